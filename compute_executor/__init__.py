@@ -1,0 +1,37 @@
+"""Run Python functions somewhere else: on this machine, on a service of your own, on Globus Compute.
+
+    from compute_executor import Executor
+
+    with Executor() as ex:
+        results = list(ex.map(simulate, parameters))
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from compute_executor.executor import Executor as Executor
+    from compute_executor.future import ComputeFuture as ComputeFuture
+    from compute_executor.sdk.client import Client as Client
+    from compute_executor.sdk.containers import ContainerSpec as ContainerSpec
+
+__version__ = "0.1.0"
+__all__ = ["Client", "ComputeFuture", "ContainerSpec", "Executor", "__version__"]
+
+_HOMES = {
+    "Executor": "compute_executor.executor",
+    "ComputeFuture": "compute_executor.future",
+    "Client": "compute_executor.sdk.client",
+    "ContainerSpec": "compute_executor.sdk.containers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """The public names are imported when they are asked for (PEP 562): a worker, which imports parts of this
+    package only, must start fast and may live where our dependencies are not installed."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,221 @@
+"""Every error that a user of this package can meet, in one tree.
+
+    ComputeError
+    ├── SerializationError (TypeError)          an argument, function or result cannot become bytes
+    │   └── ResultDecodeError                   bytes arrived that cannot become an object here
+    ├── InvalidRequest (ValueError)             the call itself is malformed
+    │   └── PayloadTooLarge                     over a limit of the service; names size and limit
+    ├── NotAuthorized (PermissionError)         no valid credentials, or they do not allow this
+    ├── NotFound (LookupError)                  no such task, function, endpoint, group, for this caller
+    ├── ServiceUnavailable (ConnectionError)    the service cannot be reached, started, or has no room
+    │   └── SubmitOutcomeUnknown                sent, no answer, and repeating could run it twice
+    ├── VersionMismatch (RuntimeError)          the two sides do not understand each other
+    ├── TaskPending                             the result is asked for before the task has ended
+    ├── TaskExecutionFailed                     the function raised what cannot be rebuilt here
+    ├── TaskCancelled (CancelledError)          withdrawn before it began
+    ├── TaskTimeout (TimeoutError)              stopped at its walltime
+    └── WorkerLost (BrokenExecutor)             the worker process died under the task
+        └── PoolBroken                          workers cannot start at all (initializer, interpreter)
+
+Each also is the standard exception in brackets, so that ``except TimeoutError`` and the like go on
+working. ``code`` and ``http_status`` are what a service answers (WIRE facts: the Globus Compute code
+numbers 1-22 where one exists; ours start at 100). An error travels as a document and comes back as
+the same class: :meth:`ComputeError.document`, :func:`from_document`.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+from typing import Any, ClassVar
+
+
+class ComputeError(Exception):
+    """The root. ``retryable``: the same call may succeed later. ``task_id``: the task concerned, if one."""
+
+    code: ClassVar[int] = 18
+    http_status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str = "", *, task_id: str | None = None) -> None:
+        super().__init__(message)
+        self.task_id = task_id
+
+    @property
+    def message(self) -> str:
+        """What happened, to what, and what to do about it."""
+        return str(self.args[0]) if self.args else ""
+
+    def __str__(self) -> str:
+        return self.message
+
+    def document(self) -> dict[str, Any]:
+        """The JSON body with which a service reports this error (the shape of Globus Compute's own)."""
+        return {
+            "status": "Failed",
+            "code": self.code,
+            "name": type(self).__name__,
+            "reason": self.message,
+            "error_args": [],
+            "http_status_code": self.http_status,
+        }
+
+
+class SerializationError(ComputeError, TypeError):
+    """An argument, a function or a result cannot be turned into bytes."""
+
+    code = 100
+    http_status = 400
+
+
+class ResultDecodeError(SerializationError):
+    """Bytes arrived that cannot be turned into an object here; says how many and why."""
+
+    code = 101
+    http_status = 500
+
+
+class InvalidRequest(ComputeError, ValueError):
+    """The call is malformed: an id that is no UUID, a missing field, a wrong type."""
+
+    code = 17
+    http_status = 400
+
+
+class PayloadTooLarge(InvalidRequest):
+    """A function, an argument, a batch or a result is over a limit; names both figures."""
+
+    code = 102
+    http_status = 413
+
+
+class NotAuthorized(ComputeError, PermissionError):
+    """No valid credentials were given, or they do not allow this."""
+
+    code = 1
+    http_status = 401
+
+
+class NotFound(ComputeError, LookupError):
+    """Nothing of that id exists for this caller: services do not tell foreign ids from absent ones."""
+
+    code = 6
+    http_status = 404
+
+
+class ServiceUnavailable(ComputeError, ConnectionError):
+    """The service cannot be reached, cannot be started, or has no room; accepted tasks are not lost by it."""
+
+    code = 103
+    http_status = 503
+    retryable = True
+
+
+class SubmitOutcomeUnknown(ServiceUnavailable):
+    """A batch was sent, no answer came, and the service has no way to recognise a repetition."""
+
+    code = 104
+    retryable = False
+
+
+class VersionMismatch(ComputeError, RuntimeError):
+    """Client, service or worker are of versions that do not understand each other."""
+
+    code = 19
+    http_status = 400
+
+
+class TaskPending(ComputeError):
+    """The task has not ended; ``status`` is its state now (``"waiting-for-ep"``, ``"running"`` ...)."""
+
+    code = 105
+    http_status = 409
+    retryable = True
+
+    def __init__(self, message: str = "", *, task_id: str | None = None, status: str = "") -> None:
+        super().__init__(message, task_id=task_id)
+        self.status = status
+
+
+class TaskExecutionFailed(ComputeError):
+    """The function raised, and its exception cannot be rebuilt here; ``remote_traceback`` is its text."""
+
+    code = 106
+
+    def __init__(self, message: str = "", *, task_id: str | None = None, remote_traceback: str = "") -> None:
+        super().__init__(message, task_id=task_id)
+        self.remote_traceback = remote_traceback
+
+
+class TaskCancelled(ComputeError, concurrent.futures.CancelledError):
+    """The task was withdrawn before it began."""
+
+    code = 107
+    http_status = 409
+
+
+class TaskTimeout(ComputeError, TimeoutError):
+    """The task was stopped because it ran longer than the ``timeout`` that was set for it."""
+
+    code = 108
+
+
+class WorkerLost(ComputeError, concurrent.futures.BrokenExecutor):
+    """The worker process died under this task.
+
+    ``exit_code``: as of ``Popen.returncode``, negative for a signal, None if unknown. ``began``: whether
+    the function had begun. ``attempts``: how often it was tried in all.
+    """
+
+    code = 109
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        task_id: str | None = None,
+        exit_code: int | None = None,
+        began: bool = True,
+        attempts: int = 1,
+    ) -> None:
+        super().__init__(message, task_id=task_id)
+        self.exit_code = exit_code
+        self.began = began
+        self.attempts = attempts
+
+
+class PoolBroken(WorkerLost):
+    """Workers of this pool cannot start: the initializer raised, or the interpreter cannot be run."""
+
+    code = 110
+
+
+def _tree(root: type[ComputeError]) -> dict[str, type[ComputeError]]:
+    """Every class below ``root`` by its name."""
+    found = {root.__name__: root}
+    for child in root.__subclasses__():
+        found.update(_tree(child))
+    return found
+
+
+def from_document(document: dict[str, Any], *, http_status: int | None = None) -> ComputeError:
+    """The error that a service's answer describes: by our class name, else by HTTP status."""
+    message = str(document.get("reason") or document.get("message") or document)
+    named = _tree(ComputeError).get(str(document.get("name")))
+    if named is not None:
+        return named(message)
+    return _by_status(http_status or int(document.get("http_status_code") or 500))(message)
+
+
+def _by_status(status: int) -> type[ComputeError]:
+    """The class for an answer that names none of ours (the hosted service, a proxy in between)."""
+    by_status: dict[int, type[ComputeError]] = {
+        400: InvalidRequest,
+        401: NotAuthorized,
+        403: NotAuthorized,
+        404: NotFound,
+        413: PayloadTooLarge,
+        422: InvalidRequest,
+    }
+    if status in by_status:
+        return by_status[status]
+    return ServiceUnavailable if status in (429, 502, 503, 504, 507) else ComputeError

@@ -1,0 +1,253 @@
+"""The frames of the stream between our client and our service.
+
+One WebSocket per Executor carries submissions one way and results the other. The first frame each way is JSON
+text (:class:`Hello`, :class:`Welcome`); that is how a service tells our client from a guide-era one, whose
+first frame is a bare task group id. All later frames are binary: msgpack arrays ``[tag, field, ...]``.
+
+    client                                     service
+    Hello (JSON)            ->
+                            <-                 Welcome (JSON)
+    OpenPool, Register      ->
+    Subscribe(group)        ->
+    Submit(prefix, tasks)   ->                 one transaction
+                            <-                 Accepted(prefix) | Refused(prefix, ...)
+                            <-                 Began(...)       when a worker has begun it
+                            <-                 Results(group, [...])   stored before they are sent
+    Ack(group, seq)         ->                 after the futures are set
+    Cancel(request, ...)    ->
+                            <-                 Cancelled(request, which)
+    ClosePool               ->
+
+Rules
+* Frames of one connection are handled in order: a Submit may use what a Register before it named.
+* ``Results.seq`` numbers rise within a group, over reconnects and restarts of the service. ``Subscribe.after``
+  is the last number the client has acknowledged: later ones are sent (again). The client drops what it knows.
+* Submit is idempotent by ``prefix``: the same again is answered Accepted and runs nothing.
+* Began is a courtesy: not stored, not repeated.
+* Every payload is opaque to the service. Large ones are a :class:`Blob`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+PROTOCOL = 1
+INLINE_LIMIT = 64 * 1024
+"""Bytes up to which a body lies in the frame and the database; above, it is a :class:`Blob`. SQLite's own
+measurements put the break-even of blobs and files near 100 kB (sqlite.org/intern-v-extern-blob.html), and a
+body must fit one datagram to a worker (Linux default socket buffer: 208 KiB)."""
+
+MAX_FRAME = 16 * 1024 * 1024
+"""Largest frame in bytes that either side accepts."""
+
+VALUE, EXCEPTION, LOST, CANCELLED, TIMEOUT, BROKEN = range(6)
+"""How a task ended. VALUE: body is the native payload of the result. EXCEPTION: body is what
+``serialization.exceptions`` makes. Others: body is the msgpack of a :class:`Reason`."""
+
+
+class Blob(msgspec.Struct, array_like=True, frozen=True):
+    """A body in a file of the service's blob folder. ``name`` is 32 hex digits; nothing else is accepted."""
+
+    name: str
+    size: int
+
+
+Body = bytes | Blob
+
+
+class Reason(msgspec.Struct, array_like=True, frozen=True):
+    """Why a task ended without its function's own outcome."""
+
+    message: str
+    exit_code: int | None = None
+    began: bool = True
+    attempts: int = 1
+
+
+class Options(msgspec.Struct, array_like=True, frozen=True):
+    """How the tasks of one batch are to be run. ``retries``: for lost workers only. ``walltime`` in seconds."""
+
+    retries: int = 0
+    walltime: float | None = None
+    container: bytes | None = None
+    resource_specification: dict[str, Any] | None = None
+
+
+class PoolSpec(msgspec.Struct, array_like=True, frozen=True):
+    """The workers that an Executor wants: what they see is what its caller saw.
+
+    ``initializer`` is a native call payload of ``(function, initargs)``, or None. ``environ`` is the whole
+    environment of the workers. ``container`` is a registered container's id, or None.
+    """
+
+    max_workers: int
+    python: str
+    path: list[str]
+    cwd: str
+    environ: dict[str, str]
+    initializer: bytes | None = None
+    container: bytes | None = None
+    label: str = ""
+
+
+# -- first frames (JSON) ------------------------------------------------------------------------------------
+
+
+class Hello(msgspec.Struct, frozen=True):
+    """The client's first frame."""
+
+    compute_executor: int
+    version: str
+    python: str
+
+
+class Welcome(msgspec.Struct, frozen=True):
+    """The service's first frame. ``blob_folder``: where a client on the same machine may put and read blobs
+    itself (None: by HTTP). ``limits``: names of ``service.limits`` to numbers."""
+
+    compute_executor: int
+    version: str
+    default_endpoint: str
+    blob_folder: str | None
+    limits: dict[str, int]
+
+
+# -- client to service --------------------------------------------------------------------------------------
+
+
+class OpenPool(msgspec.Struct, array_like=True, frozen=True, tag=1):
+    """Declare the pool ``pool`` (16 bytes). Again with the same id: nothing happens."""
+
+    pool: bytes
+    spec: PoolSpec
+
+
+class ClosePool(msgspec.Struct, array_like=True, frozen=True, tag=2):
+    """No more tasks will come for ``pool``: its workers end when it is empty."""
+
+    pool: bytes
+
+
+class Register(msgspec.Struct, array_like=True, frozen=True, tag=3):
+    """A function by content. ``digest`` = sha256(code); batches may name it by that. ``code`` is a native
+    payload (one pickle stream). Registered once per owner and digest."""
+
+    digest: bytes
+    name: str
+    code: Body
+    description: str = ""
+    metadata: dict[str, Any] = {}
+
+
+class Subscribe(msgspec.Struct, array_like=True, frozen=True, tag=4):
+    """Send this connection the results of ``group`` (16 bytes) with numbers above ``after``."""
+
+    group: bytes
+    after: int = 0
+
+
+class Submit(msgspec.Struct, array_like=True, frozen=True, tag=5):
+    """A batch. ``functions``: sha256 digests (32 bytes) or function ids (16 bytes). ``tasks``: msgpack array of
+    ``[index into functions, Body]``, kept encoded because the service stores it as it came.
+    ``endpoint``: 16 bytes, or empty for the service's own. ``pool``: 16 bytes, or None for the default pool."""
+
+    prefix: bytes
+    group: bytes
+    endpoint: bytes
+    pool: bytes | None
+    functions: list[bytes]
+    tasks: msgspec.Raw
+    count: int
+    options: Options = Options()
+
+
+class Ack(msgspec.Struct, array_like=True, frozen=True, tag=6):
+    """All results of ``group`` up to ``seq`` have reached their futures."""
+
+    group: bytes
+    seq: int
+
+
+class Cancel(msgspec.Struct, array_like=True, frozen=True, tag=7):
+    """Withdraw what has not begun. ``tasks``: prefix and positions. Answered by Cancelled, same ``request``."""
+
+    request: int
+    tasks: list[tuple[bytes, list[int]]]
+
+
+ToService = OpenPool | ClosePool | Register | Subscribe | Submit | Ack | Cancel
+
+
+# -- service to client --------------------------------------------------------------------------------------
+
+
+class Accepted(msgspec.Struct, array_like=True, frozen=True, tag=1):
+    """The batch is stored (committed) and will be run."""
+
+    prefix: bytes
+
+
+class Refused(msgspec.Struct, array_like=True, frozen=True, tag=2):
+    """Nothing of the batch is kept. ``error`` is a document of errors.py. ``position``: the culprit, if known."""
+
+    prefix: bytes
+    error: dict[str, Any]
+    position: int | None = None
+
+
+class Registered(msgspec.Struct, array_like=True, frozen=True, tag=3):
+    """The function with this content has this id (16 bytes); or it was refused, then ``error`` says why."""
+
+    digest: bytes
+    function: bytes
+    error: dict[str, Any] | None = None
+
+
+class Result(msgspec.Struct, array_like=True, frozen=True):
+    """How one task ended. ``began`` and ``ended`` are Unix times of the worker's clock, 0.0 if unknown."""
+
+    seq: int
+    prefix: bytes
+    position: int
+    status: int
+    body: Body
+    began: float = 0.0
+    ended: float = 0.0
+
+
+class Results(msgspec.Struct, array_like=True, frozen=True, tag=4):
+    """Outcomes, durable before they are sent, in rising ``seq``."""
+
+    group: bytes
+    results: list[Result]
+
+
+class Began(msgspec.Struct, array_like=True, frozen=True, tag=5):
+    """Workers have begun these tasks: ``(prefix, position, Unix time)``."""
+
+    tasks: list[tuple[bytes, int, float]]
+
+
+class Cancelled(msgspec.Struct, array_like=True, frozen=True, tag=6):
+    """Which of the tasks of a Cancel surely will not run. Their outcome comes in Results as well."""
+
+    request: int
+    tasks: list[tuple[bytes, list[int]]]
+
+
+class PoolFailed(msgspec.Struct, array_like=True, frozen=True, tag=7):
+    """Workers of ``pool`` cannot start; its open tasks end as BROKEN, later submissions are refused."""
+
+    pool: bytes
+    message: str
+
+
+class Goodbye(msgspec.Struct, array_like=True, frozen=True, tag=8):
+    """The service ends on purpose; reconnect later (an embedded one is started again by whoever needs it)."""
+
+    reason: str
+
+
+ToClient = Accepted | Refused | Registered | Results | Began | Cancelled | PoolFailed | Goodbye

@@ -1,0 +1,46 @@
+"""Task ids that cost nothing: a random batch prefix, and the position in the batch.
+
+A task id is a UUID of version 8 (RFC 9562 section 5.8: layout of one's own): its first 12 bytes are the
+prefix of the batch that the task was submitted in, the last 4 its position there, big-endian. So a batch of
+any size needs one random draw, one database index entry, and no list of ids in the answer; and whoever holds
+``(prefix, position)`` can make the UUID when somebody asks for it.
+
+The prefix is chosen by the submitting client and is the batch's idempotency key at the same time: the client
+knows its task ids before it sends, and a batch sent twice is recognised by the service.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+
+PREFIX_BYTES = 12
+MAX_BATCH = 1 << 20
+"""Most tasks a batch may hold. The format would allow 2**32."""
+
+
+def new_prefix() -> bytes:
+    """12 random bytes with the version and variant bits of a UUID v8 in place (90 random bits)."""
+    raw = bytearray(os.urandom(PREFIX_BYTES))
+    raw[6] = (raw[6] & 0x0F) | 0x80
+    raw[8] = (raw[8] & 0x3F) | 0x80
+    return bytes(raw)
+
+
+def task_uuid(prefix: bytes, position: int) -> str:
+    """The task's id as text.
+
+    >>> task_uuid(bytes.fromhex("0123456789ab8def8123beef"), 258)
+    '01234567-89ab-8def-8123-beef00000102'
+    """
+    return str(uuid.UUID(bytes=prefix + position.to_bytes(4, "big")))
+
+
+def split_task_id(task_id: str | uuid.UUID) -> tuple[bytes, int]:
+    """``(prefix, position)`` of a task id. Raises ValueError for what is no UUID at all.
+
+    >>> split_task_id("01234567-89ab-8def-8123-beef00000102")[1]
+    258
+    """
+    raw = (task_id if isinstance(task_id, uuid.UUID) else uuid.UUID(task_id)).bytes
+    return raw[:PREFIX_BYTES], int.from_bytes(raw[PREFIX_BYTES:], "big")

@@ -1,0 +1,1 @@
+"""Bytes to objects and back. Knows nothing of tasks, services or files; imports only errors."""

@@ -1,0 +1,112 @@
+"""The form in which our own clients and workers exchange objects: plain pickle streams.
+
+A stream is made by `pickle` where that is enough and by `cloudpickle` where something must travel by value
+(functions and classes of ``__main__``, notebooks, lambdas, closures); both are read by `pickle`. A dill stream
+(what stock Globus Compute clients send, once its base64 is undone) is read as well.
+
+Why cloudpickle beside dill: it takes along the helper functions and globals that a function of ``__main__``
+uses, and it remembers the classes it has sent, so that an instance or exception of a class of the caller's
+script comes back as an instance of that very class. dill's default does neither. Towards stock endpoints,
+whose workers know only dill, the text buffers of `serialization.buffers` are used.
+
+A *call payload* is the arguments of one call: 4 bytes big-endian length of the first stream, the stream of the
+positional arguments (a tuple), the stream of the keyword arguments (a dict; nothing if there are none). Two
+streams, because a stock peer gets them as two buffers and the service must split them without unpickling.
+
+This module runs inside workers too, so it imports only the standard library until it needs more.
+"""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+from compute_executor.errors import ResultDecodeError, SerializationError
+
+PROTOCOL = 5  # PEP 574; read by every Python that a worker may run (3.8+)
+
+_ATOMS = frozenset({int, float, str, bytes, bool, type(None), complex})
+_DILL_MARK = b"dill._dill"
+_SNIFF = 64 * 1024
+
+
+def dumps(obj: Any) -> bytes:
+    """One pickle stream. Raises SerializationError naming the type that cannot be pickled, and the cause."""
+    try:
+        if type(obj) in _ATOMS:
+            return pickle.dumps(obj, PROTOCOL)
+        return _by_value(obj)
+    except Exception as error:
+        raise SerializationError(
+            f"cannot serialise {_described(obj)}: {type(error).__name__}: {error}. Pass something picklable: "
+            "plain data instead of open files, locks, connections or generators."
+        ) from error
+
+
+def _by_value(obj: Any) -> bytes:
+    import cloudpickle  # 25 ms, and not needed for plain data
+
+    stream: bytes = cloudpickle.dumps(obj, PROTOCOL)
+    return stream
+
+
+def loads(stream: bytes | memoryview) -> Any:
+    """The object of a stream made by pickle, cloudpickle or dill. Raises ResultDecodeError."""
+    try:
+        if _DILL_MARK in bytes(stream[:_SNIFF]):
+            import dill  # 50 ms; only streams of dill clients need it
+
+            return dill.loads(stream)
+        return pickle.loads(stream)
+    except Exception as error:
+        raise ResultDecodeError(
+            f"cannot read {len(stream)} bytes: {type(error).__name__}: {error}. Is the module that defines the "
+            "object installed on this side, in the same version?"
+        ) from error
+
+
+def dumps_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+    """The call payload of ``f(*args, **kwargs)``. Raises SerializationError naming the argument at fault."""
+    try:
+        if not kwargs and _ATOMS.issuperset(map(type, args)):
+            first = pickle.dumps(args, PROTOCOL)
+            return len(first).to_bytes(4, "big") + first
+        first = _by_value(args)
+        rest = _by_value(kwargs) if kwargs else b""
+    except Exception as error:
+        raise _culprit(args, kwargs, error) from error
+    return b"".join((len(first).to_bytes(4, "big"), first, rest))
+
+
+def split_call(payload: bytes | memoryview) -> tuple[memoryview, memoryview]:
+    """The two streams of a call payload, unread; the second is empty if there are no keyword arguments."""
+    view = memoryview(payload)
+    length = int.from_bytes(view[:4], "big")
+    if len(view) < 4 + length or length == 0:
+        raise ResultDecodeError(f"a call payload of {len(view)} bytes is cut short or is none")
+    return view[4 : 4 + length], view[4 + length :]
+
+
+def loads_call(payload: bytes | memoryview) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """``(args, kwargs)`` of a call payload. Raises ResultDecodeError."""
+    first, rest = split_call(payload)
+    return loads(first), loads(rest) if len(rest) else {}
+
+
+def _culprit(args: tuple[Any, ...], kwargs: dict[str, Any], error: Exception) -> SerializationError:
+    """Say which argument it was: found by trying each alone, which only a failed call pays for."""
+    named = [(f"argument {index}", value) for index, value in enumerate(args)]
+    named += [(f"argument {name!r}", value) for name, value in kwargs.items()]
+    for where, value in named:
+        try:
+            dumps(value)
+        except SerializationError as one:
+            return SerializationError(f"{where}: {one}")
+    return SerializationError(f"the arguments cannot be serialised: {type(error).__name__}: {error}")
+
+
+def _described(obj: Any) -> str:
+    kind = type(obj)
+    name = getattr(obj, "__qualname__", None)
+    what = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+    return f"{what} {name}" if isinstance(name, str) else f"an object of type {what}"

@@ -1,0 +1,58 @@
+"""What every test gets: a state folder of its own, and a check that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+GRACE = 5.0
+"""Seconds that threads, sockets and child processes of a test may take to be gone (polled, not slept)."""
+
+
+@pytest.fixture(autouse=True)
+def state_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A state folder for this test alone; an embedded service started in it ends soon after its last client."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("COMPUTE_EXECUTOR_HOME", str(home))
+    monkeypatch.setenv("COMPUTE_EXECUTOR_IDLE", "2")
+    return home
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    """Fail a test that leaves a thread or an open file descriptor behind."""
+    threads = set(threading.enumerate())
+    files = _open_files()
+    yield
+    deadline = time.monotonic() + GRACE
+    while (left := _left(threads, files)) and time.monotonic() < deadline:
+        gc.collect()
+        threading.Event().wait(0.02)
+    assert not left, f"left behind: {left}"
+
+
+def _left(threads: set[threading.Thread], files: set[str]) -> list[str]:
+    new_threads = [repr(thread) for thread in threading.enumerate() if thread not in threads]
+    return new_threads + sorted(_open_files() - files)
+
+
+def _open_files() -> set[str]:
+    """Sockets, pipes and event descriptors of this process, by what they point to (Linux; elsewhere none)."""
+    folder = Path("/proc/self/fd")
+    if not folder.exists():
+        return set()
+    found = set()
+    for entry in os.listdir(folder):
+        try:
+            target = os.readlink(folder / entry)
+        except OSError:  # the descriptor of this very listing
+            continue
+        if target.startswith(("socket:", "pipe:")):
+            found.add(target)
+    return found
