@@ -24,7 +24,9 @@ from typing import Any
 from compute_executor.errors import TaskExecutionFailed
 from compute_executor.serialization import native
 
-_Node = tuple[bytes | None, str, "Any", "Any", bool]  # stream, text, cause node, context node, suppress_context
+_Node = tuple[
+    bytes | None, str, "Any", "Any", bool
+]  # stream, text, cause node, context node, suppress_context
 MAX_CHAIN = 50
 """Links of a cause or context chain that travel; deeper ones are in the traceback text."""
 

@@ -1,0 +1,229 @@
+"""Exceptions travel as themselves, and where that cannot be, as text."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+import threading
+import traceback
+from typing import Any, NoReturn
+
+import pytest
+
+from compute_executor.errors import ResultDecodeError, TaskExecutionFailed
+from compute_executor.serialization import exceptions
+from compute_executor.serialization.exceptions import RemoteTraceback, decode, encode
+
+
+class OtherParameters(Exception):
+    """Its __init__ takes other arguments than its args: pickle alone cannot rebuild it."""
+
+    def __init__(self, code: int, where: str) -> None:
+        super().__init__(f"{code} at {where}")
+        self.code = code
+
+
+class Unrebuildable(Exception):
+    """One is made for the tests; no second one can be, however it is tried."""
+
+    made: BaseException | None = None
+
+    def __reduce__(self) -> Any:
+        raise RuntimeError("no way")
+
+    def __new__(cls, *args: Any) -> Any:
+        if cls.made is not None:
+            raise RuntimeError("no way to build it either")
+        cls.made = super().__new__(cls, *args)
+        return cls.made
+
+
+Unrebuildable("travelled")
+
+
+class Hostile(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+def raised(error: BaseException, cause: BaseException | None = None) -> BaseException:
+    try:
+        raise error from cause
+    except BaseException as caught:
+        return caught
+
+
+def the_unrebuildable() -> BaseException:
+    assert Unrebuildable.made is not None
+    return Unrebuildable.made
+
+
+def last_cause(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("a", 1),
+        KeyError("k"),
+        OSError(2, "no file", "/x"),
+        SystemExit(3),
+        KeyboardInterrupt(),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"),
+        StopIteration(5),
+    ],
+)
+def test_type_and_args_come_back(error: BaseException) -> None:
+    back = decode(encode(raised(error)))
+    assert type(back) is type(error)
+    assert back.args == error.args
+    assert str(back) == str(error)
+
+
+def test_the_remote_traceback_hangs_on_the_cause_as_text() -> None:
+    def where_it_happened() -> NoReturn:
+        raise ValueError("here")
+
+    try:
+        where_it_happened()
+    except ValueError as error:
+        back = decode(encode(error))
+    assert isinstance(back.__cause__, RemoteTraceback)
+    assert "where_it_happened" in str(back.__cause__)
+    assert "where_it_happened" in "".join(traceback.format_exception(type(back), back, None))
+
+
+def test_the_worker_s_own_frames_are_left_out() -> None:
+    def inner() -> NoReturn:
+        raise ValueError
+
+    def worker_frame() -> None:
+        inner()
+
+    try:
+        worker_frame()
+    except ValueError as error:
+        text = str(decode(encode(error, skip_frames=2)).__cause__)
+    assert "worker_frame" not in text
+    assert "in inner" in text
+
+
+def test_leaving_out_more_frames_than_there_are_keeps_the_last() -> None:
+    text = str(decode(encode(raised(ValueError()), skip_frames=9)).__cause__)
+    assert "in raised" in text
+
+
+def test_the_chain_of_causes_is_kept_before_the_traceback() -> None:
+    back = decode(encode(raised(ValueError("outer"), raised(KeyError("inner")))))
+    assert type(back.__cause__) is KeyError
+    assert isinstance(last_cause(back), RemoteTraceback)
+    assert back.__suppress_context__
+
+
+def test_the_context_is_kept() -> None:
+    try:
+        try:
+            raise KeyError("first")
+        except KeyError:
+            raise ValueError("second")  # noqa: B904 - an implicit context is what is tested
+    except ValueError as error:
+        back = decode(encode(error))
+    assert type(back.__context__) is KeyError
+
+
+def test_attributes_come_back() -> None:
+    error = ValueError("m")
+    error.figure = 7  # type: ignore[attr-defined]  # any attribute may be set on an exception
+    assert decode(encode(error)).figure == 7  # type: ignore[attr-defined]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="notes exist from Python 3.11 on (PEP 678)")
+def test_notes_come_back() -> None:
+    error = ValueError("m")
+    error.add_note("look here")  # type: ignore[attr-defined,unused-ignore]  # 3.11, and mypy checks for 3.10
+    assert decode(encode(error)).__notes__ == ["look here"]  # type: ignore[attr-defined,unused-ignore]
+
+
+def test_an_init_with_other_parameters_is_no_obstacle() -> None:
+    back = decode(encode(raised(OtherParameters(5, "sea"))))
+    assert type(back) is OtherParameters
+    assert (back.args, back.code) == (("5 at sea",), 5)
+
+
+def test_an_attribute_or_argument_that_cannot_be_pickled_is_left_out() -> None:
+    error = OtherParameters(5, "sea")
+    error.lock = threading.Lock()  # type: ignore[attr-defined]
+    error.args = ("text", threading.Lock())
+    back = decode(encode(error))
+    assert type(back) is OtherParameters
+    assert not hasattr(back, "lock")
+    assert back.args[0] == "text"
+    assert "lock" in back.args[1]
+
+
+def test_one_that_cannot_be_rebuilt_is_told_as_text() -> None:
+    back = decode(encode(raised(the_unrebuildable())), task_id="t-1")
+    assert type(back) is TaskExecutionFailed
+    assert back.task_id == "t-1"
+    assert "Unrebuildable: travelled" in str(back)
+    assert "Unrebuildable: travelled" in back.remote_traceback
+
+
+def test_a_cause_that_cannot_be_rebuilt_costs_only_itself() -> None:
+    back = decode(encode(raised(ValueError("kept"), the_unrebuildable())))
+    assert type(back) is ValueError
+    assert type(back.__cause__) is TaskExecutionFailed
+    assert "Unrebuildable: travelled" in str(back.__cause__)
+
+
+def test_an_exception_that_cannot_even_be_shown_still_arrives() -> None:
+    back = decode(encode(raised(Hostile("x"))))
+    assert type(back) is Hostile
+
+
+def test_a_traceback_that_cannot_be_formatted_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> NoReturn:
+        raise RuntimeError
+
+    monkeypatch.setattr(exceptions.traceback, "format_exception", fail)
+    assert "cannot be formatted" in str(decode(encode(ValueError("m"))).__cause__)
+
+
+def test_a_property_that_misbehaves_leaves_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Odd(ValueError):
+        __cause__ = property(lambda self: 1 / 0)  # type: ignore[assignment]
+
+    monkeypatch.setattr(exceptions, "_format", lambda error, tb: "its text")
+    back = decode(encode(Odd("m")))
+    assert type(back) is TaskExecutionFailed
+    assert back.remote_traceback == "its text"
+
+
+def test_a_very_long_chain_is_cut() -> None:
+    error: BaseException = ValueError(0)
+    for number in range(1, 200):
+        error = raised(ValueError(number), error)
+    back = decode(encode(error))
+    length = 0
+    while back.__cause__ is not None:
+        length, back = length + 1, back.__cause__
+    assert length <= exceptions.MAX_CHAIN + 1
+
+
+def test_an_exception_whose_class_is_unknown_here_is_told_as_text() -> None:
+    name, message, text, _ = pickle.loads(encode(raised(ValueError("m"))))
+    foreign = pickle.dumps((name, message, text, (b"cno.such\nname\n.", "no.such: m", None, None, False)))
+    assert type(decode(foreign)) is TaskExecutionFailed
+
+
+def test_a_stream_that_is_no_exception_is_told_as_text() -> None:
+    foreign = pickle.dumps(("E", "m", "text", (pickle.dumps(5), "E: m", None, None, False)))
+    assert type(decode(foreign)) is TaskExecutionFailed
+
+
+def test_other_bytes_are_refused() -> None:
+    with pytest.raises(ResultDecodeError):
+        decode(b"nonsense")
