@@ -1,9 +1,9 @@
 """Run Python functions somewhere else: on this machine, on a service of your own, on Globus Compute.
 
-    from compute_executor import Executor
+from compute_executor import Executor
 
-    with Executor() as ex:
-        results = list(ex.map(simulate, parameters))
+with Executor() as ex:
+    results = list(ex.map(simulate, parameters))
 """
 
 from __future__ import annotations

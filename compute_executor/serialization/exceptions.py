@@ -16,6 +16,7 @@ This module runs inside workers too: standard library only.
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import traceback
 from types import TracebackType
@@ -102,18 +103,12 @@ def _node(error: BaseException | None, depth: int) -> _Node | None:
 
 def _stream(error: BaseException) -> bytes | None:
     """The exception alone: whole if a round trip works, else in parts, else nothing."""
-    try:
-        stream = native.dumps(error)
-        if type(native.loads(stream)) is type(error):
-            return stream
-    except Exception:  # noqa: S110 - the next form is the answer to this
-        pass
-    try:
-        stream = native.dumps(_Parts(error))
-        native.loads(stream)
-        return stream
-    except Exception:
-        return None
+    for form in (error, _Parts(error)):
+        with contextlib.suppress(Exception):
+            stream = native.dumps(form)
+            if type(native.loads(stream)) is type(error):
+                return stream
+    return None
 
 
 class _Parts:
@@ -146,7 +141,7 @@ def _assemble(kind: type[BaseException], args: tuple[Any, ...], state: dict[str,
 def _rebuild_chain(node: _Node | None) -> BaseException | None:
     if node is None:
         return None
-    stream, text, cause, context, suppress = node
+    stream, _, cause, context, suppress = node
     error = _load(stream)
     if error is None:
         return None

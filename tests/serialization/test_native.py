@@ -139,10 +139,10 @@ def test_a_fault_that_no_argument_shows_alone_is_reported_all_the_same() -> None
 
 def test_what_cannot_be_pickled_is_named_with_its_type() -> None:
     with pytest.raises(
-        SerializationError, match="cannot serialise an object of type _thread.lock: TypeError"
+        SerializationError, match=r"cannot serialise an object of type _thread\.lock: TypeError"
     ):
         native.dumps(threading.Lock())
-    with pytest.raises(SerializationError, match="cannot serialise generator .*genexpr"):
+    with pytest.raises(SerializationError, match=r"cannot serialise generator .*genexpr"):
         native.dumps(i for i in range(3))
 
 
