@@ -1,8 +1,9 @@
 """Every error that a user of this package can meet, in one tree.
 
     ComputeError
-    ├── SerializationError (TypeError)          an argument, function or result cannot become bytes
-    │   └── ResultDecodeError                   bytes arrived that cannot become an object here
+    ├── SerializationError (TypeError,          an argument, function or result cannot become bytes
+    │   │                       PicklingError)
+    │   └── ResultDecodeError (UnpicklingError) bytes arrived that cannot become an object here
     ├── InvalidRequest (ValueError)             the call itself is malformed
     │   └── PayloadTooLarge                     over a limit of the service; names size and limit
     ├── NotAuthorized (PermissionError)         no valid credentials, or they do not allow this
@@ -26,6 +27,7 @@ the same class: :meth:`ComputeError.document`, :func:`from_document`.
 from __future__ import annotations
 
 import concurrent.futures
+import pickle
 from typing import Any, ClassVar
 
 
@@ -60,14 +62,17 @@ class ComputeError(Exception):
         }
 
 
-class SerializationError(ComputeError, TypeError):
-    """An argument, a function or a result cannot be turned into bytes."""
+class SerializationError(ComputeError, TypeError, pickle.PicklingError):
+    """An argument, a function or a result cannot be turned into bytes.
+
+    A TypeError and a PicklingError both, because a ProcessPoolExecutor's caller meets now the one, now the other.
+    """
 
     code = 100
     http_status = 400
 
 
-class ResultDecodeError(SerializationError):
+class ResultDecodeError(SerializationError, pickle.UnpicklingError):
     """Bytes arrived that cannot be turned into an object here; says how many and why."""
 
     code = 101
