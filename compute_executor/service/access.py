@@ -1,0 +1,108 @@
+"""Who is asking, and may they.
+
+Who: a bearer token becomes an `Identity` through an `Authenticator`. The embedded service has one, of one token
+(`LocalToken`). Users with stored tokens, or the introspection of somebody else's tokens, are further classes
+with the same method; it is a coroutine because those must look something up.
+
+May they: one table, `RULES`, from an action to the relations to a thing that allow it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from typing import NamedTuple, Protocol
+
+from compute_executor.errors import NotFound
+
+LOCAL_USER = "local"
+
+
+class Identity(NamedTuple):
+    """Whoever a token stands for. ``id`` owns things; ``groups`` are ids of groups; ``admin`` runs the service."""
+
+    id: str
+    name: str
+    groups: frozenset[str] = frozenset()
+    admin: bool = False
+
+
+class Authenticator(Protocol):
+    """Knows tokens."""
+
+    async def identify(self, token: str) -> Identity | None:
+        """Whose token it is; None if nobody's."""
+        ...
+
+
+class LocalToken:
+    """One token, that of the user whose service this is. Only its hash is kept."""
+
+    def __init__(self, token: str, identity: Identity | None = None) -> None:
+        self._digest = _digest(token)
+        self._identity = identity or Identity(LOCAL_USER, LOCAL_USER, admin=True)
+
+    async def identify(self, token: str) -> Identity | None:
+        """The local user, if it is the token. Hashes are compared, so the time taken says nothing about it."""
+        return self._identity if hmac.compare_digest(_digest(token), self._digest) else None
+
+
+def new_token() -> str:
+    """256 random bits."""
+    return secrets.token_urlsafe(32)
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+# -- may they -----------------------------------------------------------------------------------------------
+
+OWNER, MEMBER, ANYONE, ADMIN = "owner", "member", "anyone", "admin"
+
+RULES: dict[str, frozenset[str]] = {
+    "read function": frozenset({OWNER, MEMBER, ANYONE}),
+    "run function": frozenset({OWNER, MEMBER, ANYONE}),
+    "delete function": frozenset({OWNER, ADMIN}),
+    "read task": frozenset({OWNER}),
+    "cancel task": frozenset({OWNER, ADMIN}),
+    "read group": frozenset({OWNER}),
+    "use pool": frozenset({OWNER}),
+    "see service": frozenset({ADMIN}),
+    "stop service": frozenset({ADMIN}),
+}
+"""ANYONE and MEMBER hold only for what its owner made public or shared with a group."""
+
+
+class Owned(NamedTuple):
+    """What a rule needs to know of a thing: whose it is and with whom it is shared."""
+
+    owner: str
+    group: str | None = None
+    public: bool = False
+
+
+def may(who: Identity, action: str, thing: Owned) -> bool:
+    """Whether the table allows ``who`` this. Raises KeyError for an action that is not in it."""
+    return not RULES[action].isdisjoint(_relations(who, thing))
+
+
+def check(who: Identity, action: str, thing: Owned, name: str) -> None:
+    """Raise NotFound unless it is allowed: a foreign thing and an absent one must look the same."""
+    if not may(who, action, thing):
+        raise NotFound(f"there is no {name} for you")
+
+
+def _relations(who: Identity, thing: Owned) -> set[str]:
+    held = {
+        OWNER: who.id == thing.owner,
+        MEMBER: thing.group is not None and thing.group in who.groups,
+        ANYONE: thing.public,
+        ADMIN: who.admin,
+    }
+    return {relation for relation, holds in held.items() if holds}
+
+
+SERVICE = Owned(owner="")
+"""The service itself, as a thing that rules speak of."""

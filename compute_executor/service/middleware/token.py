@@ -1,0 +1,48 @@
+"""Nothing is answered without a valid token in the Authorization header: no route, no 404, no handshake."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from compute_executor.service.access import Authenticator
+from compute_executor.service.limits import MAX_HEADER_VALUE
+from compute_executor.service.refusals import unauthenticated
+
+_QUERY_NAMES = frozenset({"access_token", "token", "authorization", "bearer"})
+
+
+class TokenCheck:
+    """Puts the caller's Identity into ``scope["identity"]``, or answers 401.
+
+    Tokens are taken from the header alone: one in a URL would be in logs and histories, so a request that has
+    one there is refused even if its header is right.
+    """
+
+    def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
+        self.app = app
+        self.authenticator = authenticator
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        token = _token(scope)
+        identity = await self.authenticator.identify(token) if token is not None else None
+        if identity is None:
+            raise unauthenticated()
+        scope["identity"] = identity
+        await self.app(scope, receive, send)
+
+
+def _token(scope: Scope) -> str | None:
+    if scope["query_string"] and _in_query(scope["query_string"]):
+        return None
+    given = [value for name, value in scope["headers"] if name == b"authorization"]
+    if len(given) != 1 or len(given[0]) > MAX_HEADER_VALUE:
+        return None
+    scheme, _, token = given[0].partition(b" ")
+    return token.strip().decode("latin-1") or None if scheme.lower() == b"bearer" else None
+
+
+def _in_query(query: bytes) -> bool:
+    names = (name.lower() for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+    return not _QUERY_NAMES.isdisjoint(names)
