@@ -1,0 +1,18 @@
+"""The command line, ``compute-executor``: one file per command."""
+
+from __future__ import annotations
+
+import click
+
+from compute_executor import __version__
+from compute_executor.cli.sweep import sweep
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="compute-executor")
+def main() -> None:
+    """Run Python functions somewhere else: on this machine, your own service, or Globus Compute."""
+
+
+for command in (sweep,):
+    main.add_command(command)
