@@ -40,14 +40,14 @@ def environment(python: Path, name: str, *requirements: str) -> Path:
     stamp, content = folder / "made-of", _content(requirements)
     if not stamp.exists() or stamp.read_text() != content:
         shutil.rmtree(folder, ignore_errors=True)
-        subprocess.run([python, "-m", "venv", folder], check=True)
+        subprocess.run([str(python), "-m", "venv", str(folder)], check=True)
         _install(folder, "--editable", str(ROOT), *requirements)
         stamp.write_text(content)
     return folder / "bin" / "python"
 
 
 def _install(folder: Path, *arguments: str) -> None:
-    command = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    command = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*command, *arguments], check=True, cwd=ROOT)
 
 
@@ -77,7 +77,7 @@ def _on_path(minor: int) -> list[Path]:
 
 def _version(python: Path) -> str | None:
     """The full version of an interpreter; None if it does not run (a shim without a version behind it)."""
-    command = [python, "-c", "import platform; print(platform.python_version())"]
+    command = [str(python), "-c", "import platform; print(platform.python_version())"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError:

@@ -49,5 +49,5 @@ def test_parallel_calls() -> None:
 
 @pytest.mark.usefixtures("backend")
 def test_an_exception_of_a_call_is_raised() -> None:
-    with parallel_config(backend="compute", n_jobs=2), pytest.raises(ValueError, match="domain|nonnegative"):
+    with parallel_config(backend="compute", n_jobs=2), pytest.raises(ValueError, match=r"domain|nonnegative"):
         Parallel()(delayed(sqrt)(n) for n in (4, -1))

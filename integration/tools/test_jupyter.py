@@ -6,7 +6,8 @@ import nbformat
 from nbclient import NotebookClient
 
 CELLS = [
-    "from compute_executor import Executor\nfactor = 3\ndef scaled(x):\n    return factor * x\nex = Executor(max_workers=2)",
+    "from compute_executor import Executor\nex = Executor(max_workers=2)\n"
+    "factor = 3\ndef scaled(x):\n    return factor * x",
     "print(list(ex.map(scaled, range(5))))",
     "factor = 10\ndef scaled(x):\n    return factor * x + 1",
     "print(list(ex.map(scaled, range(5))))",
