@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from compute_executor.protocol.frames import INLINE_LIMIT, MAX_FRAME
 from compute_executor.protocol.ids import MAX_BATCH
 
@@ -30,3 +32,24 @@ def announced() -> dict[str, int]:
         "inline_limit": INLINE_LIMIT,
         "max_status_query": MAX_STATUS_QUERY,
     }
+
+
+class Limits(NamedTuple):
+    """Bounds and periods that whoever runs a service may set. Sizes in bytes, times in seconds.
+
+    Globus Compute: 10 MB a submit and a function, 10 MiB a result, results kept two weeks
+    (globus-compute.readthedocs.io/en/stable/limits.html). A service of one's own can afford more, except for
+    functions, which every worker loads.
+    """
+
+    function: int = 10 * 1024**2
+    body: int = MAX_BLOB
+    batch: int = MAX_BATCH
+    open_tasks: int = 10_000_000  # of all users; about one byte of memory each, and a row a batch on disk
+    functions_per_batch: int = 10_000
+    decoded_tasks: int = 128 * 1024**2  # memory for arguments of open batches; the rest stays in the store
+    stream_buffer: int = 1024**2  # bytes that wait for one slow reader, before it is served from the store
+    keep_acknowledged: float = 24 * 3600.0  # how long outcomes stay that a client has acknowledged
+    keep: float = 14 * 24 * 3600.0  # how long they stay at most: Globus Compute's two weeks
+    keep_orphans: float = 24 * 3600.0  # how long a blob may lie before something refers to it
+    pool_grace: float = 60.0  # how long an empty pool waits for its client to come back

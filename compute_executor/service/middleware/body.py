@@ -43,8 +43,15 @@ def _check_headers(scope: Scope, limit: int) -> None:
     for name, value in scope["headers"]:
         if name == b"content-encoding" and value.lower() != b"identity":
             raise refusal(415, "compressed bodies are not accepted: send it without Content-Encoding")
-        if name == b"content-length" and (not value.isdigit() or int(value) > limit):
-            raise _too_large(int(value) if value.isdigit() else limit + 1, limit)
+        if name == b"content-length" and _length(value) > limit:
+            raise _too_large(_length(value), limit)
+
+
+def _length(value: bytes) -> int:
+    """A Content-Length; the first 20 digits of it are too long for any limit."""
+    if not value.isdigit():
+        raise refusal(400, "the Content-Length is no number", {"Connection": "close"})
+    return int(value[:20])
 
 
 def _too_large(size: int, limit: int) -> Refusal:

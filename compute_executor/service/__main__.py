@@ -1,0 +1,28 @@
+"""``python -m compute_executor.service --state FOLDER [--embedded]``: the service process."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+
+def main(arguments: list[str]) -> int:
+    """Run a service until it is told to end; its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m compute_executor.service", description=__doc__)
+    parser.add_argument("--state", type=Path, required=True, help="the folder where everything is kept")
+    parser.add_argument("--embedded", action="store_true", help="go to the background; end when idle")
+    parser.add_argument("--ready", type=int, help="descriptor of a pipe: told when it serves, or why not")
+    chosen = parser.parse_args(arguments)
+    if chosen.embedded and os.fork():
+        # The caller's child ends here, before anything is imported or opened. The service is nobody's child: no
+        # caller has to reap it, and with no session of its own to lead it can never get a terminal.
+        os._exit(0)
+    from compute_executor.service.run import Settings, run
+
+    return run(Settings(folder=chosen.state, embedded=chosen.embedded, ready=chosen.ready))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,170 @@
+"""The JSON that stock SDKs send and expect (WIRE facts of globus-compute-sdk 4.19 and of the guide's time).
+
+What they send is a `msgspec.Struct` each; fields that we do not use are not listed and so ignored. What they
+expect is made by a function each. No route, no service in here: values in, values out.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from compute_executor import __version__
+from compute_executor.errors import ComputeError
+from compute_executor.protocol import frames
+from compute_executor.protocol.ids import task_uuid
+from compute_executor.serialization import packing
+from compute_executor.service.endpoint_ids import BUILT_IN
+
+if TYPE_CHECKING:
+    from compute_executor.service.rows import FunctionRow
+
+API_VERSION = "2.0.0"
+OLDEST_SDK = "0.3.0"
+"""The first SDK with task groups and streamed results."""
+
+WAITING, RUNNING, SUCCESS, FAILED = "waiting-for-ep", "running", "success", "failed"
+
+ReadBody = Callable[[frames.Body], bytes]
+
+
+# -- what they send -----------------------------------------------------------------------------------------
+
+
+class FunctionDocument(msgspec.Struct):
+    """A registration. ``serialized: false``: the code is bare source. v2 puts ``entry_point`` for what is the
+    name today."""
+
+    function_code: str
+    function_name: str = ""
+    entry_point: str = ""
+    serialized: bool = True
+    description: str | None = None
+    meta: dict[str, Any] = {}
+    public: bool = False
+    group: str | None = None
+    container_uuid: str | None = None
+
+
+class SubmitDocument(msgspec.Struct):
+    """A batch as of v3: payloads by function, in order."""
+
+    tasks: dict[str, list[str]]
+    task_group_id: str | None = None
+    resource_specification: dict[str, Any] | None = None
+
+
+class GuideSubmitDocument(msgspec.Struct):
+    """A batch as of v2: (function, endpoint, payload) each."""
+
+    tasks: list[tuple[str, str, str]]
+    task_group_id: str | None = None
+
+
+class TaskIds(msgspec.Struct):
+    """The body of batch_status and cancel."""
+
+    task_ids: list[str]
+
+
+# -- what they expect ---------------------------------------------------------------------------------------
+
+
+def version(instance: str) -> dict[str, str]:
+    """The version document. ``instance`` tells our own clients which run of a service this is."""
+    return {
+        "api": API_VERSION,
+        "min_sdk_version": OLDEST_SDK,
+        "min_ep_version": OLDEST_SDK,
+        "compute_executor": __version__,
+        "instance": instance,
+    }
+
+
+def function(row: FunctionRow, code: bytes) -> dict[str, Any]:
+    """A registered function with its packed code."""
+    return {
+        "function_uuid": str(uuid.UUID(bytes=row.id)),
+        "function_name": row.name,
+        "function_code": packing.function_to_text(code),
+        "description": row.description,
+        "metadata": row.metadata,
+        "public": row.public,
+        "group": row.group,
+    }
+
+
+def submitted(request_id: uuid.UUID, group: bytes, prefix: bytes, counts: dict[str, int]) -> dict[str, Any]:
+    """The answer to a v3 submit: the ids of the tasks in the order sent. ``counts``: tasks by function."""
+    tasks: dict[str, list[str]] = {}
+    position = 0
+    for function_id, count in counts.items():
+        tasks[function_id] = [task_uuid(prefix, position + index) for index in range(count)]
+        position += count
+    return {
+        "request_id": str(request_id),
+        "task_group_id": str(uuid.UUID(bytes=group)),
+        "endpoint_id": str(BUILT_IN),
+        "tasks": tasks,
+    }
+
+
+def guide_submitted(group: bytes, prefix: bytes, count: int) -> dict[str, Any]:
+    """The answer to a v2 submit."""
+    results = [
+        {"task_uuid": task_uuid(prefix, position), "http_status_code": 200} for position in range(count)
+    ]
+    return {"response": "success", "task_group_id": str(uuid.UUID(bytes=group)), "results": results}
+
+
+def open_task(task_id: str, status: str) -> dict[str, Any]:
+    """The document of a task that has not ended."""
+    return {"task_id": task_id, "status": status}
+
+
+def ended_task(task_id: str, outcome: frames.Result, read: ReadBody) -> dict[str, Any]:
+    """The document of a task that has ended. ``read`` fetches a body that lies in a file. What cannot be read or
+    said as text makes a failed task, not a failed request."""
+    document = {"task_id": task_id, "completion_t": str(outcome.ended)}
+    try:
+        body = read(outcome.body)
+        if outcome.status == frames.VALUE:
+            return {**document, "status": SUCCESS, "result": packing.result_to_text(body)}
+        text = _failure(outcome.status, body)
+    except (ComputeError, msgspec.MsgspecError) as error:
+        text = f"the outcome of task {task_id} cannot be told as text: {error}"
+    return {**document, "status": FAILED, "exception": text, "reason": text}
+
+
+def _failure(status: int, body: bytes) -> str:
+    """The text of an exception, or of the reason why there is none. Lone surrogates would be no JSON."""
+    if status == frames.EXCEPTION:
+        text = packing.exception_to_text(body)
+    else:
+        text = msgspec.msgpack.decode(body, type=frames.Reason).message
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def unknown_task(task_id: str, now: float) -> dict[str, Any]:
+    """In a batch_status: an id that is nobody's must not make the others' documents fail."""
+    text = f"there is no task {task_id} for you"
+    return {"task_id": task_id, "status": FAILED, "completion_t": str(now), "exception": text, "reason": text}
+
+
+def endpoint() -> dict[str, Any]:
+    """The built-in endpoint, as endpoint lists and lookups show it."""
+    return {
+        "uuid": str(BUILT_IN),
+        "name": "built-in",
+        "display_name": "The worker processes of this service",
+        "multi_user": False,
+        "public": False,
+    }
+
+
+def endpoint_status(overview: dict[str, Any]) -> dict[str, Any]:
+    """It is online as long as there is anybody to ask."""
+    return {"status": "online", "details": overview}

@@ -1,0 +1,34 @@
+"""Blobs over HTTP, for clients on other machines. On this one they read and write the folder themselves."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
+
+from compute_executor.errors import NotFound
+from compute_executor.service.shell import json_answer, shell_of
+
+OCTETS = "application/octet-stream"
+
+
+async def put(request: Request) -> Response:
+    """``PUT /v3/blobs/{name}``: keep the body. The name is drawn by the client, so a repetition does no harm."""
+    name = request.path_params["name"]
+    size = await shell_of(request).blobs.receive(name, request.stream())
+    return json_answer({"name": name, "size": size})
+
+
+async def get(request: Request) -> Response:
+    """``GET /v3/blobs/{name}``: whoever knows the name (128 random bits) was given it."""
+    name = request.path_params["name"]
+    path = shell_of(request).blobs.path(name)
+    if not path.is_file():
+        raise NotFound(f"there is no blob {name} for you")
+    return FileResponse(path, media_type=OCTETS)
+
+
+ROUTES = [
+    Route("/v3/blobs/{name}", put, methods=["PUT"]),
+    Route("/v3/blobs/{name}", get, methods=["GET"]),
+]

@@ -1,0 +1,125 @@
+"""Submitting a batch: as our frame, as the current SDK's JSON, and as that of the guide's time.
+
+A JSON batch becomes a frames.Submit like any other: its payloads lose their base64, large ones become blobs, and
+the service draws the prefix that makes the task ids. With an ``Idempotency-Key`` header the prefix is found again
+when the same request comes twice (key and body; another body is answered 422).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from typing import Any, NamedTuple
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from compute_executor.errors import InvalidRequest
+from compute_executor.protocol import frames
+from compute_executor.protocol.ids import MAX_BATCH, new_prefix
+from compute_executor.serialization import packing
+from compute_executor.service import documents
+from compute_executor.service.bodies import MSGPACK, content_type, parse_uuid, read_json, read_msgpack
+from compute_executor.service.endpoint_ids import resolve
+from compute_executor.service.limits import MAX_IDEMPOTENCY_KEY
+from compute_executor.service.shell import identity_of, json_answer, msgpack_answer, shell_of
+
+Call = tuple[str, str]
+"""Function id and packed arguments, as they came."""
+
+
+class Key(NamedTuple):
+    """An Idempotency-Key, and the digest of the body it came with."""
+
+    text: str
+    digest: bytes
+
+
+async def submit(request: Request) -> Response:
+    """``POST /v3/endpoints/{id}/submit``"""
+    endpoint = resolve(parse_uuid(request.path_params["id"], "endpoint"))
+    if content_type(request) == MSGPACK:
+        frame = read_msgpack(await request.body(), frames.Submit)
+        await shell_of(request).service.submit(identity_of(request), frame)
+        return msgpack_answer(frames.Accepted(frame.prefix))
+    document = await read_json(request, documents.SubmitDocument)
+    calls = [(name, payload) for name, payloads in document.tasks.items() for payload in payloads]
+    prefix, group, replayed = await _accept(
+        request, calls, document.task_group_id, document.resource_specification
+    )
+    counts = {name: len(payloads) for name, payloads in document.tasks.items()}
+    answer = documents.submitted(_request_id(prefix), endpoint, group, prefix, counts)
+    return json_answer(answer, _replayed_header(replayed))
+
+
+async def guide_submit(request: Request) -> Response:
+    """``POST /v2/submit``"""
+    document = await read_json(request, documents.GuideSubmitDocument)
+    for endpoint_id in {endpoint_id for _, endpoint_id, _ in document.tasks}:
+        resolve(parse_uuid(endpoint_id, "endpoint"))
+    calls = [(function_id, payload) for function_id, _, payload in document.tasks]
+    prefix, group, replayed = await _accept(request, calls, document.task_group_id, None)
+    return json_answer(documents.guide_submitted(group, prefix, len(calls)), _replayed_header(replayed))
+
+
+async def _accept(
+    request: Request, calls: list[Call], group_id: str | None, resources: dict[str, Any] | None
+) -> tuple[bytes, bytes, bool]:
+    """Prefix and group under which the calls are stored, and whether they had been before."""
+    service, who = shell_of(request).service, identity_of(request)
+    group = parse_uuid(group_id, "task group").bytes if group_id else uuid.uuid4().bytes
+    key = await _key(request)
+    known = service.known_submit(who, key) if key else None
+    if known is not None:
+        return known.prefix, known.group, True
+    batch = await _batch(request, calls, group, frames.Options(resource_specification=resources))
+    await service.submit(who, batch, key)
+    return batch.prefix, group, False
+
+
+async def _key(request: Request) -> Key | None:
+    """The request's Idempotency-Key with the digest of what it must come with again."""
+    text = request.headers.get("idempotency-key")
+    if text is None:
+        return None
+    if not 0 < len(text) <= MAX_IDEMPOTENCY_KEY:
+        raise InvalidRequest(
+            f"an Idempotency-Key has 1 to {MAX_IDEMPOTENCY_KEY} characters, this has {len(text)}"
+        )
+    digest = hashlib.sha256(request.url.path.encode() + b"\0" + await request.body()).digest()
+    return Key(text, digest)
+
+
+async def _batch(request: Request, calls: list[Call], group: bytes, options: frames.Options) -> frames.Submit:
+    if not 0 < len(calls) <= MAX_BATCH:
+        raise InvalidRequest(f"a batch has 1 to {MAX_BATCH} tasks, this has {len(calls)}")
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(name for name, _ in calls))}
+    blobs = shell_of(request).blobs
+    tasks = [(numbers[name], await blobs.keep(packing.call_from_text(payload))) for name, payload in calls]
+    return frames.Submit(
+        prefix=new_prefix(),
+        group=group,
+        endpoint=b"",
+        pool=None,
+        functions=[parse_uuid(name, "function").bytes for name in numbers],
+        tasks=msgspec.Raw(msgspec.msgpack.encode(tasks)),
+        count=len(tasks),
+        options=options,
+    )
+
+
+def _request_id(prefix: bytes) -> uuid.UUID:
+    """The same for the same batch, and no task's id: no batch has that many tasks."""
+    return uuid.UUID(bytes=prefix + b"\xff\xff\xff\xff")
+
+
+def _replayed_header(replayed: bool) -> dict[str, str]:
+    return {"Idempotent-Replayed": "true"} if replayed else {}
+
+
+ROUTES = [
+    Route("/v3/endpoints/{id}/submit", submit, methods=["POST"]),
+    Route("/v2/submit", guide_submit, methods=["POST"]),
+]

@@ -1,0 +1,181 @@
+"""The life of a service process: claim the folder, open the store, serve, and leave in order.
+
+    run(settings)
+      claim      state folder checked, log opened, service.lock taken (for life), port bound
+      open       store -> Service -> engine, from what the folder holds: a service that was killed goes on here
+      serve      uvicorn accepts connections; service.json is written; whoever started us is told
+      leave      SIGTERM, /v3/shutdown, or idle: service.json removed, streams told, workers ended, store closed
+
+Killed at any point, nothing is left that hinders the next: locks are the kernel's, service.json without a holder
+of service.lock counts for nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import math
+import os
+import secrets
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+
+from compute_executor.errors import ComputeError, InvalidRequest, ServiceUnavailable
+from compute_executor.service.access import LocalToken, new_token
+from compute_executor.service.app import Doors, make_app
+from compute_executor.service.assembly import Core, open_core
+from compute_executor.service.idle import DEFAULT_IDLE, IdleClock
+from compute_executor.service.locks import try_lock, wait_lock
+from compute_executor.service.log import open_log
+from compute_executor.service.report import Report
+from compute_executor.service.server import Server, bind
+from compute_executor.service.shell import Shell
+from compute_executor.service.state import (
+    LOG,
+    SERVICE_LOCK,
+    START_LOCK,
+    Announcement,
+    prepare_folder,
+    read_announcement,
+    remove_announcement,
+    write_announcement,
+)
+
+IDLE = "COMPUTE_EXECUTOR_IDLE"
+CLAIM_PATIENCE = 1.0
+"""Seconds to wait for service.lock: who asks whether it is held holds it for an instant."""
+LONGEST_LOOK = 1.0
+"""Seconds between two looks at whether the service is idle."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to serve. ``embedded``: in the background, for one user, until idle. ``durable``: what is accepted
+    survives a power loss, not only a killed process. ``ready``: descriptor of a pipe for the `Report`."""
+
+    folder: Path
+    embedded: bool = False
+    host: str = "127.0.0.1"
+    port: int = 0
+    durable: bool = False
+    ready: int | None = None
+
+
+def run(settings: Settings) -> int:
+    """Serve until told to end. The exit code: 0 after an end in order, 1 if it could not serve (said in the log
+    and to whoever started it)."""
+    report = Report(settings.ready)
+    try:
+        listener = _claim(settings)
+        uvloop.run(_Process(settings, listener, report).serve())
+        return 0
+    except ComputeError as error:
+        logger.error("cannot serve: %s", error)  # noqa: TRY400 - the message says all, the traceback nothing
+        report.failed(error)
+        return 1
+
+
+def _claim(settings: Settings) -> socket.socket:
+    """Make the folder and the port ours, or say why not."""
+    os.umask(0o077)
+    prepare_folder(settings.folder)
+    open_log(settings.folder / LOG, take_output=settings.embedded)
+    if wait_lock(settings.folder / SERVICE_LOCK, time.monotonic() + CLAIM_PATIENCE) is None:
+        other = read_announcement(settings.folder)
+        raise ServiceUnavailable(
+            f"another service ({f'process {other.pid} at {other.url}' if other else 'not yet announced'}) runs in "
+            f"{settings.folder}: it holds {SERVICE_LOCK}. Use that one, stop it first, or choose another folder"
+        )
+    return bind(settings.host, settings.port)
+
+
+def _patience() -> float:
+    """Seconds until an idle embedded service ends."""
+    text = os.environ.get(IDLE, "")
+    try:
+        seconds = float(text) if text else DEFAULT_IDLE
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < math.inf:
+        raise InvalidRequest(f"{IDLE}={text!r} is no number of seconds")
+    return seconds
+
+
+class _Process:
+    """One run of a service. Owner of everything: the loop thread."""
+
+    def __init__(self, settings: Settings, listener: socket.socket, report: Report) -> None:
+        self._settings = settings
+        self._listener = listener
+        self._report = report
+        host, port = listener.getsockname()[:2]
+        url = f"http://{host}:{port}"
+        self._announcement = Announcement(url, new_token(), secrets.token_hex(16), os.getpid())
+        self._hosts = [f"{name}:{port}" for name in {host, "127.0.0.1", "localhost"}]
+
+    async def serve(self) -> None:
+        """From the first look into the store to its closing."""
+        patience = _patience() if self._settings.embedded else math.inf
+        core = await open_core(self._settings.folder, durable=self._settings.durable)
+        try:
+            server = self._server(core)
+            watch = asyncio.ensure_future(self._end_when_idle(server, core, patience))
+            await server.serve(sockets=[self._listener])
+            watch.cancel()
+        finally:
+            await core.close()
+            logger.info("ended in order")
+
+    def _server(self, core: Core) -> Server:
+        def stop() -> None:
+            server.stop()
+
+        async def stopping() -> None:
+            remove_announcement(self._settings.folder, self._announcement.instance)
+            await core.farewell("the service ends")
+
+        shell = Shell(core.service, core.blobs, self._announcement.instance, stop)
+        app = make_app(shell, Doors(LocalToken(self._announcement.token), self._hosts))
+        server = Server(app, self._started, stopping)
+        return server
+
+    def _started(self) -> None:
+        """Connections are accepted from now on."""
+        write_announcement(self._settings.folder, self._announcement)
+        self._report.serving()
+        gc.collect()
+        gc.freeze()  # modules and routes live as long as the process: no collection need look at them again
+        logger.info("serving at %s from %s", self._announcement.url, self._settings.folder)
+
+    async def _end_when_idle(self, server: Server, core: Core, patience: float) -> None:
+        """Stop the server once nothing has happened for ``patience`` seconds (inf: never).
+
+        start.lock is taken first and kept until the process is gone: whoever wants a service now either was heard
+        before (a request came, so we are not idle) or waits for the lock and starts the next one.
+        """
+        clock = IdleClock(patience, time.monotonic())
+        while True:
+            await asyncio.sleep(min(LONGEST_LOOK, patience / 4 + 0.01))
+            busy = core.service.busy()
+            if not clock.look(busy=busy, requests=server.requests, now=time.monotonic()):
+                continue
+            if self._alone():
+                break
+        logger.info("idle for %g s", patience)
+        remove_announcement(self._settings.folder, self._announcement.instance)
+        server.stop()
+
+    def _alone(self) -> bool:
+        """Take start.lock; also true if there is no folder left that anybody could find us by."""
+        try:
+            return try_lock(self._settings.folder / START_LOCK) is not None
+        except (ComputeError, OSError) as error:
+            logger.warning("the state folder cannot be used any more: %s", error)
+            return True

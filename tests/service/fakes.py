@@ -1,0 +1,115 @@
+"""A service for the routes to call: keeps what it is given, answers what the test put in."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from compute_executor.errors import NotFound
+from compute_executor.protocol import frames
+from compute_executor.service.access import Identity
+from compute_executor.service.rows import FunctionRow, KnownSubmit
+
+
+class View(NamedTuple):
+    status: str
+    outcome: frames.Result | None
+
+
+@dataclass
+class FakeService:
+    batches: list[frames.Submit] = field(default_factory=list)
+    functions: dict[bytes, tuple[FunctionRow, frames.Body]] = field(default_factory=dict)
+    keys: dict[str, KnownSubmit] = field(default_factory=dict)
+    views: dict[tuple[bytes, int], View] = field(default_factory=dict)
+    cancelled: list[Any] = field(default_factory=list)
+    pools: dict[bytes, Any] = field(default_factory=dict)
+    raises: Exception | None = None
+
+    async def register(
+        self,
+        who: Identity,
+        digest: bytes,
+        name: str,
+        code: frames.Body,
+        description: str = "",
+        metadata: dict[str, Any] | None = None,
+        public: bool = False,
+        group: str | None = None,
+        container: bytes | None = None,
+    ) -> bytes:
+        self._maybe_raise()
+        function_id = uuid.uuid5(uuid.NAMESPACE_OID, who.id + digest.hex()).bytes
+        row = FunctionRow(
+            function_id,
+            who.id,
+            digest,
+            "",
+            name,
+            description,
+            metadata or {},
+            public,
+            group,
+            container,
+            None,
+            0,
+            0.0,
+        )
+        self.functions[function_id] = (row, code)
+        return function_id
+
+    def function(self, who: Identity, function_id: bytes) -> FunctionRow:
+        return self._found(function_id)[0]
+
+    def function_body(self, who: Identity, function_id: bytes) -> frames.Body:
+        return self._found(function_id)[1]
+
+    async def delete_function(self, who: Identity, function_id: bytes) -> None:
+        self._found(function_id)
+        del self.functions[function_id]
+
+    def _found(self, function_id: bytes) -> tuple[FunctionRow, frames.Body]:
+        if function_id not in self.functions:
+            raise NotFound("no such function for you")
+        return self.functions[function_id]
+
+    async def submit(self, who: Identity, batch: frames.Submit, key: tuple[str, bytes] | None = None) -> None:
+        self._maybe_raise()
+        self.batches.append(batch)
+        if key is not None:
+            self.keys[key[0]] = KnownSubmit(key[1], batch.prefix, batch.group, batch.endpoint)
+
+    def known_submit(self, who: Identity, key: str) -> KnownSubmit | None:
+        return self.keys.get(key)
+
+    def task(self, who: Identity, prefix: bytes, position: int) -> View:
+        if (prefix, position) not in self.views:
+            raise NotFound("no such task for you")
+        return self.views[prefix, position]
+
+    def group_tasks(self, who: Identity, group: bytes) -> list[tuple[bytes, int]]:
+        return [(batch.prefix, batch.count) for batch in self.batches if batch.group == group]
+
+    async def cancel(
+        self, who: Identity, tasks: list[tuple[bytes, list[int]]]
+    ) -> list[tuple[bytes, list[int]]]:
+        self.cancelled.append(tasks)
+        return [(prefix, positions[:1]) for prefix, positions in tasks]
+
+    async def open_pool(self, who: Identity, pool: bytes, spec: frames.PoolSpec) -> None:
+        self.pools[pool] = spec
+
+    def close_pool(self, who: Identity, pool: bytes) -> None:
+        del self.pools[pool]
+
+    def overview(self) -> dict[str, Any]:
+        self._maybe_raise()
+        return {"tasks": {"queued": 0}}
+
+    def busy(self) -> bool:
+        return False
+
+    def _maybe_raise(self) -> None:
+        if self.raises is not None:
+            raise self.raises
