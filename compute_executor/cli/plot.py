@@ -16,7 +16,7 @@ from compute_executor.cli.wrong_input import WrongInput
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LOG_FROM = 100.0
+LOG_FROM = 10.0
 """Positive values whose greatest is this many times the least are drawn on a logarithmic scale."""
 MARKED_POINTS = 100
 """Points of a line up to which each is marked."""

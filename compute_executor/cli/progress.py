@@ -10,6 +10,7 @@ from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task
+from rich.table import Column
 from rich.text import Text
 
 LINE_INTERVAL = 5.0
@@ -72,7 +73,7 @@ class _Figures(ProgressColumn):
     max_refresh = 0.2
 
     def __init__(self, text: Callable[[], str]) -> None:
-        super().__init__()
+        super().__init__(Column(no_wrap=True))
         self._text = text
 
     def render(self, task: Task) -> Text:  # noqa: ARG002 - the base class's signature

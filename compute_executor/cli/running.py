@@ -49,7 +49,7 @@ class Run:
 
     def outcomes(self) -> Iterator[list[Ended]]:
         """What has ended since the last time, at least one call each; what is open at an interrupt is cancelled."""
-        while self._fill() and not self.interrupted:
+        while not self.interrupted and self._fill():
             if ended := self._take():
                 yield ended
         for future in self._open:

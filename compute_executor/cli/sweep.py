@@ -152,10 +152,10 @@ class _Sweep:
                 click.echo(self._unfinished("interrupted"), err=True)
                 raise click.exceptions.Exit(128 + signals[0])
             self._table.arrange(self._book.order())
+        except ComputeError as error:  # before OSError: some are both
+            raise click.ClickException(self._unfinished(one_line(str(error), limit=1000))) from error
         except OSError as error:
             raise click.ClickException(self._unfinished(f"{self._request.out}: {reason(error)}")) from error
-        except ComputeError as error:
-            raise click.ClickException(self._unfinished(one_line(str(error), limit=1000))) from error
         self._report(time.monotonic() - started)
         if self._tally.failed:
             raise click.exceptions.Exit(1)

@@ -18,7 +18,7 @@ import itertools
 import mmap
 import os
 from array import array
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -128,27 +128,23 @@ def records(file: Iterable[bytes] | mmap.mmap) -> Iterator[tuple[list[str], int]
     Raises UnicodeDecodeError or csv.Error if it is not the kind of table that is written here.
     """
     lines = iter(file.readline, b"") if isinstance(file, mmap.mmap) else iter(file)
-    end, whole = 0, True
+    end = 0
 
     def decoded() -> Iterator[str]:
-        nonlocal end, whole
+        nonlocal end
         for line in lines:
-            end, whole = end + len(line), line.endswith(b"\n")
+            if not line.endswith(b"\n"):  # torn
+                return
+            end += len(line)
             yield line.decode()
 
     reader = csv.reader(decoded(), strict=True)
-    while (texts := _next(reader, lambda: whole)) is not None:
-        yield texts, end
-
-
-def _next(reader: Iterator[list[str]], whole: Callable[[], bool]) -> list[str] | None:
     try:
-        texts = next(reader, None)
+        for texts in reader:
+            yield texts, end
     except csv.Error as error:
-        if "unexpected end of data" in str(error):  # torn inside quotes
-            return None
-        raise
-    return texts if whole() else None
+        if "unexpected end of data" not in str(error):  # that one: torn inside quotes
+            raise
 
 
 def _line(cells: Sequence[str]) -> bytes:

@@ -26,7 +26,7 @@ with (Path(__file__).parent / "boarding_school.csv").open(encoding="utf-8") as f
 def fit(beta: float, gamma: float) -> dict[str, float]:
     """How well these two rates explain the counts, and what they mean."""
     ill = epidemic(beta, gamma, days=len(IN_BED))
-    misses = [model - counted for model, counted in zip(ill, IN_BED)]
+    misses = [model - counted for model, counted in zip(ill, IN_BED, strict=True)]
     return {
         "sum_of_squares": sum(miss * miss for miss in misses),
         "r0": beta / gamma,

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compute_executor.cli.grid import parse_axis
+from compute_executor.cli.wrong_input import WrongInput
+
+
+def test_a_list_of_values() -> None:
+    assert parse_axis("x=1,2,5") == ("x", [1, 2, 5])
+    assert parse_axis("kind = adam, sgd") == ("kind", ["adam", "sgd"])
+    assert parse_axis("path=a=b") == ("path", ["a=b"])
+
+
+def test_a_range_includes_both_ends() -> None:
+    assert parse_axis("x=0:1:5") == ("x", [0.0, 0.25, 0.5, 0.75, 1.0])
+    assert parse_axis("x=1:-1:3") == ("x", [1, 0, -1])
+    assert parse_axis("x=5:9:1") == ("x", [5])
+
+
+def test_a_range_of_whole_steps_between_ints_stays_ints() -> None:
+    assert [type(value) for value in parse_axis("n=10:30:3").values] == [int, int, int]
+    assert [type(value) for value in parse_axis("n=0:1:3").values] == [float, float, float]
+
+
+@given(
+    st.floats(-1e6, 1e6),
+    st.floats(-1e6, 1e6),
+    st.integers(2, 200),
+)
+def test_a_range_has_its_count_its_ends_and_one_direction(start: float, stop: float, count: int) -> None:
+    values = parse_axis(f"x={start!r}:{stop!r}:{count}").values
+    assert len(values) == count
+    assert (values[0], values[-1]) == (start, stop)
+    assert values == sorted(values, reverse=start > stop)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x",
+        "=1",
+        "x=",
+        "x=1,,2",
+        "2x=1",
+        "x y=1",
+        "x=0:1",
+        "x=0:1:2:3",
+        "x=a:1:3",
+        "x=0:inf:3",
+        "x=0:1:0",
+        "x=0:1:2.5",
+        "x=0:1:99999999999",
+        "x=::",
+    ],
+)
+def test_a_malformed_grid_is_quoted_in_the_one_line_that_refuses_it(text: str) -> None:
+    with pytest.raises(WrongInput) as refused:
+        parse_axis(text)
+    assert text in refused.value.message
+    assert "\n" not in refused.value.message

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from compute_executor.cli.params import ParamTable
+from compute_executor.cli.wrong_input import WrongInput
+
+
+def table(folder: Path, text: str) -> ParamTable:
+    path = folder / "table.csv"
+    path.write_bytes(text.encode())
+    return ParamTable(path)
+
+
+def test_a_row_is_a_call_and_each_column_has_one_type(tmp_path: Path) -> None:
+    found = table(tmp_path, 'n,rate,name\n1,1,"a, b"\n2,0.5,007\n')
+    assert found.names == ["n", "rate", "name"]
+    assert found.count == 2
+    assert list(found.rows()) == [
+        {"n": 1, "rate": 1.0, "name": "a, b"},
+        {"n": 2, "rate": 0.5, "name": "007"},
+    ]
+
+
+def test_rows_can_be_read_again(tmp_path: Path) -> None:
+    found = table(tmp_path, "n\n1\n2\n")
+    assert list(found.rows()) == list(found.rows()) == [{"n": 1}, {"n": 2}]
+
+
+def test_a_spreadsheets_mark_line_ends_and_blank_lines_do_no_harm(tmp_path: Path) -> None:
+    assert list(table(tmp_path, "\ufeffn,m\r\n1,2\r\n\r\n3,4\r\n").rows()) == [
+        {"n": 1, "m": 2},
+        {"n": 3, "m": 4},
+    ]
+
+
+def test_only_columns_with_different_values_vary(tmp_path: Path) -> None:
+    assert table(tmp_path, "a,b,c\n1,5,x\n2,5,x\n1,5,y\n").varying == ["a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "empty"),
+        ("n\n", "no rows"),
+        ("n,m\n1\n", "line 2: 1 cells for 2 columns"),
+        ("n,n\n1,2\n", "'n'"),
+        ("n,my rate\n1,2\n", "'my rate'"),
+        ('n\n"1\n', "no CSV table"),
+    ],
+)
+def test_a_wrong_table_is_refused_in_one_line(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(WrongInput, match=says) as refused:
+        table(tmp_path, text)
+    assert "table.csv" in refused.value.message
+
+
+def test_a_file_that_is_absent_or_no_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WrongInput, match=r"cannot read .*absent\.csv: No such file"):
+        ParamTable(tmp_path / "absent.csv")
+    (tmp_path / "binary.csv").write_bytes(b"n\n\xff\xfe\n")
+    with pytest.raises(WrongInput, match=r"binary\.csv is no CSV table in UTF-8"):
+        ParamTable(tmp_path / "binary.csv")
