@@ -1,0 +1,79 @@
+"""Our Executor beside the standard library's: every test here runs on both, unless it says what only ours does.
+
+The tests of a session share one state folder, and so one embedded service: what is under test is the interface,
+and an executor must not mind what others did on the same service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import compute_executor
+from tests.contract.work import Gate
+
+MakeExecutor = Callable[..., Executor]
+
+KINDS: dict[str, Callable[..., Executor]] = {
+    "threads": ThreadPoolExecutor,
+    "compute": lambda **options: compute_executor.Executor(**options),
+}
+"""The reference, and ours."""
+
+
+@pytest.fixture(scope="session")
+def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("contract")
+
+
+@pytest.fixture(autouse=True)
+def state_home(shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """In place of a folder for each test (conftest.py of the project)."""
+    monkeypatch.setenv("COMPUTE_EXECUTOR_HOME", str(shared_home))
+    monkeypatch.setenv("COMPUTE_EXECUTOR_IDLE", "5")
+    return shared_home
+
+
+@pytest.fixture(params=list(KINDS))
+def make_executor(request: pytest.FixtureRequest) -> Iterator[MakeExecutor]:
+    """Makes executors of one kind, and shuts them down after the test."""
+    with ExitStack() as stack:
+
+        def make(**options: Any) -> Executor:
+            return stack.enter_context(KINDS[request.param](**options))
+
+        yield make
+
+
+@pytest.fixture
+def executor(make_executor: MakeExecutor) -> Executor:
+    return make_executor(max_workers=2)
+
+
+@pytest.fixture
+def make_ours() -> Iterator[Callable[..., compute_executor.Executor]]:
+    """Makes executors of ours, for what no standard one does."""
+    with ExitStack() as stack:
+
+        def make(**options: Any) -> compute_executor.Executor:
+            return stack.enter_context(compute_executor.Executor(**options))
+
+        yield make
+
+
+@pytest.fixture
+def ours(make_ours: Callable[..., compute_executor.Executor]) -> compute_executor.Executor:
+    return make_ours(max_workers=2)
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    """Holds tasks until it is opened; always open in the end, so that no worker waits for ever."""
+    gate = Gate(tmp_path / "gate")
+    yield gate
+    gate.open()
