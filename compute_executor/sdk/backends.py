@@ -1,0 +1,161 @@
+"""Which service a Client means, and with whose login, by what it was given and what it finds.
+
+The first that applies:
+
+1. a login manager, an authorizer or an app was given: through globus_sdk, to ``base_url`` or the environment's
+2. a base URL with a token: straight there
+3. a base URL alone: with client credentials if there are some, with the Globus login if it is Globus Compute's
+   own, with the embedded service's token if it is that one; else without any
+4. an environment is named, by argument or by GLOBUS_SDK_ENVIRONMENT: Globus login
+5. client credentials are in the process environment, or somebody has logged in: Globus login, production
+6. the embedded service
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from compute_executor.errors import InvalidRequest
+from compute_executor.sdk.direct import DirectTransport, Place, fixed_place
+from compute_executor.sdk.login_manager import credentials, environments, tokens
+from compute_executor.sdk.login_manager.credentials import ClientCredentials
+from compute_executor.sdk.login_manager.protocol import LoginManagerProtocol
+from compute_executor.sdk.transport import Transport
+from compute_executor.sdk.web_transport import WebTransport
+
+if TYPE_CHECKING:
+    from globus_sdk import GlobusApp
+    from globus_sdk.authorizers import GlobusAuthorizer
+
+
+class Wanted(NamedTuple):
+    """What a Client was given."""
+
+    environment: str | None = None
+    base_url: str | None = None
+    token: str | None = None
+    login_manager: LoginManagerProtocol | None = None
+    authorizer: GlobusAuthorizer | None = None
+    app: GlobusApp | None = None
+    force_login: bool = False
+    insecure_http: bool = False
+
+
+class Backend(NamedTuple):
+    """A way to a service. ``own``: it is one of ours (None: ask it). ``login_manager``: who logged in, if one did."""
+
+    transport: Transport
+    own: bool | None
+    login_manager: LoginManagerProtocol | None = None
+
+
+def choose(wanted: Wanted) -> Backend:
+    """The backend for what a Client was given. Logs in where a login manager is used.
+
+    Raises InvalidRequest for arguments that exclude each other, NotAuthorized if the login fails.
+    """
+    _check(wanted)
+    if wanted.login_manager or wanted.authorizer or wanted.app:
+        return _given_login(wanted)
+    if wanted.token is not None and wanted.base_url is not None:
+        return _direct(wanted.base_url, wanted.token, wanted.insecure_http)
+    client = credentials.from_environment()
+    if wanted.base_url is not None:
+        return _at_url(wanted, wanted.base_url, client)
+    environment = wanted.environment or environments.named_environment()
+    if environment or client or _logged_in() or wanted.force_login:
+        return _hosted(environment or environments.PRODUCTION, None, wanted.force_login)
+    return Backend(DirectTransport(_embedded), own=True)
+
+
+def _check(wanted: Wanted) -> None:
+    logins = ("token", "login_manager", "authorizer", "app")
+    given = [name for name in logins if getattr(wanted, name) is not None]
+    if len(given) > 1:
+        raise InvalidRequest(f"{' and '.join(given)} exclude each other: each says who is asking")
+    if wanted.token is not None and wanted.base_url is None:
+        raise InvalidRequest("a token is for the service that gave it: say which with base_url=")
+    if wanted.base_url is not None and wanted.environment is not None:
+        raise InvalidRequest("base_url and environment exclude each other: each says which service")
+
+
+def _url(wanted: Wanted) -> str:
+    """The service of a given login: Globus Compute's unless another is named."""
+    named = wanted.environment or environments.named_environment() or environments.PRODUCTION
+    url = wanted.base_url or environments.service_url(named)
+    return fixed_place(url, "a token will be sent there", insecure=wanted.insecure_http).url
+
+
+def _given_login(wanted: Wanted) -> Backend:
+    url = _url(wanted)
+    manager = wanted.login_manager
+    if manager is not None:
+        if not isinstance(manager, LoginManagerProtocol):
+            raise InvalidRequest(f"{type(manager).__name__} has not the methods of LoginManagerProtocol")
+        manager.ensure_logged_in()
+        return Backend(WebTransport(url, lambda: manager.get_web_client(base_url=url)), _own(url), manager)
+    return Backend(WebTransport(url, lambda: _web_client(url, wanted.authorizer, wanted.app)), _own(url))
+
+
+def _web_client(url: str, authorizer: GlobusAuthorizer | None, app: GlobusApp | None) -> Any:
+    from compute_executor.sdk.web_client import WebClient  # imports globus_sdk
+
+    return WebClient(base_url=url, authorizer=authorizer, app=app)
+
+
+def _direct(url: str, token: str | None, insecure: bool) -> Backend:
+    place = fixed_place(url, token, insecure=insecure)
+    return Backend(DirectTransport(lambda: place), _own(url))
+
+
+def _at_url(wanted: Wanted, url: str, client: ClientCredentials | None) -> Backend:
+    if environments.is_hosted(url):
+        return _hosted(environments.named_environment() or environments.PRODUCTION, url, wanted.force_login)
+    if client is not None:
+        address = fixed_place(url, client.client_secret, insecure=wanted.insecure_http).url
+        return Backend(WebTransport(address, lambda: _own_login(address, client)), _own(url))
+    return _direct(url, _embedded_token(url), wanted.insecure_http)
+
+
+def _own_login(url: str, client: ClientCredentials) -> Any:
+    """A web client with client credentials of a service of our own, which answers the token route itself."""
+    from globus_sdk import ClientCredentialsAuthorizer, ConfidentialAppAuthClient
+
+    login = ConfidentialAppAuthClient(client.client_id, client.client_secret, base_url=url)
+    return _web_client(url, ClientCredentialsAuthorizer(login, environments.SCOPE), None)
+
+
+def _hosted(environment: str, url: str | None, force: bool) -> Backend:
+    from compute_executor.sdk.login_manager.manager import LoginManager  # imports globus_sdk
+
+    address = url or environments.service_url(environment)
+    manager = LoginManager(environment)
+    manager.ensure_logged_in(force=force)
+    return Backend(
+        WebTransport(address, lambda: manager.get_web_client(base_url=address)), _own(address), manager
+    )
+
+
+def _own(url: str) -> bool | None:
+    """False for Globus Compute's own services; others are asked."""
+    return False if environments.is_hosted(url) else None
+
+
+def _logged_in() -> bool:
+    """Whether a person has logged in to Globus Compute from here."""
+    return bool(tokens.load(tokens.user_namespace(environments.PRODUCTION)))
+
+
+def _embedded() -> Place:
+    from compute_executor.service import embedded
+
+    found = embedded.find_or_start()
+    return Place(found.url, found.token)
+
+
+def _embedded_token(url: str) -> str | None:
+    """The token of the embedded service if this is its URL."""
+    from compute_executor.service import embedded
+
+    found = embedded.find()
+    return found.token if found is not None and found.url == url.rstrip("/") else None

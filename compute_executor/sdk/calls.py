@@ -1,0 +1,21 @@
+"""What the groups of the Client's methods share: the session, the wire, the results of the session."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from compute_executor.sdk.result_cache import ResultCache
+from compute_executor.sdk.session import Session
+from compute_executor.sdk.wire import Wire
+
+
+class Calls(Protocol):
+    """Implemented by Client; the mixins beside it (functions, tasks, endpoints, containers) use it."""
+
+    _session: Session
+    _results: ResultCache
+
+    @property
+    def _wire(self) -> Wire:
+        """How this service is spoken to."""
+        ...

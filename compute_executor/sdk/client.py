@@ -1,0 +1,155 @@
+"""The guide's Client: one object that speaks to a compute service for one identity.
+
+    from compute_executor import Client
+
+    client = Client()                                   # this user's embedded service, no account
+    function_id = client.register_function(simulate)
+    task_id = client.run(0.3, function_id=function_id)
+    client.get_result(task_id)
+
+Which service and whose login: `backends`. The methods, by what they are about: `functions`, `tasks`, `endpoints`,
+`containers`. What the Executor uses besides: :meth:`Client.address` and below.
+
+Nothing is opened before the first request (except that a Globus login asks its user at once, as the guide says).
+Any thread may use a Client.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from compute_executor.errors import InvalidRequest, NotFound
+from compute_executor.protocol import frames
+from compute_executor.sdk import backends
+from compute_executor.sdk.backends import Wanted
+from compute_executor.sdk.containers import ContainerCalls
+from compute_executor.sdk.endpoints import EndpointCalls
+from compute_executor.sdk.limits import HOSTED
+from compute_executor.sdk.login_manager import environments
+from compute_executor.sdk.login_manager.protocol import LoginManagerProtocol
+from compute_executor.sdk.native_wire import ByBatch, NativeWire
+from compute_executor.sdk.pacing import Pacer
+from compute_executor.sdk.result_cache import ResultCache
+from compute_executor.sdk.session import Session
+from compute_executor.sdk.text_wire import TextWire
+from compute_executor.sdk.wire import Wire
+
+if TYPE_CHECKING:
+    from globus_sdk import GlobusApp
+    from globus_sdk.authorizers import GlobusAuthorizer
+
+
+class Client(EndpointCalls, ContainerCalls):
+    """Speaks to a compute service.
+
+    ``environment``: a deployment of Globus Compute ("production", "preview", ...). ``base_url`` and ``token``: a
+    service of one's own. ``login_manager``, ``authorizer``, ``app``: who is asking, by means of globus_sdk.
+    ``force_login``: log in again even if there are tokens. ``insecure_http``: allow plain http to another machine.
+    With none of these: the hosted service if client credentials are set or somebody has logged in, else this
+    user's embedded service, which is started if need be. Raises InvalidRequest for arguments that exclude each
+    other, NotAuthorized if a login fails.
+    """
+
+    FUNCX_SCOPE = environments.SCOPE
+
+    def __init__(
+        self,
+        environment: str | None = None,
+        local_compute_services: bool = False,
+        *,
+        base_url: str | None = None,
+        token: str | None = None,
+        login_manager: LoginManagerProtocol | None = None,
+        authorizer: GlobusAuthorizer | None = None,
+        app: GlobusApp | None = None,
+        force_login: bool = False,
+        insecure_http: bool = False,
+    ) -> None:
+        named = environments.LOCAL if local_compute_services else environment
+        wanted = Wanted(named, base_url, token, login_manager, authorizer, app, force_login, insecure_http)
+        backend = backends.choose(wanted)
+        self.login_manager = backend.login_manager
+        self._own = backend.own
+        self._asking = threading.Lock()
+        self._spoken: Wire | None = None
+        self._session = Session(
+            backend.transport, Pacer(HOSTED.requests, HOSTED.window) if self._hosted else None
+        )
+        self._results = ResultCache()
+
+    def logout(self) -> bool:
+        """Revoke and forget the login. False where there is none to forget: embedded service, token, authorizer."""
+        return bool(self.login_manager.logout()) if self.login_manager is not None else False
+
+    def close(self) -> None:
+        """Close the connections; also done when the Client is garbage. It may be used again."""
+        self._session.transport.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Client of {self._session.transport!r}>"
+
+    # -- for the Executor -----------------------------------------------------------------------------------
+
+    def address(self) -> str:
+        """The service's base URL. The embedded service is found, or started, for it."""
+        return self._session.transport.address()
+
+    def authorization(self) -> str | None:
+        """The value of the Authorization header that this Client's requests have."""
+        return self._session.transport.authorization()
+
+    def is_own_service(self) -> bool:
+        """Whether the service is one of this package, so that streams, frames and cancelling can be used."""
+        with self._asking:
+            if self._own is None:
+                self._own = self._ask_whether_own()
+            return self._own
+
+    def submit_frames(self, batch: frames.Submit) -> None:
+        """Hand in a batch by HTTP; again with the same prefix: nothing happens twice. Own services only."""
+        self._native().submit_frame(batch)
+
+    def poll(self, tasks: ByBatch) -> list[frames.Result]:
+        """Results of those of these tasks (prefix, positions) that have ended. Own services only."""
+        return self._native().poll(tasks)
+
+    def cancel(self, tasks: ByBatch) -> ByBatch:
+        """Withdraw tasks; those that surely do not run. Own services only."""
+        return self._native().cancel_frames(tasks)
+
+    def read_body(self, body: frames.Body) -> bytes:
+        """The bytes of a result's body, fetched by HTTP if they are a blob. Own services only."""
+        return self._native().read(body)
+
+    # -- which wire -----------------------------------------------------------------------------------------
+
+    @property
+    def _hosted(self) -> bool:
+        return self._own is False
+
+    @property
+    def _wire(self) -> Wire:
+        if self._spoken is None:
+            self._spoken = NativeWire(self._session) if self.is_own_service() else TextWire(self._session)
+        return self._spoken
+
+    def _native(self) -> NativeWire:
+        wire = self._wire
+        if not isinstance(wire, NativeWire):
+            raise InvalidRequest(f"{self.address()} is no service of this package: it does not know frames")
+        return wire
+
+    def _ask_whether_own(self) -> bool:
+        """Our services name themselves in their version document; stock ones have no such entry."""
+        try:
+            document: Any = self._session.get("/v2/version", {"service": "all"})
+        except NotFound:
+            return False
+        return isinstance(document, dict) and "compute_executor" in document

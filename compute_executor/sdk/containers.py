@@ -1,0 +1,83 @@
+"""Environments that functions run in: described, built, taken as they are; and the Client's methods about them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from compute_executor.errors import InvalidRequest
+from compute_executor.sdk.calls import Calls
+from compute_executor.sdk.names import AnyId, canonical
+
+CONTAINER_TYPES = ("docker", "podman", "singularity", "apptainer")
+
+
+@dataclass
+class ContainerSpec:
+    """What goes into an environment. ``apt``, ``pip`` and ``conda`` list packages; ``python_version`` is such as
+    ``"3.12"`` (default: the endpoint's own); ``payload_url`` is an archive or repository to be put inside."""
+
+    name: str | None = None
+    description: str | None = None
+    apt: Sequence[str] | None = None
+    pip: Sequence[str] | None = None
+    conda: Sequence[str] | None = None
+    python_version: str | None = None
+    payload_url: str | None = None
+
+    def __post_init__(self) -> None:
+        for kind in ("apt", "pip", "conda"):
+            packages = getattr(self, kind)
+            if isinstance(packages, str) or not all(isinstance(one, str) for one in packages or ()):
+                raise InvalidRequest(f"{kind} is a list of package names, not {packages!r:.100}")
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that a service builds from."""
+        document = {key: value for key, value in asdict(self).items() if value is not None}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in document.items()}
+
+
+class ContainerCalls(Calls):
+    """Part of Client."""
+
+    def register_container(
+        self, location: str, container_type: str, name: str = "", description: str = ""
+    ) -> str:
+        """Name an existing image, such as ``docker.io/library/python:3.12``; its id for ``container_uuid``.
+
+        Raises InvalidRequest for a type that is none of docker, podman, singularity, apptainer.
+        """
+        if container_type.lower() not in CONTAINER_TYPES:
+            raise InvalidRequest(
+                f"container_type is one of {', '.join(CONTAINER_TYPES)}, not {container_type!r}"
+            )
+        document = {
+            "location": location,
+            "type": container_type.lower(),
+            "name": name,
+            "description": description,
+        }
+        return str(self._session.post("/v2/containers", document)["container_id"])
+
+    def build_container(self, container_spec: ContainerSpec) -> str:
+        """Have an environment built; its id. The same content is built once. Tasks may be submitted at once: they
+        wait for it, and fail with the end of the log if it fails."""
+        return str(self._session.post("/v2/containers/build", container_spec.to_json())["container_id"])
+
+    def get_container(self, container_uuid: AnyId, container_type: str | None = None) -> dict[str, Any]:
+        """What is known of a container. Raises NotFound."""
+        path = f"/v2/containers/{canonical(container_uuid, 'container')}"
+        document = self._session.get(f"{path}/{container_type}" if container_type else path)
+        return dict(document["container"])
+
+    def get_container_build_status(self, container_id: AnyId) -> str:
+        """How its build stands: ``"queued"``, ``"building"``, ``"ready"``, ``"failed"``. Raises NotFound."""
+        return str(self._build(container_id)["status"])
+
+    def get_container_build_log(self, container_id: AnyId) -> str:
+        """What the build has said so far. Raises NotFound."""
+        return str(self._build(container_id).get("log", ""))
+
+    def _build(self, container_id: AnyId) -> dict[str, Any]:
+        return dict(self._session.get(f"/v2/containers/build/{canonical(container_id, 'container')}"))

@@ -1,0 +1,135 @@
+"""The Client's methods about tasks: running, asking how they stand, results, batches, withdrawing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, overload
+
+from compute_executor.errors import InvalidRequest
+from compute_executor.sdk import sending
+from compute_executor.sdk.batch import Batch, BatchOptions, BatchTask
+from compute_executor.sdk.calls import Calls
+from compute_executor.sdk.names import AnyId, canonical
+from compute_executor.sdk.outcome import Outcome
+
+
+class TaskCalls(Calls):
+    """Part of Client."""
+
+    def run(self, *args: Any, function_id: AnyId, endpoint_id: AnyId | None = None, **kwargs: Any) -> str:
+        """Run a registered function with these arguments; the task's id.
+
+        Without ``endpoint_id`` on the endpoint of one's own service. Raises NotFound for a function or endpoint
+        that is not there for the caller, SerializationError or PayloadTooLarge for arguments that cannot travel.
+        """
+        payload = self._wire.encode_call(args, kwargs)
+        task = BatchTask(canonical(function_id, "function"), _endpoint(endpoint_id), payload)
+        return sending.send(self._wire, [task], None, BatchOptions()).task_ids[0]
+
+    def get_task(self, task_id: AnyId) -> dict[str, Any]:
+        """How a task stands: ``{"pending": True, "status": ...}``, or with its result or exception once ended.
+
+        Raises NotFound for a task that is not the caller's.
+        """
+        return self._outcome(canonical(task_id, "task")).document()
+
+    def get_result(self, task_id: AnyId) -> Any:
+        """The result of a task.
+
+        Raises the exception that the function raised; TaskPending, whose ``status`` says how it stands, before it
+        has ended; TaskExecutionFailed where only the exception's text is known; WorkerLost, TaskTimeout,
+        TaskCancelled for a task that ended without an outcome of its own; NotFound.
+        """
+        return self._outcome(canonical(task_id, "task")).value()
+
+    def create_batch(
+        self,
+        task_group_id: AnyId | None = None,
+        resource_specification: dict[str, Any] | None = None,
+        user_endpoint_config: dict[str, Any] | None = None,
+        create_queue: bool = False,
+        result_serializers: list[str] | None = None,
+    ) -> Batch:
+        """A batch to add calls to. The last three concern endpoints of Globus Compute."""
+        group_id = canonical(task_group_id, "task group") if task_group_id is not None else None
+        options = BatchOptions(
+            group_id, resource_specification, user_endpoint_config, create_queue, result_serializers
+        )
+        return Batch(self._wire.encode_call, options)
+
+    @overload
+    def batch_run(self, endpoint_id: AnyId, batch: Batch) -> dict[str, Any]: ...
+
+    @overload
+    def batch_run(self, endpoint_id: Batch) -> list[str]: ...
+
+    def batch_run(self, endpoint_id: AnyId | Batch, batch: Batch | None = None) -> list[str] | dict[str, Any]:
+        """Send a batch, in one of two forms.
+
+        The guide's: ``batch_run(batch)``; ids of the tasks in the order of the batch. Today's:
+        ``batch_run(endpoint_id, batch)``; a dict with ``tasks`` (ids by function), ``task_group_id``,
+        ``request_id`` and ``endpoint_id``.
+
+        Tasks that the service refuses have ids too; asking for their results raises the refusal. If it takes none,
+        the refusal is raised here. Raises InvalidRequest for an empty batch.
+        """
+        if isinstance(endpoint_id, Batch):
+            return self._send(endpoint_id, None).task_ids
+        if batch is None:
+            raise InvalidRequest("either batch_run(batch) or batch_run(endpoint_id, batch)")
+        chosen = canonical(endpoint_id, "endpoint")
+        return _todays_answer(batch, self._send(batch, chosen), chosen)
+
+    def get_batch_result(self, task_id_list: Iterable[AnyId]) -> dict[str, dict[str, Any]]:
+        """How these tasks stand, by id, in the order asked: pending ones with their status word, ended ones with
+        ``result`` or ``exception`` and ``completion_t``. Failed ones are not left out."""
+        task_ids = list(dict.fromkeys(canonical(task_id, "task") for task_id in task_id_list))
+        found = self._outcomes(task_ids)
+        return {task_id: found[task_id].document() for task_id in task_ids}
+
+    def cancel_task(self, task_id: AnyId) -> bool:
+        """Withdraw a task that has not begun. True if it surely will not run; False if it runs, has ended, or the
+        service cannot withdraw tasks (Globus Compute)."""
+        canonical_id = canonical(task_id, "task")
+        return canonical_id in self._wire.cancel([canonical_id])
+
+    def _send(self, batch: Batch, endpoint_id: str | None) -> sending.Sent:
+        if not batch.tasks:
+            raise InvalidRequest("the batch holds no tasks; add some with batch.add(...)")
+        sent = sending.send(self._wire, batch.tasks, endpoint_id, batch.options)
+        for outcome in sent.refused:
+            self._results.put(outcome)
+        return sent
+
+    def _outcome(self, task_id: str) -> Outcome:
+        return self._outcomes([task_id])[task_id]
+
+    def _outcomes(self, task_ids: Sequence[str]) -> dict[str, Outcome]:
+        """From the results of this session, and for the others from the service."""
+        found = {
+            task_id: outcome for task_id in task_ids if (outcome := self._results.get(task_id)) is not None
+        }
+        asked = [task_id for task_id in task_ids if task_id not in found]
+        if asked:
+            answered = self._wire.outcomes(asked)
+            for outcome in answered.values():
+                self._results.put(outcome)
+            found.update(answered)
+        return found
+
+
+def _endpoint(endpoint_id: AnyId | None) -> str | None:
+    return canonical(endpoint_id, "endpoint") if endpoint_id is not None else None
+
+
+def _todays_answer(batch: Batch, sent: sending.Sent, endpoint_id: str) -> dict[str, Any]:
+    by_function: dict[str, list[str]] = {}
+    for task, task_id in zip(batch.tasks, sent.task_ids, strict=True):
+        by_function.setdefault(task.function_id, []).append(task_id)
+    first = sent.accepted[0]
+    return {
+        "request_id": first.request_id,
+        "task_group_id": first.task_group_id,
+        "endpoint_id": endpoint_id,
+        "tasks": by_function,
+    }

@@ -1,0 +1,52 @@
+"""The globus_sdk client that carries a Client's requests where a Globus login is used."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+from globus_sdk import BaseClient, GlobusApp
+from globus_sdk.authorizers import GlobusAuthorizer
+from globus_sdk.scopes import ComputeScopes, Scope
+from globus_sdk.services.compute import ComputeAPIError
+
+from compute_executor import __version__
+
+USER_AGENT = f"compute-executor/{__version__} Python/{platform.python_version()}"
+
+
+class WebClient(BaseClient):
+    """Requests to a compute service, authorised by an authorizer or an app.
+
+    It is an ordinary globus_sdk client: ``get``, ``post``, ``put``, ``delete`` and ``request`` work as there.
+    """
+
+    service_name = "compute"
+    scopes = ComputeScopes
+    error_class = ComputeAPIError
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        authorizer: GlobusAuthorizer | None = None,
+        app: GlobusApp | None = None,
+        **options: Any,
+    ) -> None:
+        options.setdefault("app_name", USER_AGENT)
+        super().__init__(base_url=base_url, authorizer=authorizer, app=app, **options)
+
+    @property
+    def default_scope_requirements(self) -> list[Scope]:
+        """What a login must allow."""
+        return [ComputeScopes.all]
+
+    def authorization(self) -> str | None:
+        """The value of the Authorization header, renewed if it is about to expire."""
+        authorizer = self.authorizer
+        if self._app is not None:
+            authorizer = self._app.get_authorizer(ComputeScopes.resource_server)
+        return authorizer.get_authorization_header() if authorizer is not None else None
+
+    def __repr__(self) -> str:
+        return f"<WebClient {self.base_url}>"

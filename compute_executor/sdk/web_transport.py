@@ -1,0 +1,107 @@
+"""Requests through a globus_sdk web client: what is used where a Globus login is.
+
+The web client authorises each request. Its own repetitions are switched off: they would send a submit again
+whose outcome is unknown, and `session` decides about that for both transports. With a login manager that somebody
+brought, the web client may be any object with globus_sdk's ``request``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from compute_executor.errors import NotAuthorized
+from compute_executor.sdk.transport import Answer, Call, NoAnswer, NotSent
+
+
+class WebTransport:
+    """Requests through the web client that ``make`` gives, which is asked for at the first request: that is when
+    globus_sdk is imported."""
+
+    def __init__(self, url: str, make: Callable[[], Any]) -> None:
+        self._url = url.rstrip("/")
+        self._make = make
+        self._client: Any = None
+        self._making = threading.Lock()
+        self._renewing = threading.Lock()
+
+    def send(self, call: Call) -> Answer:
+        """Do the exchange once. Raises NotSent or NoAnswer; NotAuthorized if there is no token to be had."""
+        import globus_sdk  # 30 ms, and only logins need it
+
+        client = self._web_client()
+        try:
+            self.authorization()
+            response = client.request(
+                call.method,
+                call.path,
+                query_params=dict(call.query) or None,
+                data=call.body,
+                headers=call.all_headers(),
+                encoding="text" if call.body is not None else None,
+                allow_redirects=False,
+            )
+        except globus_sdk.AuthAPIError as error:  # it is what a failed renewal of a token raises
+            raise NotAuthorized(f"Globus Auth gave no token: {error.http_status} {error.message}") from None
+        except globus_sdk.GlobusAPIError as error:
+            return Answer(error.http_status, _lower(error.headers), error.text.encode())
+        except globus_sdk.NetworkError as error:
+            raise _network_trouble(self._url, call, error) from None
+        except globus_sdk.GlobusSDKUsageError as error:
+            raise NotAuthorized(f"the login cannot be used: {error}") from None
+        return Answer(response.http_status, _lower(response.headers), response.binary_content)
+
+    def renew(self) -> None:
+        """Nothing to do: the web client's authoriser has seen the refusal, and renews for the next request."""
+
+    def address(self) -> str:
+        """The base URL."""
+        return self._url
+
+    def authorization(self) -> str | None:
+        """The value of the Authorization header; None if the web client does not tell.
+
+        Renewing is done by one thread at a time: globus_sdk's apps are not made for more.
+        """
+        client = self._web_client()
+        with self._renewing:
+            if hasattr(client, "authorization"):
+                header: str | None = client.authorization()
+                return header
+            authorizer = getattr(client, "authorizer", None)
+            return authorizer.get_authorization_header() if authorizer is not None else None
+
+    def close(self) -> None:
+        """Close the web client's connections."""
+        if self._client is not None and hasattr(self._client, "close"):
+            self._client.close()
+
+    def __repr__(self) -> str:
+        return f"<WebTransport {self._url}>"
+
+    def _web_client(self) -> Any:
+        with self._making:
+            if self._client is None:
+                client = self._make()
+                if hasattr(client, "retry_config"):
+                    client.retry_config.max_retries = 0
+                self._client = client
+            return self._client
+
+
+def _network_trouble(url: str, call: Call, error: Any) -> NotSent | NoAnswer:
+    """Whether the request may have arrived, by what lies beneath globus_sdk's error."""
+    import globus_sdk
+    from urllib3.exceptions import NameResolutionError, NewConnectionError
+
+    cause = error.underlying_exception
+    reason = getattr(cause.args[0] if cause.args else None, "reason", None)
+    unreached = isinstance(reason, (NewConnectionError, NameResolutionError))
+    if unreached or isinstance(error, globus_sdk.GlobusConnectionTimeoutError):
+        return NotSent(f"no connection to {url}: {reason or cause}")
+    return NoAnswer(f"no answer from {url} to {call.method} {call.path}: {error}")
+
+
+def _lower(headers: Any) -> dict[str, str]:
+    return {str(key).lower(): str(value) for key, value in headers.items()}

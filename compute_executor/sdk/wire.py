@@ -1,0 +1,62 @@
+"""The two ways of speaking to a compute service, as one interface.
+
+`native_wire` is for services of our own: payloads as they are, ids drawn here, submits recognised when repeated.
+`text_wire` is what every service of this API understands, Globus Compute's own among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from compute_executor.sdk.batch import BatchOptions, BatchTask
+from compute_executor.sdk.limits import Limits
+from compute_executor.sdk.outcome import Outcome
+
+T = TypeVar("T")
+
+
+class Part(NamedTuple):
+    """Tasks that go out together: of one endpoint (None: the service's own), and within its limits."""
+
+    endpoint_id: str | None
+    tasks: Sequence[BatchTask]
+    options: BatchOptions
+
+
+class Accepted(NamedTuple):
+    """Ids of the tasks of a part, in their order, and what the service called it."""
+
+    task_ids: list[str]
+    task_group_id: str
+    request_id: str
+    endpoint_id: str
+
+
+class Wire(Protocol):
+    """Says it to the service. What a service refuses is raised as an error of errors.py."""
+
+    limits: Limits
+
+    def encode_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        """The payload of a call."""
+
+    def function_text(self, function: Callable[..., Any]) -> str:
+        """The ``function_code`` of a registration."""
+
+    def size(self, task: BatchTask) -> int:
+        """Bytes that a task adds to a submit."""
+
+    def submit(self, part: Part) -> Accepted:
+        """Hand in the tasks."""
+
+    def outcomes(self, task_ids: Sequence[str]) -> dict[str, Outcome]:
+        """How these tasks stand."""
+
+    def cancel(self, task_ids: Sequence[str]) -> set[str]:
+        """Withdraw tasks; those that surely do not run."""
+
+
+def chunks(items: Sequence[T], count: int) -> Iterator[Sequence[T]]:
+    """The items, at most ``count`` at a time."""
+    return (items[start : start + count] for start in range(0, len(items), count))
