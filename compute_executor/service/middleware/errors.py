@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from compute_executor.errors import ComputeError
@@ -29,6 +30,8 @@ class ErrorDocuments:
 
         try:
             await self.app(scope, receive, watched)
+        except ClientDisconnect:  # nobody is there to be answered
+            return
         except Exception as error:
             if started:  # half an answer, or an open stream: only closing the connection tells the client
                 raise

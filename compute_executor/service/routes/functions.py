@@ -14,7 +14,7 @@ from compute_executor.protocol import frames
 from compute_executor.serialization import packing
 from compute_executor.service import documents
 from compute_executor.service.bodies import MSGPACK, content_type, parse_uuid, read_json, read_msgpack
-from compute_executor.service.shell import Shell, identity_of, json_answer, msgpack_answer, shell_of
+from compute_executor.service.shell import identity_of, json_answer, msgpack_answer, shell_of
 
 
 async def register(request: Request) -> Response:
@@ -24,12 +24,11 @@ async def register(request: Request) -> Response:
     document = await read_json(request, documents.FunctionDocument)
     container = parse_uuid(document.container_uuid, "container").bytes if document.container_uuid else None
     code = _code(document)
-    shell = shell_of(request)
-    function_id = await shell.service.register(
+    function_id = await shell_of(request).service.register(
         identity_of(request),
         hashlib.sha256(code).digest(),
         document.function_name or document.entry_point,
-        await shell.blobs.keep(code),
+        code,
         document.description or "",
         document.meta,
         document.public,
@@ -63,12 +62,8 @@ async def function(request: Request) -> Response:
     function_id = parse_uuid(request.path_params["id"], "function").bytes
     shell, who = shell_of(request), identity_of(request)
     row = shell.service.function(who, function_id)
-    code = _read(shell, shell.service.function_body(who, function_id))
+    code = shell.blobs.read(shell.service.function_body(who, function_id))
     return json_answer(documents.function(row, code))
-
-
-def _read(shell: Shell, body: frames.Body) -> bytes:
-    return shell.blobs.read(body)
 
 
 async def delete(request: Request) -> Response:

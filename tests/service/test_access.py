@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import asyncio
+import pickle
+
+import pytest
+
+from compute_executor.errors import NotFound
+from compute_executor.service.access import (
+    RULES,
+    SERVICE,
+    Identity,
+    LocalToken,
+    Owned,
+    check,
+    may,
+    new_token,
+)
+
+ANN = Identity("ann", "Ann")
+BOB = Identity("bob", "Bob", frozenset({"physics"}))
+ROOT = Identity("root", "Root", admin=True)
+
+SECRET = Owned("ann")
+SHARED = Owned("ann", group="physics")
+OPEN = Owned("ann", public=True)
+
+# action: who may do it to what of Ann's, besides Ann
+TABLE = {
+    "read function": {(BOB, SHARED), (BOB, OPEN), (ROOT, OPEN)},
+    "run function": {(BOB, SHARED), (BOB, OPEN), (ROOT, OPEN)},
+    "delete function": {(ROOT, SECRET), (ROOT, SHARED), (ROOT, OPEN)},
+    "read task": set(),
+    "cancel task": {(ROOT, SECRET), (ROOT, SHARED), (ROOT, OPEN)},
+    "read group": set(),
+    "use pool": set(),
+    "see service": {(ROOT, SECRET), (ROOT, SHARED), (ROOT, OPEN)},
+    "stop service": {(ROOT, SECRET), (ROOT, SHARED), (ROOT, OPEN)},
+}
+
+
+def test_the_table_is_the_whole_table() -> None:
+    assert TABLE.keys() == RULES.keys()
+
+
+@pytest.mark.parametrize("action", RULES)
+@pytest.mark.parametrize("thing", [SECRET, SHARED, OPEN])
+def test_who_may_what(action: str, thing: Owned) -> None:
+    others = {(who, thing) for who in (BOB, ROOT) if may(who, action, thing)}
+    assert others == {pair for pair in TABLE[action] if pair[1] is thing}
+    assert may(ANN, action, thing) == (action not in ("see service", "stop service"))
+
+
+def test_an_action_that_is_not_in_the_table_is_a_mistake() -> None:
+    with pytest.raises(KeyError):
+        may(ANN, "fly", SECRET)
+
+
+def test_nobody_owns_the_service() -> None:
+    assert may(ROOT, "stop service", SERVICE)
+    assert not may(ANN, "stop service", SERVICE)
+
+
+def test_a_foreign_thing_and_an_absent_one_look_the_same() -> None:
+    with pytest.raises(NotFound, match=r"^there is no task 5 for you$"):
+        check(BOB, "read task", SECRET, "task 5")
+    check(ANN, "read task", SECRET, "task 5")
+
+
+def test_the_local_token_is_the_local_user() -> None:
+    token = new_token()
+    door = LocalToken(token)
+    identity = asyncio.run(door.identify(token))
+    assert identity is not None
+    assert identity.admin
+    for wrong in ("", token[:-1], token + "x", token.upper(), "\udcff", new_token()):
+        assert asyncio.run(door.identify(wrong)) is None
+
+
+def test_the_token_itself_is_not_kept() -> None:
+    token = new_token()
+    assert len(token) >= 43
+    assert token.encode() not in pickle.dumps(vars(LocalToken(token)))
