@@ -1,0 +1,29 @@
+"""Large bodies as files, from inside a worker. The name is in the message, the content in the blob folder.
+
+Standard library only. A file gets its name when it is complete (and, if asked, on disk), so that whoever has the
+name can read all of it.
+"""
+
+from __future__ import annotations
+
+import os
+
+
+def read_blob(folder: str, name: bytes) -> bytes:
+    """The content of a blob. Raises OSError if it is not there."""
+    with open(os.path.join(folder, os.fsdecode(name)), "rb", buffering=0) as file:
+        return file.read()
+
+
+def write_blob(folder: str, content: bytes, durable: bool) -> bytes:
+    """A new blob; returns ``<name> <size>``. ``durable``: it survives a power loss as well. Raises OSError."""
+    name = os.urandom(16).hex()
+    path = os.path.join(folder, name)
+    with open(path + ".part", "wb", buffering=0) as file:
+        view = memoryview(content)
+        while view:
+            view = view[file.write(view) :]
+        if durable:
+            os.fsync(file.fileno())
+    os.rename(path + ".part", path)
+    return f"{name} {len(content)}".encode()

@@ -1,0 +1,189 @@
+"""How many tasks to take, which worker gets which, when to steal and when to start another worker.
+
+Pure decisions over plain values: no I/O, no clock (import rules check it). The rules:
+
+* A worker is given tasks for AHEAD seconds, by what its functions lately took, so that it never waits for the
+  engine; at least one beyond the running one, however long that takes; and not so many that they wait behind one
+  another while another worker is free.
+* Short tasks travel in chunks, which cost one system call; a function that is not known to be short travels alone.
+* What a worker has not received yet can be taken back. So a wrong guess is repaired when somebody idles
+  (:func:`worth_stealing`), and queues need not be right, only short.
+* A worker that sits on a task longer than was expected is *stuck* until it reports again: it gets nothing more,
+  and may be reason enough to start another one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterable
+from typing import NamedTuple, TypeVar
+
+from compute_executor.endpoint.messages import Key
+from compute_executor.protocol.frames import Body
+
+AHEAD = 0.003
+"""Seconds of work that a worker is given ahead."""
+
+CHUNK = 0.001
+"""Seconds that a chunk may take: half of what its last task may have to wait for its neighbours, on average."""
+
+SHORT = 0.0001
+"""Seconds up to which a task may share a chunk. Sending one alone costs about 20 us on both sides."""
+
+UNKNOWN = 0.01
+"""Seconds that a function which has never ended is taken for: long enough to travel alone."""
+
+MAX_CHUNK = 128
+MAX_CHUNK_BYTES = 96 * 1024
+"""A datagram must fit into the socket buffer (208 KiB by default on Linux) with room for others."""
+
+MAX_OUTSTANDING = 1024
+"""Tasks that a worker holds at most: far below the capacity of its ring."""
+
+WORTH_STEALING = 0.0005
+"""Seconds of work below which it is done sooner by its owner than by whoever takes it over."""
+
+WORTH_STARTING = 0.005
+"""Seconds of work below which a new worker (30-60 ms to start) would come too late to be of use."""
+
+MAX_STARTING = 4
+"""Workers of a pool that start at the same time: starting is CPU-bound, and the first ones may be enough."""
+
+
+class Assignment(NamedTuple):
+    """A task for the engine. ``function`` is a small number of the service's, the same for the whole process.
+    ``walltime``: seconds after which it is stopped."""
+
+    batch: int
+    position: int
+    attempt: int
+    function: int
+    body: Body
+    walltime: float | None = None
+
+
+class Estimates:
+    """What a task of each function is expected to take, in seconds. Follows rises fast and falls slowly."""
+
+    LIMIT = 10_000
+    """Functions remembered; the longest known goes first."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[int, float] = {}
+        self.mean = UNKNOWN
+        """Of all functions, the recent tasks weighing most."""
+
+    def expected(self, function: int) -> float:
+        """Seconds that the next task of this function will take, or UNKNOWN."""
+        return self._seconds.get(function, UNKNOWN)
+
+    def learn(self, function: int, seconds: float) -> None:
+        """A task of this function took so long."""
+        seconds = max(seconds, 1e-6)  # the wall clock may have been set back
+        known = self._seconds.get(function)
+        if known is None:
+            if len(self._seconds) >= self.LIMIT:
+                del self._seconds[next(iter(self._seconds))]
+            known = seconds
+        self._seconds[function] = _follow(known, seconds)
+        self.mean = _follow(self.mean, seconds)
+
+
+def _follow(known: float, seen: float) -> float:
+    return known + (seen - known) * (0.5 if seen > known else 0.1)
+
+
+class Load:
+    """What one worker has been given and has not reported on."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[Key, tuple[Assignment, float]] = {}
+        """Outstanding tasks in the order given, each with what it was expected to take."""
+        self.ahead = 0.0
+        """Seconds that all of them were expected to take."""
+        self.stuck = False
+
+    def add(self, tasks: Iterable[Assignment], estimates: Estimates) -> None:
+        """These were given to the worker."""
+        for task in tasks:
+            expected = estimates.expected(task.function)
+            self.tasks[task[:3]] = (task, expected)
+            self.ahead += expected
+
+    def remove(self, key: Key) -> Assignment | None:
+        """This one has ended or come back; None if the worker does not have it."""
+        entry = self.tasks.pop(key, None)
+        if entry is None:
+            return None
+        self.ahead = self.ahead - entry[1] if self.tasks else 0.0
+        return entry[0]
+
+    def has_room(self) -> bool:
+        """Whether the worker should be given more."""
+        count = len(self.tasks)
+        return not self.stuck and (count < 2 or (self.ahead < AHEAD and count < MAX_OUTSTANDING))
+
+
+SomeLoad = TypeVar("SomeLoad", bound=Load)
+
+
+def demand(loads: Iterable[Load], waiting: int, estimates: Estimates, startable: int) -> int:
+    """How many tasks to ask the service for. ``startable``: how many more workers there could be; work for some
+    of them is worth knowing about although nobody has room for it."""
+    wanted = sum(_room(load, estimates.mean) for load in loads if load.has_room())
+    return max(wanted, min(startable, MAX_STARTING)) - waiting
+
+
+def _room(load: Load, mean: float) -> int:
+    by_time = int((AHEAD - load.ahead) / mean) + 1
+    return max(2 - len(load.tasks), min(by_time, MAX_OUTSTANDING - len(load.tasks)))
+
+
+def least_loaded(loads: Iterable[SomeLoad]) -> SomeLoad | None:
+    """Who gets the next chunk: the one with room that will be free first."""
+    return min((load for load in loads if load.has_room()), key=lambda load: load.ahead, default=None)
+
+
+def next_chunk(waiting: deque[Assignment], workers: int, estimates: Estimates) -> list[Assignment]:
+    """Take what travels together off the left of ``waiting``, which must not be empty: as many short tasks as fit
+    into the time of a chunk and leave something for the other workers, or the first one alone."""
+    budget = min(CHUNK, max(SHORT, len(waiting) * estimates.mean / workers))
+    chunk: list[Assignment] = []
+    size = 0
+    while waiting and len(chunk) < MAX_CHUNK:
+        task = waiting[0]
+        expected = estimates.expected(task.function)
+        alone = expected > SHORT or task.walltime is not None
+        if chunk and (alone or expected > budget or size + _size(task.body) > MAX_CHUNK_BYTES):
+            break
+        chunk.append(waiting.popleft())
+        budget -= expected
+        size += _size(task.body)
+        if alone:
+            break
+    return chunk
+
+
+def _size(body: Body) -> int:
+    return len(body) if isinstance(body, bytes) else len(body.name)
+
+
+def worth_stealing(loads: Iterable[SomeLoad]) -> SomeLoad | None:
+    """Whose unreceived tasks an idle worker should take over: the one with most to do beyond a single task."""
+    most = max(
+        (load for load in loads if len(load.tasks) > 1),
+        key=lambda load: (load.stuck, load.ahead),
+        default=None,
+    )
+    return most if most is not None and (most.stuck or most.ahead > WORTH_STEALING) else None
+
+
+def to_start(loads: Collection[Load], starting: int, waiting: int, estimates: Estimates, most: int) -> int:
+    """How many more workers to start. ``loads`` are the running workers, ``most`` all there may be."""
+    queued = waiting + sum(max(0, len(load.tasks) - 1) for load in loads)
+    room = min(most - len(loads) - starting, MAX_STARTING - starting, queued - starting)
+    if room <= 0 or any(not load.tasks for load in loads):
+        return 0
+    seconds = sum(load.ahead for load in loads) + waiting * estimates.mean
+    needed = not loads or seconds > WORTH_STARTING or any(load.stuck for load in loads)
+    return room if needed else 0

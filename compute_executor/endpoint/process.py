@@ -1,0 +1,232 @@
+"""One worker process as the engine sees it: starting it, its channels, its end. Knows frames but no tasks.
+
+The engine keeps both ends of the task channel: the sending one, and a copy of the worker's receiving one, with
+which it takes back what the worker has not received. It holds the writing end of a pipe that never carries a
+byte; when the service dies the kernel closes it, and that kills the worker's process group (system.die_with).
+
+All methods run on the loop's thread. The worker is a session and process group of its own, so that signals of the
+user's terminal do not reach it and all it has started can be stopped with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+from pathlib import Path
+from typing import Protocol
+
+from compute_executor.endpoint import messages, outbox, output, system
+from compute_executor.endpoint.outbox import Outcome
+from compute_executor.protocol.frames import PoolSpec
+
+START = str(Path(__file__).with_name("start.py"))
+
+RECEIVE = 1 << 18
+"""Bytes read from a stream at once."""
+
+TERMINATE_AFTER, KILL_AFTER = 0.8, 1.4
+"""Seconds after being asked to end at which a worker gets SIGTERM, then its group SIGKILL."""
+
+
+class Owner(Protocol):
+    """Who is told what a worker does. Called on the loop's thread."""
+
+    def received(self, kind: int, payload: bytes) -> None:
+        """A frame came."""
+
+    def died(self, exit_code: int) -> None:
+        """The process is dead and reaped; its outbox and output can still be read. Called once."""
+
+
+class Process:
+    """A worker process. The constructor starts it; raises OSError if that cannot be done."""
+
+    def __init__(self, spec: PoolSpec, folder: str, setup: bytes, owner: Owner) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._owner = owner
+        self._channels = Channels(folder)
+        try:
+            self._popen = self._channels.start(spec)
+        except BaseException:
+            self._channels.close()
+            raise
+        self._timers: list[asyncio.TimerHandle] = []
+        self._notice = self._watch()
+        self._outgoing = b""
+        self._loop.add_reader(self._channels.stream, self._readable)
+        self.send(messages.SETUP, setup)
+
+    @property
+    def pid(self) -> int:
+        """The process id, which is the process group's too."""
+        return self._popen.pid
+
+    # -- tasks and results --
+
+    def send_tasks(self, datagram: bytes) -> bool:
+        """Queue a datagram for the worker. False if the channel is full."""
+        try:
+            self._channels.tasks.send(datagram)
+        except (BlockingIOError, OSError):  # OSError: ENOBUFS, the same in the words of macOS
+            return False
+        return True
+
+    def take_back(self) -> list[bytes]:
+        """All datagrams that the worker has not received, oldest first. It will not see them."""
+        taken = []
+        with contextlib.suppress(BlockingIOError):
+            while datagram := self._channels.worker_tasks.recv(RECEIVE, socket.MSG_DONTWAIT):
+                taken.append(datagram)
+        return taken
+
+    def results(self, tail: int | None = None) -> list[Outcome]:
+        """The results up to ``tail`` that were not read yet; None: all there are, of a dead worker."""
+        inbox = self._channels.inbox
+        return inbox.read(inbox.written() if tail is None else tail)
+
+    def last_output(self) -> bytes:
+        """What was written to stdout and stderr and not reported: of a dead worker, its last words."""
+        file = self._channels.output
+        return output.tail(file, os.fstat(file).st_size)
+
+    # -- the stream --
+
+    def send(self, kind: int, payload: bytes = b"") -> None:
+        """Send a frame, now or as soon as the worker reads. Nothing is ever dropped while it lives."""
+        self._outgoing += messages.frame(kind, payload)
+        if len(self._outgoing) == messages.FRAME.size + len(payload):
+            self._writable()
+
+    def _writable(self) -> None:
+        stream = self._channels.stream
+        try:
+            self._outgoing = self._outgoing[stream.send(self._outgoing) :]
+        except BlockingIOError:
+            pass
+        except OSError:  # the worker is dying: its death is about to be noticed
+            self._outgoing = b""
+        if self._outgoing:
+            self._loop.add_writer(stream, self._writable)
+        else:
+            self._loop.remove_writer(stream)
+
+    def _readable(self) -> None:
+        try:
+            data = self._channels.stream.recv(RECEIVE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:  # dead, or a task has closed the stream, which makes the worker useless
+            self._loop.remove_reader(self._channels.stream)
+            self.kill()
+            return
+        for kind, payload in self._channels.frames.feed(data):
+            self._owner.received(kind, payload)
+
+    # -- its end --
+
+    def end(self, busy: bool = False) -> None:
+        """Ask the worker to end; see to it after a while. A busy one is stopped in its task."""
+        if self._timers:
+            return
+        if busy or not self.send_tasks(messages.EXIT):
+            self._signal(signal.SIGTERM)
+        self._timers = [
+            self._loop.call_later(TERMINATE_AFTER, self._signal, signal.SIGTERM),
+            self._loop.call_later(KILL_AFTER, self.kill),
+        ]
+
+    def kill(self) -> None:
+        """SIGKILL to the worker and all that it has started in its group."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: int) -> None:
+        if self._popen.returncode is None:  # not reaped, so the number is still this group's
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._popen.pid, number)
+
+    def _watch(self) -> int | None:
+        """Have ``_dead`` called when the process is dead: by the kernel, or by a thread that waits for it."""
+        notice = system.death_notice(self._popen.pid)
+        if notice is not None:
+            self._loop.add_reader(notice, self._dead)
+        else:
+            threading.Thread(target=self._wait, name="compute-executor reaper", daemon=True).start()
+        return notice
+
+    def _wait(self) -> None:
+        os.waitid(os.P_PID, self._popen.pid, os.WEXITED | os.WNOWAIT)
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._dead)
+
+    def _dead(self) -> None:
+        self.kill()  # what it left behind in its group, while the number is surely still ours
+        exit_code = self._popen.wait()
+        if self._notice is not None:
+            self._loop.remove_reader(self._notice)
+            os.close(self._notice)
+        for timer in self._timers:
+            timer.cancel()
+        self._read_rest()
+        self._loop.remove_reader(self._channels.stream)
+        self._loop.remove_writer(self._channels.stream)
+        self._owner.died(exit_code)
+        self._channels.close()
+
+    def _read_rest(self) -> None:
+        """Frames that the worker sent before it died."""
+        with contextlib.suppress(OSError):
+            while data := self._channels.stream.recv(RECEIVE):
+                for kind, payload in self._channels.frames.feed(data):
+                    self._owner.received(kind, payload)
+
+
+class Channels:
+    """The descriptors between engine and worker. ``folder``: where the output file lies (it has no name)."""
+
+    def __init__(self, folder: str) -> None:
+        self.tasks, self.worker_tasks = system.task_channel()
+        self.stream, self._worker_stream = socket.socketpair()
+        self._life, self._worker_life = os.pipe()[::-1]
+        self._memory = system.shared_memory(outbox.SIZE)
+        self.inbox = outbox.Inbox(self._memory)
+        self.frames = messages.FrameReader()
+        with tempfile.TemporaryFile(dir=folder) as unnamed:
+            self.output = os.dup(unnamed.fileno())
+        system.append_only(self.output)
+
+    def start(self, spec: PoolSpec) -> subprocess.Popen[bytes]:
+        """Start the worker with its ends of the channels, and close those of them that the engine does not need."""
+        given = [self.worker_tasks.fileno(), self._worker_stream.fileno(), self._worker_life, self._memory]
+        popen = subprocess.Popen(
+            [spec.python, START, *map(str, given)],
+            pass_fds=given,
+            stdin=subprocess.DEVNULL,
+            stdout=self.output,
+            stderr=self.output,
+            cwd=spec.cwd,
+            env=spec.environ,
+            start_new_session=True,
+        )
+        self._worker_stream.close()
+        os.close(self._worker_life)
+        os.close(self._memory)
+        self._worker_life = self._memory = -1
+        self.tasks.setblocking(False)
+        self.stream.setblocking(False)
+        return popen
+
+    def close(self) -> None:
+        """Close them all."""
+        for end in (self.tasks, self.worker_tasks, self.stream, self._worker_stream):
+            end.close()
+        for file in (self._life, self._worker_life, self._memory, self.output):
+            if file >= 0:
+                os.close(file)

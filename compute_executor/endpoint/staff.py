@@ -1,0 +1,142 @@
+"""Who works in a pool: starting workers, counting those that fail to, letting go those that idle.
+
+All state belongs to the loop's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+from typing import NamedTuple
+
+from compute_executor.endpoint import messages, reasons
+from compute_executor.endpoint.member import Duties, Member
+from compute_executor.endpoint.rings import SUFFIX, Ring
+from compute_executor.endpoint.worker import Support
+from compute_executor.protocol.frames import INLINE_LIMIT, PoolSpec
+
+MOST_FAILURES = 3
+"""Workers in a row that may die before they are ready; then the pool is broken."""
+
+IDLE_AFTER = 10.0
+"""Seconds without work after which a worker is let go, unless it is the last."""
+
+
+class Place(NamedTuple):
+    """Where an engine works. ``durable``: blobs of results survive a power loss as well."""
+
+    blob_folder: str
+    ring_folder: str
+    durable: bool = False
+
+
+class Rings:
+    """The rings of an engine. One is given from worker to worker and not removed: see rings.py."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._free: list[Ring] = []
+
+    def take(self) -> Ring:
+        """One that no living worker uses."""
+        if self._free:
+            return self._free.pop()
+        return Ring(os.path.join(self._folder, os.urandom(8).hex() + SUFFIX))
+
+    def give_back(self, ring: Ring) -> None:
+        """Its worker is dead."""
+        self._free.append(ring)
+
+
+class Staff:
+    """The workers of a pool, of at most ``spec.max_workers``."""
+
+    def __init__(self, spec: PoolSpec, place: Place, rings: Rings) -> None:
+        self.spec = spec
+        self.members: list[Member] = []
+        self._place = place
+        self._rings = rings
+        self._failures = 0
+        self._idle_timer: asyncio.TimerHandle | None = None
+
+    def ready(self) -> list[Member]:
+        """Those that can be given tasks."""
+        return [member for member in self.members if member.is_ready and not member.ending]
+
+    def starting(self) -> int:
+        """How many are not ready yet."""
+        return sum(not member.is_ready and not member.ending for member in self.members)
+
+    def start(self, duties: Duties) -> None:
+        """Start one more. Raises OSError if the system would not."""
+        ring = self._rings.take()
+        setup = self._setup(ring)
+        try:
+            self.members.append(Member(duties, ring, self.spec, self._place.ring_folder, setup))
+        except OSError:
+            self._rings.give_back(ring)
+            raise
+
+    def _setup(self, ring: Ring) -> bytes:
+        place = self._place
+        return messages.pack_parts(
+            [
+                os.fsencode(ring.path),
+                os.fsencode(place.blob_folder),
+                str(INLINE_LIMIT).encode(),
+                b"1" if place.durable else b"0",
+                self.spec.initializer or b"",
+                b"\0".join(map(os.fsencode, _support())),
+                *map(os.fsencode, self.spec.path),
+            ]
+        )
+
+    def remove(self, member: Member) -> None:
+        """This one is dead."""
+        self.members.remove(member)
+        self._rings.give_back(member.ring)
+
+    def proved(self) -> None:
+        """A worker has become ready, so they can."""
+        self._failures = 0
+
+    def failed(self, exit_code: int, last_words: bytes) -> str | None:
+        """A worker died before it was ready. What to say if that is once too often."""
+        self._failures += 1
+        if self._failures < MOST_FAILURES:
+            return None
+        return reasons.cannot_start(self.spec, exit_code, last_words, self._failures)
+
+    def end(self, members: list[Member]) -> None:
+        """End these at once; the pool takes no more work."""
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+            self._idle_timer = None
+        for member in members:
+            member.end()
+
+    def mind_the_idle(self) -> None:
+        """Let go workers beyond one that have nothing to do for a while, counting from now."""
+        if self._idle_timer is None and len(self.ready()) > 1:
+            self._idle_timer = asyncio.get_running_loop().call_later(
+                IDLE_AFTER, self._let_go, self._work_done()
+            )
+
+    def _work_done(self) -> dict[Member, int]:
+        return {member: member.ring.count() for member in self.ready()}
+
+    def _let_go(self, work_done: dict[Member, int]) -> None:
+        self._idle_timer = None
+        ready = self.ready()
+        idle = [m for m in ready if not m.tasks and work_done.get(m) == m.ring.count()]
+        for member in idle[: len(ready) - 1]:
+            member.end()
+        self.mind_the_idle()
+
+
+def _support() -> list[str]:
+    """The folders where this interpreter finds what workers need for pickling."""
+    specs = [importlib.util.find_spec(name) for name in sorted(Support.NAMES)]
+    packages = [package for spec in specs if spec for package in spec.submodule_search_locations or ()]
+    return sorted({os.path.dirname(package) for package in packages})
