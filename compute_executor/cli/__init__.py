@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from compute_executor import __version__
-from compute_executor.cli.sweep import sweep
+from compute_executor.cli.sweep import sweep as sweep_command  # the plain name is the module's
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -14,5 +14,4 @@ def main() -> None:
     """Run Python functions somewhere else: on this machine, your own service, or Globus Compute."""
 
 
-for command in (sweep,):
-    main.add_command(command)
+main.add_command(sweep_command)
