@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
+
+import msgspec
 
 from compute_executor.errors import InvalidRequest
 from compute_executor.sdk.calls import Calls
@@ -13,8 +14,7 @@ from compute_executor.sdk.names import AnyId, canonical
 CONTAINER_TYPES = ("docker", "podman", "singularity", "apptainer")
 
 
-@dataclass
-class ContainerSpec:
+class ContainerSpec(msgspec.Struct):
     """What goes into an environment. ``apt``, ``pip`` and ``conda`` list packages; ``python_version`` is such as
     ``"3.12"`` (default: the endpoint's own); ``payload_url`` is an archive or repository to be put inside."""
 
@@ -34,7 +34,7 @@ class ContainerSpec:
 
     def to_json(self) -> dict[str, Any]:
         """The document that a service builds from."""
-        document = {key: value for key, value in asdict(self).items() if value is not None}
+        document = {key: value for key, value in msgspec.structs.asdict(self).items() if value is not None}
         return {key: list(value) if isinstance(value, tuple) else value for key, value in document.items()}
 
 

@@ -7,19 +7,21 @@ another one with another token after it was idle, so *where* is a question that 
 
 from __future__ import annotations
 
-import http.client
 import os
-import ssl
 import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 from compute_executor.errors import InvalidRequest, ServiceUnavailable
 from compute_executor.sdk.transport import Answer, Call, NoAnswer, NotSent
+
+if TYPE_CHECKING:
+    import http.client
+    import ssl
 
 TIMEOUT = 60.0
 """Seconds without a byte after which a request counts as unanswered (as globus_sdk's GLOBUS_SDK_HTTP_TIMEOUT)."""
@@ -124,6 +126,8 @@ class DirectTransport:
         return _connected(place, self.renew), True
 
     def _exchange(self, connection: http.client.HTTPConnection, place: Place, call: Call) -> Answer:
+        from http.client import HTTPException, RemoteDisconnected
+
         try:
             with suppress(
                 BrokenPipeError
@@ -131,12 +135,12 @@ class DirectTransport:
                 connection.request(call.method, _target(place, call), call.body, _headers(place, call))
             response = connection.getresponse()
             body = response.read()
-        except (http.client.RemoteDisconnected, ConnectionResetError) as error:
+        except (RemoteDisconnected, ConnectionResetError) as error:
             # Services close connections that were idle for long. Only repeatable calls go out on such a one, so
             # they may go out again on the next; on a fresh one this is NoAnswer.
             connection.close()
             raise _Stale from error
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, HTTPException) as error:
             connection.close()
             raise NoAnswer(f"no answer from {place.url} to {call.method} {call.path}: {error}") from error
         self._put_back(connection, response)
@@ -154,6 +158,9 @@ class _Stale(Exception):
 
 
 def _connected(place: Place, on_failure: Callable[[], None]) -> http.client.HTTPConnection:
+    import http.client  # 10 ms with all it needs, and an Executor whose stream is up makes no request
+    import ssl
+
     parts = urlsplit(place.url)
     host = parts.hostname or ""
     connection: http.client.HTTPConnection
@@ -177,6 +184,8 @@ def _connected(place: Place, on_failure: Callable[[], None]) -> http.client.HTTP
 
 
 def _tls() -> ssl.SSLContext:
+    import ssl
+
     return ssl.create_default_context()
 
 

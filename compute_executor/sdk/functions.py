@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import platform
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -35,6 +33,8 @@ class FunctionCalls(Calls):
         the same id on services of our own. Raises SerializationError or PayloadTooLarge for a function that
         cannot travel, InvalidRequest for what is no function.
         """
+        import inspect  # it and ast take 10 ms, which an Executor's start need not pay
+
         if not callable(function):
             raise InvalidRequest(
                 f"a function is registered, this is {type(function).__name__}: {function!r:.100}"
@@ -123,6 +123,9 @@ def _name_of(function: Any) -> str:
 
 def _defined(source: str) -> list[str]:
     """Names of the functions that a source defines at its top."""
+    import ast
+    import inspect
+
     try:
         tree = ast.parse(inspect.cleandoc("\n" + source))
     except SyntaxError as error:

@@ -24,7 +24,6 @@ This module runs inside workers too, so dill is imported when it is needed.
 from __future__ import annotations
 
 import base64
-import inspect
 import json
 import linecache
 import pickle
@@ -125,6 +124,8 @@ def _pickle_object(payload: str) -> Any:
 
 
 def _inspect_source(function: Callable[..., Any]) -> str:
+    import inspect  # 10 ms, and only writing source needs it
+
     return textwrap.dedent(inspect.getsource(function))
 
 

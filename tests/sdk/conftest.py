@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
@@ -39,7 +39,7 @@ class Reply(NamedTuple):
 
     status: int = 200
     document: Any = None
-    headers: dict[str, str] = {}
+    headers: Mapping[str, str] = {}
     body: bytes | None = None
     hang_up: bool = False
 
