@@ -75,8 +75,10 @@ def test_leaving_a_with_body_waits(make_executor: MakeExecutor) -> None:
 
 
 def test_an_exception_in_a_with_body_is_not_hidden(make_executor: MakeExecutor) -> None:
-    with pytest.raises(LookupError, match="of the body"), make_executor(max_workers=1) as executor:
-        future = executor.submit(work.square, 5)
+    executor = make_executor(max_workers=1)
+    future = executor.submit(work.square, 5)
+
+    with pytest.raises(LookupError, match="of the body"), executor:
         raise LookupError("of the body")
 
     assert future.result(0) == 25
