@@ -3,4 +3,4 @@
 from compute_executor.cli import main
 
 if __name__ == "__main__":
-    main(prog_name="compute-executor")
+    main()

@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import click
 
 from compute_executor import __version__
-from compute_executor.cli.sweep import sweep as sweep_command  # the plain name is the module's
+from compute_executor.cli import status as status_file
+from compute_executor.cli import stop as stop_file
+from compute_executor.cli import sweep as sweep_file
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="compute-executor")
-def main() -> None:
+def commands() -> None:
     """Run Python functions somewhere else: on this machine, your own service, or Globus Compute."""
 
 
-main.add_command(sweep_command)
+for command in (sweep_file.sweep, status_file.status, stop_file.stop):
+    commands.add_command(command)
+
+
+def main() -> None:
+    """The program. After a signal it leaves at once: the interpreter's own end would wait for what is running."""
+    try:
+        commands(prog_name="compute-executor")
+    except SystemExit as end:
+        if isinstance(end.code, int) and end.code > SIGNALLED:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(end.code)
+        raise
+
+
+SIGNALLED = 128
+"""Exit codes above are 128 + the number of a signal, as shells count."""

@@ -48,12 +48,10 @@ class Run:
         self._arrived.put(None)
 
     def outcomes(self) -> Iterator[list[Ended]]:
-        """What has ended since the last time, at least one call each; what is open at an interrupt is cancelled."""
+        """What has ended since the last time, at least one call each; until all have, or an interrupt."""
         while not self.interrupted and self._fill():
             if ended := self._take():
                 yield ended
-        for future in self._open:
-            future.cancel()
 
     def _fill(self) -> bool:
         """Submit up to the bound; whether anything is open."""

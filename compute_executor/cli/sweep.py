@@ -7,10 +7,12 @@ Everything that can be checked is checked before the first call. Then rows go in
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import signal
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
@@ -52,10 +54,23 @@ class Request:
     max_workers: int | None
     endpoint: str | None
 
-    def best(self) -> Best | None:
-        """The row asked for by --minimize or --maximize. Raises WrongInput for both."""
+    def check(self) -> None:
+        """Raises WrongInput for what the options say together."""
         if self.minimize and self.maximize:
             raise WrongInput("--minimize and --maximize exclude each other")
+        if self.endpoint is None:
+            return
+        if self.max_workers is not None:
+            raise WrongInput(
+                "--max-workers is for this machine; the workers of an --endpoint are set up there"
+            )
+        try:
+            uuid.UUID(self.endpoint)
+        except ValueError:
+            raise WrongInput(f"--endpoint {self.endpoint} is not a UUID") from None
+
+    def best(self) -> Best | None:
+        """The row asked for by --minimize or --maximize."""
         column = self.minimize or self.maximize
         return Best(column, greatest=column == self.maximize) if column else None
 
@@ -123,7 +138,9 @@ def open_executor(request: Request) -> Executor:
         Executor as ComputeExecutor,
     )  # what --help and wrong inputs need not load
 
-    return ComputeExecutor(request.endpoint, max_workers=request.max_workers)
+    return ComputeExecutor(
+        request.endpoint, max_workers=request.max_workers, label=f"sweep {request.function}"
+    )
 
 
 class _Sweep:
@@ -131,6 +148,7 @@ class _Sweep:
 
     def __init__(self, request: Request, again: list[str], open_executor: OpenExecutor) -> None:
         self._request, self._again, self._open_executor = request, again, open_executor
+        request.check()
         self._best = request.best()
         table = ParamTable(request.params) if request.params else None
         self._plan = Plan(table, [parse_axis(grid) for grid in request.grids])
@@ -181,18 +199,20 @@ class _Sweep:
         """Run every row that has no result; the signals that ended this early."""
         executor = self._open_executor(self._request)
         run = Run(executor, self._function, self._book.to_run(self._plan.rows()))
-        complete = False
-        try:
-            with _first_signal(run.interrupt) as signals, shown(self._tally, sys.stderr) as changed:
-                for ended in run.outcomes():
-                    self._enter(ended)
-                    changed()
-                self._tally.skipped = self._book.skipped
-                changed()
-            complete = not signals
-        finally:
-            executor.shutdown(wait=complete, cancel_futures=True)
+        with _first_signal(run.interrupt) as signals:
+            try:
+                self._show(run)
+            finally:
+                executor.shutdown(wait=False, cancel_futures=True)
         return signals
+
+    def _show(self, run: Run) -> None:
+        with shown(self._tally, sys.stderr) as changed:
+            for ended in run.outcomes():
+                self._enter(ended)
+                changed()
+            self._tally.skipped = self._book.skipped
+            changed()
 
     def _enter(self, ended: list[Ended]) -> None:
         for place, row, future in ended:
@@ -274,20 +294,18 @@ def _outcome(future: Future[Any]) -> tuple[Mapping[Any, Any], str]:
 
 @contextlib.contextmanager
 def _first_signal(interrupt: Callable[[], None]) -> Iterator[list[int]]:
-    """The first Ctrl-C or SIGTERM calls ``interrupt`` and is noted in what is given; a second acts at once."""
+    """The first Ctrl-C or SIGTERM calls ``interrupt`` and is noted in what is given; a second ends the process."""
     signals: list[int] = []
 
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
     def receive(number: int, _frame: FrameType | None) -> None:
+        if signals:
+            os._exit(128 + number)
         signals.append(number)
-        restore()
         interrupt()
 
     before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield signals
     finally:
-        restore()
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -149,7 +149,9 @@ def records(file: Iterable[bytes] | mmap.mmap) -> Iterator[tuple[list[str], int]
 
 def _line(cells: Sequence[str]) -> bytes:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerow(cells)  # "\n" alone would leave a "\r" in a cell unquoted
+    csv.writer(text, lineterminator="\r\n").writerow(
+        cells
+    )  # "\n" alone would leave a "\r" in a cell unquoted
     return (text.getvalue().removesuffix("\r\n") + "\n").encode("utf-8", "backslashreplace")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from compute_executor.cli import main
+from compute_executor.cli import commands
 
 Command = Callable[..., Result]
 
@@ -33,7 +33,7 @@ def command(here: Path) -> Command:
 
     def run(*arguments: str) -> Result:
         return CliRunner().invoke(
-            main, arguments, obj=lambda _: ThreadPoolExecutor(2), catch_exceptions=False
+            commands, arguments, obj=lambda _: ThreadPoolExecutor(2), catch_exceptions=False
         )
 
     return run

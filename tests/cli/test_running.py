@@ -49,7 +49,7 @@ def test_no_more_are_in_flight_than_allowed() -> None:
     assert len(executor.futures) == 6
 
 
-def test_an_interrupt_yields_what_has_ended_and_cancels_the_rest() -> None:
+def test_an_interrupt_yields_what_has_ended_and_submits_no_more() -> None:
     executor = Held(then={4: 0})
     run = Run(executor, square, places(100), in_flight=4)
     outcomes = run.outcomes()
@@ -59,7 +59,6 @@ def test_an_interrupt_yields_what_has_ended_and_cancels_the_rest() -> None:
     assert [[one.place for one in some] for some in outcomes] == [[1]]
     assert run.interrupted
     assert len(executor.futures) == 5
-    assert all(future.cancelled() for future in executor.futures[2:])
 
 
 def test_an_interrupt_while_nothing_has_ended_yields_nothing() -> None:
@@ -67,7 +66,6 @@ def test_an_interrupt_while_nothing_has_ended_yields_nothing() -> None:
     run = Run(executor, square, places(3))
     run.interrupt()
     assert list(run.outcomes()) == []
-    assert all(future.cancelled() for future in executor.futures)
 
 
 def test_no_rows_no_outcomes() -> None:

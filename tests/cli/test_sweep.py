@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from compute_executor.cli import main
+from compute_executor.cli import commands
 from compute_executor.errors import ServiceUnavailable
 
 Command = Callable[..., Result]
@@ -169,10 +169,14 @@ def test_a_service_that_cannot_be_reached_is_one_line(here: Path) -> None:
     def unavailable(_: object) -> None:
         raise ServiceUnavailable("the service is not there")
 
-    done = CliRunner().invoke(main, ["sweep", "swept_model.py:area", "--params", "in.csv"], obj=unavailable)
+    done = CliRunner().invoke(
+        commands, ["sweep", "swept_model.py:area", "--params", "in.csv"], obj=unavailable
+    )
     assert done.exit_code == 2
     (here / "in.csv").write_text("width,height\n1,1\n")
-    done = CliRunner().invoke(main, ["sweep", "swept_model.py:area", "--params", "in.csv"], obj=unavailable)
+    done = CliRunner().invoke(
+        commands, ["sweep", "swept_model.py:area", "--params", "in.csv"], obj=unavailable
+    )
     assert done.exit_code == 1
     assert "Error: the service is not there. 0 of 1 rows are in results.csv." in done.stderr
 
@@ -207,6 +211,11 @@ def test_a_service_that_cannot_be_reached_is_one_line(here: Path) -> None:
             "exclude each other",
         ),
         (["swept_model.py:both", "--grid", "width=1", "--minimize", "a"], "no result is called 'a'"),
+        (["swept_model.py:both", "--grid", "width=1", "--endpoint", "here"], "--endpoint here is not a UUID"),
+        (
+            ["x.py:f", "--endpoint", "4b116d3c-1703-4f8f-9f6f-39921e5864df", "--max-workers", "2"],
+            "for this machine",
+        ),
         (["swept_model.py:both", "--params", "in.csv", "--out", "in.csv"], "are the same file"),
         (["swept_model.py:both", "--grid", "width=1", "--resume", "--out", "in.csv"], "is of another sweep"),
     ],

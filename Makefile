@@ -1,0 +1,55 @@
+# How to work on this project: `make` lists the verbs. PYTHON=python3.12 (say) selects the interpreter.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+# The environment is made anew when the interpreter or pyproject.toml changes; a file in it says for which it was made.
+MADE := $(VENV)/made-$(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])')
+PLOT := $(MADE)-plot
+DEV := $(MADE)-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help sweep test check quick bench docs clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+sweep: $(PLOT)  ## the example: fit an epidemic over a 60 x 60 grid, into sweep-results.csv and sweep-results.png
+	$(BIN)/compute-executor sweep docs/examples/sir.py:fit --grid beta=1.2:2.2:60 --grid gamma=0.3:0.6:60 \
+	    --minimize sum_of_squares --out sweep-results.csv --plot sweep-results.png
+	@$(BIN)/python docs/examples/best_fit.py sweep-results.csv
+
+test: check docs  ## everything: checks, tests, documentation, and what judges the project from outside
+	$(BIN)/python -m pytest tests
+	$(BIN)/python -m integration.run
+
+check: $(DEV)  ## style, types, and which room may import which
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+quick: $(DEV)  ## the tests that take less than a second each
+	$(BIN)/python -m pytest tests -m "not slow"
+
+bench: $(DEV)  ## measure beside the peers; writes docs/benchmarks.md
+	$(BIN)/python -m benchmarks --output docs
+
+docs: $(DEV)  ## run every example of the documentation and follow its links
+	$(BIN)/python -m pytest --quiet tests/test_docs.py --doctest-modules compute_executor
+
+clean:  ## forget the environments and what the tools have cached
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(MADE): pyproject.toml
+	$(PYTHON) -m venv --clear $(VENV)
+	touch $@
+
+$(PLOT): $(MADE)
+	$(PIP) install --editable '.[plot]'
+	touch $@
+
+$(DEV): $(MADE)
+	$(PIP) install --editable '.[dev]'
+	touch $@

@@ -1,0 +1,73 @@
+"""``compute-executor status``: the service of this machine, its workers, and its tasks by state."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import click
+
+from compute_executor import __version__
+from compute_executor.cli.local_service import LocalService, count, running
+from compute_executor.cli.progress import duration
+from compute_executor.cli.summary import one_line
+from compute_executor.errors import ComputeError
+from compute_executor.service.state import state_folder
+
+
+@click.command()
+def status() -> None:
+    """Show the service of this machine, its workers and its tasks.
+
+    The exit code is 1 when none runs. Looking does not start one.
+    """
+    service = running()
+    if service is None:
+        click.echo(
+            f"No service is running; the next Executor() starts one. Its state is kept in {state_folder()}"
+        )
+        raise click.exceptions.Exit(1)
+    try:
+        overview = service.ask("GET", "/v3/overview")
+    except ComputeError as error:
+        raise click.ClickException(str(error)) from error
+    for name, text in [
+        *_service(service, overview),
+        *_tasks(overview),
+        *_workers(overview),
+        *_pools(overview),
+    ]:
+        click.echo(f"{name:9}{one_line(text)}")
+
+
+def _service(service: LocalService, overview: dict[str, Any]) -> list[tuple[str, str]]:
+    up = duration(overview["uptime"])
+    stalled = "" if overview["storing"] == "ok" else "; results cannot be stored at the moment, see the log"
+    return [
+        ("service", f"{service.address.url}, version {__version__}, pid {service.pid}, up {up}"),
+        ("state", f"{service.folder}, survives the death of any {overview['durability']}{stalled}"),
+        ("clients", f"{overview['connections']:,} connected"),
+    ]
+
+
+def _tasks(overview: dict[str, Any]) -> list[tuple[str, str]]:
+    states = ", ".join(f"{number:,} {state.replace('_', ' ')}" for state, number in overview["tasks"].items())
+    return [("tasks", states)]
+
+
+def _workers(overview: dict[str, Any]) -> list[tuple[str, str]]:
+    states = Counter(worker["state"] for worker in overview["workers"])
+    counts = "".join(f", {number} {state}" for state, number in sorted(states.items()))
+    rows = [("", f"pid {w['pid']} {w['state']} {w['task'] or ''}".rstrip()) for w in overview["workers"]]
+    return [("workers", f"{len(rows)} in all{counts}"), *rows]
+
+
+def _pools(overview: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (
+            "pool",
+            f"{pool['label'] or pool['pool'][:8]}: {pool['state']}, {count(pool['open_tasks'], 'open task')}, "
+            f"up to {count(pool['max_workers'], 'worker')}, {count(pool['clients'], 'client')}",
+        )
+        for pool in overview["pools"]
+    ]
