@@ -60,11 +60,11 @@ class NativeWire:
         functions = list(dict.fromkeys(task.function_id for task in part.tasks))
         numbers = {function_id: number for number, function_id in enumerate(functions)}
         tasks = [(numbers[task.function_id], self._body(task.payload)) for task in part.tasks]
-        endpoint_id = part.endpoint_id or TUTORIAL_ENDPOINT
+        own = part.endpoint_id in (None, TUTORIAL_ENDPOINT)
         frame = frames.Submit(
             prefix=new_prefix(),
             group=group.bytes,
-            endpoint=uuid.UUID(endpoint_id).bytes,
+            endpoint=b"" if own else uuid.UUID(part.endpoint_id).bytes,
             pool=None,
             functions=[uuid.UUID(function_id).bytes for function_id in functions],
             tasks=msgspec.Raw(msgspec.msgpack.encode(tasks)),
@@ -73,7 +73,9 @@ class NativeWire:
         )
         self.submit_frame(frame)
         task_ids = [task_uuid(frame.prefix, position) for position in range(frame.count)]
-        return Accepted(task_ids, str(group), task_uuid(frame.prefix, 0xFFFFFFFF), endpoint_id)
+        return Accepted(
+            task_ids, str(group), task_uuid(frame.prefix, 0xFFFFFFFF), part.endpoint_id or TUTORIAL_ENDPOINT
+        )
 
     def submit_frame(self, frame: frames.Submit) -> None:
         """Hand in a batch; again with the same prefix: nothing happens twice."""
