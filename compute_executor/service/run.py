@@ -28,12 +28,13 @@ import uvloop
 from compute_executor.errors import ComputeError, InvalidRequest, ServiceUnavailable
 from compute_executor.service.access import LocalToken, new_token
 from compute_executor.service.app import Doors, make_app
-from compute_executor.service.assembly import Core, open_core
+from compute_executor.service.assembly import open_service
 from compute_executor.service.idle import DEFAULT_IDLE, IdleClock
 from compute_executor.service.locks import try_lock, wait_lock
 from compute_executor.service.log import open_log
 from compute_executor.service.report import Report
 from compute_executor.service.server import Server, bind
+from compute_executor.service.service import Service
 from compute_executor.service.shell import Shell
 from compute_executor.service.state import (
     LOG,
@@ -123,25 +124,24 @@ class _Process:
     async def serve(self) -> None:
         """From the first look into the store to its closing."""
         patience = _patience() if self._settings.embedded else math.inf
-        core = await open_core(self._settings.folder, durable=self._settings.durable)
+        service = await open_service(self._settings.folder, durable=self._settings.durable)
         try:
-            server = self._server(core)
-            watch = asyncio.ensure_future(self._end_when_idle(server, core, patience))
+            server = self._server(service)
+            watch = asyncio.ensure_future(self._end_when_idle(server, service, patience))
             await server.serve(sockets=[self._listener])
             watch.cancel()
         finally:
-            await core.close()
+            await service.close()
             logger.info("ended in order")
 
-    def _server(self, core: Core) -> Server:
+    def _server(self, service: Service) -> Server:
         def stop() -> None:
             server.stop()
 
         async def stopping() -> None:
             remove_announcement(self._settings.folder, self._announcement.instance)
-            await core.farewell("the service ends")
 
-        shell = Shell(core.service, core.blobs, self._announcement.instance, stop)
+        shell = Shell(service, service.blobs, self._announcement.instance, stop)
         app = make_app(shell, Doors(LocalToken(self._announcement.token), self._hosts))
         server = Server(app, self._started, stopping)
         return server
@@ -154,7 +154,7 @@ class _Process:
         gc.freeze()  # modules and routes live as long as the process: no collection need look at them again
         logger.info("serving at %s from %s", self._announcement.url, self._settings.folder)
 
-    async def _end_when_idle(self, server: Server, core: Core, patience: float) -> None:
+    async def _end_when_idle(self, server: Server, service: Service, patience: float) -> None:
         """Stop the server once nothing has happened for ``patience`` seconds (inf: never).
 
         start.lock is taken first and kept until the process is gone: whoever wants a service now either was heard
@@ -163,7 +163,7 @@ class _Process:
         clock = IdleClock(patience, time.monotonic())
         while True:
             await asyncio.sleep(min(LONGEST_LOOK, patience / 4 + 0.01))
-            busy = core.service.busy()
+            busy = service.busy()
             if not clock.look(busy=busy, requests=server.requests, now=time.monotonic()):
                 continue
             if self._alone():

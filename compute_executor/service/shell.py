@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Shell:
-    """One running service. ``instance`` names this run of it; ``stop`` asks its process to end, and returns."""
+    """One running service. ``instance`` names this run of it; ``stop`` asks its process to end, and returns.
+    ``keys``: owner and Idempotency-Key of submits that are being stored."""
 
     service: Service
     blobs: BlobFolder
     instance: str
     stop: Callable[[], None]
+    keys: set[tuple[str, str]] = field(default_factory=set)
 
 
 def shell_of(request: HTTPConnection) -> Shell:

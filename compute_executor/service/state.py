@@ -34,7 +34,9 @@ START_LOCK = "start.lock"
 SERVICE_LOCK = "service.lock"
 ANNOUNCEMENT = "service.json"
 LOG = "service.log"
+DATABASE = "store.sqlite"
 BLOBS = "blobs"
+RINGS = "rings"
 
 _MAX_ANNOUNCEMENT = 64 * 1024
 _PLACE_FULL = (errno.ENOSPC, errno.EDQUOT)

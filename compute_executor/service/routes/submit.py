@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import msgspec
@@ -24,6 +26,8 @@ from compute_executor.service import documents
 from compute_executor.service.bodies import MSGPACK, content_type, parse_uuid, read_json, read_msgpack
 from compute_executor.service.endpoint_ids import resolve
 from compute_executor.service.limits import MAX_IDEMPOTENCY_KEY
+from compute_executor.service.refusals import Refusal, refusal
+from compute_executor.service.rows import KnownSubmit
 from compute_executor.service.shell import identity_of, json_answer, msgpack_answer, shell_of
 
 Call = tuple[str, str]
@@ -68,15 +72,44 @@ async def _accept(
     request: Request, calls: list[Call], group_id: str | None, resources: dict[str, Any] | None
 ) -> tuple[bytes, bytes, bool]:
     """Prefix and group under which the calls are stored, and whether they had been before."""
-    service, who = shell_of(request).service, identity_of(request)
-    group = parse_uuid(group_id, "task group").bytes if group_id else uuid.uuid4().bytes
     key = await _key(request)
-    known = service.known_submit(who, key) if key else None
+    known = _known(request, key)
     if known is not None:
         return known.prefix, known.group, True
-    batch = await _batch(request, calls, group, frames.Options(resource_specification=resources))
-    await service.submit(who, batch, key)
+    group = parse_uuid(group_id, "task group").bytes if group_id else uuid.uuid4().bytes
+    shell, who = shell_of(request), identity_of(request)
+    with _under_way(shell.keys, (who.id, key.text) if key else None):
+        batch = await _batch(request, calls, group, frames.Options(resource_specification=resources))
+        await shell.service.submit(who, batch, key)
     return batch.prefix, group, False
+
+
+@contextmanager
+def _under_way(keys: set[tuple[str, str]], key: tuple[str, str] | None) -> Iterator[None]:
+    """Hold a key while its batch is on its way into the store; the same key meanwhile is told to come back (as
+    draft-ietf-httpapi-idempotency-key-header-07 has it)."""
+    if key is None:
+        yield
+        return
+    if key in keys:
+        raise refusal(
+            409, "the first request with this Idempotency-Key is being worked on", {"Retry-After": "1"}
+        )
+    keys.add(key)
+    try:
+        yield
+    finally:
+        keys.discard(key)
+
+
+def _known(request: Request, key: Key | None) -> KnownSubmit | None:
+    """What was submitted with this key before; a refusal (422) if that was another request."""
+    if key is None:
+        return None
+    try:
+        return shell_of(request).service.known_submit(identity_of(request), key)
+    except InvalidRequest as error:
+        raise Refusal(422, error) from None
 
 
 async def _key(request: Request) -> Key | None:

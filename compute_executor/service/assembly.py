@@ -1,0 +1,68 @@
+"""Puts the parts of a service together over a state folder: store, blobs, engine, coordinator."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from compute_executor.endpoint.engine import Engine, ProcessEngine
+from compute_executor.endpoint.events import Events
+from compute_executor.protocol.frames import PoolSpec
+from compute_executor.service.blobs import BlobFolder
+from compute_executor.service.service import Service
+from compute_executor.service.state import BLOBS, DATABASE, RINGS, trouble
+from compute_executor.service.store import Store
+
+_OURS = ("PYTHONPATH", "PYTHONSAFEPATH")
+"""Set by `service.embedded` for the service process alone."""
+
+
+async def open_service(folder: Path, *, durable: bool) -> Service:
+    """The service that the folder holds, started: what was open goes on.
+
+    Raises ServiceUnavailable or VersionMismatch if the folder cannot be used.
+    """
+    blobs, rings = _subfolder(folder / BLOBS), _subfolder(folder / RINGS)
+
+    def engine(events: Events) -> Engine:
+        return ProcessEngine(events, blob_folder=blobs, ring_folder=rings, durable=durable)
+
+    store = Store(folder / DATABASE, durable=durable)
+    try:
+        service = Service(store, BlobFolder(blobs, sync=durable), rings, engine, default_pool=default_pool())
+        await service.start()
+    except BaseException:
+        store.close()
+        raise
+    return service
+
+
+def default_pool() -> PoolSpec:
+    """The workers for tasks that name no pool (`Client.run`): as many as there are CPUs, in the user's home, with
+    the interpreter, environment and packages of the service. They end with the service, and start on demand."""
+    environ = {name: value for name, value in os.environ.items() if name not in _OURS}
+    home = os.path.expanduser("~")
+    return PoolSpec(
+        max_workers=_cpus(),
+        python=sys.executable,
+        path=list(sys.path),
+        cwd=home if os.path.isdir(home) else "/",
+        environ=environ,
+        label="default",
+    )
+
+
+def _cpus() -> int:
+    """The CPUs that this process may use, where the system tells."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _subfolder(path: Path) -> Path:
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise trouble("make", path, error) from error
+    return path
