@@ -47,7 +47,14 @@ def environment(python: Path, name: str, *requirements: str) -> Path:
 
 
 def _install(folder: Path, *arguments: str) -> None:
-    command = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    command = [
+        str(folder / "bin" / "python"),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ]
     subprocess.run([*command, *arguments], check=True, cwd=ROOT)
 
 

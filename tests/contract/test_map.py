@@ -98,20 +98,6 @@ def test_an_error_cancels_what_has_not_begun(make_executor: MakeExecutor, gate: 
     assert not any(gate.has_begun(str(n)) for n in range(20))
 
 
-def test_closing_an_iterator_that_was_never_asked_cancels_too(
-    make_ours: Callable[..., compute_executor.Executor], gate: Gate
-) -> None:
-    executor = make_ours(max_workers=1)
-    results = executor.map(gate.hold, [str(n) for n in range(20)])
-    gate.wait_for("0")
-
-    results.close()  # type: ignore[attr-defined]
-    gate.open()
-    executor.shutdown()
-
-    assert not any(gate.has_begun(str(n)) for n in range(1, 20))
-
-
 @pytest.mark.parametrize("chunksize", [0, -1])
 def test_a_chunk_has_at_least_one(ours: compute_executor.Executor, chunksize: int) -> None:
     with pytest.raises(ValueError, match="chunksize must be >= 1"):
