@@ -1,0 +1,306 @@
+"""Executor: submit, map, shutdown. The table of contents of the client side.
+
+    submit -> registry (how does this function travel?) -> session (bytes, buffer, I/O thread) -> future
+
+What an Executor was made with lies in its session, which all its views (:meth:`Executor.options`) share.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import sys
+import uuid
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from compute_executor import mapping
+from compute_executor.batch import Function, Lane
+from compute_executor.errors import ComputeError
+from compute_executor.future import ComputeFuture
+from compute_executor.peer import Embedded, OfClient
+from compute_executor.protocol.frames import Options, PoolSpec
+from compute_executor.protocol.ids import MAX_BATCH
+from compute_executor.serialization import native
+from compute_executor.session import Session, Settings
+from compute_executor.submission.registry import Route
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from compute_executor.sdk.client import Client
+
+T = TypeVar("T")
+Id = str | uuid.UUID
+"""A UUID, or its text."""
+
+CREDENTIALS = frozenset(
+    {
+        "COMPUTE_EXECUTOR_TOKEN",
+        "GLOBUS_COMPUTE_CLIENT_SECRET",
+        "FUNCX_SDK_CLIENT_SECRET",
+        "GLOBUS_CLI_CLIENT_SECRET",
+    }
+)
+"""Environment variables that open a service: workers do not get them."""
+
+
+class Executor(concurrent.futures.Executor):
+    """Runs functions in worker processes: on this machine, on a service of your own, or on Globus Compute.
+
+    >>> with Executor(max_workers=2) as ex:
+    ...     list(ex.map(pow, range(5), [2] * 5))
+    [0, 1, 4, 9, 16]
+    """
+
+    def __init__(
+        self,
+        endpoint_id: Id | None = None,
+        *,
+        client: Client | None = None,
+        max_workers: int | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        batch_size: int = 128,
+        flush_interval: float = 0.005,
+        task_group_id: Id | None = None,
+        resource_specification: dict[str, Any] | None = None,
+        user_endpoint_config: dict[str, Any] | None = None,
+        label: str = "",
+    ) -> None:
+        """Nothing is started until the first submit.
+
+        ``endpoint_id``: where to run; None for the service's own endpoint. ``client``: a Client of another
+        service than this user's local one. ``max_workers`` (default: the number of CPUs), ``initializer`` and
+        ``initargs`` are ThreadPoolExecutor's; workers see the interpreter, ``sys.path``, working directory and
+        environment of this moment. ``batch_size`` tasks at most leave together, after ``flush_interval`` seconds
+        at most. Tasks are results of ``task_group_id`` (default: a new one; see :meth:`reload_tasks`).
+
+        Raises ValueError and TypeError as ThreadPoolExecutor does.
+        """
+        _check(max_workers, initializer, batch_size, flush_interval)
+        if user_endpoint_config is not None:
+            raise TypeError(
+                "user_endpoint_config is for multi-user endpoints of Globus Compute, which this is none"
+            )
+        if endpoint_id is not None and (max_workers is not None or initializer is not None):
+            raise TypeError(
+                "max_workers and initializer make workers for this Executor on its service's own endpoint; the "
+                "workers of another endpoint (endpoint_id) are set up there"
+            )
+        self.label = label
+        self.task_group_id = str(_uuid(task_group_id or uuid.uuid4()))
+        own = endpoint_id is None
+        settings = Settings(
+            peer=Embedded() if client is None else OfClient(client),
+            group=uuid.UUID(self.task_group_id).bytes,
+            pool=os.urandom(16) if own else None,
+            spec=_pool_spec(max_workers, initializer, initargs, label) if own else None,
+            batch_size=batch_size,
+            flush_interval=flush_interval,
+        )
+        self._session = Session(settings)
+        self._lane = Lane(
+            _id(endpoint_id), settings.pool, Options(resource_specification=resource_specification)
+        )
+        self._owner: Executor | None = None  # of a view: what it is a view of
+        self._shut = False
+        weakref.finalize(self, self._session.release).atexit = False
+
+    # -- concurrent.futures.Executor -------------------------------------------------------------------------
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> ComputeFuture[T]:
+        """Run ``fn(*args, **kwargs)`` in a worker. Every keyword is the function's own.
+
+        What cannot be serialised fails its own future (SerializationError), as does what is too large
+        (PayloadTooLarge). Raises RuntimeError after shutdown, PoolBroken after the initializer has failed.
+        """
+        self._check_open()
+        session = self._session
+        try:
+            route = session.registry.route(fn)
+        except ComputeError as error:
+            return session.failed(self._lane, error)
+        return session.submit(self._lane, route, args, kwargs)
+
+    def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[T]:
+        """``map(fn, *iterables)``, in input order, with the calls made in workers.
+
+        ``chunksize`` calls travel as one task. With ``buffersize``, that many tasks are under way at a time and
+        inputs are read as results are taken; without, all inputs are read at once. Closing the iterator, an
+        error or a timeout (seconds from now, TimeoutError) withdraws what has not begun. The function is
+        serialised once, here.
+        """
+        mapping.check(chunksize, buffersize)
+        self._check_open()
+        submission = _Submission(self, fn, chunked=chunksize > 1)
+        calls = zip(*iterables)  # noqa: B905 - the shortest ends it, as in the standard library
+        if chunksize == 1:
+            return mapping.values(submission, calls, timeout, buffersize)
+        chunks = mapping.chunks(calls, chunksize)
+        return mapping.unpacked(mapping.values(submission, chunks, timeout, buffersize))
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more calls. ``cancel_futures``: withdraw those that no worker has begun. ``wait``: return when
+        all have ended and nothing is left of this Executor here. On a view: the same for its own calls only."""
+        self._shut = True
+        if self._owner is None:
+            self._session.shutdown(wait, cancel_futures)
+            return
+        open_futures = self._session.open_futures(self._lane)
+        if cancel_futures:
+            self._session.withdraw(open_futures)
+        if wait:
+            concurrent.futures.wait(open_futures)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        """Finish what was submitted; after Ctrl-C, leave at once and withdraw what no worker has begun."""
+        interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
+        self.shutdown(wait=not interrupted, cancel_futures=interrupted)
+        return None
+
+    # -- beyond it -------------------------------------------------------------------------------------------
+
+    def options(
+        self,
+        *,
+        endpoint_id: Id | None = None,
+        container: Id | None = None,
+        timeout: float | None = None,
+        retries: int | None = None,
+        resource_specification: dict[str, Any] | None = None,
+    ) -> Executor:
+        """This Executor with other options per call: a view that shares its connection and its workers.
+
+        ``endpoint_id``: run there. ``container``: a registered container's id. ``timeout``: seconds after which
+        a running call is stopped (TaskTimeout). ``retries``: how often a call is run again when its worker died.
+        What is not given stays as it is here.
+        """
+        if timeout is not None and timeout <= 0:
+            raise ValueError(f"timeout must be greater than 0, not {timeout!r}")
+        if retries is not None and retries < 0:
+            raise ValueError(f"retries must not be negative, as {retries!r} is")
+        now = self._lane.options
+        options = Options(
+            retries=now.retries if retries is None else retries,
+            walltime=now.walltime if timeout is None else timeout,
+            container=now.container if container is None else _id(container),
+            resource_specification=now.resource_specification
+            if resource_specification is None
+            else resource_specification,
+        )
+        lane = self._lane if endpoint_id is None else Lane(_id(endpoint_id), None, options)
+        return self._view(Lane(lane.endpoint, lane.pool, options))
+
+    def _view(self, lane: Lane) -> Executor:
+        view = object.__new__(type(self))
+        view.__dict__.update(self.__dict__)
+        view._lane = lane
+        view._owner = self  # the session ends when the Executor is collected, so it must outlive its views
+        view._shut = False
+        return view
+
+    def submit_to_registered_function(
+        self, function_id: Id, args: Iterable[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> ComputeFuture[Any]:
+        """Run a function that is registered already, by its id."""
+        self._check_open()
+        number = _uuid(function_id)
+        route = Route(Function(number.bytes, f"function {number}", None))
+        return self._session.submit(self._lane, route, tuple(args), kwargs or {})
+
+    def register_function(self, function: Callable[..., Any], *, description: str = "") -> str:
+        """Register ``function`` at the service and return its id; again with the same content: the same id.
+
+        Raises SerializationError, PayloadTooLarge, ServiceUnavailable.
+        """
+        return self._session.register(function, description)
+
+    def reload_tasks(self, task_group_id: Id | None = None) -> list[ComputeFuture[Any]]:
+        """Futures for all tasks of a group (default: this Executor's own), in the order of their submission: after
+        the program that submitted them has died, or to share them. Raises NotFound, ServiceUnavailable.
+        """
+        self._check_open()
+        return self._session.reload(_uuid(task_group_id or self.task_group_id), self._lane)
+
+    def _check_open(self) -> None:
+        if self._shut:
+            self._session.check()
+            raise RuntimeError("cannot schedule new futures after shutdown")
+
+    def __repr__(self) -> str:
+        label = f" {self.label}" if self.label else ""
+        return f"<{type(self).__name__}{label} {self._session.describe()}>"
+
+
+class _Submission:
+    """One function on its way through ``map``: how it travels is found out once. Implements mapping.Submitter.
+
+    Keeps the Executor alive until the map has ended.
+    """
+
+    def __init__(self, executor: Executor, function: Callable[..., Any], chunked: bool) -> None:
+        self._executor = executor
+        self._session = executor._session
+        self._lane = executor._lane
+        self._error: ComputeError | None = None
+        registry = self._session.registry
+        try:
+            self._route = (registry.each_of if chunked else registry.route)(function)
+        except ComputeError as error:
+            self._error = error
+
+    def submit(self, args: tuple[Any, ...]) -> ComputeFuture[Any]:
+        if self._error is not None:
+            return self._session.failed(self._lane, self._error)
+        return self._session.submit(self._lane, self._route, args, {})
+
+    def withdraw(self, futures: list[ComputeFuture[Any]]) -> None:
+        self._session.withdraw_soon(futures)
+
+
+def _check(
+    max_workers: int | None, initializer: Callable[..., object] | None, batch_size: int, flush_interval: float
+) -> None:
+    if max_workers is not None and max_workers <= 0:
+        raise ValueError("max_workers must be greater than 0")
+    if initializer is not None and not callable(initializer):
+        raise TypeError("initializer must be a callable")
+    if not 0 < batch_size <= MAX_BATCH:
+        raise ValueError(f"batch_size must be between 1 and {MAX_BATCH}, not {batch_size!r}")
+    if flush_interval < 0:
+        raise ValueError(f"flush_interval must not be negative, as {flush_interval!r} is")
+
+
+def _pool_spec(
+    max_workers: int | None, initializer: Callable[..., object] | None, initargs: tuple[Any, ...], label: str
+) -> PoolSpec:
+    """The workers' view of the world: what the caller sees at this moment."""
+    cwd = os.getcwd()
+    return PoolSpec(
+        max_workers=max_workers or os.cpu_count() or 1,
+        python=sys.executable,
+        path=[entry or cwd for entry in sys.path],
+        cwd=cwd,
+        environ={name: value for name, value in os.environ.items() if name not in CREDENTIALS},
+        initializer=None if initializer is None else native.dumps_call((initializer, tuple(initargs)), {}),
+        label=label,
+    )
+
+
+def _uuid(value: Id) -> uuid.UUID:
+    return value if isinstance(value, uuid.UUID) else uuid.UUID(value)
+
+
+def _id(value: Id | None) -> bytes:
+    return b"" if value is None else _uuid(value).bytes

@@ -1,0 +1,168 @@
+"""ComputeFuture: a ``concurrent.futures.Future`` that knows its task.
+
+States are the standard library's. Who may change them:
+
+* while its call waits in the buffer, ``cancel`` does, under the session's lock;
+* from then on only the session's I/O thread does: RUNNING when a worker has begun, and the end.
+
+So nothing is ever set twice, and ``cancel`` of a call that has left asks the service instead of guessing.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from uuid import UUID
+
+from compute_executor.errors import ComputeError
+from compute_executor.protocol.ids import task_uuid
+
+if TYPE_CHECKING:
+    from compute_executor.batch import Batch, Call
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+_PENDING = "PENDING"
+_RUNNING = "RUNNING"
+_CANCELLED = "CANCELLED"
+_NOTIFIED = "CANCELLED_AND_NOTIFIED"
+
+
+class Owner(Protocol):
+    """What a future needs of the session that it came from."""
+
+    def withdraw(self, futures: list[ComputeFuture[Any]]) -> set[int]:
+        """Cancel those that surely will not run, and say which (by ``id``)."""
+        ...
+
+    def identify(self) -> None:
+        """Give every call that still waits its task id."""
+        ...
+
+
+class Timings(NamedTuple):
+    """Unix times in seconds: ``submitted`` by this machine's clock, the others by the worker's. 0.0: not yet."""
+
+    submitted: float
+    began: float
+    ended: float
+
+
+class ComputeFuture(Future[T]):
+    """The outcome of one submitted call. Everything of ``concurrent.futures.Future`` holds for it."""
+
+    _call: Call[T] | None = None
+    _batch: Batch | None = None
+    _position = 0
+    _began = 0.0
+    _ended = 0.0
+
+    def __init__(self, owner: Owner, endpoint: bytes = b"") -> None:
+        super().__init__()
+        self._owner = owner
+        self._endpoint = endpoint
+        self._submitted = time.time()
+
+    # -- what a user may ask ---------------------------------------------------------------------------------
+
+    @property
+    def task_id(self) -> str | None:
+        """The task's UUID as text; None if the call never became a task (its argument could not be sent).
+
+        A batch that the service refuses because of one task is sent again without it; tasks of such a batch
+        get another id (they are unknown to the service under the first).
+        """
+        if self._call is not None:
+            self._owner.identify()
+        batch = self._batch
+        return None if batch is None else task_uuid(batch.prefix, self._position)
+
+    @property
+    def endpoint_id(self) -> str | None:
+        """The endpoint that was asked for, as text; None for the service's own."""
+        return str(UUID(bytes=self._endpoint)) if self._endpoint else None
+
+    @property
+    def timings(self) -> Timings:
+        """When it was submitted, when a worker began it, when it ended."""
+        return Timings(self._submitted, self._began, self._ended)
+
+    def cancel(self) -> bool:
+        """Withdraw the call. True only if it surely does not run; a call that has left this process is asked
+        back from the service, which takes a round trip. Never blocks longer than a few seconds."""
+        if self.done() or self.running():
+            return self.cancelled()
+        return id(self) in self._owner.withdraw([self])
+
+    # -- for the session -------------------------------------------------------------------------------------
+
+    @property
+    def place(self) -> tuple[bytes, int] | None:
+        """Prefix and position of the task; None while it has none."""
+        return None if self._batch is None else (self._batch.prefix, self._position)
+
+    def assign(self, batch: Batch, position: int) -> None:
+        """Give the call its place in a batch, and so its id."""
+        self._batch = batch
+        self._position = position
+        self._call = None
+
+    def begin(self, when: float) -> None:
+        """A worker has begun at ``when``."""
+        self._began = when
+        with self._condition:
+            if self._state == _PENDING:
+                self._state = _RUNNING
+
+    def finish(self, value: T, began: float = 0.0, ended: float = 0.0) -> None:
+        """End with a value."""
+        self._began = began
+        self._ended = ended
+        self.set_result(value)
+
+    def fail(self, error: BaseException, began: float = 0.0, ended: float = 0.0) -> None:
+        """End with an exception; nothing happens if it has ended."""
+        if self.done():
+            return
+        self._began = began or self._began
+        self._ended = ended
+        self.set_exception(error)
+
+    def withdrawn(self) -> bool:
+        """End as cancelled, and wake all who wait: ``wait`` and ``as_completed`` see only notified futures.
+
+        False if it has begun or ended.
+        """
+        if not Future.cancel(self):
+            return False
+        with self._condition:
+            if self._state == _CANCELLED:
+                self.set_running_or_notify_cancel()
+        return True
+
+    def orphan(self) -> None:
+        """In the child of a fork: end, because nobody here will. The lock may be held by a thread that the child
+        does not have; callbacks and waiters are the parent's."""
+        self._condition = threading.Condition()
+        self._done_callbacks = []
+        self._waiters = []
+        self._call = None
+        self.fail(
+            ComputeError(
+                f"task {self.task_id} belongs to the parent of this forked process: its result arrives there",
+                task_id=self.task_id,
+            )
+        )
+
+    def _invoke_callbacks(self) -> None:
+        """As the standard library's, but SystemExit and the like in a callback end neither the I/O thread nor
+        the callbacks after it."""
+        for callback in self._done_callbacks:
+            try:
+                callback(self)
+            except BaseException:
+                log.exception("exception calling callback for %r", self)

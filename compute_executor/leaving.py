@@ -1,0 +1,86 @@
+"""The ends of a process that nobody announces: interpreter exit without shutdown, Ctrl-C, fork.
+
+At exit every session finishes what was submitted to it. This runs as a plain ``atexit`` function: after
+all non-daemon threads have ended (they may still submit until then), before daemon threads are stopped.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import weakref
+from typing import Protocol
+
+LAST_WORDS = 0.5
+"""Seconds that a session gets to withdraw what has not begun when the user pressed Ctrl-C."""
+
+
+class Leaver(Protocol):
+    """What a session can do about it."""
+
+    def release(self) -> None:
+        """Finish and end."""
+
+    def abandon(self) -> None:
+        """End."""
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for the end."""
+
+    def forked(self) -> None:
+        """This is the child of a fork."""
+
+
+class _State:
+    """One for the process. ``watched``: sessions with a thread, which alone need anything of this."""
+
+    def __init__(self) -> None:
+        self.watched: weakref.WeakSet[Leaver] = weakref.WeakSet()
+        self.registered = False
+        self.begun = False
+
+
+_state = _State()
+
+
+def begun() -> bool:
+    """Whether the interpreter is about to exit."""
+    return _state.begun
+
+
+def watch(leaver: Leaver) -> None:
+    """Have ``leaver`` do what is right when the process ends or forks."""
+    _state.watched.add(leaver)
+    if not _state.registered:
+        _state.registered = True
+        atexit.register(_at_exit)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=_in_child)
+
+
+def _at_exit() -> None:
+    _state.begun = True
+    leavers = list(_state.watched)
+    interrupted = _interrupted()
+    try:
+        for leaver in leavers:
+            (leaver.abandon if interrupted else leaver.release)()
+        for leaver in leavers:
+            leaver.join(LAST_WORDS if interrupted else None)
+    except KeyboardInterrupt:
+        for leaver in leavers:
+            leaver.abandon()
+        for leaver in leavers:
+            leaver.join(LAST_WORDS)
+
+
+def _interrupted() -> bool:
+    """Whether the program ends by Ctrl-C (in a REPL that is what happened some statement ago)."""
+    return getattr(sys, "last_type", None) is KeyboardInterrupt and not hasattr(sys, "ps1")
+
+
+def _in_child() -> None:
+    for leaver in list(_state.watched):
+        leaver.forked()
+    _state.watched = weakref.WeakSet()

@@ -1,0 +1,82 @@
+"""One outcome into one future: a value, the original exception, or what kept the function from either."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from compute_executor.errors import (
+    ComputeError,
+    PoolBroken,
+    ResultDecodeError,
+    TaskCancelled,
+    TaskTimeout,
+    WorkerLost,
+)
+from compute_executor.future import ComputeFuture
+from compute_executor.protocol.frames import (
+    BROKEN,
+    CANCELLED,
+    EXCEPTION,
+    LOST,
+    TIMEOUT,
+    VALUE,
+    Blob,
+    Reason,
+    Result,
+)
+from compute_executor.serialization import exceptions, native
+
+Fetch = Callable[[Blob], "bytes | memoryview"]
+"""Gets the content of a blob."""
+
+_reason = msgspec.msgpack.Decoder(Reason).decode
+
+
+def settle(future: ComputeFuture[Any], result: Result, fetch: Fetch) -> None:
+    """End ``future`` as ``result`` says. Never raises: bytes that make no object end it with ResultDecodeError."""
+    try:
+        body = fetch(result.body) if isinstance(result.body, Blob) else result.body
+        if result.status == VALUE:
+            future.finish(native.loads(body), result.began, result.ended)
+            return
+        error = _error(future, result.status, body)
+    except Exception as trouble:
+        error = _undecodable(future, result, trouble)
+    if isinstance(error, TaskCancelled) and future.withdrawn():
+        return
+    future.fail(error, result.began, result.ended)
+
+
+def _error(future: ComputeFuture[Any], status: int, body: bytes | memoryview) -> BaseException:
+    if status == EXCEPTION:
+        return exceptions.decode(body, future.task_id)
+    if status not in (LOST, CANCELLED, TIMEOUT, BROKEN):
+        raise ResultDecodeError(f"the outcome has status {status}, which is unknown here: a newer service?")
+    reason = _reason(body)
+    if status in (LOST, BROKEN):
+        kind = WorkerLost if status == LOST else PoolBroken
+        return kind(
+            reason.message,
+            task_id=future.task_id,
+            exit_code=reason.exit_code,
+            began=reason.began,
+            attempts=reason.attempts,
+        )
+    return (TaskCancelled if status == CANCELLED else TaskTimeout)(reason.message, task_id=future.task_id)
+
+
+def _undecodable(future: ComputeFuture[Any], result: Result, trouble: Exception) -> ComputeError:
+    if isinstance(trouble, ComputeError):
+        trouble.task_id = future.task_id
+        return trouble
+    size = result.body.size if isinstance(result.body, Blob) else len(result.body)
+    error = ResultDecodeError(
+        f"the outcome of task {future.task_id} ({size} bytes, status {result.status}) cannot be read: "
+        f"{type(trouble).__name__}: {trouble}",
+        task_id=future.task_id,
+    )
+    error.__cause__ = trouble
+    return error

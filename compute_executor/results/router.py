@@ -1,0 +1,87 @@
+"""Task to future: early, duplicate and unknown results, and how far each group has been read. No I/O.
+
+The client draws the ids, so a result that comes before its batch was confirmed finds its future like any
+other. The first outcome of a task wins: its place in the batch is empty afterwards, and a second one, or one
+of a task that this process never heard of (another process shares the group), is counted and passed over.
+
+Owner: the session's I/O thread; ``open`` is also read by others, as a number to show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from compute_executor.batch import Batch, Lane
+from compute_executor.future import ComputeFuture
+from compute_executor.protocol.frames import Result, Results
+
+
+class Router:
+    """Open batches by prefix. ``read``: highest result number seen per group (what to acknowledge)."""
+
+    def __init__(self) -> None:
+        self.open = 0
+        self.duplicates = 0
+        self.unknown = 0
+        self.read: dict[bytes, int] = {}
+        self._batches: dict[bytes, Batch] = {}
+
+    def add(self, batch: Batch) -> None:
+        """Expect the results of ``batch``."""
+        if batch.prefix not in self._batches:
+            self._batches[batch.prefix] = batch
+            self.open += batch.open
+
+    def remove(self, prefix: bytes) -> None:
+        """Expect nothing more of a batch (it was refused; its calls went elsewhere or failed)."""
+        batch = self._batches.pop(prefix, None)
+        if batch is not None:
+            self.open -= batch.open
+
+    def feed(self, frame: Results) -> Iterator[tuple[ComputeFuture[Any], Result]]:
+        """The futures that these outcomes end, one by one, each once."""
+        for result in frame.results:
+            future = self.pop(result.prefix, result.position)
+            if future is not None:
+                yield future, result
+        if frame.results:
+            last = frame.results[-1].seq
+            self.read[frame.group] = max(last, self.read.get(frame.group, 0))
+
+    def pop(self, prefix: bytes, position: int) -> ComputeFuture[Any] | None:
+        """The future of one task, which is done by that; None for a duplicate or an unknown task."""
+        batch = self._batches.get(prefix)
+        if batch is None:
+            self.unknown += 1
+            return None
+        future = batch.pop(position)
+        if future is None:
+            self.duplicates += 1
+            return None
+        self.open -= 1
+        if batch.open == 0:
+            del self._batches[prefix]
+        return future
+
+    def find(self, prefix: bytes, position: int) -> ComputeFuture[Any] | None:
+        """The future of an open task, which stays open."""
+        batch = self._batches.get(prefix)
+        if batch is None or position >= len(batch.futures):
+            return None
+        return batch.futures[position]
+
+    def futures(self, lane: Lane | None = None) -> list[ComputeFuture[Any]]:
+        """All futures that are still open, or those of one lane."""
+        return [
+            future
+            for batch in self._batches.values()
+            if lane is None or batch.lane is lane
+            for future in batch.futures
+            if future is not None
+        ]
+
+    def tasks(self) -> Iterable[tuple[bytes, list[int]]]:
+        """All open tasks: prefix and positions."""
+        for prefix, batch in list(self._batches.items()):
+            yield prefix, [number for number, future in enumerate(batch.futures) if future is not None]

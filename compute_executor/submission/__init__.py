@@ -1,0 +1,1 @@
+"""The way out: function and arguments to bytes, bytes to batches, batches to the service."""

@@ -1,0 +1,194 @@
+"""Has a function that travels by value changed since it was last serialised?
+
+A function of ``__main__`` takes along its code, defaults, closure and the globals that it uses, and those of its
+helper functions. ThreadPoolExecutor would see a change of any of them, so we must: :func:`snapshot` remembers
+what they were, and :meth:`Snapshot.unchanged` compares by identity, which is enough as long as every one of
+them is immutable. If one is not (a list, an object), there is no snapshot, and the function is serialised at
+each submit.
+
+Plain functions of values: no I/O, no threads.
+"""
+
+from __future__ import annotations
+
+import dis
+import sys
+from collections.abc import Iterable, Mapping
+from types import (
+    BuiltinFunctionType,
+    CellType,
+    CodeType,
+    FunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    ModuleType,
+)
+from typing import Any
+
+_ATOMS = frozenset(
+    {int, float, str, bytes, bool, complex, type(None), type(Ellipsis), type(NotImplemented), range}
+    | {CodeType, MemberDescriptorType, GetSetDescriptorType}
+)
+_WRAPPERS = (staticmethod, classmethod)
+_GLOBAL_OPERATIONS = frozenset({"LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL", "LOAD_NAME"})
+_CLASS_MACHINERY = frozenset(
+    {"__dict__", "__weakref__", "__annotations__", "__annotations_cache__", "__annotate_func__", "_abc_impl"}
+    | {"__dataclass_fields__", "__dataclass_params__"}
+)
+"""Attributes that the class statement made: nobody changes them in place and expects a worker to see it."""
+_ABSENT: Any = object()
+_ROOT: Any = object()
+MAX_VISITS = 2000
+"""Values looked at before a function counts as too entangled for a snapshot (a look costs about 0.3 us)."""
+
+
+def importable(obj: Any) -> bool:
+    """Whether a worker gets this function or class by importing it: pickled by name, not by value."""
+    if not isinstance(obj, (FunctionType, BuiltinFunctionType, type)):
+        return False
+    module = sys.modules.get(getattr(obj, "__module__", None) or "")
+    if module is None or module.__name__ == "__main__":
+        return False
+    found: Any = module
+    for name in obj.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is obj
+
+
+class Snapshot:
+    """What a function referred to. Holds no strong reference to the function itself."""
+
+    __slots__ = ("_cells", "_functions", "_names", "_sizes")
+
+    def __init__(self) -> None:
+        self._functions: list[tuple[Any, CodeType, Any, Any]] = []
+        self._sizes: list[tuple[Mapping[str, Any], int]] = []
+        self._names: list[tuple[Mapping[str, Any], str, Any]] = []
+        self._cells: list[tuple[CellType, Any]] = []
+
+    def unchanged(self, function: FunctionType) -> bool:
+        """Whether ``function``, of which this was taken, would be serialised to the same again."""
+        for one, code, defaults, keywords in self._functions:
+            this = function if one is _ROOT else one
+            if this.__code__ is not code or this.__defaults__ is not defaults:
+                return False
+            if this.__kwdefaults__ is not keywords:
+                return False
+        for names, size in self._sizes:
+            if len(names) != size:
+                return False
+        for names, name, value in self._names:
+            if names.get(name, _ABSENT) is not (function if value is _ROOT else value):
+                return False
+        return all(_contents(cell) is (function if value is _ROOT else value) for cell, value in self._cells)
+
+
+def snapshot(function: FunctionType) -> Snapshot | None:
+    """The snapshot of ``function``; None if it refers to something that may change in place."""
+    walk = _Walk(function)
+    try:
+        walk.function(function)
+    except _Mutable:
+        return None
+    return walk.taken
+
+
+class _Mutable(Exception):
+    """A value that may change in place was met."""
+
+
+class _Walk:
+    """One look through all that a function refers to."""
+
+    def __init__(self, root: FunctionType) -> None:
+        self.root = root
+        self.taken = Snapshot()
+        self._seen: set[int] = set()
+
+    def function(self, function: FunctionType) -> None:
+        if self._known(function):
+            return
+        code, defaults = function.__code__, function.__defaults__
+        one = _ROOT if function is self.root else function
+        self.taken._functions.append((one, code, defaults, function.__kwdefaults__))
+        self._all(defaults or ())
+        self._names(function.__kwdefaults__ or {})
+        self._names(vars(function))
+        for cell in function.__closure__ or ():
+            value = _contents(cell)
+            self.taken._cells.append((cell, self._rooted(value)))
+            self._value(value)
+        for name in global_names(code):
+            self._name(function.__globals__, name)
+
+    def _names(self, mapping: Mapping[str, Any], without: frozenset[str] = frozenset()) -> None:
+        self.taken._sizes.append((mapping, len(mapping)))
+        for name in list(mapping):
+            if name not in without:
+                self._name(mapping, name)
+
+    def _name(self, mapping: Mapping[str, Any], name: str) -> None:
+        value = mapping.get(name, _ABSENT)
+        self.taken._names.append((mapping, name, self._rooted(value)))
+        self._value(value)
+
+    def _rooted(self, value: Any) -> Any:
+        return _ROOT if value is self.root else value
+
+    def _all(self, values: Iterable[Any]) -> None:
+        for value in values:
+            self._value(value)
+
+    def _value(self, value: Any) -> None:
+        kind = type(value)
+        if kind in _ATOMS or value is _ABSENT or importable(value):
+            return
+        if kind is ModuleType and sys.modules.get(value.__name__) is value:
+            return
+        if kind is tuple or kind is frozenset:
+            self._all(value)
+        elif kind is FunctionType:
+            self.function(value)
+        elif kind in _WRAPPERS:
+            self._value(value.__func__)
+        elif kind is property:
+            self._all((value.fget, value.fset, value.fdel))
+        elif isinstance(value, type):
+            self._class(value)
+        else:
+            raise _Mutable
+
+    def _class(self, cls: type) -> None:
+        if self._known(cls):
+            return
+        self._all(cls.__bases__)
+        self._names(vars(cls), without=_CLASS_MACHINERY)
+        self._value(type(cls))
+
+    def _known(self, obj: Any) -> bool:
+        if id(obj) in self._seen:
+            return True
+        self._seen.add(id(obj))
+        if len(self._seen) + len(self.taken._names) > MAX_VISITS:
+            raise _Mutable
+        return False
+
+
+def global_names(code: CodeType) -> list[str]:
+    """The global names that ``code`` and the code within it read, in order, each once."""
+    names = {
+        instruction.argval: None
+        for instruction in dis.get_instructions(code)
+        if instruction.opname in _GLOBAL_OPERATIONS
+    }
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            names.update(dict.fromkeys(global_names(constant)))
+    return list(names)
+
+
+def _contents(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not filled yet
+        return _ABSENT

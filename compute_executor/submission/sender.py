@@ -1,0 +1,133 @@
+"""Batches to frames, and what becomes of each until the service has confirmed it. No I/O, no threads.
+
+    batch -> Register for each function that this connection has not heard of, then Submit
+          <- Accepted     the calls are given up: from now on the service answers for them
+          <- Refused      the culprit's future gets the error; its neighbours go again, in new batches
+          connection lost, no answer: the same frames again, same prefix, so nothing runs twice
+
+A refusal that names no culprit is narrowed down by halving. Owner: the session's I/O thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from compute_executor.batch import Batch, Call, Function, seal
+from compute_executor.errors import (
+    ComputeError,
+    NotAuthorized,
+    NotFound,
+    PoolBroken,
+    VersionMismatch,
+    from_document,
+)
+from compute_executor.protocol.frames import Refused, Register, Registered, Submit
+
+ALL_ALIKE = (NotAuthorized, VersionMismatch, PoolBroken)
+"""Refusals that have nothing to do with one of the tasks: no use in looking for a culprit."""
+
+
+class Failure(NamedTuple):
+    """A call that will not be sent again, and why."""
+
+    call: Call[Any]
+    error: ComputeError
+
+
+class Refusal(NamedTuple):
+    """What a Refused leads to. ``later``: the service has no room for this batch now, says ``error``."""
+
+    failures: list[Failure]
+    again: list[Batch]
+    later: Batch | None
+    error: ComputeError | None = None
+
+
+class Sender:
+    """What this session has sent and not had confirmed. ``group``: 16 bytes of its task group's id."""
+
+    def __init__(self, group: bytes) -> None:
+        self.group = group
+        self.unconfirmed: dict[bytes, Batch] = {}
+        self._registered: set[bytes] = set()  # digests named on this connection
+        self._rejected: dict[bytes, ComputeError] = {}  # digests whose registration was refused
+        self._encode = msgspec.msgpack.Encoder().encode
+
+    def frames(self, batch: Batch) -> Iterator[bytes]:
+        """What to write for ``batch``, in order; from now on it is unconfirmed."""
+        self.unconfirmed[batch.prefix] = batch
+        functions: dict[bytes, Function] = {call.function.digest: call.function for call in batch.calls}
+        for function in functions.values():
+            if function.code is not None and function.digest not in self._registered:
+                self._registered.add(function.digest)
+                yield self._encode(Register(function.digest, function.name, function.code))
+        index = {digest: number for number, digest in enumerate(functions)}
+        yield self._encode(self._submit(batch, index))
+
+    def _submit(self, batch: Batch, index: dict[bytes, int]) -> Submit:
+        tasks = self._encode([(index[call.function.digest], call.body) for call in batch.calls])
+        lane = batch.lane
+        return Submit(
+            prefix=batch.prefix,
+            group=self.group,
+            endpoint=lane.endpoint,
+            pool=lane.pool,
+            functions=list(index),
+            tasks=msgspec.Raw(tasks),
+            count=len(batch.calls),
+            options=lane.options,
+        )
+
+    def reconnected(self) -> list[Batch]:
+        """What to send again on a new connection, which has heard of no function yet."""
+        self._registered.clear()
+        return list(self.unconfirmed.values())
+
+    def accepted(self, prefix: bytes) -> None:
+        """The service has the batch."""
+        batch = self.unconfirmed.pop(prefix, None)
+        if batch is not None:
+            batch.calls = []
+
+    def registered(self, answer: Registered) -> None:
+        """A function is registered, or was refused: then the batches that name it will be refused as well."""
+        if answer.error is not None:
+            self._rejected[answer.digest] = from_document(answer.error)
+
+    def refused(self, answer: Refused) -> Refusal:
+        """What fails for good, what goes again without it, and what may be accepted later as it is."""
+        batch = self.unconfirmed.pop(answer.prefix, None)
+        if batch is None:
+            return Refusal([], [], None)
+        error = from_document(answer.error)
+        if error.retryable:
+            return Refusal([], [], batch, error)
+        failures = self._failures(batch, error, answer.position)
+        return Refusal(failures, without(batch, failures), None)
+
+    def _failures(self, batch: Batch, error: ComputeError, position: int | None) -> list[Failure]:
+        calls = batch.calls
+        if isinstance(error, NotFound) and self._rejected:
+            rejected = [
+                Failure(call, self._rejected[call.function.digest])
+                for call in calls
+                if call.function.digest in self._rejected
+            ]
+            if rejected:
+                return rejected
+        if len(calls) == 1 or isinstance(error, ALL_ALIKE):
+            return [Failure(call, error) for call in calls]
+        if position is not None and position < len(calls):
+            return [Failure(calls[position], error)]
+        return []
+
+
+def without(batch: Batch, failures: list[Failure]) -> list[Batch]:
+    """The calls of ``batch`` that have not failed, in a new batch; in two if it is not known who is to blame."""
+    failed = {id(failure.call) for failure in failures}
+    rest = [call for call in batch.calls if id(call) not in failed]
+    middle = 0 if failures else len(rest) // 2
+    return [seal(batch.lane, part) for part in (rest[:middle], rest[middle:]) if part]
