@@ -13,6 +13,7 @@ import logging
 import logging.handlers
 import os
 import re
+from io import TextIOWrapper
 from pathlib import Path
 
 from compute_executor.service.state import open_private
@@ -63,7 +64,7 @@ class _LogFile(logging.handlers.RotatingFileHandler):
             path, maxBytes=MAX_LOG, backupCount=KEPT_LOGS, encoding="utf-8", errors="backslashreplace"
         )
 
-    def _open(self) -> logging.handlers.TextIOWrapper:
+    def _open(self) -> TextIOWrapper:
         descriptor = open_private(Path(self.baseFilename), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         if self._take_output:
             os.dup2(descriptor, 1)

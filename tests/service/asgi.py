@@ -91,11 +91,13 @@ def _http_messages(parts: Iterable[bytes]) -> Iterable[dict[str, Any]]:
 async def _run(app: Any, scope: dict[str, Any], messages: Iterable[dict[str, Any]]) -> Answer:
     answer = Answer()
     iterator = iter(messages)
-    kind = "http" if scope["type"] == "http" else "websocket"
 
     async def receive() -> dict[str, Any]:
         answer.asked += 1
-        return next(iterator, {"type": f"{kind}.disconnect", "code": 1000})
+        message = next(iterator, None)
+        if message is None:  # the client waits for its answer
+            await asyncio.Event().wait()
+        return message or {}
 
     async def send(message: dict[str, Any]) -> None:
         if message["type"].endswith("response.start"):

@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from compute_executor.errors import NotFound
+from compute_executor.errors import InvalidRequest, NotFound
 from compute_executor.protocol import frames
 from compute_executor.service.access import Identity
 from compute_executor.service.rows import FunctionRow, KnownSubmit
@@ -80,8 +80,11 @@ class FakeService:
         if key is not None:
             self.keys[key[0]] = KnownSubmit(key[1], batch.prefix, batch.group, batch.endpoint)
 
-    def known_submit(self, who: Identity, key: str) -> KnownSubmit | None:
-        return self.keys.get(key)
+    def known_submit(self, who: Identity, key: tuple[str, bytes]) -> KnownSubmit | None:
+        found = self.keys.get(key[0])
+        if found is not None and found.digest != key[1]:
+            raise InvalidRequest("another request")
+        return found
 
     def task(self, who: Identity, prefix: bytes, position: int) -> View:
         if (prefix, position) not in self.views:

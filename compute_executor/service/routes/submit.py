@@ -43,7 +43,7 @@ class Key(NamedTuple):
 
 async def submit(request: Request) -> Response:
     """``POST /v3/endpoints/{id}/submit``"""
-    endpoint = resolve(parse_uuid(request.path_params["id"], "endpoint"))
+    resolve(parse_uuid(request.path_params["id"], "endpoint"))
     if content_type(request) == MSGPACK:
         frame = read_msgpack(await request.body(), frames.Submit)
         await shell_of(request).service.submit(identity_of(request), frame)
@@ -54,7 +54,7 @@ async def submit(request: Request) -> Response:
         request, calls, document.task_group_id, document.resource_specification
     )
     counts = {name: len(payloads) for name, payloads in document.tasks.items()}
-    answer = documents.submitted(_request_id(prefix), endpoint, group, prefix, counts)
+    answer = documents.submitted(_request_id(prefix), group, prefix, counts)
     return json_answer(answer, _replayed_header(replayed))
 
 
