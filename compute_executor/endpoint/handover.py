@@ -21,8 +21,8 @@ from typing import NamedTuple, TypeVar
 from compute_executor.endpoint.messages import Key
 from compute_executor.protocol.frames import Body
 
-AHEAD = 0.003
-"""Seconds of work that a worker is given ahead."""
+AHEAD = 0.002
+"""Seconds of work below which a worker is given more: another chunk, so that chunks stay large."""
 
 CHUNK = 0.001
 """Seconds that a chunk may take: half of what its last task may have to wait for its neighbours, on average."""
@@ -63,10 +63,16 @@ class Assignment(NamedTuple):
 
 
 class Estimates:
-    """What a task of each function is expected to take, in seconds. Follows rises fast and falls slowly."""
+    """What a task of each function is expected to take, in seconds.
+
+    One task that was interrupted (2 cores, 3 processes) must not make its function a slow one, so a sample counts
+    as OUTLIER times the estimate at most; a real rise is followed within a few samples all the same.
+    """
 
     LIMIT = 10_000
     """Functions remembered; the longest known goes first."""
+
+    OUTLIER = 8
 
     def __init__(self) -> None:
         self._seconds: dict[int, float] = {}
@@ -77,20 +83,23 @@ class Estimates:
         """Seconds that the next task of this function will take, or UNKNOWN."""
         return self._seconds.get(function, UNKNOWN)
 
-    def learn(self, function: int, seconds: float) -> None:
-        """A task of this function took so long."""
-        seconds = max(seconds, 1e-6)  # the wall clock may have been set back
+    def learn(self, function: int, count: int, seconds: float) -> None:
+        """``count`` tasks of this function took so long together."""
+        seen = max(seconds / count, 1e-6)  # the wall clock may have been set back
         known = self._seconds.get(function)
         if known is None:
-            if len(self._seconds) >= self.LIMIT:
-                del self._seconds[next(iter(self._seconds))]
-            known = seconds
-        self._seconds[function] = _follow(known, seconds)
-        self.mean = _follow(self.mean, seconds)
+            self._forget_one()
+            known = seen
+        weight = min(0.5, 0.1 * count)
+        self._seconds[function] = self._follow(known, seen, weight)
+        self.mean = self._follow(self.mean, seen, weight)
 
+    def _follow(self, known: float, seen: float, weight: float) -> float:
+        return known + (min(seen, self.OUTLIER * known) - known) * weight
 
-def _follow(known: float, seen: float) -> float:
-    return known + (seen - known) * (0.5 if seen > known else 0.1)
+    def _forget_one(self) -> None:
+        if len(self._seconds) >= self.LIMIT:
+            del self._seconds[next(iter(self._seconds))]
 
 
 class Load:
@@ -105,9 +114,10 @@ class Load:
 
     def add(self, tasks: Iterable[Assignment], estimates: Estimates) -> None:
         """These were given to the worker."""
+        mine, expected_of = self.tasks, estimates.expected
         for task in tasks:
-            expected = estimates.expected(task.function)
-            self.tasks[task[:3]] = (task, expected)
+            expected = expected_of(task.function)
+            mine[task[:3]] = (task, expected)
             self.ahead += expected
 
     def remove(self, key: Key) -> Assignment | None:
@@ -135,7 +145,7 @@ def demand(loads: Iterable[Load], waiting: int, estimates: Estimates, startable:
 
 
 def _room(load: Load, mean: float) -> int:
-    by_time = int((AHEAD - load.ahead) / mean) + 1
+    by_time = int((AHEAD + CHUNK - load.ahead) / mean) + 1
     return max(2 - len(load.tasks), min(by_time, MAX_OUTSTANDING - len(load.tasks)))
 
 
@@ -153,19 +163,15 @@ def next_chunk(waiting: deque[Assignment], workers: int, estimates: Estimates) -
     while waiting and len(chunk) < MAX_CHUNK:
         task = waiting[0]
         expected = estimates.expected(task.function)
-        alone = expected > SHORT or task.walltime is not None
-        if chunk and (alone or expected > budget or size + _size(task.body) > MAX_CHUNK_BYTES):
+        if expected > SHORT or task.walltime is not None:
+            return chunk or [waiting.popleft()]
+        body = task.body
+        size += len(body) if isinstance(body, bytes) else len(body.name)
+        budget -= expected
+        if chunk and (budget < 0 or size > MAX_CHUNK_BYTES):
             break
         chunk.append(waiting.popleft())
-        budget -= expected
-        size += _size(task.body)
-        if alone:
-            break
     return chunk
-
-
-def _size(body: Body) -> int:
-    return len(body) if isinstance(body, bytes) else len(body.name)
 
 
 def worth_stealing(loads: Iterable[SomeLoad]) -> SomeLoad | None:

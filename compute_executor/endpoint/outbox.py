@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import mmap
 import struct
-from typing import NamedTuple
 
 RECORD = struct.Struct("<QIIBBHIdd")
 """Batch, position, attempt, status, flags, unused, length of the body that follows, began, ended."""
@@ -24,17 +23,9 @@ _TAIL, _HEAD = 0, 1
 _SKIP = 255  # the status of a record that fills the rest of a lap
 
 
-class Outcome(NamedTuple):
-    """A finished task. ``blob``: the body is ``<name> <size>`` of a file in the blob folder."""
-
-    batch: int
-    position: int
-    attempt: int
-    status: int
-    blob: bool
-    began: float
-    ended: float
-    body: bytes
+Outcome = tuple[int, int, int, int, int, float, float, bytes]
+"""A finished task: batch, position, attempt, status, whether the body is ``<name> <size>`` of a file in the blob
+folder, unix times of begin and end, body."""
 
 
 class Outbox:
@@ -86,7 +77,7 @@ class Inbox:
 
     def read(self, tail: int) -> list[Outcome]:
         """The results up to ``tail`` that were not read yet."""
-        outcomes = []
+        outcomes: list[Outcome] = []
         head, view, size = self._head, self._bytes, RECORD.size
         while head < tail:
             offset = head % CAPACITY
@@ -99,7 +90,7 @@ class Inbox:
                 head += CAPACITY - offset
                 continue
             body = bytes(view[start + size : start + size + length])
-            outcomes.append(Outcome(batch, position, attempt, status, bool(blob), began, ended, body))
+            outcomes.append((batch, position, attempt, status, blob, began, ended, body))
             head += size + length
         self._head = self._words[_HEAD] = head
         return outcomes

@@ -151,13 +151,15 @@ class Pool:
     def finished(self, member: Member, outcomes: list[Outcome]) -> None:
         """A worker has run these."""
         ended = []
-        learn = self._estimates.learn
+        took: dict[int, list[float]] = {}
         for batch, position, attempt, status, blob, began, stopped, body in outcomes:
             task = member.remove((batch, position, attempt))
             if task is not None:
-                learn(task.function, stopped - began)
+                took.setdefault(task.function, []).append(stopped - began)
                 result = _blob(body) if blob else body
                 ended.append(Ended(batch, position, attempt, status, result, began, stopped))
+        for function, seconds in took.items():
+            self._estimates.learn(function, len(seconds), sum(seconds))
         self._events.ended(self.name, ended)
         self.feed()
 

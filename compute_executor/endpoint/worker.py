@@ -105,7 +105,7 @@ class Support:
             return None
         from importlib.machinery import PathFinder
 
-        return PathFinder.find_spec(name, self._path, target)
+        return PathFinder.find_spec(name, self._path)
 
 
 class Link:
@@ -239,7 +239,7 @@ class Worker:
         blob = len(result) > self._setup.inline_limit
         if blob:
             status, blob, result = self._in_file(status, result)
-        self._link.put(Outcome(batch, position, attempt, status, blob, began, time(), result))
+        self._link.put((batch, position, attempt, status, blob, began, time(), result))
 
     def _outcome(self, number: int, code: bytes | None, flags: int, body: bytes) -> tuple[int, bytes]:
         """Run user code. A function of its own, so that arguments and result are freed when it returns."""
