@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from compute_executor.protocol.frames import INLINE_LIMIT
-from compute_executor.protocol.frames import MAX_FRAME as MAX_FRAME
+from compute_executor.protocol.frames import INLINE_LIMIT, MAX_FRAME
 from compute_executor.protocol.ids import MAX_BATCH
 
 MAX_BODY = MAX_FRAME

@@ -1,0 +1,138 @@
+"""What engines report, and what it changes: the service's side of the seam to `endpoint.engine`.
+
+Owner: the loop thread. Each report is checked by `dispatch` (does this attempt still count?), then its outcome
+goes to the store, and only from there to those who wait for it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from compute_executor.endpoint.events import Assignment, Ended
+from compute_executor.protocol.frames import BROKEN, CANCELLED, LOST, Body, Reason
+from compute_executor.protocol.ids import task_uuid
+from compute_executor.service.committer import Committer
+from compute_executor.service.dispatch import Batch, Dispatch, Task
+from compute_executor.service.functions import Functions
+from compute_executor.service.groups import Groups
+from compute_executor.service.open_batches import OpenBatches
+from compute_executor.service.outcomes import Outcomes, made_here
+from compute_executor.service.pools import Pools
+
+log = logging.getLogger(__name__)
+task_log = logging.getLogger("compute_executor.task")
+
+
+class EngineEvents:
+    """Given to an engine, which calls it on the loop thread. A report about unknown or past things is ignored."""
+
+    def __init__(
+        self,
+        *,
+        dispatch: Dispatch,
+        batches: OpenBatches,
+        outcomes: Outcomes,
+        functions: Functions,
+        groups: Groups,
+        pools: Pools,
+        committer: Committer,
+    ) -> None:
+        self._dispatch = dispatch
+        self._batches = batches
+        self._outcomes = outcomes
+        self._functions = functions
+        self._groups = groups
+        self._pools = pools
+        self._committer = committer
+
+    def take(self, pool: bytes, limit: int) -> list[Assignment]:
+        """Up to ``limit`` tasks to be run now; none while outcomes cannot be stored."""
+        return [] if self._outcomes.stalled else self._batches.take(pool, limit)
+
+    def function_code(self, number: int) -> Body:
+        """The code of the function that assignments call ``number``."""
+        return self._functions.code(number)
+
+    def began(self, pool: bytes, tasks: list[tuple[int, int, int, float]]) -> None:  # noqa: ARG002
+        """Workers have begun these tasks: (batch, position, attempt, Unix time)."""
+        self._groups.began(self._dispatch.began(tasks))
+
+    def ended(self, pool: bytes, outcomes: list[Ended]) -> None:
+        """Tasks have ended."""
+        self._outcomes.put(self._dispatch.ended(outcomes))
+        self._emptied(pool)
+
+    def returned(self, pool: bytes, tasks: list[Task]) -> None:
+        """These (batch, position, attempt) have surely not begun; they are first in the queue again."""
+        self._dispatch.returned(tasks)
+        self._end_if_failed(pool)
+
+    def lost(self, pool: bytes, batch: int, position: int, attempt: int, reason: Reason) -> None:
+        """The worker died under this task: run it again if retries are left, else that is its outcome."""
+        lost = self._dispatch.lost(batch, position, attempt)
+        if lost is None:
+            return
+        if lost.again:
+            # Runs again at once; if this very write is lost in a crash, the worker's ring still tells of it.
+            due = lost.attempt
+            self._committer.soon(lambda writer: writer.next_attempts([(batch, position, due)]), _logged)
+            self._pools.engine.wake(pool)
+            self._end_if_failed(pool)
+            return
+        self._outcomes.put([(lost.batch, lost_outcome(batch, position, attempt, reason))])
+        self._emptied(pool)
+
+    def broken(self, pool: bytes, message: str) -> None:
+        """The workers of this pool cannot start: what is queued ends so, and what comes later is refused."""
+        self._pools.failed(pool, message)
+        self.end_queued(pool, message)
+
+    def end_queued(self, pool: bytes, message: str) -> None:
+        """End every queued task of a pool as BROKEN."""
+        reason = Reason(message, None, False, 0)
+        ended = self._dispatch.break_pool(pool)
+        self._outcomes.put([(batch, _made(batch, position, BROKEN, reason)) for batch, position in ended])
+        self._emptied(pool)
+
+    def _end_if_failed(self, pool: bytes) -> None:
+        """Nobody will take from the queue of a failed pool."""
+        if message := self._pools.failure(pool):
+            self.end_queued(pool, message)
+
+    def output(self, batch: int, position: int, text: bytes) -> None:
+        """What a task wrote to its standard output or error: into the log, line by line, made harmless."""
+        found = self._dispatch.by_number(batch)
+        name = task_uuid(found.prefix, position) if found else f"{batch}/{position}"
+        for line in text.decode("utf-8", "backslashreplace").splitlines():
+            task_log.info("task %s: %s", name, harmless(line))
+
+    def _emptied(self, pool: bytes) -> None:
+        if not self._dispatch.open_in(pool):
+            self._pools.emptied(pool)
+
+
+def lost_outcome(batch: int, position: int, attempt: int, reason: Reason) -> Ended:
+    """What becomes of a task whose worker died, after so many attempts."""
+    told = Reason(reason.message, reason.exit_code, reason.began, attempt)
+    return made_here(batch, position, attempt, LOST, told)
+
+
+def cancelled_entries(batch: Batch, positions: Iterable[int]) -> list[tuple[Batch, Ended]]:
+    """The outcomes of tasks that were withdrawn before they began."""
+    reason = Reason("cancelled before it began", None, False, 0)
+    return [(batch, _made(batch, position, CANCELLED, reason)) for position in positions]
+
+
+def _made(batch: Batch, position: int, status: int, reason: Reason) -> Ended:
+    return made_here(batch.number, position, batch.attempt(position), status, reason)
+
+
+def harmless(line: str) -> str:
+    """Text without control characters: whoever reads the log has a terminal."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in line)
+
+
+def _logged(_result: object, error: Exception | None) -> None:
+    if error is not None:
+        log.error("that a task runs again could not be stored: %s", error)

@@ -1,0 +1,179 @@
+"""Task groups: whose they are, who listens, and handing stored outcomes to the listeners.
+
+A subscriber is whoever wants results pushed: a connection of `streams`, or anything else with these methods. They
+are called on the loop thread and must not block; one that has no room takes note and reads from the store later.
+Owner: the loop thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from compute_executor.endpoint.events import Ended
+from compute_executor.errors import NotFound
+from compute_executor.protocol.frames import Result
+from compute_executor.service.access import Identity, Owned, check
+from compute_executor.service.dispatch import Batch
+from compute_executor.service.reader import SCAN, Reader
+
+Began = tuple[bytes, int, float]  # prefix, position, Unix time
+
+
+class Subscriber(Protocol):
+    """Who wants to hear of results."""
+
+    def results(self, group: bytes, results: list[Result]) -> None:
+        """Outcomes that are stored, in rising ``seq``."""
+
+    def began(self, tasks: list[Began]) -> None:
+        """Tasks of the subscribed groups that have begun."""
+
+    def pool_failed(self, pool: bytes, message: str) -> None:
+        """Workers of a pool that this subscriber opened cannot start."""
+
+    async def goodbye(self, reason: str) -> None:
+        """The service ends; returns when the subscriber has been told, or need not be."""
+
+
+class Group:
+    """One task group that is in use. ``floor``: outcome number below which nothing is its own."""
+
+    __slots__ = ("acked", "floor", "open_batches", "owner", "subscribers")
+
+    def __init__(self, owner: str, floor: int, acked: int = 0) -> None:
+        self.owner = owner
+        self.floor = floor
+        self.acked = acked
+        self.open_batches = 0
+        self.subscribers: list[Subscriber] = []
+
+
+class Groups:
+    """The groups in use: those with open batches or subscribers. Others are only in the store."""
+
+    def __init__(self, read: Reader) -> None:
+        self._read = read
+        self._groups: dict[bytes, Group] = {}
+        self._acknowledged: dict[bytes, int] = {}  # not written yet
+
+    # -- whose --------------------------------------------------------------------------------------------
+
+    def known(self, who: Identity, group: bytes) -> None:
+        """Raise NotFound unless this group exists and ``who`` may read it."""
+        found = self._find(group)
+        if found is None:
+            raise NotFound(f"there is no task group {group.hex()} for you")
+        check(who, "read group", Owned(found.owner), f"task group {group.hex()}")
+
+    def claim(self, who: Identity, group: bytes) -> Group:
+        """The group, made if it is new. Raises NotFound if it is somebody else's."""
+        found = self._find(group)
+        if found is None:
+            found = Group(who.id, self._read.last_seq())
+        check(who, "read group", Owned(found.owner), f"task group {group.hex()}")
+        return self._groups.setdefault(group, found)
+
+    def _find(self, group: bytes) -> Group | None:
+        if group in self._groups:
+            return self._groups[group]
+        row = self._read.group(group)
+        return Group(*row) if row else None
+
+    # -- batches ------------------------------------------------------------------------------------------
+
+    def opened(self, group: bytes, owner: str) -> None:
+        """A batch of this group is open."""
+        if group not in self._groups:
+            self._groups[group] = self._find(group) or Group(owner, 0)
+        self._groups[group].open_batches += 1
+
+    def finished(self, group: bytes) -> None:
+        """A batch of this group is not open any more."""
+        self._groups[group].open_batches -= 1
+        self._forget(group)
+
+    def _forget(self, group: bytes) -> None:
+        found = self._groups[group]
+        if not found.open_batches and not found.subscribers:
+            del self._groups[group]
+
+    # -- listeners ----------------------------------------------------------------------------------------
+
+    def subscribe(self, who: Identity, subscriber: Subscriber, group: bytes) -> int:
+        """Add a listener; the outcome number below which there is nothing for it."""
+        found = self.claim(who, group)
+        if subscriber not in found.subscribers:
+            found.subscribers.append(subscriber)
+        return found.floor
+
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        """Forget a listener in all groups."""
+        for group in [group for group, found in self._groups.items() if subscriber in found.subscribers]:
+            self._groups[group].subscribers.remove(subscriber)
+            self._forget(group)
+
+    def acknowledge(self, who: Identity, group: bytes, seq: int) -> None:
+        """A client has everything of the group up to ``seq``. Written by and by: losing it costs only disk."""
+        self.known(who, group)
+        self._acknowledged[group] = max(seq, self._acknowledged.get(group, 0))
+
+    def take_acknowledged(self) -> list[tuple[bytes, int]]:
+        """What is to be written of that."""
+        taken, self._acknowledged = list(self._acknowledged.items()), {}
+        return taken
+
+    def replay(self, group: bytes, after: int, limit: int) -> tuple[list[Result], int, bool]:
+        """Stored outcomes of a group above ``after``, about ``limit`` bytes of them; the number up to which these
+        are all; and whether there is nothing more. Looks at a bounded part of the store."""
+        last, found, size = self._read.last_seq(), [], 0
+        until = min(last, after + SCAN)
+        for result in self._read.outcomes(group, after, until):
+            found.append(result)
+            size += body_size(result)
+            if size >= limit:
+                return found, result.seq, result.seq >= last
+        return found, max(after, until), until >= last
+
+    # -- telling them -------------------------------------------------------------------------------------
+
+    def stored(self, first_seq: int, outcomes: Iterable[tuple[Batch, Ended]]) -> None:
+        """Outcomes have been committed with the numbers from ``first_seq``: tell the listeners of their groups."""
+        told: dict[bytes, list[Result]] = {}
+        batch: Batch | None = None
+        results: list[Result] | None = None
+        for seq, (its_batch, outcome) in enumerate(outcomes, first_seq):
+            if its_batch is not batch:
+                batch = its_batch
+                results = self._listened(batch.group, told)
+            if results is not None:
+                _, position, _, status, body, began, ended = outcome
+                results.append(Result(seq, batch.prefix, position, status, body, began, ended))
+        for group, list_of_results in told.items():
+            for subscriber in list(self._groups[group].subscribers):
+                subscriber.results(group, list_of_results)
+
+    def _listened(self, group: bytes, told: dict[bytes, list[Result]]) -> list[Result] | None:
+        """The list to add results of this group to; None if nobody listens."""
+        found = self._groups.get(group)
+        return told.setdefault(group, []) if found is not None and found.subscribers else None
+
+    def began(self, news: Iterable[tuple[Batch, int, float]]) -> None:
+        """Tasks have begun: tell the listeners of their groups."""
+        told: dict[bytes, list[Began]] = {}
+        for batch, position, when in news:
+            told.setdefault(batch.group, []).append((batch.prefix, position, when))
+        for group, tasks in told.items():
+            found = self._groups.get(group)
+            for subscriber in list(found.subscribers) if found else ():
+                subscriber.began(tasks)
+
+
+RESULT_BYTES = 48
+"""What a Result takes in a frame besides its body: prefix 14, two floats 18, numbers up to 16."""
+
+
+def body_size(result: Result) -> int:
+    """About how many bytes a result takes in a frame."""
+    body = result.body
+    return RESULT_BYTES + (len(body) if type(body) is bytes else RESULT_BYTES)

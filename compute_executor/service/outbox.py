@@ -1,0 +1,64 @@
+"""What waits to be sent to one client: frames in order, results gathered, and how many bytes it is about.
+
+Results that come while others of the same group wait at the end of the queue join their frame: frames grow only by
+what accumulates. No I/O, no waiting; the sender of `streams` takes everything there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from compute_executor.protocol.frames import MAX_FRAME, Began, Result, Results, ToClient
+from compute_executor.service.groups import body_size
+
+FRAME_BYTES = 64
+"""What a short frame is counted as."""
+MAX_RESULTS = MAX_FRAME // 4
+"""Bytes of results in one frame: far below what the client accepts, because the size is an estimate."""
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Outbox:
+    """Frames to one client. ``size``: about how many bytes."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._frames: list[ToClient] = []
+        self._gathering = 0  # bytes of results in the last frame
+
+    def __bool__(self) -> bool:
+        return bool(self._frames)
+
+    def add(self, frame: ToClient) -> None:
+        """Queue a short frame."""
+        self._frames.append(frame)
+        self.size += FRAME_BYTES
+
+    def add_results(self, group: bytes, results: list[Result]) -> None:
+        """Queue results; with others of the group, if those are last in the queue."""
+        size = sum(map(body_size, results))
+        last = self._frames[-1] if self._frames else None
+        if isinstance(last, Results) and last.group == group and self._gathering + size <= MAX_RESULTS:
+            last.results.extend(results)
+            self._gathering += size
+        else:
+            self._frames.append(Results(group, list(results)))
+            self._gathering = size
+        self.size += size
+
+    def add_began(self, tasks: list[tuple[bytes, int, float]]) -> None:
+        """Queue that tasks have begun."""
+        last = self._frames[-1] if self._frames else None
+        if isinstance(last, Began):
+            last.tasks.extend(tasks)
+        else:
+            self._frames.append(Began(list(tasks)))
+        self.size += FRAME_BYTES + 32 * len(tasks)
+
+    def take(self) -> Iterator[bytes]:
+        """Empty the queue: each frame, encoded when it is its turn."""
+        frames, self._frames, self.size = self._frames, [], 0
+        return map(_encode, frames)

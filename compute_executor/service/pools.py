@@ -1,0 +1,229 @@
+"""Pools of workers: one for each Executor, and the default one for everything else.
+
+    open_pool -> in use -> closing -> ended        closing: no new tasks, those accepted still run
+                       \\-> failed                  its workers cannot start; submissions are refused
+
+A pool belongs to the subscribers (connections) that opened it. When the last of them has gone without closing it,
+and for `Limits.pool_grace` none comes back, it is closed on their behalf. Owner: the loop thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from compute_executor.errors import InvalidRequest, NotFound, PoolBroken
+from compute_executor.protocol.frames import PoolSpec
+from compute_executor.service.access import Identity, Owned, check
+from compute_executor.service.committer import Committer
+from compute_executor.service.dispatch import Dispatch
+from compute_executor.service.groups import Subscriber
+from compute_executor.service.rows import ID_BYTES, PoolRow
+
+if TYPE_CHECKING:
+    from compute_executor.endpoint.engine import Engine
+
+log = logging.getLogger(__name__)
+
+DEFAULT_POOL = bytes(ID_BYTES)
+"""The id of the pool that serves tasks submitted without one."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(PoolSpec).decode
+
+
+class Pool:
+    """One pool. ``running``: the engine knows it. ``failed``: why its workers cannot start, or ""."""
+
+    __slots__ = ("closing", "failed", "owner", "running", "spec", "users", "waiting")
+
+    def __init__(self, owner: str, spec: PoolSpec) -> None:
+        self.owner = owner
+        self.spec = spec
+        self.users: list[Subscriber] = []
+        self.running = self.closing = False
+        self.failed = ""
+        self.waiting: asyncio.TimerHandle | None = None  # for a user to come back
+
+
+class Pools:
+    """All pools of the service."""
+
+    def __init__(
+        self,
+        committer: Committer,
+        dispatch: Dispatch,
+        default: PoolSpec | None,
+        grace: float,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._committer = committer
+        self._dispatch = dispatch
+        self._default = default
+        self._grace = grace
+        self._loop = loop
+        self._pools: dict[bytes, Pool] = {}
+        self.engine: Engine  # set by the service, which needs pools before it can make an engine
+
+    # -- opening ------------------------------------------------------------------------------------------
+
+    async def open(self, who: Identity, pool: bytes, spec: PoolSpec, user: Subscriber | None) -> None:
+        """Make a pool durable and start it; again with the same id: only note who uses it."""
+        if len(pool) != ID_BYTES or pool == DEFAULT_POOL:
+            raise InvalidRequest("a pool is named by 16 bytes that are not all zero")
+        if spec.max_workers < 1:
+            raise InvalidRequest(
+                f"a pool of {spec.max_workers} workers cannot run anything; at least 1 is needed"
+            )
+        if spec.container is not None:
+            raise InvalidRequest("this service has no containers to start workers in")
+        found = self._pools.get(pool)
+        if found is None:
+            now, document = time.time(), _encode(spec)
+            await self._committer.commit(lambda writer: writer.add_pool(pool, who.id, document, now))
+            found = self._pools.setdefault(pool, Pool(who.id, spec))
+        self._use(who, pool, found, user)
+
+    def _use(self, who: Identity, pool: bytes, found: Pool, user: Subscriber | None) -> None:
+        check(who, "use pool", Owned(found.owner), f"pool {pool.hex()}")
+        if found.failed:
+            raise PoolBroken(found.failed, began=False)
+        found.closing = False
+        if user is not None and user not in found.users:
+            found.users.append(user)
+        self._run(pool, found)
+        self._watch(pool, found)
+
+    def _run(self, pool: bytes, found: Pool) -> None:
+        if not found.running:
+            found.running = True
+            self.engine.open(pool, found.spec)
+
+    def require(self, who: Identity, pool: bytes | None) -> bytes:
+        """The id of the pool to submit to; None is the default one. Raises NotFound, PoolBroken."""
+        if pool is None or pool == DEFAULT_POOL:
+            return self._require_default()
+        found = self._pools.get(pool)
+        if found is None or found.closing:
+            raise NotFound(f"there is no open pool {pool.hex()} for you: open it before submitting to it")
+        check(who, "use pool", Owned(found.owner), f"pool {pool.hex()}")
+        if found.failed:
+            raise PoolBroken(found.failed, began=False)
+        return pool
+
+    def _require_default(self) -> bytes:
+        found = self._pools.get(DEFAULT_POOL)
+        if found is None or found.failed:
+            if self._default is None:
+                raise NotFound("this service runs no workers of its own: name a pool or an endpoint")
+            found = self._pools[DEFAULT_POOL] = Pool("", self._default)
+        self._run(DEFAULT_POOL, found)
+        return DEFAULT_POOL
+
+    def restore(self, row: PoolRow) -> None:
+        """A pool that was there before a restart; it runs if it has open tasks."""
+        found = self._pools[row.id] = Pool(row.owner, _decode(row.spec))
+        if self._dispatch.open_in(row.id):
+            self._run(row.id, found)
+        self._watch(row.id, found)
+
+    def failure(self, pool: bytes) -> str:
+        """Why the workers of a pool cannot start; "" if they can."""
+        found = self._pools.get(pool)
+        return found.failed if found is not None else ""
+
+    def exists(self, pool: bytes) -> bool:
+        """Whether tasks of this pool can be run. Starts the default pool."""
+        if pool == DEFAULT_POOL and self._default is not None:
+            self._require_default()
+        return pool in self._pools
+
+    # -- ending -------------------------------------------------------------------------------------------
+
+    def close(self, who: Identity, pool: bytes) -> None:
+        """No more tasks will come: end it when it is empty. Unknown: it has ended already."""
+        found = self._pools.get(pool)
+        if found is not None:
+            check(who, "use pool", Owned(found.owner), f"pool {pool.hex()}")
+            found.closing = True
+            self._end_if_empty(pool)
+
+    def leave(self, user: Subscriber) -> None:
+        """A connection is gone; pools that only it used wait for it to come back."""
+        for pool, found in list(self._pools.items()):
+            if user in found.users:
+                found.users.remove(user)
+                self._watch(pool, found)
+
+    def _watch(self, pool: bytes, found: Pool) -> None:
+        if found.waiting is not None:
+            found.waiting.cancel()
+            found.waiting = None
+        if not found.users and pool != DEFAULT_POOL:
+            found.waiting = self._loop.call_later(self._grace, self._abandoned, pool)
+
+    def _abandoned(self, pool: bytes) -> None:
+        self._pools[pool].closing = True
+        self._end_if_empty(pool)
+
+    def emptied(self, pool: bytes) -> None:
+        """The last open task of a pool has ended."""
+        if pool in self._pools:
+            self._end_if_empty(pool)
+
+    def _end_if_empty(self, pool: bytes) -> None:
+        found = self._pools[pool]
+        if not found.closing or self._dispatch.open_in(pool):
+            return
+        if found.waiting is not None:
+            found.waiting.cancel()
+        del self._pools[pool]
+        self._dispatch.drop_pool(pool)
+        if found.running:
+            self.engine.close_pool(pool)
+        self._committer.soon(lambda writer: writer.drop_pool(pool), _logged)
+
+    def failed(self, pool: bytes, message: str) -> None:
+        """Its workers cannot start. Refuse what comes, tell who uses it."""
+        found = self._pools.get(pool)
+        if found is None or found.failed:
+            return
+        log.error("pool %s: %s", pool.hex(), message)
+        found.failed = message
+        for user in list(found.users):
+            user.pool_failed(pool, message)
+
+    def stop(self) -> None:
+        """The service ends: wait for nobody."""
+        for found in self._pools.values():
+            if found.waiting is not None:
+                found.waiting.cancel()
+
+    # -- figures ------------------------------------------------------------------------------------------
+
+    def running(self) -> list[bytes]:
+        """The pools that the engine knows."""
+        return [pool for pool, found in self._pools.items() if found.running and not found.failed]
+
+    def view(self) -> list[dict[str, Any]]:
+        """What `status` shows of each pool."""
+        return [
+            {
+                "pool": pool.hex(),
+                "label": found.spec.label,
+                "max_workers": found.spec.max_workers,
+                "open_tasks": self._dispatch.open_in(pool),
+                "clients": len(found.users),
+                "state": "failed" if found.failed else "closing" if found.closing else "open",
+            }
+            for pool, found in self._pools.items()
+        ]
+
+
+def _logged(_result: object, error: Exception | None) -> None:
+    if error is not None:
+        log.warning("a pool that has ended stays in the store until the next start: %s", error)

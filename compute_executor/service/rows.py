@@ -1,0 +1,120 @@
+"""What the store gives and takes: one type per table that others see. Plain values, no behaviour."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from compute_executor.protocol.frames import Options
+
+
+class FunctionRow(NamedTuple):
+    """A registered function without its code. ``blob`` names the file of the code if it is no inline one."""
+
+    id: bytes
+    owner: str
+    digest: bytes
+    sharing: str
+    name: str
+    description: str
+    metadata: dict[str, object]
+    public: bool
+    group: str | None
+    container: bytes | None
+    blob: str | None
+    size: int
+    created: float
+
+
+class BatchRow(NamedTuple):
+    """An open batch as it is found at start-up, without its tasks. ``functions``: ids, 16 bytes each.
+    ``size``: how many tasks."""
+
+    number: int
+    prefix: bytes
+    owner: str
+    group: bytes
+    endpoint: bytes
+    pool: bytes
+    functions: list[bytes]
+    size: int
+    options: Options
+
+
+class BatchHead(NamedTuple):
+    """What is known of any batch, open or finished, by its prefix."""
+
+    number: int
+    owner: str
+    group: bytes
+    endpoint: bytes
+    functions: list[bytes]
+    size: int
+
+
+class NewBatch(NamedTuple):
+    """A batch to be stored. ``tasks`` is the msgpack array as it came; ``blobs`` the files it refers to.
+
+    ``key``: the Idempotency-Key of an HTTP submit and the digest of its body, or None.
+    """
+
+    prefix: bytes
+    owner: str
+    group: bytes
+    endpoint: bytes
+    pool: bytes
+    functions: list[bytes]
+    tasks: bytes
+    size: int
+    options: Options
+    created: float
+    blobs: list[str]
+    key: tuple[str, bytes] | None
+
+
+class FinishedBatch(NamedTuple):
+    """A batch whose last outcome is being stored. ``has_blobs``: its arguments are (partly) files."""
+
+    number: int
+    has_blobs: bool
+    has_attempts: bool
+
+
+class KnownSubmit(NamedTuple):
+    """What was answered to an Idempotency-Key before. ``digest`` is that of the request's body then."""
+
+    digest: bytes
+    prefix: bytes
+    group: bytes
+    endpoint: bytes
+
+
+class PoolRow(NamedTuple):
+    """A pool that is to exist. ``spec`` is the msgpack of a frames.PoolSpec."""
+
+    id: bytes
+    owner: str
+    spec: bytes
+
+
+class GroupRow(NamedTuple):
+    """A task group: whose it is, the outcome number below which nothing is its own, and what is acknowledged."""
+
+    owner: str
+    floor: int
+    acked: int
+
+
+ID_BYTES = 16
+
+
+def split_ids(joined: bytes) -> list[bytes]:
+    """The ids in a column that holds several, one after the other."""
+    return [joined[at : at + ID_BYTES] for at in range(0, len(joined), ID_BYTES)]
+
+
+encode_options = msgspec.msgpack.Encoder().encode
+decode_options = msgspec.msgpack.Decoder(Options).decode
+encode_metadata = msgspec.json.Encoder().encode
+decode_metadata = msgspec.json.Decoder(dict[str, object]).decode

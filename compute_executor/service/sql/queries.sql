@@ -1,0 +1,169 @@
+-- Every query of the service by name. Values are bound, never pasted.
+
+-- name: set_meta
+INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value;
+
+-- name: last_seq
+-- The highest outcome number ever given: deleting the newest outcomes must not make numbers come again.
+SELECT max(coalesce((SELECT max(seq) FROM outcomes), 0), coalesce((SELECT value FROM meta WHERE key = 'seq'), 0));
+
+-- name: quick_check
+PRAGMA quick_check(1);
+
+
+-- name: add_function
+INSERT INTO functions
+    (id, owner, digest, sharing, name, description, metadata, public, shared_with, container, code, blob, size, created)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (owner, digest, sharing) DO UPDATE SET deleted = 0;
+
+-- name: delete_function
+UPDATE functions SET deleted = 1 WHERE id = ?;
+
+-- name: function_by_id
+SELECT id, owner, digest, sharing, name, description, metadata, public, shared_with, container, blob, size, created
+FROM functions WHERE id = ? AND NOT deleted;
+
+-- name: function_by_content
+SELECT id FROM functions WHERE owner = ? AND digest = ? AND sharing = ?;
+
+-- name: functions_by_digest
+-- A batch may name a function by its digest: the owner's newest of that content.
+SELECT id FROM functions WHERE owner = ? AND digest = ? AND NOT deleted ORDER BY created DESC, id LIMIT 1;
+
+-- name: function_code
+SELECT code, blob, size FROM functions WHERE id = ?;
+
+
+-- name: add_group
+INSERT INTO groups (id, owner, floor, created) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING;
+
+-- name: group_by_id
+SELECT owner, floor, acked FROM groups WHERE id = ?;
+
+-- name: acknowledge
+UPDATE groups SET acked = max(acked, ?) WHERE id = ?;
+
+-- name: group_batches
+SELECT prefix, count FROM batches WHERE task_group = ? ORDER BY number;
+
+-- name: abandoned_groups
+-- Groups without batches, old enough that no first batch of theirs is on its way.
+SELECT id FROM groups
+WHERE created < ? AND NOT EXISTS (SELECT 1 FROM batches WHERE task_group = groups.id) LIMIT ?;
+
+-- name: drop_group
+DELETE FROM groups WHERE id = ?;
+
+
+-- name: add_batch
+INSERT INTO batches (prefix, owner, task_group, endpoint, pool, functions, tasks, count, options, created)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (prefix) DO NOTHING;
+
+-- name: batch_by_prefix
+SELECT number, owner, task_group, endpoint, functions, count FROM batches WHERE prefix = ?;
+
+-- name: batch_tasks
+SELECT tasks FROM batches WHERE number = ?;
+
+-- name: open_batches
+SELECT number, prefix, owner, task_group, endpoint, pool, functions, count, options
+FROM batches WHERE finished IS NULL ORDER BY number;
+
+-- name: finish_batch
+-- The arguments are not needed any more.
+UPDATE batches SET finished = ?, last_seq = ?, tasks = NULL WHERE number = ?;
+
+-- name: add_submit_key
+INSERT INTO submit_keys (owner, key, digest, prefix) VALUES (?, ?, ?, ?);
+
+-- name: submit_key
+SELECT k.digest, b.prefix, b.task_group, b.endpoint
+FROM submit_keys k JOIN batches b ON b.prefix = k.prefix WHERE k.owner = ? AND k.key = ?;
+
+
+-- name: add_outcomes
+-- repeat: 50
+INSERT INTO outcomes (seq, batch, position, status, attempt, began, ended, body, blob, size)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO NOTHING;
+
+-- name: outcome_of
+SELECT seq, status, body, blob, size, began, ended FROM outcomes WHERE batch = ? AND position = ?;
+
+-- name: ended_positions
+SELECT position FROM outcomes WHERE batch = ?;
+
+-- name: group_outcomes
+-- CROSS JOIN: along the outcome numbers, not batch by batch; the range is kept short by the caller.
+SELECT o.seq, b.prefix, o.position, o.status, o.body, o.blob, o.size, o.began, o.ended
+FROM outcomes o CROSS JOIN batches b ON b.number = o.batch
+WHERE o.seq > ? AND o.seq <= ? AND b.task_group = ?
+ORDER BY o.seq;
+
+-- name: next_attempt
+INSERT INTO attempts (batch, position, attempt) VALUES (?, ?, ?)
+ON CONFLICT (batch, position) DO UPDATE SET attempt = max(attempt, excluded.attempt);
+
+-- name: attempts_due
+SELECT batch, position, attempt FROM attempts;
+
+-- name: drop_attempts
+DELETE FROM attempts WHERE batch = ?;
+
+
+-- name: add_blob
+INSERT INTO blobs (name, batch, kind, owner) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING;
+
+-- name: add_outcome_blob
+-- A result belongs to whom its batch belongs to.
+INSERT INTO blobs (name, batch, kind, owner) SELECT ?1, ?2, 'outcome', owner FROM batches WHERE number = ?2
+ON CONFLICT DO NOTHING;
+
+-- name: blobs_of_kind
+SELECT name FROM blobs WHERE batch = ? AND kind = ?;
+
+-- name: blobs_of_batch
+SELECT name FROM blobs WHERE batch = ?;
+
+-- name: drop_blobs_of_kind
+DELETE FROM blobs WHERE batch = ? AND kind = ?;
+
+-- name: drop_blobs_of_batch
+DELETE FROM blobs WHERE batch = ?;
+
+-- name: blob_in_use
+SELECT 1 FROM blobs WHERE name = ? LIMIT 1;
+
+
+-- name: add_pool
+INSERT INTO pools (id, owner, spec, created) VALUES (?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET spec = excluded.spec;
+
+-- name: all_pools
+SELECT id, owner, spec FROM pools;
+
+-- name: drop_pool
+DELETE FROM pools WHERE id = ?;
+
+
+-- name: expired_batch
+-- The oldest finished batch that may go: acknowledged before the first time, or finished before the second.
+SELECT b.number, b.prefix FROM batches b LEFT JOIN groups g ON g.id = b.task_group
+WHERE b.finished IS NOT NULL AND b.finished < ?1
+    AND (b.finished < ?2 OR coalesce(b.last_seq, 0) <= coalesce(g.acked, 0))
+ORDER BY b.finished LIMIT 1;
+
+-- name: drop_some_outcomes
+-- In steps: a batch may have a million.
+DELETE FROM outcomes WHERE seq IN (SELECT seq FROM outcomes WHERE batch = ? LIMIT ?);
+
+-- name: drop_batch
+DELETE FROM batches WHERE number = ?;
+
+-- name: drop_submit_keys
+DELETE FROM submit_keys WHERE prefix = ?;
+
+-- name: count_tasks
+SELECT (SELECT count(*) FROM batches), (SELECT coalesce(sum(count), 0) FROM batches);

@@ -1,0 +1,113 @@
+-- The tables of the service. Each version of the schema is a step from the one before (service.database).
+-- Times are Unix seconds. Ids are raw bytes. Everything has an owner: the id of an identity (service.access).
+
+-- name: schema_1
+
+-- What there is one of: 'seq', the highest outcome number ever given.
+CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+
+-- Functions by content. `sharing` is part of the content: the same code shared otherwise is another function.
+-- The code lies in `code`, or in the blob named `blob` of `size` bytes. A deleted one stays for its open tasks.
+CREATE TABLE functions (
+    id BLOB PRIMARY KEY,
+    owner TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    sharing TEXT NOT NULL,
+    name TEXT NOT NULL,
+    description TEXT NOT NULL,
+    metadata BLOB NOT NULL,
+    public INTEGER NOT NULL,
+    shared_with TEXT,
+    container BLOB,
+    code BLOB,
+    blob TEXT,
+    size INTEGER NOT NULL,
+    created REAL NOT NULL,
+    deleted INTEGER NOT NULL DEFAULT 0
+);
+CREATE UNIQUE INDEX functions_by_content ON functions (owner, digest, sharing);
+
+-- Task groups. `floor` is the highest outcome number when the group began: its own are above.
+-- `acked`: a client has set the futures of all outcomes up to this number.
+CREATE TABLE groups (
+    id BLOB PRIMARY KEY,
+    owner TEXT NOT NULL,
+    floor INTEGER NOT NULL,
+    acked INTEGER NOT NULL DEFAULT 0,
+    created REAL NOT NULL
+) WITHOUT ROWID;
+
+-- Batches of tasks, one row each. AUTOINCREMENT: a number is never given twice, because the rings of workers
+-- name tasks by it. `functions`: 16-byte ids, joined. `tasks`: as it came (frames.Submit.tasks); NULL once
+-- finished. `last_seq`: the highest outcome number of the batch when it was finished.
+CREATE TABLE batches (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    prefix BLOB NOT NULL UNIQUE,
+    owner TEXT NOT NULL,
+    task_group BLOB NOT NULL,
+    endpoint BLOB NOT NULL,
+    pool BLOB NOT NULL,
+    functions BLOB NOT NULL,
+    tasks BLOB,
+    count INTEGER NOT NULL,
+    options BLOB NOT NULL,
+    created REAL NOT NULL,
+    finished REAL,
+    last_seq INTEGER
+);
+CREATE INDEX batches_open ON batches (number) WHERE finished IS NULL;
+CREATE INDEX batches_finished ON batches (finished) WHERE finished IS NOT NULL;
+CREATE INDEX batches_by_group ON batches (task_group);
+
+-- How tasks ended, one row each; `seq` rises over the whole service and is never given twice. The body lies in
+-- `body`, or in the blob named `blob` of `size` bytes. The first outcome of a task is kept, later ones ignored.
+CREATE TABLE outcomes (
+    seq INTEGER PRIMARY KEY,
+    batch INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    status INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    began REAL NOT NULL,
+    ended REAL NOT NULL,
+    body BLOB,
+    blob TEXT,
+    size INTEGER
+);
+CREATE UNIQUE INDEX outcomes_by_task ON outcomes (batch, position);
+
+-- Tasks that run again after a lost worker: the attempt that is due. Anything older is void.
+CREATE TABLE attempts (
+    batch INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    PRIMARY KEY (batch, position)
+) WITHOUT ROWID;
+
+-- Which blob files are in use, and for what: 'task' (an argument), 'outcome' (a result), 'function' (its code;
+-- batch is 0). A file goes when its last row goes.
+CREATE TABLE blobs (
+    name TEXT NOT NULL,
+    batch INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    PRIMARY KEY (name, batch, kind)
+) WITHOUT ROWID;
+CREATE INDEX blobs_by_batch ON blobs (batch, kind);
+
+-- The pools of Executors that may still have tasks. `spec`: msgpack of frames.PoolSpec.
+CREATE TABLE pools (
+    id BLOB PRIMARY KEY,
+    owner TEXT NOT NULL,
+    spec BLOB NOT NULL,
+    created REAL NOT NULL
+) WITHOUT ROWID;
+
+-- Idempotency keys of submits over HTTP; `digest` is that of the request's body.
+CREATE TABLE submit_keys (
+    owner TEXT NOT NULL,
+    key TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    prefix BLOB NOT NULL,
+    PRIMARY KEY (owner, key)
+) WITHOUT ROWID;
+CREATE INDEX submit_keys_by_prefix ON submit_keys (prefix);

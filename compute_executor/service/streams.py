@@ -1,0 +1,300 @@
+"""The stream between a client and the service: a WebSocket that speaks `protocol.frames`.
+
+    receive  -> one frame after the other -> Service
+    send     <- Outbox <- results, answers                 one task, sends whatever has accumulated
+
+A slow reader: once about `Limits.stream_buffer` bytes wait, results of its groups are no longer queued. When all has
+been sent, the connection reads on from the store, from the number up to which it has sent, until it has caught up.
+Answers are never dropped; while too many of them wait, no further frame is read.
+
+A frame that cannot be read, or that does what it may not, closes the connection with a reason; nobody else notices.
+Owner of all state: the loop thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+import msgspec
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from compute_executor import __version__
+from compute_executor.errors import ComputeError, NotFound
+from compute_executor.protocol import frames
+from compute_executor.protocol.ids import split_task_id
+from compute_executor.service.access import Identity
+from compute_executor.service.groups import body_size
+from compute_executor.service.limits import announced
+from compute_executor.service.outbox import Outbox
+from compute_executor.service.service import Service
+
+log = logging.getLogger(__name__)
+
+MALFORMED, FOREIGN, OTHER_VERSION, GUIDE_ERA = 4400, 4404, 4426, 4501
+"""Close codes of ours (RFC 6455 section 7.4.2: 4000 to 4999 are for private use), like HTTP statuses."""
+LONGEST_REASON = 123
+"""Bytes of a close frame's reason (RFC 6455 section 5.5)."""
+HELLO_PATIENCE = 10.0
+"""Seconds until the first frame must have come."""
+
+_decode_hello = msgspec.json.Decoder(frames.Hello).decode
+_decode = msgspec.msgpack.Decoder(frames.ToService).decode
+
+
+class Refused(Exception):
+    """The connection must be closed: with this code, for this reason."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+async def serve_stream(websocket: WebSocket, who: Identity, service: Service) -> None:
+    """Serve one WebSocket of ``who`` until either side ends it."""
+    await websocket.accept()
+    try:
+        await _greet(websocket, service)
+        await Connection(websocket, who, service).run()
+    except WebSocketDisconnect:
+        return
+    except Refused as refused:
+        log.info("stream of %s closed: %s", who.id, refused)
+        await _close(websocket, refused.code, str(refused))
+
+
+async def _greet(websocket: WebSocket, service: Service) -> None:
+    """The first frames: which protocol is spoken."""
+    try:
+        first = await asyncio.wait_for(websocket.receive_text(), HELLO_PATIENCE)
+    except (KeyError, asyncio.TimeoutError):
+        raise Refused(
+            MALFORMED, "the first frame must be text and come soon: a Hello, or a task group id"
+        ) from None
+    if not first.startswith("{"):
+        raise Refused(GUIDE_ERA, "bare task group ids are not served on this stream")
+    try:
+        hello = _decode_hello(first)
+    except msgspec.MsgspecError as error:
+        raise Refused(MALFORMED, f"the first frame is no Hello: {error}") from None
+    if hello.compute_executor != frames.PROTOCOL:
+        raise Refused(
+            OTHER_VERSION, f"protocol {hello.compute_executor} is not spoken, only {frames.PROTOCOL}"
+        )
+    welcome = frames.Welcome(
+        frames.PROTOCOL, __version__, str(service.endpoint), str(service.blobs.folder), announced()
+    )
+    await websocket.send_text(msgspec.json.encode(welcome).decode())
+
+
+async def _close(websocket: WebSocket, code: int, reason: str) -> None:
+    with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # it is closed already
+        await websocket.close(code, reason.encode()[:LONGEST_REASON].decode(errors="ignore"))
+
+
+class Feed:
+    """The results of one group to one client. ``sent``: number up to which all are sent or queued. ``live``: new ones
+    are queued as they come; else they are read from the store after ``sent``."""
+
+    __slots__ = ("live", "sent")
+
+    def __init__(self, sent: int) -> None:
+        self.sent = sent
+        self.live = False
+
+
+class Connection:
+    """One client. A `groups.Subscriber`."""
+
+    def __init__(self, websocket: WebSocket, who: Identity, service: Service) -> None:
+        self._websocket = websocket
+        self._who = who
+        self._service = service
+        self._limit = service.limits.stream_buffer
+        self._outbox = Outbox()
+        self._feeds: dict[bytes, Feed] = {}
+        self._work, self._sent = asyncio.Event(), asyncio.Event()
+        self._answers: set[asyncio.Task[None]] = set()
+        self._ending = False
+
+    async def run(self) -> None:
+        """Until the client goes or must go."""
+        self._service.connect(self)
+        sender = asyncio.ensure_future(self._send())
+        receiver = asyncio.ensure_future(self._receive())
+        try:
+            await asyncio.wait((sender, receiver), return_when=asyncio.FIRST_COMPLETED)
+            (sender if sender.done() else receiver).result()
+        finally:
+            self._service.unsubscribe(self)
+            for task in (sender, receiver, *self._answers):
+                task.cancel()
+            await asyncio.gather(sender, receiver, *self._answers, return_exceptions=True)
+
+    # -- what the service pushes --------------------------------------------------------------------------
+
+    def results(self, group: bytes, results: list[frames.Result]) -> None:
+        """Queue stored outcomes; those for which there is no room are read from the store later."""
+        feed = self._feeds.get(group)
+        if feed is None or not feed.live:
+            return
+        if results[0].seq <= feed.sent:  # read from the store before we were told
+            results = [result for result in results if result.seq > feed.sent]
+        fitting = self._fitting(results)
+        feed.live = len(fitting) == len(results)
+        if fitting:
+            self._outbox.add_results(group, fitting)
+            feed.sent = fitting[-1].seq
+        self._work.set()
+
+    def _fitting(self, results: list[frames.Result]) -> list[frames.Result]:
+        """The first of the results, as many as there is room for."""
+        room = self._limit - self._outbox.size
+        for index, result in enumerate(results):
+            room -= body_size(result)
+            if room < 0:
+                return results[:index]
+        return results
+
+    def began(self, tasks: list[tuple[bytes, int, float]]) -> None:
+        """Queue that tasks have begun, unless the client is slow: it is a courtesy."""
+        if self._outbox.size < self._limit:
+            self._outbox.add_began(tasks)
+            self._work.set()
+
+    def pool_failed(self, pool: bytes, message: str) -> None:
+        """Queue that workers cannot start."""
+        self._answer(frames.PoolFailed(pool, message))
+
+    async def goodbye(self, reason: str) -> None:
+        """Send what is queued and a Goodbye, then end."""
+        self._ending = True
+        self._answer(frames.Goodbye(reason))
+        await self._sent.wait()
+
+    def _answer(self, frame: frames.ToClient) -> None:
+        self._outbox.add(frame)
+        self._work.set()
+
+    # -- sending ------------------------------------------------------------------------------------------
+
+    async def _send(self) -> None:
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            self._sent.clear()
+            for frame in self._outbox.take():
+                await self._websocket.send_bytes(frame)
+            self._catch_up()
+            if not self._outbox:
+                self._sent.set()
+                if self._ending:
+                    return
+
+    def _catch_up(self) -> None:
+        """Read on from the store for groups that were dropped behind."""
+        for group, feed in self._feeds.items():
+            if feed.live:
+                continue
+            room = self._limit - self._outbox.size
+            self._work.set()
+            if room <= 0:
+                return
+            results, feed.sent, feed.live = self._service.replay(group, feed.sent, room)
+            if results:
+                self._outbox.add_results(group, results)
+
+    # -- receiving ----------------------------------------------------------------------------------------
+
+    async def _receive(self) -> None:
+        while True:
+            while self._outbox.size > self._limit:
+                self._sent.clear()
+                await self._sent.wait()
+            try:
+                frame = _decode(await self._websocket.receive_bytes())
+            except (KeyError, msgspec.MsgspecError, RecursionError) as error:
+                raise Refused(MALFORMED, f"a frame cannot be read: {error}") from None
+            await self._handle(frame)
+
+    async def _handle(self, frame: frames.ToService) -> None:
+        try:
+            await _HANDLERS[type(frame)](self, frame)
+        except NotFound as error:
+            raise Refused(FOREIGN, str(error)) from None
+        except ComputeError as error:
+            raise Refused(MALFORMED, str(error)) from None
+
+    async def _open_pool(self, frame: frames.OpenPool) -> None:
+        try:
+            await self._service.open_pool(self._who, frame.pool, frame.spec, self)
+        except ComputeError as error:
+            self._answer(frames.PoolFailed(frame.pool, str(error)))
+
+    async def _close_pool(self, frame: frames.ClosePool) -> None:
+        self._service.close_pool(self._who, frame.pool)
+
+    async def _register(self, frame: frames.Register) -> None:
+        try:
+            function = await self._service.register(
+                self._who, frame.digest, frame.name, frame.code, frame.description, frame.metadata
+            )
+        except ComputeError as error:
+            self._answer(frames.Registered(frame.digest, b"", error.document()))
+        else:
+            self._answer(frames.Registered(frame.digest, function))
+
+    async def _subscribe(self, frame: frames.Subscribe) -> None:
+        self._feeds[frame.group] = Feed(self._service.subscribe(self._who, self, frame.group, frame.after))
+        self._work.set()
+
+    async def _submit(self, frame: frames.Submit) -> None:
+        """Not waited for: the next frame may come into the same transaction."""
+        try:
+            stored = self._service.submit_soon(self._who, frame)
+        except ComputeError as error:
+            self._answer(_refusal(frame.prefix, error))
+        else:
+            stored.add_done_callback(lambda stored: self._submitted(frame.prefix, stored))
+
+    def _submitted(self, prefix: bytes, stored: asyncio.Future[None]) -> None:
+        error = stored.exception()
+        self._answer(frames.Accepted(prefix) if error is None else _refusal(prefix, error))
+
+    async def _ack(self, frame: frames.Ack) -> None:
+        self._service.ack(self._who, frame.group, frame.seq)
+
+    async def _cancel(self, frame: frames.Cancel) -> None:
+        self._later(self._cancelled(frame))
+
+    async def _cancelled(self, frame: frames.Cancel) -> None:
+        cancelled = await self._service.cancel(self._who, frame.tasks)
+        self._answer(frames.Cancelled(frame.request, cancelled))
+
+    def _later(self, answer: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(answer)
+        self._answers.add(task)
+        task.add_done_callback(self._answers.discard)
+
+
+def _refusal(prefix: bytes, error: BaseException) -> frames.Refused:
+    """Nothing of the batch is kept."""
+    known = (
+        error if isinstance(error, ComputeError) else ComputeError(f"the batch could not be stored: {error}")
+    )
+    position = split_task_id(known.task_id)[1] if known.task_id else None
+    return frames.Refused(prefix, known.document(), position)
+
+
+_HANDLERS: dict[type, Any] = {
+    frames.OpenPool: Connection._open_pool,
+    frames.ClosePool: Connection._close_pool,
+    frames.Register: Connection._register,
+    frames.Subscribe: Connection._subscribe,
+    frames.Submit: Connection._submit,
+    frames.Ack: Connection._ack,
+    frames.Cancel: Connection._cancel,
+}

@@ -1,0 +1,189 @@
+"""Accepting batches: checked, stored, answered, queued, in this order; and each prefix only once.
+
+    submit -> checked -> one operation of the committer -> queued -> the caller's future is done
+
+A prefix is the batch's idempotency key. The same again from the same owner is accepted and runs nothing, whether the
+first is still on its way, open or finished; from another owner it is refused. Owner: the loop thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from compute_executor.errors import InvalidRequest, NotFound, PayloadTooLarge, ServiceUnavailable
+from compute_executor.protocol.frames import INLINE_LIMIT, Blob, Submit
+from compute_executor.protocol.ids import PREFIX_BYTES, task_uuid
+from compute_executor.service.access import Identity
+from compute_executor.service.blob_care import BlobCare
+from compute_executor.service.committer import Committer, settle
+from compute_executor.service.endpoint_ids import BUILT_IN
+from compute_executor.service.functions import Functions
+from compute_executor.service.groups import Groups
+from compute_executor.service.limits import Limits
+from compute_executor.service.open_batches import Call, OpenBatches, decode_calls, taken
+from compute_executor.service.pools import Pools
+from compute_executor.service.rows import ID_BYTES, NewBatch
+
+Key = tuple[str, bytes]  # an Idempotency-Key and the digest of the request's body
+Accepted = asyncio.Future[None]
+
+
+class Checked(NamedTuple):
+    """A batch that may be stored: as a row, and its tasks decoded."""
+
+    row: NewBatch
+    calls: list[Call]
+
+
+class Submissions:
+    """What is being accepted."""
+
+    def __init__(
+        self,
+        *,
+        committer: Committer,
+        functions: Functions,
+        groups: Groups,
+        pools: Pools,
+        blobs: BlobCare,
+        batches: OpenBatches,
+        limits: Limits,
+    ) -> None:
+        self._committer = committer
+        self._functions = functions
+        self._groups = groups
+        self._pools = pools
+        self._blobs = blobs
+        self._batches = batches
+        self._limits = limits
+        self._under_way: dict[bytes, tuple[str, Accepted]] = {}
+
+    def submit(self, who: Identity, batch: Submit, key: Key | None) -> Accepted:
+        """A future that is done when the batch is stored. What is wrong with it is raised at once."""
+        known = self._known(who, batch.prefix)
+        if known is not None:
+            return known
+        checked = self._check(who, batch, key)
+        accepted: Accepted = asyncio.get_running_loop().create_future()
+        self._under_way[batch.prefix] = (who.id, accepted)
+        self._committer.soon(
+            lambda writer: writer.add_batch(checked.row),
+            lambda number, error: self._stored(checked, number, error, accepted),
+        )
+        return accepted
+
+    @property
+    def pending(self) -> int:
+        """How many batches wait for their commit."""
+        return len(self._under_way)
+
+    async def settled(self, prefixes: Iterable[bytes]) -> None:
+        """Returns when none of these batches is on its way any more."""
+        waiting = [self._under_way[prefix][1] for prefix in prefixes if prefix in self._under_way]
+        if waiting:
+            await asyncio.wait(waiting)
+
+    # -- the same again -----------------------------------------------------------------------------------
+
+    def _known(self, who: Identity, prefix: bytes) -> Accepted | None:
+        """The future of a batch that is on its way or open."""
+        owner, accepted = self._under_way.get(prefix, (None, None))
+        if accepted is None:
+            owner = self._batches.owner(prefix)
+            if owner is None:
+                return None
+            accepted = asyncio.get_running_loop().create_future()
+            accepted.set_result(None)
+        _same_owner(owner, who.id, prefix)
+        return accepted
+
+    def _stored(
+        self, checked: Checked, number: int | None, error: Exception | None, accepted: Accepted
+    ) -> None:
+        """Committed; or there was one of this prefix already (number is None); or it failed."""
+        row = checked.row
+        del self._under_way[row.prefix]
+        if error is None and number is None:
+            error = self._batches.foreign(row.prefix, row.owner)
+        elif error is None and number is not None:
+            self._batches.accept(number, row, checked.calls)
+        settle(accepted, None, error)
+
+    # -- checks -------------------------------------------------------------------------------------------
+
+    def _check(self, who: Identity, batch: Submit, key: Key | None) -> Checked:
+        self._check_ids(batch)
+        self._check_room(batch.count)
+        if batch.options.container is not None:
+            raise InvalidRequest("this service has no containers to run tasks in")
+        pool = self._pools.require(who, batch.pool)
+        functions = [self._functions.resolve(who, name) for name in batch.functions]
+        calls, blobs = self._check_calls(batch)
+        self._groups.claim(who, batch.group)
+        names = [blob.name for blob in blobs]
+        what = (functions, bytes(batch.tasks), batch.count, batch.options, time.time())
+        return Checked(
+            NewBatch(batch.prefix, who.id, batch.group, BUILT_IN.bytes, pool, *what, names, key), calls
+        )
+
+    def _check_ids(self, batch: Submit) -> None:
+        if len(batch.prefix) != PREFIX_BYTES or batch.prefix[6] >> 4 != 8 or batch.prefix[8] >> 6 != 2:
+            raise InvalidRequest(f"the prefix {batch.prefix.hex()} is not 12 bytes of a UUID of version 8")
+        if len(batch.group) != ID_BYTES:
+            raise InvalidRequest(f"a task group is named by 16 bytes, not by {len(batch.group)}")
+        if batch.endpoint not in (b"", BUILT_IN.bytes):
+            raise NotFound(
+                f"there is no endpoint {batch.endpoint.hex()} for you; this service's own is {BUILT_IN}"
+            )
+
+    def _check_room(self, count: int) -> None:
+        if not 1 <= count <= self._limits.batch:
+            raise InvalidRequest(f"a batch has 1 to {self._limits.batch} tasks, this says {count}")
+        if self._batches.open + count > self._limits.open_tasks:
+            raise ServiceUnavailable(
+                f"{self._batches.open} tasks are open, with {count} more it would be over the limit of "
+                f"{self._limits.open_tasks}; send them again when some have ended"
+            )
+
+    def _check_calls(self, batch: Submit) -> tuple[list[Call], list[Blob]]:
+        if not 1 <= len(batch.functions) <= self._limits.functions_per_batch:
+            limit = self._limits.functions_per_batch
+            raise InvalidRequest(f"a batch names 1 to {limit} functions, this has {len(batch.functions)}")
+        try:
+            calls = decode_calls(batch.tasks)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise InvalidRequest(f"the tasks of batch {batch.prefix.hex()} cannot be read: {error}") from None
+        if len(calls) != batch.count:
+            raise InvalidRequest(
+                f"batch {batch.prefix.hex()} has {len(calls)} tasks, not {batch.count} as it says"
+            )
+        return calls, self._check_bodies(batch.prefix, calls, len(batch.functions))
+
+    def _check_bodies(self, prefix: bytes, calls: list[Call], functions: int) -> list[Blob]:
+        blobs = {}
+        for position, (function, body) in enumerate(calls):
+            if not 0 <= function < functions:
+                raise InvalidRequest(
+                    f"task {position} is for function {function} of {functions} (from 0)",
+                    task_id=task_uuid(prefix, position),
+                )
+            if isinstance(body, Blob):
+                blobs[body.name] = body
+            elif len(body) > INLINE_LIMIT:
+                raise PayloadTooLarge(
+                    f"the arguments of task {position} are {len(body)} bytes; "
+                    f"over {INLINE_LIMIT} they go into a blob",
+                    task_id=task_uuid(prefix, position),
+                )
+        self._blobs.require(blobs.values())
+        return list(blobs.values())
+
+
+def _same_owner(owner: str | None, asking: str, prefix: bytes) -> None:
+    if owner != asking:
+        raise taken(prefix)
