@@ -48,11 +48,12 @@ def running() -> LocalService | None:
     try:
         address = find()
         announced = read_announcement(folder)
+        held = is_held(folder / SERVICE_LOCK)
     except ComputeError as error:
         raise click.ClickException(str(error)) from error
     if address is not None and announced is not None:
         return LocalService(address, announced.pid, folder)
-    if is_held(folder / SERVICE_LOCK):
+    if held:
         who = f"process {announced.pid}" if announced else "a process"
         raise click.ClickException(f"{who} is the service but does not answer (yet); see {folder / LOG}")
     return None

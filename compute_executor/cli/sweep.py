@@ -32,7 +32,16 @@ from compute_executor.cli.running import Ended, Run
 from compute_executor.cli.summary import Best, Record, numeric_column, one_line
 from compute_executor.cli.table import ResultsTable, as_result, rows
 from compute_executor.cli.wrong_input import WrongInput, reason
-from compute_executor.errors import ComputeError
+from compute_executor.errors import (
+    ComputeError,
+    NotAuthorized,
+    PoolBroken,
+    ServiceUnavailable,
+    VersionMismatch,
+)
+
+ALL_ROWS = (ServiceUnavailable, NotAuthorized, VersionMismatch, PoolBroken)
+"""Errors that say nothing about the row they came with: the sweep ends, and can be resumed."""
 
 OpenExecutor = Callable[["Request"], Executor]
 """Makes the executor of a sweep; another one can be given as the object of the click context."""
@@ -283,12 +292,14 @@ def _keep_earlier(out: Path) -> None:
 
 
 def _outcome(future: Future[Any]) -> tuple[Mapping[Any, Any], str]:
-    """``(columns of the result, error text)``; one of them is empty."""
+    """``(columns of the result, error text)``; one of them is empty. Raises what would meet every other row too."""
     if future.cancelled():
         return {}, "cancelled"
     error = future.exception()
     if error is None:
         return as_result(future.result()), ""
+    if isinstance(error, ALL_ROWS):
+        raise error
     return {}, f"{type(error).__name__}: {error}"
 
 

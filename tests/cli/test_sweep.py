@@ -40,6 +40,12 @@ def interrupting(x):
         os.kill(os.getpid(), signal.SIGINT)
     return x
 
+def unavailable(x):
+    from compute_executor.errors import ServiceUnavailable
+    if x == 2:
+        raise ServiceUnavailable("the service has gone")
+    return x
+
 def exits(x):
     raise SystemExit(3)
 
@@ -179,6 +185,14 @@ def test_a_service_that_cannot_be_reached_is_one_line(here: Path) -> None:
     )
     assert done.exit_code == 1
     assert "Error: the service is not there. 0 of 1 rows are in results.csv." in done.stderr
+
+
+def test_trouble_of_the_service_is_not_the_rows_and_ends_the_sweep(command: Command) -> None:
+    done = command("sweep", "swept_model.py:unavailable", "--grid", "x=1:100000:100000")
+    assert done.exit_code == 1
+    assert not any(row["error"] for row in read())
+    assert "Error: the service has gone. " in done.stderr
+    assert "of 100,000 rows are in results.csv" in done.stderr
 
 
 @pytest.mark.parametrize(
