@@ -1,159 +1,118 @@
-"""An engine that does what a test says, and a service around it."""
+"""A service for the routes to call: keeps what it is given, answers what the test put in."""
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import tempfile
-from collections.abc import Collection
-from pathlib import Path
-from typing import Any
+import uuid
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
-import msgspec
-
-from compute_executor.endpoint.events import Assignment, Ended, Events, WorkerView
+from compute_executor.errors import InvalidRequest, NotFound
 from compute_executor.protocol import frames
-from compute_executor.protocol.ids import new_prefix
 from compute_executor.service.access import Identity
-from compute_executor.service.blobs import BlobFolder
-from compute_executor.service.limits import Limits
-from compute_executor.service.service import Service
-from compute_executor.service.store import Store
-
-ALICE, BOB = Identity("alice", "Alice"), Identity("bob", "Bob")
-SPEC = frames.PoolSpec(2, "python", [], "/", {}, label="test")
-GROUP, POOL = b"g" * 16, b"p" * 16
-CODE = b"code of a function"
-DIGEST = hashlib.sha256(CODE).digest()
+from compute_executor.service.rows import FunctionRow, KnownSubmit
 
 
-class FakeEngine:
-    """Records what it is told. With ``echo`` it ends every task at once with its own body as the value."""
+class View(NamedTuple):
+    status: str
+    outcome: frames.Result | None
 
-    def __init__(self, events: Events, *, echo: bool = False) -> None:
-        self.events = events
-        self.echo = echo
-        self.opened: dict[bytes, frames.PoolSpec] = {}
-        self.closed: list[bytes] = []
-        self.woken: list[bytes] = []
-        self.withdrawable: set[tuple[int, int]] = set()
-        self.views: list[WorkerView] = []
-        self.ended = False
 
-    def open(self, pool: bytes, spec: frames.PoolSpec) -> None:
-        self.opened[pool] = spec
+@dataclass
+class FakeService:
+    batches: list[frames.Submit] = field(default_factory=list)
+    functions: dict[bytes, tuple[FunctionRow, frames.Body]] = field(default_factory=dict)
+    keys: dict[str, KnownSubmit] = field(default_factory=dict)
+    views: dict[tuple[bytes, int], View] = field(default_factory=dict)
+    cancelled: list[Any] = field(default_factory=list)
+    pools: dict[bytes, Any] = field(default_factory=dict)
+    raises: Exception | None = None
 
-    def wake(self, pool: bytes) -> None:
-        self.woken.append(pool)
-        if self.echo:
-            asyncio.get_running_loop().call_soon(self._run, pool)
-
-    def _run(self, pool: bytes) -> None:
-        while assignments := self.events.take(pool, 256):
-            self.end(pool, assignments)
-
-    def end(self, pool: bytes, assignments: list[Assignment], status: int = frames.VALUE) -> None:
-        self.events.ended(
-            pool,
-            [
-                Ended(batch, pos, attempt, status, body, 1.0, 2.0)
-                for batch, pos, attempt, _, body, _ in assignments
-            ],
+    async def register(
+        self,
+        who: Identity,
+        digest: bytes,
+        name: str,
+        code: frames.Body,
+        description: str = "",
+        metadata: dict[str, Any] | None = None,
+        public: bool = False,
+        group: str | None = None,
+        container: bytes | None = None,
+    ) -> bytes:
+        self._maybe_raise()
+        function_id = uuid.uuid5(uuid.NAMESPACE_OID, who.id + digest.hex()).bytes
+        row = FunctionRow(
+            function_id,
+            who.id,
+            digest,
+            "",
+            name,
+            description,
+            metadata or {},
+            public,
+            group,
+            container,
+            None,
+            0,
+            0.0,
         )
+        self.functions[function_id] = (row, code)
+        return function_id
 
-    def withdraw(self, pool: bytes, tasks: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
-        return self.withdrawable & set(tasks)
+    def function(self, who: Identity, function_id: bytes) -> FunctionRow:
+        return self._found(function_id)[0]
 
-    def close_pool(self, pool: bytes) -> None:
-        self.closed.append(pool)
+    def function_body(self, who: Identity, function_id: bytes) -> frames.Body:
+        return self._found(function_id)[1]
 
-    def workers(self) -> list[WorkerView]:
-        return self.views
+    async def delete_function(self, who: Identity, function_id: bytes) -> None:
+        self._found(function_id)
+        del self.functions[function_id]
 
-    async def close(self) -> None:
-        self.ended = True
+    def _found(self, function_id: bytes) -> tuple[FunctionRow, frames.Body]:
+        if function_id not in self.functions:
+            raise NotFound("no such function for you")
+        return self.functions[function_id]
 
+    async def submit(self, who: Identity, batch: frames.Submit, key: tuple[str, bytes] | None = None) -> None:
+        self._maybe_raise()
+        self.batches.append(batch)
+        if key is not None:
+            self.keys[key[0]] = KnownSubmit(key[1], batch.prefix, batch.group, batch.endpoint)
 
-class Listener:
-    """A subscriber that keeps what it hears; `heard` waits for a number of results."""
+    def known_submit(self, who: Identity, key: tuple[str, bytes]) -> KnownSubmit | None:
+        found = self.keys.get(key[0])
+        if found is not None and found.digest != key[1]:
+            raise InvalidRequest("another request")
+        return found
 
-    def __init__(self) -> None:
-        self.got: list[frames.Result] = []
-        self.begun: list[tuple[bytes, int, float]] = []
-        self.failures: list[tuple[bytes, str]] = []
-        self.goodbyes: list[str] = []
-        self._news = asyncio.Event()
+    def task(self, who: Identity, prefix: bytes, position: int) -> View:
+        if (prefix, position) not in self.views:
+            raise NotFound("no such task for you")
+        return self.views[prefix, position]
 
-    def results(self, group: bytes, results: list[frames.Result]) -> None:
-        self.got += results
-        self._news.set()
+    def group_tasks(self, who: Identity, group: bytes) -> list[tuple[bytes, int]]:
+        return [(batch.prefix, batch.count) for batch in self.batches if batch.group == group]
 
-    def began(self, tasks: list[tuple[bytes, int, float]]) -> None:
-        self.begun += tasks
+    async def cancel(
+        self, who: Identity, tasks: list[tuple[bytes, list[int]]]
+    ) -> list[tuple[bytes, list[int]]]:
+        self.cancelled.append(tasks)
+        return [(prefix, positions[:1]) for prefix, positions in tasks]
 
-    def pool_failed(self, pool: bytes, message: str) -> None:
-        self.failures.append((pool, message))
+    async def open_pool(self, who: Identity, pool: bytes, spec: frames.PoolSpec) -> None:
+        self.pools[pool] = spec
 
-    async def goodbye(self, reason: str) -> None:
-        self.goodbyes.append(reason)
+    def close_pool(self, who: Identity, pool: bytes) -> None:
+        del self.pools[pool]
 
-    async def heard(self, count: int) -> list[frames.Result]:
-        while len(self.got) < count:
-            self._news.clear()
-            await asyncio.wait_for(self._news.wait(), 10)
-        return self.got
+    def overview(self) -> dict[str, Any]:
+        self._maybe_raise()
+        return {"tasks": {"queued": 0}}
 
+    def busy(self) -> bool:
+        return False
 
-class House:
-    """A state folder; `start` opens a service in it, as often as wanted."""
-
-    def __init__(self, folder: Path | None = None, *, durable: bool = False, echo: bool = False) -> None:
-        self.folder = folder or Path(tempfile.mkdtemp())
-        self.durable = durable
-        self.echo = echo
-        self.rings = self.folder / "rings"
-        self.blobs = BlobFolder(self.folder / "blobs")
-        self.rings.mkdir(exist_ok=True)
-        self.blobs.folder.mkdir(exist_ok=True)
-        self.engine: FakeEngine
-        self.store: Store
-
-    @property
-    def path(self) -> Path:
-        return self.folder / "store.sqlite"
-
-    async def start(self, **changed: Any) -> Service:
-        limits = changed.pop("limits", Limits())
-        self.store = Store(self.path, durable=self.durable)
-
-        def engine(events: Events) -> FakeEngine:
-            self.engine = FakeEngine(events, echo=self.echo)
-            return self.engine
-
-        changed.setdefault("default_pool", SPEC)
-        service = Service(self.store, self.blobs, self.rings, engine, limits=limits, **changed)
-        await service.start()
-        return service
-
-
-def batch(
-    bodies: list[frames.Body], *, group: bytes = GROUP, prefix: bytes | None = None, **changed: Any
-) -> frames.Submit:
-    """A batch of one function, that of `DIGEST`."""
-    tasks = msgspec.Raw(msgspec.msgpack.encode([(0, body) for body in bodies]))
-    return frames.Submit(
-        **{
-            "prefix": prefix or new_prefix(),
-            "group": group,
-            "endpoint": b"",
-            "pool": None,
-            "functions": [DIGEST],
-            "tasks": tasks,
-            "count": len(bodies),
-            **changed,
-        }
-    )
-
-
-async def register(service: Service, who: Identity = ALICE) -> bytes:
-    return await service.register(who, DIGEST, "f", CODE)
+    def _maybe_raise(self) -> None:
+        if self.raises is not None:
+            raise self.raises

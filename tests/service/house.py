@@ -1,0 +1,159 @@
+"""An engine that does what a test says, and a service around it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from compute_executor.endpoint.events import Assignment, Ended, Events, WorkerView
+from compute_executor.protocol import frames
+from compute_executor.protocol.ids import new_prefix
+from compute_executor.service.access import Identity
+from compute_executor.service.blobs import BlobFolder
+from compute_executor.service.limits import Limits
+from compute_executor.service.service import Service
+from compute_executor.service.store import Store
+
+ALICE, BOB = Identity("alice", "Alice"), Identity("bob", "Bob")
+SPEC = frames.PoolSpec(2, "python", [], "/", {}, label="test")
+GROUP, POOL = b"g" * 16, b"p" * 16
+CODE = b"code of a function"
+DIGEST = hashlib.sha256(CODE).digest()
+
+
+class FakeEngine:
+    """Records what it is told. With ``echo`` it ends every task at once with its own body as the value."""
+
+    def __init__(self, events: Events, *, echo: bool = False) -> None:
+        self.events = events
+        self.echo = echo
+        self.opened: dict[bytes, frames.PoolSpec] = {}
+        self.closed: list[bytes] = []
+        self.woken: list[bytes] = []
+        self.withdrawable: set[tuple[int, int]] = set()
+        self.views: list[WorkerView] = []
+        self.ended = False
+
+    def open(self, pool: bytes, spec: frames.PoolSpec) -> None:
+        self.opened[pool] = spec
+
+    def wake(self, pool: bytes) -> None:
+        self.woken.append(pool)
+        if self.echo:
+            asyncio.get_running_loop().call_soon(self._run, pool)
+
+    def _run(self, pool: bytes) -> None:
+        while assignments := self.events.take(pool, 256):
+            self.end(pool, assignments)
+
+    def end(self, pool: bytes, assignments: list[Assignment], status: int = frames.VALUE) -> None:
+        self.events.ended(
+            pool,
+            [
+                Ended(batch, pos, attempt, status, body, 1.0, 2.0)
+                for batch, pos, attempt, _, body, _ in assignments
+            ],
+        )
+
+    def withdraw(self, pool: bytes, tasks: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
+        return self.withdrawable & set(tasks)
+
+    def close_pool(self, pool: bytes) -> None:
+        self.closed.append(pool)
+
+    def workers(self) -> list[WorkerView]:
+        return self.views
+
+    async def close(self) -> None:
+        self.ended = True
+
+
+class Listener:
+    """A subscriber that keeps what it hears; `heard` waits for a number of results."""
+
+    def __init__(self) -> None:
+        self.got: list[frames.Result] = []
+        self.begun: list[tuple[bytes, int, float]] = []
+        self.failures: list[tuple[bytes, str]] = []
+        self.goodbyes: list[str] = []
+        self._news = asyncio.Event()
+
+    def results(self, group: bytes, results: list[frames.Result]) -> None:
+        self.got += results
+        self._news.set()
+
+    def began(self, tasks: list[tuple[bytes, int, float]]) -> None:
+        self.begun += tasks
+
+    def pool_failed(self, pool: bytes, message: str) -> None:
+        self.failures.append((pool, message))
+
+    async def goodbye(self, reason: str) -> None:
+        self.goodbyes.append(reason)
+
+    async def heard(self, count: int) -> list[frames.Result]:
+        while len(self.got) < count:
+            self._news.clear()
+            await asyncio.wait_for(self._news.wait(), 10)
+        return self.got
+
+
+class House:
+    """A state folder; `start` opens a service in it, as often as wanted."""
+
+    def __init__(self, folder: Path | None = None, *, durable: bool = False, echo: bool = False) -> None:
+        self.folder = folder or Path(tempfile.mkdtemp())
+        self.durable = durable
+        self.echo = echo
+        self.rings = self.folder / "rings"
+        self.blobs = BlobFolder(self.folder / "blobs")
+        self.rings.mkdir(exist_ok=True)
+        self.blobs.folder.mkdir(exist_ok=True)
+        self.engine: FakeEngine
+        self.store: Store
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "store.sqlite"
+
+    async def start(self, **changed: Any) -> Service:
+        limits = changed.pop("limits", Limits())
+        self.store = Store(self.path, durable=self.durable)
+
+        def engine(events: Events) -> FakeEngine:
+            self.engine = FakeEngine(events, echo=self.echo)
+            return self.engine
+
+        changed.setdefault("default_pool", SPEC)
+        service = Service(self.store, self.blobs, self.rings, engine, limits=limits, **changed)
+        await service.start()
+        return service
+
+
+def batch(
+    bodies: list[frames.Body], *, group: bytes = GROUP, prefix: bytes | None = None, **changed: Any
+) -> frames.Submit:
+    """A batch of one function, that of `DIGEST`."""
+    tasks = msgspec.Raw(msgspec.msgpack.encode([(0, body) for body in bodies]))
+    return frames.Submit(
+        **{
+            "prefix": prefix or new_prefix(),
+            "group": group,
+            "endpoint": b"",
+            "pool": None,
+            "functions": [DIGEST],
+            "tasks": tasks,
+            "count": len(bodies),
+            **changed,
+        }
+    )
+
+
+async def register(service: Service, who: Identity = ALICE) -> bytes:
+    return await service.register(who, DIGEST, "f", CODE)
