@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -136,3 +138,70 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     pauses: list[float] = []
     monkeypatch.setattr("compute_executor.sdk.session.time.sleep", pauses.append)
     return pauses
+
+
+class ScriptedAuth(ScriptedService):
+    """Globus Auth's token route for clients with credentials, as far as globus_sdk looks at it."""
+
+    def __init__(self, client_id: str, client_secret: str) -> None:
+        super().__init__()
+        basic = base64.b64encode(f"{client_id}:{client_secret}".encode()).decode()
+        self._expected = f"Basic {basic}"
+        self.issued = 0
+        self.revoked: list[str] = []
+        self.on("POST /v2/oauth2/token", self.token)
+        self.on("POST /v2/oauth2/token/revoke", self.revoke)
+
+    def token(self, seen: Seen) -> Reply:
+        if seen.headers.get("authorization") != self._expected:
+            return Reply(401, {"error": "invalid_client"})
+        scopes = parse_qs(seen.body.decode())["scope"][0].split()
+        by_server = {"funcx_service": [one for one in scopes if "facd7ccc" in one]}
+        by_server["auth.globus.org"] = [one for one in scopes if "facd7ccc" not in one]
+        first, *others = [self.document(name, some) for name, some in by_server.items() if some]
+        return Reply(200, {**first, "other_tokens": others})
+
+    def document(self, resource_server: str, scopes: list[str]) -> dict[str, Any]:
+        self.issued += 1
+        return {
+            "access_token": f"{CANARY}-{self.issued}",
+            "scope": " ".join(scopes),
+            "expires_in": 172800,
+            "token_type": "Bearer",
+            "resource_server": resource_server,
+        }
+
+    def revoke(self, seen: Seen) -> Reply:
+        self.revoked.append(parse_qs(seen.body.decode())["token"][0])
+        return Reply(200, {"active": False})
+
+
+CLIENT_ID = "b0500dab-ebd4-430f-b962-0c85bd43bdbb"
+CANARY = "canary-7b1f-access-token"
+SECRET = "canary-7b1f-client-secret"
+
+
+@pytest.fixture
+def auth(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedAuth]:
+    """Globus Auth, where client credentials are known; the process environment leads there."""
+    scripted = ScriptedAuth(CLIENT_ID, SECRET)
+    monkeypatch.setenv("GLOBUS_SDK_SERVICE_URL_AUTH", f"{scripted.url}/")
+    yield scripted
+    scripted.close()
+
+
+@pytest.fixture
+def client_credentials(auth: ScriptedAuth, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Client credentials in the process environment."""
+    monkeypatch.setenv("FUNCX_SDK_CLIENT_ID", CLIENT_ID)
+    monkeypatch.setenv("FUNCX_SDK_CLIENT_SECRET", SECRET)
+
+
+@pytest.fixture
+def hosted(service: ScriptedService, monkeypatch: pytest.MonkeyPatch) -> ScriptedService:
+    """A service that stands for Globus Compute's production."""
+    from compute_executor.sdk.login_manager import environments
+
+    monkeypatch.setitem(environments.URLS, "production", service.url)
+    monkeypatch.setattr(environments, "_HOSTED_DOMAINS", ("127.0.0.1",))
+    return service

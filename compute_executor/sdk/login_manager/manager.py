@@ -55,7 +55,7 @@ class LoginManager:
 
     def logout(self) -> bool:
         """Revoke the tokens and forget them. Whether there were any."""
-        had_tokens = not self._app.login_required()
+        had_tokens = bool(self._app.token_storage.token_storage.get_token_data_by_resource_server())
         self._app.logout(sweep=True)
         return had_tokens
 
