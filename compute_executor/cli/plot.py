@@ -35,7 +35,7 @@ class Picture(NamedTuple):
 def check(path: Path, varying: Sequence[str]) -> None:
     """Raises WrongInput if a picture at ``path`` cannot be drawn: told before a sweep rather than after it."""
     if importlib.util.find_spec("matplotlib") is None:
-        raise WrongInput('--plot needs matplotlib: pip install "compute-executor[plot]"')
+        raise WrongInput("--plot needs matplotlib (the extra 'plot' of this package): pip install matplotlib")
     if len(varying) not in (1, 2):
         names = f": {', '.join(varying)}" if varying else ""
         raise WrongInput(f"--plot draws one or two parameters, {len(varying)} of this sweep vary{names}")

@@ -51,8 +51,10 @@ def _service(service: LocalService, overview: dict[str, Any]) -> list[tuple[str,
 
 
 def _tasks(overview: dict[str, Any]) -> list[tuple[str, str]]:
-    states = ", ".join(f"{number:,} {state.replace('_', ' ')}" for state, number in overview["tasks"].items())
-    return [("tasks", states)]
+    tasks = {
+        state.replace("_", " "): number for state, number in overview["tasks"].items() if state != "done"
+    }
+    return [("tasks", ", ".join(f"{number:,} {state}" for state, number in tasks.items()))]
 
 
 def _workers(overview: dict[str, Any]) -> list[tuple[str, str]]:

@@ -71,5 +71,5 @@ def test_a_picture_that_cannot_be_drawn_is_refused_beforehand(tmp_path: Path) ->
 
 def test_without_matplotlib_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(WrongInput, match=r'pip install "compute-executor\[plot\]"'):
+    with pytest.raises(WrongInput, match="pip install matplotlib"):
         plot.check(tmp_path / "a.png", ["a"])

@@ -17,7 +17,7 @@ Command = Callable[..., Result]
 OVERVIEW: dict[str, Any] = {
     "uptime": 3725.2,
     "durability": "process",
-    "tasks": {"queued": 1200, "leased": 3, "began": 2, "ended_since_start": 3600},
+    "tasks": {"queued": 1200, "leased": 3, "began": 2, "done": 7, "ended_since_start": 3600},
     "storing": "ok",
     "connections": 1,
     "workers": [
