@@ -2,7 +2,7 @@
 
 Used by everything under integration/ that must run outside the environment of the test runner: the CPython
 tests and the contract tests on every supported version, and the tools with their own dependencies. The
-environments live in `.venv/` of the checkout and are made again when what they were made of has changed.
+environments live in `.venvs/` of the checkout and are made again when what they were made of has changed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-ENVIRONMENTS = ROOT / ".venv"
+ENVIRONMENTS = ROOT / ".venvs"
 MINORS = (10, 11, 12, 13)
 """The versions of Python 3 that the project supports (pyproject.toml, classifiers)."""
 
@@ -40,6 +40,8 @@ def environment(python: Path, name: str, *requirements: str) -> Path:
     stamp, content = folder / "made-of", _content(requirements)
     if not stamp.exists() or stamp.read_text() != content:
         shutil.rmtree(folder, ignore_errors=True)
+        ENVIRONMENTS.mkdir(exist_ok=True)
+        (ENVIRONMENTS / ".gitignore").write_text("*\n")
         subprocess.run([str(python), "-m", "venv", str(folder)], check=True)
         _install(folder, "--editable", str(ROOT), *requirements)
         stamp.write_text(content)

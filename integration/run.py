@@ -3,7 +3,7 @@
     python -m integration.run [cpython] [contract] [tools] [--quick]
 
 cpython   CPython's tests of its own pools, on our Executor, by every Python of this machine that ships them
-contract  tests/contract on every Python of this machine
+contract  tests/contract and the examples of the standard library's documentation, on every Python of this machine
 tools     integration/tools, in an environment that has the tools
 
 Without a name: all three. Each Python gets a virtual environment, made when it is needed (integration/pythons.py).
@@ -80,13 +80,14 @@ TEST_REQUIREMENTS = ("pytest>=8.3", "pytest-timeout>=2.3", "hypothesis>=6.100")
 
 
 def contract(found: dict[str, Path], quick: bool) -> list[Outcome]:
-    """tests/contract on each Python."""
+    """The contract tests and the examples on each Python."""
     return [
         _pytest(
             "contract",
             version,
             pythons.environment(python, "python", *TEST_REQUIREMENTS),
             "tests/contract",
+            "integration/stdlib_examples",
             *(("-m", "not slow") if quick else ()),
         )
         for version, python in found.items()
