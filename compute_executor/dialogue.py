@@ -16,10 +16,11 @@ from typing import Any
 
 import msgspec
 
+from compute_executor import by_http
 from compute_executor.batch import Batch, Call
 from compute_executor.errors import ComputeError, PoolBroken, ServiceUnavailable
 from compute_executor.future import ComputeFuture
-from compute_executor.peer import OCTETS, Address, request
+from compute_executor.peer import Address
 from compute_executor.protocol.frames import (
     INLINE_LIMIT,
     Accepted,
@@ -41,6 +42,7 @@ from compute_executor.protocol.frames import (
     Welcome,
 )
 from compute_executor.results.outcomes import settle
+from compute_executor.results.polling import poll
 from compute_executor.results.router import Router
 from compute_executor.submission.bodies import Storage, store, usable
 from compute_executor.submission.sender import Failure, Sender, without
@@ -151,7 +153,7 @@ class Dialogue:
 
     def _put(self, name: str, content: bytes) -> None:
         assert self.address is not None
-        request(self.address, "PUT", f"/v3/blobs/{name}", content, kind=OCTETS)
+        by_http.put_blob(self.address, name, content)
 
     def retry_postponed(self) -> None:
         """Offer again what the service had no room for."""
@@ -260,7 +262,59 @@ class Dialogue:
         if folder is not None:
             return _read(folder, blob)
         assert self.address is not None
-        return request(self.address, "GET", f"/v3/blobs/{blob.name}")
+        return by_http.get_blob(self.address, blob)
+
+    # -- without a stream ------------------------------------------------------------------------------------
+
+    def converse_by_http(self, address: Address) -> None:
+        """One round of the same by requests: confirm batches, ask for outcomes. Raises ComputeError if the service
+        cannot be reached that way either."""
+        self.address = address
+        if self.storage is None:
+            self.storage = Storage(None, self._put, NO_LIMIT)
+        if self.sender.unconfirmed and self.pool is not None and self.spec is not None:
+            by_http.open_pool(address, OpenPool(self.pool, self.spec))
+        for batch in list(self.sender.unconfirmed.values()):
+            self._submit_by_http(address, batch)
+        confirmed = [task for task in self.router.tasks() if task[0] not in self.sender.unconfirmed]
+        for result in poll(address, confirmed):
+            future = self.router.pop(result.prefix, result.position)
+            if future is not None:
+                settle(future, result, self.fetch)
+
+    def _submit_by_http(self, address: Address, batch: Batch) -> None:
+        registers, submit = self.sender.messages(batch)
+        try:
+            for frame in registers:
+                by_http.register(address, frame)
+            by_http.submit(address, submit)
+        except ComputeError as error:
+            if error.retryable:
+                raise
+            self._refused(Refused(batch.prefix, error.document()))
+        else:
+            self._accepted(Accepted(batch.prefix))
+
+    def withdraw_by_http(self, futures: list[ComputeFuture[Any]] | None) -> None:
+        """Withdraw and wait for the answer, on the very thread that reads the stream."""
+        tasks = self._open_tasks(self.router.futures() if futures is None else futures)
+        if not tasks or self.address is None:
+            return
+        try:
+            cancelled = by_http.cancel(self.address, tasks)
+        except ComputeError as error:
+            log.info("cannot cancel: %s", error)
+            return
+        for prefix, positions in cancelled:
+            self.withdrawn(prefix, positions)
+
+    def adopt(self, group: bytes, batches: list[Batch]) -> list[ComputeFuture[Any]]:
+        """Expect the outcomes of tasks that were submitted elsewhere, or earlier; the futures of those that are
+        not expected already."""
+        adopted = [batch for batch in batches if self.router.add(batch)]
+        self.router.read.pop(group, None)
+        self.subscribe(group)
+        return [future for batch in adopted for future in batch.futures if future is not None]
 
     # -- giving up -------------------------------------------------------------------------------------------
 

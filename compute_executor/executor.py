@@ -266,7 +266,7 @@ class _Submission:
         return self._session.submit(self._lane, self._route, args, {})
 
     def withdraw(self, futures: list[ComputeFuture[Any]]) -> None:
-        self._session.withdraw_soon(futures)
+        self._session.withdraw(futures)
 
 
 def _check(

@@ -220,18 +220,30 @@ class Pump:
             self._failed(error, now, final=not self.listener.ever_connected)
             return
         try:
-            stream = connect(address.url, address.authorization)
-        except ComputeError as error:
-            self._failed(error, now, final=not error.retryable)
-            return
-        try:
-            self._open(stream, address)
+            self._open(connect(address.url, address.authorization), address)
         except (StreamLost, ComputeError) as error:
-            stream.close()
-            self._failed(error, now, final=isinstance(error, VersionMismatch))
+            final = isinstance(error, ComputeError) and not error.retryable
+            if final or not self._converse_by_http(address):
+                self._failed(error, now, final)
+
+    def _converse_by_http(self, address: Address) -> bool:
+        """Whether the service answers at least that way."""
+        for batch in self.session.take(self._busy(), MAX_UNCONFIRMED - len(self.dialogue.sender.unconfirmed)):
+            self.dialogue.send(batch)
+        try:
+            self.dialogue.converse_by_http(address)
+        except ComputeError as error:
+            log.info("no answer by HTTP either: %s", error)
+            return False
+        self.listener.answered(time.monotonic())
+        return True
 
     def _open(self, stream: Stream, address: Address) -> None:
-        welcome = _greet(stream)
+        try:
+            welcome = _greet(stream)
+        except BaseException:
+            stream.close()
+            raise
         self.dialogue.opened(welcome, address, stream.send)
         self.session.storage = self.dialogue.storage
         self.stream = stream
@@ -265,6 +277,7 @@ class Pump:
 
     def withdraw_by_http(self, futures: list[ComputeFuture[Any]] | None) -> None:
         """The same from within a callback, on this very thread: the stream's answer could not be read."""
+        self.dialogue.withdraw_by_http(futures)
 
     # -- the end ---------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ without it, because a finalizer may run inside any allocation, also of a thread 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import socket
 import threading
@@ -22,13 +23,13 @@ import uuid
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from compute_executor import leaving
+from compute_executor import by_http, leaving
 from compute_executor.batch import Batch, Call, Lane, seal
 from compute_executor.dialogue import Withdrawal, about
 from compute_executor.errors import ComputeError, PoolBroken
 from compute_executor.future import ComputeFuture
 from compute_executor.peer import Peer
-from compute_executor.protocol.frames import INLINE_LIMIT, Body, PoolSpec
+from compute_executor.protocol.frames import INLINE_LIMIT, Body, PoolSpec, Register
 from compute_executor.pump import Pump
 from compute_executor.results.listener import GRACE
 from compute_executor.serialization import native
@@ -175,12 +176,6 @@ class Session:
             self._ask_back(sent)
         return {id(future) for future in futures if future.cancelled()}
 
-    def withdraw_soon(self, futures: list[ComputeFuture[Any]]) -> None:
-        """As :meth:`withdraw`, without waiting: for whoever does not look at the futures any more."""
-        sent = self._withdraw_buffered(futures)
-        if sent:
-            self._wish(lambda pump: pump.withdraw(Withdrawal(sent)))
-
     def _withdraw_buffered(self, futures: list[ComputeFuture[Any]]) -> list[ComputeFuture[Any]]:
         """Cancel what has not left yet; returns the others that are open."""
         dropped = []
@@ -194,12 +189,14 @@ class Session:
         return [future for future in futures if not future.done()]
 
     def _ask_back(self, futures: list[ComputeFuture[Any]] | None) -> None:
+        """Have the service withdraw them, and wait for its answer; not if this thread holds the lock, as it may
+        when the garbage collector closes a `map` in the middle of a submit."""
         if threading.current_thread() is self._thread:
             assert self._pump is not None
             self._pump.withdraw_by_http(futures)
             return
         withdrawal = Withdrawal(futures)
-        if self._wish(lambda pump: pump.withdraw(withdrawal)):
+        if self._wish(lambda pump: pump.withdraw(withdrawal)) and not self._lock._is_owned():  # type: ignore[attr-defined]
             withdrawal.answered.wait(CANCEL_PATIENCE)
 
     def _wish(self, wish: Callable[[Pump], None]) -> bool:
@@ -231,11 +228,34 @@ class Session:
 
     def register(self, function: Any, description: str) -> str:
         """Register a function by HTTP; its id."""
-        raise NotImplementedError
+        code = native.dumps(function)
+        address = self.settings.peer.address()
+        name = getattr(function, "__qualname__", type(function).__qualname__)
+        body = by_http.body(address, code)
+        return by_http.register(address, Register(hashlib.sha256(code).digest(), name, body, description))
 
     def reload(self, group: uuid.UUID, lane: Lane) -> list[ComputeFuture[Any]]:
-        """Futures for all tasks of a group."""
-        raise NotImplementedError
+        """Futures for the tasks of a group, except those that are open here already."""
+        batches = []
+        for prefix, count in by_http.group_tasks(self.settings.peer.address(), group).items():
+            futures: list[ComputeFuture[Any]] = [ComputeFuture(self, lane.endpoint) for _ in range(count)]
+            batches.append(Batch(lane, [], list(futures), prefix))
+            for position, future in enumerate(futures):
+                future.assign(batches[-1], position)
+        found: list[ComputeFuture[Any]] = []
+        answered = threading.Event()
+
+        def adopt(pump: Pump) -> None:
+            found.extend(pump.dialogue.adopt(group.bytes, batches))
+            answered.set()
+
+        with self._lock:
+            self.check()
+            if self._thread is None:
+                self._start()
+        if self._wish(adopt):
+            answered.wait()
+        return found
 
     # -- the end ---------------------------------------------------------------------------------------------
 

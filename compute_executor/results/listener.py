@@ -16,6 +16,9 @@ LONGEST_PAUSE = 30.0
 """Seconds. RabbitMQ's and Temporal's clients stay between 0.1 and 60; full jitter spreads those that lost the
 service together (aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter)."""
 
+POLL_PAUSE = 0.5
+"""Seconds between two rounds of asking by HTTP (the stock SDK's period), each with a new try for a stream."""
+
 GRACE = 300.0
 """Seconds for which a service may be gone before its open futures end with an error."""
 
@@ -74,8 +77,10 @@ class Listener:
         return self.grace if self.ever_connected else min(self.grace, FIRST_GRACE)
 
     def answered(self, now: float) -> None:
-        """The service answered by HTTP: it is there, only the stream is not."""
-        self._gone_since = now
+        """The service answered by HTTP: it is there, only the stream is not. Asked again soon, for both."""
+        self._gone_since = None
+        self.ever_connected = True
+        self.next_try = now + POLL_PAUSE
 
     def given_up(self, now: float) -> bool:
         """Whether the service has been gone for longer than the grace."""

@@ -43,7 +43,7 @@ def settle(future: ComputeFuture[Any], result: Result, fetch: Fetch) -> None:
             future.finish(native.loads(body), result.began, result.ended)
             return
         error = _error(future, result.status, body)
-    except Exception as trouble:
+    except BaseException as trouble:  # unpickling runs the user's code, which may call sys.exit
         error = _undecodable(future, result, trouble)
     if isinstance(error, TaskCancelled) and future.withdrawn():
         return
@@ -68,7 +68,7 @@ def _error(future: ComputeFuture[Any], status: int, body: bytes | memoryview) ->
     return (TaskCancelled if status == CANCELLED else TaskTimeout)(reason.message, task_id=future.task_id)
 
 
-def _undecodable(future: ComputeFuture[Any], result: Result, trouble: Exception) -> ComputeError:
+def _undecodable(future: ComputeFuture[Any], result: Result, trouble: BaseException) -> ComputeError:
     if isinstance(trouble, ComputeError):
         trouble.task_id = future.task_id
         return trouble

@@ -27,11 +27,13 @@ class Router:
         self.read: dict[bytes, int] = {}
         self._batches: dict[bytes, Batch] = {}
 
-    def add(self, batch: Batch) -> None:
-        """Expect the results of ``batch``."""
-        if batch.prefix not in self._batches:
-            self._batches[batch.prefix] = batch
-            self.open += batch.open
+    def add(self, batch: Batch) -> bool:
+        """Expect the results of ``batch``; False if they are expected already."""
+        if batch.prefix in self._batches:
+            return False
+        self._batches[batch.prefix] = batch
+        self.open += batch.open
+        return True
 
     def remove(self, prefix: bytes) -> None:
         """Expect nothing more of a batch (it was refused; its calls went elsewhere or failed)."""

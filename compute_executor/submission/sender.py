@@ -58,14 +58,24 @@ class Sender:
 
     def frames(self, batch: Batch) -> Iterator[bytes]:
         """What to write for ``batch``, in order; from now on it is unconfirmed."""
+        registers, submit = self.messages(batch)
         self.unconfirmed[batch.prefix] = batch
+        for register in registers:
+            if register.digest not in self._registered:
+                self._registered.add(register.digest)
+                yield self._encode(register)
+        yield self._encode(submit)
+
+    def messages(self, batch: Batch) -> tuple[list[Register], Submit]:
+        """The registrations that ``batch`` relies on, and the batch itself."""
         functions: dict[bytes, Function] = {call.function.digest: call.function for call in batch.calls}
-        for function in functions.values():
-            if function.code is not None and function.digest not in self._registered:
-                self._registered.add(function.digest)
-                yield self._encode(Register(function.digest, function.name, function.code))
         index = {digest: number for number, digest in enumerate(functions)}
-        yield self._encode(self._submit(batch, index))
+        registers = [
+            Register(function.digest, function.name, function.code)
+            for function in functions.values()
+            if function.code is not None
+        ]
+        return registers, self._submit(batch, index)
 
     def _submit(self, batch: Batch, index: dict[bytes, int]) -> Submit:
         tasks = self._encode([(index[call.function.digest], call.body) for call in batch.calls])
