@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 
-PUBLISHED = "published, Murray, Mathematical Biology: beta 1.66, gamma 0.44 to 0.45, R0 about 3.7"
+PUBLISHED = "published: R0 about 3.7 (Murray, Mathematical Biology: beta 1.66 and gamma 0.44 a day)"
 
 with open(sys.argv[1], encoding="utf-8", newline="") as file:
     rows = [row for row in csv.DictReader(file) if not row["error"]]
