@@ -82,20 +82,21 @@ class Groups:
 
     # -- batches ------------------------------------------------------------------------------------------
 
-    def opened(self, group: bytes, owner: str) -> None:
+    def opened(self, group: bytes) -> None:
         """A batch of this group is open."""
-        if group not in self._groups:
-            self._groups[group] = self._find(group) or Group(owner, 0)
-        self._groups[group].open_batches += 1
+        found = self._find(group)
+        assert found is not None, "a batch is stored together with its group"
+        self._groups.setdefault(group, found).open_batches += 1
 
     def finished(self, group: bytes) -> None:
         """A batch of this group is not open any more."""
         self._groups[group].open_batches -= 1
-        self._forget(group)
+        self.forget(group)
 
-    def _forget(self, group: bytes) -> None:
-        found = self._groups[group]
-        if not found.open_batches and not found.subscribers:
+    def forget(self, group: bytes) -> None:
+        """Keep a group in memory only while it is in use."""
+        found = self._groups.get(group)
+        if found is not None and not found.open_batches and not found.subscribers:
             del self._groups[group]
 
     # -- listeners ----------------------------------------------------------------------------------------
@@ -111,7 +112,7 @@ class Groups:
         """Forget a listener in all groups."""
         for group in [group for group, found in self._groups.items() if subscriber in found.subscribers]:
             self._groups[group].subscribers.remove(subscriber)
-            self._forget(group)
+            self.forget(group)
 
     def acknowledge(self, who: Identity, group: bytes, seq: int) -> None:
         """A client has everything of the group up to ``seq``. Written by and by: losing it costs only disk."""

@@ -65,12 +65,18 @@ class OpenBatches:
         batch = self._dispatch.by_prefix(prefix)
         return batch.owner if batch else None
 
-    def foreign(self, prefix: bytes, owner: str) -> InvalidRequest | None:
-        """What to answer to a batch whose prefix is in the store already: nothing, if it is the owner's."""
-        found = self._read.batch(prefix)
-        if found is not None and found.owner == owner:
-            return None
-        return taken(prefix)
+    def accept_again(self, row: NewBatch, calls: list[Call]) -> InvalidRequest | None:
+        """A batch whose prefix is in the store already: accepted, if it is the same owner's; else the refusal.
+
+        It may be in the store without being open here: after a commit that was reported as failed (fsync) and yet
+        is found in the file. Then it is queued now.
+        """
+        found = self._read.batch(row.prefix)
+        if found is None or found.owner != row.owner:
+            return taken(row.prefix)
+        if not found.finished and self._dispatch.by_prefix(row.prefix) is None:
+            self.accept(found.number, row, calls)
+        return None
 
     # -- coming and going ---------------------------------------------------------------------------------
 
@@ -87,7 +93,7 @@ class OpenBatches:
         )
         self._plan(number, row.functions, row.options.walltime, with_blobs=bool(row.blobs))
         self._bodies.offer(number, calls, len(row.tasks))
-        self._groups.opened(row.group, row.owner)
+        self._groups.opened(row.group)
         self._wake(row.pool)
 
     def restore(self, row: BatchRow, done: Iterable[int], attempts: dict[int, int]) -> Batch:
@@ -104,7 +110,7 @@ class OpenBatches:
             attempts=attempts,
         )
         self._plan(row.number, row.functions, row.options.walltime, with_blobs=True)
-        self._groups.opened(row.group, row.owner)
+        self._groups.opened(row.group)
         return batch
 
     def _plan(self, number: int, functions: list[bytes], walltime: float | None, *, with_blobs: bool) -> None:

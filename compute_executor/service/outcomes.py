@@ -89,6 +89,11 @@ class Outcomes:
         """How many outcomes wait to be stored."""
         return self._put - self._done
 
+    @property
+    def stored_count(self) -> int:
+        """How many outcomes were stored since the start."""
+        return self._done
+
     def _send(self) -> None:
         if not self._sent:
             self._sent, self._waiting = self._waiting, []

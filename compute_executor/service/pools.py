@@ -117,10 +117,12 @@ class Pools:
 
     def _require_default(self) -> bytes:
         found = self._pools.get(DEFAULT_POOL)
-        if found is None or found.failed:
+        if found is None:
             if self._default is None:
                 raise NotFound("this service runs no workers of its own: name a pool or an endpoint")
             found = self._pools[DEFAULT_POOL] = Pool("", self._default)
+        if found.failed:
+            raise PoolBroken(found.failed, began=False)
         self._run(DEFAULT_POOL, found)
         return DEFAULT_POOL
 

@@ -69,7 +69,7 @@ class Reader:
     def batch(self, prefix: bytes) -> BatchHead | None:
         """A batch by its prefix, open or finished."""
         row = self._one("batch_by_prefix", (prefix,))
-        return BatchHead._make((*row[:4], split_ids(row[4]), row[5])) if row else None
+        return BatchHead(row[0], row[1], row[2], row[3], row[4] is not None) if row else None
 
     def batch_tasks(self, number: int) -> bytes:
         """The tasks of an open batch: the msgpack array as it came."""

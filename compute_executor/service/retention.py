@@ -23,6 +23,8 @@ PERIOD = 60.0
 """Seconds between two looks for something to delete."""
 PAUSE = 0.02
 """Seconds between two steps: others get the loop and the store in between."""
+SWEEP_PERIOD = 3600.0
+"""Seconds between two looks for files that nothing refers to."""
 STEP = 500
 """Outcomes deleted in one step: about 2 ms."""
 
@@ -44,6 +46,7 @@ class Retention:
         self._blobs = blobs
         self._limits = limits
         self._acknowledged = acknowledged
+        self._swept = 0.0
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:

@@ -48,9 +48,8 @@ class BatchHead(NamedTuple):
     number: int
     owner: str
     group: bytes
-    endpoint: bytes
-    functions: list[bytes]
     size: int
+    finished: bool
 
 
 class NewBatch(NamedTuple):

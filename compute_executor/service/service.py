@@ -10,16 +10,15 @@ subscribers), `pools`, `recovery` (after a restart), `retention`; `committer` an
 from __future__ import annotations
 
 import asyncio
-import time
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from compute_executor.endpoint import rings
-from compute_executor.errors import InvalidRequest, NotFound
-from compute_executor.protocol.frames import VALUE, Body, PoolSpec, Result, Submit
-from compute_executor.protocol.ids import task_uuid
-from compute_executor.service.access import Identity, Owned, check
+from compute_executor.errors import InvalidRequest, ServiceUnavailable
+from compute_executor.protocol.frames import Body, PoolSpec, Result, Submit
+from compute_executor.service.access import Identity
 from compute_executor.service.blob_care import BlobCare
 from compute_executor.service.blobs import BlobFolder
 from compute_executor.service.committer import Committer
@@ -28,7 +27,6 @@ from compute_executor.service.endpoint_ids import BUILT_IN
 from compute_executor.service.events import EngineEvents, cancelled_entries
 from compute_executor.service.functions import Description, Functions, Sharing, new_function
 from compute_executor.service.groups import Groups, Subscriber
-from compute_executor.service.lifecycle import State
 from compute_executor.service.limits import Limits
 from compute_executor.service.open_batches import OpenBatches
 from compute_executor.service.outcomes import Entry, Outcomes
@@ -38,33 +36,18 @@ from compute_executor.service.retention import Retention
 from compute_executor.service.rows import FunctionRow, KnownSubmit
 from compute_executor.service.store import Store
 from compute_executor.service.submissions import Key, Submissions
+from compute_executor.service.views import TaskView, Views
 
 if TYPE_CHECKING:
     from compute_executor.endpoint.engine import Engine
     from compute_executor.endpoint.events import Events
 
-STATUS_WORDS = {
-    State.QUEUED: "waiting-for-ep",
-    State.LEASED: "waiting-for-launch",
-    State.BEGAN: "running",
-    State.DONE: "running",  # until its outcome is stored
-}
-"""How Globus Compute calls the states of a task that has not ended."""
+START_PATIENCE, CLOSE_PATIENCE = 10.0, 3.0
+"""Seconds that outcomes may take to be stored at the start and at the end of a service."""
 FAREWELL = 1.0
 """Seconds that clients have to be told that the service ends."""
-SUCCESS, FAILED = "success", "failed"
 
 Tasks = list[tuple[bytes, list[int]]]  # prefix and positions
-
-
-class TaskView(NamedTuple):
-    """One task as its owner sees it. ``status``: a word of Globus Compute's. ``outcome``: how it ended, if it has."""
-
-    prefix: bytes
-    position: int
-    status: str
-    outcome: Result | None
-    group: bytes
 
 
 class Service:
@@ -87,7 +70,6 @@ class Service:
         self.limits = limits
         self.blobs = blobs
         self.endpoint = BUILT_IN
-        self._started = time.monotonic()
         self._store, self._rings = store, rings_folder
         self._committer = Committer(store, loop)
         self._blob_care = BlobCare(blobs, limits.body)
@@ -127,9 +109,9 @@ class Service:
             pools=self._pools,
             committer=self._committer,
         )
+        self._views = Views(store, self._dispatch, self._outcomes, self._pools)
         self._make_engine = engine
         self._connections: set[Subscriber] = set()
-        self._done = 0
 
     # -- life ---------------------------------------------------------------------------------------------
 
@@ -138,7 +120,7 @@ class Service:
         found = restore(self._store.read, self._batches, self._rings)
         await self._committer.commit(lambda writer: writer.next_attempts(found.again))
         self._outcomes.put(found.lost)
-        await self._outcomes.all_stored()
+        await self._all_stored(START_PATIENCE)
         rings.clear(self._rings)
         self._blob_care.sweep(self._store.read.blob_in_use, self.limits.keep_orphans)
         self._engine = self._pools.engine = self._make_engine(self._events)
@@ -153,9 +135,19 @@ class Service:
         """End workers, store what they brought, close the store. What is open stays for the next start."""
         self._pools.stop()
         await self._engine.close()
+        with contextlib.suppress(ServiceUnavailable):  # the rings tell the next start of them
+            await self._all_stored(CLOSE_PATIENCE)
         await self._retention.stop()
         await self._committer.close()
         self._store.close()
+
+    async def _all_stored(self, patience: float) -> None:
+        try:
+            await asyncio.wait_for(self._outcomes.all_stored(), patience)
+        except asyncio.TimeoutError:
+            raise ServiceUnavailable(
+                "outcomes cannot be stored: is the disk full? See the service's log"
+            ) from None
 
     # -- functions ----------------------------------------------------------------------------------------
 
@@ -233,20 +225,7 @@ class Service:
 
     def task(self, who: Identity, prefix: bytes, position: int) -> TaskView:
         """One task. Raises NotFound."""
-        batch = self._store.read.batch(prefix)
-        name = f"task {task_uuid(prefix, position)}"
-        if batch is None or not 0 <= position < batch.size:
-            raise NotFound(f"there is no {name} for you")
-        check(who, "read task", Owned(batch.owner), name)
-        outcome = self._store.read.outcome(batch.number, prefix, position)
-        if outcome is not None:
-            status = SUCCESS if outcome.status == VALUE else FAILED
-        else:
-            status = self._status(self._dispatch.by_prefix(prefix), position)
-        return TaskView(prefix, position, status, outcome, batch.group)
-
-    def _status(self, batch: Batch | None, position: int) -> str:
-        return STATUS_WORDS[State(batch.states[position])] if batch else STATUS_WORDS[State.QUEUED]
+        return self._views.task(who, prefix, position)
 
     def group_tasks(self, who: Identity, group: bytes) -> list[tuple[bytes, int]]:
         """Prefix and count of every batch of a group. Raises NotFound."""
@@ -306,37 +285,15 @@ class Service:
         return bool(self._connections or self._dispatch.open or waiting)
 
     def overview(self) -> dict[str, Any]:
-        """What `status` shows: plain values."""
-        workers = [
-            {
-                "pid": view.pid,
-                "pool": view.pool.hex(),
-                "state": view.state,
-                "task": self._task_name(view.task),
-            }
-            for view in self._engine.workers()
-        ]
-        return {
-            "uptime": time.monotonic() - self._started,
-            "durability": "machine" if self._store.durable else "process",
-            "tasks": {**self._dispatch.by_state(), "ended_since_start": self._done},
-            "storing": "stalled" if self._outcomes.stalled else "ok",
-            "connections": len(self._connections),
-            "workers": workers,
-            "pools": self._pools.view(),
-        }
-
-    def _task_name(self, task: tuple[int, int] | None) -> str | None:
-        batch = self._dispatch.by_number(task[0]) if task else None
-        return task_uuid(batch.prefix, task[1]) if batch and task else None
+        """What `status` shows: tasks by state, workers, pools, uptime; plain values."""
+        return self._views.overview(self._engine, len(self._connections))
 
     # -- after commits ------------------------------------------------------------------------------------
 
     def _stored(self, first: int, entries: list[Entry], finished: list[Batch], unused: list[str]) -> None:
-        self._done += len(entries)
-        self._groups.stored(first, entries)
         for batch in finished:
             self._batches.finish(batch)
+        self._groups.stored(first, entries)
         self._blob_care.delete(unused)
 
     def _wake(self, pool: bytes) -> None:

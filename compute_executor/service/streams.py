@@ -34,6 +34,7 @@ from compute_executor.service.service import Service
 
 log = logging.getLogger(__name__)
 
+RESTARTING = 1012  # RFC 6455's registry: the client may connect again
 MALFORMED, FOREIGN, OTHER_VERSION, GUIDE_ERA = 4400, 4404, 4426, 4501
 """Close codes of ours (RFC 6455 section 7.4.2: 4000 to 4999 are for private use), like HTTP statuses."""
 LONGEST_REASON = 123
@@ -59,6 +60,7 @@ async def serve_stream(websocket: WebSocket, who: Identity, service: Service) ->
     try:
         await _greet(websocket, service)
         await Connection(websocket, who, service).run()
+        await _close(websocket, RESTARTING, "the service ends")
     except WebSocketDisconnect:
         return
     except Refused as refused:
@@ -116,7 +118,7 @@ class Connection:
         self._limit = service.limits.stream_buffer
         self._outbox = Outbox()
         self._feeds: dict[bytes, Feed] = {}
-        self._work, self._sent = asyncio.Event(), asyncio.Event()
+        self._work, self._room, self._told = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._answers: set[asyncio.Task[None]] = set()
         self._ending = False
 
@@ -170,10 +172,10 @@ class Connection:
         self._answer(frames.PoolFailed(pool, message))
 
     async def goodbye(self, reason: str) -> None:
-        """Send what is queued and a Goodbye, then end."""
+        """Send what is queued and a Goodbye, then end. What is not sent is in the store."""
         self._ending = True
         self._answer(frames.Goodbye(reason))
-        await self._sent.wait()
+        await self._told.wait()
 
     def _answer(self, frame: frames.ToClient) -> None:
         self._outbox.add(frame)
@@ -185,14 +187,13 @@ class Connection:
         while True:
             await self._work.wait()
             self._work.clear()
-            self._sent.clear()
             for frame in self._outbox.take():
                 await self._websocket.send_bytes(frame)
+            self._room.set()
+            if self._ending:
+                self._told.set()
+                return
             self._catch_up()
-            if not self._outbox:
-                self._sent.set()
-                if self._ending:
-                    return
 
     def _catch_up(self) -> None:
         """Read on from the store for groups that were dropped behind."""
@@ -212,8 +213,8 @@ class Connection:
     async def _receive(self) -> None:
         while True:
             while self._outbox.size > self._limit:
-                self._sent.clear()
-                await self._sent.wait()
+                self._room.clear()
+                await self._room.wait()
             try:
                 frame = _decode(await self._websocket.receive_bytes())
             except (KeyError, msgspec.MsgspecError, RecursionError) as error:

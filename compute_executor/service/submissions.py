@@ -109,9 +109,10 @@ class Submissions:
         row = checked.row
         del self._under_way[row.prefix]
         if error is None and number is None:
-            error = self._batches.foreign(row.prefix, row.owner)
+            error = self._batches.accept_again(row, checked.calls)
         elif error is None and number is not None:
             self._batches.accept(number, row, checked.calls)
+        self._groups.forget(row.group)
         settle(accepted, None, error)
 
     # -- checks -------------------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (prefix) DO NOTHING;
 
 -- name: batch_by_prefix
-SELECT number, owner, task_group, endpoint, functions, count FROM batches WHERE prefix = ?;
+SELECT number, owner, task_group, count, finished FROM batches WHERE prefix = ?;
 
 -- name: batch_tasks
 SELECT tasks FROM batches WHERE number = ?;
@@ -139,7 +139,7 @@ SELECT 1 FROM blobs WHERE name = ? LIMIT 1;
 
 -- name: add_pool
 INSERT INTO pools (id, owner, spec, created) VALUES (?, ?, ?, ?)
-ON CONFLICT (id) DO UPDATE SET spec = excluded.spec;
+ON CONFLICT (id) DO UPDATE SET spec = excluded.spec WHERE owner = excluded.owner;
 
 -- name: all_pools
 SELECT id, owner, spec FROM pools;

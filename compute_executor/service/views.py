@@ -1,0 +1,88 @@
+"""What can be seen of the service: one task, a group's batches, how it is doing as a whole.."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from compute_executor.errors import NotFound
+from compute_executor.protocol.frames import VALUE, Result
+from compute_executor.protocol.ids import task_uuid
+from compute_executor.service.access import Identity, Owned, check
+from compute_executor.service.dispatch import Batch, Dispatch
+from compute_executor.service.lifecycle import State
+from compute_executor.service.outcomes import Outcomes
+from compute_executor.service.pools import Pools
+from compute_executor.service.store import Store
+
+if TYPE_CHECKING:
+    from compute_executor.endpoint.engine import Engine
+    from compute_executor.endpoint.events import WorkerView
+
+STATUS_WORDS = {
+    State.QUEUED: "waiting-for-ep",
+    State.LEASED: "waiting-for-launch",
+    State.BEGAN: "running",
+    State.DONE: "running",  # until its outcome is stored
+}
+"""How Globus Compute calls the states of a task that has not ended."""
+SUCCESS, FAILED = "success", "failed"
+
+
+class TaskView(NamedTuple):
+    """One task as its owner sees it. ``status``: a word of Globus Compute's. ``outcome``: how it ended, if it has."""
+
+    prefix: bytes
+    position: int
+    status: str
+    outcome: Result | None
+    group: bytes
+
+
+class Views:
+    """The looks that others may have at a service."""
+
+    def __init__(self, store: Store, dispatch: Dispatch, outcomes: Outcomes, pools: Pools) -> None:
+        self._store = store
+        self._dispatch = dispatch
+        self._outcomes = outcomes
+        self._pools = pools
+        self._started = time.monotonic()
+
+    def task(self, who: Identity, prefix: bytes, position: int) -> TaskView:
+        """One task. Raises NotFound."""
+        name = f"task {task_uuid(prefix, position)}"
+        batch = self._store.read.batch(prefix)
+        if batch is None or not 0 <= position < batch.size:
+            raise NotFound(f"there is no {name} for you")
+        check(who, "read task", Owned(batch.owner), name)
+        outcome = self._store.read.outcome(batch.number, prefix, position)
+        if outcome is not None:
+            status = SUCCESS if outcome.status == VALUE else FAILED
+        else:
+            status = _waiting(self._dispatch.by_prefix(prefix), position)
+        return TaskView(prefix, position, status, outcome, batch.group)
+
+    def overview(self, engine: Engine, connections: int) -> dict[str, Any]:
+        """What `status` shows: plain values."""
+        return {
+            "uptime": time.monotonic() - self._started,
+            "durability": "machine" if self._store.durable else "process",
+            "tasks": {**self._dispatch.by_state(), "ended_since_start": self._outcomes.stored_count},
+            "storing": "stalled" if self._outcomes.stalled else "ok",
+            "connections": connections,
+            "workers": [self._worker(view) for view in engine.workers()],
+            "pools": self._pools.view(),
+        }
+
+    def _worker(self, view: WorkerView) -> dict[str, Any]:
+        task = None
+        if view.task is not None:
+            batch = self._dispatch.by_number(view.task[0])
+            task = task_uuid(batch.prefix, view.task[1]) if batch else None
+        return {"pid": view.pid, "pool": view.pool.hex(), "state": view.state, "task": task}
+
+
+def _waiting(batch: Batch | None, position: int) -> str:
+    """The word for a task without outcome. A batch that is stored this moment is not in dispatch yet."""
+    return STATUS_WORDS[State(batch.states[position]) if batch else State.QUEUED]
