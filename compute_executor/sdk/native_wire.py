@@ -82,13 +82,20 @@ class NativeWire:
         endpoint_id = uuid.UUID(bytes=frame.endpoint) if frame.endpoint else TUTORIAL_ENDPOINT
         self._post(f"/v3/endpoints/{endpoint_id}/submit", frame, {"Idempotency-Key": frame.prefix.hex()})
 
+    def outcome(self, task_id: str) -> Outcome:
+        """How a task stands. Raises NotFound."""
+        found = self.poll(_by_batch([task_id]))
+        if found:
+            return self._ended(task_id, found[0])
+        return _open(task_id, self._session.get(f"/v2/tasks/{task_id}"))
+
     def outcomes(self, task_ids: Sequence[str]) -> dict[str, Outcome]:
         """How these tasks stand: ended ones with their bodies, the others by their status word."""
         found: dict[str, Outcome] = {}
         for some in chunks(task_ids, self.limits.status_tasks):
             for result in self.poll(_by_batch(some)):
                 task_id = task_uuid(result.prefix, result.position)
-                found[task_id] = self._ended(task_id, result)
+                found[task_id] = self._ended_or_unknown(task_id, result)
         open_ids = [task_id for task_id in task_ids if task_id not in found]
         for some in chunks(open_ids, self.limits.status_tasks):
             documents = self._session.post("/v2/batch_status", {"task_ids": list(some)})["results"]
@@ -125,15 +132,20 @@ class NativeWire:
         return frames.Blob(name, len(payload))
 
     def _ended(self, task_id: str, result: frames.Result) -> Outcome:
-        """An unknown task is answered as one that was lost in no attempt: nobody must wait for it."""
+        """The outcome, with its body fetched. Raises NotFound: the service answers about a task that it does not
+        know as about one that was lost in no attempt, so that nobody waits for it."""
         body = self.read(result.body)
         if result.status == frames.LOST:
             reason = msgspec.msgpack.decode(body, type=frames.Reason)
             if reason.attempts == 0:
-                return outcomes.failed(
-                    task_id, NotFound(reason.message, task_id=task_id), f"{result.ended:.7f}"
-                )
+                raise NotFound(reason.message, task_id=task_id)
         return outcomes.of_result(task_id, result, body)
+
+    def _ended_or_unknown(self, task_id: str, result: frames.Result) -> Outcome:
+        try:
+            return self._ended(task_id, result)
+        except NotFound as error:
+            return outcomes.failed(task_id, error, f"{result.ended:.7f}")
 
     def _post(self, path: str, message: Any, headers: dict[str, str] | None = None) -> bytes:
         body = msgspec.msgpack.encode(message)

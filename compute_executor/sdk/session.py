@@ -20,8 +20,8 @@ from __future__ import annotations
 import json
 import random
 import threading
-import time
 from collections.abc import Callable, Mapping
+from time import monotonic, sleep
 from typing import Any
 
 from compute_executor.errors import ComputeError, ServiceUnavailable, SubmitOutcomeUnknown, from_document
@@ -47,13 +47,13 @@ class Session:
         transport: Transport,
         pacer: Pacer | None = None,
         *,
-        sleep: Callable[[float], None] = time.sleep,
-        clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], None] | None = None,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self.transport = transport
         self._pacer = pacer
         self._pacing = threading.Lock()
-        self._sleep = sleep
+        self._pause = pause or sleep
         self._clock = clock
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
@@ -98,7 +98,7 @@ class Session:
                     continue
                 trouble, pause = _refusal(answer), _refusal_pause(call, answer, attempt)
             if attempt + 1 < ATTEMPTS:
-                self._sleep(pause)
+                self._pause(pause)
         raise _as_public(trouble)
 
     def _keep_pace(self) -> None:
@@ -107,7 +107,7 @@ class Session:
         with self._pacing:
             pause = self._pacer.reserve(self._clock())
         if pause > 0:
-            self._sleep(pause)
+            self._pause(pause)
 
 
 def _json(document: Any) -> bytes:

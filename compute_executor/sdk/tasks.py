@@ -102,7 +102,11 @@ class TaskCalls(Calls):
         return sent
 
     def _outcome(self, task_id: str) -> Outcome:
-        return self._outcomes([task_id])[task_id]
+        outcome = self._results.get(task_id)
+        if outcome is None:
+            outcome = self._wire.outcome(task_id)
+            self._results.put(outcome)
+        return outcome
 
     def _outcomes(self, task_ids: Sequence[str]) -> dict[str, Outcome]:
         """From the results of this session, and for the others from the service."""

@@ -60,12 +60,12 @@ class TextWire:
         answer = self._session.post(f"/v3/endpoints/{part.endpoint_id}/submit", document, repeatable=False)
         return Accepted(_in_order(part.tasks, answer), *_names(answer, part))
 
+    def outcome(self, task_id: str) -> Outcome:
+        """How a task stands. Raises NotFound."""
+        return outcomes.of_document(task_id, self._session.get(f"/v2/tasks/{task_id}"))
+
     def outcomes(self, task_ids: Sequence[str]) -> dict[str, Outcome]:
         """How these tasks stand. Ones that the service leaves out of its answer are not there for this caller."""
-        if len(task_ids) == 1:
-            return {
-                task_ids[0]: outcomes.of_document(task_ids[0], self._session.get(f"/v2/tasks/{task_ids[0]}"))
-            }
         found: dict[str, Outcome] = {}
         for some in chunks(task_ids, self.limits.status_tasks):
             documents = self._session.post("/v2/batch_status", {"task_ids": list(some)})["results"]

@@ -50,8 +50,11 @@ class Wire(Protocol):
     def submit(self, part: Part) -> Accepted:
         """Hand in the tasks."""
 
+    def outcome(self, task_id: str) -> Outcome:
+        """How a task stands. Raises NotFound."""
+
     def outcomes(self, task_ids: Sequence[str]) -> dict[str, Outcome]:
-        """How these tasks stand."""
+        """How these tasks stand. One that is not there for the caller has failed, with NotFound."""
 
     def cancel(self, task_ids: Sequence[str]) -> set[str]:
         """Withdraw tasks; those that surely do not run."""

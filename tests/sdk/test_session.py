@@ -62,7 +62,7 @@ class FakeTransport:
 def session_of(*outcomes: Answer | ComputeError) -> tuple[Session, FakeTransport, list[float]]:
     pauses: list[float] = []
     transport = FakeTransport(*outcomes)
-    return Session(transport, sleep=pauses.append, clock=lambda: 0.0), transport, pauses
+    return Session(transport, pause=pauses.append, clock=lambda: 0.0), transport, pauses
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_methods(send: Callable[[Session], Any], method: str) -> None:
 
 def test_the_pace_is_kept() -> None:
     pauses: list[float] = []
-    session = Session(FakeTransport(answer()), Pacer(1, 10.0), sleep=pauses.append, clock=lambda: 3.0)
+    session = Session(FakeTransport(answer()), Pacer(1, 10.0), pause=pauses.append, clock=lambda: 3.0)
     session.call(GET)
     session.call(GET)
     assert pauses == [10.0]
