@@ -137,11 +137,11 @@ class Load:
 SomeLoad = TypeVar("SomeLoad", bound=Load)
 
 
-def demand(loads: Iterable[Load], waiting: int, estimates: Estimates, startable: int) -> int:
-    """How many tasks to ask the service for. ``startable``: how many more workers there could be; work for some
-    of them is worth knowing about although nobody has room for it."""
+def demand(loads: Iterable[Load], waiting: int, estimates: Estimates, coming: int) -> int:
+    """How many tasks to ask the service for. ``coming``: how many more workers there are soon or could be; work
+    for some of them is worth knowing about although nobody has room for it yet."""
     wanted = sum(_room(load, estimates.mean) for load in loads if load.has_room())
-    return max(wanted, min(startable, MAX_STARTING)) - waiting
+    return max(wanted, min(coming, MAX_STARTING)) - waiting
 
 
 def _room(load: Load, mean: float) -> int:

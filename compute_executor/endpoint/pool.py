@@ -109,8 +109,8 @@ class Pool:
         self._start(self._missing(ready))
 
     def _take(self, ready: list[Member]) -> None:
-        startable = self._staff.spec.max_workers - len(self._staff.members)
-        wanted = handover.demand(ready, len(self._waiting), self._estimates, startable)
+        coming = self._staff.spec.max_workers - len(ready)
+        wanted = handover.demand(ready, len(self._waiting), self._estimates, coming)
         if wanted > 0:
             self._waiting.extend(self._events.take(self.name, wanted))
 

@@ -17,6 +17,7 @@ way above FIRST_FILE, a forked child that returns here leaves, and whatever is r
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import fcntl
 import os
 import socket
@@ -50,6 +51,7 @@ def main(tasks: int, stream: int, life: int, outbox: int) -> None:
     """Serve until the engine says EXIT or is gone. The arguments are inherited descriptors."""
     tasks, stream, life, outbox = (_out_of_the_way(file) for file in (tasks, stream, life, outbox))
     system.die_with(life)
+    faulthandler.enable()  # a crash of native code leaves a traceback in the output
     link = Link(socket.socket(fileno=stream), Outbox(outbox))
     kind, payload = link.receive()
     if kind != messages.SETUP:

@@ -1,0 +1,219 @@
+"""A laboratory for engines: real worker processes, driven by a scripted other side on an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import msgspec
+import pytest
+
+from compute_executor.endpoint.engine import Assignment, Ended, ProcessEngine
+from compute_executor.protocol.frames import TIMEOUT, VALUE, Blob, PoolSpec, Reason
+from compute_executor.serialization import exceptions, native
+
+POOL = b"pool of the test"
+PATIENCE = 15.0
+"""Seconds after which a wait fails. Nothing here takes that long unless it hangs."""
+
+
+class Script:
+    """The other side of an engine (Events): gives what :meth:`submit` got, remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.todo: deque[Assignment] = deque()
+        self.codes: dict[int, Any] = {}
+        self.asked: list[int] = []
+        self.ends: dict[int, Ended] = {}
+        self.order: list[int] = []
+        self.begun: dict[int, float] = {}
+        self.given_back: list[int] = []
+        self.losses: dict[int, Reason] = {}
+        self.troubles: list[str] = []
+        self.texts: dict[int, bytes] = {}
+        self.batch = 7
+        self.engine: ProcessEngine
+        self.folder: Path
+        self._count = 0
+        self._numbers: dict[Any, int] = {}
+        self._changed = asyncio.Event()
+
+    # -- what tests do --
+
+    def submit(
+        self, function: Callable[..., Any], *args: Any, walltime: float | None = None, **kwargs: Any
+    ) -> int:
+        """A call for the engine; returns its position."""
+        number = self._numbers.setdefault(function, len(self._numbers))
+        if number not in self.codes:
+            self.codes[number] = _by_value(function)
+        return self.assign(number, native.dumps_call(args, kwargs), walltime)
+
+    def assign(self, number: int, body: Any, walltime: float | None = None) -> int:
+        """The same with everything given as it travels."""
+        self._count += 1
+        self.todo.append(Assignment(self.batch, self._count, 1, number, body, walltime))
+        return self._count
+
+    def wake(self) -> None:
+        """Tell the engine that there is work."""
+        self.engine.wake(POOL)
+
+    async def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Submit, wait, return the value or raise the exception."""
+        position = self.submit(function, *args, **kwargs)
+        self.wake()
+        return await self.result(position)
+
+    async def result(self, position: int) -> Any:
+        """The value of a task, or its exception raised."""
+        await self.until(lambda: position in self.ends)
+        return self.outcome(position)
+
+    def outcome(self, position: int) -> Any:
+        """The same of a task that has ended."""
+        ended = self.ends[position]
+        body = ended.body
+        if isinstance(body, Blob):
+            body = (self.folder / "blobs" / body.name).read_bytes()
+        if ended.status == VALUE:
+            return native.loads(body)
+        if ended.status == TIMEOUT:
+            return msgspec.msgpack.decode(body, type=Reason)
+        raise exceptions.decode(body)
+
+    async def until(self, condition: Callable[[], Any]) -> None:
+        """Wait for the engine to have said something."""
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            self._changed.clear()
+            left = deadline - time.monotonic()
+            assert left > 0, f"waited in vain; {vars(self)!r:.3000}; workers {self.engine.workers()}"
+            try:
+                await asyncio.wait_for(self._changed.wait(), left)
+            except (TimeoutError, asyncio.TimeoutError):  # not the same before Python 3.11
+                continue
+
+    def pids(self) -> list[int]:
+        """The living workers."""
+        return [view.pid for view in self.engine.workers()]
+
+    # -- Events --
+
+    def take(self, pool: bytes, limit: int) -> list[Assignment]:
+        assert limit > 0
+        return [self.todo.popleft() for _ in range(min(limit, len(self.todo)))]
+
+    def function_code(self, number: int) -> Any:
+        self.asked.append(number)
+        return self.codes[number]
+
+    def began(self, pool: bytes, tasks: list[tuple[int, int, int, float]]) -> None:
+        assert tasks
+        for _, position, _, moment in tasks:
+            assert position not in self.begun
+            self.begun[position] = moment
+        self._changed.set()
+
+    def ended(self, pool: bytes, outcomes: list[Ended]) -> None:
+        for outcome in outcomes:
+            assert outcome.position not in self.ends, "ended twice"
+            self.ends[outcome.position] = outcome
+            self.order.append(outcome.position)
+        self._changed.set()
+
+    def returned(self, pool: bytes, tasks: list[tuple[int, int, int]]) -> None:
+        assert tasks
+        self.given_back += [position for _, position, _ in tasks]
+        self._changed.set()
+
+    def lost(self, pool: bytes, batch: int, position: int, attempt: int, reason: Reason) -> None:
+        self.losses[position] = reason
+        self._changed.set()
+
+    def broken(self, pool: bytes, message: str) -> None:
+        self.troubles.append(message)
+        self._changed.set()
+
+    def output(self, batch: int, position: int, text: bytes) -> None:
+        self.texts[position] = self.texts.get(position, b"") + text
+        self._changed.set()
+
+
+def _by_value(function: Callable[..., Any]) -> bytes:
+    """The code of a function, without its test module, which workers cannot import."""
+    module = sys.modules.get(getattr(function, "__module__", None) or "")
+    ours = module if module is not None and "tests" in (getattr(module, "__file__", None) or "") else None
+    if ours is None:
+        return native.dumps(function)
+    cloudpickle.register_pickle_by_value(ours)
+    try:
+        return native.dumps(function)
+    finally:
+        cloudpickle.unregister_pickle_by_value(ours)
+
+
+Scenario = Callable[[Script], Awaitable[None]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def libuv_ready() -> None:
+    """libuv makes a pipe for the whole process with its first loop and keeps it: not a leak of a test."""
+    pytest.importorskip("uvloop").new_event_loop().close()
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Callable[..., Script]:
+    """``lab(scenario, **fields of PoolSpec)``: run a scenario with an engine that has one pool, opened."""
+    for name in ("blobs", "rings"):
+        (tmp_path / name).mkdir()
+
+    def run(scenario: Scenario, *, uv: bool = False, **fields: Any) -> Script:
+        return _run(_experiment(scenario, tmp_path, fields), uv)
+
+    return run
+
+
+async def _experiment(scenario: Scenario, folder: Path, fields: dict[str, Any]) -> Script:
+    script = Script()
+    script.folder = folder
+    script.engine = ProcessEngine(script, blob_folder=folder / "blobs", ring_folder=folder / "rings")
+    script.engine.open(POOL, spec(**fields))
+    try:
+        await asyncio.wait_for(scenario(script), 2 * PATIENCE)
+    finally:
+        began = time.monotonic()
+        await script.engine.close()
+        assert time.monotonic() - began < 2.0, "closing takes too long"
+    with pytest.raises(ChildProcessError):  # no child is left, not even a zombie
+        os.waitpid(-1, os.WNOHANG)
+    return script
+
+
+def _run(experiment: Any, uv: bool) -> Script:
+    if not uv:
+        return asyncio.run(experiment)
+    loop = pytest.importorskip("uvloop").new_event_loop()
+    try:
+        return loop.run_until_complete(experiment)
+    finally:
+        loop.close()
+
+
+def spec(**fields: Any) -> PoolSpec:
+    """A PoolSpec of this very process, but for ``fields``."""
+    given: dict[str, Any] = {
+        "max_workers": 1,
+        "python": sys.executable,
+        "path": list(sys.path),
+        "cwd": os.getcwd(),
+        "environ": dict(os.environ),
+    }
+    return PoolSpec(**(given | fields))
