@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from compute_executor.errors import ServiceUnavailable, from_document
-from compute_executor.service.locks import is_held, locked
+from compute_executor.service.locks import FolderTaken, is_held, locked
 from compute_executor.service.state import (
     LOG,
     SERVICE_LOCK,
@@ -164,7 +164,7 @@ def _spawn(folder: Path, deadline: float) -> None:
             raise ServiceUnavailable(
                 f"the service died while starting. The end of {folder / LOG}:\n{_log_end(log, log_start)}"
             )
-        _raise_reported(message, folder)
+        _raise_reported(message)
     finally:
         os.close(log)
         os.close(ready)
@@ -220,11 +220,14 @@ def _kill_group(leader: int) -> None:
         os.killpg(leader, signal.SIGKILL)  # the service stayed in the session that was made for it
 
 
-def _raise_reported(message: bytes, folder: Path) -> None:
-    """Raise the error that the service reports, unless it is that another one was quicker."""
+def _raise_reported(message: bytes) -> None:
+    """Raise the error that the service reports, unless it is that another one was quicker: that one will be found."""
     report: dict[str, Any] = json.loads(message)
-    if "error" in report and not is_held(folder / SERVICE_LOCK):
-        raise from_document(report["error"])
+    if "error" not in report:
+        return
+    error = from_document(report["error"])
+    if not isinstance(error, FolderTaken):
+        raise error
 
 
 def _log_end(log: int, start: int) -> str:

@@ -17,6 +17,10 @@ _LONGEST_PAUSE = 0.02
 """Seconds between two tries. flock has no time limit of its own, and an alarm belongs to the main thread."""
 
 
+class FolderTaken(ServiceUnavailable):
+    """Another service runs on this state folder."""
+
+
 def try_lock(path: Path) -> int | None:
     """Take the lock; its descriptor, or None if another process has it. Close the descriptor to release it."""
     descriptor = open_private(path, os.O_RDWR | os.O_CREAT)

@@ -25,12 +25,12 @@ from pathlib import Path
 
 import uvloop
 
-from compute_executor.errors import ComputeError, InvalidRequest, ServiceUnavailable
+from compute_executor.errors import ComputeError, InvalidRequest
 from compute_executor.service.access import LocalToken, new_token
 from compute_executor.service.app import Doors, make_app
 from compute_executor.service.assembly import open_service
 from compute_executor.service.idle import DEFAULT_IDLE, IdleClock
-from compute_executor.service.locks import try_lock, wait_lock
+from compute_executor.service.locks import FolderTaken, try_lock, wait_lock
 from compute_executor.service.log import open_log
 from compute_executor.service.report import Report
 from compute_executor.service.server import Server, bind
@@ -90,7 +90,7 @@ def _claim(settings: Settings) -> socket.socket:
     open_log(settings.folder / LOG, take_output=settings.embedded)
     if wait_lock(settings.folder / SERVICE_LOCK, time.monotonic() + CLAIM_PATIENCE) is None:
         other = read_announcement(settings.folder)
-        raise ServiceUnavailable(
+        raise FolderTaken(
             f"another service ({f'process {other.pid} at {other.url}' if other else 'not yet announced'}) runs in "
             f"{settings.folder}: it holds {SERVICE_LOCK}. Use that one, stop it first, or choose another folder"
         )
@@ -140,6 +140,7 @@ class _Process:
 
         async def stopping() -> None:
             remove_announcement(self._settings.folder, self._announcement.instance)
+            await service.farewell("the service ends")
 
         shell = Shell(service, service.blobs, self._announcement.instance, stop)
         app = make_app(shell, Doors(LocalToken(self._announcement.token), self._hosts))
