@@ -1,0 +1,66 @@
+"""What compute_executor wants to reach, as bounds on medians: of the ratio to ProcessPoolExecutor, or absolute."""
+
+from __future__ import annotations
+
+import statistics
+from typing import NamedTuple
+
+from benchmarks.peers import OURS
+from benchmarks.runner import Findings
+
+
+class Aim(NamedTuple):
+    """``least`` or ``most`` of a figure's ``ratio`` (to the reference beside it) or of its own value."""
+
+    job: str
+    figure: str
+    bound: float
+    most: bool
+    ratio: bool = True
+
+    def reached(self, value: float) -> bool:
+        """Is that good enough?"""
+        return value <= self.bound if self.most else value >= self.bound
+
+    def value(self, findings: Findings) -> float | None:
+        """The median over the rounds; None if it was not measured."""
+        pairs = findings.of(self.job, OURS)
+        values = [pair.ratio(self.figure) if self.ratio else pair.figures[self.figure] for pair in pairs]
+        return statistics.median(values) if values else None
+
+
+def least(job: str, figure: str, bound: float) -> Aim:
+    """At least so many times the reference's figure."""
+    return Aim(job, figure, bound, most=False)
+
+
+def most(job: str, figure: str, bound: float) -> Aim:
+    """At most so many times the reference's figure."""
+    return Aim(job, figure, bound, most=True)
+
+
+AIMS = (
+    least("burst 10k", "rate", 7),
+    least("map chunksize 1", "rate", 7),
+    least("map chunksize 100", "rate", 1.5),
+    most("latency", "median", 2),
+    most("latency", "p99", 3),
+    least("100 x 1 MB", "rate", 1),
+    least("4 x 64 MB", "rate", 1),
+    least("sweep 5-50 ms", "efficiency", 1),
+    most("arrival, busy", "median", 1.5),
+    Aim("cold start", "seconds", 0.6, most=True, ratio=False),
+    Aim("start, service up", "seconds", 0.15, most=True, ratio=False),
+    Aim("open futures", "bytes", 2500, most=True, ratio=False),
+    Aim("a million inputs", "growth", 1, most=True, ratio=False),
+)
+SCALE_AIM = 0.9
+"""Least rate of 100,000 tasks at once, over that of 1,000 at once."""
+
+
+def scale(findings: Findings) -> float | None:
+    """Our rate of 100,000 tasks at once over that of 1,000, in the median of the rounds."""
+    large, small = (
+        [pair.figures["rate"] for pair in findings.of(job, OURS)] for job in ("burst 100k", "burst 1k")
+    )
+    return statistics.median(large) / statistics.median(small) if large and small else None

@@ -1,0 +1,191 @@
+"""Rounds of measurements: each peer's client process beside a ProcessPoolExecutor's, one right after the other.
+
+The order of a pair changes from round to round, and a round goes through all peers of a job before the next
+job, so that a machine that grows slow does so for everyone. What fails is kept with its reason and not tried
+again: a peer that takes longer than a job's limit would take that long in every round.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.jobs import Job
+from benchmarks.peers import REFERENCE, Peer
+
+ROOT = Path(__file__).parent.parent
+VENV = ROOT / "benchmarks" / ".venv"
+PYTHON = VENV / "bin" / "python"
+NOISE = "/proc/loadavg"
+
+
+class Failed(Exception):
+    """A client ended without figures; the message says why."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One peer's figures and those of the ProcessPoolExecutor run beside it."""
+
+    round: int
+    job: str
+    peer: str
+    figures: dict[str, float]
+    reference: dict[str, float]
+
+    def ratio(self, figure: str) -> float:
+        """The peer's figure over the reference's."""
+        return self.figures[figure] / self.reference[figure] if self.reference[figure] else float("nan")
+
+
+@dataclass
+class Findings:
+    """All pairs, what failed by (peer, job), and the load average before each round."""
+
+    pairs: list[Pair] = field(default_factory=list)
+    failures: dict[tuple[str, str], str] = field(default_factory=dict)
+    loads: list[float] = field(default_factory=list)
+    rounds: int = 0
+    seconds: float = 0.0
+
+    def of(self, job: str, peer: str) -> list[Pair]:
+        """The pairs of one peer at one job."""
+        return [pair for pair in self.pairs if pair.job == job and pair.peer == peer]
+
+
+def prepare(peers: list[Peer]) -> dict[str, str]:
+    """Make the peers' environment; returns why a peer cannot be measured, by name."""
+    if not PYTHON.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
+    together = _pip("-r", str(ROOT / "benchmarks" / "requirements.txt"), "-e", str(ROOT))
+    missing = {peer.name: peer.missing for peer in peers if peer.missing}
+    if not together:
+        return missing
+    for peer in peers:  # one that cannot be installed must not keep the others out
+        packages = ["-e", str(ROOT)] if peer.package == "compute-executor" else [peer.package]
+        if peer.name not in missing and peer.package and (trouble := _pip(*packages)):
+            missing[peer.name] = f"cannot be installed: {trouble}"
+    return missing
+
+
+def _pip(*what: str) -> str:
+    done = subprocess.run(
+        [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *what],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return _last_line(done.stderr) if done.returncode else ""
+
+
+def run(jobs: list[Job], peers: list[Peer], rounds: int, size: float, say: Callable[[str], None]) -> Findings:
+    """All rounds. ``size`` scales every job's count (1: as defined)."""
+    findings = Findings(rounds=rounds)
+    began = time.monotonic()
+    findings.failures |= {(name, "all"): why for name, why in prepare(peers).items()}
+    for number in range(rounds):
+        findings.loads.append(float(Path(NOISE).read_text().split()[0]))
+        for job, peer in _wanted(jobs, peers, number, findings):
+            _one_pair(findings, job, peer, number, max(1, int(job.tasks * size)))
+            say(_said(findings, job, peer, number))
+    findings.seconds = time.monotonic() - began
+    return findings
+
+
+def _wanted(
+    jobs: list[Job], peers: list[Peer], number: int, findings: Findings
+) -> Iterator[tuple[Job, Peer]]:
+    for job in jobs:
+        for peer in peers:
+            failed = (peer.name, "all") in findings.failures or (peer.name, job.name) in findings.failures
+            if number < job.rounds and not failed and (not job.peers or peer.name in job.peers):
+                yield job, peer
+
+
+def _one_pair(findings: Findings, job: Job, peer: Peer, number: int, count: int) -> None:
+    order = [REFERENCE, peer.name] if number % 2 == 0 else [peer.name, REFERENCE]
+    try:
+        figures = {name: measure(job, name, count) for name in order}
+    except Failed as failure:
+        findings.failures[peer.name, job.name] = str(failure)
+    else:
+        findings.pairs.append(Pair(number, job.name, peer.name, figures[peer.name], figures[REFERENCE]))
+
+
+def _said(findings: Findings, job: Job, peer: Peer, number: int) -> str:
+    where = f"round {number + 1}  {job.name:<18} {peer.name:<18}"
+    if (peer.name, job.name) in findings.failures:
+        return f"{where} {findings.failures[peer.name, job.name]}"
+    pair = findings.pairs[-1]
+    return where + "  ".join(
+        f" {figure.label} {pair.figures[figure.name]:.4g} {figure.unit} (x {pair.ratio(figure.name):.3g})"
+        for figure in job.figures
+    )
+
+
+def measure(job: Job, peer: str, count: int) -> dict[str, float]:
+    """The figures of one fresh client process. Raises Failed."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
+        output = Path(scratch) / "figures.json"
+        environment = os.environ | {
+            "COMPUTE_EXECUTOR_HOME": f"{scratch}/home",
+            "PATH": f"{VENV / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        }
+        with (Path(scratch) / "log").open("w+") as log:
+            client = subprocess.Popen(
+                [str(PYTHON), "-m", "benchmarks.client", peer, job.name, str(count), str(output)],
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+            try:
+                code = client.wait(job.limit)
+            except subprocess.TimeoutExpired:
+                raise Failed(f"stopped after {job.limit:.0f} s") from None
+            finally:
+                _end(client, Path(scratch) / "home")
+            if code or not output.exists():
+                log.seek(0)
+                raise Failed(_last_line(log.read()) or f"ended with code {code} and no word")
+        figures: dict[str, float] = json.loads(output.read_text())
+        return figures
+
+
+def _end(client: subprocess.Popen[bytes], home: Path) -> None:
+    """End what the client left: its process group, and the embedded service of this run's state folder."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(client.pid, signal.SIGKILL)
+    client.wait()
+    for description in home.glob("*/service.json"):
+        _end_service(json.loads(description.read_text()).get("pid"))
+
+
+def _end_service(pid: int | None) -> None:
+    if not pid:
+        return
+    try:
+        os.kill(pid, signal.SIGTERM)
+        for _ in range(500):
+            os.kill(pid, 0)
+            time.sleep(0.01)
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines if "Error" in line or "error:" in line]
+    return (errors or lines or [""])[-1][:300]
