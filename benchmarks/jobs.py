@@ -30,7 +30,7 @@ class Figure(NamedTuple):
 
 
 class Job(NamedTuple):
-    """``tasks``: how many, or how many inputs. ``limit``: seconds until a client is stopped. ``peers``: all, or these."""
+    """``tasks``: how many, or how many inputs. ``limit``: seconds a client may take. ``peers``: all, or these."""
 
     name: str
     run: Callable[[Peer, int], dict[str, float]]
