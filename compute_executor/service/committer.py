@@ -4,6 +4,8 @@
 
 With a durable store a commit waits for the disk (some 0.3 to 3 ms), so it runs in one helper thread while the
 loop goes on collecting. Otherwise it takes some 30 us and runs on the loop thread, once per turn of the loop.
+When the WAL has become long, the helper copies it into the database: some tens of milliseconds, in which commits
+wait.
 Operations are run in the order in which they came, and the callbacks are called in that order, on the loop thread.
 """
 
@@ -37,14 +39,14 @@ class Committer:
         self._waiting: list[tuple[Operation, Callback]] = []
         self._running = False  # a turn of the loop, a commit in the helper or a pause is under way
         self._patience = BUSY_PATIENCE
-        self._helper = ThreadPoolExecutor(1, "commit") if store.durable else None
+        self._helper = ThreadPoolExecutor(1, "commit")  # starts its thread at the first use
 
     def soon(self, operation: Operation, done: Callback) -> None:
         """Run ``operation`` in the next transaction; after its commit, or when it failed, call ``done``."""
         self._waiting.append((operation, done))
         if not self._running:
             self._running = True
-            self._loop.call_soon(self._commit)
+            self._loop.call_soon(self._next)
 
     def commit(self, operation: Operation) -> asyncio.Future[Any]:
         """The same, with a future for the result."""
@@ -63,20 +65,27 @@ class Committer:
             future = self._loop.create_future()
             self.soon(lambda _writer: None, lambda _result, _error: settle(future, None, None))
             await future
-        if self._helper is not None:
-            self._helper.shutdown()
+        self._helper.shutdown()
+
+    def _next(self) -> None:
+        """Commit what waits; first empty the WAL, if it is long."""
+        if self._store.wal_is_long():
+            job = self._helper.submit(self._store.checkpoint)
+            job.add_done_callback(lambda _: self._loop.call_soon_threadsafe(self._commit))
+        else:
+            self._commit()
 
     def _commit(self) -> None:
         group, self._waiting = self._waiting, []
         operations = [operation for operation, _ in group]
-        if self._helper is None:
+        if not self._store.durable:
             self._finish(group, *self._attempt(operations))
             return
         job = self._helper.submit(self._attempt, operations)
         job.add_done_callback(lambda job: self._loop.call_soon_threadsafe(self._finish, group, *job.result()))
 
     def _attempt(self, operations: list[Operation]) -> tuple[list[Done], Exception | None]:
-        """What became of each; or why nothing at all could be tried. In the helper thread, if there is one."""
+        """What became of each; or why nothing could be tried. In the helper thread, if the store is durable."""
         try:
             return self._store.run(operations), None
         except Exception as error:
@@ -88,7 +97,7 @@ class Committer:
         if isinstance(error, StoreBusy) and self._patience > 0:
             self._patience -= BUSY_PAUSE
             self._waiting = group + self._waiting
-            self._loop.call_later(BUSY_PAUSE, self._commit)
+            self._loop.call_later(BUSY_PAUSE, self._next)
             return
         self._patience = BUSY_PATIENCE
         if error is not None:
@@ -96,7 +105,7 @@ class Committer:
         for (_, done), (result, failed) in zip(group, results, strict=True):
             self._report(done, result, failed)
         if self._waiting:
-            self._loop.call_soon(self._commit)
+            self._loop.call_soon(self._next)
         else:
             self._running = False
 

@@ -7,6 +7,7 @@ read: SQLite before 3.51.3 can lose commits when two connections write and check
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sqlite3
@@ -16,14 +17,11 @@ from urllib.parse import quote
 
 from compute_executor.errors import ServiceUnavailable, VersionMismatch
 from compute_executor.service.sql import queries, schema
+from compute_executor.service.state import trouble
 
 log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
-WAL_PAGES = 4000
-"""Pages (4 KiB) after which SQLite copies the WAL into the database: 16 MB; its default of 1000 syncs four times
-as often, which shows in bulk."""
-
 NETWORK_FILESYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "fuse.sshfs", "lustre", "gpfs", "beegfs", "ceph", "panfs"}
     | {"pvfs2", "glusterfs", "fuse.glusterfs"}
@@ -47,12 +45,10 @@ class StoreDamaged(ServiceUnavailable):
 
 
 def open_writer(path: Path, *, durable: bool) -> sqlite3.Connection:
-    """The one read-write connection, schema up to date. Raises ServiceUnavailable, VersionMismatch."""
+    """The one read-write connection, schema up to date. Raises ServiceUnavailable, VersionMismatch,
+    NotAuthorized."""
     refuse_network(path)
-    new = not path.exists()
-    if new:
-        _refuse_leftovers(path)
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW, 0o600))
+    _create(path)
     connection = _connect(f"file:{quote(str(path))}?mode=rw")
     try:
         _prepare(connection, durable=durable)
@@ -65,6 +61,18 @@ def open_writer(path: Path, *, durable: bool) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _create(path: Path) -> None:
+    """Make an empty private file, unless there is one. Links are not followed."""
+    try:
+        if path.is_symlink():
+            raise OSError(errno.ELOOP, "it is a symbolic link")
+        if not path.exists():
+            _refuse_leftovers(path)
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW, 0o600))
+    except OSError as error:
+        raise trouble("make", path, error) from error
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
@@ -93,8 +101,8 @@ def _connect(uri: str) -> sqlite3.Connection:
 
 def _prepare(connection: sqlite3.Connection, *, durable: bool) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-    connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
+    connection.execute("PRAGMA synchronous = FULL" if durable else "PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")  # committer.py says when
     connection.execute(
         "PRAGMA busy_timeout = 0"
     )  # who waits for a lock must not be the loop: see committer.py

@@ -12,6 +12,7 @@ second try on the same pages (the kernel may have dropped them: wiki.postgresql.
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +23,10 @@ from compute_executor.service.reader import Reader
 from compute_executor.service.writer import Writer
 
 log = logging.getLogger(__name__)
+
+LONG_WAL = 16 * 1024**2
+"""Bytes of WAL after which it is copied into the database. SQLite's own default, 4 MB, syncs four times as often,
+which shows in bulk."""
 
 Operation = Callable[[Writer], Any]
 
@@ -38,6 +43,8 @@ class Store:
 
     def __init__(self, path: Path, *, durable: bool) -> None:
         self.path = path
+        self._wal = f"{path}-wal"
+        self._long_wal = LONG_WAL
         self.durable = durable  # commits survive a power loss (synchronous=FULL), not only a killed process
         self._connection = open_writer(path, durable=durable)
         self._reading = open_reader(path)
@@ -86,6 +93,25 @@ class Store:
         self._connection = open_writer(self.path, durable=self.durable)
         self._writer = Writer(self._connection)
         self._writer.last_seq = max(seq, self._writer.last_seq)
+
+    def wal_is_long(self) -> bool:
+        """Whether it is time for a checkpoint."""
+        return self._wal_size() > self._long_wal
+
+    def _wal_size(self) -> int:
+        try:
+            return os.stat(self._wal).st_size
+        except OSError:  # it was never written
+            return 0
+
+    def checkpoint(self) -> None:
+        """Copy the WAL into the database and empty it; takes tens of milliseconds. While somebody reads, it cannot
+        be emptied: then it is tried again when it is twice as long."""
+        try:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error as error:
+            log.warning("checkpoint: %s", error)  # what is in the WAL is as safe there
+        self._long_wal = max(LONG_WAL, 2 * self._wal_size())
 
     def close(self) -> None:
         """Give back the files. What is committed stays."""

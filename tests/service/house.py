@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import hashlib
 import tempfile
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -157,3 +159,29 @@ def batch(
 
 async def register(service: Service, who: Identity = ALICE) -> bytes:
     return await service.register(who, DIGEST, "f", CODE)
+
+
+def live(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """A coroutine as a test: on a loop of its own, for at most 20 seconds."""
+
+    @functools.wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        asyncio.run(asyncio.wait_for(test(*args, **kwargs), 20))
+
+    return run
+
+
+async def turn(times: int = 5) -> None:
+    """Let the loop do what is ready."""
+    for _ in range(times):
+        await asyncio.sleep(0)
+
+
+@contextlib.asynccontextmanager
+async def serving(house: House, **changed: Any) -> AsyncIterator[Service]:
+    """A service of the house, closed at the end."""
+    service = await house.start(**changed)
+    try:
+        yield service
+    finally:
+        await service.close()
