@@ -22,6 +22,9 @@ MAX_IDEMPOTENCY_KEY = 255
 MAX_STATUS_QUERY = 100_000
 """Task ids in one batch_status or cancel request; the stock SDK asks for 128 at a time."""
 
+MAX_ANSWER = 64 * 1024**2
+"""Bytes of results in one answer to batch_status, give or take the last one; the rest is told the next time."""
+
 
 def announced() -> dict[str, int]:
     """What a client is told at the start of a stream (`frames.Welcome.limits`)."""

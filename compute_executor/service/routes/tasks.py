@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import msgspec
@@ -22,11 +24,14 @@ from compute_executor.service.bodies import (
     read_msgpack,
     wants_msgpack,
 )
-from compute_executor.service.limits import MAX_STATUS_QUERY
+from compute_executor.service.limits import MAX_ANSWER, MAX_STATUS_QUERY
 from compute_executor.service.shell import identity_of, json_answer, msgpack_answer, shell_of
 
 ByBatch = list[tuple[bytes, list[int]]]
 """Tasks as frames.Cancel has them: prefix and positions."""
+
+TURN = 200
+"""Tasks looked up (some 20 us each) before others have their turn."""
 
 
 async def task(request: Request) -> Response:
@@ -37,13 +42,12 @@ async def task(request: Request) -> Response:
 
 async def batch_status(request: Request) -> Response:
     """``POST /v2/batch_status``: JSON, or msgpack of a `ByBatch`; results as documents, or as frames.Result where
-    msgpack is accepted (then only of those that have ended)."""
-    by_batch = await _named_tasks(request)
+    msgpack is accepted (then only of those that have ended). Results for which there is no room in one answer
+    are told as if they were not there yet: whoever polls gets them the next time."""
+    tasks = _flat(await _named_tasks(request))
     if wants_msgpack(request):
-        return msgpack_answer(_outcomes(request, by_batch))
-    task_ids = [task_uuid(prefix, position) for prefix, positions in by_batch for position in positions]
-    results = {task_id: _document_or_unknown(request, task_id) for task_id in task_ids}
-    return json_answer({"response": "batch", "results": results})
+        return msgpack_answer(await _outcomes(request, tasks))
+    return json_answer({"response": "batch", "results": await _documents(request, tasks)})
 
 
 async def task_group(request: Request) -> Response:
@@ -51,8 +55,9 @@ async def task_group(request: Request) -> Response:
     group_id = request.path_params["id"]
     group = parse_uuid(group_id, "task group")
     batches = shell_of(request).service.group_tasks(identity_of(request), group.bytes)
-    tasks = [{"id": task_uuid(prefix, position)} for prefix, count in batches for position in range(count)]
-    return json_answer({"taskgroup_id": group_id, "tasks": tasks})
+    tasks = ((prefix, position) for prefix, count in batches for position in range(count))
+    ids = [{"id": task_uuid(prefix, position)} async for prefix, position in _in_turns(tasks)]
+    return json_answer({"taskgroup_id": group_id, "tasks": ids})
 
 
 async def cancel(request: Request) -> Response:
@@ -61,8 +66,7 @@ async def cancel(request: Request) -> Response:
     cancelled = await shell_of(request).service.cancel(identity_of(request), by_batch)
     if wants_msgpack(request):
         return msgpack_answer(cancelled)
-    task_ids = [task_uuid(prefix, position) for prefix, positions in cancelled for position in positions]
-    return json_answer({"cancelled": task_ids})
+    return json_answer({"cancelled": [task_uuid(prefix, position) for prefix, position in _flat(cancelled)]})
 
 
 async def _named_tasks(request: Request) -> ByBatch:
@@ -85,6 +89,31 @@ def _check_count(count: int) -> None:
         raise InvalidRequest(f"{count} tasks are asked about; the limit is {MAX_STATUS_QUERY}. Ask in parts")
 
 
+def _flat(by_batch: ByBatch) -> list[tuple[bytes, int]]:
+    return [(prefix, position) for prefix, positions in by_batch for position in positions]
+
+
+async def _in_turns(tasks: Iterable[tuple[bytes, int]]) -> AsyncIterator[tuple[bytes, int]]:
+    """The tasks, with a pause for everybody else after some: they are looked up on the loop thread."""
+    for number, one in enumerate(tasks, 1):
+        yield one
+        if number % TURN == 0:
+            await asyncio.sleep(0)
+
+
+async def _documents(request: Request, tasks: list[tuple[bytes, int]]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    room = MAX_ANSWER
+    async for prefix, position in _in_turns(tasks):
+        task_id = task_uuid(prefix, position)
+        if room > 0:
+            found[task_id] = _document_or_unknown(request, task_id)
+            room -= len(found[task_id].get("result", ""))
+        else:
+            found[task_id] = documents.open_task(task_id, documents.RUNNING)
+    return found
+
+
 def _document(request: Request, task_id: str) -> dict[str, Any]:
     shell = shell_of(request)
     view = shell.service.task(identity_of(request), *split_task_id(task_id))
@@ -100,13 +129,17 @@ def _document_or_unknown(request: Request, task_id: str) -> dict[str, Any]:
         return documents.unknown_task(task_id, time.time())
 
 
-def _outcomes(request: Request, by_batch: ByBatch) -> list[frames.Result]:
-    return [
-        result
-        for prefix, positions in by_batch
-        for position in positions
-        if (result := _outcome(request, prefix, position)) is not None
-    ]
+async def _outcomes(request: Request, tasks: list[tuple[bytes, int]]) -> list[frames.Result]:
+    found: list[frames.Result] = []
+    room = MAX_ANSWER
+    async for prefix, position in _in_turns(tasks):
+        result = _outcome(request, prefix, position)
+        if result is not None:
+            found.append(result)
+            room -= len(result.body) if isinstance(result.body, bytes) else 0
+        if room <= 0:
+            break
+    return found
 
 
 def _outcome(request: Request, prefix: bytes, position: int) -> frames.Result | None:

@@ -117,3 +117,25 @@ def test_cancelling_tells_which_surely_do_not_run(busy: World) -> None:
     answer = post(busy, "/v3/tasks/cancel", [(PREFIX, [3, 1])], content=MSGPACK, accept=MSGPACK)
     assert msgspec.msgpack.decode(answer.body, type=module.ByBatch) == [(PREFIX, [3])]
     assert busy.service.cancelled == [[(PREFIX, [0, 1])], [(PREFIX, [3, 1])]]
+
+
+def test_one_answer_has_so_much_and_the_rest_comes_the_next_time(
+    busy: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_ANSWER", 5)
+    results = post(busy, "/v2/batch_status", {"task_ids": [DONE, BAD]}).json()["results"]
+    assert [results[task_id]["status"] for task_id in (DONE, BAD)] == ["success", "running"]
+    asked = [(PREFIX, [0, 1, 2, 3])]
+    got = []
+    while asked[0][1]:
+        answer = post(busy, "/v2/batch_status", asked, content=MSGPACK, accept=MSGPACK)
+        (one,) = msgspec.msgpack.decode(answer.body, type=list[frames.Result])
+        got.append(one.position)
+        asked = [(PREFIX, [position for position in asked[0][1] if position not in (0, *got)])]
+    assert got == [1, 2, 3]
+
+
+def test_others_have_their_turn_meanwhile(busy: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TURN", 1)
+    results = post(busy, "/v2/batch_status", {"task_ids": [OPEN, DONE, BAD]}).json()["results"]
+    assert list(results) == [OPEN, DONE, BAD]
