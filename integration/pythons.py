@@ -54,7 +54,7 @@ def _install(folder: Path, *arguments: str) -> None:
         "-m",
         "pip",
         "install",
-        "--quiet",
+        "-qq",
         "--disable-pip-version-check",
     ]
     subprocess.run([*command, *arguments], check=True, cwd=ROOT)

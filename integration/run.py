@@ -51,8 +51,8 @@ def main(arguments: list[str]) -> int:
     for part in asked.parts or PARTS:
         outcomes += RUN[part](chosen if part != "tools" else found, asked.quick)
     print("\n" + "\n".join(f"{one.part} on {one.python}: {one.words}" for one in outcomes))
-    for name, reason in LEFT_OUT.items():
-        print(f"left out of cpython: {name}: {reason}")
+    if any(one.part == "cpython" for one in outcomes):
+        print("\n".join(f"left out of cpython: {name}: {reason}" for name, reason in LEFT_OUT.items()))
     return 0 if all(one.passed for one in outcomes) else 1
 
 
