@@ -8,9 +8,12 @@ import sys
 import click
 
 from compute_executor import __version__
+from compute_executor.cli import login as login_file
+from compute_executor.cli import logout as logout_file
 from compute_executor.cli import status as status_file
 from compute_executor.cli import stop as stop_file
 from compute_executor.cli import sweep as sweep_file
+from compute_executor.cli import whoami as whoami_file
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -19,7 +22,14 @@ def commands() -> None:
     """Run Python functions somewhere else: on this machine, your own service, or Globus Compute."""
 
 
-for command in (sweep_file.sweep, status_file.status, stop_file.stop):
+for command in (
+    sweep_file.sweep,
+    status_file.status,
+    stop_file.stop,
+    login_file.login,
+    logout_file.logout,
+    whoami_file.whoami,
+):
     commands.add_command(command)
 
 

@@ -94,13 +94,18 @@ def _given_login(wanted: Wanted) -> Backend:
             raise InvalidRequest(f"{type(manager).__name__} has not the methods of LoginManagerProtocol")
         manager.ensure_logged_in()
         return Backend(WebTransport(url, lambda: manager.get_web_client(base_url=url)), _own(url), manager)
-    return Backend(WebTransport(url, lambda: _web_client(url, wanted.authorizer, wanted.app)), _own(url))
+    if wanted.app is not None:
+        from compute_executor.sdk.login_manager.manager import LoginManager  # imports globus_sdk
+
+        of_app = LoginManager(app=wanted.app)
+        return Backend(WebTransport(url, lambda: of_app.get_web_client(base_url=url)), _own(url), of_app)
+    return Backend(WebTransport(url, lambda: _web_client(url, wanted.authorizer)), _own(url))
 
 
-def _web_client(url: str, authorizer: GlobusAuthorizer | None, app: GlobusApp | None) -> Any:
+def _web_client(url: str, authorizer: GlobusAuthorizer | None) -> Any:
     from compute_executor.sdk.web_client import WebClient  # imports globus_sdk
 
-    return WebClient(base_url=url, authorizer=authorizer, app=app)
+    return WebClient(base_url=url, authorizer=authorizer)
 
 
 def _direct(url: str, token: str | None, insecure: bool) -> Backend:
@@ -122,7 +127,7 @@ def _own_login(url: str, client: ClientCredentials) -> Any:
     from globus_sdk import ClientCredentialsAuthorizer, ConfidentialAppAuthClient
 
     login = ConfidentialAppAuthClient(client.client_id, client.client_secret, base_url=url)
-    return _web_client(url, ClientCredentialsAuthorizer(login, environments.SCOPE), None)
+    return _web_client(url, ClientCredentialsAuthorizer(login, environments.SCOPE))
 
 
 def _hosted(environment: str, url: str | None, force: bool) -> Backend:

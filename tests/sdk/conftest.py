@@ -13,6 +13,8 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from compute_executor.sdk.login_manager.environments import SCOPE
+
 CREDENTIALS = (
     "GLOBUS_COMPUTE_CLIENT_ID",
     "GLOBUS_COMPUTE_CLIENT_SECRET",
@@ -140,8 +142,16 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return pauses
 
 
+CLIENT_ID = "b0500dab-ebd4-430f-b962-0c85bd43bdbb"
+NATIVE_CLIENT_ID = "4cf29807-cf21-49ec-9443-ff9a3fb9f81c"
+PERSON = "11111111-2222-4333-8444-555555555555"
+CODE = "the-code-that-the-browser-shows"
+CANARY = "canary-7b1f-access-token"
+SECRET = "canary-7b1f-client-secret"
+
+
 class ScriptedAuth(ScriptedService):
-    """Globus Auth's token route for clients with credentials, as far as globus_sdk looks at it."""
+    """Globus Auth, as far as globus_sdk looks at it: clients with credentials, and one person with a browser."""
 
     def __init__(self, client_id: str, client_secret: str) -> None:
         super().__init__()
@@ -151,34 +161,65 @@ class ScriptedAuth(ScriptedService):
         self.revoked: list[str] = []
         self.on("POST /v2/oauth2/token", self.token)
         self.on("POST /v2/oauth2/token/revoke", self.revoke)
+        self.on(
+            "GET /v2/oauth2/userinfo", Reply(200, {"sub": PERSON, "preferred_username": "ada@example.org"})
+        )
+        configuration = {
+            "issuer": self.url,
+            "jwks_uri": f"{self.url}/jwk.json",
+            "id_token_signing_alg_values_supported": ["RS512"],
+        }
+        self.on("GET /.well-known/openid-configuration", Reply(200, configuration))
 
     def token(self, seen: Seen) -> Reply:
-        if seen.headers.get("authorization") != self._expected:
-            return Reply(401, {"error": "invalid_client"})
-        scopes = parse_qs(seen.body.decode())["scope"][0].split()
-        by_server = {"funcx_service": [one for one in scopes if "facd7ccc" in one]}
-        by_server["auth.globus.org"] = [one for one in scopes if "facd7ccc" not in one]
-        first, *others = [self.document(name, some) for name, some in by_server.items() if some]
-        return Reply(200, {**first, "other_tokens": others})
+        form = {key: values[0] for key, values in parse_qs(seen.body.decode()).items()}
+        if form["grant_type"] == "client_credentials":
+            if seen.headers.get("authorization") != self._expected:
+                return Reply(401, {"error": "invalid_client"})
+            return Reply(200, self._tokens(form["scope"].split()))
+        if form["grant_type"] == "refresh_token":
+            return Reply(200, self._tokens([SCOPE], refresh=True))
+        if form["code"] != CODE:
+            return Reply(401, {"error": "invalid_grant"})
+        return Reply(
+            200,
+            {
+                **self._tokens(["openid", "email", "profile", SCOPE], refresh=True),
+                "id_token": self._id_token(),
+            },
+        )
 
-    def document(self, resource_server: str, scopes: list[str]) -> dict[str, Any]:
+    def revoke(self, seen: Seen) -> Reply:
+        self.revoked.append(parse_qs(seen.body.decode())["token"][0])
+        return Reply(200, {"active": False})
+
+    def _tokens(self, scopes: list[str], *, refresh: bool = False) -> dict[str, Any]:
+        by_server = {"funcx_service": [one for one in scopes if one == SCOPE]}
+        by_server["auth.globus.org"] = [one for one in scopes if one != SCOPE]
+        first, *others = [self._document(name, some, refresh) for name, some in by_server.items() if some]
+        return {**first, "other_tokens": others}
+
+    def _document(self, resource_server: str, scopes: list[str], refresh: bool) -> dict[str, Any]:
         self.issued += 1
-        return {
+        document = {
             "access_token": f"{CANARY}-{self.issued}",
             "scope": " ".join(scopes),
             "expires_in": 172800,
             "token_type": "Bearer",
             "resource_server": resource_server,
         }
+        return {**document, "refresh_token": f"{CANARY}-refresh"} if refresh else document
 
-    def revoke(self, seen: Seen) -> Reply:
-        self.revoked.append(parse_qs(seen.body.decode())["token"][0])
-        return Reply(200, {"active": False})
+    def _id_token(self) -> str:
+        """Signed with a key that is published at that moment."""
+        import jwt
+        from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
-
-CLIENT_ID = "b0500dab-ebd4-430f-b962-0c85bd43bdbb"
-CANARY = "canary-7b1f-access-token"
-SECRET = "canary-7b1f-client-secret"
+        key = generate_private_key(65537, 2048)
+        published = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
+        self.on("GET /jwk.json", Reply(200, {"keys": [published]}))
+        claims = {"sub": PERSON, "aud": NATIVE_CLIENT_ID, "iss": self.url, "exp": 4102444800}
+        return jwt.encode(claims, key, algorithm="RS512")
 
 
 @pytest.fixture

@@ -161,7 +161,10 @@ def test_a_persons_login_asks_for_the_hosted_service(auth: ScriptedAuth, hosted:
             "expires_at_seconds": 4102444800,
             "token_type": "Bearer",
         }
-        for name, scope in (("funcx_service", environments.SCOPE), ("auth.globus.org", "openid"))
+        for name, scope in (
+            ("funcx_service", environments.SCOPE),
+            ("auth.globus.org", "openid email profile"),
+        )
     }
     tokens.store(tokens.user_namespace("production"), stored)
     with Client() as client:

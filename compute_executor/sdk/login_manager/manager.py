@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import platform
-
 import globus_sdk
 from globus_sdk import AuthClient, ClientApp, GlobusApp, GlobusAppConfig, UserApp
+from globus_sdk.scopes import AuthScopes, Scope
 
 from compute_executor.errors import NotAuthorized
 from compute_executor.sdk.login_manager import credentials as client_credentials
@@ -15,6 +14,7 @@ from compute_executor.sdk.login_manager.storage import TokenFile
 from compute_executor.sdk.web_client import WebClient
 
 APP_NAME = "compute-executor"
+"""Shown to the user by Globus Auth (which adds the machine's name), beside the consent that they give."""
 
 
 class LoginManager:
@@ -40,7 +40,9 @@ class LoginManager:
         Raises NotAuthorized where nobody can be asked, or if Globus Auth refuses.
         """
         try:
-            self._app.add_scope_requirements({environments.RESOURCE_SERVER: [environments.SCOPE]})
+            self._app.add_scope_requirements(
+                {environments.RESOURCE_SERVER: [environments.SCOPE], AuthScopes.resource_server: self._who()}
+            )
             self._app.login(force=force)
         except EOFError:
             raise NotAuthorized(
@@ -53,19 +55,32 @@ class LoginManager:
             ) from None
         return True
 
+    def is_logged_in(self) -> bool:
+        """Whether there are tokens of a login, or credentials to get them with. Nobody is asked."""
+        return isinstance(self._app, ClientApp) or self._has_tokens()
+
     def logout(self) -> bool:
         """Revoke the tokens and forget them. Whether there were any."""
-        had_tokens = bool(self._app.token_storage.token_storage.get_token_data_by_resource_server())
+        had_tokens = self._has_tokens()
         self._app.logout(sweep=True)
         return had_tokens
 
     def get_auth_client(self) -> AuthClient:
         """A client of Globus Auth, to ask who is logged in."""
-        return AuthClient(app=self._app)
+        return AuthClient(app=self._app, app_scopes=self._who())
 
     def get_web_client(self, *, base_url: str) -> WebClient:
         """The client that every request goes through."""
         return WebClient(base_url=base_url, app=self._app)
+
+    def _who(self) -> list[Scope]:
+        """What Globus Auth may tell us: of a person name and address as well, which the guide announces."""
+        if isinstance(self._app, ClientApp):
+            return [AuthScopes.openid]
+        return [AuthScopes.openid, AuthScopes.email, AuthScopes.profile]
+
+    def _has_tokens(self) -> bool:
+        return bool(self._app.token_storage.token_storage.get_token_data_by_resource_server())
 
     def __repr__(self) -> str:
         kind = "client" if isinstance(self._app, ClientApp) else "person"
@@ -77,7 +92,7 @@ def _make_app(environment: str, credentials: ClientCredentials | None) -> Globus
         namespace = tokens.client_namespace(environment, credentials.client_id)
         config = GlobusAppConfig(token_storage=TokenFile(namespace), environment=environment)
         return ClientApp(
-            _app_name(),
+            APP_NAME,
             client_id=credentials.client_id,
             client_secret=credentials.client_secret,
             config=config,
@@ -87,9 +102,4 @@ def _make_app(environment: str, credentials: ClientCredentials | None) -> Globus
         environment=environment,
         request_refresh_tokens=True,
     )
-    return UserApp(_app_name(), client_id=environments.NATIVE_CLIENT_ID, config=config)
-
-
-def _app_name() -> str:
-    """Shown to the user by Globus Auth, beside the consent that they give to this machine."""
-    return f"{APP_NAME} on {platform.node()}"
+    return UserApp(APP_NAME, client_id=environments.NATIVE_CLIENT_ID, config=config)

@@ -16,7 +16,7 @@ from compute_executor import Client
 from compute_executor.errors import NotAuthorized
 from compute_executor.sdk.login_manager import LoginManager, LoginManagerProtocol, tokens
 from compute_executor.sdk.login_manager.credentials import ClientCredentials
-from tests.sdk.conftest import CANARY, CLIENT_ID, SECRET, Reply, ScriptedAuth, ScriptedService
+from tests.sdk.conftest import CANARY, CLIENT_ID, CODE, PERSON, SECRET, Reply, ScriptedAuth, ScriptedService
 
 NAMESPACE = tokens.client_namespace("production", CLIENT_ID)
 
@@ -102,6 +102,55 @@ def test_where_nobody_can_be_asked_it_says_what_to_do(
     assert "4cf29807-cf21-49ec-9443-ff9a3fb9f81c" in capsys.readouterr().out
 
 
+@pytest.fixture
+def browser(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person who follows the address and pastes the code."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{CODE}\n"))
+
+
+PERSONS = tokens.user_namespace("production")
+
+
+@pytest.mark.usefixtures("browser")
+def test_a_person_logs_in_once(
+    auth: ScriptedAuth, hosted: ScriptedService, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hosted.on("GET /v2/endpoints", Reply(200, []))
+    with Client(environment="production") as client:
+        client.get_endpoints()
+        assert repr(client.login_manager) == "<LoginManager production, person>"
+    shown = capsys.readouterr().out
+    assert "/v2/oauth2/authorize?" in shown
+    assert "canary" not in shown
+    assert tokens.load(PERSONS)["funcx_service"]["identity_id"] == PERSON
+    with Client() as client:  # a login is present: the hosted service is meant, and nobody is asked again
+        client.get_endpoints()
+    assert [seen.headers["authorization"] for seen in hosted.seen] == [f"Bearer {CANARY}-1"] * 2
+
+
+@pytest.mark.usefixtures("browser")
+def test_a_persons_token_is_renewed_without_asking(auth: ScriptedAuth, hosted: ScriptedService) -> None:
+    hosted.on("GET /v2/endpoints", Reply(200, []))
+    Client(environment="production").close()
+    stored = tokens.load(PERSONS)
+    stored["funcx_service"]["expires_at_seconds"] = int(time.time()) - 1
+    tokens.store(PERSONS, stored)
+    with Client() as client:
+        client.get_endpoints()
+        hosted.on("GET /v2/endpoints", Reply(401), Reply(200, []))
+        client.get_endpoints()
+    used = [seen.headers["authorization"] for seen in hosted.seen]
+    assert used == [f"Bearer {CANARY}-3", f"Bearer {CANARY}-3", f"Bearer {CANARY}-4"]
+    assert tokens.load(PERSONS)["funcx_service"]["access_token"] == f"{CANARY}-4"
+
+
+def test_a_wrong_code_is_told(auth: ScriptedAuth, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("wrong\n"))
+    with pytest.raises(NotAuthorized, match="Globus Auth refused the login: 401"):
+        Client(environment="production")
+    assert tokens.load(PERSONS) == {}
+
+
 def test_it_serves_clients(auth: ScriptedAuth, client_credentials: None) -> None:
     manager = LoginManager()
     assert isinstance(manager.get_auth_client(), globus_sdk.AuthClient)
@@ -118,6 +167,7 @@ def test_an_app_of_ones_own_is_used(auth: ScriptedAuth, hosted: ScriptedService)
     hosted.on("GET /v2/endpoints", Reply(200, []))
     with Client(app=app) as client:
         client.get_endpoints()
+        assert client.logout() is True
     assert CANARY in hosted.seen[0].headers["authorization"]
     assert not tokens.token_path().exists()
 
