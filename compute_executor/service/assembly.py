@@ -8,6 +8,7 @@ from pathlib import Path
 
 from compute_executor.endpoint.engine import Engine, ProcessEngine
 from compute_executor.endpoint.events import Events
+from compute_executor.errors import ServiceUnavailable
 from compute_executor.protocol.frames import PoolSpec
 from compute_executor.service.blobs import BlobFolder
 from compute_executor.service.service import Service
@@ -28,7 +29,7 @@ async def open_service(folder: Path, *, durable: bool) -> Service:
     def engine(events: Events) -> Engine:
         return ProcessEngine(events, blob_folder=blobs, ring_folder=rings, durable=durable)
 
-    store = Store(folder / DATABASE, durable=durable)
+    store = _open_store(folder / DATABASE, durable=durable)
     try:
         service = Service(store, BlobFolder(blobs, sync=durable), rings, engine, default_pool=default_pool())
         await service.start()
@@ -36,6 +37,17 @@ async def open_service(folder: Path, *, durable: bool) -> Service:
         store.close()
         raise
     return service
+
+
+def _open_store(path: Path, *, durable: bool) -> Store:
+    """The store; what is wrong with it is told with its place and the room there. A full disk has many faces:
+    SQLite calls it an I/O error where its shared memory cannot grow."""
+    try:
+        return Store(path, durable=durable)
+    except ServiceUnavailable as error:
+        place = os.statvfs(path.parent)
+        room = place.f_bavail * place.f_frsize // 1024
+        raise type(error)(f"cannot open {path} ({room} KiB free there): {error}") from error
 
 
 def default_pool() -> PoolSpec:

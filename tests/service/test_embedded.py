@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import os
 import signal
 import socket
@@ -14,12 +15,15 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from compute_executor.errors import InvalidRequest, NotAuthorized, ServiceUnavailable
+from compute_executor.serialization import native, packing
 from compute_executor.service import embedded
 from compute_executor.service.embedded import ServiceAddress, find, find_or_start
+from compute_executor.service.endpoint_ids import BUILT_IN
 from compute_executor.service.locks import is_held, locked
 from compute_executor.service.state import (
     ANNOUNCEMENT,
@@ -76,6 +80,16 @@ def get(address: ServiceAddress, path: str, method: str = "GET") -> int:
     with contextlib.closing(connection):
         connection.request(method, path, headers={"Authorization": f"Bearer {address.token}"})
         return connection.getresponse().status
+
+
+def post(address: ServiceAddress, path: str, document: object) -> Any:
+    connection = http.client.HTTPConnection(address.url.removeprefix("http://"), timeout=PATIENCE)
+    headers = {"Authorization": f"Bearer {address.token}", "Content-Type": "application/json"}
+    with contextlib.closing(connection):
+        connection.request("POST", path, json.dumps(document), headers)
+        response = connection.getresponse()
+        assert response.status == 200
+        return json.loads(response.read())
 
 
 # -- one service --------------------------------------------------------------------------------------------
@@ -136,6 +150,36 @@ def test_a_starter_that_was_killed_hinders_nobody() -> None:
     assert killed.returncode == 9
     assert get(find_or_start(), "/v2/version") == 200
     assert log_text().count("serving at") == 1
+
+
+@pytest.mark.slow
+def test_what_was_accepted_before_a_kill_ends_after_it() -> None:
+    first = find_or_start()
+    code = packing.function_from_source("f", "def f(x): return x")
+    function_id = post(first, "/v3/functions", {"function_code": packing.function_to_text(code)})[
+        "function_uuid"
+    ]
+    calls = [packing.call_to_text(native.dumps_call((number,), {})) for number in range(50)]
+    answer = post(first, f"/v3/endpoints/{BUILT_IN}/submit", {"tasks": {function_id: calls}})
+    end(signal.SIGKILL)
+    second = find_or_start()
+    ids = answer["tasks"][function_id]
+    deadline = time.monotonic() + PATIENCE
+    results: dict[str, dict[str, str]] = {}
+    while time.monotonic() < deadline and not ended(results):
+        results = post(second, "/v2/batch_status", {"task_ids": ids})["results"]
+        threading.Event().wait(0.05)
+    assert ended(results)
+    for number, task_id in enumerate(ids):
+        if results[task_id]["status"] == "success":  # the others had begun when the service was killed
+            assert native.loads(packing.result_from_text(results[task_id]["result"])) == number
+        else:
+            assert "began" in results[task_id]["reason"] or "lost" in results[task_id]["reason"]
+    assert [result["status"] for result in results.values()].count("success") >= 40
+
+
+def ended(results: dict[str, dict[str, str]]) -> bool:
+    return bool(results) and all(result["status"] in ("success", "failed") for result in results.values())
 
 
 # -- a process of its own -----------------------------------------------------------------------------------
