@@ -23,20 +23,21 @@ MAX_LOG = 10 * 1024 * 1024
 
 KEPT_LOGS = 3
 INDENT = "\n    | "
+LOGGERS = ("compute_executor", "uvicorn", "asyncio")
 
 _FORMAT = "%(asctime)s %(levelname)-5s %(name)s: %(message)s"
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def open_log(folder_log: Path, *, take_output: bool) -> logging.Handler:
-    """Send everything of this package and of uvicorn to the log. ``take_output``: the process's own stdout and
-    stderr (a crash of the interpreter) too, and go on doing so after the log has been put aside."""
+    """Send everything of this package, and warnings of uvicorn and asyncio, to the log. ``take_output``: the
+    process's own stdout and stderr too (a crash of the interpreter), also after the log has been put aside."""
     os.close(open_private(folder_log, os.O_WRONLY | os.O_APPEND | os.O_CREAT))
     handler = _LogFile(folder_log, take_output)
     handler.setFormatter(_OneLine(_FORMAT))
-    for name, level in (("compute_executor", logging.INFO), ("uvicorn", logging.WARNING)):
+    for name in LOGGERS:
         logger = logging.getLogger(name)
-        logger.setLevel(level)
+        logger.setLevel(logging.INFO if name == "compute_executor" else logging.WARNING)
         logger.addHandler(handler)
         logger.propagate = False
     return handler

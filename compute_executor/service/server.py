@@ -12,7 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from compute_executor.errors import ServiceUnavailable
-from compute_executor.service.limits import MAX_FRAME
+from compute_executor.protocol.frames import MAX_FRAME
 
 BACKLOG = 1024
 KEEP_ALIVE = 15
