@@ -65,11 +65,12 @@ def open_writer(path: Path, *, durable: bool) -> sqlite3.Connection:
 
 def _create(path: Path) -> None:
     """Make an empty private file, unless there is one. Links are not followed."""
+    if not path.exists():
+        _refuse_leftovers(path)
     try:
         if path.is_symlink():
             raise OSError(errno.ELOOP, "it is a symbolic link")
         if not path.exists():
-            _refuse_leftovers(path)
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW, 0o600))
     except OSError as error:
         raise trouble("make", path, error) from error

@@ -170,8 +170,8 @@ class Groups:
                 subscriber.began(tasks)
 
 
-RESULT_BYTES = 48
-"""What a Result takes in a frame besides its body: prefix 14, two floats 18, numbers up to 16."""
+RESULT_BYTES = 56
+"""What a Result takes in a frame besides its body, at most: prefix 14, two floats 18, numbers and lengths 21."""
 
 
 def body_size(result: Result) -> int:

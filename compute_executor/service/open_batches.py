@@ -32,7 +32,8 @@ decode_calls = msgspec.msgpack.Decoder(list[Call]).decode
 
 
 class OpenBatches:
-    """Everything that is accepted and not finished. ``wake``: called with a pool that has new work."""
+    """Everything that is accepted and not finished. ``wake``: called with a pool that has new work;
+    ``wake_later``: with one whose work cannot be given out now."""
 
     def __init__(
         self,
@@ -43,12 +44,14 @@ class OpenBatches:
         groups: Groups,
         budget: int,
         wake: Callable[[bytes], None],
+        wake_later: Callable[[bytes], object],
     ) -> None:
         self._read = read
         self._dispatch = dispatch
         self._functions = functions
         self._groups = groups
         self._wake = wake
+        self._wake_later = wake_later
         self._bodies = Bodies(read.batch_tasks, budget)
         self._plans: dict[
             int, tuple[list[int], float | None]
@@ -64,6 +67,11 @@ class OpenBatches:
         """Whose the open batch of this prefix is; None if none is open."""
         batch = self._dispatch.by_prefix(prefix)
         return batch.owner if batch else None
+
+    def stored(self, prefix: bytes, owner: str) -> bool:
+        """Whether this owner's batch of this prefix is in the store."""
+        found = self._read.batch(prefix)
+        return found is not None and found.owner == owner
 
     def accept_again(self, row: NewBatch, calls: list[Call]) -> InvalidRequest | None:
         """A batch whose prefix is in the store already: accepted, if it is the same owner's; else the refusal.
@@ -143,8 +151,8 @@ class OpenBatches:
                 log.exception(
                     "arguments of batch %s cannot be read; its tasks wait", lease.batch.prefix.hex()
                 )
-                for untaken in leases[index:]:
-                    self._dispatch.returned(_tasks(untaken))
+                self._dispatch.returned([task for untaken in leases[index:] for task in _tasks(untaken)])
+                self._wake_later(pool)
                 break
         return assignments
 

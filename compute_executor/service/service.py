@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 START_PATIENCE, CLOSE_PATIENCE = 10.0, 3.0
 """Seconds that outcomes may take to be stored at the start and at the end of a service."""
+READ_AGAIN = 1.0
+"""Seconds until arguments that could not be read are tried again."""
 FAREWELL = 1.0
 """Seconds that clients have to be told that the service ends."""
 
@@ -84,6 +86,7 @@ class Service:
             groups=self._groups,
             budget=limits.decoded_tasks,
             wake=self._wake,
+            wake_later=lambda pool: loop.call_later(READ_AGAIN, self._wake, pool),
         )
         self._submissions = Submissions(
             committer=self._committer,

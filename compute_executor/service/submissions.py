@@ -15,7 +15,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from compute_executor.errors import InvalidRequest, NotFound, PayloadTooLarge, ServiceUnavailable
+from compute_executor.errors import (
+    ComputeError,
+    InvalidRequest,
+    NotFound,
+    PayloadTooLarge,
+    ServiceUnavailable,
+)
 from compute_executor.protocol.frames import INLINE_LIMIT, Blob, Submit
 from compute_executor.protocol.ids import PREFIX_BYTES, task_uuid
 from compute_executor.service.access import Identity
@@ -68,8 +74,14 @@ class Submissions:
         known = self._known(who, batch.prefix)
         if known is not None:
             return known
-        checked = self._check(who, batch, key)
         accepted: Accepted = asyncio.get_running_loop().create_future()
+        try:
+            checked = self._check(who, batch, key)
+        except ComputeError:
+            if not self._batches.stored(batch.prefix, who.id):
+                raise
+            accepted.set_result(None)  # long ago, when it could be: its pool may be closed since
+            return accepted
         self._under_way[batch.prefix] = (who.id, accepted)
         self._committer.soon(
             lambda writer: writer.add_batch(checked.row),

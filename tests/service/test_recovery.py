@@ -1,0 +1,241 @@
+"""After kill -9: what is stored stays, what has begun is lost or run again, everything else runs once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from compute_executor.endpoint.rings import Ring
+from compute_executor.errors import ServiceUnavailable
+from compute_executor.protocol import frames
+from compute_executor.protocol.ids import new_prefix
+from compute_executor.service import service as service_module
+from compute_executor.service.pools import DEFAULT_POOL
+from compute_executor.service.service import Service
+from tests.service.house import (
+    ALICE,
+    GROUP,
+    POOL,
+    SPEC,
+    House,
+    Listener,
+    batch,
+    live,
+    register,
+    serving,
+    turn,
+)
+
+reason = msgspec.msgpack.Decoder(frames.Reason).decode
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path)
+
+
+async def kill(house: House, service: Service) -> None:
+    """As kill -9 leaves it: nothing is said to anybody, files are closed by the kernel."""
+    await turn(20)
+    service._retention._task.cancel()  # type: ignore[union-attr]
+    service._pools.stop()
+    house.store.close()
+
+
+def begin(house: House, *tasks: tuple[int, int, int], name: str = "1") -> None:
+    """What workers write just before user code runs."""
+    ring = Ring(str(house.rings / f"{name}.ring"))
+    for task in tasks:
+        ring.mark(*task)
+
+
+async def outcomes(service: Service, count: int) -> dict[int, frames.Result]:
+    """The first ``count`` outcomes of the group, by position."""
+    found, _, _ = service.replay(GROUP, 0, 1_000_000)
+    assert len(found) == count
+    return {result.position: result for result in found}
+
+
+@live
+async def test_open_tasks_go_on(house: House) -> None:
+    service = await house.start()
+    await register(service)
+    sent = batch([b"0", b"1", b"2", b"3"], options=frames.Options(walltime=3.0))
+    await service.submit(ALICE, sent)
+    tasks = house.engine.events.take(DEFAULT_POOL, 3)
+    begin(house, *[task[:3] for task in tasks[:2]])
+    house.engine.end(DEFAULT_POOL, tasks[:1])
+    await kill(house, service)
+
+    async with serving(house) as service:
+        assert list(house.rings.iterdir()) == []
+        assert DEFAULT_POOL in house.engine.opened
+        assert house.engine.woken == [DEFAULT_POOL]
+        found = await outcomes(service, 2)
+        assert found[0].body == b"0"
+        assert found[1].status == frames.LOST
+        assert "service ended" in reason(found[1].body).message  # type: ignore[arg-type]
+        again = house.engine.events.take(DEFAULT_POOL, 9)
+        assert [(task.position, task.attempt, task.body, task.walltime) for task in again] == [
+            (2, 1, b"2", 3.0),
+            (3, 1, b"3", 3.0),
+        ]
+        listener = Listener()
+        service.subscribe(ALICE, listener, GROUP)
+        house.engine.end(DEFAULT_POOL, again)
+        await listener.heard(2)
+        assert not list(house.store.read.open_batches())
+        await service.submit(ALICE, sent)
+        assert house.engine.events.take(DEFAULT_POOL, 9) == []
+
+
+@live
+async def test_retries_are_counted_over_restarts(house: House) -> None:
+    service = await house.start()
+    await register(service)
+    await service.submit(ALICE, batch([b"0"], options=frames.Options(retries=2)))
+    for attempt in (1, 2):
+        (task,) = house.engine.events.take(DEFAULT_POOL, 9)
+        assert task.attempt == attempt
+        begin(house, task[:3])
+        await kill(house, service)
+        service = await house.start()
+    await kill(house, service)
+    service = await house.start()
+    (task,) = house.engine.events.take(DEFAULT_POOL, 9)
+    assert task.attempt == 3, "a restart in which it did not begin costs no retry"
+    begin(house, (task.batch, 0, 1), name="old")
+    begin(house, task[:3], name="new")
+    await kill(house, service)
+    async with serving(house) as service:
+        found = await outcomes(service, 1)
+        assert reason(found[0].body).attempts == 3  # type: ignore[arg-type]
+        assert not list(house.store.read.attempts_due())
+
+
+@live
+async def test_a_retry_whose_store_was_lost_is_told_by_the_ring(house: House) -> None:
+    service = await house.start()
+    await register(service)
+    await service.submit(ALICE, batch([b"0"], options=frames.Options(retries=1)))
+    (task,) = house.engine.events.take(DEFAULT_POOL, 9)
+    begin(house, task[:3])
+    await kill(house, service)
+    begin(house, task[:3])
+    async with serving(house):
+        (task,) = house.engine.events.take(DEFAULT_POOL, 9)
+        assert task.attempt == 2
+
+
+@live
+async def test_pools_come_back_with_their_tasks(house: House) -> None:
+    service = await house.start()
+    await register(service)
+    await service.open_pool(ALICE, POOL, SPEC)
+    await service.open_pool(ALICE, b"e" * 16, SPEC)
+    await service.submit(ALICE, batch([b"0"], pool=POOL))
+    await kill(house, service)
+    async with serving(house) as service:
+        assert house.engine.opened == {POOL: SPEC}
+        await service.open_pool(ALICE, b"e" * 16, SPEC)
+        assert set(house.engine.opened) == {POOL, b"e" * 16}
+        assert len(house.engine.events.take(POOL, 9)) == 1
+
+
+@live
+async def test_an_unused_pool_that_came_back_ends_without_having_run(house: House) -> None:
+    service = await house.start()
+    await service.open_pool(ALICE, POOL, SPEC)
+    await kill(house, service)
+    async with serving(house) as service:
+        service.close_pool(ALICE, POOL)
+        await turn(20)
+        assert (house.engine.opened, house.engine.closed) == ({}, [])
+        assert house.store.read.pools() == []
+
+
+@live
+async def test_tasks_of_a_pool_that_is_gone_end(house: House) -> None:
+    service = await house.start()
+    await register(service)
+    await service.open_pool(ALICE, POOL, SPEC)
+    await service.submit(ALICE, batch([b"0"], pool=POOL))
+    house.store.run([lambda writer: writer.drop_pool(POOL)])
+    await kill(house, service)
+    async with serving(house) as service:
+        await turn(20)
+        found = await outcomes(service, 1)
+        assert found[0].status == frames.BROKEN
+
+
+@live
+async def test_numbers_of_outcomes_go_on(house: House) -> None:
+    house.echo = True
+    async with serving(house) as service:
+        await register(service)
+        listener = Listener()
+        service.subscribe(ALICE, listener, GROUP)
+        await service.submit(ALICE, batch([b"0", b"1"]))
+        await listener.heard(2)
+    async with serving(house) as service:
+        listener = Listener()
+        assert service.subscribe(ALICE, listener, GROUP, after=1) == 1
+        assert [result.seq for result in service.replay(GROUP, 1, 1000)[0]] == [2]
+        await service.submit(ALICE, batch([b"2"]))
+        assert [result.seq for result in await listener.heard(1)] == [3]
+
+
+@live
+async def test_a_start_that_cannot_store_what_it_found_is_an_error(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = await house.start()
+    await register(service)
+    await service.submit(ALICE, batch([b"0"]))
+    (task,) = house.engine.events.take(DEFAULT_POOL, 9)
+    begin(house, task[:3])
+    await kill(house, service)
+    monkeypatch.setattr(service_module, "START_PATIENCE", 0.05)
+    monkeypatch.setattr("compute_executor.service.writer.Writer.add_outcomes", _full)
+    with pytest.raises(ServiceUnavailable, match="disk full"):
+        await house.start()
+    house.store.close()
+    assert len(list(house.rings.iterdir())) == 1, "what the rings say is still needed"
+
+
+def _full(*_: object) -> None:
+    raise OSError("no space left")
+
+
+@live
+async def test_closing_does_not_wait_for_a_full_disk(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = await house.start()
+    await register(service)
+    await service.submit(ALICE, batch([b"0"]))
+    monkeypatch.setattr(service_module, "CLOSE_PATIENCE", 0.05)
+    monkeypatch.setattr("compute_executor.service.writer.Writer.add_outcomes", _full)
+    house.engine.end(DEFAULT_POOL, house.engine.events.take(DEFAULT_POOL, 9))
+    await service.close()
+    assert house.engine.ended
+
+
+@live
+async def test_blobs_that_nothing_refers_to_are_swept(house: House) -> None:
+    import os
+
+    for name in ("a" * 32, "b" * 32):
+        (house.blobs.folder / name).write_bytes(b"12345")
+        os.utime(house.blobs.folder / name, (1.0, 1.0))
+    service = await house.start()
+    assert list(house.blobs.folder.iterdir()) == []
+    (house.blobs.folder / ("a" * 32)).write_bytes(b"12345")
+    await register(service)
+    await service.submit(ALICE, batch([frames.Blob("a" * 32, 5)], prefix=new_prefix()))
+    os.utime(house.blobs.folder / ("a" * 32), (1.0, 1.0))
+    await kill(house, service)
+    async with serving(house):
+        assert [path.name for path in house.blobs.folder.iterdir()] == ["a" * 32]
+        (task,) = house.engine.events.take(DEFAULT_POOL, 9)
+        assert task.body == frames.Blob("a" * 32, 5)
