@@ -109,7 +109,7 @@ class Pool:
         self._start(self._missing(ready))
 
     def _take(self, ready: list[Member]) -> None:
-        coming = self._staff.spec.max_workers - len(ready)
+        coming = self._staff.most - len(ready)
         wanted = handover.demand(ready, len(self._waiting), self._estimates, coming)
         if wanted > 0:
             self._waiting.extend(self._events.take(self.name, wanted))
@@ -130,15 +130,16 @@ class Pool:
             self._deal(ready)
 
     def _missing(self, ready: list[Member]) -> int:
-        starting, most = self._staff.starting(), self._staff.spec.max_workers
-        return handover.to_start(ready, starting, len(self._waiting), self._estimates, most)
+        staff = self._staff
+        return handover.to_start(ready, staff.starting(), len(self._waiting), self._estimates, staff.most)
 
     def _start(self, count: int) -> None:
         for _ in range(count):
             try:
                 self._staff.start(self)
             except OSError as error:
-                self._break(reasons.cannot_run(self._staff.spec, error))
+                if not self._staff.content_with_fewer():
+                    self._break(reasons.cannot_run(self._staff.spec, error))
                 return
 
     # -- member.Duties: what workers report --

@@ -16,7 +16,6 @@ import os
 import signal
 import socket
 import subprocess
-import tempfile
 import threading
 from pathlib import Path
 from typing import Protocol
@@ -189,44 +188,42 @@ class Process:
 
 
 class Channels:
-    """The descriptors between engine and worker. ``folder``: where the output file lies (it has no name)."""
+    """The descriptors between engine and worker. ``folder``: where the output file lies, which has no name."""
 
     def __init__(self, folder: str) -> None:
-        self.tasks, self.worker_tasks = system.task_channel()
-        self.stream, self._worker_stream = socket.socketpair()
-        self._life, self._worker_life = os.pipe()[::-1]
-        self._memory = system.shared_memory(outbox.SIZE)
-        self.inbox = outbox.Inbox(self._memory)
+        with contextlib.ExitStack() as kept, contextlib.ExitStack() as given:
+            self.output = system.scratch_file(folder)
+            kept.callback(os.close, self.output)
+            memory = system.shared_memory(outbox.SIZE)
+            given.callback(os.close, memory)
+            worker_life, life = os.pipe()
+            given.callback(os.close, worker_life)
+            kept.callback(os.close, life)
+            self.tasks, self.worker_tasks = map(kept.enter_context, system.task_channel())
+            self.stream, worker_stream = socket.socketpair()
+            kept.enter_context(self.stream)
+            given.enter_context(worker_stream)
+            self.inbox = outbox.Inbox(memory)
+            self._inherited = [self.worker_tasks.fileno(), worker_stream.fileno(), worker_life, memory]
+            self._kept, self._given = kept.pop_all(), given.pop_all()
+        self.tasks.setblocking(False)
+        self.stream.setblocking(False)
         self.frames = messages.FrameReader()
-        with tempfile.TemporaryFile(dir=folder) as unnamed:
-            self.output = os.dup(unnamed.fileno())
-        system.append_only(self.output)
 
     def start(self, spec: PoolSpec) -> subprocess.Popen[bytes]:
         """Start the worker with its ends of the channels, and close those of them that the engine does not need."""
-        given = [self.worker_tasks.fileno(), self._worker_stream.fileno(), self._worker_life, self._memory]
-        popen = subprocess.Popen(
-            [spec.python, START, *map(str, given)],
-            pass_fds=given,
-            stdin=subprocess.DEVNULL,
-            stdout=self.output,
-            stderr=self.output,
-            cwd=spec.cwd,
-            env=spec.environ,
-            start_new_session=True,
-        )
-        self._worker_stream.close()
-        os.close(self._worker_life)
-        os.close(self._memory)
-        self._worker_life = self._memory = -1
-        self.tasks.setblocking(False)
-        self.stream.setblocking(False)
-        return popen
+        with self._given:
+            return subprocess.Popen(
+                [spec.python, START, *map(str, self._inherited)],
+                pass_fds=self._inherited,
+                stdin=subprocess.DEVNULL,
+                stdout=self.output,
+                stderr=self.output,
+                cwd=spec.cwd,
+                env=spec.environ,
+                start_new_session=True,
+            )
 
     def close(self) -> None:
-        """Close them all."""
-        for end in (self.tasks, self.worker_tasks, self.stream, self._worker_stream):
-            end.close()
-        for file in (self._life, self._worker_life, self._memory, self.output):
-            if file >= 0:
-                os.close(file)
+        """Close what is left."""
+        self._kept.close()

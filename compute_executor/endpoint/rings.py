@@ -19,7 +19,6 @@ import mmap
 import os
 import struct
 from collections.abc import Iterator
-from pathlib import Path
 
 from compute_executor.endpoint.messages import Key
 
@@ -71,9 +70,14 @@ def _key(batch: int, packed: int) -> Key:
 def begun(folder: str | os.PathLike[str]) -> set[Key]:
     """All tasks that the rings of ``folder`` still know, as (batch, position, attempt). Ignores damaged files."""
     found: set[Key] = set()
-    for path in Path(folder).glob("*" + SUFFIX):
-        found.update(_read(path.read_bytes()))
+    for path in _paths(folder):
+        with open(path, "rb") as file:
+            found.update(_read(file.read()))
     return found
+
+
+def _paths(folder: str | os.PathLike[str]) -> list[str]:
+    return [os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(SUFFIX)]
 
 
 def _read(data: bytes) -> Iterator[Key]:
@@ -87,5 +91,5 @@ def _read(data: bytes) -> Iterator[Key]:
 
 def clear(folder: str | os.PathLike[str]) -> None:
     """Remove the rings of a service that is gone, once what they say is stored elsewhere."""
-    for path in Path(folder).glob("*" + SUFFIX):
-        path.unlink(missing_ok=True)
+    for path in _paths(folder):
+        os.unlink(path)

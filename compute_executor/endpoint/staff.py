@@ -54,6 +54,8 @@ class Staff:
 
     def __init__(self, spec: PoolSpec, place: Place, rings: Rings) -> None:
         self.spec = spec
+        self.most = spec.max_workers
+        """How many there may be."""
         self.members: list[Member] = []
         self._place = place
         self._rings = rings
@@ -96,6 +98,11 @@ class Staff:
         """This one is dead."""
         self.members.remove(member)
         self._rings.give_back(member.ring)
+
+    def content_with_fewer(self) -> bool:
+        """The system cannot start another (processes, descriptors, memory): try no more, if there are some."""
+        self.most = len(self.members)
+        return self.most > 0
 
     def proved(self) -> None:
         """A worker has become ready, so they can."""

@@ -57,6 +57,10 @@ class Watchdog:
                 )
                 self._thread.start()
 
+    def awake(self) -> bool:
+        """Whether the thread is looking."""
+        return self._awake.is_set()
+
     def next_task(self) -> TaskRecord | None:
         """The next task of the chunk, or None when it is done or was handed back."""
         self._turns += 1

@@ -62,7 +62,14 @@ def main(tasks: int, stream: int, life: int, outbox: int) -> None:
     with contextlib.suppress(EOFError, ConnectionError):  # the engine is gone: nobody to tell
         if initialized(link, setup.initializer):
             link.send(messages.READY)
+            _foresee()
             worker.serve()
+
+
+def _foresee() -> None:
+    """Import what the first task most likely needs, while the engine learns that we are ready."""
+    with contextlib.suppress(Exception):  # whoever does need it will report it
+        import cloudpickle  # noqa: F401
 
 
 def _out_of_the_way(file: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import signal
 import sys
@@ -11,8 +12,9 @@ import time
 
 import pytest
 
-from compute_executor.endpoint import rings, staff
+from compute_executor.endpoint import process, rings, staff, system
 from compute_executor.endpoint.engine import ProcessEngine
+from compute_executor.endpoint.worker import FUNCTIONS
 from compute_executor.protocol.frames import EXCEPTION, INLINE_LIMIT, VALUE, Blob
 from compute_executor.serialization import native, packing, strategies
 
@@ -224,6 +226,99 @@ def test_the_ring_remembers_what_had_begun_when_everything_is_gone(lab):
 
     script = lab(scenario)
     assert rings.begun(script.folder / "rings") == {(script.batch, position, 1) for position in (1, 2, 3)}
+
+
+def test_a_worker_keeps_a_limited_number_of_functions(lab):
+    async def scenario(script):
+        functions = [functools.partial(int, str(index)) for index in range(FUNCTIONS + 1)]
+        for function in functions:
+            script.submit(function)
+        script.wake()
+        await script.until(lambda: len(script.ends) == len(functions))
+        assert await script.run(functions[-1]) == FUNCTIONS
+        assert await script.run(functions[0]) == 0
+        assert script.asked == [*range(FUNCTIONS + 1), 0], "the least recently used had to be asked for again"
+
+    lab(scenario)
+
+
+# -- full channels, missing features, the service's own ways --
+
+
+def test_more_arguments_than_a_task_channel_holds(lab):
+    async def scenario(script):
+        await script.run(len, b"")
+        positions = [script.submit(len, bytes(60_000)) for _ in range(300)]
+        script.wake()
+        await script.until(lambda: len(script.ends) == 301)
+        assert script.order[1:] == positions
+
+    lab(scenario)
+
+
+def test_more_to_say_at_first_than_a_stream_holds(lab):
+    def prepare(data):
+        import builtins
+
+        builtins.prepared = len(data)
+
+    def look():
+        import builtins
+
+        return builtins.prepared
+
+    async def scenario(script):
+        assert await script.run(look) == 5_000_000
+
+    lab(scenario, initializer=native.dumps_call((prepare, (bytes(5_000_000),)), {}))
+
+
+def test_deaths_are_noticed_without_a_descriptor_for_them(lab, monkeypatch):
+    monkeypatch.setattr(system, "death_notice", lambda pid: None)
+
+    async def scenario(script):
+        position = script.submit(os._exit, 4)
+        script.wake()
+        await script.until(lambda: position in script.losses)
+        assert script.losses[position].exit_code == 4
+        assert await script.run(len, "ab") == 2
+
+    lab(scenario)
+
+
+def test_a_service_that_wakes_the_engine_while_it_takes(lab):
+    async def scenario(script):
+        take = script.take
+
+        def take_and_wake(pool, limit):
+            script.wake()
+            return take(pool, limit)
+
+        script.take = take_and_wake
+        assert await script.run(len, "ab") == 2
+
+    lab(scenario)
+
+
+def test_a_pool_goes_on_with_the_workers_that_could_be_started(lab, monkeypatch, tmp_path):
+    gate = str(tmp_path / "gate")
+
+    def refuse(*_, **__):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    async def scenario(script):
+        await script.run(nothing)
+        monkeypatch.setattr(process.subprocess, "Popen", refuse)
+        positions = [script.submit(wait_for, gate), script.submit(nothing)]
+        script.wake()
+        await script.until(lambda: positions[0] in script.begun)
+        open(gate, "w").close()
+        for position in positions:
+            await script.result(position)
+        assert not script.troubles
+        assert len(script.pids()) == 1
+
+    lab(scenario, max_workers=2)
 
 
 # -- who does what --
