@@ -11,7 +11,6 @@ from collections.abc import Iterator
 import msgspec
 
 from compute_executor.protocol.frames import MAX_FRAME, Began, Result, Results, ToClient
-from compute_executor.service.groups import body_size
 
 FRAME_BYTES = 64
 """What a short frame is counted as."""
@@ -37,9 +36,8 @@ class Outbox:
         self._frames.append(frame)
         self.size += FRAME_BYTES
 
-    def add_results(self, group: bytes, results: list[Result]) -> None:
-        """Queue results; with others of the group, if those are last in the queue."""
-        size = sum(map(body_size, results))
+    def add_results(self, group: bytes, results: list[Result], size: int) -> None:
+        """Queue results of about ``size`` bytes; with others of the group, if those are last in the queue."""
         last = self._frames[-1] if self._frames else None
         if isinstance(last, Results) and last.group == group and self._gathering + size <= MAX_RESULTS:
             last.results.extend(results)

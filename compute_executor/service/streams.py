@@ -145,21 +145,20 @@ class Connection:
             return
         if results[0].seq <= feed.sent:  # read from the store before we were told
             results = [result for result in results if result.seq > feed.sent]
-        fitting = self._fitting(results)
+        fitting, size = self._fitting(results)
         feed.live = len(fitting) == len(results)
         if fitting:
-            self._outbox.add_results(group, fitting)
+            self._outbox.add_results(group, fitting, size)
             feed.sent = fitting[-1].seq
         self._work.set()
 
-    def _fitting(self, results: list[frames.Result]) -> list[frames.Result]:
-        """The first of the results, as many as there is room for."""
+    def _fitting(self, results: list[frames.Result]) -> tuple[list[frames.Result], int]:
+        """The first of the results, as many as there is room for, and about how many bytes they are."""
+        size = sum(map(body_size, results))
         room = self._limit - self._outbox.size
-        for index, result in enumerate(results):
-            room -= body_size(result)
-            if room < 0:
-                return results[:index]
-        return results
+        if size <= room:
+            return results, size
+        return _first(results, room)
 
     def began(self, tasks: list[tuple[bytes, int, float]]) -> None:
         """Queue that tasks have begun, unless the client is slow: it is a courtesy."""
@@ -193,20 +192,24 @@ class Connection:
             if self._ending:
                 self._told.set()
                 return
-            self._catch_up()
+            if self._catch_up():
+                await asyncio.sleep(0)  # looking costs milliseconds, and there may be nothing to wait for
 
-    def _catch_up(self) -> None:
-        """Read on from the store for groups that were dropped behind."""
+    def _catch_up(self) -> bool:
+        """Read on from the store for groups that were dropped behind; whether there were any."""
+        behind = False
         for group, feed in self._feeds.items():
             if feed.live:
                 continue
-            room = self._limit - self._outbox.size
+            behind = True
             self._work.set()
+            room = self._limit - self._outbox.size
             if room <= 0:
-                return
+                break
             results, feed.sent, feed.live = self._service.replay(group, feed.sent, room)
             if results:
-                self._outbox.add_results(group, results)
+                self._outbox.add_results(group, results, sum(map(body_size, results)))
+        return behind
 
     # -- receiving ----------------------------------------------------------------------------------------
 
@@ -279,6 +282,15 @@ class Connection:
         task = asyncio.ensure_future(answer)
         self._answers.add(task)
         task.add_done_callback(self._answers.discard)
+
+
+def _first(results: list[frames.Result], room: int) -> tuple[list[frames.Result], int]:
+    """As many of the results as fit into ``room`` bytes, which not all of them do; and their size."""
+    fitting, size = 0, 0
+    while size + body_size(results[fitting]) <= room:
+        size += body_size(results[fitting])
+        fitting += 1
+    return results[:fitting], size
 
 
 def _refusal(prefix: bytes, error: BaseException) -> frames.Refused:

@@ -19,17 +19,21 @@ def result(seq: int, body: frames.Body = b"x") -> frames.Result:
     return frames.Result(seq, b"p" * 12, seq, 0, body, 1.0, 2.0)
 
 
+def add(outbox: Outbox, group: bytes, results: list[frames.Result]) -> None:
+    outbox.add_results(group, results, sum(map(body_size, results)))
+
+
 def taken(outbox: Outbox) -> list[frames.ToClient]:
     return [decode(frame) for frame in outbox.take()]
 
 
 def test_results_gather_while_they_are_last() -> None:
     outbox = Outbox()
-    outbox.add_results(GROUP, [result(1)])
-    outbox.add_results(GROUP, [result(2), result(3)])
+    add(outbox, GROUP, [result(1)])
+    add(outbox, GROUP, [result(2), result(3)])
     outbox.add(frames.Accepted(b"p" * 12))
-    outbox.add_results(GROUP, [result(4)])
-    outbox.add_results(OTHER, [result(5)])
+    add(outbox, GROUP, [result(4)])
+    add(outbox, OTHER, [result(5)])
     assert taken(outbox) == [
         frames.Results(GROUP, [result(1), result(2), result(3)]),
         frames.Accepted(b"p" * 12),
@@ -42,8 +46,8 @@ def test_results_gather_while_they_are_last() -> None:
 
 def test_lists_of_the_caller_are_not_changed() -> None:
     outbox, mine = Outbox(), [result(1)]
-    outbox.add_results(GROUP, mine)
-    outbox.add_results(GROUP, [result(2)])
+    add(outbox, GROUP, mine)
+    add(outbox, GROUP, [result(2)])
     assert mine == [result(1)]
 
 
@@ -59,7 +63,7 @@ def test_a_frame_of_results_has_a_limit() -> None:
     outbox = Outbox()
     part = outbox_module.MAX_RESULTS // 3
     for seq in range(1, 5):
-        outbox.add_results(GROUP, [result(seq, bytes(part))])
+        add(outbox, GROUP, [result(seq, bytes(part))])
     assert [len(frame.results) for frame in taken(outbox)] == [2, 2]  # type: ignore[union-attr]
 
 

@@ -55,8 +55,8 @@ CREATE TABLE batches (
     finished REAL,
     last_seq INTEGER
 );
-CREATE INDEX batches_open ON batches (number) WHERE finished IS NULL;
-CREATE INDEX batches_finished ON batches (finished) WHERE finished IS NOT NULL;
+-- The open ones (NULL) come first in it, then the others by age.
+CREATE INDEX batches_by_end ON batches (finished);
 CREATE INDEX batches_by_group ON batches (task_group);
 
 -- How tasks ended, one row each; `seq` rises over the whole service and is never given twice. The body lies in
