@@ -53,7 +53,8 @@ def _by_value(obj: Any) -> bytes:
 def loads(stream: bytes | memoryview) -> Any:
     """The object of a stream made by pickle, cloudpickle or dill. Raises ResultDecodeError."""
     try:
-        if _DILL_MARK in bytes(stream[:_SNIFF]):
+        head = stream[:_SNIFF]
+        if _DILL_MARK in (head if isinstance(head, bytes) else bytes(head)):
             import dill  # 50 ms; only streams of dill clients need it
 
             return dill.loads(stream)
@@ -89,6 +90,10 @@ def split_call(payload: bytes | memoryview) -> tuple[memoryview, memoryview]:
 
 def loads_call(payload: bytes | memoryview) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """``(args, kwargs)`` of a call payload. Raises ResultDecodeError."""
+    if 4 < len(payload) <= _SNIFF and int.from_bytes(payload[:4], "big") == len(payload) - 4:
+        return loads(
+            bytes(payload[4:])
+        ), {}  # small and without keywords, as most are: a copy is cheaper than views
     first, rest = split_call(payload)
     return loads(first), loads(rest) if len(rest) else {}
 
