@@ -26,8 +26,3 @@ def canonical(value: AnyId, what: str) -> str:
     if parsed is None or str(parsed) != value.lower():
         raise InvalidRequest(f"{value[:100]!r} is no {what} id: it must be a UUID")
     return str(parsed)
-
-
-def raw(value: AnyId, what: str) -> bytes:
-    """The 16 bytes of an id. Raises InvalidRequest as `canonical` does."""
-    return uuid.UUID(canonical(value, what)).bytes

@@ -19,7 +19,7 @@ from compute_executor.errors import (
     WorkerLost,
 )
 from compute_executor.protocol import frames
-from compute_executor.serialization import exceptions, native, packing, strategies
+from compute_executor.serialization import carrier, exceptions, native, packing, strategies
 
 WAITING, RUNNING, SUCCESS, FAILED = "waiting-for-ep", "running", "success", "failed"
 
@@ -130,9 +130,12 @@ def _value(body: bytes) -> Any:
 
 
 def _raised(body: bytes, task_id: str) -> BaseException:
-    """What the function raised; as a TaskExecutionFailed where the service has only its text."""
+    """What the function raised; as a TaskExecutionFailed where there is only its text."""
     if body[:1] == _PICKLE:
         return exceptions.decode(body, task_id)
     text = body.decode()
+    carried = carrier.unload(text)
+    if carried is not None:
+        return carried
     last = text.strip().rpartition("\n")[2]
     return TaskExecutionFailed(f"task {task_id} failed: {last}", task_id=task_id, remote_traceback=text)

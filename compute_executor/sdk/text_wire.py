@@ -20,7 +20,7 @@ from compute_executor.sdk.limits import HOSTED, Limits
 from compute_executor.sdk.outcome import Outcome
 from compute_executor.sdk.session import Session
 from compute_executor.sdk.wire import Accepted, Part, chunks
-from compute_executor.serialization import packing, strategies
+from compute_executor.serialization import carrier, packing, strategies
 
 _QUOTES_AND_COMMA = 3
 _DOCUMENT = 4096
@@ -40,8 +40,8 @@ class TextWire:
         return strategies.dumps_call(args, kwargs).encode()
 
     def function_text(self, function: Callable[..., Any]) -> str:
-        """``pack([function])``."""
-        return strategies.dumps_function(function)
+        """``pack([function])``, wrapped so that its exceptions come back as themselves."""
+        return strategies.dumps_function(carrier.carrying(function))
 
     def size(self, task: BatchTask) -> int:
         """Bytes in the JSON: a newline is two there, and base64 has one in 77."""

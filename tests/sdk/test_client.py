@@ -29,7 +29,7 @@ from compute_executor.protocol import frames
 from compute_executor.protocol.ids import new_prefix, split_task_id
 from compute_executor.sdk.login_manager.environments import TUTORIAL_ENDPOINT
 from compute_executor.sdk.transport import Call
-from compute_executor.serialization import native
+from compute_executor.serialization import native, packing, strategies
 from compute_executor.service import embedded
 from compute_executor.service.embedded import ServiceAddress
 
@@ -376,6 +376,43 @@ def test_the_embedded_service_is_found_started_and_found_again(state_home: Path)
         client._results._forget(task_id)
         assert client.get_result(task_id) == 1
         client._session.call(Call("POST", "/v3/shutdown"))
+
+
+def test_our_service_is_spoken_to_as_stock_sdks_do(client: Client) -> None:
+    """The other wire, on the same service: text buffers in and out."""
+    client._own = False
+    function_id = client.register_function(add)
+    assert (
+        result_of(client, client.run(40, b=2, endpoint_id=TUTORIAL_ENDPOINT, function_id=function_id)) == 42
+    )
+    fail_id = client.register_function(fail)
+    batch = client.create_batch()
+    batch.add(5, endpoint_id=TUTORIAL_ENDPOINT, function_id=fail_id)
+    batch.add(b"x" * 1_000_000, endpoint_id=TUTORIAL_ENDPOINT, function_id=client.register_function(length))
+    failed, counted = ended(client, client.batch_run(batch)).values()
+    assert isinstance(failed["exception"], Broken)
+    assert counted["result"] == 1_000_000
+    with pytest.raises(NotFound):
+        client.run(endpoint_id=TUTORIAL_ENDPOINT, function_id=UNKNOWN)
+    with pytest.raises(NotFound):
+        client.get_task(UNKNOWN)
+
+
+@pytest.mark.parametrize("method", ["11", "13"])
+def test_arguments_of_other_buffer_methods_run_too(client: Client, method: str) -> None:
+    function_id = client.register_function(add)
+    packed = packing.pack([strategies.dumps([40], method), strategies.dumps({"b": 2}, method)])
+    document = {"tasks": {function_id: [packed]}}
+    answer = client._session.post(f"/v3/endpoints/{TUTORIAL_ENDPOINT}/submit", document)
+    assert result_of(client, answer["tasks"][function_id][0]) == 42
+
+
+@pytest.mark.parametrize("method", ["st", "sd", "03", "04", "10", "12"])
+def test_functions_of_other_buffer_methods_run_too(client: Client, method: str) -> None:
+    code = strategies.dumps_function(add, method)
+    document = {"function_name": "add", "function_code": code, "serialized": True, "meta": {}}
+    function_id = client._session.post("/v3/functions", document)["function_uuid"]
+    assert result_of(client, client.run(40, 2, function_id=function_id)) == 42
 
 
 def test_prefixes_of_ids_are_those_that_were_sent(client: Client) -> None:

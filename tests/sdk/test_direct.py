@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from compute_executor.errors import InvalidRequest
+from compute_executor.errors import InvalidRequest, ServiceUnavailable
 from compute_executor.sdk.direct import DirectTransport, Place, fixed_place
 from compute_executor.sdk.transport import Call, NoAnswer, NotSent
 from tests.sdk.conftest import Reply, ScriptedService
@@ -176,3 +177,92 @@ def test_a_token_goes_over_plain_http_only_on_this_machine() -> None:
     with pytest.raises(InvalidRequest, match="plain http") as caught:
         fixed_place("http://example.org", CANARY)
     assert CANARY not in str(caught.value)
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """A certificate for localhost that nobody vouches for, and its key."""
+    import datetime
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (folder / "key.pem").write_bytes(private)
+    return folder / "cert.pem", folder / "key.pem"
+
+
+@pytest.fixture
+def secure(service: ScriptedService, tmp_path: Path) -> Path:
+    """The service speaks TLS; the path of its certificate."""
+    certificate, key = self_signed(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    service.server.socket = context.wrap_socket(service.server.socket, server_side=True)
+    service.on("GET /x", Reply(200, "securely"))
+    return certificate
+
+
+def test_a_certificate_that_does_not_hold_is_told_and_no_token_is_sent(
+    service: ScriptedService, secure: Path
+) -> None:
+    transport = DirectTransport(
+        lambda: Place(service.url.replace("http://127.0.0.1", "https://localhost"), CANARY)
+    )
+    with pytest.raises(ServiceUnavailable, match="certificate of https://localhost") as caught:
+        transport.send(GET)
+    assert type(caught.value) is ServiceUnavailable
+    assert service.seen == []
+
+
+def test_a_certificate_that_holds(
+    service: ScriptedService, secure: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(secure))
+    url = service.url.replace("http://127.0.0.1", "https://localhost")
+    transport = DirectTransport(lambda: fixed_place(url, CANARY))
+    assert transport.send(GET).document() == "securely"
+    assert service.seen[0].headers["authorization"] == f"Bearer {CANARY}"
+    transport.close()
+
+
+def test_nonsense_instead_of_http_is_no_answer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            peer, _ = server.accept()
+            with peer:
+                peer.recv(1000)
+                peer.sendall(b"SSH-2.0-OpenSSH_9\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        transport = DirectTransport(lambda: Place(f"http://127.0.0.1:{server.getsockname()[1]}", None))
+        with pytest.raises(NoAnswer, match="no answer from"):
+            transport.send(GET)
+        thread.join()
+
+
+def test_a_service_that_closes_after_each_answer(service: ScriptedService) -> None:
+    service.on("GET /x", Reply(200, "bye", {"Connection": "close"}))
+    transport = DirectTransport(lambda: Place(service.url, None))
+    assert [transport.send(GET).document() for _ in range(2)] == ["bye", "bye"]
+    assert len(transport._idle) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -191,6 +192,28 @@ def test_one_task_is_asked_about_alone_and_kept(client: Client, service: Scripte
     assert client.get_result(uuid.UUID(task_id)) == [1]
     assert client.get_result(task_id) == [1]
     assert len(service.requests(f"GET /v2/tasks/{task_id}")) == 2
+
+
+def test_a_functions_own_exception_is_raised(client: Client, service: ScriptedService) -> None:
+    """The service has only text, and the exception rides in it."""
+    service.on("POST /v3/functions", Reply(200, {"function_uuid": FUNCTION}))
+
+    def fail() -> None:
+        raise KeyError("mine")
+
+    client.register_function(fail)
+    (buffer,) = packing.unpack(service.requests("POST /v3/functions")[0].document["function_code"])
+    try:
+        strategies.loads(buffer)()
+    except Exception:
+        text = traceback.format_exc()
+    task_id = str(uuid.uuid4())
+    service.on(
+        f"GET /v2/tasks/{task_id}", Reply(200, {"task_id": task_id, "status": "failed", "exception": text})
+    )
+    with pytest.raises(KeyError, match="mine") as caught:
+        client.get_result(task_id)
+    assert 'raise KeyError("mine")' in str(caught.value.__cause__)
 
 
 def test_many_tasks_are_asked_about_in_chunks_and_answered_in_order(

@@ -1,0 +1,116 @@
+"""Exceptions through endpoints that return only text: the exception rides along in its own traceback.
+
+A stock Globus Compute endpoint answers a task that raised with the text of the traceback, and nothing else. So a
+function that is registered there is wrapped: what it raises is raised again inside a carrier, whose message ends
+in a marker and a description of the exception: module and name of its class, args and attributes, as a literal in
+base64. :func:`unload` rebuilds it from the text. Where that is not possible (no marker, no such class here), the
+text is all there is, as without this.
+
+A description, and no pickle: a traceback also shows what the function had read somewhere, and whoever wrote that
+could put a marker of their own at its end. The worst that comes of it is another exception: classes are looked up
+among modules that are loaded already, must be exceptions, and are not called; literals are all they can hold.
+
+The wrapper must run where this package is not installed, in any Python that the function itself runs in. It is
+therefore compiled from source under a module name that exists nowhere, which makes dill send it by value.
+"""
+
+from __future__ import annotations
+
+import ast
+import base64
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from compute_executor.serialization.exceptions import RemoteTraceback
+
+MARK = "compute-executor carries:"
+MAX_DESCRIPTION = 64 * 1024
+"""Characters of a description that may ride in a text; over it, the exception is only described by the text."""
+
+_SOURCE = f"""
+class Carrier(Exception):
+    pass
+
+
+def literal(value):
+    import ast
+
+    try:
+        if ast.literal_eval(repr(value)) == value:
+            return value
+    except Exception:
+        pass
+    return str(value)
+
+
+def description(error):
+    kind = type(error)
+    args = tuple(literal(value) for value in error.args)
+    attributes = {{name: literal(value) for name, value in vars(error).items()}}
+    return repr((kind.__module__, kind.__qualname__, args, attributes))
+
+
+def carrying(function):
+    def call(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            import base64
+
+            try:
+                text = description(error)
+            except Exception:
+                text = ""
+            if not 0 < len(text) <= {MAX_DESCRIPTION}:
+                raise
+            text = base64.b64encode(text.encode("utf-8", "backslashreplace")).decode("ascii")
+            raise Carrier(f"{{type(error).__name__}}: {{error}}\\n{MARK} {{text}}") from error
+
+    call.__name__ = getattr(function, "__name__", "call")
+    call.__doc__ = getattr(function, "__doc__", None)
+    return call
+"""
+_LOADED = re.compile(re.escape(MARK) + r" ([A-Za-z0-9+/]+={0,2})\s*$")
+
+
+def carrying(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, wrapped so that what it raises can be unloaded from the text of its traceback."""
+    namespace: dict[str, Any] = {"__name__": "__compute_executor_carrier__"}
+    exec(compile(_SOURCE, "<carrier>", "exec"), namespace)  # our own source, see the module's docstring
+    wrapped: Callable[..., Any] = namespace["carrying"](function)
+    return wrapped
+
+
+def unload(text: str) -> Exception | None:
+    """The exception that rides in a traceback's text, with the rest of that text as its cause; None if none does,
+    or none that can be rebuilt here."""
+    found = _LOADED.search(text)
+    if found is None or len(found[1]) > 8 * MAX_DESCRIPTION:
+        return None
+    try:
+        module, name, args, attributes = ast.literal_eval(base64.b64decode(found[1], validate=True).decode())
+        error = _rebuilt(_class_of(module, name), args, attributes)
+    except (ValueError, TypeError, AttributeError, SyntaxError, MemoryError, RecursionError):
+        return None
+    error.__cause__ = RemoteTraceback(text[: found.start()])
+    return error
+
+
+def _class_of(module: str, name: str) -> type[Exception]:
+    """The exception class of that name. Raises TypeError if none is loaded."""
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if not (isinstance(found, type) and issubclass(found, Exception)):
+        raise TypeError(f"{module}.{name} is no exception class here")
+    return found
+
+
+def _rebuilt(kind: type[Exception], args: tuple[Any, ...], attributes: dict[str, Any]) -> Exception:
+    """An instance without its ``__init__``, whose parameters may be others than ``args``."""
+    error = kind.__new__(kind, *args)
+    error.args = tuple(args)
+    error.__dict__.update(attributes)
+    return error
