@@ -17,7 +17,7 @@ from compute_executor.service.log import escaped, open_log
 
 @pytest.fixture
 def handler(tmp_path: Path) -> Iterator[logging.Handler]:
-    loggers = [logging.getLogger(name) for name in ("compute_executor", "uvicorn")]
+    loggers = [logging.getLogger(name) for name in log.LOGGERS]
     before = [(logger, logger.level, logger.propagate) for logger in loggers]
     handler = open_log(tmp_path / "service.log", take_output=False)
     yield handler
