@@ -104,17 +104,15 @@ def _prepare(connection: sqlite3.Connection, *, durable: bool) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL" if durable else "PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA wal_autocheckpoint = 0")  # committer.py says when
-    connection.execute(
-        "PRAGMA busy_timeout = 0"
-    )  # who waits for a lock must not be the loop: see committer.py
+    connection.execute("PRAGMA busy_timeout = 0")  # the loop must not wait for a lock: see committer.py
     if sys.platform == "darwin":
         connection.execute("PRAGMA fullfsync = 1")  # fsync(2) there does not reach the disk
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
-    found = connection.execute(queries()["quick_check"]).fetchone()
-    if found is None or found[0] != "ok":
-        raise _unusable(path, found[0] if found else "quick_check gave no answer")
+    (found,) = connection.execute(queries()["quick_check"]).fetchone()
+    if found != "ok":
+        raise _unusable(path, found)
 
 
 def _unusable(path: Path, why: object) -> ServiceUnavailable:

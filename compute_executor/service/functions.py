@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 import uuid
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from compute_executor.errors import InvalidRequest, NotFound, PayloadTooLarge
 from compute_executor.protocol.frames import Blob, Body
@@ -19,6 +19,9 @@ from compute_executor.service.rows import ID_BYTES, FunctionRow
 DIGEST_BYTES = 32
 CACHED = 10_000
 """Functions remembered without asking the store, about 1 kB each."""
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class Functions:
@@ -41,7 +44,7 @@ class Functions:
         found = await self._committer.commit(lambda writer: writer.add_function(row, kept))
         if isinstance(kept, Blob) and not self._read.blob_in_use(kept.name):
             self._blobs.delete([kept.name])  # it was known already, with its code in another file
-        self._digests[row.owner, row.digest] = found
+        _remember(self._digests, (row.owner, row.digest), found)
         return bytes(found)
 
     def _check(self, row: FunctionRow, code: Body) -> None:
@@ -78,9 +81,7 @@ class Functions:
         found = self._read.function(function)
         if found is None:
             raise NotFound(f"there is no function {_named(function)} for you")
-        if len(self._rows) >= CACHED:
-            self._rows.clear()
-        self._rows[function] = found
+        _remember(self._rows, function, found)
         return found
 
     def resolve(self, who: Identity, name: bytes) -> bytes:
@@ -95,9 +96,7 @@ class Functions:
         known = self._digests.get((owner, digest)) or self._read.function_by_digest(owner, digest)
         if known is None:
             raise NotFound(f"no function with sha256 {digest.hex()} is registered: register it first")
-        if len(self._digests) >= CACHED:
-            self._digests.clear()
-        self._digests[owner, digest] = known
+        _remember(self._digests, (owner, digest), known)
         return known
 
     def number(self, function: bytes) -> int:
@@ -137,6 +136,13 @@ def new_function(
     return FunctionRow(
         uuid.uuid4().bytes, owner, digest, sharing, *described, *shared, None, size, time.time()
     )
+
+
+def _remember(cache: dict[K, V], key: K, value: V) -> None:
+    """Keep it without asking the store again; a full cache starts anew."""
+    if len(cache) >= CACHED:
+        cache.clear()
+    cache[key] = value
 
 
 def _named(function: bytes) -> str:

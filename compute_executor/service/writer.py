@@ -156,9 +156,9 @@ def _outcome_values(outcomes: Sequence[Ended], first: int) -> tuple[list[Any], l
     values: list[Any] = []
     blobs = []
     for seq, (batch, position, attempt, status, body, began, ended) in enumerate(outcomes, first):
-        if type(body) is bytes:
-            values += (seq, batch, position, status, attempt, began, ended, body, None, len(body))
-        elif isinstance(body, Blob):
+        if isinstance(body, Blob):
             values += (seq, batch, position, status, attempt, began, ended, None, body.name, body.size)
             blobs.append((body, batch))
+        else:
+            values += (seq, batch, position, status, attempt, began, ended, body, None, len(body))
     return values, blobs

@@ -75,6 +75,17 @@ async def test_what_comes_during_a_commit_is_the_next_group(tmp_path: Path) -> N
     store.close()
 
 
+@pytest.mark.parametrize("durable", [False, True])
+@live
+async def test_closing_waits_for_what_was_given(tmp_path: Path, durable: bool) -> None:
+    store = Recorder(tmp_path / "store", durable=durable)
+    committer = Committer(store, asyncio.get_running_loop())
+    future = committer.commit(saying("a"))
+    await committer.close()
+    assert future.result() == "a"
+    store.close()
+
+
 @live
 async def test_one_failure_is_one_operations(tmp_path: Path) -> None:
     store = Recorder(tmp_path / "store", durable=False)

@@ -464,6 +464,41 @@ async def test_a_deleted_function_is_gone_but_its_open_tasks_run(house: House) -
         assert house.engine.events.function_code(task.function) == CODE
 
 
+@live
+async def test_few_functions_are_remembered_and_all_are_found(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("compute_executor.service.functions.CACHED", 1)
+    async with serving(house) as service:
+        first = await register(service)
+        shared = await service.register(ALICE, DIGEST, "f", CODE, public=True)
+        for function in (first, shared, first):
+            assert service.function(ALICE, function).id == function
+        await register(service, BOB)
+        await service.submit(ALICE, batch([b"a"]))
+
+
+@live
+async def test_notes_that_cannot_be_stored_are_logged(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("no space left")
+
+    async with serving(house) as service:
+        await register(service)
+        await service.open_pool(ALICE, POOL, SPEC)
+        await service.submit(ALICE, batch([b"a"], options=frames.Options(retries=1)))
+        monkeypatch.setattr("compute_executor.service.writer.Writer.next_attempts", full)
+        monkeypatch.setattr("compute_executor.service.writer.Writer.drop_pool", full)
+        (task,) = take(house)
+        house.engine.events.lost(DEFAULT_POOL, *task[:3], frames.Reason("killed", -9))
+        service.close_pool(ALICE, POOL)
+        await turn(20)
+        assert "runs again could not be stored" in caplog.text
+        assert "stays in the store" in caplog.text
+
+
 # -- blobs --------------------------------------------------------------------------------------------------
 
 

@@ -255,6 +255,31 @@ def test_after_an_io_error_the_file_is_opened_anew(store: Store) -> None:
     assert do(store, lambda writer: writer.add_batch(new_batch())) == 1
 
 
+def test_a_database_that_cannot_be_opened_anew_is_tried_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_writer: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    def gone(*_: object, **__: object) -> None:
+        raise ServiceUnavailable("the disk is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store_module, "open_writer", gone)
+        for _ in range(2):
+            with pytest.raises(ServiceUnavailable, match="gone"):
+                store.run([broken])
+        store.checkpoint()
+    (done,) = store.run([lambda writer: writer.add_batch(new_batch())])
+    assert isinstance(done.error, ServiceUnavailable), "the first try finds the connection closed"
+    assert do(store, lambda writer: writer.add_batch(new_batch())) == 1
+
+
+def test_an_empty_wal_is_not_long(store: Store, path: Path) -> None:
+    store._wal = str(path) + "-none"
+    assert not store.wal_is_long()
+
+
 def test_a_foreign_lock_is_reported_as_such(store: Store, path: Path) -> None:
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
@@ -313,7 +338,17 @@ def test_a_newer_schema_is_left_alone(store: Store, path: Path) -> None:
         Store(path, durable=False)
 
 
-@pytest.mark.parametrize("damage", ["garbage", "flipped page", "truncated"])
+def test_a_locked_file_at_the_start_is_not_called_damaged(store: Store, path: Path) -> None:
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    store.close()
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StoreBusy):
+        Store(path, durable=False)
+    other.close()
+
+
+@pytest.mark.parametrize("damage", ["garbage", "flipped page", "flipped index", "truncated"])
 def test_a_damaged_file_is_refused_with_advice(path: Path, damage: str) -> None:
     store = Store(path, durable=False)
     for number in range(1, 200):
@@ -323,6 +358,7 @@ def test_a_damaged_file_is_refused_with_advice(path: Path, damage: str) -> None:
     damaged = {
         "garbage": b"no database at all" * 300,
         "flipped page": content[:8192] + bytes(4096) + content[12288:],
+        "flipped index": content[: len(content) - 4096] + bytes(4096),
         "truncated": content[: len(content) // 2],
     }[damage]
     path.write_bytes(damaged)

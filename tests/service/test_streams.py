@@ -267,6 +267,17 @@ async def test_a_slow_reader_is_served_from_the_store(house: House) -> None:
 
 
 @live
+async def test_two_slow_groups_share_the_room(house: House) -> None:
+    async with serving(house, limits=Limits(stream_buffer=5_000)) as service, connected(service) as client:
+        await register(service)
+        for group in (GROUP, b"o" * 16):
+            await service.submit(ALICE, batch([bytes(500)] * 30, group=group))
+        await turn(20)
+        client.say(frames.Subscribe(GROUP), frames.Subscribe(b"o" * 16))
+        assert len(await client.results(60)) == 60
+
+
+@live
 async def test_began_is_left_out_for_a_slow_reader(house: House) -> None:
     async with serving(house, limits=Limits(stream_buffer=0)) as service, connected(service):
         (connection,) = service._connections

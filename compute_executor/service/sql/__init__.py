@@ -44,8 +44,8 @@ def repeated(name: str) -> Repeated:
     """The two forms of a query that is marked ``-- repeat``."""
     one = queries()[name]
     marked, values = _REPEAT.search(_parts("queries.sql")[name]), _VALUES.search(one)
-    if marked is None or values is None:
-        raise LookupError(f"query {name} is not marked for repetition")
+    assert marked is not None, f"query {name} is not marked for repetition"
+    assert values is not None, f"query {name} has no row of VALUES"
     rows, row = int(marked.group(1)), values.group(1)
     return Repeated(one, one.replace(row, ", ".join([row] * rows)), rows, row.count("?"))
 
