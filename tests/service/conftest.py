@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -30,6 +30,8 @@ class World:
 def world(tmp_path: Path) -> World:
     """Ann is the one identity that there is a token for."""
     world = World(FakeService(), BlobFolder(tmp_path))
-    shell = Shell(world.service, world.blobs, "instance-1", stop=lambda: world.stopped.append(True))
+    shell = Shell(
+        cast(Any, world.service), world.blobs, "instance-1", stop=lambda: world.stopped.append(True)
+    )
     world.app = make_app(shell, Doors(LocalToken(TOKEN, ADMIN), [HOST], ["http://127.0.0.1:8000"]))
     return world

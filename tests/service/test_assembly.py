@@ -11,7 +11,9 @@ import pytest
 from compute_executor.errors import ServiceUnavailable
 from compute_executor.service import database, state
 from compute_executor.service.assembly import default_pool, open_service
+from compute_executor.service.service import Service
 from compute_executor.service.state import BLOBS, DATABASE, RINGS
+from compute_executor.service.store import Store
 
 
 def test_the_schema_in_the_path_is_that_of_the_database() -> None:
@@ -33,6 +35,22 @@ def test_a_folder_becomes_a_service(tmp_path: Path, durable: bool) -> None:
     for name in (BLOBS, RINGS):
         assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o700
     assert stat.S_IMODE((tmp_path / DATABASE).stat().st_mode) == 0o600
+
+
+def test_a_service_that_cannot_start_gives_its_store_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_service: Service) -> None:
+        raise ServiceUnavailable("not today")
+
+    closed: list[Store] = []
+    monkeypatch.setattr(Service, "start", fail)
+    monkeypatch.setattr(Store, "close", closed.append)
+    with pytest.raises(ServiceUnavailable, match="not today"):
+        asyncio.run(open_service(tmp_path, durable=False))
+    assert len(closed) == 1
+    monkeypatch.undo()
+    closed[0].close()
 
 
 def test_a_file_in_the_way_has_a_name(tmp_path: Path) -> None:
