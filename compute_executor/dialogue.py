@@ -9,25 +9,20 @@ Owner: the session's I/O thread.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from compute_executor import by_http
-from compute_executor.batch import Batch, Call
-from compute_executor.errors import ComputeError, PoolBroken, ServiceUnavailable
+from compute_executor.batch import Batch
+from compute_executor.errors import ComputeError, PoolBroken
 from compute_executor.future import ComputeFuture
 from compute_executor.peer import Address
 from compute_executor.protocol.frames import (
-    INLINE_LIMIT,
     Accepted,
     Ack,
     Began,
     Blob,
-    Cancel,
     Cancelled,
     ClosePool,
     Goodbye,
@@ -36,32 +31,22 @@ from compute_executor.protocol.frames import (
     PoolSpec,
     Refused,
     Registered,
+    Result,
     Results,
     Subscribe,
     ToClient,
     Welcome,
 )
 from compute_executor.results.outcomes import settle
-from compute_executor.results.polling import poll
 from compute_executor.results.router import Router
-from compute_executor.submission.bodies import Storage, store, usable
+from compute_executor.storage import NO_LIMIT, Storage, usable
 from compute_executor.submission.sender import Failure, Sender, without
+from compute_executor.withdrawal import Tasks, Withdrawal, Withdrawals
 
 log = logging.getLogger(__name__)
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(ToClient).decode
-
-NO_LIMIT = 1 << 62
-
-
-class Withdrawal:
-    """A wish to cancel, and the way to learn that it was answered. ``futures`` is None for all that are open."""
-
-    def __init__(self, futures: list[ComputeFuture[Any]] | None) -> None:
-        self.futures = futures
-        self.tasks: list[tuple[bytes, list[int]]] = []
-        self.answered = threading.Event()
 
 
 class Dialogue:
@@ -79,12 +64,11 @@ class Dialogue:
         self.postponed: list[Batch] = []
         self.no_room: ComputeError | None = None
         self._write: Callable[[bytes], None] = _nowhere
-        self._requests: dict[int, Withdrawal] = {}
-        self._request = 0
+        self._withdrawals = Withdrawals()
         self._acknowledged: dict[bytes, int] = {}
         self._handlers: dict[type, Callable[[Any], None]] = {
-            Accepted: self._accepted,
-            Refused: self._refused,
+            Accepted: self.accepted,
+            Refused: self.refused,
             Registered: self.sender.registered,
             Results: self._results,
             Began: self._began,
@@ -108,8 +92,13 @@ class Dialogue:
             self.subscribe(group)
         for batch in self.sender.reconnected():
             self.send(batch)
-        for number, withdrawal in self._requests.items():
-            write(_encode(Cancel(number, withdrawal.tasks)))
+        for cancel in self._withdrawals.again():
+            write(_encode(cancel))
+
+    def reached(self, address: Address) -> None:
+        """The service is at this address, though there is no stream."""
+        self.address = address
+        self.storage = self.storage or Storage(address)
 
     def closed(self) -> None:
         """The connection is gone."""
@@ -135,25 +124,19 @@ class Dialogue:
 
     def _outsource(self, batch: Batch) -> list[Failure]:
         """Put what is too large for a frame beside it."""
+        assert self.storage is not None
         failures = []
         for call in batch.calls:
             try:
-                self._outsource_call(call)
+                if isinstance(call.body, bytes):
+                    call.body = self.storage.store(call.body, f"the arguments of {call.function.name}")
+                if isinstance(call.function.code, bytes):
+                    call.function.code = self.storage.store(
+                        call.function.code, f"the function {call.function.name}"
+                    )
             except ComputeError as error:
                 failures.append(Failure(call, error))
         return failures
-
-    def _outsource_call(self, call: Call[Any]) -> None:
-        assert self.storage is not None
-        code = call.function.code
-        if isinstance(call.body, bytes) and len(call.body) > INLINE_LIMIT:
-            call.body = store(call.body, self.storage, f"the arguments of {call.function.name}")
-        if isinstance(code, bytes) and len(code) > INLINE_LIMIT:
-            call.function.code = store(code, self.storage, f"the function {call.function.name}")
-
-    def _put(self, name: str, content: bytes) -> None:
-        assert self.address is not None
-        by_http.put_blob(self.address, name, content)
 
     def retry_postponed(self) -> None:
         """Offer again what the service had no room for."""
@@ -163,16 +146,14 @@ class Dialogue:
 
     def withdraw(self, withdrawal: Withdrawal) -> None:
         """Ask the service not to run what has not begun."""
-        futures = self.router.futures() if withdrawal.futures is None else withdrawal.futures
-        withdrawal.tasks = self._open_tasks(futures)
-        if not withdrawal.tasks:
-            withdrawal.answered.set()
-            return
-        self._request += 1
-        self._requests[self._request] = withdrawal
-        self._write(_encode(Cancel(self._request, withdrawal.tasks)))
+        cancel = self._withdrawals.ask(withdrawal, self.open_tasks(withdrawal.futures))
+        if cancel is not None:
+            self._write(_encode(cancel))
 
-    def _open_tasks(self, futures: list[ComputeFuture[Any]]) -> list[tuple[bytes, list[int]]]:
+    def open_tasks(self, futures: list[ComputeFuture[Any]] | None) -> Tasks:
+        """Those of the futures' tasks that have not ended (None: all)."""
+        if futures is None:
+            return list(self.router.tasks())
         tasks: dict[bytes, list[int]] = {}
         for future in futures:
             place = future.place
@@ -205,11 +186,13 @@ class Dialogue:
         message = _decode(frame)
         self._handlers[type(message)](message)
 
-    def _accepted(self, answer: Accepted) -> None:
+    def accepted(self, answer: Accepted) -> None:
+        """A batch is confirmed."""
         self.sender.accepted(answer.prefix)
         self.no_room = None
 
-    def _refused(self, answer: Refused) -> None:
+    def refused(self, answer: Refused) -> None:
+        """A batch is not taken as it is."""
         if answer.prefix not in self.sender.unconfirmed:
             return
         refusal = self.sender.refused(answer)
@@ -223,11 +206,18 @@ class Dialogue:
             self.send(batch)
 
     def _results(self, frame: Results) -> None:
-        for future, result in self.router.feed(frame):
-            settle(future, result, self.fetch)
+        for result in frame.results:
+            self.end(result)
+        self.router.read_up_to(frame)
         if self.sender.unconfirmed:
             for prefix in {result.prefix for result in frame.results}:
                 self.sender.accepted(prefix)
+
+    def end(self, result: Result) -> None:
+        """One outcome, into its future."""
+        future = self.router.pop(result.prefix, result.position)
+        if future is not None:
+            settle(future, result, self._fetch)
 
     def _began(self, frame: Began) -> None:
         for prefix, position, when in frame.tasks:
@@ -238,9 +228,7 @@ class Dialogue:
     def _cancelled(self, answer: Cancelled) -> None:
         for prefix, positions in answer.tasks:
             self.withdrawn(prefix, positions)
-        withdrawal = self._requests.pop(answer.request, None)
-        if withdrawal is not None:
-            withdrawal.answered.set()
+        self._withdrawals.answered(answer.request)
 
     def withdrawn(self, prefix: bytes, positions: Iterable[int]) -> None:
         """These tasks surely will not run."""
@@ -256,57 +244,9 @@ class Dialogue:
     def _goodbye(self, frame: Goodbye) -> None:
         log.info("the service ends: %s", frame.reason)
 
-    def fetch(self, blob: Blob) -> bytes:
-        """The content of a large result. Raises ComputeError."""
-        folder = self.storage.folder if self.storage is not None else None
-        if folder is not None:
-            return _read(folder, blob)
-        assert self.address is not None
-        return by_http.get_blob(self.address, blob)
-
-    # -- without a stream ------------------------------------------------------------------------------------
-
-    def converse_by_http(self, address: Address) -> None:
-        """One round of the same by requests: confirm batches, ask for outcomes. Raises ComputeError if the service
-        cannot be reached that way either."""
-        self.address = address
-        if self.storage is None:
-            self.storage = Storage(None, self._put, NO_LIMIT)
-        if self.sender.unconfirmed and self.pool is not None and self.spec is not None:
-            by_http.open_pool(address, OpenPool(self.pool, self.spec))
-        for batch in list(self.sender.unconfirmed.values()):
-            self._submit_by_http(address, batch)
-        confirmed = [task for task in self.router.tasks() if task[0] not in self.sender.unconfirmed]
-        for result in poll(address, confirmed):
-            future = self.router.pop(result.prefix, result.position)
-            if future is not None:
-                settle(future, result, self.fetch)
-
-    def _submit_by_http(self, address: Address, batch: Batch) -> None:
-        registers, submit = self.sender.messages(batch)
-        try:
-            for frame in registers:
-                by_http.register(address, frame)
-            by_http.submit(address, submit)
-        except ComputeError as error:
-            if error.retryable:
-                raise
-            self._refused(Refused(batch.prefix, error.document()))
-        else:
-            self._accepted(Accepted(batch.prefix))
-
-    def withdraw_by_http(self, futures: list[ComputeFuture[Any]] | None) -> None:
-        """Withdraw and wait for the answer, on the very thread that reads the stream."""
-        tasks = self._open_tasks(self.router.futures() if futures is None else futures)
-        if not tasks or self.address is None:
-            return
-        try:
-            cancelled = by_http.cancel(self.address, tasks)
-        except ComputeError as error:
-            log.info("cannot cancel: %s", error)
-            return
-        for prefix, positions in cancelled:
-            self.withdrawn(prefix, positions)
+    def _fetch(self, blob: Blob) -> bytes:
+        assert self.storage is not None
+        return self.storage.fetch(blob)
 
     def adopt(self, group: bytes, batches: list[Batch]) -> list[ComputeFuture[Any]]:
         """Expect the outcomes of tasks that were submitted elsewhere, or earlier; the futures of those that are
@@ -327,14 +267,10 @@ class Dialogue:
                 future = self.router.pop(prefix, position)
                 if future is not None:
                     future.fail(about(error, future))
-        for withdrawal in self._requests.values():
-            withdrawal.answered.set()
-        self._requests.clear()
+        self._withdrawals.give_up()
 
-    def give_up_postponed(self) -> None:
+    def give_up_postponed(self, error: ComputeError) -> None:
         """End what the service had no room for."""
-        error = self.no_room
-        assert error is not None
         for batch in self.postponed:
             self.router.remove(batch.prefix)
             self._fail([Failure(call, error) for call in batch.calls])
@@ -350,13 +286,6 @@ def about(error: ComputeError, future: ComputeFuture[Any]) -> ComputeError:
     one = type(error)(error.message, task_id=future.task_id)
     one.__cause__ = error.__cause__
     return one
-
-
-def _read(folder: Path, blob: Blob) -> bytes:
-    try:
-        return (folder / blob.name).read_bytes()
-    except OSError as error:
-        raise ServiceUnavailable(f"the result's file {folder / blob.name} cannot be read: {error}") from error
 
 
 def _nowhere(frame: bytes) -> None:

@@ -23,7 +23,8 @@ from compute_executor.peer import Embedded, OfClient
 from compute_executor.protocol.frames import Options, PoolSpec
 from compute_executor.protocol.ids import MAX_BATCH
 from compute_executor.serialization import native
-from compute_executor.session import Session, Settings
+from compute_executor.session import Session
+from compute_executor.settings import Settings
 from compute_executor.submission.registry import Route
 
 if TYPE_CHECKING:
@@ -206,7 +207,7 @@ class Executor(concurrent.futures.Executor):
         view = object.__new__(type(self))
         view.__dict__.update(self.__dict__)
         view._lane = lane
-        view._owner = self  # the session ends when the Executor is collected, so it must outlive its views
+        view._owner = self._owner or self  # the session ends when the Executor is collected, so it must outlive its views
         view._shut = False
         return view
 

@@ -6,6 +6,11 @@ States are the standard library's. Who may change them:
 * from then on only the session's I/O thread does: RUNNING when a worker has begun, and the end.
 
 So nothing is ever set twice, and ``cancel`` of a call that has left asks the service instead of guessing.
+
+A future of the standard library makes a condition, two lists and ten more objects that the garbage collector
+walks over and over, most of its time and of its 1.6 kB, in case somebody waits for it. Ours makes these (a
+:class:`_Meeting`) when somebody does. Whether it has ended or has a meeting is decided under one lock, `_deciding`:
+who comes first either finds the end, or is found by it.
 """
 
 from __future__ import annotations
@@ -30,6 +35,10 @@ _PENDING = "PENDING"
 _RUNNING = "RUNNING"
 _CANCELLED = "CANCELLED"
 _NOTIFIED = "CANCELLED_AND_NOTIFIED"
+_FINISHED = "FINISHED"
+_OPEN = (_PENDING, _RUNNING)
+
+_deciding = threading.RLock()  # reentrant: a finalizer or a signal handler may come in at any point
 
 
 class Owner(Protocol):
@@ -52,20 +61,48 @@ class Timings(NamedTuple):
     ended: float
 
 
+class _Meeting:
+    """Where those meet who wait for a future and who ends it: what ``Future.__init__`` makes for each."""
+
+    __slots__ = ("callbacks", "condition", "waiters")
+
+    def __init__(self) -> None:
+        self.condition = threading.Condition()
+        self.waiters: list[Any] = []
+        self.callbacks: list[Any] = []
+
+
 class ComputeFuture(Future[T]):
     """The outcome of one submitted call. Everything of ``concurrent.futures.Future`` holds for it."""
 
-    _call: Call[T] | None = None
-    _batch: Batch | None = None
-    _position = 0
-    _began = 0.0
-    _ended = 0.0
+    __slots__ = (
+        "_batch",
+        "_began",
+        "_ended",
+        "_endpoint",
+        "_exception",
+        "_meeting",
+        "_owner",
+        "_position",
+        "_result",
+        "_state",
+        "_submitted",
+        "call",
+    )
 
     def __init__(self, owner: Owner, endpoint: bytes = b"") -> None:
-        super().__init__()
+        # Not super().__init__(): it would make what a _Meeting holds. The rest of its attributes are here.
+        self._state = _PENDING
+        self._result = None
+        self._exception = None
+        self._meeting: _Meeting | None = None
         self._owner = owner
         self._endpoint = endpoint
         self._submitted = time.time()
+        self.call: Call[T] | None = None  # while it waits to be sent
+        self._batch: Batch | None = None
+        self._position = 0
+        self._began = self._ended = 0.0
 
     # -- what a user may ask ---------------------------------------------------------------------------------
 
@@ -76,7 +113,7 @@ class ComputeFuture(Future[T]):
         A batch that the service refuses because of one task is sent again without it; tasks of such a batch
         get another id (they are unknown to the service under the first).
         """
-        if self._call is not None:
+        if self.call is not None:
             self._owner.identify()
         batch = self._batch
         return None if batch is None else task_uuid(batch.prefix, self._position)
@@ -98,6 +135,46 @@ class ComputeFuture(Future[T]):
             return self.cancelled()
         return id(self) in self._owner.withdraw([self])
 
+    def result(self, timeout: float | None = None) -> T:
+        """The value; raises the call's exception, TimeoutError or CancelledError as the standard library's."""
+        if self._state == _FINISHED and self._exception is None:
+            value: T = self._result  # type: ignore[assignment]
+            return value
+        return super().result(timeout)
+
+    def done(self) -> bool:
+        """Whether it has ended, in whatever way."""
+        return self._state not in _OPEN
+
+    def running(self) -> bool:
+        """Whether a worker has begun it and it has not ended."""
+        return self._state == _RUNNING
+
+    def cancelled(self) -> bool:
+        """Whether it was withdrawn."""
+        return self._state in (_CANCELLED, _NOTIFIED)
+
+    # -- for the standard library, whose code knows these three attributes --
+
+    def _meet(self) -> _Meeting:
+        made = _Meeting()
+        with _deciding:
+            if self._meeting is None:
+                self._meeting = made
+            return self._meeting
+
+    @property  # type: ignore[override]
+    def _condition(self) -> threading.Condition:
+        return (self._meeting or self._meet()).condition
+
+    @property  # type: ignore[override]
+    def _waiters(self) -> list[Any]:
+        return (self._meeting or self._meet()).waiters
+
+    @property
+    def _done_callbacks(self) -> list[Any]:
+        return (self._meeting or self._meet()).callbacks
+
     # -- for the session -------------------------------------------------------------------------------------
 
     @property
@@ -109,12 +186,12 @@ class ComputeFuture(Future[T]):
         """Give the call its place in a batch, and so its id."""
         self._batch = batch
         self._position = position
-        self._call = None
+        self.call = None
 
     def begin(self, when: float) -> None:
         """A worker has begun at ``when``."""
         self._began = when
-        with self._condition:
+        with _deciding if self._meeting is None else self._condition:
             if self._state == _PENDING:
                 self._state = _RUNNING
 
@@ -122,6 +199,11 @@ class ComputeFuture(Future[T]):
         """End with a value."""
         self._began = began
         self._ended = ended
+        with _deciding:
+            if self._meeting is None and self._state in _OPEN:
+                self._result = value
+                self._state = _FINISHED
+                return
         self.set_result(value)
 
     def fail(self, error: BaseException, began: float = 0.0, ended: float = 0.0) -> None:
@@ -147,10 +229,8 @@ class ComputeFuture(Future[T]):
     def orphan(self) -> None:
         """In the child of a fork: end, because nobody here will. The lock may be held by a thread that the child
         does not have; callbacks and waiters are the parent's."""
-        self._condition = threading.Condition()
-        self._done_callbacks = []
-        self._waiters = []
-        self._call = None
+        self._meeting = _Meeting()
+        self.call = None
         self.fail(
             ComputeError(
                 f"task {self.task_id} belongs to the parent of this forked process: its result arrives there",

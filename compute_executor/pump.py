@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from compute_executor import __version__
-from compute_executor.dialogue import Dialogue, Withdrawal
-from compute_executor.errors import ComputeError, ServiceUnavailable, VersionMismatch
+from compute_executor import outage
+from compute_executor.dialogue import Dialogue
+from compute_executor.errors import ComputeError, ServiceUnavailable
 from compute_executor.future import ComputeFuture
-from compute_executor.protocol.frames import PROTOCOL, Hello, Welcome
+from compute_executor.results.greeting import greet
 from compute_executor.results.listener import Listener
-from compute_executor.results.websocket import CONNECT_PATIENCE, Stream, StreamLost, connect
+from compute_executor.results.websocket import Stream, StreamLost, connect
+from compute_executor.upkeep import Upkeep
 
 if TYPE_CHECKING:
     from compute_executor.peer import Address
@@ -37,14 +38,6 @@ log = logging.getLogger(__name__)
 MAX_UNCONFIRMED = 64
 """Batches that the service has not confirmed yet; more wait in the buffer, where they can be cancelled for free."""
 
-ACK_PAUSE = 0.05
-"""Seconds between acknowledgements: each would wake the service once more, and all they do is free its memory."""
-
-PING_PAUSE = 20.0
-"""Seconds of silence after which the peer is asked whether it lives; after as many again it counts as gone
-(the default of the websockets package)."""
-
-NO_ROOM_PAUSE = 0.25
 GOODBYE_PATIENCE = 1.0
 
 
@@ -54,17 +47,15 @@ class Pump:
     def __init__(self, session: Session, waker: socket.socket) -> None:
         self.session = session
         self.settings = session.settings
+        self._handover = session.handover
         self.dialogue = Dialogue(self.settings.group, self.settings.pool, self.settings.spec)
+        self._upkeep = Upkeep(self.dialogue, self.settings.grace)
         self.listener = Listener(random.random, self.settings.grace)
         self.stream: Stream | None = None
         self._waker = waker
         self._selector = selectors.DefaultSelector()
         self._selector.register(waker, selectors.EVENT_READ)
         self._writing = False
-        self._acknowledged = 0.0
-        self._pinged = 0.0
-        self._room_since: float | None = None
-        self._room_tried = 0.0
 
     def run(self) -> None:
         """Until the session ends."""
@@ -84,7 +75,9 @@ class Pump:
         session, dialogue = self.session, self.dialogue
         if session.abandoned:
             return True
-        return session.ending and not (dialogue.router.open or dialogue.sender.unconfirmed or session.waiting)
+        return session.ending and not (
+            dialogue.router.open or dialogue.sender.unconfirmed or session.handover.count
+        )
 
     # -- with a stream ---------------------------------------------------------------------------------------
 
@@ -98,20 +91,20 @@ class Pump:
                     self._drain_waker()
                 else:
                     self._listen(stream)
-            self.session.awake()
-            self._housekeep(stream)
+            self._handover.awake()
+            self._upkeep.work(stream, time.monotonic())
         except StreamLost as error:
             self._lost(error)
 
     def _say(self, stream: Stream) -> None:
-        for batch in self.session.take(self._busy(), self._room()):
+        for batch in self._handover.take(self._busy(), self._room()):
             self.dialogue.send(batch)
         self._fulfil_wishes()
         self._flush(stream)
 
     def _fulfil_wishes(self) -> None:
-        for wish in self.session.take_wishes():
-            wish(self)
+        for wish in self._handover.wishes():
+            wish()
 
     def _flush(self, stream: Stream) -> None:
         writing = not stream.flush()
@@ -132,15 +125,11 @@ class Pump:
     def _rest(self) -> float | None:
         if self._finished():
             return 0.0
-        pause = self.session.rest(self._busy(), self._room())
+        pause = self._handover.rest(self._busy(), self._room())
         if pause == 0.0:
             return pause
-        limits = [PING_PAUSE if pause is None else pause]
-        if self.dialogue.owes_acknowledgement:
-            limits.append(ACK_PAUSE)
-        if self.dialogue.postponed:
-            limits.append(NO_ROOM_PAUSE)
-        return min(limits)
+        upkeep = self._upkeep.pause()
+        return upkeep if pause is None else min(pause, upkeep)
 
     def _listen(self, stream: Stream) -> None:
         for frame in stream.receive():
@@ -159,30 +148,6 @@ class Pump:
         except BlockingIOError:
             pass
 
-    def _housekeep(self, stream: Stream) -> None:
-        now = time.monotonic()
-        if self.dialogue.owes_acknowledgement and now >= self._acknowledged + ACK_PAUSE:
-            self._acknowledged = now
-            self.dialogue.acknowledge()
-        if self.dialogue.postponed:
-            self._make_room(now)
-        silence = now - max(stream.heard, self._pinged)
-        if silence > PING_PAUSE:
-            if self._pinged > stream.heard:
-                raise StreamLost(f"the service has been silent for {now - stream.heard:.0f} s")
-            self._pinged = now
-            stream.ping()
-
-    def _make_room(self, now: float) -> None:
-        """Offer again what the service had no room for, until the grace is over."""
-        if self.dialogue.no_room is None or self._room_since is None:
-            self._room_since = now
-        if now - self._room_since >= self.settings.grace:
-            self.dialogue.give_up_postponed()
-        elif now - self._room_tried >= NO_ROOM_PAUSE:
-            self._room_tried = now
-            self.dialogue.retry_postponed()
-
     # -- without a stream ------------------------------------------------------------------------------------
 
     def _lost(self, error: StreamLost) -> None:
@@ -199,19 +164,19 @@ class Pump:
         self._fulfil_wishes()
         now = time.monotonic()
         if not self._needed():
-            self._pause(self.session.rest(False, 1))
+            self._pause(self._handover.rest(False, 1))
         elif now < self.listener.next_try:
             self._pause(self.listener.next_try - now)
         else:
             self._try(now)
 
     def _needed(self) -> bool:
-        return bool(self.dialogue.router.open or self._busy() or self.session.waiting)
+        return bool(self.dialogue.router.open or self._busy() or self._handover.count)
 
     def _pause(self, seconds: float | None) -> None:
         if self._selector.select(seconds):
             self._drain_waker()
-        self.session.awake()
+        self._handover.awake()
 
     def _try(self, now: float) -> None:
         try:
@@ -228,10 +193,9 @@ class Pump:
 
     def _converse_by_http(self, address: Address) -> bool:
         """Whether the service answers at least that way."""
-        for batch in self.session.take(self._busy(), MAX_UNCONFIRMED - len(self.dialogue.sender.unconfirmed)):
-            self.dialogue.send(batch)
+        room = MAX_UNCONFIRMED - len(self.dialogue.sender.unconfirmed)
         try:
-            self.dialogue.converse_by_http(address)
+            outage.converse(self.dialogue, address, self._handover.take(self._busy(), room))
         except ComputeError as error:
             log.info("no answer by HTTP either: %s", error)
             return False
@@ -240,7 +204,7 @@ class Pump:
 
     def _open(self, stream: Stream, address: Address) -> None:
         try:
-            welcome = _greet(stream)
+            welcome = greet(stream)
         except BaseException:
             stream.close()
             raise
@@ -269,16 +233,6 @@ class Pump:
         self.dialogue.give_up(error)
         self.listener.rest()
 
-    # -- wishes of other threads -----------------------------------------------------------------------------
-
-    def withdraw(self, withdrawal: Withdrawal) -> None:
-        """Ask the service not to run these."""
-        self.dialogue.withdraw(withdrawal)
-
-    def withdraw_by_http(self, futures: list[ComputeFuture[Any]] | None) -> None:
-        """The same from within a callback, on this very thread: the stream's answer could not be read."""
-        self.dialogue.withdraw_by_http(futures)
-
     # -- the end ---------------------------------------------------------------------------------------------
 
     def _leave(self) -> None:
@@ -299,54 +253,21 @@ class Pump:
         self._fulfil_wishes()
         self.dialogue.goodbye()
         stream.say_goodbye()
+        self._selector.unregister(self._waker)
         deadline = time.monotonic() + GOODBYE_PATIENCE
         while (left := deadline - time.monotonic()) > 0:
             self._flush(stream)
             self._selector.select(left)
             stream.receive()  # raises StreamLost when the service has closed, too
 
-    def forked(self) -> None:
-        """In the child of a fork: the socket is the parent's, let go of our descriptors of it. Nobody will end
-        our futures, which the child may wait for."""
+    def forked(self) -> list[ComputeFuture[Any]]:
+        """In the child of a fork: the socket is the parent's, let go of our descriptors of it. Returns the futures
+        that nobody will end here."""
         self._selector.close()
         if self.stream is not None:
             self.stream.close()
-        for future in self.dialogue.router.futures():
-            future.orphan()
+        return self.dialogue.router.futures()
 
     def describe(self) -> tuple[int, str]:
         """Tasks in flight, and the state of the stream in a word. Any thread."""
         return self.dialogue.router.open, self.listener.state
-
-
-def _greet(stream: Stream) -> Welcome:
-    """Exchange first frames. Raises StreamLost or VersionMismatch."""
-    import platform
-
-    hello = Hello(PROTOCOL, __version__, platform.python_version())
-    stream.send_text(msgspec.json.encode(hello).decode())
-    with selectors.DefaultSelector() as selector:
-        selector.register(stream, selectors.EVENT_READ)
-        deadline = time.monotonic() + CONNECT_PATIENCE
-        while (left := deadline - time.monotonic()) > 0:
-            stream.flush()
-            selector.select(left)
-            frames = stream.receive()
-            if frames:
-                return _welcome(frames[0])
-    raise StreamLost(f"the service said nothing for {CONNECT_PATIENCE:.0f} s")
-
-
-def _welcome(frame: bytes) -> Welcome:
-    try:
-        welcome = msgspec.json.decode(frame, type=Welcome)
-    except msgspec.DecodeError as error:
-        raise VersionMismatch(
-            f"the service's first frame is no Welcome: {error}. Is it one of ours?"
-        ) from None
-    if welcome.compute_executor != PROTOCOL:
-        raise VersionMismatch(
-            f"the service (version {welcome.version}) speaks protocol {welcome.compute_executor}, this client "
-            f"(version {__version__}) speaks {PROTOCOL}: update the older one"
-        )
-    return welcome

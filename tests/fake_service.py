@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import threading
@@ -96,7 +97,8 @@ class FakeService:
 
     def drop(self) -> None:
         for connection in list(self._live):
-            connection.socket.shutdown(2)
+            with contextlib.suppress(OSError):
+                connection.socket.shutdown(2)
 
     def address(self) -> Address:
         return Address(f"http://127.0.0.1:{self.port}", "Bearer test")

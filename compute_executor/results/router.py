@@ -9,12 +9,12 @@ Owner: the session's I/O thread; ``open`` is also read by others, as a number to
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from compute_executor.batch import Batch, Lane
 from compute_executor.future import ComputeFuture
-from compute_executor.protocol.frames import Result, Results
+from compute_executor.protocol.frames import Results
 
 
 class Router:
@@ -41,14 +41,10 @@ class Router:
         if batch is not None:
             self.open -= batch.open
 
-    def feed(self, frame: Results) -> Iterator[tuple[ComputeFuture[Any], Result]]:
-        """The futures that these outcomes end, one by one, each once."""
-        for result in frame.results:
-            future = self.pop(result.prefix, result.position)
-            if future is not None:
-                yield future, result
+    def read_up_to(self, frame: Results) -> None:
+        """All results of ``frame`` have reached their futures."""
         if frame.results:
-            last = frame.results[-1].seq
+            last = max(result.seq for result in frame.results)
             self.read[frame.group] = max(last, self.read.get(frame.group, 0))
 
     def pop(self, prefix: bytes, position: int) -> ComputeFuture[Any] | None:
@@ -83,7 +79,7 @@ class Router:
             if future is not None
         ]
 
-    def tasks(self) -> Iterable[tuple[bytes, list[int]]]:
+    def tasks(self) -> Iterator[tuple[bytes, list[int]]]:
         """All open tasks: prefix and positions."""
         for prefix, batch in list(self._batches.items()):
             yield prefix, [number for number, future in enumerate(batch.futures) if future is not None]

@@ -1,0 +1,22 @@
+"""What an Executor was made with, as far as its session needs it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from compute_executor.peer import Peer
+from compute_executor.protocol.frames import PoolSpec
+from compute_executor.results.listener import GRACE
+
+
+class Settings(NamedTuple):
+    """``group``: 16 bytes of the task group. ``pool``, ``spec``: workers of its own, or None for those of another
+    endpoint. ``flush_interval`` and ``grace`` in seconds."""
+
+    peer: Peer
+    group: bytes
+    pool: bytes | None
+    spec: PoolSpec | None
+    batch_size: int = 128
+    flush_interval: float = 0.005
+    grace: float = GRACE
