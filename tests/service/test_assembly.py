@@ -45,7 +45,7 @@ def test_a_service_that_cannot_start_gives_its_store_back(
 
     closed: list[Store] = []
     monkeypatch.setattr(Service, "start", fail)
-    monkeypatch.setattr(Store, "close", closed.append)
+    monkeypatch.setattr(Store, "close", lambda store: closed.append(store))
     with pytest.raises(ServiceUnavailable, match="not today"):
         asyncio.run(open_service(tmp_path, durable=False))
     assert len(closed) == 1
