@@ -14,7 +14,7 @@ from compute_executor.service.blob_care import BlobCare
 from compute_executor.service.committer import Committer
 from compute_executor.service.limits import Limits
 from compute_executor.service.reader import Reader
-from compute_executor.service.rows import ID_BYTES, FunctionRow
+from compute_executor.service.rows import ID_BYTES, FunctionRow, encode_metadata
 
 DIGEST_BYTES = 32
 CACHED = 10_000
@@ -51,8 +51,14 @@ class Functions:
         size = code.size if isinstance(code, Blob) else len(code)
         if size > self._limits.function:
             raise PayloadTooLarge(
-                f"function {row.name} is {size} bytes, the limit is {self._limits.function}. Large data belongs "
-                "into arguments or files, not into the function."
+                f"function {row.name[:100]} is {size} bytes, the limit is {self._limits.function}. Large data "
+                "belongs into arguments or files, not into the function."
+            )
+        described = len(row.name) + len(row.description) + len(encode_metadata(row.metadata))
+        if described > self._limits.description:
+            raise PayloadTooLarge(
+                f"name, description and metadata of function {row.name[:100]} are {described} characters, the "
+                f"limit is {self._limits.description} for all together"
             )
         if isinstance(code, Blob):
             self._blobs.require([code])

@@ -50,6 +50,10 @@ class Limits(NamedTuple):
     batch: int = MAX_BATCH
     open_tasks: int = 10_000_000  # of all users; about one byte of memory each, and a row a batch on disk
     functions_per_batch: int = 10_000
+    retries: int = 1_000  # each is a dead worker process
+    description: int = 64 * 1024  # name, description and metadata of a function together
+    workers: int = 4_096  # of one pool; they are started only while there are tasks for them
+    groups_per_stream: int = 10_000  # an Executor has one; about 1 kB of memory each
     decoded_tasks: int = 128 * 1024**2  # memory for arguments of open batches; the rest stays in the store
     stream_buffer: int = 1024**2  # bytes that wait for one slow reader, before it is served from the store
     keep_acknowledged: float = 24 * 3600.0  # how long outcomes stay that a client has acknowledged

@@ -22,6 +22,7 @@ from compute_executor.service.access import Identity, Owned, check
 from compute_executor.service.committer import Committer
 from compute_executor.service.dispatch import Dispatch
 from compute_executor.service.groups import Subscriber
+from compute_executor.service.limits import Limits
 from compute_executor.service.rows import ID_BYTES, PoolRow
 
 if TYPE_CHECKING:
@@ -58,13 +59,13 @@ class Pools:
         committer: Committer,
         dispatch: Dispatch,
         default: PoolSpec | None,
-        grace: float,
+        limits: Limits,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._committer = committer
         self._dispatch = dispatch
         self._default = default
-        self._grace = grace
+        self._limits = limits
         self._loop = loop
         self._pools: dict[bytes, Pool] = {}
         self.engine: Engine  # set by the service, which needs pools before it can make an engine
@@ -75,10 +76,8 @@ class Pools:
         """Make a pool durable and start it; again with the same id: only note who uses it."""
         if len(pool) != ID_BYTES or pool == DEFAULT_POOL:
             raise InvalidRequest("a pool is named by 16 bytes that are not all zero")
-        if spec.max_workers < 1:
-            raise InvalidRequest(
-                f"a pool of {spec.max_workers} workers cannot run anything; at least 1 is needed"
-            )
+        if not 1 <= spec.max_workers <= self._limits.workers:
+            raise InvalidRequest(f"a pool has 1 to {self._limits.workers} workers, not {spec.max_workers}")
         if spec.container is not None:
             raise InvalidRequest("this service has no containers to start workers in")
         found = self._pools.get(pool)
@@ -166,7 +165,7 @@ class Pools:
             found.waiting.cancel()
             found.waiting = None
         if not found.users and pool != DEFAULT_POOL:
-            found.waiting = self._loop.call_later(self._grace, self._abandoned, pool)
+            found.waiting = self._loop.call_later(self._limits.pool_grace, self._abandoned, pool)
 
     def _abandoned(self, pool: bytes) -> None:
         self._pools[pool].closing = True

@@ -78,7 +78,7 @@ class Service:
         self._dispatch = Dispatch()
         self._functions = Functions(store.read, self._committer, self._blob_care, limits)
         self._groups = Groups(store.read)
-        self._pools = Pools(self._committer, self._dispatch, default_pool, limits.pool_grace, loop)
+        self._pools = Pools(self._committer, self._dispatch, default_pool, limits, loop)
         self._batches = OpenBatches(
             read=store.read,
             dispatch=self._dispatch,

@@ -23,7 +23,7 @@ import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from compute_executor import __version__
-from compute_executor.errors import ComputeError, NotFound
+from compute_executor.errors import ComputeError, InvalidRequest, NotFound
 from compute_executor.protocol import frames
 from compute_executor.protocol.ids import split_task_id
 from compute_executor.service.access import Identity
@@ -252,6 +252,11 @@ class Connection:
             self._answer(frames.Registered(frame.digest, function))
 
     async def _subscribe(self, frame: frames.Subscribe) -> None:
+        most = self._service.limits.groups_per_stream
+        if len(self._feeds) >= most and frame.group not in self._feeds:
+            raise InvalidRequest(
+                f"one stream carries the results of {most} task groups at most: open another one"
+            )
         self._feeds[frame.group] = Feed(self._service.subscribe(self._who, self, frame.group, frame.after))
         self._work.set()
 

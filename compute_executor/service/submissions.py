@@ -22,7 +22,7 @@ from compute_executor.errors import (
     PayloadTooLarge,
     ServiceUnavailable,
 )
-from compute_executor.protocol.frames import INLINE_LIMIT, Blob, Submit
+from compute_executor.protocol.frames import INLINE_LIMIT, Blob, Options, Submit
 from compute_executor.protocol.ids import PREFIX_BYTES, task_uuid
 from compute_executor.service.access import Identity
 from compute_executor.service.blob_care import BlobCare
@@ -132,8 +132,7 @@ class Submissions:
     def _check(self, who: Identity, batch: Submit, key: Key | None) -> Checked:
         self._check_ids(batch)
         self._check_room(batch.count)
-        if batch.options.container is not None:
-            raise InvalidRequest("this service has no containers to run tasks in")
+        self._check_options(batch.options)
         pool = self._pools.require(who, batch.pool)
         functions = [self._functions.resolve(who, name) for name in batch.functions]
         calls, blobs = self._check_calls(batch)
@@ -162,6 +161,14 @@ class Submissions:
                 f"{self._batches.open} tasks are open, with {count} more it would be over the limit of "
                 f"{self._limits.open_tasks}; send them again when some have ended"
             )
+
+    def _check_options(self, options: Options) -> None:
+        if options.container is not None:
+            raise InvalidRequest("this service has no containers to run tasks in")
+        if not 0 <= options.retries <= self._limits.retries:
+            raise InvalidRequest(f"retries may be 0 to {self._limits.retries}, not {options.retries}")
+        if options.walltime is not None and not options.walltime > 0:
+            raise InvalidRequest(f"a task may run for more than 0 seconds, not for {options.walltime}")
 
     def _check_calls(self, batch: Submit) -> tuple[list[Call], list[Blob]]:
         if not 1 <= len(batch.functions) <= self._limits.functions_per_batch:

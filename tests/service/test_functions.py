@@ -64,6 +64,8 @@ async def test_a_wrong_digest_and_too_much_code_are_refused(house: House) -> Non
             await service.register(ALICE, b"d" * 32, "f", CODE)
         with pytest.raises(PayloadTooLarge, match="limit is 100000"):
             await service.register(ALICE, DIGEST, "f", bytes(100_001))
+        with pytest.raises(PayloadTooLarge, match="metadata"):
+            await service.register(ALICE, DIGEST, "f", CODE, "", {"large": "x" * 70_000})
 
 
 @live

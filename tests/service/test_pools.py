@@ -97,7 +97,13 @@ async def test_a_pool_waits_for_its_client_to_come_back(house: House) -> None:
 
 @pytest.mark.parametrize(
     ("pool", "changed"),
-    [(b"short", {}), (DEFAULT_POOL, {}), (POOL, {"max_workers": 0}), (POOL, {"container": b"c" * 16})],
+    [
+        (b"short", {}),
+        (DEFAULT_POOL, {}),
+        (POOL, {"max_workers": 0}),
+        (POOL, {"max_workers": 10**6}),
+        (POOL, {"container": b"c" * 16}),
+    ],
 )
 @live
 async def test_pools_that_cannot_be(house: House, pool: bytes, changed: dict[str, Any]) -> None:

@@ -170,7 +170,7 @@ async def test_refusals_keep_the_stream_open(house: House) -> None:
         assert registered.error["name"] == "InvalidRequest"
         client.say(frames.OpenPool(POOL, msgspec.structs.replace(SPEC, max_workers=0)))
         failed = await client.frame()
-        assert (failed.pool, "at least 1" in failed.message) == (POOL, True)
+        assert (failed.pool, "1 to" in failed.message) == (POOL, True)
         client.say(batch([b"a"]))
         assert isinstance(await client.frame(), frames.Accepted)
 
@@ -341,6 +341,15 @@ async def test_what_may_not_be_closes_the_stream_and_no_other(
         await register(service)
         other.say(batch([b"a"]))
         assert isinstance(await other.frame(), frames.Accepted)
+
+
+@live
+async def test_a_stream_carries_so_many_groups(house: House) -> None:
+    async with serving(house, limits=Limits(groups_per_stream=1)) as service:
+        client = Client(service)
+        await client.hello()
+        client.say(frames.Subscribe(GROUP), frames.Subscribe(GROUP), frames.Subscribe(b"o" * 16))
+        assert "1 task groups" in (await client.closed())[1]
 
 
 @live

@@ -134,6 +134,10 @@ async def test_idempotency_keys(house: House) -> None:
         ({"tasks": msgspec.Raw(msgspec.msgpack.encode([(0, ["a" * 32, 5])]))}, InvalidRequest, "not there"),
         ({"tasks": msgspec.Raw(msgspec.msgpack.encode([(0, ["../x", 5])]))}, InvalidRequest, "no blob name"),
         ({"options": frames.Options(container=b"c" * 16)}, InvalidRequest, "no containers"),
+        ({"options": frames.Options(retries=-1)}, InvalidRequest, "retries"),
+        ({"options": frames.Options(retries=10**6)}, InvalidRequest, "retries"),
+        ({"options": frames.Options(walltime=0.0)}, InvalidRequest, "0 seconds"),
+        ({"options": frames.Options(walltime=float("nan"))}, InvalidRequest, "0 seconds"),
     ],
 )
 @live
