@@ -15,7 +15,7 @@ class IdleClock:
         self._requests = 0
 
     def look(self, *, busy: bool, requests: int, now: float) -> bool:
-        """Note what is going on; whether it is time to end. ``requests``: how many have come in all."""
+        """Note what is going on; whether it is time to end. ``requests``: how many were answered in all."""
         if busy or requests != self._requests:
             self._since = now
             self._requests = requests

@@ -164,7 +164,7 @@ class _Process:
         clock = IdleClock(patience, time.monotonic())
         while True:
             await asyncio.sleep(min(LONGEST_LOOK, patience / 4 + 0.01))
-            busy = service.busy()
+            busy = server.busy or service.busy()
             if not clock.look(busy=busy, requests=server.requests, now=time.monotonic()):
                 continue
             if self._alone():

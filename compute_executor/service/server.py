@@ -53,8 +53,13 @@ class Server(uvicorn.Server):
 
     @property
     def requests(self) -> int:
-        """How many requests and handshakes came so far."""
+        """How many requests were answered so far."""
         return self.server_state.total_requests
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being answered, its body received, or a stream open."""
+        return bool(self.server_state.tasks)
 
     def stop(self) -> None:
         """End soon: `uvicorn.Server.main_loop` looks every 0.1 s."""

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -251,6 +252,18 @@ def test_whoever_asks_while_it_ends_gets_one_that_answers(monkeypatch: pytest.Mo
         threading.Event().wait(0.06 + 0.01 * turn)
     assert log_text().count("serving at") >= len(instances) > 1
     assert "Traceback" not in log_text()
+
+
+@pytest.mark.slow
+def test_a_service_whose_folder_is_gone_does_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMPUTE_EXECUTOR_IDLE", "0.2")
+    find_or_start()
+    pid = service_pid()
+    shutil.rmtree(folder())
+    deadline = time.monotonic() + PATIENCE
+    while alive(pid) and time.monotonic() < deadline:
+        threading.Event().wait(0.02)
+    assert not alive(pid)
 
 
 @pytest.mark.slow

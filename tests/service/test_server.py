@@ -7,6 +7,7 @@ import contextlib
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -126,6 +127,24 @@ def test_two_readings_of_one_request_are_not_possible(
     head = served.head("POST /v3/shutdown HTTP/1.1", *more, "Connection: close")
     got = status(served.say(head, b"0\r\n\r\n"))
     assert got == expected if expected else got in (200, 400)
+
+
+def test_an_upload_keeps_it_busy(served: Served) -> None:
+    head = served.head("PUT /v3/blobs/" + "a" * 32 + " HTTP/1.1", "Content-Length: 4", "Connection: close")
+    assert not served.server.busy
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as connection:
+        connection.sendall(head + b"ab")
+        deadline = time.monotonic() + 10
+        while not served.server.busy and time.monotonic() < deadline:
+            threading.Event().wait(0.01)
+        assert served.server.busy
+        before = served.server.requests
+        connection.sendall(b"cd")
+        assert status(connection.recv(65536)) == 200
+        while connection.recv(65536):
+            pass
+    assert served.server.requests == before + 1
+    assert not served.server.busy
 
 
 def test_a_stream_is_refused_before_it_is_one(served: Served) -> None:
