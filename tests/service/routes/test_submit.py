@@ -243,3 +243,10 @@ def test_one_foreign_endpoint_refuses_the_whole_batch_of_the_guides_time(world: 
     document = {"tasks": [[F1, str(TUTORIAL), packed(1)], [F1, str(uuid.uuid4()), packed(2)]]}
     assert post(world, document, "/v2/submit").status == 404
     assert world.service.batches == []
+
+
+def test_the_guides_time_knew_json_only(world: World) -> None:
+    answer = ask(
+        world.app, "POST", "/v2/submit", body=b"\x90", headers={"content-type": "application/msgpack"}
+    )
+    assert (answer.status, answer.json()["http_status_code"]) == (415, 415)
