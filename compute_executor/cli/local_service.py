@@ -62,8 +62,3 @@ def running() -> LocalService | None:
 def ended(folder: Path) -> bool:
     """Whether no service holds this state folder any more."""
     return not is_held(folder / SERVICE_LOCK)
-
-
-def count(number: int, thing: str) -> str:
-    """``1 task``, ``2,000 tasks``."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"

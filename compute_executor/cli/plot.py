@@ -139,7 +139,7 @@ def _spread(values: Sequence[float]) -> bool:
 def _norm(values: Sequence[float]) -> Any:
     from matplotlib.colors import LogNorm, Normalize  # only pictures need it
 
-    numbers = [value for value in values if math.isfinite(value)]
+    numbers = [value for value in values if math.isfinite(value)] or [0.0]  # all of them may be infinite
     kind = LogNorm if _spread(values) else Normalize
     return kind(min(numbers), max(numbers))
 

@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from compute_executor import __version__
-from compute_executor.cli.local_service import LocalService, count, running
+from compute_executor.cli.local_service import LocalService, running
 from compute_executor.cli.progress import duration
-from compute_executor.cli.summary import one_line
+from compute_executor.cli.summary import count, one_line
 from compute_executor.errors import ComputeError
 from compute_executor.service.state import state_folder
 

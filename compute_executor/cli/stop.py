@@ -6,7 +6,8 @@ import time
 
 import click
 
-from compute_executor.cli.local_service import LocalService, count, ended, running
+from compute_executor.cli.local_service import LocalService, ended, running
+from compute_executor.cli.summary import count
 from compute_executor.errors import ComputeError
 from compute_executor.service.state import LOG
 

@@ -10,7 +10,7 @@ import click
 import pytest
 
 from compute_executor.cli import local_service
-from compute_executor.cli.local_service import LocalService, count, ended, running
+from compute_executor.cli.local_service import LocalService, ended, running
 from compute_executor.errors import NotAuthorized, ServiceUnavailable
 from compute_executor.service.embedded import ServiceAddress
 from compute_executor.service.state import SERVICE_LOCK, prepare_folder, state_folder
@@ -85,7 +85,3 @@ def test_files_of_others_are_not_trusted(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(local_service, "find", refuse)
     with pytest.raises(click.ClickException, match="readable by others"):
         running()
-
-
-def test_counts_are_words() -> None:
-    assert (count(1, "task"), count(2000, "task")) == ("1 task", "2,000 tasks")

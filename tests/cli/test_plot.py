@@ -45,6 +45,11 @@ def test_points_strewn_about_are_drawn_as_points(tmp_path: Path) -> None:
     assert drawn(tmp_path, Picture(["a", "b"], "y", rows, None, "")).startswith(PNG)
 
 
+def test_infinite_numbers_do_no_harm(tmp_path: Path) -> None:
+    rows = table(x=[0, 0, 1, 1], z=[0, 1, 0, 1], y=["inf", "inf", "-inf", ""])
+    assert drawn(tmp_path, Picture(["x", "z"], "y", rows, None, "")).startswith(PNG)
+
+
 def test_the_suffix_says_the_format(tmp_path: Path) -> None:
     plot.draw(tmp_path / "picture.svg", Picture(["x"], "y", table(x=[1, 2], y=[1, 2]), None, ""))
     assert b"<svg" in (tmp_path / "picture.svg").read_bytes()

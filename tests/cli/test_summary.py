@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from compute_executor.cli.summary import Best, numeric_column, one_line, short
+from compute_executor.cli.summary import Best, count, numeric_column, one_line, short
 from compute_executor.cli.wrong_input import WrongInput
 
 TABLE = [
@@ -57,3 +57,7 @@ def test_numbers_are_shortened_words_and_ints_not() -> None:
         "1e-09",
         "east",
     ]
+
+
+def test_counts_are_words() -> None:
+    assert (count(1, "task"), count(2000, "task")) == ("1 task", "2,000 tasks")

@@ -1,0 +1,153 @@
+"""One sweep, from its request to its report.
+
+Everything that can be checked is checked before the first call. Then rows go into the table as they end
+(:mod:`.running`, :mod:`.table`); at the end the table is put in order, and the picture drawn from it.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, Future
+from pathlib import Path
+from typing import Any
+
+import click
+
+from compute_executor.cli import plot, target
+from compute_executor.cli.grid import parse_axis
+from compute_executor.cli.params import ParamTable
+from compute_executor.cli.plan import Plan
+from compute_executor.cli.progress import Tally, shown
+from compute_executor.cli.report import Ending, report
+from compute_executor.cli.request import Request
+from compute_executor.cli.resume import Book, reopen
+from compute_executor.cli.running import Ended, Run
+from compute_executor.cli.signals import first_signal
+from compute_executor.cli.summary import one_line
+from compute_executor.cli.table import ResultsTable, as_result
+from compute_executor.cli.wrong_input import WrongInput, reason
+from compute_executor.errors import (
+    ComputeError,
+    NotAuthorized,
+    PoolBroken,
+    ServiceUnavailable,
+    VersionMismatch,
+)
+
+ALL_ROWS = (ServiceUnavailable, NotAuthorized, VersionMismatch, PoolBroken)
+"""Errors that say nothing about the row they came with: the sweep ends, and can be resumed."""
+
+
+class Sweep:
+    """Checked when it is made: raises WrongInput. ``again``: the command, to be able to say how to resume."""
+
+    def __init__(self, request: Request, again: list[str]) -> None:
+        self._request, self._again = request, again
+        request.check()
+        table = ParamTable(request.params) if request.params else None
+        self._plan = Plan(table, [parse_axis(grid) for grid in request.grids])
+        if request.plot:
+            plot.check(request.plot, self._plan.varying())
+        self._function = target.load(request.function, elsewhere=request.endpoint is not None)
+        target.check_parameters(self._function, self._plan.names)
+        self._table, self._book = self._open_table()
+        self._tally = Tally(self._plan.count)
+        self._first_failure = ""
+
+    def run(self, open_executor: Callable[[Request], Executor]) -> None:
+        """Run the rows, write the table, report. An exit code other than 0 is raised."""
+        started = time.monotonic()
+        try:
+            signals = self._execute(open_executor(self._request))
+            self._table.close()
+            if signals:
+                click.echo(self._unfinished("interrupted"), err=True)
+                raise click.exceptions.Exit(128 + signals[0])
+            self._table.arrange(self._book.order())
+        except ComputeError as error:  # before OSError: some are both
+            raise click.ClickException(self._unfinished(one_line(str(error), limit=1000))) from error
+        except OSError as error:
+            raise click.ClickException(self._unfinished(f"{self._request.out}: {reason(error)}")) from error
+        self._report(time.monotonic() - started)
+
+    def _open_table(self) -> tuple[ResultsTable, Book]:
+        out, names = self._request.out, self._plan.names
+        others = set(target.signature(self._function) or ()).difference(names)
+        try:
+            if out.exists() and not out.is_file():
+                raise WrongInput(f"cannot write {out}: it is not a file")
+            if self._request.params and out.exists() and out.samefile(self._request.params):
+                raise WrongInput(f"--out and --params are the same file, {out}")
+            if self._request.resume and out.exists():
+                return reopen(out, names, others)
+            _keep_earlier(out)
+            return ResultsTable(out, names, others), Book()
+        except OSError as error:
+            raise WrongInput(f"cannot write {out}: {reason(error)}") from error
+
+    def _execute(self, executor: Executor) -> list[int]:
+        """Run every row that has no result; the signals that ended this early."""
+        run = Run(executor, self._function, self._book.to_run(self._plan.rows()))
+        with first_signal(run.interrupt) as signals:
+            try:
+                self._follow(run)
+            finally:
+                executor.shutdown(wait=False, cancel_futures=True)
+        return signals
+
+    def _follow(self, run: Run) -> None:
+        with shown(self._tally, sys.stderr) as changed:
+            for ended in run.outcomes():
+                self._enter(ended)
+                changed()
+            self._tally.skipped = self._book.skipped
+            changed()
+
+    def _enter(self, ended: list[Ended]) -> None:
+        for place, row, future in ended:
+            result, error = _outcome(future)
+            self._book.enter(place, self._table.add(row, result, error))
+            self._first_failure = self._first_failure or error
+            self._tally.failed += bool(error)
+        self._tally.ended += len(ended)
+        self._tally.skipped = self._book.skipped
+        self._table.flush()
+
+    def _unfinished(self, why: str) -> str:
+        self._table.abandon()
+        done = self._tally.ended - self._tally.failed + self._tally.skipped
+        again = self._again if self._request.resume else [*self._again, "--resume"]
+        return (
+            f"{why}. {done:,} of {self._plan.count:,} rows are in {self._request.out}. "
+            f"The others will run with:\n  {shlex.join(again)}"
+        )
+
+    def _report(self, seconds: float) -> None:
+        kept = len(self._book.foreign())
+        results = self._table.results()
+        report(Ending(self._request, self._plan, self._tally, results, kept, self._first_failure, seconds))
+        if self._tally.failed:
+            raise click.exceptions.Exit(1)
+
+
+def _keep_earlier(out: Path) -> None:
+    """A table that took hours is not lost to a repeated command."""
+    if out.exists() and out.stat().st_size:
+        kept = out.with_name(f"{out.name}.old")
+        out.replace(kept)
+        click.echo(f"the {out} that was there is now {kept}", err=True)
+
+
+def _outcome(future: Future[Any]) -> tuple[Mapping[Any, Any], str]:
+    """``(columns of the result, error text)``; one of them is empty. Raises what would meet every other row too."""
+    if future.cancelled():
+        return {}, "cancelled"
+    error = future.exception()
+    if error is None:
+        return as_result(future.result()), ""
+    if isinstance(error, ALL_ROWS):
+        raise error
+    return {}, f"{type(error).__name__}: {error}"
