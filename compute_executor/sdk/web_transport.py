@@ -23,17 +23,15 @@ class WebTransport:
         self._url = url.rstrip("/")
         self._make = make
         self._client: Any = None
-        self._making = threading.Lock()
         self._renewing = threading.Lock()
 
     def send(self, call: Call) -> Answer:
         """Do the exchange once. Raises NotSent or NoAnswer; NotAuthorized if there is no token to be had."""
         import globus_sdk  # 30 ms, and only logins need it
 
-        client = self._web_client()
+        self.authorization()  # so that trouble with the login is told from trouble with the request
         try:
-            self.authorization()
-            response = client.request(
+            response = self._client.request(
                 call.method,
                 call.path,
                 query_params=dict(call.query) or None,
@@ -42,14 +40,10 @@ class WebTransport:
                 encoding="text" if call.body is not None else None,
                 allow_redirects=False,
             )
-        except globus_sdk.AuthAPIError as error:  # it is what a failed renewal of a token raises
-            raise NotAuthorized(f"Globus Auth gave no token: {error.http_status} {error.message}") from None
         except globus_sdk.GlobusAPIError as error:
             return Answer(error.http_status, _lower(error.headers), error.text.encode())
         except globus_sdk.NetworkError as error:
             raise _network_trouble(self._url, call, error) from None
-        except globus_sdk.GlobusSDKUsageError as error:
-            raise NotAuthorized(f"the login cannot be used: {error}") from None
         return Answer(response.http_status, _lower(response.headers), response.binary_content)
 
     def renew(self) -> None:
@@ -60,17 +54,21 @@ class WebTransport:
         return self._url
 
     def authorization(self) -> str | None:
-        """The value of the Authorization header; None if the web client does not tell.
+        """The value of the Authorization header, renewed if need be; None if the web client does not tell.
 
-        Renewing is done by one thread at a time: globus_sdk's apps are not made for more.
+        Raises NotSent if Globus Auth cannot be reached, NotAuthorized if it refuses or the login cannot be used.
         """
-        client = self._web_client()
-        with self._renewing:
-            if hasattr(client, "authorization"):
-                header: str | None = client.authorization()
-                return header
-            authorizer = getattr(client, "authorizer", None)
-            return authorizer.get_authorization_header() if authorizer is not None else None
+        import globus_sdk
+
+        try:
+            with self._renewing:  # one thread at a time: globus_sdk's apps are not made for more
+                return _header(self._web_client())
+        except globus_sdk.GlobusAPIError as error:
+            raise NotAuthorized(f"Globus Auth gave no token: {error.http_status} {error.message}") from None
+        except globus_sdk.NetworkError as error:
+            raise NotSent(f"Globus Auth cannot be reached for a token: {error}") from None
+        except globus_sdk.GlobusError as error:
+            raise NotAuthorized(f"the login cannot be used: {error}") from None
 
     def close(self) -> None:
         """Close the web client's connections."""
@@ -81,13 +79,21 @@ class WebTransport:
         return f"<WebTransport {self._url}>"
 
     def _web_client(self) -> Any:
-        with self._making:
-            if self._client is None:
-                client = self._make()
-                if hasattr(client, "retry_config"):
-                    client.retry_config.max_retries = 0
-                self._client = client
-            return self._client
+        """Called by one thread at a time."""
+        if self._client is None:
+            client = self._make()
+            if hasattr(client, "retry_config"):
+                client.retry_config.max_retries = 0
+            self._client = client
+        return self._client
+
+
+def _header(client: Any) -> str | None:
+    if hasattr(client, "authorization"):
+        ours: str | None = client.authorization()
+        return ours
+    authorizer = getattr(client, "authorizer", None)
+    return authorizer.get_authorization_header() if authorizer is not None else None
 
 
 def _network_trouble(url: str, call: Call, error: Any) -> NotSent | NoAnswer:

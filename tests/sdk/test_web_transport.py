@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import globus_sdk
@@ -84,21 +85,42 @@ def test_no_connection_is_not_sent(host: str) -> None:
 class Refusing:
     """An authorizer that cannot get a token."""
 
-    def __init__(self, error: Callable[[], Exception]) -> None:
+    def __init__(self, error: Callable[[], Any]) -> None:
         self.error = error
 
     def get_authorization_header(self) -> str:
-        raise self.error()
+        self.error()
+        raise AssertionError
 
     def handle_missing_authorization(self) -> bool:
         return False
 
 
-def test_a_login_that_cannot_be_used_is_not_authorized(service: ScriptedService) -> None:
-    authorizer: Any = Refusing(lambda: globus_sdk.GlobusSDKUsageError("no refresh token"))
-    transport = WebTransport(service.url, lambda: WebClient(base_url=service.url, authorizer=authorizer))
-    with pytest.raises(NotAuthorized, match="no refresh token"):
-        transport.send(Call("GET", "/x"))
+def unusable() -> None:
+    raise globus_sdk.GlobusSDKUsageError("no refresh token")
+
+
+def unknown_to(url: str) -> None:
+    with globus_sdk.ConfidentialAppAuthClient("id", "canary", base_url=url) as login:
+        login.retry_config.max_retries = 0
+        globus_sdk.ClientCredentialsAuthorizer(login, "scope")
+
+
+def test_a_login_that_gives_no_token_is_told_from_the_service(service: ScriptedService) -> None:
+    service.on("POST /v2/oauth2/token", Reply(401, {"error": "invalid_client"}))
+    expected: list[tuple[Callable[[], Any], type[Exception], str]] = [
+        (unusable, NotAuthorized, "no refresh token"),
+        (lambda: unknown_to(service.url), NotAuthorized, "Globus Auth gave no token: 401"),
+        (lambda: unknown_to("http://127.0.0.1:1"), NotSent, "Globus Auth cannot be reached"),
+    ]
+    for trouble, kind, text in expected:
+        authorizer: Any = Refusing(trouble)
+        transport = WebTransport(service.url, partial(WebClient, base_url=service.url, authorizer=authorizer))
+        for attempt in (lambda: transport.send(Call("GET", "/x")), transport.authorization):  # noqa: B023
+            with pytest.raises(kind, match=text) as caught:
+                attempt()
+            assert "canary" not in str(caught.value)
+    assert service.requests("GET /x") == []
 
 
 class Anybodys:

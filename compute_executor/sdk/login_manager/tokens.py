@@ -71,8 +71,12 @@ def _exclusive() -> Any:
     """Held while the file is read, changed and written, so that two processes do not lose each other's tokens."""
     import time
 
-    token_path().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return locked(token_path().parent / LOCK, time.monotonic() + LOCK_PATIENCE)
+    folder = token_path().parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise state.trouble("make", folder, error) from error
+    return locked(folder / LOCK, time.monotonic() + LOCK_PATIENCE)
 
 
 def _read() -> dict[str, dict[str, Document]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import threading
@@ -72,8 +73,20 @@ def test_a_folder_that_cannot_be_written_is_named(state_home: Path, monkeypatch:
     target = state_home / "file"
     target.write_text("")
     monkeypatch.setenv("COMPUTE_EXECUTOR_HOME", str(target / "below"))
-    with pytest.raises((ServiceUnavailable, NotADirectoryError)):
+    with pytest.raises(ServiceUnavailable, match="cannot make"):
         tokens.store("user/production", {"funcx_service": {}})
+
+
+def test_a_full_disk_is_named_and_leaves_the_old_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens.store("user/production", {"funcx_service": {"access_token": "a"}})
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(ServiceUnavailable, match="no space left"):
+        tokens.store("user/production", {"funcx_service": {"access_token": "b"}})
+    assert tokens.load("user/production")["funcx_service"]["access_token"] == "a"
 
 
 def test_writers_do_not_lose_each_others_tokens() -> None:
