@@ -23,18 +23,21 @@ _Connect = Callable[[str], AbstractContextManager[Any]]
 
 class Peer(NamedTuple):
     """How to start one peer. ``service`` yields the address that ``connect`` wants, or None: it has none.
-    ``package`` is what pip calls it; ``missing`` says why it is not measured at all, if it is not."""
+    ``alone``: ``connect`` starts the service itself when there is none. ``package`` is what pip calls it;
+    ``missing`` says why it is not measured at all, if it is not."""
 
     name: str
     package: str
     connect: _Connect
     service: _Service | None = None
+    alone: bool = False
     missing: str = ""
 
     @contextmanager
     def open(self) -> Iterator[Any]:
         """Everything from nothing: service, then executor."""
-        with (self.service or _no_service)() as address, self.connect(address) as executor:
+        service = _no_service if self.service is None or self.alone else self.service
+        with service() as address, self.connect(address) as executor:
             yield executor
 
 
@@ -58,9 +61,7 @@ def _our_service() -> Iterator[str]:
     """The embedded service as an earlier program leaves it behind: running, with nobody connected."""
     import subprocess
 
-    program = (
-        "from compute_executor import Executor\nwith Executor(max_workers=1) as ex: ex.submit(int).result()"
-    )
+    program = "from compute_executor import Executor\nwith Executor(max_workers=1) as ex: ex.submit(abs, -1).result()"
     subprocess.run([sys.executable, "-c", program], check=True)
     yield ""
 
@@ -187,7 +188,7 @@ PEERS = {
     peer.name: peer
     for peer in (
         Peer(REFERENCE, "", _process_pool),
-        Peer(OURS, "compute-executor", _ours, _our_service),
+        Peer(OURS, "compute-executor", _ours, _our_service, alone=True),
         Peer("loky", "loky", _loky),
         Peer("executorlib", "executorlib", _executorlib),
         Peer("mpi4py.futures", "mpi4py", _mpi4py),
