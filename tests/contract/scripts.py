@@ -71,8 +71,15 @@ class Program:
     def kill(self, number: int) -> None:
         """Send it a signal once it has said that it is ready (a line on its output)."""
         assert self.process.stdout is not None
-        assert self.process.stdout.readline() == "ready\n"
+        said = self.process.stdout.readline()
+        assert said == "ready\n", f"instead of being ready: {said}{self.process.communicate()[1]}"
         self.process.send_signal(number)
+
+    def close(self) -> None:
+        """End it whatever it does."""
+        self.process.kill()
+        with self.process:
+            pass  # closes its pipes and waits for it
 
     def relatives(self) -> list[int]:
         """Processes that carry its state folder in their environment: service and workers."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -33,9 +32,8 @@ def run(tmp_path: Path) -> Iterator[Run]:
 
     yield start
     for program in programs:
-        if program.process.poll() is None:
-            program.process.kill()
-            program.process.communicate()
+        program.close()
+        (tmp_path / "open").touch()
         program.leaves_nothing()
 
 
@@ -170,34 +168,55 @@ def test_a_program_read_from_standard_input(run: Run, tmp_path: Path) -> None:
 # -- signals --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "waiting",
-    [
-        "ex = Executor(max_workers=1); f = ex.submit(sleep, 600); ready(); f.result()",
-        "with Executor(max_workers=1) as ex:\n    f = ex.submit(sleep, 600); ready(); f.result()",
-        "with Executor(max_workers=1) as ex:\n    ex.submit(sleep, 600); ready()",
-        "ex = Executor(max_workers=1); ex.submit(sleep, 600); ready(); ex.shutdown()",
-        "ex = Executor(max_workers=1); ex.submit(sleep, 600); ready()",
-        "ex = Executor(max_workers=1); ready(); list(ex.map(sleep, [600] * 1000))",
-        "ex = Executor(max_workers=1); ready()\nwhile True: ex.submit(abs, 1)",
-    ],
-    ids=["result", "result in with", "end of with", "shutdown", "end of script", "map", "submitting"],
-)
-def test_interrupt(run: Run, waiting: str) -> None:
-    """Ctrl-C leaves at once, wherever the program is."""
-    program = run(
-        "from time import sleep\ndef ready():\n    ex.submit(abs, 1) if 0 else None\n    print('ready', flush=True)\n"
-        + waiting
-        + "\n"
-    )
-    program.kill(signal.SIGINT)
-    began = time.monotonic()
+READY = """
+from time import sleep
+def hold(_=None):
+    import os, time
+    while not os.path.exists("open"):
+        time.sleep(0.01)
+def ready(future=None):
+    while future is not None and not future.running():
+        sleep(0.01)
+    print("ready", flush=True)
+ex = Executor(max_workers=1)
+"""
+"""Says that it is ready: at once, or when a worker has begun the call."""
 
-    ended = program.end(10)
+INTERRUPTED = {
+    "result, not begun": "f = ex.submit(hold); ready(); f.result()",
+    "result, begun": "f = ex.submit(hold); ready(f); f.result()",
+    "result in with": "with ex:\n    f = ex.submit(hold); ready(f); f.result()",
+    "end of with": "with ex:\n    f = ex.submit(hold); ready(f)",
+    "shutdown": "f = ex.submit(hold); ready(f); ex.shutdown()",
+    "map": "ready(); list(ex.map(hold, range(1000)))",
+    "map with a buffer": "ready(); list(ex.map(hold, range(1000), buffersize=5))",
+    "submitting": "ready()\nwhile True: ex.submit(abs, 1)",
+    "wait": "import concurrent.futures as c; f = ex.submit(hold); ready(f); c.wait([f])",
+    "asyncio": "import asyncio; f = ex.submit(hold); ready(f)\n"
+    "async def main(): await asyncio.wrap_future(f)\n"
+    "asyncio.run(main())",
+}
+"""Where a program may be when the user presses Ctrl-C."""
+
+
+@pytest.mark.parametrize("where", list(INTERRUPTED))
+def test_interrupt(run: Run, where: str) -> None:
+    """Ctrl-C leaves at once, wherever the program is. What a worker has begun goes on to its end without it."""
+    program = run(READY + INTERRUPTED[where] + "\n")
+    program.kill(signal.SIGINT)
+
+    ended = program.end(5)
 
     assert ended.code in (-signal.SIGINT, 1, 130)
     assert "KeyboardInterrupt" in ended.err
-    assert time.monotonic() - began < 5
+
+
+def test_interrupt_when_the_script_has_ended(run: Run) -> None:
+    """While the interpreter waits for what was submitted: leaves at once, too."""
+    program = run(READY + "f = ex.submit(hold); ready(f)\n")
+    program.kill(signal.SIGINT)
+
+    assert "Traceback" not in program.end(5).err
 
 
 def test_terminate(run: Run, tmp_path: Path) -> None:
