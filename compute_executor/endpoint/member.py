@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from compute_executor.endpoint import messages
+from compute_executor.endpoint.events import WorkerView
 from compute_executor.endpoint.handover import Assignment, Estimates, Load
 from compute_executor.endpoint.messages import Key
 from compute_executor.endpoint.outbox import Outcome
@@ -123,6 +124,12 @@ class Member(Load):
     def unsettled(self) -> bool:
         """Whether it may run a task whose beginning is not known yet."""
         return bool(self.tasks) and not self._settled
+
+    def view(self, pool: bytes) -> WorkerView:
+        """This worker, for people to look at."""
+        states = {self.ending: "ending", not self.is_ready: "starting", bool(self.tasks): "running"}
+        current = self.current()
+        return WorkerView(self.process.pid, pool, states.get(True, "idle"), current and current[:2])
 
     # -- from the worker: process.Owner --
 

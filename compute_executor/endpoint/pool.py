@@ -1,8 +1,7 @@
-"""The workers of one pool, and what happens to its tasks. Decisions are in handover.py; this does them.
+"""One pool: its workers, and what becomes of its tasks.
 
-The way of a task here: taken from the service into ``waiting`` -> given to a worker, *outstanding* there -> ended.
-From a worker it may come back to ``waiting``: taken back unreceived for an idle worker, or handed back by the
-worker because a neighbour in its chunk takes long. When its worker dies, the ring tells whether it had begun.
+The way of a task here: taken from the service -> waiting (giving.py) -> given to a worker, *outstanding* there
+(member.py) -> ended. When its worker dies, the ring tells whether it had begun: then it is lost, else returned.
 
 All state belongs to the loop's thread.
 """
@@ -11,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable, Collection
 
 import msgspec
 
-from compute_executor.endpoint import handover, reasons
-from compute_executor.endpoint.events import Assignment, Ended, Events, Key, WorkerView
+from compute_executor.endpoint import reasons
+from compute_executor.endpoint.events import Ended, Events, Key, WorkerView
+from compute_executor.endpoint.giving import Giving
 from compute_executor.endpoint.member import Member
 from compute_executor.endpoint.outbox import Outcome
 from compute_executor.endpoint.staff import Staff
@@ -31,15 +30,14 @@ OPEN, CLOSING, ENDING = range(3)
 
 
 class Pool:
-    """One pool of an engine. ``gone`` is called when it was closed and its last worker is dead."""
+    """One pool of an engine. ``gone`` is called when it takes no more work and its last worker is dead."""
 
     def __init__(self, name: bytes, events: Events, staff: Staff, gone: Callable[[], None]) -> None:
-        self.name = name
+        self._name = name
         self._events = events
         self._staff = staff
         self._gone = gone
-        self._waiting: deque[Assignment] = deque()
-        self._estimates = handover.Estimates()
+        self._giving = Giving(name, events, staff)
         self._phase = OPEN
         self._feeding = False
         self._looking: asyncio.TimerHandle | None = None
@@ -54,14 +52,23 @@ class Pool:
         if self._phase == OPEN and not self._staff.members:
             self._start(1)
 
+    def feed(self) -> None:
+        """See that every worker has enough to do, and that there are enough workers."""
+        if self._feeding:  # called by Events.take, whose answer is about to be dealt with
+            return
+        self._feeding = True
+        try:
+            if self._phase != ENDING:
+                self._start(self._giving.hand_out())
+        finally:
+            self._feeding = False
+        self._keep_looking()
+        self._staff.mind_the_idle()
+        self._end_if_done()
+
     def withdraw(self, tasks: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
         """Those of ``tasks`` that the engine has and that surely will not run now."""
-        wanted = set(tasks)
-        for member in self._staff.ready():
-            if any(key[:2] in wanted for key in member.tasks):
-                self._waiting.extendleft(reversed(member.take_back()))
-        found = {task[:2] for task in self._waiting if task[:2] in wanted}
-        self._waiting = deque(task for task in self._waiting if task[:2] not in found)
+        found = self._giving.withdraw(tasks)
         self.feed()
         return found
 
@@ -73,74 +80,13 @@ class Pool:
     def stop(self) -> None:
         """End the workers now, and what they run with them."""
         self._phase = ENDING
-        self._give_back_waiting()
+        self._give_back(self._giving.drain())
         self._staff.end(self._staff.members)
         self._leave_if_empty()
 
     def views(self) -> list[WorkerView]:
         """The workers, for people to look at."""
-        return [self._view(member) for member in self._staff.members]
-
-    def _view(self, member: Member) -> WorkerView:
-        current = member.current()
-        states = {member.ending: "ending", not member.is_ready: "starting", bool(member.tasks): "running"}
-        return WorkerView(member.process.pid, self.name, states.get(True, "idle"), current and current[:2])
-
-    # -- giving --
-
-    def feed(self) -> None:
-        """See that every worker has enough to do, and that there are enough workers."""
-        if self._feeding:  # called by Events.take, whose answer is about to be dealt with
-            return
-        self._feeding = True
-        try:
-            if self._phase != ENDING:
-                self._hand_out(self._staff.ready())
-        finally:
-            self._feeding = False
-        self._keep_looking()
-        self._staff.mind_the_idle()
-        self._end_if_done()
-
-    def _hand_out(self, ready: list[Member]) -> None:
-        self._take(ready)
-        self._deal(ready)
-        self._steal(ready)
-        self._start(self._missing(ready))
-
-    def _take(self, ready: list[Member]) -> None:
-        coming = self._staff.most - len(ready)
-        wanted = handover.demand(ready, len(self._waiting), self._estimates, coming)
-        if wanted > 0:
-            self._waiting.extend(self._events.take(self.name, wanted))
-
-    def _deal(self, ready: list[Member]) -> None:
-        waiting, estimates = self._waiting, self._estimates
-        while waiting and (member := handover.least_loaded(ready)) is not None:
-            chunk = handover.next_chunk(waiting, len(ready), estimates)
-            if not member.give(chunk, estimates):
-                waiting.extendleft(reversed(chunk))
-                member.stuck = True  # its channel is full: no more until it reports
-
-    def _steal(self, ready: list[Member]) -> None:
-        if self._waiting or all(member.tasks for member in ready):
-            return
-        if (victim := handover.worth_stealing(ready)) is not None:
-            self._waiting.extendleft(reversed(victim.take_back()))
-            self._deal(ready)
-
-    def _missing(self, ready: list[Member]) -> int:
-        staff = self._staff
-        return handover.to_start(ready, staff.starting(), len(self._waiting), self._estimates, staff.most)
-
-    def _start(self, count: int) -> None:
-        for _ in range(count):
-            try:
-                self._staff.start(self)
-            except OSError as error:
-                if not self._staff.content_with_fewer():
-                    self._break(reasons.cannot_run(self._staff.spec, error))
-                return
+        return [member.view(self._name) for member in self._staff.members]
 
     # -- member.Duties: what workers report --
 
@@ -160,13 +106,13 @@ class Pool:
                 result = _blob(body) if blob else body
                 ended.append(Ended(batch, position, attempt, status, result, began, stopped))
         for function, seconds in took.items():
-            self._estimates.learn(function, len(seconds), sum(seconds))
-        self._events.ended(self.name, ended)
+            self._giving.estimates.learn(function, len(seconds), sum(seconds))
+        self._events.ended(self._name, ended)
         self.feed()
 
     def handed_back(self, member: Member, keys: list[Key]) -> None:
         """A worker will not come to these soon."""
-        self._waiting.extendleft(reversed(member.give_up(keys)))
+        self._giving.put_back(member.give_up(keys))
         self.feed()
 
     def begun(self, member: Member, key: Key, moment: float) -> None:
@@ -174,7 +120,7 @@ class Pool:
         entry = member.tasks.get(key)
         if entry is None:
             return
-        self._events.began(self.name, [(*key, moment)])
+        self._events.began(self._name, [(*key, moment)])
         if (walltime := entry[0].walltime) is not None:
             member.limit(key, min(walltime, moment + walltime - time.time()))
 
@@ -199,25 +145,26 @@ class Pool:
         self._give_back([key for key in member.tasks if key not in begun])
         for key in begun:
             if last_words:
-                self._events.output(key[0], key[1], last_words)
+                self.output(key, last_words)
             self._report_death(member, key, exit_code, last_words)
         if not member.is_ready and not member.ending:
-            if (message := self._staff.failed(exit_code, last_words)) is not None:
-                self._break(message)
-            elif self._phase != ENDING:
-                self._start(1)
+            self._start_again(exit_code, last_words)
         self.feed()
 
     def _report_death(self, member: Member, key: Key, exit_code: int, last_words: bytes) -> None:
-        task = member.tasks[key][0]
+        walltime = member.tasks[key][0].walltime
         pid = member.process.pid
-        if key == member.expired and task.walltime is not None:
-            body = msgspec.msgpack.encode(Reason(reasons.timed_out(task.walltime), exit_code))
+        if key == member.expired and walltime is not None:
+            body = msgspec.msgpack.encode(Reason(reasons.timed_out(walltime), exit_code))
             now = time.time()
-            self._events.ended(self.name, [Ended(*key, TIMEOUT, body, now - task.walltime, now)])
+            self._events.ended(self._name, [Ended(*key, TIMEOUT, body, now - walltime, now)])
             return
         message = reasons.stopped(pid) if member.ending else reasons.lost(pid, exit_code, last_words)
-        self._events.lost(self.name, *key, Reason(message, exit_code))
+        self._events.lost(self._name, *key, Reason(message, exit_code))
+
+    def _give_back(self, keys: list[Key]) -> None:
+        if keys:
+            self._events.returned(self._name, keys)
 
     # -- beginnings --
 
@@ -231,36 +178,42 @@ class Pool:
         now = time.time()
         long = [task for member in self._staff.members if member.unsettled() and (task := member.look())]
         if began := [(*task[:3], now) for task in long if task.walltime is None]:  # others have said so
-            self._events.began(self.name, began)
+            self._events.began(self._name, began)
         if long:
             self.feed()
         self._keep_looking()
 
-    # -- the end --
+    # -- starting and ending workers --
 
-    def _give_back(self, keys: list[Key]) -> None:
-        if keys:
-            self._events.returned(self.name, keys)
+    def _start(self, count: int) -> None:
+        for _ in range(count):
+            try:
+                self._staff.start(self)
+            except OSError as error:
+                if not self._staff.content_with_fewer():
+                    self._break(reasons.cannot_run(self._staff.spec, error))
+                return
 
-    def _give_back_waiting(self) -> None:
-        keys = [task[:3] for task in self._waiting]
-        self._waiting.clear()
-        self._give_back(keys)
+    def _start_again(self, exit_code: int, last_words: bytes) -> None:
+        """A worker died before it was ready."""
+        if (message := self._staff.failed(exit_code, last_words)) is not None:
+            self._break(message)
+        elif self._phase != ENDING:
+            self._start(1)
 
     def _break(self, message: str) -> None:
         """No worker can start: give back what waits, run no more."""
         if self._phase != ENDING:
             self._phase = ENDING
-            self._give_back_waiting()
-            self._events.broken(self.name, message)
+            self._give_back(self._giving.drain())
+            self._events.broken(self._name, message)
             self._end_if_done()
 
     def _end_if_done(self) -> None:
         idle = [member for member in self._staff.members if not member.tasks]
-        if self._phase == ENDING:
-            self._staff.end(idle)
-        elif self._phase == CLOSING and not self._waiting and len(idle) == len(self._staff.members):
+        if self._phase == CLOSING and not self._giving and len(idle) == len(self._staff.members):
             self._phase = ENDING
+        if self._phase == ENDING:
             self._staff.end(idle)
         self._leave_if_empty()
 

@@ -18,8 +18,8 @@ import pytest
 from compute_executor.endpoint.engine import Assignment, Ended, ProcessEngine
 from compute_executor.protocol.frames import TIMEOUT, VALUE, Blob, PoolSpec, Reason
 from compute_executor.serialization import exceptions, native
+from tests.endpoint.tasks import POOL
 
-POOL = b"pool of the test"
 PATIENCE = 15.0
 """Seconds after which a wait fails. Nothing here takes that long unless it hangs."""
 

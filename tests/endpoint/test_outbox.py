@@ -64,3 +64,17 @@ def test_any_sizes_go_round_and_round(sizes, read_every):
             got += reader.read(writer.tail)
     got += reader.read(writer.tail)
     assert [(one[1], len(one[7])) for one in got] == list(enumerate(sizes))
+
+
+# -- with real workers --
+
+
+def test_more_results_than_the_outbox_holds(lab):
+    async def scenario(script):
+        await script.run(bytes, 1)
+        positions = [script.submit(bytes, 60_000) for _ in range(200)]
+        script.wake()
+        await script.until(lambda: len(script.ends) == 201)
+        assert all(script.outcome(position) == bytes(60_000) for position in positions)
+
+    lab(scenario)

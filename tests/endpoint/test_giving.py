@@ -1,0 +1,77 @@
+"""Who gets what waits."""
+
+from __future__ import annotations
+
+import os
+
+from tests.endpoint.tasks import POOL, wait_for
+
+
+def test_an_idle_worker_takes_over_what_another_has_not_received(lab, tmp_path):
+    gate = str(tmp_path / "gate")
+
+    def open_gate(path):
+
+        open(path, "w").close()
+        return os.getpid()
+
+    async def scenario(script):
+        first = script.submit(wait_for, gate)
+        second = script.submit(open_gate, gate)
+        script.wake()  # both to the only worker there is; another is started, and takes the second
+        assert await script.result(first) != await script.result(second)
+
+    lab(scenario, max_workers=2)
+
+
+def test_withdrawn_tasks_do_not_run(lab, tmp_path):
+    gate, trace = str(tmp_path / "gate"), tmp_path / "trace"
+
+    def note(path, text):
+        with open(path, "a") as file:
+            file.write(text)
+
+    async def scenario(script):
+        long = script.submit(wait_for, gate)
+        script.wake()
+        await script.until(lambda: long in script.begun)
+        notes = [script.submit(note, str(trace), str(index)) for index in range(4)]
+        script.wake()
+        key = (script.batch, notes[0])
+        gone = script.engine.withdraw(POOL, [key, (script.batch, long), (99, 99)])
+        assert gone <= {key}
+        kept = notes[1:] if gone else notes
+        open(gate, "w").close()
+        await script.until(lambda: set(kept) <= set(script.ends))
+        assert gone == ({key} if notes[0] not in script.ends else set())
+        assert trace.read_text() == ("123" if gone else "0123")
+        assert script.engine.withdraw(b"unknown", [key]) == set()
+
+    lab(scenario)
+
+
+def test_a_task_queued_behind_a_running_one_can_be_withdrawn(lab, tmp_path):
+    gate = str(tmp_path / "gate")
+
+    async def scenario(script):
+        long, behind = script.submit(wait_for, gate), script.submit(wait_for, gate)
+        script.wake()
+        await script.until(lambda: long in script.begun)
+        key = (script.batch, behind)
+        assert script.engine.withdraw(POOL, [key]) == {key}
+        open(gate, "w").close()
+        await script.result(long)
+        assert behind not in script.ends
+
+    lab(scenario)
+
+
+def test_more_arguments_than_a_task_channel_holds(lab):
+    async def scenario(script):
+        await script.run(len, b"")
+        positions = [script.submit(len, bytes(60_000)) for _ in range(300)]
+        script.wake()
+        await script.until(lambda: len(script.ends) == 301)
+        assert script.order[1:] == positions
+
+    lab(scenario)

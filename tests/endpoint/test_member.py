@@ -1,0 +1,58 @@
+"""The walltime of tasks."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+
+from compute_executor.protocol.frames import TIMEOUT
+from tests.endpoint.tasks import gone, nothing
+
+
+def spawn_and_wait(path: str) -> None:
+    """Start a child that waits, note its process id, and wait too."""
+    import time
+
+    child = subprocess.Popen(["sleep", "60"])
+    with open(path + ".part", "w") as file:
+        file.write(str(child.pid))
+    __import__("os").rename(path + ".part", path)
+    time.sleep(60)
+
+
+def test_a_task_over_its_walltime_is_stopped_with_its_children(lab, tmp_path):
+    note = tmp_path / "pid"
+
+    async def scenario(script):
+        await script.run(nothing)
+        position = script.submit(spawn_and_wait, str(note), walltime=0.5)
+        behind = script.submit(nothing)
+        began = time.monotonic()
+        script.wake()
+        reason = await script.result(position)
+        assert 0.4 < time.monotonic() - began < 2
+        assert script.ends[position].status == TIMEOUT
+        assert "after 0.5 s" in reason.message
+        assert position in script.begun
+        assert not script.losses
+        gone([int(note.read_text())])
+        assert script.given_back == [behind]
+
+    lab(scenario)
+
+
+def test_a_task_within_its_walltime_is_left_alone(lab):
+    async def scenario(script):
+        positions = [script.submit(len, "ab", walltime=0.3) for _ in range(3)]
+        script.wake()
+        for position in positions:
+            assert await script.result(position) == 2
+        pids = script.pids()
+        long = script.submit(
+            time.sleep, 0.5
+        )  # over the time of the tasks before, which are not running any more
+        script.wake()
+        await script.result(long)
+        assert script.pids() == pids
+
+    lab(scenario)

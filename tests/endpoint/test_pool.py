@@ -1,0 +1,111 @@
+"""What becomes of the tasks of a pool."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from compute_executor.endpoint import rings
+from tests.endpoint.tasks import nothing
+
+
+def test_beginnings_are_told_for_tasks_that_take_a_while_only(lab, tmp_path):
+    gate = tmp_path / "gate"
+
+    def wait(path):
+        import time
+
+        while not os.path.exists(path):
+            time.sleep(0.001)
+
+    async def scenario(script):
+        await script.run(nothing)  # the first one may take a while: imports
+        await script.run(nothing)
+        assert 2 not in script.begun
+        before = time.time()
+        position = script.submit(wait, str(gate))
+        script.wake()
+        await script.until(lambda: position in script.begun)
+        assert before <= script.begun[position] < before + 1
+        assert (script.batch, position, 1) in rings.begun(script.folder / "rings")
+        assert script.engine.workers()[0].task == (script.batch, position)
+        assert script.engine.workers()[0].state == "running"
+        gate.touch()
+        await script.result(position)
+        assert script.ends[position].began <= script.begun[position]
+
+    lab(scenario)
+
+
+def test_the_ring_remembers_what_had_begun_when_everything_is_gone(lab):
+    async def scenario(script):
+        for _ in range(3):
+            await script.run(nothing)
+
+    script = lab(scenario)
+    assert rings.begun(script.folder / "rings") == {(script.batch, position, 1) for position in (1, 2, 3)}
+
+
+def test_what_waits_behind_a_long_task_in_its_chunk_runs_elsewhere(lab, tmp_path):
+    gate = str(tmp_path / "gate")
+
+    def step(what=None):
+        import time
+
+        if what == "open":
+            open(gate, "w").close()
+        while what == "wait" and not os.path.exists(gate):
+            time.sleep(0.001)
+
+    async def scenario(script):
+        for _ in range(30):
+            await script.run(step)  # known to be short from now on
+        early = [script.submit(step) for _ in range(10)]
+        long = script.submit(step, "wait")
+        late = [script.submit(step) for _ in range(10)] + [script.submit(step, "open")]
+        script.wake()
+        await script.until(lambda: len(script.ends) == 30 + len(early) + len(late) + 1)
+        assert script.order.index(long) > max(script.order.index(position) for position in late[:-1])
+        assert not script.losses
+
+    lab(scenario, max_workers=2)
+
+
+def test_results_do_not_wait_for_a_long_neighbour(lab, tmp_path):
+    gate = tmp_path / "gate"
+
+    def step(path=None):
+        import time
+
+        while path and not os.path.exists(path):
+            time.sleep(0.001)
+
+    async def scenario(script):
+        for _ in range(30):
+            await script.run(step)
+        early = [script.submit(step) for _ in range(10)]
+        long = script.submit(step, str(gate))
+        for _ in range(10):
+            script.submit(step)
+        script.wake()
+        await script.until(lambda: set(early) <= set(script.ends))
+        assert long not in script.ends
+        await script.until(lambda: long in script.begun)
+        gate.touch()
+        await script.result(long)
+
+    lab(scenario, max_workers=1)
+
+
+def test_a_service_that_wakes_the_engine_while_it_takes(lab):
+    async def scenario(script):
+        take = script.take
+
+        def take_and_wake(pool, limit):
+            script.wake()
+            return take(pool, limit)
+
+        script.take = take_and_wake
+        assert await script.run(len, "ab") == 2
+
+    lab(scenario)
