@@ -101,7 +101,10 @@ def _connect(uri: str) -> sqlite3.Connection:
 
 
 def _prepare(connection: sqlite3.Connection, *, durable: bool) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(
+        "PRAGMA page_size = 2048"
+    )  # of a new file. A single task's commit writes some pages each
+    connection.execute("PRAGMA journal_mode = WAL")  # to 5 B-trees: with 4096 it takes 10 us longer
     connection.execute("PRAGMA synchronous = FULL" if durable else "PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA wal_autocheckpoint = 0")  # committer.py says when
     connection.execute("PRAGMA busy_timeout = 0")  # the loop must not wait for a lock: see committer.py

@@ -33,10 +33,11 @@ Task = tuple[int, int, int]  # batch number, position, attempt: how engines name
 class Lane:
     """One pool as dispatch sees it: its queue, and how many tasks of it are open."""
 
-    __slots__ = ("open", "pool", "queue")
+    __slots__ = ("counts", "open", "pool", "queue")
 
-    def __init__(self, pool: bytes) -> None:
+    def __init__(self, pool: bytes, counts: list[int]) -> None:
         self.pool = pool
+        self.counts = counts  # tasks by state, of all pools together
         self.queue: deque[tuple[Batch, int, int]] = deque()
         self.open = 0
 
@@ -74,6 +75,25 @@ class Batch:
     def attempt(self, position: int) -> int:
         """The attempt that counts for this task."""
         return self.attempts.get(position, FIRST_ATTEMPT)
+
+    # The only places that change a state, besides the two of the hot path, `Dispatch.take` and `Dispatch.ended`.
+
+    def move(self, position: int, state: int) -> None:
+        """Put a task into another state."""
+        self.lane.counts[self.states[position]] -= 1
+        self.lane.counts[state] += 1
+        self.states[position] = state
+
+    def end(self, position: int) -> None:
+        """This task is done."""
+        self.move(position, DONE)
+        self.open -= 1
+        self.lane.open -= 1
+
+    def requeue(self, position: int) -> None:
+        """This task is next in its pool."""
+        self.move(position, QUEUED)
+        self.lane.queue.appendleft((self, position, position + 1))
 
 
 class Lease(NamedTuple):
@@ -118,7 +138,7 @@ class Dispatch:
         attempts: dict[int, int] | None = None,
     ) -> Batch:
         """Queue a stored batch. At a restart: ``done`` have their outcome already, ``attempts`` are due."""
-        lane = self._lanes.setdefault(pool, Lane(pool))
+        lane = self._lanes.setdefault(pool, Lane(pool, self._counts))
         batch = Batch(
             number=number, prefix=prefix, owner=owner, group=group, lane=lane, count=count, retries=retries
         )
@@ -178,7 +198,7 @@ class Dispatch:
         for number, position, attempt, when in tasks:
             batch = self._current((number, position, attempt), Event.BEGIN)
             if batch is not None:
-                self._move(batch, position, BEGAN)
+                batch.move(position, BEGAN)
                 news.append((batch, position, when))
         return news
 
@@ -208,7 +228,7 @@ class Dispatch:
         for task in reversed(tasks):
             batch = self._current(task, Event.RETURN)
             if batch is not None:
-                self._requeue(batch, task[1])
+                batch.requeue(task[1])
 
     def lost(self, number: int, position: int, attempt: int) -> Lost | None:
         """The worker died under this task. None: that is old news."""
@@ -216,10 +236,10 @@ class Dispatch:
         if batch is None:
             return None
         if attempt > batch.retries:
-            self._end(batch, position)
+            batch.end(position)
             return Lost(batch, False, attempt)
         batch.attempts[position] = attempt + 1
-        self._requeue(batch, position)
+        batch.requeue(position)
         return Lost(batch, True, attempt + 1)
 
     def cancel(self, batch: Batch, positions: Iterable[int]) -> tuple[list[int], list[int]]:
@@ -229,7 +249,7 @@ class Dispatch:
         for position in positions:
             state = batch.states[position] if 0 <= position < batch.count else DONE
             if state == QUEUED:
-                self._end(batch, position)
+                batch.end(position)
                 cancelled.append(position)
             elif state == LEASED:
                 leased.append(position)
@@ -240,7 +260,7 @@ class Dispatch:
         done = []
         for position in positions:
             if batch.states[position] == LEASED:
-                self._end(batch, position)
+                batch.end(position)
                 done.append(position)
         return done
 
@@ -252,7 +272,7 @@ class Dispatch:
                 continue
             position = batch.states.find(QUEUED)
             while position >= 0:
-                self._end(batch, position)
+                batch.end(position)
                 ended.append((batch, position))
                 position = batch.states.find(QUEUED, position)
         return ended
@@ -282,8 +302,6 @@ class Dispatch:
         """The pools that have had tasks and are not dropped."""
         return list(self._lanes)
 
-    # -- the only places that change a state, besides take and ended --------------------------------------
-
     def _current(self, task: Task, event: Event) -> Batch | None:
         """The batch of a task, if ``event`` means something for this attempt of it."""
         number, position, attempt = task
@@ -291,20 +309,6 @@ class Dispatch:
         if batch is None or not 0 <= position < batch.count or attempt != batch.attempt(position):
             return None
         return batch if after(batch.states[position], event) is not None else None
-
-    def _move(self, batch: Batch, position: int, state: int) -> None:
-        self._counts[batch.states[position]] -= 1
-        self._counts[state] += 1
-        batch.states[position] = state
-
-    def _end(self, batch: Batch, position: int) -> None:
-        self._move(batch, position, DONE)
-        batch.open -= 1
-        batch.lane.open -= 1
-
-    def _requeue(self, batch: Batch, position: int) -> None:
-        self._move(batch, position, QUEUED)
-        batch.lane.queue.appendleft((batch, position, position + 1))
 
 
 _MAY_END = sources(Event.END)

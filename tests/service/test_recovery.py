@@ -39,8 +39,8 @@ def house(tmp_path: Path) -> House:
 async def kill(house: House, service: Service) -> None:
     """As kill -9 leaves it: nothing is said to anybody, files are closed by the kernel."""
     await turn(20)
-    service._retention._task.cancel()  # type: ignore[union-attr]
-    service._pools.stop()
+    service._parts.retention._task.cancel()  # type: ignore[union-attr]
+    service._parts.pools.stop()
     house.store.close()
 
 

@@ -41,18 +41,18 @@ async def test_acknowledged_outcomes_go_first(house: House, monkeypatch: pytest.
         service.unsubscribe(other)
         now = time.time()
         service.ack(ALICE, GROUP, results[3].seq)
-        assert await service._retention.clean(now + 2 * DAY) == 0, "one is not acknowledged"
+        assert await service._parts.retention.clean(now + 2 * DAY) == 0, "one is not acknowledged"
         service.ack(ALICE, GROUP, results[4].seq)
         service.ack(ALICE, GROUP, 1)
-        assert await service._retention.clean(now) == 0, "not old enough"
-        assert await service._retention.clean(now + 2 * DAY) == 1
+        assert await service._parts.retention.clean(now) == 0, "not old enough"
+        assert await service._parts.retention.clean(now + 2 * DAY) == 1
         with pytest.raises(NotFound):
             service.task(ALICE, sent.prefix, 0)
         with pytest.raises(NotFound):
             service.group_tasks(ALICE, GROUP)
         assert service.known_submit(ALICE, ("key", b"digest")) is None
         assert service.task(ALICE, theirs.prefix, 0).status == "success"
-        assert await service._retention.clean(now + 15 * DAY) == 1
+        assert await service._parts.retention.clean(now + 15 * DAY) == 1
         assert house.store.read.totals() == (0, 0)
 
 
@@ -67,7 +67,7 @@ async def test_result_files_go_with_their_batch(house: House) -> None:
         await service.submit(ALICE, batch([blob]))
         await listener.heard(1)
         assert (house.blobs.folder / blob.name).exists(), "the echo made it a result"
-        await service._retention.clean(time.time() + 15 * DAY)
+        await service._parts.retention.clean(time.time() + 15 * DAY)
         assert not (house.blobs.folder / blob.name).exists()
 
 
@@ -77,7 +77,7 @@ async def test_open_batches_stay(house: House) -> None:
     async with serving(house, limits=LIMITS) as service:
         await register(service)
         await service.submit(ALICE, batch([b"x"]))
-        assert await service._retention.clean(time.time() + 100 * DAY) == 0
+        assert await service._parts.retention.clean(time.time() + 100 * DAY) == 0
         assert house.store.read.totals() == (1, 1)
 
 
@@ -108,7 +108,7 @@ async def test_it_runs_by_itself_and_survives_trouble(
             looks.append(now)
             raise ValueError("disk trouble")
 
-        monkeypatch.setattr(service._retention, "clean", clean)
+        monkeypatch.setattr(service._parts.retention, "clean", clean)
         while len(looks) < 2:
             await asyncio.sleep(0.001)
     assert "disk trouble" in caplog.text

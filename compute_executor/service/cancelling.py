@@ -1,0 +1,48 @@
+"""Withdrawing tasks that have not begun: the queued ones here, the leased ones with the engine's consent."""
+
+from __future__ import annotations
+
+import asyncio
+
+from compute_executor.service.access import Identity
+from compute_executor.service.dispatch import Dispatch
+from compute_executor.service.events import cancelled_entries
+from compute_executor.service.outcomes import Outcomes
+from compute_executor.service.pools import Pools
+from compute_executor.service.submissions import Submissions
+
+Tasks = list[tuple[bytes, list[int]]]  # prefix and positions
+
+
+class Cancelling:
+    """Owner: the loop thread."""
+
+    def __init__(
+        self, dispatch: Dispatch, submissions: Submissions, outcomes: Outcomes, pools: Pools
+    ) -> None:
+        self._dispatch = dispatch
+        self._submissions = submissions
+        self._outcomes = outcomes
+        self._pools = pools
+
+    async def cancel(self, who: Identity, tasks: Tasks) -> Tasks:
+        """Which of the tasks surely will not run; returns when that is stored. Foreign and unknown ones are not
+        among them."""
+        await self._submissions.settled(prefix for prefix, _ in tasks)
+        cancelled = [(prefix, self._withdraw(who, prefix, positions)) for prefix, positions in tasks]
+        await asyncio.shield(self._outcomes.all_stored())
+        return [(prefix, positions) for prefix, positions in cancelled if positions]
+
+    def _withdraw(self, who: Identity, prefix: bytes, positions: list[int]) -> list[int]:
+        batch = self._dispatch.by_prefix(prefix)
+        if batch is None or batch.owner != who.id:
+            return []
+        pool = batch.lane.pool
+        done, leased = self._dispatch.cancel(batch, positions)
+        if leased:
+            given_up = self._pools.engine.withdraw(pool, [(batch.number, position) for position in leased])
+            done += self._dispatch.withdrawn(batch, [position for _, position in given_up])
+        self._outcomes.put(cancelled_entries(batch, done))
+        if not self._dispatch.open_in(pool):
+            self._pools.emptied(pool)
+        return done

@@ -1,0 +1,119 @@
+"""The rooms of a service, made in the order in which they need each other. Nothing is started or read by it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from compute_executor.protocol.frames import PoolSpec
+from compute_executor.service.blob_care import BlobCare
+from compute_executor.service.blobs import BlobFolder
+from compute_executor.service.cancelling import Cancelling
+from compute_executor.service.committer import Committer
+from compute_executor.service.dispatch import Batch, Dispatch
+from compute_executor.service.events import EngineEvents
+from compute_executor.service.functions import Functions
+from compute_executor.service.groups import Groups
+from compute_executor.service.limits import Limits
+from compute_executor.service.open_batches import OpenBatches
+from compute_executor.service.outcomes import Entry, Outcomes
+from compute_executor.service.pools import Pools
+from compute_executor.service.retention import Retention
+from compute_executor.service.store import Store
+from compute_executor.service.submissions import Submissions
+from compute_executor.service.views import Views
+
+if TYPE_CHECKING:
+    from compute_executor.endpoint.engine import Engine
+    from compute_executor.endpoint.events import Events
+
+READ_AGAIN = 1.0
+"""Seconds until arguments that could not be read are tried again."""
+
+
+class Parts:
+    """Everything in a service, by name. Owner of all of it: the loop thread that runs when this is made."""
+
+    def __init__(
+        self,
+        store: Store,
+        blobs: BlobFolder,
+        engine: Callable[[Events], Engine],
+        default_pool: PoolSpec | None,
+        *,
+        limits: Limits,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._make_engine = engine
+        self.store = store
+        self.committer = Committer(store, self._loop)
+        self.blobs = BlobCare(blobs, limits.body)
+        self.dispatch = Dispatch()
+        self.functions = Functions(store.read, self.committer, self.blobs, limits)
+        self.groups = Groups(store.read)
+        self.pools = Pools(self.committer, self.dispatch, default_pool, limits, self._loop)
+        self.batches = self._open_batches(limits)
+        self.submissions = self._submissions(limits)
+        self.outcomes = Outcomes(
+            self.committer, self._loop, self.batches.with_blobs, self._stored, self.wake_all
+        )
+        self.cancelling = Cancelling(self.dispatch, self.submissions, self.outcomes, self.pools)
+        self.events = self._events()
+        self.views = Views(store, self.dispatch, self.outcomes, self.pools)
+        self.retention = Retention(
+            store.read, self.committer, self.blobs, limits, self.groups.take_acknowledged
+        )
+
+    def _open_batches(self, limits: Limits) -> OpenBatches:
+        return OpenBatches(
+            read=self.store.read,
+            dispatch=self.dispatch,
+            functions=self.functions,
+            groups=self.groups,
+            budget=limits.decoded_tasks,
+            wake=self._wake,
+            wake_later=lambda pool: self._loop.call_later(READ_AGAIN, self._wake, pool),
+        )
+
+    def _submissions(self, limits: Limits) -> Submissions:
+        return Submissions(
+            committer=self.committer,
+            functions=self.functions,
+            groups=self.groups,
+            pools=self.pools,
+            blobs=self.blobs,
+            batches=self.batches,
+            limits=limits,
+        )
+
+    def _events(self) -> EngineEvents:
+        return EngineEvents(
+            dispatch=self.dispatch,
+            batches=self.batches,
+            outcomes=self.outcomes,
+            functions=self.functions,
+            groups=self.groups,
+            pools=self.pools,
+            committer=self.committer,
+        )
+
+    def make_engine(self) -> None:
+        """The engine comes last: it may ask for work at once."""
+        self.pools.engine = self._make_engine(self.events)
+
+    # -- what happens after commits -----------------------------------------------------------------------
+
+    def _stored(self, first: int, entries: list[Entry], finished: list[Batch], unused: list[str]) -> None:
+        for batch in finished:
+            self.batches.finish(batch)
+        self.groups.stored(first, entries)
+        self.blobs.delete(unused)
+
+    def _wake(self, pool: bytes) -> None:
+        self.pools.engine.wake(pool)
+
+    def wake_all(self) -> None:
+        """There may be work for any pool."""
+        for pool in self.pools.running():
+            self._wake(pool)
