@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+from compute_executor.protocol.frames import CANCELLED, Reason
 from compute_executor.service.access import Identity
 from compute_executor.service.dispatch import Dispatch
-from compute_executor.service.events import cancelled_entries
-from compute_executor.service.outcomes import Outcomes
+from compute_executor.service.outcomes import Outcomes, made_here
 from compute_executor.service.pools import Pools
 from compute_executor.service.submissions import Submissions
+
+BEFORE = Reason("cancelled before it began", None, False, 0)
 
 Tasks = list[tuple[bytes, list[int]]]  # prefix and positions
 
@@ -42,7 +44,7 @@ class Cancelling:
         if leased:
             given_up = self._pools.engine.withdraw(pool, [(batch.number, position) for position in leased])
             done += self._dispatch.withdrawn(batch, [position for _, position in given_up])
-        self._outcomes.put(cancelled_entries(batch, done))
+        self._outcomes.put(made_here([(batch, position) for position in done], CANCELLED, BEFORE))
         if not self._dispatch.open_in(pool):
             self._pools.emptied(pool)
         return done

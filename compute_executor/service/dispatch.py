@@ -56,6 +56,7 @@ class Batch:
         "prefix",
         "retries",
         "states",
+        "unstored",
     )
 
     def __init__(
@@ -70,6 +71,7 @@ class Batch:
         self.retries = retries
         self.states = bytearray(count)
         self.open = count
+        self.unstored = count  # tasks whose outcome is not stored, nor in the transaction under way
         self.attempts: dict[int, int] = {}
 
     def attempt(self, position: int) -> int:
@@ -146,6 +148,7 @@ class Dispatch:
         for position in done:
             batch.states[position] = DONE
             batch.open -= 1
+        batch.unstored = batch.open
         self._batches[number] = self._prefixes[prefix] = batch
         lane.open += batch.open
         lane.queue.append((batch, 0, count))

@@ -7,17 +7,16 @@ goes to the store, and only from there to those who wait for it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 
 from compute_executor.endpoint.events import Assignment, Ended
-from compute_executor.protocol.frames import BROKEN, CANCELLED, LOST, Body, Reason
+from compute_executor.protocol.frames import BROKEN, LOST, Body, Reason
 from compute_executor.protocol.ids import task_uuid
 from compute_executor.service.committer import Committer
 from compute_executor.service.dispatch import Batch, Dispatch, Task
 from compute_executor.service.functions import Functions
 from compute_executor.service.groups import Groups
 from compute_executor.service.open_batches import OpenBatches
-from compute_executor.service.outcomes import Outcomes, made_here
+from compute_executor.service.outcomes import Entry, Outcomes, made_here
 from compute_executor.service.pools import Pools
 
 log = logging.getLogger(__name__)
@@ -80,7 +79,7 @@ class EngineEvents:
             self._pools.engine.wake(pool)
             self._end_if_failed(pool)
             return
-        self._outcomes.put([(lost.batch, lost_outcome(batch, position, attempt, reason))])
+        self._outcomes.put([lost_entry(lost.batch, position, attempt, reason)])
         self._emptied(pool)
 
     def broken(self, pool: bytes, message: str) -> None:
@@ -91,8 +90,7 @@ class EngineEvents:
     def end_queued(self, pool: bytes, message: str) -> None:
         """End every queued task of a pool as BROKEN."""
         reason = Reason(message, None, False, 0)
-        ended = self._dispatch.break_pool(pool)
-        self._outcomes.put([(batch, _made(batch, position, BROKEN, reason)) for batch, position in ended])
+        self._outcomes.put(made_here(self._dispatch.break_pool(pool), BROKEN, reason))
         self._emptied(pool)
 
     def _end_if_failed(self, pool: bytes) -> None:
@@ -112,20 +110,10 @@ class EngineEvents:
             self._pools.emptied(pool)
 
 
-def lost_outcome(batch: int, position: int, attempt: int, reason: Reason) -> Ended:
-    """What becomes of a task whose worker died, after so many attempts."""
+def lost_entry(batch: Batch, position: int, attempt: int, reason: Reason) -> Entry:
+    """The outcome of a task whose worker died, after so many attempts."""
     told = Reason(reason.message, reason.exit_code, reason.began, attempt)
-    return made_here(batch, position, attempt, LOST, told)
-
-
-def cancelled_entries(batch: Batch, positions: Iterable[int]) -> list[tuple[Batch, Ended]]:
-    """The outcomes of tasks that were withdrawn before they began."""
-    reason = Reason("cancelled before it began", None, False, 0)
-    return [(batch, _made(batch, position, CANCELLED, reason)) for position in positions]
-
-
-def _made(batch: Batch, position: int, status: int, reason: Reason) -> Ended:
-    return made_here(batch.number, position, batch.attempt(position), status, reason)
+    return made_here([(batch, position)], LOST, told)[0]
 
 
 def harmless(line: str) -> str:

@@ -27,15 +27,22 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 """Seconds before a failed write is tried again; doubled each time."""
 
+MOST_AT_ONCE = 4000
+"""Outcomes in one transaction, some 15 ms: when a million tasks are cancelled, others are not to wait for all."""
+
 Entry = tuple[Batch, Ended]
 Stored = Callable[[int, list[Entry], list[Batch], list[str]], None]
 
 encode = msgspec.msgpack.Encoder().encode
 
 
-def made_here(batch: int, position: int, attempt: int, status: int, reason: Reason) -> Ended:
-    """An outcome that comes from the service, not from a worker."""
-    return Ended(batch, position, attempt, status, encode(reason), 0.0, time.time())
+def made_here(tasks: Iterable[tuple[Batch, int]], status: int, reason: Reason) -> list[Entry]:
+    """Outcomes that come from the service, not from a worker: the same for all these tasks."""
+    body, now = encode(reason), time.time()
+    return [
+        (batch, Ended(batch.number, position, batch.attempt(position), status, body, 0.0, now))
+        for batch, position in tasks
+    ]
 
 
 class Outcomes:
@@ -96,8 +103,9 @@ class Outcomes:
 
     def _send(self) -> None:
         if not self._sent:
-            self._sent, self._waiting = self._waiting, []
-            self._finishing = _finished(self._sent)
+            self._sent = self._waiting[:MOST_AT_ONCE]
+            del self._waiting[:MOST_AT_ONCE]
+            self._finishing = _count_off(self._sent)
         outcomes = [outcome for _, outcome in self._sent]
         finished = [
             FinishedBatch(batch.number, self._with_blobs(batch.number), bool(batch.attempts))
@@ -142,6 +150,11 @@ class Outcomes:
             settle(self._waiters.pop(0)[1], None, None)
 
 
-def _finished(entries: Iterable[Entry]) -> list[Batch]:
-    """The batches whose last outcome is among these: no task of theirs is open any more."""
-    return list({batch.number: batch for batch, _ in entries if not batch.open}.values())
+def _count_off(entries: list[Entry]) -> list[Batch]:
+    """The batches whose last outcome is among these."""
+    finished = []
+    for batch, _ in entries:
+        batch.unstored -= 1
+        if not batch.unstored:
+            finished.append(batch)
+    return finished

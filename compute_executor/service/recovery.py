@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from compute_executor.endpoint import rings
-from compute_executor.endpoint.events import Ended
 from compute_executor.protocol.frames import Reason
-from compute_executor.service.dispatch import FIRST_ATTEMPT, Batch
-from compute_executor.service.events import lost_outcome
+from compute_executor.service.dispatch import FIRST_ATTEMPT
+from compute_executor.service.events import lost_entry
 from compute_executor.service.open_batches import OpenBatches
+from compute_executor.service.outcomes import Entry
 from compute_executor.service.reader import Reader
 from compute_executor.service.rows import BatchRow
 
@@ -36,7 +36,7 @@ RESTARTED = "the service ended while this task ran, and its worker with it"
 class Found(NamedTuple):
     """What was open at the end of the run before: outcomes to be stored, attempts to be stored."""
 
-    lost: list[tuple[Batch, Ended]]
+    lost: list[Entry]
     again: list[tuple[int, int, int]]
 
 
@@ -49,22 +49,23 @@ def restore(read: Reader, batches: OpenBatches, folder: Path) -> Found:
         lost = _judge(row, begun.get(row.number, {}), done, attempts)
         found.again.extend((row.number, position, attempt) for position, attempt in attempts.items())
         batch = batches.restore(row, done, attempts)
-        found.lost.extend((batch, outcome) for outcome in lost)
+        for position, attempt in lost.items():
+            batch.end(position)
+            found.lost.append(lost_entry(batch, position, attempt, Reason(RESTARTED)))
     if found.lost or found.again:
         log.warning("%d tasks were lost by a restart, %d run again", len(found.lost), len(found.again))
     return found
 
 
-def _judge(row: BatchRow, begun: dict[int, int], done: set[int], attempts: dict[int, int]) -> list[Ended]:
-    """The outcomes of tasks that had begun and may not run again, which thereby are ``done``. Those that may get
-    their next attempt in ``attempts``."""
-    lost = []
+def _judge(row: BatchRow, begun: dict[int, int], done: set[int], attempts: dict[int, int]) -> dict[int, int]:
+    """The tasks that had begun and may not run again, with their attempts. Those that may get their next attempt in
+    ``attempts``."""
+    lost = {}
     for position, attempt in begun.items():
         if position in done or attempt < attempts.get(position, FIRST_ATTEMPT):
             continue
         if attempt > row.options.retries:
-            lost.append(lost_outcome(row.number, position, attempt, Reason(RESTARTED)))
-            done.add(position)
+            lost[position] = attempt
         else:
             attempts[position] = attempt + 1
     return lost

@@ -131,8 +131,23 @@ async def test_waiting_until_all_is_stored() -> None:
     assert second.done()
 
 
-def test_outcomes_made_here_say_why() -> None:
-    outcome = made_here(1, 2, 3, CANCELLED, Reason("because", None, False, 0))
-    assert outcome[:4] == (1, 2, 3, CANCELLED)
-    assert b"because" in outcome.body  # type: ignore[operator]
-    assert outcome.ended > 0
+@live
+async def test_outcomes_made_here_say_why() -> None:
+    world = World()
+    batch = world.batch(1, 3)
+    batch.attempts[2] = 3
+    entries = made_here([(batch, 1), (batch, 2)], CANCELLED, Reason("because", None, False, 0))
+    assert [outcome[:4] for _, outcome in entries] == [(1, 1, 1, CANCELLED), (1, 2, 3, CANCELLED)]
+    assert b"because" in entries[0][1].body  # type: ignore[operator]
+    assert entries[0][1].ended > 0
+
+
+@live
+async def test_very_many_are_stored_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outcomes_module, "MOST_AT_ONCE", 3)
+    world = World()
+    world.end(world.batch(1, 4), 0, 1, 2, 3)
+    world.end(world.batch(2, 1), 0)
+    for _ in range(2):
+        world.commits.succeed()
+    assert world.told == [(1, 3, []), (4, 2, [1, 2])]
