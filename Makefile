@@ -37,7 +37,7 @@ bench: $(DEV)  ## measure beside the peers; writes docs/benchmarks.md
 	$(BIN)/python -m benchmarks --output docs
 
 docs: $(DEV)  ## run every example of the documentation and follow its links
-	$(BIN)/python -m pytest --quiet tests/test_docs.py --doctest-modules compute_executor
+	$(BIN)/python -m pytest tests/test_docs.py --doctest-modules $$(grep -rl '>>>' compute_executor --include='*.py')
 
 clean:  ## forget the environments and what the tools have cached
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
