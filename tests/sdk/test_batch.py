@@ -78,5 +78,5 @@ def test_bad_input_is_named_and_adds_nothing(batch: Batch, args: Any, kwargs: An
 
 def test_an_argument_that_cannot_travel_is_named_where_it_is_passed(batch: Batch) -> None:
     with pytest.raises(SerializationError, match="argument 1"):
-        batch.add(FUNCTION, (1, (i for i in ())))
+        batch.add(FUNCTION, (1, (i for i in range(3))))
     assert len(batch) == 0

@@ -323,8 +323,9 @@ def test_unknown_tasks_of_a_batch_result_hurt_nobody(client: Client) -> None:
 def test_an_empty_batch_is_refused(client: Client) -> None:
     with pytest.raises(InvalidRequest, match="holds no tasks"):
         client.batch_run(client.create_batch())
+    nothing: Any = None
     with pytest.raises(InvalidRequest, match=r"batch_run\(endpoint_id, batch\)"):
-        client.batch_run(TUTORIAL_ENDPOINT, None)  # type: ignore[arg-type]
+        client.batch_run(TUTORIAL_ENDPOINT, nothing)
 
 
 @pytest.mark.parametrize("value", [5, "def f(): pass", None])
@@ -334,7 +335,7 @@ def test_what_is_no_function_is_refused(client: Client, value: Any) -> None:
 
 
 def test_what_cannot_travel_is_named(client: Client) -> None:
-    generator = (i for i in ())
+    generator = (i for i in range(3))
     with pytest.raises(SerializationError, match="argument 'b'"):
         client.run(1, b=generator, function_id=client.register_function(add))
     with pytest.raises(SerializationError):

@@ -104,7 +104,7 @@ def test_endpoints_are_registered_changed_stopped_deleted(client: Client, servic
     service.on(
         f"GET /v3/endpoints/{ID}/allowed_functions", Reply(200, {"restricted": True, "functions": [ID]})
     )
-    service.on("GET /v2/endpoints", lambda seen: Reply(200, [seen.path]))
+    service.on("GET /v2/endpoints", lambda seen: Reply(200, [{"path": seen.path}]))
     assert client.register_endpoint(
         "mine", metadata={"a": 1}, allowed_functions=[uuid.UUID(ID)], public=False
     )
@@ -118,4 +118,4 @@ def test_endpoints_are_registered_changed_stopped_deleted(client: Client, servic
     assert client.stop_endpoint(ID) == {"status": "locked"}
     assert client.delete_endpoint(ID) == {"result": 302}
     assert client.get_allowed_functions(ID)["functions"] == [ID]
-    assert client.get_endpoints("owner") == ["/v2/endpoints?role=owner"]
+    assert client.get_endpoints("owner") == [{"path": "/v2/endpoints?role=owner"}]

@@ -138,7 +138,8 @@ def test_429_is_waited_for(client: Client, service: ScriptedService, no_pauses: 
 
 
 def test_an_answer_with_other_tasks_is_an_error(client: Client, service: ScriptedService) -> None:
-    for tasks in ({}, {FUNCTION: []}, None, {OTHER: ["x"]}):
+    answers: list[Any] = [{}, {FUNCTION: []}, None, {OTHER: ["x"]}]
+    for tasks in answers:
         service.on(SUBMIT, Reply(200, {"tasks": tasks}))
         with pytest.raises(ComputeError, match="cannot be followed"):
             client.run(endpoint_id=ENDPOINT, function_id=FUNCTION)

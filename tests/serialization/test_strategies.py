@@ -86,7 +86,7 @@ def test_the_combined_code_method_serves_functions_without_source() -> None:
 @pytest.mark.parametrize("method", ["10", "12", "13"])
 def test_what_no_attempt_can_write_is_named(method: str) -> None:
     with pytest.raises(SerializationError, match=f"method {method}"):
-        strategies.dumps((i for i in ()), method)
+        strategies.dumps((i for i in range(3)), method)
 
 
 def test_a_traceback_through_source_shows_the_line() -> None:
