@@ -83,9 +83,8 @@ class Dialogue:
         """Begin, or take up again, on a new connection: all that was not confirmed is said once more."""
         self._write = write
         self.address = address
-        self.storage = Storage(
-            usable(welcome.blob_folder), self._put, welcome.limits.get("max_blob", NO_LIMIT)
-        )
+        limit = welcome.limits.get("max_blob", NO_LIMIT)
+        self.storage = Storage(address, usable(welcome.blob_folder), limit)
         if self.pool is not None and self.spec is not None:
             write(_encode(OpenPool(self.pool, self.spec)))
         for group in self.groups:

@@ -207,7 +207,9 @@ class Executor(concurrent.futures.Executor):
         view = object.__new__(type(self))
         view.__dict__.update(self.__dict__)
         view._lane = lane
-        view._owner = self._owner or self  # the session ends when the Executor is collected, so it must outlive its views
+        view._owner = (
+            self._owner or self
+        )  # the session ends when the Executor is collected, so it must outlive its views
         view._shut = False
         return view
 

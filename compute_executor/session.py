@@ -24,7 +24,7 @@ from compute_executor import by_http, leaving, outage
 from compute_executor.batch import Batch, Call, Lane
 from compute_executor.dialogue import about
 from compute_executor.errors import ComputeError, PoolBroken
-from compute_executor.future import ComputeFuture
+from compute_executor.future import ComputeFuture, forked
 from compute_executor.handover import Handover
 from compute_executor.protocol.frames import INLINE_LIMIT, Body, Register
 from compute_executor.pump import Pump
@@ -65,9 +65,10 @@ class Session:
         """A future for one call. What is wrong with its arguments is the future's error, not ours."""
         future: ComputeFuture[Any] = ComputeFuture(self, lane.endpoint)
         try:
-            body: Body = native.dumps_call(route.arguments(args), kwargs)
-            if len(body) > INLINE_LIMIT and self.storage is not None:
-                body = self.storage.store(body, f"the arguments of {route.function.name}")
+            content = native.dumps_call(route.arguments(args), kwargs)
+            body: Body = content
+            if len(content) > INLINE_LIMIT and self.storage is not None:
+                body = self.storage.store(content, f"the arguments of {route.function.name}")
         except ComputeError as error:
             return self.failed(lane, error)
         call = future.call = Call(future, route.function, body, lane)
@@ -243,6 +244,7 @@ class Session:
     def forked(self) -> None:
         """This is the child of a fork: the thread is not here, and the socket is the parent's."""
         self.closed = True
+        forked()
         self.handover.forked()
         orphans = self.handover.waiting()
         if self._pump is not None:

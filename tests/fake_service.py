@@ -1,4 +1,4 @@
-"""A service in a thread: speaks the real frames over a real WebSocket, runs tasks in line, and misbehaves on order."""
+"""A service in a thread: real frames over a real WebSocket, tasks run in line, faults on order."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ class Faults:
         """Whether results of unknown tasks come along."""
         self.results_first = False
         """Whether results come before Accepted."""
-        self.refuse: Callable[[frames.Submit, list[Any]], tuple[ComputeError, int | None] | None] = lambda *_: None
+        self.refuse: Callable[[frames.Submit, list[Any]], tuple[ComputeError, int | None] | None] = (
+            lambda *_: None
+        )
         """The error for a batch, and the culprit's position."""
         self.refuse_function: ComputeError | None = None
 
@@ -79,7 +81,9 @@ class FakeService:
     # -- running it --------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        self._server = serve(self._serve, "127.0.0.1", self.port, max_size=frames.MAX_FRAME, compression=None, logger=quiet)
+        self._server = serve(
+            self._serve, "127.0.0.1", self.port, max_size=frames.MAX_FRAME, compression=None, logger=quiet
+        )
         self.port = self._server.socket.getsockname()[1]
         self._thread = threading.Thread(target=self._server.serve_forever, name="fake-service")
         self._thread.start()
@@ -207,7 +211,9 @@ class FakeService:
         if not results:
             return
         if self.faults.strangers:
-            results.insert(0, frames.Result(results[0].seq - 1, b"\0" * 12, 7, frames.VALUE, native.dumps("?")))
+            results.insert(
+                0, frames.Result(results[0].seq - 1, b"\0" * 12, 7, frames.VALUE, native.dumps("?"))
+            )
         if self.faults.reverse:
             results.reverse()
         group = todo[0][0].group
@@ -228,7 +234,9 @@ class FakeService:
             return frames.VALUE, NONE
         try:
             args, kwargs = native.loads_call(self._read(body))
-            return frames.VALUE, native.dumps(native.loads(self._read(self._functions[digest]))(*args, **kwargs))
+            return frames.VALUE, native.dumps(
+                native.loads(self._read(self._functions[digest]))(*args, **kwargs)
+            )
         except Exception as error:
             return frames.EXCEPTION, exceptions.encode(error)
 
@@ -249,7 +257,9 @@ class FakeService:
         connection.send(encode(frames.Cancelled(message.request, list(withdrawn.items()))))
         self._end(connection, withdrawn, frames.CANCELLED, "cancelled")
 
-    def _end(self, connection: ServerConnection, tasks: dict[bytes, list[int]], status: int, message: str) -> None:
+    def _end(
+        self, connection: ServerConnection, tasks: dict[bytes, list[int]], status: int, message: str
+    ) -> None:
         reason = encode(frames.Reason(message, -9, True, 1))
         results = []
         for prefix, positions in tasks.items():

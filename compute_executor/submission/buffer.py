@@ -58,11 +58,9 @@ class Buffer:
         """Whether to flush at ``now``. ``busy``: the service owes an answer."""
         if self.count == 0:
             return False
-        if not busy or self.full():
-            return True
         if self._since is None:
             self._since = now
-        return now >= self._since + self.flush_interval
+        return not busy or self.full() or now >= self._since + self.flush_interval
 
     def deadline(self) -> float | None:
         """When the waiting calls fall due, as far as :meth:`due` has seen them."""

@@ -64,9 +64,9 @@ class Snapshot:
         self._functions: list[tuple[Any, CodeType, Any, Any]] = []
         self._sizes: list[tuple[Mapping[str, Any], int]] = []
         self._names: list[tuple[Mapping[str, Any], str, Any]] = []
-        self._cells: list[tuple[CellType, Any]] = []
+        self._cells: list[tuple[Any, int, Any]] = []  # function, which of its cells, content
 
-    def unchanged(self, function: FunctionType) -> bool:
+    def unchanged(self, function: Any) -> bool:
         """Whether ``function``, of which this was taken, would be serialised to the same again."""
         for one, code, defaults, keywords in self._functions:
             this = function if one is _ROOT else one
@@ -80,7 +80,11 @@ class Snapshot:
         for names, name, value in self._names:
             if names.get(name, _ABSENT) is not (function if value is _ROOT else value):
                 return False
-        return all(_contents(cell) is (function if value is _ROOT else value) for cell, value in self._cells)
+        for one, index, value in self._cells:
+            cell = (function if one is _ROOT else one).__closure__[index]
+            if _contents(cell) is not (function if value is _ROOT else value):
+                return False
+        return True
 
 
 def snapshot(function: FunctionType) -> Snapshot | None:
@@ -114,9 +118,9 @@ class _Walk:
         self._all(defaults or ())
         self._names(function.__kwdefaults__ or {})
         self._names(vars(function))
-        for cell in function.__closure__ or ():
+        for index, cell in enumerate(function.__closure__ or ()):
             value = _contents(cell)
-            self.taken._cells.append((cell, self._rooted(value)))
+            self.taken._cells.append((one, index, self._rooted(value)))
             self._value(value)
         for name in global_names(code):
             self._name(function.__globals__, name)
