@@ -2,6 +2,9 @@
 
 After each task the buffers of sys.stdout and sys.stderr are flushed; if the file has grown, its content belongs
 to that task and the file is emptied. What a task leaves running behind it may so be counted to a later task.
+
+Limit: while a task runs, what it writes takes room on the disk of the state folder; a pipe would have to be read
+by somebody all the time, and a task that writes faster than that would be held up by its own output.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ which it takes back what the worker has not received. It holds the writing end o
 byte; when the service dies the kernel closes it, and that kills the worker's process group (system.die_with).
 
 All methods run on the loop's thread. The worker is a session and process group of its own, so that signals of the
-user's terminal do not reach it and all it has started can be stopped with it.
+user's terminal do not reach it and all it has started can be stopped with it. What a task starts in a session of
+its own (a daemon) is out of reach, as it is meant to be.
 """
 
 from __future__ import annotations
