@@ -41,6 +41,12 @@ _OPEN = (_PENDING, _RUNNING)
 _deciding = threading.RLock()  # reentrant: a finalizer or a signal handler may come in at any point
 
 
+def forked() -> None:
+    """In the child of a fork: the lock may be held by a thread that is not here."""
+    global _deciding  # noqa: PLW0603 - a lock cannot be made new in place
+    _deciding = threading.RLock()
+
+
 class Owner(Protocol):
     """What a future needs of the session that it came from."""
 
@@ -163,12 +169,12 @@ class ComputeFuture(Future[T]):
                 self._meeting = made
             return self._meeting
 
-    @property  # type: ignore[override]
-    def _condition(self) -> threading.Condition:
+    @property
+    def _condition(self) -> threading.Condition:  # type: ignore[override]
         return (self._meeting or self._meet()).condition
 
-    @property  # type: ignore[override]
-    def _waiters(self) -> list[Any]:
+    @property
+    def _waiters(self) -> list[Any]:  # type: ignore[override]
         return (self._meeting or self._meet()).waiters
 
     @property
