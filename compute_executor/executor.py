@@ -57,7 +57,7 @@ class Executor(concurrent.futures.Executor):
 
     def __init__(
         self,
-        endpoint_id: Id | None = None,
+        endpoint_id: Id | int | None = None,
         *,
         client: Client | None = None,
         max_workers: int | None = None,
@@ -72,7 +72,8 @@ class Executor(concurrent.futures.Executor):
     ) -> None:
         """Nothing is started until the first submit.
 
-        ``endpoint_id``: where to run; None for the service's own endpoint. ``client``: a Client of another
+        ``endpoint_id``: where to run; None for the service's own endpoint. A number there is ``max_workers``, so that
+        ``Executor(4)`` means what it means for the standard pools. ``client``: a Client of another
         service than this user's local one. ``max_workers`` (default: the number of CPUs), ``initializer`` and
         ``initargs`` are ThreadPoolExecutor's; workers see the interpreter, ``sys.path``, working directory and
         environment of this moment. ``batch_size`` tasks at most leave together, after ``flush_interval`` seconds
@@ -80,6 +81,8 @@ class Executor(concurrent.futures.Executor):
 
         Raises ValueError and TypeError as ThreadPoolExecutor does.
         """
+        if isinstance(endpoint_id, int):
+            endpoint_id, max_workers = None, endpoint_id
         _check(max_workers, initializer, batch_size, flush_interval)
         if user_endpoint_config is not None:
             raise TypeError(
@@ -150,11 +153,16 @@ class Executor(concurrent.futures.Executor):
         return mapping.unpacked(mapping.values(submission, chunks, timeout, buffersize))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more calls. ``cancel_futures``: withdraw those that no worker has begun. ``wait``: return when
-        all have ended and nothing is left of this Executor here. On a view: the same for its own calls only."""
+        """Take no more calls. ``cancel_futures``: withdraw those that no worker has begun; the oldest ``max_workers``
+        calls count as begun, as with a pool of threads, which gives them to its workers when they are submitted.
+        ``wait``: return when all have ended and nothing is left of this Executor here. On a view: the same for
+        its own calls only."""
+        self._end(wait, cancel_futures, self._max_workers or 0)
+
+    def _end(self, wait: bool, cancel_futures: bool, spared: int) -> None:
         self._shut = True
         if self._owner is None:
-            self._session.shutdown(wait, cancel_futures)
+            self._session.shutdown(wait, cancel_futures, spared)
             return
         open_futures = self._session.open_futures(self._lane)
         if cancel_futures:
@@ -166,9 +174,22 @@ class Executor(concurrent.futures.Executor):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
         """Finish what was submitted; after Ctrl-C, leave at once and withdraw what no worker has begun."""
-        interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
-        self.shutdown(wait=not interrupted, cancel_futures=interrupted)
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            self._end(wait=False, cancel_futures=True, spared=0)
+        else:
+            self.shutdown(wait=True)
         return None
+
+    @property
+    def _max_workers(self) -> int | None:
+        """What tools read of the standard pools, dask for one; None where the workers are not ours."""
+        spec = self._session.settings.spec
+        return None if spec is None else spec.max_workers
+
+    @property
+    def _broken(self) -> bool:
+        """Whether workers cannot start, under the name of the standard pools."""
+        return self._session.broken is not None
 
     # -- beyond it -------------------------------------------------------------------------------------------
 

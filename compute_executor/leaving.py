@@ -49,14 +49,20 @@ def begun() -> bool:
     return _state.begun
 
 
-def watch(leaver: Leaver) -> None:
-    """Have ``leaver`` do what is right when the process ends or forks."""
-    _state.watched.add(leaver)
+def expect() -> None:
+    """Learn of the end of this process: at the first Executor, so that one which is first used by a later
+    ``atexit`` function finds out that it is too late."""
     if not _state.registered:
         _state.registered = True
         atexit.register(_at_exit)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=_in_child)
+
+
+def watch(leaver: Leaver) -> None:
+    """Have ``leaver`` do what is right when the process ends or forks."""
+    expect()
+    _state.watched.add(leaver)
 
 
 def _at_exit() -> None:

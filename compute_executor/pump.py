@@ -138,6 +138,8 @@ class Pump:
             except msgspec.DecodeError as error:
                 log.warning("a frame of %d bytes makes no sense and is passed over: %s", len(frame), error)
         if self.dialogue.broken is not None and self.session.broken is None:
+            # Where the standard pools say it, for whoever watches there.
+            logging.getLogger("concurrent.futures").critical("workers cannot start: %s", self.dialogue.broken)
             self.session.broken = self.dialogue.broken
             self.session.give_up_waiting(self.dialogue.broken)
 

@@ -56,6 +56,7 @@ class Session:
         self._pid = os.getpid()
         self._pump: Pump | None = None
         self._thread: threading.Thread | None = None
+        leaving.expect()
 
     # -- submitting ------------------------------------------------------------------------------------------
 
@@ -162,6 +163,12 @@ class Session:
         found = self.handover.waiting(lane)
         return found + self._from_pump(lambda pump: pump.dialogue.router.futures(lane))
 
+    def _all_open(self) -> list[ComputeFuture[Any]]:
+        """All futures that have not ended, oldest first. One that leaves while we look is found in both places."""
+        waiting = self.handover.waiting()
+        found = self._from_pump(lambda pump: pump.dialogue.router.futures()) + waiting
+        return list({id(future): future for future in found}.values())
+
     def register(self, function: Any, description: str) -> str:
         """Register a function by HTTP; its id."""
         code = native.dumps(function)
@@ -210,13 +217,13 @@ class Session:
         """Whether no more calls will come."""
         return self.closed or self.released
 
-    def shutdown(self, wait: bool, cancel_futures: bool) -> None:
-        """Take no more; finish, or withdraw, what is open; wait until the I/O thread has ended."""
+    def shutdown(self, wait: bool, cancel_futures: bool, spared: int = 0) -> None:
+        """Take no more; finish, or withdraw, what is open, except the oldest ``spared`` calls; wait until the I/O
+        thread has ended."""
         with self.handover.lock:
             self.closed = True
         if cancel_futures:
-            self.handover.drop(self.handover.waiting())
-            self._ask_back(None)
+            self.withdraw(self._all_open()[spared:])
         self.handover.wake()
         if wait and threading.current_thread() is not self._thread:
             self.join()
@@ -237,9 +244,12 @@ class Session:
         self.handover.wake()
 
     def join(self, timeout: float | None = None) -> None:
-        """Wait until the I/O thread has ended."""
-        if self._thread is not None:
-            self._thread.join(timeout)
+        """Wait until the I/O thread has ended, and forget it: who looks for threads left over finds none."""
+        thread = self._thread
+        if thread is not None:
+            thread.join(timeout)
+            if not thread.is_alive():
+                self._thread = None
 
     def forked(self) -> None:
         """This is the child of a fork: the thread is not here, and the socket is the parent's."""
