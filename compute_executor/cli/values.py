@@ -56,10 +56,11 @@ def typed_alike(texts: Sequence[str]) -> list[Value]:
 
 
 def cell(value: Any) -> str:
-    """How a value is written into a table; a float in the shortest form that reads back as the same float."""
+    """How a value is written into a table; a float in the shortest form that reads back as the same float. A text
+    file has no NUL, and csv readers stumble over one (Python's own until 3.11)."""
     if value is None:
         return ""
-    return repr(float(value)) if isinstance(value, float) else str(value)
+    return repr(float(value)) if isinstance(value, float) else str(value).replace("\0", "\ufffd")
 
 
 def key(values: Iterable[Any]) -> tuple[Value, ...]:

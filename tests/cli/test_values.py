@@ -52,6 +52,7 @@ def test_a_subclass_of_float_is_written_as_a_plain_number() -> None:
     assert cell(Kelvin(2.5)) == "2.5"
     assert cell(None) == ""
     assert cell([1, 2]) == "[1, 2]"
+    assert cell("a\0b") == "a\ufffdb"
 
 
 def test_equal_rows_have_equal_keys_whatever_wrote_them() -> None:
