@@ -134,7 +134,8 @@ def _travel_by_value(root: Path) -> None:
 
 def _where(error: BaseException, path: Path) -> str:
     """The last line of the file itself that the error passed through."""
-    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == path]
     return f"line {lines[-1]}: " if lines else ""
 
 

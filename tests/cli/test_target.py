@@ -116,6 +116,15 @@ def test_a_file_that_fails_to_load_says_where(tmp_path: Path, text: str, says: s
         target.load(f"{file}:f")
 
 
+def test_a_folder_known_by_another_name_is_the_same_folder(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    file = write(tmp_path / "real" / "sweep_linked.py", "def f(x):\n    return x\nf(1).y\n")
+    sys.path.insert(0, str(tmp_path / "link"))
+    with pytest.raises(WrongInput, match="line 3: AttributeError"):
+        target.load(f"{file}:f")
+
+
 def takes(x: int, rate: float = 1.0, *, kind: str) -> None: ...
 def takes_any(x: int, /, *args: int, **kwargs: int) -> None: ...
 
