@@ -111,6 +111,7 @@ class Load:
         self.ahead = 0.0
         """Seconds that all of them were expected to take."""
         self.stuck = False
+        """Nothing more is given until it reports. Never so without tasks: there would be nothing to report."""
 
     def add(self, tasks: Iterable[Assignment], estimates: Estimates) -> None:
         """These were given to the worker."""
@@ -125,7 +126,9 @@ class Load:
         entry = self.tasks.pop(key, None)
         if entry is None:
             return None
-        self.ahead = self.ahead - entry[1] if self.tasks else 0.0
+        self.ahead -= entry[1]
+        if not self.tasks:
+            self.ahead, self.stuck = 0.0, False
         return entry[0]
 
     def has_room(self) -> bool:

@@ -25,8 +25,8 @@ class Duties(Protocol):
     def finished(self, member: Member, outcomes: list[Outcome]) -> None:
         """It has run these."""
 
-    def handed_back(self, member: Member, keys: list[Key]) -> None:
-        """It will not run these, which it had received: a task before them takes long."""
+    def handed_back(self, tasks: list[Assignment]) -> None:
+        """A worker will not run these, which it had received: a task before them takes long."""
 
     def begun(self, member: Member, key: Key, moment: float) -> None:
         """It has begun a task that has a walltime."""
@@ -162,8 +162,11 @@ class Member(Load):
         self.process.send(messages.CODE, bytes([flags]) + body)
 
     def _on_returned(self, payload: bytes) -> None:
-        self.stuck = True
-        self._duties.handed_back(self, messages.unpack_keys(payload))
+        tasks = self.give_up(messages.unpack_keys(payload))
+        self.stuck = bool(
+            self.tasks
+        )  # the long task may have ended meanwhile: nothing would free us any more
+        self._duties.handed_back(tasks)
 
     def _on_began(self, payload: bytes) -> None:
         batch, position, attempt, moment = messages.BEGUN.unpack(payload)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection
 import msgspec
 
 from compute_executor.endpoint import reasons
-from compute_executor.endpoint.events import Ended, Events, Key, WorkerView
+from compute_executor.endpoint.events import Assignment, Ended, Events, Key, WorkerView
 from compute_executor.endpoint.giving import Giving
 from compute_executor.endpoint.member import Member
 from compute_executor.endpoint.outbox import Outcome
@@ -110,9 +110,9 @@ class Pool:
         self._events.ended(self._name, ended)
         self.feed()
 
-    def handed_back(self, member: Member, keys: list[Key]) -> None:
+    def handed_back(self, tasks: list[Assignment]) -> None:
         """A worker will not come to these soon."""
-        self._giving.put_back(member.give_up(keys))
+        self._giving.put_back(tasks)
         self.feed()
 
     def begun(self, member: Member, key: Key, moment: float) -> None:

@@ -95,11 +95,18 @@ class Script:
         while not condition():
             self._changed.clear()
             left = deadline - time.monotonic()
-            assert left > 0, f"waited in vain; {vars(self)!r:.3000}; workers {self.engine.workers()}"
+            assert left > 0, f"waited in vain; {self.state()}"
+                f"waited in vain; { ({k: v for k, v in vars(self).items() if k not in ('codes', 'ends')})!r:.6000}; ended {sorted(self.ends)}; workers {self.engine.workers()}"
+            )
             try:
                 await asyncio.wait_for(self._changed.wait(), left)
             except (TimeoutError, asyncio.TimeoutError):  # not the same before Python 3.11
                 continue
+
+    def state(self) -> str:
+        """What is known, for the message of a test that fails."""
+        known = {key: value for key, value in vars(self).items() if key not in ("codes", "ends")}
+        return f"{known!r:.5000}; ended {sorted(self.ends)}; workers {self.engine.workers()}"
 
     def pids(self) -> list[int]:
         """The living workers."""

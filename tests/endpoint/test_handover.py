@@ -102,6 +102,14 @@ def test_a_load_counts_what_is_outstanding(estimates):
     assert load.ahead == 0.0, "exactly, whatever rounding has left"
 
 
+def test_a_worker_without_tasks_is_not_stuck(estimates):
+    load = loaded(2, QUICK, estimates, stuck=True)
+    load.remove((1, 0, 1))
+    assert load.stuck
+    load.remove((1, 1, 1))
+    assert not load.stuck
+
+
 def test_one_task_beyond_the_running_one_however_long_and_more_while_they_are_short(estimates):
     assert loaded(1, SLOW, estimates).has_room()
     assert not loaded(2, SLOW, estimates).has_room()

@@ -5,6 +5,11 @@ from __future__ import annotations
 import subprocess
 import time
 
+import pytest
+
+from compute_executor.endpoint import member, messages
+from compute_executor.endpoint.handover import Assignment, Estimates
+from compute_executor.endpoint.rings import Ring
 from compute_executor.protocol.frames import TIMEOUT
 from tests.endpoint.tasks import gone, nothing
 
@@ -56,3 +61,49 @@ def test_a_task_within_its_walltime_is_left_alone(lab):
         assert script.pids() == pids
 
     lab(scenario)
+
+
+# -- without a process --
+
+
+class Still:
+    """In place of a process: takes everything, says nothing."""
+
+    def __init__(self, *_):
+        self.pid = 1
+
+    def send_tasks(self, datagram):
+        return True
+
+
+class Pool:
+    """Remembers what it is told."""
+
+    def __init__(self):
+        self.back = []
+
+    def handed_back(self, tasks):
+        self.back += tasks
+
+
+@pytest.fixture
+def still_member(monkeypatch, tmp_path):
+    monkeypatch.setattr(member, "Process", Still)
+    return member.Member(Pool(), Ring(str(tmp_path / "a.ring")), None, "", b"")
+
+
+def test_a_worker_that_hands_back_is_stuck_while_it_has_something_left(still_member):
+    tasks = [Assignment(1, position, 1, 1, b"") for position in range(3)]
+    still_member.give(tasks, Estimates())
+    still_member.received(messages.RETURNED, messages.pack_keys([task[:3] for task in tasks[1:]]))
+    assert still_member._duties.back == tasks[1:]
+    assert still_member.stuck
+
+
+def test_a_worker_whose_long_task_ends_while_it_hands_back_is_free(still_member):
+    tasks = [Assignment(1, position, 1, 1, b"") for position in range(3)]
+    still_member.give(tasks, Estimates())
+    still_member.remove(tasks[0][:3])  # its result came before the frame that hands back the others
+    still_member.received(messages.RETURNED, messages.pack_keys([task[:3] for task in tasks[1:]]))
+    assert not still_member.stuck
+    assert still_member.has_room()
