@@ -243,7 +243,7 @@ class Dialogue:
     def _goodbye(self, frame: Goodbye) -> None:
         log.info("the service ends: %s", frame.reason)
 
-    def _fetch(self, blob: Blob) -> bytes:
+    def _fetch(self, blob: Blob) -> bytes | memoryview:
         assert self.storage is not None
         return self.storage.fetch(blob)
 

@@ -29,6 +29,7 @@ from compute_executor.handover import Handover
 from compute_executor.protocol.frames import INLINE_LIMIT, Body, Register
 from compute_executor.pump import Pump
 from compute_executor.serialization import native
+from compute_executor.serialization.large import whole
 from compute_executor.settings import Settings
 from compute_executor.storage import Storage
 from compute_executor.submission.buffer import Buffer
@@ -66,10 +67,13 @@ class Session:
         """A future for one call. What is wrong with its arguments is the future's error, not ours."""
         future: ComputeFuture[Any] = ComputeFuture(self, lane.endpoint)
         try:
-            content = native.dumps_call(route.arguments(args), kwargs)
-            body: Body = content
-            if len(content) > INLINE_LIMIT and self.storage is not None:
+            content = native.dump_call(route.arguments(args), kwargs)
+            if isinstance(content, bytes) and len(content) <= INLINE_LIMIT:
+                body: Body = content
+            elif self.storage is not None:
                 body = self.storage.store(content, f"the arguments of {route.function.name}")
+            else:
+                body = whole(content)  # until it is known where it goes, the caller may change what it passed
         except ComputeError as error:
             return self.failed(lane, error)
         call = future.call = Call(future, route.function, body, lane)

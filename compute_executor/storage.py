@@ -15,6 +15,7 @@ from compute_executor import by_http
 from compute_executor.errors import PayloadTooLarge, ServiceUnavailable
 from compute_executor.peer import Address
 from compute_executor.protocol.frames import INLINE_LIMIT, Blob, Body
+from compute_executor.serialization import large
 
 NO_LIMIT = 1 << 62
 
@@ -28,29 +29,30 @@ class Storage:
         self._folder = folder
         self._limit = limit
 
-    def store(self, content: bytes, what: str) -> Body:
+    def store(self, content: large.Content, what: str) -> Body:
         """``content`` as a body. ``what`` is named in errors: PayloadTooLarge, or ServiceUnavailable if there is no
         room or nobody to take it."""
-        if len(content) <= INLINE_LIMIT:
-            return content
-        if len(content) > self._limit:
+        size = large.size(content)
+        if size <= INLINE_LIMIT:
+            return large.whole(content)
+        if size > self._limit:
             raise PayloadTooLarge(
-                f"{what}: {len(content)} bytes are over the service's limit of {self._limit} bytes. Pass the data by "
+                f"{what}: {size} bytes are over the service's limit of {self._limit} bytes. Pass the data by "
                 "reference (a file name, a key in a store), or in parts."
             )
         name = secrets.token_hex(16)
         if self._folder is None:
-            by_http.put_blob(self._address, name, content)
+            by_http.put_blob(self._address, name, large.whole(content))
         else:
             _write(self._folder, name, content)
-        return Blob(name, len(content))
+        return Blob(name, size)
 
-    def fetch(self, blob: Blob) -> bytes:
+    def fetch(self, blob: Blob) -> bytes | memoryview:
         """The content of a blob. Raises ComputeError."""
         if self._folder is None:
             return by_http.get_blob(self._address, blob)
         try:
-            return (self._folder / blob.name).read_bytes()
+            return large.read(str(self._folder / blob.name))
         except OSError as error:
             raise ServiceUnavailable(
                 f"{self._folder / blob.name} cannot be read: {error.strerror}"
@@ -68,16 +70,18 @@ def usable(folder: str | None) -> Path | None:
     return None
 
 
-def _write(folder: Path, name: str, content: bytes) -> None:
+def _write(folder: Path, name: str, content: large.Content) -> None:
     temporary = folder / f"{name}.part"
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+        try:
+            large.write(descriptor, content)
+        finally:
+            os.close(descriptor)
         os.rename(temporary, folder / name)
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise ServiceUnavailable(
-            f"cannot write {len(content)} bytes to {folder}: {error.strerror}. Make room there."
+            f"cannot write {large.size(content)} bytes to {folder}: {error.strerror}. Make room there."
         ) from error

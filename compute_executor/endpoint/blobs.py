@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import os
 
+from compute_executor.serialization import large
 
-def read_blob(folder: str, name: bytes) -> bytes:
+
+def read_blob(folder: str, name: bytes) -> bytes | memoryview:
     """The content of a blob. Raises OSError if it is not there."""
-    with open(os.path.join(folder, os.fsdecode(name)), "rb", buffering=0) as file:
-        return file.read()
+    return large.read(os.path.join(folder, os.fsdecode(name)))
 
 
-def write_blob(folder: str, content: bytes, durable: bool) -> bytes:
+def write_blob(folder: str, content: large.Content, durable: bool) -> bytes:
     """A new blob; returns ``<name> <size>``. ``durable``: it survives a power loss as well. Raises OSError."""
     name = os.urandom(16).hex()
     path = os.path.join(folder, name)
     with open(path + ".part", "wb", buffering=0) as file:
-        view = memoryview(content)
-        while view:
-            view = view[file.write(view) :]
+        large.write(file.fileno(), content)
         if durable:
             os.fsync(file.fileno())
     os.rename(path + ".part", path)
-    return f"{name} {len(content)}".encode()
+    return f"{name} {large.size(content)}".encode()

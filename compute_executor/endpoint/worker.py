@@ -35,6 +35,7 @@ from compute_executor.endpoint.output import Output
 from compute_executor.endpoint.rings import Ring
 from compute_executor.endpoint.watchdog import Watchdog
 from compute_executor.serialization import native
+from compute_executor.serialization.large import Content
 
 FIRST_FILE = 100
 """Our descriptors lie above this number: tasks that close what they see (daemon code closes 0-20) miss them."""
@@ -245,22 +246,22 @@ class Worker:
             os._exit(0)  # a child of a task that forked: the task goes on in the parent, and only there
         if text := self._output.taken():
             self._link.send(messages.OUTPUT, messages.KEY.pack(batch, position, attempt) + text)
-        blob = len(result) > self._setup.inline_limit
-        if blob:
+        blob = False
+        if not isinstance(result, bytes) or len(result) > self._setup.inline_limit:
             status, blob, result = self._in_file(status, result)
         self._link.put((batch, position, attempt, status, blob, began, time(), result))
 
-    def _outcome(self, number: int, code: bytes | None, flags: int, body: bytes) -> tuple[int, bytes]:
+    def _outcome(self, number: int, code: bytes | None, flags: int, body: bytes) -> tuple[int, Content]:
         """Run user code. A function of its own, so that arguments and result are freed when it returns."""
         try:
             function = self._known(number) if code is None else self._load(number, code)
             payload = read_blob(self._setup.blob_folder, body) if flags & messages.BLOB else body
             args, kwargs = load_call(payload)
-            return messages.VALUE, native.dumps(function(*args, **kwargs))
+            return messages.VALUE, native.dump(function(*args, **kwargs))
         except BaseException as error:
             return messages.EXCEPTION, encode_exception(error)
 
-    def _in_file(self, status: int, result: bytes) -> tuple[int, bool, bytes]:
+    def _in_file(self, status: int, result: Content) -> tuple[int, bool, bytes]:
         """A large result as a blob. A disk that is full is this task's exception, not this worker's end."""
         try:
             return status, True, write_blob(self._setup.blob_folder, result, self._setup.durable)
@@ -285,26 +286,25 @@ class Worker:
         return function
 
 
-def load_function(code: bytes) -> Callable[..., Any]:
+def load_function(code: bytes | memoryview) -> Callable[..., Any]:
     """The function of a native stream or of a stock client's packed text."""
     if code[:1] == b"\x80":
         function: Callable[..., Any] = native.loads(code)
         return function
     from compute_executor.serialization import packing, strategies
 
-    loaded: Callable[..., Any] = strategies.loads(packing.unpack(code.decode())[0])
+    loaded: Callable[..., Any] = strategies.loads(packing.unpack(bytes(code).decode())[0])
     return loaded
 
 
-def load_call(payload: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def load_call(payload: bytes | memoryview) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """``(args, kwargs)`` of a native call payload or of a stock client's packed text."""
     if payload[4:5] == b"\x80":
         return native.loads_call(payload)
     from compute_executor.serialization import packing, strategies
 
-    if not packing.is_text(payload):
-        return native.loads_call(payload)
-    return strategies.loads_call(payload.decode())
+    text = bytes(payload)
+    return strategies.loads_call(text.decode()) if packing.is_text(text) else native.loads_call(text)
 
 
 def encode_exception(error: BaseException) -> bytes:

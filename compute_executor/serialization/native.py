@@ -22,20 +22,25 @@ import pickle
 from typing import Any
 
 from compute_executor.errors import ResultDecodeError, SerializationError
+from compute_executor.serialization.large import Content, Sink, size, whole
 
 PROTOCOL = 5  # PEP 574; read by every Python that a worker may run (3.8+)
 
-_ATOMS = frozenset({int, float, str, bytes, bool, type(None), complex})
+_SCALARS = frozenset({int, float, bool, type(None), complex})
+_ATOMS = _SCALARS | {str, bytes}
 _DILL_MARK = b"dill._dill"
 _SNIFF = 64 * 1024
 
 
 def dumps(obj: Any) -> bytes:
     """One pickle stream. Raises SerializationError naming the type that cannot be pickled, and the cause."""
+    return whole(dump(obj))
+
+
+def dump(obj: Any) -> Content:
+    """The same; a large one in pieces, of which some are the object's own memory."""
     try:
-        if type(obj) in _ATOMS:
-            return pickle.dumps(obj, PROTOCOL)
-        return _by_value(obj)
+        return pickle.dumps(obj, PROTOCOL) if type(obj) in _SCALARS else _in_pieces(obj, type(obj) in _ATOMS)
     except Exception as error:
         raise SerializationError(
             f"cannot serialise {_described(obj)}: {type(error).__name__}: {error}. Pass something picklable: "
@@ -43,11 +48,16 @@ def dumps(obj: Any) -> bytes:
         ) from error
 
 
-def _by_value(obj: Any) -> bytes:
-    import cloudpickle  # 25 ms, and not needed for plain data
+def _in_pieces(obj: Any, plain: bool) -> Content:
+    """A stream in pieces if it is large. ``plain``: nothing in ``obj`` has to travel by value."""
+    sink = Sink()
+    if plain:
+        pickle.Pickler(sink, PROTOCOL).dump(obj)
+    else:
+        import cloudpickle  # 25 ms, and not needed for plain data
 
-    stream: bytes = cloudpickle.dumps(obj, PROTOCOL)
-    return stream
+        cloudpickle.Pickler(sink, PROTOCOL).dump(obj)
+    return sink.content()
 
 
 def loads(stream: bytes | memoryview) -> Any:
@@ -68,15 +78,31 @@ def loads(stream: bytes | memoryview) -> Any:
 
 def dumps_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
     """The call payload of ``f(*args, **kwargs)``. Raises SerializationError naming the argument at fault."""
+    return whole(dump_call(args, kwargs))
+
+
+def dump_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Content:
+    """The same; a large one in pieces, of which some are the arguments' own memory."""
     try:
-        if not kwargs and _ATOMS.issuperset(map(type, args)):
-            first = pickle.dumps(args, PROTOCOL)
-            return len(first).to_bytes(4, "big") + first
-        first = _by_value(args)
-        rest = _by_value(kwargs) if kwargs else b""
+        if not kwargs and _SCALARS.issuperset(map(type, args)):
+            stream = pickle.dumps(args, PROTOCOL)
+            return len(stream).to_bytes(4, "big") + stream
+        first = _in_pieces(args, _ATOMS.issuperset(map(type, args)))
+        rest = _in_pieces(kwargs, False) if kwargs else b""
     except Exception as error:
         raise _culprit(args, kwargs, error) from error
-    return b"".join((len(first).to_bytes(4, "big"), first, rest))
+    return _joined(first, rest)
+
+
+def _joined(first: Content, rest: Content) -> Content:
+    head = size(first).to_bytes(4, "big")
+    if isinstance(first, bytes) and isinstance(rest, bytes):
+        return b"".join((head, first, rest))
+    return [
+        head,
+        *([first] if isinstance(first, bytes) else first),
+        *([rest] if isinstance(rest, bytes) else rest),
+    ]
 
 
 def split_call(payload: bytes | memoryview) -> tuple[memoryview, memoryview]:
