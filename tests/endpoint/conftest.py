@@ -96,8 +96,6 @@ class Script:
             self._changed.clear()
             left = deadline - time.monotonic()
             assert left > 0, f"waited in vain; {self.state()}"
-                f"waited in vain; { ({k: v for k, v in vars(self).items() if k not in ('codes', 'ends')})!r:.6000}; ended {sorted(self.ends)}; workers {self.engine.workers()}"
-            )
             try:
                 await asyncio.wait_for(self._changed.wait(), left)
             except (TimeoutError, asyncio.TimeoutError):  # not the same before Python 3.11
