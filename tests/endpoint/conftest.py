@@ -35,6 +35,8 @@ class Script:
         self.order: list[int] = []
         self.begun: dict[int, float] = {}
         self.given_back: list[int] = []
+        self.requeue = False
+        """Whether what is returned is given again, as a service does."""
         self.losses: dict[int, Reason] = {}
         self.troubles: list[str] = []
         self.texts: dict[int, bytes] = {}
@@ -42,6 +44,7 @@ class Script:
         self.engine: ProcessEngine
         self.folder: Path
         self._count = 0
+        self._assigned: dict[int, Assignment] = {}
         self._numbers: dict[Any, int] = {}
         self._changed = asyncio.Event()
 
@@ -59,7 +62,12 @@ class Script:
     def assign(self, number: int, body: Any, walltime: float | None = None) -> int:
         """The same with everything given as it travels."""
         self._count += 1
-        self.todo.append(Assignment(self.batch, self._count, 1, number, body, walltime))
+        self._assigned[self._count] = Assignment(self.batch, self._count, 1, number, body, walltime)
+        self.todo.append(self._assigned[self._count])
+        return self._count
+
+    def last(self) -> int:
+        """The position that was given last."""
         return self._count
 
     def wake(self) -> None:
@@ -103,7 +111,7 @@ class Script:
 
     def state(self) -> str:
         """What is known, for the message of a test that fails."""
-        known = {key: value for key, value in vars(self).items() if key not in ("codes", "ends")}
+        known = {key: value for key, value in vars(self).items() if key not in ("codes", "ends", "_assigned")}
         return f"{known!r:.5000}; ended {sorted(self.ends)}; workers {self.engine.workers()}"
 
     def pids(self) -> list[int]:
@@ -137,6 +145,8 @@ class Script:
     def returned(self, pool: bytes, tasks: list[tuple[int, int, int]]) -> None:
         assert tasks
         self.given_back += [position for _, position, _ in tasks]
+        if self.requeue:
+            self.todo.extendleft(self._assigned[position] for _, position, _ in reversed(tasks))
         self._changed.set()
 
     def lost(self, pool: bytes, batch: int, position: int, attempt: int, reason: Reason) -> None:

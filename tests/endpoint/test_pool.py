@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import random
 import time
+
+import pytest
 
 from compute_executor.endpoint import rings
 from tests.endpoint.tasks import nothing
@@ -109,3 +112,40 @@ def test_a_service_that_wakes_the_engine_while_it_takes(lab):
         assert await script.run(len, "ab") == 2
 
     lab(scenario)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 3])
+def test_bursts_with_deaths_and_long_tasks_among_them_all_end(lab, tmp_path, workers):
+    """Each burst must end by itself, without a wake that would hide a worker left idle beside its work."""
+    trace = str(tmp_path / "trace")
+
+    def step(number, what):
+        import os
+        import time
+
+        with open(trace, "a") as file:
+            file.write(f"{number}\n")
+        if what == "die":
+            os.kill(os.getpid(), 9)
+        if what == "wait":
+            time.sleep(0.012)
+
+    async def scenario(script):
+        chance = random.Random(workers)
+        killers = set()
+        for _ in range(60):
+            kinds = chance.choices(["", "die", "wait"], [200, 1, 4], k=chance.randint(1, 60))
+            burst = {
+                script.submit(step, number, what): what
+                for number, what in enumerate(kinds, script.last() + 1)
+            }
+            killers |= {position for position, what in burst.items() if what == "die"}
+            script.requeue = True
+            script.wake()
+            await script.until(lambda burst=burst: set(burst) <= set(script.ends) | set(script.losses))
+        assert set(script.losses) == killers
+
+    script = lab(scenario, max_workers=workers)
+    ran = [int(line) for line in (tmp_path / "trace").read_text().split()]
+    assert sorted(ran) == list(range(1, script.last() + 1)), "each exactly once"
