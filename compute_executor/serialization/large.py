@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable
+from pickle import PickleBuffer
 
 Piece = bytes | bytearray | memoryview
 Content = bytes | list[Piece]
@@ -24,11 +24,14 @@ _MOST_PIECES = 512  # of one writev; Linux takes 1024 (IOV_MAX)
 class Sink:
     """The file of a pickler whose output stays in pieces."""
 
-    __slots__ = ("pieces", "write")
+    __slots__ = ("pieces",)
 
     def __init__(self) -> None:
         self.pieces: list[Piece] = []
-        self.write: Callable[[Piece], None] = self.pieces.append
+
+    def write(self, piece: Piece | PickleBuffer) -> None:
+        """Append what a pickler wrote; an array comes as a PickleBuffer, in its own shape and format."""
+        self.pieces.append(piece.raw() if isinstance(piece, PickleBuffer) else piece)
 
     def content(self) -> Content:
         """All that was written."""

@@ -79,6 +79,17 @@ def test_large_bytes_are_not_copied() -> None:
     assert native.loads_call(large.whole(content)) == ((LARGE, 1), {"more": LARGE})
 
 
+def test_large_arrays_are_not_copied() -> None:
+    numpy = pytest.importorskip("numpy")
+    table = numpy.arange(100_000.0).reshape(100, 1000)
+
+    for array in (table, table.T, table[::2, ::3]):
+        content = native.dump(array)
+        assert isinstance(content, list)
+        assert large.size(content) == len(large.whole(content))
+        assert (native.loads(large.whole(content)) == array).all()
+
+
 def test_what_is_small_is_one_bytes_object() -> None:
     assert isinstance(native.dump([1, 2]), bytes)
     assert isinstance(native.dump_call(("a", b"b"), {"c": [1]}), bytes)
