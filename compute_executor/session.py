@@ -28,7 +28,7 @@ from compute_executor.future import ComputeFuture, forked
 from compute_executor.handover import Handover
 from compute_executor.protocol.frames import INLINE_LIMIT, Body, Register
 from compute_executor.pump import Pump
-from compute_executor.serialization import native
+from compute_executor.serialization import exceptions, native
 from compute_executor.serialization.large import whole
 from compute_executor.settings import Settings
 from compute_executor.storage import Storage
@@ -92,7 +92,7 @@ class Session:
         """A future that has failed before it could be sent. Raises as :meth:`check` does."""
         self.check()
         future: ComputeFuture[Any] = ComputeFuture(self, lane.endpoint)
-        future.fail(error)
+        future.fail(exceptions.detached(error))
         return future
 
     def check(self) -> None:
@@ -118,10 +118,12 @@ class Session:
         leaving.watch(self)
         try:
             self._thread.start()
-        except BaseException:
+        except RuntimeError as error:
             self._thread = None
             self.handover.close()
-            raise
+            if threading.main_thread().is_alive():  # there is no room for one more thread
+                raise
+            raise RuntimeError(f"cannot schedule new futures after interpreter shutdown ({error})") from error
 
     def _run(self) -> None:
         assert self._pump is not None

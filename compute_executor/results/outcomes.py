@@ -44,7 +44,7 @@ def settle(future: ComputeFuture[Any], result: Result, fetch: Fetch) -> None:
             return
         error = _error(future, result.status, body)
     except BaseException as trouble:  # unpickling runs the user's code, which may call sys.exit
-        error = _undecodable(future, result, trouble)
+        error = exceptions.detached(_undecodable(future, result, trouble))
     if isinstance(error, TaskCancelled) and future.withdrawn():
         return
     future.fail(error, result.began, result.ended)

@@ -20,7 +20,7 @@ import contextlib
 import pickle
 import traceback
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from compute_executor.errors import TaskExecutionFailed
 from compute_executor.serialization import native
@@ -28,6 +28,7 @@ from compute_executor.serialization import native
 _Node = tuple[
     bytes | None, str, "Any", "Any", bool
 ]  # stream, text, cause node, context node, suppress_context
+E = TypeVar("E", bound=BaseException)
 MAX_CHAIN = 50
 """Links of a cause or context chain that travel; deeper ones are in the traceback text."""
 
@@ -72,6 +73,27 @@ def decode(data: bytes | memoryview, task_id: str | None = None) -> BaseExceptio
             remote_traceback=text,
         )
     _hang(error, RemoteTraceback(text))
+    return error
+
+
+def detached(error: E) -> E:
+    """``error`` without the frames that it and its causes hold; their traceback stays, as text.
+
+    For an error that was raised here and goes into a future: its frames would keep alive what the thread had in
+    its hands (the batch, the result's bytes, all of its callers' variables) for as long as somebody has the future.
+    """
+    if error.__traceback__ is None:
+        return error
+    text = _format(error, error.__traceback__)
+    _hang(error, RemoteTraceback(text))
+    waiting: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while waiting:
+        one = waiting.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            one.__traceback__ = None
+            waiting += [one.__cause__, one.__context__]
     return error
 
 

@@ -227,3 +227,23 @@ def test_a_stream_that_is_no_exception_is_told_as_text() -> None:
 def test_other_bytes_are_refused() -> None:
     with pytest.raises(ResultDecodeError):
         decode(b"nonsense")
+
+
+def test_a_detached_error_holds_no_frames_and_keeps_its_traceback_as_text() -> None:
+    def fail() -> None:
+        try:
+            raise KeyError("inner")
+        except KeyError as error:
+            raise ValueError("outer") from error
+
+    with pytest.raises(ValueError) as raised:
+        fail()
+    error = exceptions.detached(raised.value)
+    inner = error.__cause__
+
+    assert inner is not None
+    assert (error.__traceback__, inner.__traceback__) == (None, None)
+    assert isinstance(inner.__cause__, exceptions.RemoteTraceback)
+    assert 'raise ValueError("outer") from error' in inner.__cause__.text
+    assert exceptions.detached(error).__cause__ is inner
+    assert inner.__cause__.__cause__ is None
