@@ -184,7 +184,8 @@ ToService = OpenPool | ClosePool | Register | Subscribe | Submit | Ack | Cancel
 
 
 class Accepted(msgspec.Struct, array_like=True, frozen=True, tag=1):
-    """The batch is stored (committed) and will be run."""
+    """The batch is stored (committed) and will be run. Not sent if the first Results of the batch come as soon:
+    they say so, too."""
 
     prefix: bytes
 

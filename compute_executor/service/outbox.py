@@ -1,7 +1,8 @@
 """What waits to be sent to one client: frames in order, results gathered, and how many bytes it is about.
 
 Results that come while others of the same group wait at the end of the queue join their frame: frames grow only by
-what accumulates. No I/O, no waiting; the sender of `streams` takes everything there is.
+what accumulates. Results of a batch say that it was accepted, so no Accepted is sent beside them. No I/O, no
+waiting; the sender of `streams` takes everything there is.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from compute_executor.protocol.frames import MAX_FRAME, Began, Result, Results, ToClient
+from compute_executor.protocol.frames import MAX_FRAME, Accepted, Began, Result, Results, ToClient
 
 FRAME_BYTES = 64
 """What a short frame is counted as."""
@@ -27,9 +28,15 @@ class Outbox:
         self.size = 0
         self._frames: list[ToClient] = []
         self._gathering = 0  # bytes of results in the last frame
+        self._accepted: dict[bytes, None] = {}  # in order; sent before all else
 
     def __bool__(self) -> bool:
-        return bool(self._frames)
+        return bool(self._frames or self._accepted)
+
+    def accepted(self, prefix: bytes) -> None:
+        """Queue that a batch is stored; not sent if results of it are queued before the queue is taken."""
+        self._accepted[prefix] = None
+        self.size += FRAME_BYTES
 
     def add(self, frame: ToClient) -> None:
         """Queue a short frame."""
@@ -38,6 +45,9 @@ class Outbox:
 
     def add_results(self, group: bytes, results: list[Result], size: int) -> None:
         """Queue results of about ``size`` bytes; with others of the group, if those are last in the queue."""
+        if self._accepted:
+            for prefix in {result.prefix for result in results}:
+                self._accepted.pop(prefix, None)
         last = self._frames[-1] if self._frames else None
         if isinstance(last, Results) and last.group == group and self._gathering + size <= MAX_RESULTS:
             last.results.extend(results)
@@ -58,5 +68,6 @@ class Outbox:
 
     def take(self) -> Iterator[bytes]:
         """Empty the queue: each frame, encoded when it is its turn."""
-        frames, self._frames, self.size = self._frames, [], 0
+        frames: list[ToClient] = [*map(Accepted, self._accepted), *self._frames]
+        self._frames, self._accepted, self.size = [], {}, 0
         return map(_encode, frames)

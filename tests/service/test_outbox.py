@@ -44,6 +44,17 @@ def test_results_gather_while_they_are_last() -> None:
     assert outbox.size == 0
 
 
+def test_results_say_that_their_batch_is_accepted() -> None:
+    outbox = Outbox()
+    outbox.accepted(b"p" * 12)
+    outbox.accepted(b"q" * 12)
+    add(outbox, GROUP, [result(1)])
+    assert outbox
+    assert taken(outbox) == [frames.Accepted(b"q" * 12), frames.Results(GROUP, [result(1)])]
+    assert not outbox
+    assert outbox.size == 0
+
+
 def test_lists_of_the_caller_are_not_changed() -> None:
     outbox, mine = Outbox(), [result(1)]
     add(outbox, GROUP, mine)

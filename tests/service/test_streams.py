@@ -142,8 +142,7 @@ async def test_everything_in_one_go(house: House) -> None:
         )
         registered = await client.frame()
         assert (registered.digest, len(registered.function), registered.error) == (DIGEST, 16, None)
-        assert await client.frame() == frames.Accepted(sent.prefix)
-        results = await client.results(2)
+        results = await client.results(2)  # they say that the batch is accepted
         assert [(result.prefix, result.position, result.body) for result in results] == [
             (sent.prefix, 0, b"a"),
             (sent.prefix, 1, b"b"),
@@ -196,8 +195,7 @@ async def test_cancelling_and_beginning(house: House) -> None:
         await register(service)
         sent = batch([b"a", b"b"])
         client.say(frames.Subscribe(GROUP), sent, frames.Cancel(7, [(sent.prefix, [1]), (new_prefix(), [0])]))
-        found = [await client.frame() for _ in range(3)]
-        assert found[0] == frames.Accepted(sent.prefix)
+        found = [await client.frame() for _ in range(2)]
         assert frames.Cancelled(7, [(sent.prefix, [1])]) in found
         (task,) = house.engine.events.take(DEFAULT_POOL, 9)
         house.engine.events.began(DEFAULT_POOL, [(*task[:3], 5.0)])
