@@ -82,19 +82,24 @@ def detached(error: E) -> E:
     For an error that was raised here and goes into a future: its frames would keep alive what the thread had in
     its hands (the batch, the result's bytes, all of its callers' variables) for as long as somebody has the future.
     """
-    if error.__traceback__ is None:
-        return error
-    text = _format(error, error.__traceback__)
-    _hang(error, RemoteTraceback(text))
+    linked = _linked(error)
+    if any(one.__traceback__ is not None for one in linked):
+        _hang(error, RemoteTraceback(_format(error, error.__traceback__)))
+    for one in linked:
+        one.__traceback__ = None
+    return error
+
+
+def _linked(error: BaseException) -> list[BaseException]:
+    """The exception, its causes and contexts, each once: user code may have made a ring of them."""
+    found: dict[int, BaseException] = {}
     waiting: list[BaseException | None] = [error]
-    seen: set[int] = set()
     while waiting:
         one = waiting.pop()
-        if one is not None and id(one) not in seen:
-            seen.add(id(one))
-            one.__traceback__ = None
+        if one is not None and id(one) not in found:
+            found[id(one)] = one
             waiting += [one.__cause__, one.__context__]
-    return error
+    return list(found.values())
 
 
 def _format(error: BaseException, tb: TracebackType | None) -> str:

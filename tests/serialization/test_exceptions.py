@@ -247,3 +247,17 @@ def test_a_detached_error_holds_no_frames_and_keeps_its_traceback_as_text() -> N
     assert 'raise ValueError("outer") from error' in inner.__cause__.text
     assert exceptions.detached(error).__cause__ is inner
     assert inner.__cause__.__cause__ is None
+
+
+def test_a_detached_error_that_was_never_raised_lets_go_of_its_causes_frames() -> None:
+    error = ResultDecodeError("cannot be read")
+    try:
+        sys.exit("while reading")
+    except SystemExit as trouble:
+        error.__cause__ = trouble
+
+    exceptions.detached(error)
+
+    assert error.__cause__ is not None
+    assert error.__cause__.__traceback__ is None
+    assert "while reading" in str(error.__cause__.__cause__)
