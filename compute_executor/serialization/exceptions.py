@@ -189,8 +189,9 @@ def _load(stream: bytes | None) -> BaseException | None:
 
 
 def _hang(error: BaseException, remote: RemoteTraceback) -> None:
-    """Make ``remote`` the last of the causes. The chain is ours and finite: _node cut it at MAX_CHAIN."""
-    last = error
-    while last.__cause__ is not None:
+    """Make ``remote`` the last of the causes, also where they form a ring."""
+    last, seen = error, {id(error)}
+    while last.__cause__ is not None and id(last.__cause__) not in seen:
         last = last.__cause__
+        seen.add(id(last))
     last.__cause__ = remote

@@ -261,3 +261,15 @@ def test_a_detached_error_that_was_never_raised_lets_go_of_its_causes_frames() -
     assert error.__cause__ is not None
     assert error.__cause__.__traceback__ is None
     assert "while reading" in str(error.__cause__.__cause__)
+
+
+def test_a_ring_of_causes_is_opened() -> None:
+    error, other = ValueError("one"), ValueError("two")
+    error.__cause__, other.__cause__ = other, error
+    try:
+        raise error
+    except ValueError:
+        exceptions.detached(error)
+
+    assert error.__cause__ is other
+    assert isinstance(other.__cause__, RemoteTraceback)
