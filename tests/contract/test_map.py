@@ -53,6 +53,17 @@ def test_it_submits_without_being_iterated(executor: Executor, gate: Gate) -> No
     assert list(results) == ["one", "two"]
 
 
+def test_it_runs_though_its_iterator_is_thrown_away(make_executor: MakeExecutor, gate: Gate) -> None:
+    """``ex.map(save, things)`` for the effect alone: nothing of it may be withdrawn."""
+    gate.open()
+    executor = make_executor(max_workers=1)
+
+    executor.map(gate.hold, [str(n) for n in range(20)])
+    executor.shutdown()
+
+    assert all(gate.has_begun(str(n)) for n in range(20))
+
+
 def test_an_input_that_raises(executor: Executor) -> None:
     def inputs() -> Iterator[int]:
         yield 1
