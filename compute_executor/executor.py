@@ -148,9 +148,9 @@ class Executor(concurrent.futures.Executor):
         submission = _Submission(self, fn, chunked=chunksize > 1)
         calls = zip(*iterables)  # noqa: B905 - the shortest ends it, as in the standard library
         if chunksize == 1:
-            return mapping.values(submission, calls, timeout, buffersize)
+            return mapping.Results(submission, calls, timeout, buffersize)
         chunks = mapping.chunks(calls, chunksize)
-        return mapping.unpacked(mapping.values(submission, chunks, timeout, buffersize))
+        return mapping.Unchunked(mapping.Results(submission, chunks, timeout, buffersize))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls. ``cancel_futures``: withdraw those that no worker has begun; the oldest ``max_workers``

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from compute_executor.future import ComputeFuture
 from compute_executor.serialization import exceptions
-
-T = TypeVar("T")
 
 
 class Submitter(Protocol):
@@ -40,37 +38,75 @@ def check(chunksize: int, buffersize: int | None) -> None:
         raise ValueError("chunksize must be >= 1.")
 
 
-def values(
-    submitter: Submitter, calls: Iterator[tuple[Any, ...]], timeout: float | None, buffersize: int | None
-) -> Iterator[Any]:
-    """Submit (all, or the first ``buffersize``) now; the iterator yields in order and submits the rest."""
-    end = None if timeout is None else time.monotonic() + timeout
-    first = calls if buffersize is None else islice(calls, buffersize)
-    waiting = deque(submitter.submit(args) for args in first)
-    return _results(submitter, waiting, calls if buffersize is not None else iter(()), end)
+class Results(Iterator[Any]):
+    """The values in order. Closing it, an error and a timeout withdraw what nobody will wait for; so does losing it.
 
+    Not a generator: one that was never begun can be closed or lost without noticing.
+    """
 
-def _results(
-    submitter: Submitter,
-    waiting: deque[ComputeFuture[Any]],
-    calls: Iterator[tuple[Any, ...]],
-    end: float | None,
-) -> Iterator[Any]:
-    try:
-        while waiting:
-            for args in islice(calls, 1):
-                waiting.append(submitter.submit(args))
-            yield _result(waiting, end)
-    finally:
+    def __init__(
+        self,
+        submitter: Submitter,
+        calls: Iterator[tuple[Any, ...]],
+        timeout: float | None,
+        buffersize: int | None,
+    ) -> None:
+        """Submit all calls now, or the first ``buffersize``; the others as values are taken."""
+        self._submitter = submitter
+        self._end = None if timeout is None else time.monotonic() + timeout
+        first = calls if buffersize is None else islice(calls, buffersize)
+        self._waiting = deque(submitter.submit(args) for args in first)
+        self._calls = calls
+
+    def __next__(self) -> Any:
+        if not self._waiting:
+            raise StopIteration
+        try:
+            for args in islice(self._calls, 1):
+                self._waiting.append(self._submitter.submit(args))
+            value = self._waiting[0].result(None if self._end is None else self._end - time.monotonic())
+        except BaseException:
+            self.close()
+            raise
+        self._waiting.popleft()
+        return value
+
+    def close(self) -> None:
+        """Withdraw what is still waited for; no more values come."""
+        waiting, self._waiting = self._waiting, deque()
+        self._calls = iter(())
         if waiting:
-            submitter.withdraw(list(waiting))
+            self._submitter.withdraw(list(waiting))
+
+    def __del__(self) -> None:
+        if getattr(self, "_waiting", None):  # not there if a submit raised
+            self.close()
 
 
-def _result(waiting: deque[ComputeFuture[Any]], end: float | None) -> Any:
-    """The next value. Its future is let go only when it is done, so that a timeout withdraws it, too."""
-    value = waiting[0].result(None if end is None else end - time.monotonic())
-    waiting.popleft()
-    return value
+class Unchunked(Iterator[Any]):
+    """The values of chunks one by one, and an error after the values that came before it."""
+
+    def __init__(self, chunks: Results) -> None:
+        self._chunks = chunks
+        self._values: Iterator[Any] = iter(())
+        self._error: bytes | None = None
+
+    def __next__(self) -> Any:
+        for value in self._values:
+            return value
+        if self._error is not None:
+            error, self._error = self._error, None
+            self.close()
+            raise exceptions.decode(error)
+        values, self._error = next(self._chunks)
+        self._values = iter(values)
+        return next(self)
+
+    def close(self) -> None:
+        """Withdraw what is still waited for; no more values come."""
+        self._values = iter(())
+        self._error = None
+        self._chunks.close()
 
 
 def chunks(calls: Iterable[tuple[Any, ...]], size: int) -> Iterator[tuple[list[tuple[Any, ...]]]]:
@@ -78,18 +114,3 @@ def chunks(calls: Iterable[tuple[Any, ...]], size: int) -> Iterator[tuple[list[t
     iterator = iter(calls)
     while chunk := list(islice(iterator, size)):
         yield (chunk,)
-
-
-def unpacked(results: Iterator[tuple[list[T], bytes | None]]) -> Iterator[T]:
-    """The values of chunks one by one, and the error after those that came before it."""
-    try:
-        for chunk, error in results:
-            chunk.reverse()
-            while chunk:
-                yield chunk.pop()
-            if error is not None:
-                raise exceptions.decode(error)
-    finally:
-        close: Callable[[], None] | None = getattr(results, "close", None)
-        if close is not None:
-            close()

@@ -114,7 +114,8 @@ class Pump:
             self._selector.modify(stream, events)
 
     def _busy(self) -> bool:
-        return bool(self.dialogue.sender.unconfirmed)
+        """Whether waiting for more calls makes sense: the service owes an answer, and more may come."""
+        return bool(self.dialogue.sender.unconfirmed) and not self.session.ending
 
     def _room(self) -> int:
         assert self.stream is not None
@@ -173,7 +174,7 @@ class Pump:
             self._try(now)
 
     def _needed(self) -> bool:
-        return bool(self.dialogue.router.open or self._busy() or self._handover.count)
+        return bool(self.dialogue.router.open or self.dialogue.sender.unconfirmed or self._handover.count)
 
     def _pause(self, seconds: float | None) -> None:
         if self._selector.select(seconds):

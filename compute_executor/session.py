@@ -53,7 +53,7 @@ class Session:
         self.handover = Handover(Buffer(settings.batch_size, settings.flush_interval, BYTE_LIMIT))
         self.storage: Storage | None = None  # the I/O thread sets it when the service has said where
         self.broken: PoolBroken | None = None  # the I/O thread sets it, once
-        self.released = self.abandoned = self.closed = False
+        self.released = self.abandoned = self.closed = self._cancelling = False
         self._pid = os.getpid()
         self._pump: Pump | None = None
         self._thread: threading.Thread | None = None
@@ -221,15 +221,17 @@ class Session:
     @property
     def ending(self) -> bool:
         """Whether no more calls will come."""
-        return self.closed or self.released
+        return (self.closed and not self._cancelling) or self.released
 
     def shutdown(self, wait: bool, cancel_futures: bool, spared: int = 0) -> None:
         """Take no more; finish, or withdraw, what is open, except the oldest ``spared`` calls; wait until the I/O
         thread has ended."""
+        self._cancelling = cancel_futures  # what waits shall not leave before it is withdrawn
         with self.handover.lock:
             self.closed = True
         if cancel_futures:
             self.withdraw(self._all_open()[spared:])
+        self._cancelling = False
         self.handover.wake()
         if wait and threading.current_thread() is not self._thread:
             self.join()

@@ -47,6 +47,8 @@ class Faults:
         )
         """The error for a batch, and the culprit's position."""
         self.refuse_function: ComputeError | None = None
+        self.drop_at_cancel = 0
+        """Connections to cut at a Cancel, before it is looked at."""
 
 
 class FakeService:
@@ -67,12 +69,15 @@ class FakeService:
         self.closed_pools: set[bytes] = set()
         self.cancels: list[frames.Cancel] = []
         self.connections = 0
-        self.refusing = False
+        self.heard: list[frames.Submit] = []
+        """All Submits that came, also those that are not worked on while ``silent`` is set."""
+        self.silent = threading.Event()
         self.received = threading.Condition()
         self._functions: dict[bytes, Any] = {}
         self._held: list[tuple[frames.Submit, int, int, Any]] = []
         self._results: list[frames.Result] = []
         self._lock = threading.RLock()
+        self._unspoken: list[tuple[ServerConnection, frames.Submit]] = []
         self._live: set[ServerConnection] = set()
         self._server: Server | None = None
         self._thread: threading.Thread | None = None
@@ -111,14 +116,44 @@ class FakeService:
         with self.received:
             assert self.received.wait_for(condition, 10), "the client did not do what was expected"
 
-    def release(self) -> None:
-        """Run what is held, and from now on all at once."""
+    @property
+    def live(self) -> int:
+        """Connections that are open."""
+        return len(self._live)
+
+    @property
+    def held(self) -> int:
+        """Tasks that are held."""
+        return len(self._held)
+
+    def release(self, last: int | None = None) -> None:
+        """Run what is held, and from now on all at once; or only the ``last`` ones."""
         with self._lock:
-            self.hold = False
-            held, self._held = self._held, []
+            self.hold = last is not None
+            held = self._held if last is None else self._held[-last:]
+            self._held = self._held[: len(self._held) - len(held)]
+        self._run_all(held)
+
+    def _run_all(self, held: list[Any]) -> None:
         for connection in list(self._live):
-            self._run(connection, held)
-            break
+            with contextlib.suppress(ConnectionClosed):
+                self._run(connection, held)
+                return
+
+    def run_unheard(self) -> None:
+        """Run what is held, and tell nobody until they ask."""
+        with self._lock:
+            held, self._held = self._held, []
+            for task in held:
+                self._result(*task)
+
+    def speak(self) -> None:
+        """Work on what came while it was silent."""
+        self.silent.clear()
+        waiting, self._unspoken = self._unspoken, []
+        for connection, message in waiting:
+            with contextlib.suppress(ConnectionClosed):
+                self._submit(connection, message)
 
     # -- one connection ----------------------------------------------------------------------------------------
 
@@ -171,6 +206,10 @@ class FakeService:
         self.acks.append(message)
 
     def _submit(self, connection: ServerConnection, message: frames.Submit) -> None:
+        if self.silent.is_set():
+            self.heard.append(message)
+            self._unspoken.append((connection, message))
+            return
         if self.faults.drop_before_store:
             self.faults.drop_before_store -= 1
             connection.socket.shutdown(2)
@@ -247,6 +286,10 @@ class FakeService:
             return file.read()
 
     def _cancel(self, connection: ServerConnection, message: frames.Cancel) -> None:
+        if self.faults.drop_at_cancel:
+            self.faults.drop_at_cancel -= 1
+            connection.socket.shutdown(2)
+            return
         self.cancels.append(message)
         wanted = {(prefix, position) for prefix, positions in message.tasks for position in positions}
         withdrawn: dict[bytes, list[int]] = {}

@@ -1,0 +1,44 @@
+"""Executors of the fake service, for the tests of the client side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from compute_executor import executor as module
+from compute_executor.executor import Executor
+from tests.fake_service import FakeService, Faults
+
+MakeExecutor = Callable[..., Executor]
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeService]:
+    """A running service in a thread, without faults until a test orders some."""
+    service = FakeService()
+    service.start()
+    yield service
+    service.stop()
+
+
+@pytest.fixture
+def make(fake: FakeService, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeExecutor]:
+    """Makes Executors whose embedded service is the fake one; shut down after the test."""
+    monkeypatch.setattr(module, "Embedded", lambda: fake)
+    with ExitStack() as stack:
+
+        def make(**options: Any) -> Executor:
+            return stack.enter_context(Executor(**options))
+
+        yield make
+        fake.faults = Faults()
+        fake.speak()
+        fake.release()
+
+
+@pytest.fixture
+def executor(make: MakeExecutor) -> Executor:
+    return make()
