@@ -67,12 +67,14 @@ class Reason(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Options(msgspec.Struct, array_like=True, frozen=True):
-    """How the tasks of one batch are to be run. ``retries``: for lost workers only. ``walltime`` in seconds."""
+    """How the tasks of one batch are to be run. ``retries``: for lost workers only. ``walltime`` in seconds. The
+    last two are for stock endpoints: what a task needs, and what its user endpoint is to be like."""
 
     retries: int = 0
     walltime: float | None = None
     container: bytes | None = None
     resource_specification: dict[str, Any] | None = None
+    user_endpoint_config: dict[str, Any] | None = None
 
 
 class PoolSpec(msgspec.Struct, array_like=True, frozen=True):

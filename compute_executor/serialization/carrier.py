@@ -29,9 +29,9 @@ MARK = "compute-executor carries:"
 MAX_DESCRIPTION = 64 * 1024
 """Characters of a description that may ride in a text; over it, the exception is only described by the text."""
 
-_SOURCE = f"""
+SOURCE = f"""
 class Carrier(Exception):
-    pass
+    carries = True
 
 
 def literal(value):
@@ -52,35 +52,72 @@ def description(error):
     return repr((kind.__module__, kind.__qualname__, args, attributes))
 
 
+def mark(error):
+    import base64
+
+    try:
+        text = description(error)
+    except Exception:
+        text = ""
+    if not 0 < len(text) <= {MAX_DESCRIPTION}:
+        return ""
+    return "{MARK} " + base64.b64encode(text.encode("utf-8", "backslashreplace")).decode("ascii")
+
+
 def carrying(function):
     def call(*args, **kwargs):
         try:
             return function(*args, **kwargs)
         except Exception as error:
-            import base64
-
-            try:
-                text = description(error)
-            except Exception:
-                text = ""
-            if not 0 < len(text) <= {MAX_DESCRIPTION}:
+            marked = "" if getattr(error, "carries", False) else mark(error)
+            if not marked:
                 raise
-            text = base64.b64encode(text.encode("utf-8", "backslashreplace")).decode("ascii")
-            raise Carrier(f"{{type(error).__name__}}: {{error}}\\n{MARK} {{text}}") from error
+            raise Carrier(f"{{type(error).__name__}}: {{error}}\\n{{marked}}") from error
 
     call.__name__ = getattr(function, "__name__", "call")
     call.__doc__ = getattr(function, "__doc__", None)
     return call
+
+
+def calling(function, /, *args, **kwargs):
+    return function(*args, **kwargs)
+
+
+def each_of(function):
+    def each(calls):
+        values = []
+        try:
+            for args in calls:
+                values.append(function(*args))
+        except Exception as error:
+            import traceback
+
+            text = traceback.format_exc() + mark(error)
+            return values, text.encode("utf-8", "backslashreplace")
+        return values, None
+
+    return each
 """
+"""Also the source of what calls functions on our behalf there (`stock`): it, too, must arrive by value."""
+
 _LOADED = re.compile(re.escape(MARK) + r" ([A-Za-z0-9+/]+={0,2})\s*$")
 
 
 def carrying(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, wrapped so that what it raises can be unloaded from the text of its traceback."""
+    return made("carrying", function)
+
+
+def made(name: str, *args: Any) -> Any:
+    """What the function ``name`` of the source answers."""
+    return space()[name](*args)
+
+
+def space() -> dict[str, Any]:
+    """A new namespace in which the source has run."""
     namespace: dict[str, Any] = {"__name__": "__compute_executor_carrier__"}
-    exec(compile(_SOURCE, "<carrier>", "exec"), namespace)  # our own source, see the module's docstring
-    wrapped: Callable[..., Any] = namespace["carrying"](function)
-    return wrapped
+    exec(compile(SOURCE, "<carrier>", "exec"), namespace)  # our own source, see the module's docstring
+    return namespace
 
 
 def unload(text: str) -> Exception | None:
