@@ -11,6 +11,7 @@ import os
 from collections.abc import Collection
 from typing import Protocol
 
+from compute_executor.endpoint.environment import Environment
 from compute_executor.endpoint.events import Assignment, Ended, Events, WorkerView
 from compute_executor.endpoint.pool import Pool
 from compute_executor.endpoint.staff import Place, Rings, Staff
@@ -22,8 +23,8 @@ __all__ = ["Assignment", "Ended", "Engine", "Events", "ProcessEngine", "WorkerVi
 class Engine(Protocol):
     """What runs tasks. All calls are made on the loop's thread and return at once."""
 
-    def open(self, pool: bytes, spec: PoolSpec) -> None:
-        """There is a pool. Again with the same name: nothing happens."""
+    def open(self, pool: bytes, spec: PoolSpec, environment: Environment | None = None) -> None:
+        """There is a pool; its workers start in ``environment``. Again with the same name: nothing happens."""
 
     def wake(self, pool: bytes) -> None:
         """There is work to take for it."""
@@ -64,7 +65,7 @@ class ProcessEngine:
         self._pools: dict[bytes, Pool] = {}
         self._empty = asyncio.Event()
 
-    def open(self, pool: bytes, spec: PoolSpec) -> None:
+    def open(self, pool: bytes, spec: PoolSpec, environment: Environment | None = None) -> None:
         """See Engine. Starts the first worker."""
         if pool in self._pools:
             return
@@ -72,7 +73,8 @@ class ProcessEngine:
         def gone() -> None:
             self._forget(pool)
 
-        self._pools[pool] = Pool(pool, self._events, Staff(spec, self._place, self._rings), gone)
+        staff = Staff(spec, self._place, self._rings, environment)
+        self._pools[pool] = Pool(pool, self._events, staff, gone)
         self._pools[pool].open()
 
     def _forget(self, pool: bytes) -> None:

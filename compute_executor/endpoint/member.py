@@ -9,11 +9,12 @@ from typing import Protocol
 from compute_executor.endpoint import messages
 from compute_executor.endpoint.events import WorkerView
 from compute_executor.endpoint.handover import Assignment, Estimates, Load
+from compute_executor.endpoint.launch import Launch
 from compute_executor.endpoint.messages import Key
 from compute_executor.endpoint.outbox import Outcome
 from compute_executor.endpoint.process import Process
 from compute_executor.endpoint.rings import Ring
-from compute_executor.protocol.frames import Body, PoolSpec
+from compute_executor.protocol.frames import Body
 
 
 class Duties(Protocol):
@@ -47,7 +48,7 @@ class Duties(Protocol):
 class Member(Load):
     """A worker of a pool: a load and the process that carries it. Raises OSError if that cannot be started."""
 
-    def __init__(self, duties: Duties, ring: Ring, spec: PoolSpec, folder: str, setup: bytes) -> None:
+    def __init__(self, duties: Duties, ring: Ring, launch: Launch, folder: str, setup: bytes) -> None:
         super().__init__()
         self._duties = duties
         self.ring = ring
@@ -58,7 +59,7 @@ class Member(Load):
         self._limit: asyncio.TimerHandle | None = None
         self._seen = ring.count()
         self._settled = False
-        self.process = Process(spec, folder, setup, self)
+        self.process = Process(launch, ring.path, folder, setup, self)
 
     # -- towards the worker --
 

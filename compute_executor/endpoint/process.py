@@ -16,22 +16,21 @@ import contextlib
 import os
 import signal
 import socket
-import subprocess
 import threading
-from pathlib import Path
 from typing import Protocol
 
 from compute_executor.endpoint import messages, outbox, output, system
+from compute_executor.endpoint.launch import Launch, Started
 from compute_executor.endpoint.outbox import Outcome
-from compute_executor.protocol.frames import PoolSpec
-
-START = str(Path(__file__).with_name("start.py"))
 
 RECEIVE = 1 << 18
 """Bytes read from a stream at once."""
 
 TERMINATE_AFTER, KILL_AFTER = 0.8, 1.4
 """Seconds after being asked to end at which a worker gets SIGTERM, then its group SIGKILL."""
+
+RUNTIME_AFTER = 5.0
+"""Seconds that a container's runtime may take to end after its worker was killed, before it is killed as well."""
 
 
 class Owner(Protocol):
@@ -47,15 +46,17 @@ class Owner(Protocol):
 class Process:
     """A worker process. The constructor starts it; raises OSError if that cannot be done."""
 
-    def __init__(self, spec: PoolSpec, folder: str, setup: bytes, owner: Owner) -> None:
+    def __init__(self, launch: Launch, ring: str, folder: str, setup: bytes, owner: Owner) -> None:
         self._loop = asyncio.get_running_loop()
         self._owner = owner
         self._channels = Channels(folder)
         try:
-            self._popen = self._channels.start(spec)
+            started = self._channels.start(launch, ring)
         except BaseException:
             self._channels.close()
             raise
+        self._popen = started.popen
+        self._contained = launch.contained
         self._timers: list[asyncio.TimerHandle] = []
         self._notice = self._watch()
         self._outgoing = b""
@@ -144,8 +145,12 @@ class Process:
         ]
 
     def kill(self) -> None:
-        """SIGKILL to the worker and all that it has started in its group."""
-        self._signal(signal.SIGKILL)
+        """SIGKILL to the worker and all that it has started in its group. One in a container gets it by the end of
+        its life line; if we killed the runtime's program instead, it would count as dead while it still runs."""
+        if not self._contained:
+            self._signal(signal.SIGKILL)
+        elif self._channels.cut():
+            self._timers.append(self._loop.call_later(RUNTIME_AFTER, self._signal, signal.SIGKILL))
 
     def _signal(self, number: int) -> None:
         if self._popen.returncode is None:  # not reaped, so the number is still this group's
@@ -168,7 +173,7 @@ class Process:
 
     def _dead(self) -> None:
         self.kill()  # what it left behind in its group, while the number is surely still ours
-        exit_code = self._popen.wait()
+        exit_code = _exit_code(self._popen.wait(), self._contained)
         if self._notice is not None:
             self._loop.remove_reader(self._notice)
             os.close(self._notice)
@@ -199,7 +204,9 @@ class Channels:
             given.callback(os.close, memory)
             worker_life, life = os.pipe()
             given.callback(os.close, worker_life)
-            kept.callback(os.close, life)
+            self._life = contextlib.ExitStack()
+            self._life.callback(os.close, life)
+            kept.enter_context(self._life)
             self.tasks, self.worker_tasks = map(kept.enter_context, system.task_channel())
             self.stream, worker_stream = socket.socketpair()
             kept.enter_context(self.stream)
@@ -210,21 +217,33 @@ class Channels:
         self.tasks.setblocking(False)
         self.stream.setblocking(False)
         self.frames = messages.FrameReader()
+        self._cut = False
 
-    def start(self, spec: PoolSpec) -> subprocess.Popen[bytes]:
+    def start(self, launch: Launch, ring: str) -> Started:
         """Start the worker with its ends of the channels, and close those of them that the engine does not need."""
         with self._given:
-            return subprocess.Popen(
-                [spec.python, START, *map(str, self._inherited)],
-                pass_fds=self._inherited,
-                stdin=subprocess.DEVNULL,
-                stdout=self.output,
-                stderr=self.output,
-                cwd=spec.cwd,
-                env=spec.environ,
-                start_new_session=True,
-            )
+            started = launch.start(self._inherited, self.output, ring)
+        self._kept.callback(started.close)
+        self._life.callback(started.close)
+        return started
+
+    def cut(self) -> bool:
+        """End the worker's life line, or the start of one that has not come to it. False: that was done before."""
+        if self._cut:
+            return False
+        self._cut = True
+        self._life.close()
+        return True
 
     def close(self) -> None:
         """Close what is left."""
         self._kept.close()
+
+
+def _exit_code(code: int, contained: bool) -> int:
+    """As of ``Popen.returncode``; runtimes of containers tell of a signal as shells do.
+
+    >>> _exit_code(137, contained=True), _exit_code(137, contained=False)
+    (-9, 137)
+    """
+    return 128 - code if contained and 128 < code < 128 + signal.NSIG else code

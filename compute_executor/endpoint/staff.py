@@ -6,14 +6,15 @@ All state belongs to the loop's thread.
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import os
 from typing import NamedTuple
 
 from compute_executor.endpoint import messages, reasons
+from compute_executor.endpoint.environment import Environment
+from compute_executor.endpoint.launch import launch
 from compute_executor.endpoint.member import Duties, Member
+from compute_executor.endpoint.recipes import OWN_PYTHON
 from compute_executor.endpoint.rings import SUFFIX, Ring
-from compute_executor.endpoint.worker import Support
 from compute_executor.protocol.frames import INLINE_LIMIT, PoolSpec
 
 MOST_FAILURES = 3
@@ -50,15 +51,19 @@ class Rings:
 
 
 class Staff:
-    """The workers of a pool, of at most ``spec.max_workers``."""
+    """The workers of a pool, of at most ``spec.max_workers``; in ``environment``, if there is one."""
 
-    def __init__(self, spec: PoolSpec, place: Place, rings: Rings) -> None:
+    def __init__(
+        self, spec: PoolSpec, place: Place, rings: Rings, environment: Environment | None = None
+    ) -> None:
         self.spec = spec
         self.most = spec.max_workers
         """How many there may be."""
         self.members: list[Member] = []
         self._place = place
         self._rings = rings
+        self._environment = environment
+        self._launch = launch(spec, environment, place.blob_folder)
         self._failures = 0
         self._idle_timer: asyncio.TimerHandle | None = None
 
@@ -75,13 +80,17 @@ class Staff:
         ring = self._rings.take()
         setup = self._setup(ring)
         try:
-            self.members.append(Member(duties, ring, self.spec, self._place.ring_folder, setup))
+            self.members.append(Member(duties, ring, self._launch, self._place.ring_folder, setup))
         except OSError:
             self._rings.give_back(ring)
             raise
 
     def _setup(self, ring: Ring) -> bytes:
-        place = self._place
+        place, inside = self._place, self._environment
+        caller, path = b"", self.spec.path
+        if inside is not None:
+            caller = (self.spec.python_version or OWN_PYTHON).encode()
+            path = [*inside.path, *inside.caller_path(self.spec)]
         return messages.pack_parts(
             [
                 os.fsencode(ring.path),
@@ -89,8 +98,9 @@ class Staff:
                 str(INLINE_LIMIT).encode(),
                 b"1" if place.durable else b"0",
                 self.spec.initializer or b"",
-                b"\0".join(map(os.fsencode, _support())),
-                *map(os.fsencode, self.spec.path),
+                b"\0".join(map(os.fsencode, self._launch.support)),
+                caller,
+                *map(os.fsencode, path),
             ]
         )
 
@@ -140,10 +150,3 @@ class Staff:
         for member in idle[: len(ready) - 1]:
             member.end()
         self.mind_the_idle()
-
-
-def _support() -> list[str]:
-    """The folders where this interpreter finds what workers need for pickling."""
-    specs = [importlib.util.find_spec(name) for name in sorted(Support.NAMES)]
-    packages = [package for spec in specs if spec for package in spec.submodule_search_locations or ()]
-    return sorted({os.path.dirname(package) for package in packages})

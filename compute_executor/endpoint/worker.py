@@ -83,22 +83,28 @@ class Setup:
     """What the engine says first: where things are, and what the caller's interpreter looked like."""
 
     def __init__(self, parts: list[bytes]) -> None:
-        ring, blob_folder, limit, durable, initializer, support, *path = parts
+        ring, blob_folder, limit, durable, initializer, support, caller, *path = parts
         self.ring = os.fsdecode(ring)
         self.blob_folder = os.fsdecode(blob_folder)
         self.inline_limit = int(limit)
         self.durable = durable == b"1"
         self.initializer = initializer
         self._support = [os.fsdecode(folder) for folder in support.split(b"\0") if folder]
+        self._caller = caller.decode()
         self._path = [os.fsdecode(folder) for folder in path]
 
     def apply(self) -> None:
         """Make this process look like the caller's: its sys.path, and a ``__main__`` with nothing of ours in it,
-        because functions and classes of the caller's ``__main__`` come by value and must not find other ones."""
-        sys.path[:] = self._path
+        because functions and classes of the caller's ``__main__`` come by value and must not find other ones. In an
+        environment, which is told by the caller's version of Python, the interpreter's own path comes first."""
+        sys.path[:] = [*sys.path, *self._path] if self._caller else self._path
         sys.argv[:] = [""]
         sys.modules["__main__"] = types.ModuleType("__main__")
         sys.meta_path.append(Support(self._support))
+        if self._caller:
+            from compute_executor.endpoint import bytecode
+
+            bytecode.guard(self._caller)
 
 
 class Support:

@@ -81,7 +81,8 @@ class PoolSpec(msgspec.Struct, array_like=True, frozen=True):
     """The workers that an Executor wants: what they see is what its caller saw.
 
     ``initializer`` is a native call payload of ``(function, initargs)``, or None. ``environ`` is the whole
-    environment of the workers. ``container`` is a registered container's id, or None.
+    environment of the workers. ``container`` is a registered container's id, or None. ``python_version``: the
+    caller's, such as "3.12".
     """
 
     max_workers: int
@@ -92,6 +93,7 @@ class PoolSpec(msgspec.Struct, array_like=True, frozen=True):
     initializer: bytes | None = None
     container: bytes | None = None
     label: str = ""
+    python_version: str = ""
 
 
 # -- first frames (JSON) ------------------------------------------------------------------------------------

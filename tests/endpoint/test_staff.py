@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from compute_executor.endpoint import process, staff
+from compute_executor.endpoint import launch, staff
 from compute_executor.serialization import native
 from tests.endpoint.tasks import nothing, wait_for
 
@@ -116,7 +116,7 @@ def test_a_pool_goes_on_with_the_workers_that_could_be_started(lab, monkeypatch,
 
     async def scenario(script):
         await script.run(nothing)
-        monkeypatch.setattr(process.subprocess, "Popen", refuse)
+        monkeypatch.setattr(launch.subprocess, "Popen", refuse)
         positions = [script.submit(wait_for, gate), script.submit(nothing)]
         script.wake()
         await script.until(lambda: positions[0] in script.begun)
