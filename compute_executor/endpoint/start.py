@@ -8,7 +8,7 @@ import sys
 def start() -> None:
     """Import the worker from where this file is, whatever sys.path says, and run it."""
     here = os.path.dirname(os.path.abspath(__file__))
-    if sys.path and sys.path[0] == here:  # absent under PYTHONSAFEPATH
+    if sys.path and sys.path[0] in (here, os.path.realpath(here)):  # absent under PYTHONSAFEPATH
         del sys.path[0]
     sys.path.insert(0, os.path.dirname(os.path.dirname(here)))
     from compute_executor.endpoint import worker
