@@ -19,6 +19,7 @@ from compute_executor.errors import ComputeError, PoolBroken
 from compute_executor.future import ComputeFuture
 from compute_executor.peer import Address
 from compute_executor.protocol.frames import (
+    BROKEN,
     Accepted,
     Ack,
     Began,
@@ -38,6 +39,7 @@ from compute_executor.protocol.frames import (
     Welcome,
 )
 from compute_executor.results.outcomes import settle
+from compute_executor.results.reasons import reason_of
 from compute_executor.results.router import Router
 from compute_executor.storage import NO_LIMIT, Storage, usable
 from compute_executor.submission.sender import Failure, Sender, without
@@ -52,13 +54,21 @@ _decode = msgspec.msgpack.Decoder(ToClient).decode
 class Dialogue:
     """One session's side of the stream, over any number of connections."""
 
-    def __init__(self, group: bytes, pool: bytes | None, spec: PoolSpec | None) -> None:
+    def __init__(
+        self,
+        group: bytes,
+        pool: bytes | None,
+        spec: PoolSpec | None,
+        when_broken: Callable[[PoolBroken], None],
+    ) -> None:
+        """``when_broken`` is told once if the workers of ``pool`` cannot start, before any future is."""
         self.sender = Sender(group)
         self.router = Router()
         self.groups = {group}
         self.pool = pool
         self.spec = spec
-        self.broken: PoolBroken | None = None
+        self.broken = False
+        self._when_broken = when_broken
         self.storage: Storage | None = None
         self.address: Address | None = None
         self.postponed: list[Batch] = []
@@ -214,6 +224,8 @@ class Dialogue:
 
     def end(self, result: Result) -> None:
         """One outcome, into its future."""
+        if result.status == BROKEN and self.router.expects(result.prefix, self.pool):
+            self._break(PoolBroken(reason_of(result)))
         future = self.router.pop(result.prefix, result.position)
         if future is not None:
             settle(future, result, self._fetch)
@@ -238,7 +250,12 @@ class Dialogue:
 
     def _pool_failed(self, frame: PoolFailed) -> None:
         if frame.pool == self.pool:
-            self.broken = PoolBroken(frame.message)
+            self._break(PoolBroken(frame.message))
+
+    def _break(self, error: PoolBroken) -> None:
+        if not self.broken:
+            self.broken = True
+            self._when_broken(error)
 
     def _goodbye(self, frame: Goodbye) -> None:
         log.info("the service ends: %s", frame.reason)

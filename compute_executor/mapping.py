@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any, Protocol
 
 from compute_executor.future import ComputeFuture
-from compute_executor.serialization import exceptions
+from compute_executor.serialization.raised import raised
 
 
 class Submitter(Protocol):
@@ -39,9 +39,10 @@ def check(chunksize: int, buffersize: int | None) -> None:
 
 
 class Results(Iterator[Any]):
-    """The values in order. Closing it, an error and a timeout withdraw what nobody will wait for; so does losing it.
+    """The values in order. Closing it, an error and a timeout withdraw what nobody will wait for; so does losing it
+    half way. Thrown away before it was begun it withdraws nothing: ``ex.map(save, things)`` for the effect alone.
 
-    Not a generator: one that was never begun can be closed or lost without noticing.
+    Not a generator: closing one that was never begun does nothing.
     """
 
     def __init__(
@@ -57,8 +58,10 @@ class Results(Iterator[Any]):
         first = calls if buffersize is None else islice(calls, buffersize)
         self._waiting = deque(submitter.submit(args) for args in first)
         self._calls = calls
+        self._begun = False
 
     def __next__(self) -> Any:
+        self._begun = True
         if not self._waiting:
             raise StopIteration
         try:
@@ -79,7 +82,7 @@ class Results(Iterator[Any]):
             self._submitter.withdraw(list(waiting))
 
     def __del__(self) -> None:
-        if getattr(self, "_waiting", None):  # not there if a submit raised
+        if getattr(self, "_begun", False) and self._waiting:  # no attributes if a submit raised
             self.close()
 
 
@@ -97,7 +100,7 @@ class Unchunked(Iterator[Any]):
         if self._error is not None:
             error, self._error = self._error, None
             self.close()
-            raise exceptions.decode(error)
+            raise raised(error)
         values, self._error = next(self._chunks)
         self._values = iter(values)
         return next(self)

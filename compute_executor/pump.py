@@ -1,4 +1,4 @@
-"""The loop of a session's I/O thread: the only one that touches the socket, both ways.
+"""The loop of a session's I/O thread, which owns the socket, both ways.
 
     until nothing is open and nothing more will come:
         no stream?  connect (if there is anything to say), with pauses that grow; meanwhile ask by HTTP
@@ -7,6 +7,9 @@
 
 One thread for both ways because every hop between threads costs 30-60 us, a third of a task's whole way.
 User code runs here too (done-callbacks, unpickling), so nothing here waits for another thread.
+
+Ownership goes with the *desk*, a lock that the I/O thread holds except while it sleeps. A submitting thread that
+finds the desk free sends what is due itself (:meth:`Pump.send_now`) and lets the I/O thread sleep.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import logging
 import random
 import selectors
 import socket
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +26,7 @@ import msgspec
 
 from compute_executor import outage
 from compute_executor.dialogue import Dialogue
-from compute_executor.errors import ComputeError, ServiceUnavailable
+from compute_executor.errors import ComputeError, PoolBroken, ServiceUnavailable
 from compute_executor.future import ComputeFuture
 from compute_executor.results.greeting import greet
 from compute_executor.results.listener import Listener
@@ -42,13 +46,13 @@ GOODBYE_PATIENCE = 1.0
 
 
 class Pump:
-    """See the module. All attributes belong to the I/O thread; others read `describe` only."""
+    """See the module. All attributes belong to whoever has the desk; others read `describe` only."""
 
     def __init__(self, session: Session, waker: socket.socket) -> None:
         self.session = session
         self.settings = session.settings
         self._handover = session.handover
-        self.dialogue = Dialogue(self.settings.group, self.settings.pool, self.settings.spec)
+        self.dialogue = Dialogue(self.settings.group, self.settings.pool, self.settings.spec, self._break)
         self._upkeep = Upkeep(self.dialogue, self.settings.grace)
         self.listener = Listener(random.random, self.settings.grace)
         self.stream: Stream | None = None
@@ -56,9 +60,12 @@ class Pump:
         self._selector = selectors.DefaultSelector()
         self._selector.register(waker, selectors.EVENT_READ)
         self._writing = False
+        self._desk = threading.Lock()
+        self._spoilt = False
 
     def run(self) -> None:
         """Until the session ends."""
+        self._desk.acquire()
         try:
             while not self._finished():
                 if self.stream is None:
@@ -85,8 +92,10 @@ class Pump:
         assert self.stream is not None
         stream = self.stream
         try:
+            if self._spoilt:
+                raise StreamLost("a submit was interrupted in the middle of sending")
             self._say(stream)
-            for key, _ in self._selector.select(self._rest()):
+            for key, _ in self._sleep(self._rest()):
                 if key.fileobj is self._waker:
                     self._drain_waker()
                 else:
@@ -96,9 +105,43 @@ class Pump:
         except StreamLost as error:
             self._lost(error)
 
-    def _say(self, stream: Stream) -> None:
+    def _sleep(self, seconds: float | None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Wait for something to happen; meanwhile the desk is free."""
+        self._desk.release()
+        try:
+            return self._selector.select(seconds)
+        finally:
+            self._desk.acquire()
+
+    def send_now(self) -> bool:
+        """On a submitting thread, which holds the handover's lock: send a call that has no company to wait for, if
+        the I/O thread sleeps; whether it can sleep on. That saves two switches between threads, a tenth of a short
+        task's way. In a burst it would only cost: there the I/O thread has a processor of its own."""
+        stream = self.stream
+        if stream is None or self._busy() or not self._desk.acquire(blocking=False):
+            return False
+        try:
+            self._send_due()
+            if not stream.flush():
+                return False
+            return self._handover.rest(self._busy(), self._room()) is None
+        except StreamLost:
+            return False
+        except (
+            BaseException
+        ):  # Ctrl-C: who knows what was sent. Begin anew: every batch is known by its prefix
+            self._spoilt = True
+            self._handover.wake()
+            raise
+        finally:
+            self._desk.release()
+
+    def _send_due(self) -> None:
         for batch in self._handover.take(self._busy(), self._room()):
             self.dialogue.send(batch)
+
+    def _say(self, stream: Stream) -> None:
+        self._send_due()
         self._fulfil_wishes()
         self._flush(stream)
 
@@ -138,11 +181,13 @@ class Pump:
                 self.dialogue.hear(frame)
             except msgspec.DecodeError as error:
                 log.warning("a frame of %d bytes makes no sense and is passed over: %s", len(frame), error)
-        if self.dialogue.broken is not None and self.session.broken is None:
-            # Where the standard pools say it, for whoever watches there.
-            logging.getLogger("concurrent.futures").critical("workers cannot start: %s", self.dialogue.broken)
-            self.session.broken = self.dialogue.broken
-            self.session.give_up_waiting(self.dialogue.broken)
+
+    def _break(self, error: PoolBroken) -> None:
+        """Workers cannot start."""
+        # Where the standard pools say it, for whoever watches there.
+        logging.getLogger("concurrent.futures").critical("workers cannot start: %s", error)
+        self.session.broken = error
+        self.session.give_up_waiting(error)
 
     def _drain_waker(self) -> None:
         try:
@@ -159,6 +204,7 @@ class Pump:
         self._selector.unregister(self.stream)
         self.stream.close()
         self.stream = None
+        self._spoilt = False
         self.dialogue.closed()
         self.listener.lost(time.monotonic())
 

@@ -84,6 +84,8 @@ class Session:
             wake = handover.add(call)
             if self._thread is None:
                 self._start()
+            elif wake and self._pump is not None:
+                wake = not self._pump.send_now()
         if wake:
             handover.wake()
         return future
@@ -186,7 +188,8 @@ class Session:
     def reload(self, group: uuid.UUID, lane: Lane) -> list[ComputeFuture[Any]]:
         """Futures for the tasks of a group, except those that are open here already."""
         counts = by_http.group_tasks(self.settings.peer.address(), group)
-        batches = [self._batch(lane, prefix, count) for prefix, count in counts.items()]
+        elsewhere = Lane(lane.endpoint, None, lane.options)  # their pool need not be ours
+        batches = [self._batch(elsewhere, prefix, count) for prefix, count in counts.items()]
         with self.handover.lock:
             self.check()
             if self._thread is None:

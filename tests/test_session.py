@@ -152,7 +152,7 @@ def test_a_value_that_cannot_be_read_fails_its_own_future(executor: Executor, fa
     bad = executor.submit(abs, 1)
     fake.wait_for(lambda: fake.held == 1)
     fake.say(frames.Results(b"g" * 16, [frames.Result(1, fake.submits[0].prefix, 0, frames.VALUE, b"?")]))
-    with pytest.raises(ComputeError, match="cannot read"):
+    with pytest.raises(ComputeError, match="cannot be read"):
         bad.result(PATIENCE)
     fake.hold = False
 
@@ -214,9 +214,9 @@ def test_a_batch_without_an_answer_is_sent_again_and_runs_once(
 def test_results_that_were_missed_are_sent_again(executor: Executor, fake: FakeService) -> None:
     fake.hold = True
     futures = [executor.submit(abs, n) for n in range(5)]
-    fake.wait_for(lambda: bool(fake.submits))
-    fake.drop()
+    fake.wait_for(lambda: fake.held == 5)
     fake.run_unheard()
+    fake.drop()
 
     assert values(futures) == list(range(5))
 
@@ -416,6 +416,27 @@ def test_a_pool_that_breaks(executor: Executor, fake: FakeService) -> None:
     with pytest.raises(BrokenExecutor, match="the initializer raised"):
         executor.submit(abs, 2)
     assert "broken" in repr(executor)
+
+
+def test_a_pool_breaks_with_the_first_outcome_that_says_so(executor: Executor, fake: FakeService) -> None:
+    fake.hold = True
+    future = executor.submit(abs, 1)
+    fake.wait_for(lambda: fake.held == 1)
+    refused = []
+
+    def submit_again(_: Any) -> None:
+        try:
+            executor.submit(abs, 2)
+        except BrokenExecutor as error:
+            refused.append(str(error))
+
+    future.add_done_callback(submit_again)
+    fake.end_held(frames.BROKEN, "no such interpreter")
+
+    with pytest.raises(BrokenExecutor, match="no such interpreter"):
+        future.result(PATIENCE)
+    executor.shutdown()
+    assert refused == ["no such interpreter"]
 
 
 def test_what_waits_when_the_pool_breaks(make: MakeExecutor, fake: FakeService) -> None:

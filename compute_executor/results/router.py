@@ -69,6 +69,11 @@ class Router:
             return None
         return batch.futures[position]
 
+    def expects(self, prefix: bytes, pool: bytes | None) -> bool:
+        """Whether results of this batch are expected, and it was sent to this pool."""
+        batch = self._batches.get(prefix)
+        return batch is not None and batch.lane.pool == pool
+
     def futures(self, lane: Lane | None = None) -> list[ComputeFuture[Any]]:
         """All futures that are still open, or those of one lane."""
         return [

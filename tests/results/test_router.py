@@ -63,6 +63,15 @@ def test_find_leaves_it_open() -> None:
     assert router.open == 1
 
 
+def test_what_is_expected_of_a_pool() -> None:
+    router = Router()
+    router.add(batch(b"a", 1, Lane(b"", b"pool", Options())))
+
+    assert router.expects(b"a", b"pool")
+    assert not router.expects(b"a", b"other")
+    assert not router.expects(b"b", b"pool")
+
+
 def test_a_batch_is_added_once() -> None:
     router = Router()
     first = batch(b"a", 2)
