@@ -1,0 +1,25 @@
+"""What a task raised, out of whichever form it came in: our encoding, or the text of a traceback."""
+
+from __future__ import annotations
+
+from compute_executor.errors import TaskExecutionFailed
+from compute_executor.serialization import carrier, exceptions
+
+_PICKLE = b"\x80"
+
+
+def raised(body: bytes | memoryview, task_id: str | None = None) -> BaseException:
+    """The exception; as a TaskExecutionFailed where there is only its text. Raises ResultDecodeError."""
+    if body[:1] == _PICKLE:
+        return exceptions.decode(body, task_id)
+    return of_text(bytes(body).decode("utf-8", "backslashreplace"), task_id)
+
+
+def of_text(text: str, task_id: str | None = None) -> BaseException:
+    """The exception that the text of a traceback carries, if it carries one."""
+    carried = carrier.unload(text)
+    if carried is not None:
+        return carried
+    last = text.strip().rpartition("\n")[2]
+    what = f"task {task_id}" if task_id else "the task"
+    return TaskExecutionFailed(f"{what} failed: {last}", task_id=task_id, remote_traceback=text)
