@@ -9,6 +9,8 @@ import msgspec
 
 from compute_executor.errors import (
     ComputeError,
+    InvalidRequest,
+    InvalidRequest,
     PoolBroken,
     ResultDecodeError,
     TaskCancelled,
@@ -27,7 +29,8 @@ from compute_executor.protocol.frames import (
     Reason,
     Result,
 )
-from compute_executor.serialization import exceptions, native
+from compute_executor.serialization import exceptions, native, packing, strategies
+from compute_executor.serialization.raised import raised
 
 Fetch = Callable[[Blob], "bytes | memoryview"]
 """Gets the content of a blob."""
@@ -40,7 +43,7 @@ def settle(future: ComputeFuture[Any], result: Result, fetch: Fetch) -> None:
     try:
         body = fetch(result.body) if isinstance(result.body, Blob) else result.body
         if result.status == VALUE:
-            future.finish(native.loads(body), result.began, result.ended)
+            future.finish(value_of(body), result.began, result.ended)
             return
         error = _error(future, result.status, body)
     except BaseException as trouble:  # unpickling runs the user's code, which may call sys.exit
@@ -50,9 +53,19 @@ def settle(future: ComputeFuture[Any], result: Result, fetch: Fetch) -> None:
     future.fail(error, result.began, result.ended)
 
 
+def value_of(body: bytes | memoryview) -> Any:
+    """The object in a result's body: a stream, or from a stock worker that chose so a text buffer."""
+    if body[:1] == b"\x80":
+        return native.loads(body)
+    try:
+        return strategies.loads(packing.result_to_text(bytes(body)))
+    except (InvalidRequest, IndexError) as error:
+        raise ResultDecodeError(f"it is neither a pickle stream nor a text buffer: {error}") from None
+
+
 def _error(future: ComputeFuture[Any], status: int, body: bytes | memoryview) -> BaseException:
     if status == EXCEPTION:
-        return exceptions.decode(body, future.task_id)
+        return raised(body, future.task_id)
     if status not in (LOST, CANCELLED, TIMEOUT, BROKEN):
         raise ResultDecodeError(f"the outcome has status {status}, which is unknown here: a newer service?")
     reason = _reason(body)
@@ -69,7 +82,7 @@ def _error(future: ComputeFuture[Any], status: int, body: bytes | memoryview) ->
 
 
 def _undecodable(future: ComputeFuture[Any], result: Result, trouble: BaseException) -> ComputeError:
-    if isinstance(trouble, ComputeError):
+    if isinstance(trouble, ComputeError) and not isinstance(trouble, InvalidRequest):  # that is said of text
         trouble.task_id = future.task_id
         return trouble
     size = result.body.size if isinstance(result.body, Blob) else len(result.body)

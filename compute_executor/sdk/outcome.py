@@ -13,17 +13,15 @@ from compute_executor.errors import (
     ComputeError,
     ResultDecodeError,
     TaskCancelled,
-    TaskExecutionFailed,
     TaskPending,
     TaskTimeout,
     WorkerLost,
 )
 from compute_executor.protocol import frames
-from compute_executor.serialization import carrier, exceptions, native, packing, strategies
+from compute_executor.serialization import exceptions, native, packing, strategies
+from compute_executor.serialization.raised import raised
 
 WAITING, RUNNING, SUCCESS, FAILED = "waiting-for-ep", "running", "success", "failed"
-
-_PICKLE = b"\x80"
 
 
 class Outcome(NamedTuple):
@@ -55,7 +53,7 @@ class Outcome(NamedTuple):
     def exception(self) -> BaseException:
         """Why the task failed."""
         if self.kind == frames.EXCEPTION:
-            return _raised(self.body, self.task_id)
+            return raised(self.body, self.task_id)
         return without_value(self.kind, self.body, self.task_id)
 
     def document(self) -> dict[str, Any]:
@@ -127,15 +125,3 @@ def without_value(kind: int | None, body: bytes, task_id: str) -> ComputeError:
 
 def _value(body: bytes) -> Any:
     return strategies.loads(packing.result_to_text(body)) if packing.is_text(body) else native.loads(body)
-
-
-def _raised(body: bytes, task_id: str) -> BaseException:
-    """What the function raised; as a TaskExecutionFailed where there is only its text."""
-    if body[:1] == _PICKLE:
-        return exceptions.decode(body, task_id)
-    text = body.decode()
-    carried = carrier.unload(text)
-    if carried is not None:
-        return carried
-    last = text.strip().rpartition("\n")[2]
-    return TaskExecutionFailed(f"task {task_id} failed: {last}", task_id=task_id, remote_traceback=text)

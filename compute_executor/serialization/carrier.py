@@ -105,7 +105,8 @@ _LOADED = re.compile(re.escape(MARK) + r" ([A-Za-z0-9+/]+={0,2})\s*$")
 
 def carrying(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, wrapped so that what it raises can be unloaded from the text of its traceback."""
-    return made("carrying", function)
+    wrapped: Callable[..., Any] = made("carrying", function)
+    return wrapped
 
 
 def made(name: str, *args: Any) -> Any:

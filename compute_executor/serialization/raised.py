@@ -11,7 +11,9 @@ _PICKLE = b"\x80"
 def raised(body: bytes | memoryview, task_id: str | None = None) -> BaseException:
     """The exception; as a TaskExecutionFailed where there is only its text. Raises ResultDecodeError."""
     if body[:1] == _PICKLE:
-        return exceptions.decode(body, task_id)
+        error = exceptions.decode(body, task_id)
+        text = error.remote_traceback if isinstance(error, TaskExecutionFailed) else ""
+        return carrier.unload(text) or error
     return of_text(bytes(body).decode("utf-8", "backslashreplace"), task_id)
 
 

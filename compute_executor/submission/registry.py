@@ -17,7 +17,7 @@ import hashlib
 import weakref
 from collections.abc import Callable
 from types import CodeType, FunctionType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from compute_executor.batch import Function
 from compute_executor.submission import remote
@@ -46,11 +46,31 @@ class _Entry(NamedTuple):
     route: Route
 
 
-class Registry:
-    """Functions of one process, by identity and by content. ``dumps``: object to native stream."""
+class Remote(Protocol):
+    """What runs on the worker's side on our behalf: `remote` of our own workers, `serialization.stock` of others."""
 
-    def __init__(self, dumps: Callable[[Any], bytes], limit: int = MAX_ENTRIES) -> None:
+    @property
+    def call(self) -> Any:
+        """The generic caller."""
+
+    @property
+    def Stream(self) -> Callable[[bytes], Any]:
+        """A function that is serialised already."""
+
+    @property
+    def EachOf(self) -> Callable[[Any], Any]:
+        """A function made to take many argument tuples."""
+
+
+class Registry:
+    """Functions of one process, by identity and by content. ``dumps``: function to stream. ``there``: what runs on
+    the workers' side."""
+
+    def __init__(
+        self, dumps: Callable[[Any], bytes], limit: int = MAX_ENTRIES, there: Remote = remote
+    ) -> None:
         self._dumps = dumps
+        self._there = there
         self._limit = limit
         self._entries: dict[int, _Entry] = {}
         self._first: dict[
@@ -71,7 +91,7 @@ class Registry:
 
     def each_of(self, function: Any) -> Route:
         """As :meth:`route`, for calls with many argument tuples (`remote.EachOf`); not remembered."""
-        stream = self._dumps(remote.EachOf(function))
+        stream = self._dumps(self._there.EachOf(function))
         if importable(function):
             return Route(self._function(function, stream))
         return self._first_of((getattr(function, "__code__", None), "each"), function, stream)
@@ -93,7 +113,7 @@ class Registry:
         _make_room(self._first, self._limit)
         if key[0] is not None and self._first.setdefault(key, content.digest) == content.digest:
             return Route(content)
-        return Route(self._generic(), remote.Stream(stream))
+        return Route(self._generic(), self._there.Stream(stream))
 
     def _remember(self, function: Any, taken: Snapshot | None, route: Route) -> Route:
         key = id(function)
@@ -105,7 +125,7 @@ class Registry:
 
     def _generic(self) -> Function:
         if self._caller is None:
-            self._caller = self._function(remote.call, self._dumps(remote.call))
+            self._caller = self._function(self._there.call, self._dumps(self._there.call))
         return self._caller
 
     def _function(self, function: Any, stream: bytes) -> Function:

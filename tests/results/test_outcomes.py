@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from concurrent.futures import BrokenExecutor, CancelledError
 from typing import Any
 
@@ -15,6 +16,7 @@ from compute_executor.errors import (
     PoolBroken,
     ResultDecodeError,
     TaskCancelled,
+    TaskExecutionFailed,
     TaskTimeout,
     WorkerLost,
 )
@@ -33,7 +35,7 @@ from compute_executor.protocol.frames import (
     Result,
 )
 from compute_executor.results.outcomes import settle
-from compute_executor.serialization import exceptions, native
+from compute_executor.serialization import carrier, exceptions, native, packing
 
 
 class Nobody:
@@ -146,7 +148,7 @@ class Leaves:
     [
         (VALUE, b"no pickle"),
         (VALUE, b""),
-        (EXCEPTION, b"no pickle"),
+        (EXCEPTION, b"\x80no pickle"),
         (EXCEPTION, native.dumps("no exception")),
         (LOST, b"\xc1"),
         (77, b""),
@@ -166,3 +168,30 @@ def test_a_blob_that_cannot_be_read(future: ComputeFuture[Any]) -> None:
 
     with pytest.raises(ResultDecodeError, match="123 bytes"):
         future.result(0)
+
+
+def test_a_stock_worker_answers_with_text(future: ComputeFuture[Any]) -> None:
+    end(future, VALUE, packing.result_from_text("11\n[1, 2]"))
+
+    assert future.result(0) == [1, 2]
+
+
+def test_the_text_of_a_traceback_carries_its_exception(future: ComputeFuture[Any]) -> None:
+    def fails() -> None:
+        raise KeyError("gone")
+
+    try:
+        carrier.carrying(fails)()
+    except Exception:
+        end(future, EXCEPTION, traceback.format_exc().encode())
+
+    with pytest.raises(KeyError, match="gone"):
+        future.result(0)
+
+
+def test_a_text_that_carries_nothing_is_told(future: ComputeFuture[Any]) -> None:
+    end(future, EXCEPTION, b"Traceback ...\nOSError: no disk")
+
+    with pytest.raises(TaskExecutionFailed, match="OSError: no disk") as caught:
+        future.result(0)
+    assert caught.value.task_id == future.task_id

@@ -1,0 +1,129 @@
+"""A result queue of RabbitMQ, read as messages come: what a hosted service streams results with.
+
+One connection, a channel per task group (a queue that is missing closes its channel, and no other). Messages are
+handled when they come; nothing here waits for a fixed time. What a handler has dealt with is acknowledged after it;
+what it cannot read is rejected, and not queued again.
+
+Owner: the results thread (`watcher`); ``wake`` may be called by any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from compute_executor.errors import NotAuthorized, ServiceUnavailable
+
+if TYPE_CHECKING:
+    from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
+
+PREFETCH = 1000
+"""Messages on their way to us that are not acknowledged: bounds memory, and is far above what one turn handles."""
+
+PATIENCE = 10.0
+"""Seconds for the connection and for each answer of the broker while connecting."""
+
+Handler = Callable[[bytes, bool], bool]
+"""Gets a message's body and whether it is marked as high assurance; False if it cannot be read."""
+
+
+class QueueLost(ConnectionError):
+    """The connection is gone, or could not be made; the message says how."""
+
+
+class Queues:
+    """Open result queues. ``missing``: groups that have none."""
+
+    def __init__(self, url: str, queues: dict[str, str], handle: Handler) -> None:
+        """``queues``: name of the queue by group. Raises QueueLost."""
+        import pika
+
+        self._pika = pika
+        self._handle = handle
+        self._tags: dict[int, tuple[Any, int]] = {}  # channel number: the channel, what to acknowledge of it
+        self.missing: set[str] = set()
+        self._connection: BlockingConnection = self._guarded(
+            lambda: pika.BlockingConnection(_parameters(url))
+        )
+        try:
+            for group, queue in queues.items():
+                self._consume(group, queue)
+        except BaseException:
+            self.close()
+            raise
+
+    def turn(self, seconds: float) -> None:
+        """Handle what comes, or wait so long for it. Raises QueueLost."""
+        self._guarded(lambda: self._connection.process_data_events(time_limit=seconds))
+        self._acknowledge()
+
+    def wake(self) -> None:
+        """End a turn early. Any thread."""
+        try:
+            self._connection.add_callback_threadsafe(lambda: None)
+        except self._pika.exceptions.AMQPError:
+            pass  # it is closed, so nobody is waiting
+
+    def close(self) -> None:
+        """Say goodbye; what is not acknowledged stays in the queue."""
+        try:
+            self._connection.close()
+        except (self._pika.exceptions.AMQPError, OSError):
+            pass
+
+    def _consume(self, group: str, queue: str) -> None:
+        channel: BlockingChannel = self._guarded(self._connection.channel)
+        try:
+            channel.basic_qos(prefetch_count=PREFETCH)
+            channel.basic_consume(queue, self._message)
+        except self._pika.exceptions.ChannelClosedByBroker:
+            self.missing.add(group)
+        except (self._pika.exceptions.AMQPError, OSError) as error:
+            raise QueueLost(f"the broker does not let us read {queue}: {error!r}") from error
+
+    def _message(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        assured = bool((properties.headers or {}).get("high_assurance"))
+        if self._handle(body, assured):
+            self._tags[channel.channel_number] = (channel, method.delivery_tag)
+        else:
+            channel.basic_reject(method.delivery_tag, requeue=False)
+
+    def _acknowledge(self) -> None:
+        """All that this turn has handled: messages of a channel are numbered in the order in which they came."""
+        tags, self._tags = self._tags, {}
+        for channel, tag in tags.values():
+            self._guarded(lambda channel=channel, tag=tag: channel.basic_ack(tag, multiple=True))
+
+    def _guarded(self, act: Callable[[], Any]) -> Any:
+        try:
+            return act()
+        except (self._pika.exceptions.AMQPError, OSError) as error:
+            raise QueueLost(f"{type(error).__name__}: {error}") from error
+
+
+def _parameters(url: str) -> Any:
+    import pika
+
+    parameters = pika.URLParameters(url)
+    parameters.socket_timeout = PATIENCE
+    parameters.stack_timeout = PATIENCE
+    parameters.blocked_connection_timeout = PATIENCE
+    parameters.connection_attempts = 1
+    return parameters
+
+
+def check(url: str, service: str) -> None:
+    """Raise if credentials would go over the net in clear although the service itself is spoken to in secret."""
+    scheme = urlsplit(url).scheme
+    if scheme not in ("amqp", "amqps"):
+        raise ServiceUnavailable(f"the service names a broker at {scheme}://..., which is not AMQP")
+    if scheme == "amqp" and urlsplit(service).scheme == "https":
+        raise NotAuthorized(
+            "the service names a broker without TLS (amqp://): its password is not sent there"
+        )
+
+
+def named(groups: Iterable[str], prefix: str) -> dict[str, str]:
+    """The queue of each group."""
+    return {group: f"{prefix}{group}" for group in groups}

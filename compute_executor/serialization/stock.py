@@ -1,0 +1,144 @@
+"""The form in which functions and arguments travel to workers of a stock Globus Compute endpoint.
+
+Those have dill, and need not have this package. So a function is a dill stream of itself inside the wrapper of
+`carrier`, with the helpers and globals that it uses and nothing else of ``__main__`` (dill calls that ``recurse``);
+arguments are dill streams; and what calls functions on our behalf (for partials, bound methods, chunks of a map) is
+compiled from source under a name that exists nowhere, so that it travels by value.
+
+By source, where the Pythons on both sides differ so much that neither reads the other's code objects: the text of
+the function, of the wrapper around it, and nothing else. Streams are raw, without the base64 of the text buffers:
+`packing` adds that where a text is wanted.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any
+
+from compute_executor.errors import SerializationError
+from compute_executor.serialization import carrier, packing, strategies
+from compute_executor.serialization.large import Content
+
+PROTOCOL = 4  # read by every Python that an endpoint may run
+_PLAIN = frozenset({int, float, bool, type(None), complex, str, bytes})
+
+
+def dumps_function(function: Any) -> bytes:
+    """The stream of a function, wrapped so that its exceptions come back. Raises SerializationError."""
+    try:
+        return _stream(carrier.carrying(function))
+    except Exception as error:
+        raise _refusal(f"the function {_name(function)}", error) from error
+
+
+def dumps_source(function: Any) -> bytes:
+    """The packed text of a function that travels as its source. Raises SerializationError for one that is more than
+    its source: a closure, a method, something without a file."""
+    name, source = _source(function)
+    text = f"{carrier.SOURCE}\n\n{source}\n\n{name} = carrying({name})\n"
+    return packing.function_from_source(name, text)
+
+
+def dump_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Content:
+    """A call payload as `native` has it, of streams that dill reads. Raises SerializationError."""
+    try:
+        first = _stream(args, plain=_PLAIN.issuperset(map(type, args)))
+        rest = _stream(kwargs, plain=_PLAIN.issuperset(map(type, kwargs.values()))) if kwargs else b""
+    except Exception as error:
+        raise _culprit(args, kwargs, error) from error
+    return b"".join((len(first).to_bytes(4, "big"), first, rest))
+
+
+class _Caller:
+    """The generic caller, to be serialised as a function."""
+
+    __name__ = "call"
+
+
+call = _Caller()
+
+
+class Stream:
+    """A function that is serialised already: travels as its own stream and arrives as the function."""
+
+    def __init__(self, stream: bytes) -> None:
+        self.stream = stream
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return pickle.loads, (self.stream,)
+
+
+class EachOf:
+    """A function made to take many argument tuples at once, to be serialised as a function: its answer is
+    ``(values, error)``, the error as the text of its traceback."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+
+def dumps(function: Any) -> bytes:
+    """The stream of a function, of the generic caller, or of an EachOf."""
+    if function is call:
+        return dumps_function(carrier.space()["calling"])
+    if isinstance(function, EachOf):
+        return dumps_function(carrier.made("each_of", function.function))
+    return dumps_function(function)
+
+
+def dumps_as_source(function: Any) -> bytes:
+    """The same by source."""
+    if function is call:
+        return packing.function_from_source("call", f"{carrier.SOURCE}\n\ncall = carrying(calling)\n")
+    if isinstance(function, EachOf):
+        name, source = _source(function.function)
+        text = f"{carrier.SOURCE}\n\n{source}\n\n{name} = carrying(each_of({name}))\n"
+        return packing.function_from_source(name, text)
+    return dumps_source(function)
+
+
+def _source(function: Any) -> tuple[str, str]:
+    if not isinstance(function, FunctionType) or function.__closure__ or function.__name__ == "<lambda>":
+        raise SerializationError(
+            f"{_name(function)} cannot travel as source: only a function that a `def` made, and that refers "
+            "to nothing around it, is all in its source"
+        )
+    buffer = strategies.dumps(function, packing.SOURCE)
+    name, _, source = buffer[packing.HEADER :].partition(":")
+    return name, source
+
+
+def _stream(obj: Any, plain: bool = False) -> bytes:
+    if plain:
+        return pickle.dumps(obj, PROTOCOL)
+    import dill  # 50 ms, and only stock endpoints need it
+
+    file = io.BytesIO()
+    dill.Pickler(file, PROTOCOL, recurse=True).dump(obj)
+    return file.getvalue()
+
+
+def _culprit(args: tuple[Any, ...], kwargs: dict[str, Any], error: Exception) -> SerializationError:
+    """Say which argument it was: found by trying each alone, which only a failed call pays for."""
+    named = [(f"argument {index}", value) for index, value in enumerate(args)]
+    named += [(f"argument {name!r}", value) for name, value in kwargs.items()]
+    for where, value in named:
+        try:
+            _stream(value)
+        except Exception as one:
+            return _refusal(where, one)
+    return _refusal("the arguments", error)
+
+
+def _refusal(what: str, error: Exception) -> SerializationError:
+    return SerializationError(
+        f"dill, which the workers of stock endpoints read, cannot serialise {what}: {type(error).__name__}: {error}. "
+        "Pass something picklable: plain data instead of open files, locks, connections or generators"
+    )
+
+
+def _name(function: Any) -> str:
+    name = getattr(function, "__qualname__", None)
+    return name if isinstance(name, str) else type(function).__qualname__
