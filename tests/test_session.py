@@ -152,7 +152,7 @@ def test_a_value_that_cannot_be_read_fails_its_own_future(executor: Executor, fa
     bad = executor.submit(abs, 1)
     fake.wait_for(lambda: fake.held == 1)
     fake.say(frames.Results(b"g" * 16, [frames.Result(1, fake.submits[0].prefix, 0, frames.VALUE, b"?")]))
-    with pytest.raises(ComputeError, match="cannot be read"):
+    with pytest.raises(ComputeError, match=r"cannot (be )?read"):
         bad.result(PATIENCE)
     fake.hold = False
 
@@ -507,7 +507,7 @@ def test_a_large_result_is_fetched(executor: Executor, blob_fake: FakeService, t
         blob_fake.say(frames.Results(b"g" * 16, [result]))
 
     assert futures[0].result(PATIENCE) == "large"  # type: ignore[comparison-overlap]
-    with pytest.raises(ServiceUnavailable, match="cannot be read"):
+    with pytest.raises(ServiceUnavailable, match=r"cannot (be )?read"):
         futures[1].result(PATIENCE)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from compute_executor import __version__
-from compute_executor.errors import NotAuthorized, ServiceUnavailable
+from compute_executor.errors import ComputeError, NotAuthorized, ServiceUnavailable
 from compute_executor.protocol.frames import MAX_FRAME
 
 if TYPE_CHECKING:
@@ -150,11 +150,10 @@ def connect(url: str, authorization: str, patience: float = CONNECT_PATIENCE) ->
         raise ServiceUnavailable(f"cannot connect to {url}: {error}") from error
     try:
         return _shake_hands(sock, url, authorization)
-    except OSError as error:
+    except BaseException as error:
         sock.close()
-        raise ServiceUnavailable(f"{url} does not open a stream: {error}") from error
-    except BaseException:
-        sock.close()
+        if isinstance(error, OSError) and not isinstance(error, ComputeError):
+            raise ServiceUnavailable(f"{url} does not open a stream: {error}") from error
         raise
 
 
