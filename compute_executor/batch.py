@@ -13,6 +13,7 @@ from compute_executor.protocol.ids import new_prefix
 
 if TYPE_CHECKING:
     from compute_executor.future import ComputeFuture
+    from compute_executor.submission.forms import Form
 
 T = TypeVar("T")
 
@@ -38,10 +39,11 @@ class Function:
 class Lane:
     """Where calls go and how they are to be run: only calls of one lane share a batch."""
 
-    __slots__ = ("endpoint", "options", "pool")
+    __slots__ = ("endpoint", "form", "options", "pool")
 
     def __init__(self, endpoint: bytes, pool: bytes | None, options: Options) -> None:
         self.endpoint = endpoint
+        self.form: Form | None = None  # in which calls travel there; the session finds out at the first
         self.pool = pool
         self.options = options
 
@@ -83,6 +85,13 @@ class Batch:
         if future is not None:
             self.open -= 1
         return future
+
+
+def gather(lane: Lane, calls: list[Call[Any]]) -> Batch:
+    """Make a batch of calls that get their ids from the service, when it answers."""
+    for call in calls:
+        call.future.call = None
+    return Batch(lane, calls, [call.future for call in calls], b"")
 
 
 def seal(lane: Lane, calls: list[Call[Any]]) -> Batch:

@@ -19,7 +19,7 @@ from compute_executor import mapping
 from compute_executor.batch import Function, Lane
 from compute_executor.errors import ComputeError
 from compute_executor.future import ComputeFuture
-from compute_executor.peer import Embedded, OfClient
+from compute_executor.peer import ByLogin, Embedded, OfClient
 from compute_executor.protocol.frames import Options, PoolSpec
 from compute_executor.protocol.ids import MAX_BATCH
 from compute_executor.serialization import native
@@ -69,6 +69,8 @@ class Executor(concurrent.futures.Executor):
         resource_specification: dict[str, Any] | None = None,
         user_endpoint_config: dict[str, Any] | None = None,
         label: str = "",
+        by_source: bool = False,
+        resend_unknown: bool = False,
     ) -> None:
         """Nothing is started until the first submit.
 
@@ -79,14 +81,19 @@ class Executor(concurrent.futures.Executor):
         environment of this moment. ``batch_size`` tasks at most leave together, after ``flush_interval`` seconds
         at most. Tasks are results of ``task_group_id`` (default: a new one; see :meth:`reload_tasks`).
 
+        With ``endpoint_id`` and no ``client``, the service is Globus Compute's if somebody has logged in. For its
+        endpoints: ``resource_specification`` and ``user_endpoint_config`` are theirs; ``by_source`` sends functions
+        as source text, for workers of another Python; ``resend_unknown`` submits again when it is unknown whether
+        a submit arrived, so that its tasks may run twice (else they end with SubmitOutcomeUnknown).
+
         Raises ValueError and TypeError as ThreadPoolExecutor does.
         """
         if isinstance(endpoint_id, int):
             endpoint_id, max_workers = None, endpoint_id
         _check(max_workers, initializer, batch_size, flush_interval)
-        if user_endpoint_config is not None:
+        if user_endpoint_config is not None and endpoint_id is None:
             raise TypeError(
-                "user_endpoint_config is for multi-user endpoints of Globus Compute, which this is none"
+                "user_endpoint_config is for multi-user endpoints of Globus Compute (endpoint_id), which this is none"
             )
         if endpoint_id is not None and (max_workers is not None or initializer is not None):
             raise TypeError(
@@ -97,17 +104,20 @@ class Executor(concurrent.futures.Executor):
         self.task_group_id = str(_uuid(task_group_id or uuid.uuid4()))
         own = endpoint_id is None
         settings = Settings(
-            peer=Embedded() if client is None else OfClient(client),
+            peer=(Embedded() if own else ByLogin()) if client is None else OfClient(client),
             group=uuid.UUID(self.task_group_id).bytes,
             pool=os.urandom(16) if own else None,
             spec=_pool_spec(max_workers, initializer, initargs, label) if own else None,
             batch_size=batch_size,
             flush_interval=flush_interval,
+            by_source=by_source,
+            resend_unknown=resend_unknown,
         )
         self._session = Session(settings)
-        self._lane = Lane(
-            _id(endpoint_id), settings.pool, Options(resource_specification=resource_specification)
+        options = Options(
+            resource_specification=resource_specification, user_endpoint_config=user_endpoint_config
         )
+        self._lane = Lane(_id(endpoint_id), settings.pool, options)
         self._owner: Executor | None = None  # of a view: what it is a view of
         self._shut = False
         weakref.finalize(self, self._session.release).atexit = False
@@ -123,7 +133,7 @@ class Executor(concurrent.futures.Executor):
         self._check_open()
         session = self._session
         try:
-            route = session.registry.route(fn)
+            route = session.form(self._lane).registry.route(fn)
         except ComputeError as error:
             return session.failed(self._lane, error)
         return session.submit(self._lane, route, args, kwargs)
@@ -220,6 +230,7 @@ class Executor(concurrent.futures.Executor):
             resource_specification=now.resource_specification
             if resource_specification is None
             else resource_specification,
+            user_endpoint_config=now.user_endpoint_config,
         )
         lane = self._lane if endpoint_id is None else Lane(_id(endpoint_id), None, options)
         return self._view(Lane(lane.endpoint, lane.pool, options))
@@ -248,7 +259,7 @@ class Executor(concurrent.futures.Executor):
 
         Raises SerializationError, PayloadTooLarge, ServiceUnavailable.
         """
-        return self._session.register(function, description)
+        return self._session.register(self._lane, function, description)
 
     def reload_tasks(self, task_group_id: Id | None = None) -> list[ComputeFuture[Any]]:
         """Futures for all tasks of a group (default: this Executor's own), in the order of their submission: after
@@ -278,8 +289,8 @@ class _Submission:
         self._session = executor._session
         self._lane = executor._lane
         self._error: ComputeError | None = None
-        registry = self._session.registry
         try:
+            registry = self._session.form(self._lane).registry
             self._route = (registry.each_of if chunked else registry.route)(function)
         except ComputeError as error:
             self._error = error

@@ -30,6 +30,7 @@ class Handover:
     def __init__(self, buffer: Buffer) -> None:
         self.lock = threading.RLock()
         self._buffer = buffer
+        self._seal = seal
         self._outbox: list[Batch] = []  # sealed, because somebody asked for an id
         self._wishes: list[Wish] = []
         self._asleep = False
@@ -64,11 +65,15 @@ class Handover:
         self.wake()
         return True
 
+    def seal_with(self, make: Callable[[Lane, list[Call[Any]]], Batch]) -> None:
+        """Have batches made in another way: before the first call comes."""
+        self._seal = make
+
     def seal(self) -> None:
         """Give all that waits its ids; it leaves with the next flush."""
         with self.lock:
             while (taken := self._buffer.take()) is not None:
-                self._outbox.append(seal(*taken))
+                self._outbox.append(self._seal(*taken))
             self._asleep = False
         self.wake()
 
@@ -111,7 +116,7 @@ class Handover:
             while len(batches) < room and self._buffer.due(now, busy or bool(batches)):
                 taken = self._buffer.take()
                 assert taken is not None
-                batches.append(seal(*taken))
+                batches.append(self._seal(*taken))
         return batches
 
     def wishes(self) -> list[Wish]:

@@ -6,19 +6,25 @@ per request of the standard library is enough here.
 
 from __future__ import annotations
 
+import enum
 import http.client
 import json
+import threading
+import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from compute_executor import __version__
-from compute_executor.errors import NotFound, ServiceUnavailable, from_document
+from compute_executor.errors import InvalidRequest, NotFound, ServiceUnavailable, from_document
 
 if TYPE_CHECKING:
     from compute_executor.sdk.client import Client
 
 MSGPACK = "application/msgpack"
 OCTETS = "application/octet-stream"
+NO_ENDPOINT = (
+    "endpoint_id is missing: Globus Compute has no endpoint of its own. Say Executor(endpoint_id=...)"
+)
 PATIENCE = 20.0
 """Seconds that the service may take to answer a request."""
 
@@ -33,11 +39,27 @@ class Address(NamedTuple):
         return f"Address(url={self.url!r}, authorization=...)"
 
 
+class Kind(enum.Enum):
+    """Who runs what is submitted, which decides how it travels."""
+
+    OURS = "workers of this package, at a service of this package"
+    STOCK = "a stock Globus Compute endpoint at a service of this package"
+    HOSTED = "an endpoint at a service that is not of this package: Globus Compute's own"
+
+
 class Peer(Protocol):
     """Whoever knows the address. May block, start a service, renew a token; raises ComputeError."""
 
     def address(self) -> Address:
         """The address, looked up anew."""
+        ...
+
+    def kind(self, endpoint: bytes) -> Kind:
+        """Who runs the tasks of this endpoint."""
+        ...
+
+    def client(self) -> Client:
+        """The Client of a hosted service."""
         ...
 
 
@@ -51,6 +73,14 @@ class Embedded:
         found = find_or_start()
         return Address(found.url, f"Bearer {found.token}")
 
+    def kind(self, endpoint: bytes) -> Kind:  # noqa: ARG002 - the interface's
+        """Its own workers, whatever the endpoint is called: it has no others."""
+        return Kind.OURS
+
+    def client(self) -> Client:
+        """Nobody asks: it is not hosted."""
+        raise InvalidRequest("this user's local service is no hosted one")
+
 
 class OfClient:
     """The service of a Client."""
@@ -60,7 +90,54 @@ class OfClient:
 
     def address(self) -> Address:
         """What the client says."""
+        if self._client.hosted:
+            raise InvalidRequest(NO_ENDPOINT)
         return Address(self._client.address(), self._client.authorization() or "")
+
+    def kind(self, endpoint: bytes) -> Kind:
+        """Found out by asking the service, and of one of ours its endpoint."""
+        if not self._client.is_own_service():
+            return Kind.HOSTED
+        document = self._client.get_endpoint_metadata(uuid.UUID(bytes=endpoint))
+        return Kind.OURS if document.get("built_in") else Kind.STOCK
+
+    def client(self) -> Client:
+        """The client itself."""
+        return self._client
+
+
+class ByLogin:
+    """The service of whoever is logged in: what ``Client()`` means. The Client is made when it is first needed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._found: OfClient | None = None
+
+    def address(self) -> Address:
+        """What the Client says."""
+        return self._peer().address()
+
+    def kind(self, endpoint: bytes) -> Kind:
+        """Found out as of any Client; without a login only this user's own service can be asked."""
+        try:
+            return self._peer().kind(endpoint)
+        except NotFound as error:
+            raise NotFound(
+                f"{error}. Nobody is logged in to Globus Compute here, so this user's own service was asked: run "
+                "`compute-executor login`, or pass client=Client(base_url=...)"
+            ) from None
+
+    def client(self) -> Client:
+        """The Client."""
+        return self._peer().client()
+
+    def _peer(self) -> OfClient:
+        with self._lock:
+            if self._found is None:
+                from compute_executor.sdk.client import Client
+
+                self._found = OfClient(Client())
+            return self._found
 
 
 def request(

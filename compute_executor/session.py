@@ -18,23 +18,28 @@ import os
 import threading
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compute_executor import by_http, leaving, outage
-from compute_executor.batch import Batch, Call, Lane
+from compute_executor.batch import Batch, Call, Lane, gather
 from compute_executor.dialogue import about
 from compute_executor.errors import ComputeError, PoolBroken
 from compute_executor.future import ComputeFuture, forked
 from compute_executor.handover import Handover
+from compute_executor.peer import Kind
 from compute_executor.protocol.frames import INLINE_LIMIT, Body, Register
 from compute_executor.pump import Pump
-from compute_executor.serialization import exceptions, native
+from compute_executor.serialization import exceptions
 from compute_executor.serialization.large import whole
 from compute_executor.settings import Settings
 from compute_executor.storage import Storage
 from compute_executor.submission.buffer import Buffer
-from compute_executor.submission.registry import Registry, Route
+from compute_executor.submission.forms import Form, of_ours, of_stock
+from compute_executor.submission.registry import Route
 from compute_executor.withdrawal import Withdrawal
+
+if TYPE_CHECKING:
+    from compute_executor.hosted import HostedPump
 
 BYTE_LIMIT = 1024 * 1024
 """Bytes of arguments in one batch, unless one call alone has more: far below MAX_FRAME, far above what one
@@ -49,17 +54,30 @@ class Session:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.registry = Registry(native.dumps)
+        self._forms: dict[Kind, Form] = {}
+        self.hosted = False  # the service is none of ours: set once, before the I/O thread starts
         self.handover = Handover(Buffer(settings.batch_size, settings.flush_interval, BYTE_LIMIT))
         self.storage: Storage | None = None  # the I/O thread sets it when the service has said where
         self.broken: PoolBroken | None = None  # the I/O thread sets it, once
         self.released = self.abandoned = self.closed = self._cancelling = False
         self._pid = os.getpid()
-        self._pump: Pump | None = None
+        self._pump: Pump | HostedPump | None = None
         self._thread: threading.Thread | None = None
         leaving.expect()
 
     # -- submitting ------------------------------------------------------------------------------------------
+
+    def form(self, lane: Lane) -> Form:
+        """How calls travel on this lane: found out once, for which the service may have to be asked."""
+        if lane.form is None:
+            kind = self.settings.peer.kind(lane.endpoint) if lane.endpoint else Kind.OURS
+            if kind is Kind.HOSTED and not self.hosted:
+                self.hosted = True
+                self.handover.seal_with(gather)
+            if kind not in self._forms:
+                self._forms[kind] = of_ours() if kind is Kind.OURS else of_stock(self.settings.by_source)
+            lane.form = self._forms[kind]
+        return lane.form
 
     def submit(
         self, lane: Lane, route: Route, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -67,7 +85,7 @@ class Session:
         """A future for one call. What is wrong with its arguments is the future's error, not ours."""
         future: ComputeFuture[Any] = ComputeFuture(self, lane.endpoint)
         try:
-            content = native.dump_call(route.arguments(args), kwargs)
+            content = (lane.form or self.form(lane)).dump_call(route.arguments(args), kwargs)
             if isinstance(content, bytes) and len(content) <= INLINE_LIMIT:
                 body: Body = content
             elif self.storage is not None:
@@ -115,7 +133,7 @@ class Session:
         """The I/O thread, at the first submit. The caller holds the lock."""
         if leaving.begun():
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
-        self._pump = Pump(self, self.handover.open())
+        self._pump = self._make_pump()
         self._thread = threading.Thread(target=self._run, name="compute-executor", daemon=True)
         leaving.watch(self)
         try:
@@ -126,6 +144,14 @@ class Session:
             if threading.main_thread().is_alive():  # there is no room for one more thread
                 raise
             raise RuntimeError(f"cannot schedule new futures after interpreter shutdown ({error})") from error
+
+    def _make_pump(self) -> Pump | HostedPump:
+        waker = self.handover.open()
+        if not self.hosted:
+            return Pump(self, waker)
+        from compute_executor.hosted import HostedPump  # only a service that is none of ours needs it
+
+        return HostedPump(self, waker, self.settings.peer.client())
 
     def _run(self) -> None:
         assert self._pump is not None
@@ -139,8 +165,9 @@ class Session:
     # -- cancelling: future.Owner ----------------------------------------------------------------------------
 
     def identify(self) -> None:
-        """Give every call that waits its id."""
-        self.handover.seal()
+        """Give every call that waits its id; a hosted service gives its own when it answers."""
+        if not self.hosted:
+            self.handover.seal()
 
     def withdraw(self, futures: list[ComputeFuture[Any]]) -> set[int]:
         """Cancel those that surely will not run; which, by ``id``. Waits for the service's answer."""
@@ -177,16 +204,21 @@ class Session:
         found = self._from_pump(lambda pump: pump.dialogue.router.futures()) + waiting
         return list({id(future): future for future in found}.values())
 
-    def register(self, function: Any, description: str) -> str:
+    def register(self, lane: Lane, function: Any, description: str) -> str:
         """Register a function by HTTP; its id."""
-        code = native.dumps(function)
+        code = self.form(lane).dump_function(function)
+        if self.hosted:
+            return self.settings.peer.client().register_code(_name(function), code, description)
         address = self.settings.peer.address()
-        name = getattr(function, "__qualname__", type(function).__qualname__)
+        name = _name(function)
         body = Storage(address).store(code, f"the function {name}")
         return by_http.register(address, Register(hashlib.sha256(code).digest(), name, body, description))
 
     def reload(self, group: uuid.UUID, lane: Lane) -> list[ComputeFuture[Any]]:
         """Futures for the tasks of a group, except those that are open here already."""
+        self.form(lane)
+        if self.hosted:
+            return self._reload_hosted(group, lane)
         counts = by_http.group_tasks(self.settings.peer.address(), group)
         elsewhere = Lane(lane.endpoint, None, lane.options)  # their pool need not be ours
         batches = [self._batch(elsewhere, prefix, count) for prefix, count in counts.items()]
@@ -195,6 +227,16 @@ class Session:
             if self._thread is None:
                 self._start()
         return self._from_pump(lambda pump: pump.dialogue.adopt(group.bytes, batches))
+
+    def _reload_hosted(self, group: uuid.UUID, lane: Lane) -> list[ComputeFuture[Any]]:
+        task_ids = self.settings.peer.client().group_tasks(str(group))
+        with self.handover.lock:
+            self.check()
+            if self._thread is None:
+                self._start()
+        futures = [ComputeFuture[Any](self, lane.endpoint) for _ in task_ids]
+        pump: Any = self._pump
+        return pump.dialogue.adopt_ids(str(group), lane, dict(zip(task_ids, futures, strict=True)))
 
     def _batch(self, lane: Lane, prefix: bytes, count: int) -> Batch:
         futures: list[ComputeFuture[Any]] = [ComputeFuture(self, lane.endpoint) for _ in range(count)]
@@ -236,8 +278,13 @@ class Session:
             self.withdraw(self._all_open()[spared:])
         self._cancelling = False
         self.handover.wake()
-        if wait and threading.current_thread() is not self._thread:
+        if wait and not self._ours():
             self.join()
+
+    def _ours(self) -> bool:
+        """Whether the caller is a callback on one of our own threads, which would wait for itself."""
+        pump: Any = self._pump
+        return threading.current_thread() is self._thread or (self.hosted and pump.dialogue.watcher.is_here())
 
     def release(self) -> None:
         """The Executor is gone. Takes no lock (see the module)."""
@@ -286,3 +333,7 @@ class Session:
         pump = self._pump
         in_flight, stream = (0, "not connected") if pump is None else pump.describe()
         return f"{state}, {self.handover.count} buffered, {in_flight} in flight, stream: {stream}"
+
+
+def _name(function: Any) -> str:
+    return str(getattr(function, "__qualname__", type(function).__qualname__))

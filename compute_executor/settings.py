@@ -11,7 +11,7 @@ from compute_executor.results.listener import GRACE
 
 class Settings(NamedTuple):
     """``group``: 16 bytes of the task group. ``pool``, ``spec``: workers of its own, or None for those of another
-    endpoint. ``flush_interval`` and ``grace`` in seconds."""
+    endpoint. ``flush_interval`` and ``grace`` in seconds. ``by_source``, ``resend_unknown``: see Executor."""
 
     peer: Peer
     group: bytes
@@ -19,4 +19,6 @@ class Settings(NamedTuple):
     spec: PoolSpec | None
     batch_size: int = 128
     flush_interval: float = 0.005
+    by_source: bool = False
+    resend_unknown: bool = False
     grace: float = GRACE

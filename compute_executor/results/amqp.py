@@ -9,6 +9,7 @@ Owner: the results thread (`watcher`); ``wake`` may be called by any.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -60,17 +61,13 @@ class Queues:
 
     def wake(self) -> None:
         """End a turn early. Any thread."""
-        try:
+        with contextlib.suppress(self._pika.exceptions.AMQPError):  # closed: nobody is waiting
             self._connection.add_callback_threadsafe(lambda: None)
-        except self._pika.exceptions.AMQPError:
-            pass  # it is closed, so nobody is waiting
 
     def close(self) -> None:
         """Say goodbye; what is not acknowledged stays in the queue."""
-        try:
+        with contextlib.suppress(self._pika.exceptions.AMQPError, OSError):
             self._connection.close()
-        except (self._pika.exceptions.AMQPError, OSError):
-            pass
 
     def _consume(self, group: str, queue: str) -> None:
         channel: BlockingChannel = self._guarded(self._connection.channel)

@@ -82,6 +82,11 @@ class Listener:
         self.ever_connected = True
         self.next_try = now + POLL_PAUSE
 
+    def heard(self) -> None:
+        """The service answers questions; when to try for a stream again stays as it is."""
+        self._gone_since = None
+        self.ever_connected = True
+
     def given_up(self, now: float) -> bool:
         """Whether the service has been gone for longer than the grace."""
         return self._gone_since is not None and now - self._gone_since >= self.patience

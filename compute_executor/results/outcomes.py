@@ -10,7 +10,6 @@ import msgspec
 from compute_executor.errors import (
     ComputeError,
     InvalidRequest,
-    InvalidRequest,
     PoolBroken,
     ResultDecodeError,
     TaskCancelled,
@@ -60,7 +59,9 @@ def value_of(body: bytes | memoryview) -> Any:
     try:
         return strategies.loads(packing.result_to_text(bytes(body)))
     except (InvalidRequest, IndexError) as error:
-        raise ResultDecodeError(f"it is neither a pickle stream nor a text buffer: {error}") from None
+        raise ResultDecodeError(
+            f"{len(body)} bytes cannot be read: neither a pickle stream nor a text buffer ({error})"
+        ) from None
 
 
 def _error(future: ComputeFuture[Any], status: int, body: bytes | memoryview) -> BaseException:

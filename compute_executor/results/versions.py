@@ -63,13 +63,13 @@ class Versions:
         if found is None:
             return
         message = (
-            f"the workers of endpoint {endpoint_id} have other versions: {found}. Functions and results may fail to be "
-            "read; Executor(by_source=True) sends functions as source, which needs no common Python"
+            f"the workers of endpoint {endpoint_id} have other versions: {found}. Functions and results may fail to "
+            "be read; Executor(by_source=True) sends functions as source, which needs no common Python"
         )
         try:
             warnings.warn(message, VersionsDiffer, stacklevel=2)
         except VersionsDiffer:  # warnings are errors here; nobody would catch it on this thread
-            log.error(message)
+            log.warning(message)
 
 
 def _head(version: str, parts: int) -> list[str]:

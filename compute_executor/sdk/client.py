@@ -17,7 +17,7 @@ Any thread may use a Client.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from compute_executor.errors import InvalidRequest, NotFound
 from compute_executor.protocol import frames
@@ -34,10 +34,21 @@ from compute_executor.sdk.result_cache import ResultCache
 from compute_executor.sdk.session import Session
 from compute_executor.sdk.text_wire import TextWire
 from compute_executor.sdk.wire import Wire
+from compute_executor.serialization import packing
 
 if TYPE_CHECKING:
     from globus_sdk import GlobusApp
     from globus_sdk.authorizers import GlobusAuthorizer
+
+
+class ResultQueues(NamedTuple):
+    """A broker's address, which holds a password, and how the queue of a task group is called: prefix and id."""
+
+    url: str
+    prefix: str
+
+    def __repr__(self) -> str:
+        return f"ResultQueues(url=..., prefix={self.prefix!r})"
 
 
 class Client(EndpointCalls, ContainerCalls):
@@ -111,6 +122,34 @@ class Client(EndpointCalls, ContainerCalls):
             if self._own is None:
                 self._own = self._ask_whether_own()
             return self._own
+
+    @property
+    def hosted(self) -> bool:
+        """Whether the service is known to be Globus Compute's own, without asking it."""
+        return self._hosted
+
+    def result_queues(self) -> ResultQueues:
+        """Where results are streamed by AMQP, with credentials of this moment. Raises NotFound if nowhere."""
+        document = self._session.get("/v2/get_amqp_result_connection_url")
+        return ResultQueues(str(document["connection_url"]), str(document["queue_prefix"]))
+
+    def register_code(self, name: str, code: bytes, description: str = "") -> str:
+        """Register a function that is serialised already (a native stream or packed text); its id."""
+        document = {
+            "function_name": name,
+            "function_code": packing.function_to_text(code),
+            "serialized": True,
+            "description": description or None,
+        }
+        return self._register(document, None)
+
+    def group_tasks(self, group: str) -> list[str]:
+        """The ids of a task group's tasks. Raises NotFound."""
+        return [str(task["id"]) for task in self._session.get(f"/v2/taskgroup/{group}")["tasks"]]
+
+    def text_wire(self) -> TextWire:
+        """The way of speaking that every service understands."""
+        return TextWire(self._session)
 
     def submit_frames(self, batch: frames.Submit) -> None:
         """Hand in a batch by HTTP; again with the same prefix: nothing happens twice. Own services only."""

@@ -18,9 +18,11 @@ from compute_executor.protocol import frames
 from compute_executor.protocol.ids import task_uuid
 from compute_executor.serialization import packing
 from compute_executor.service.endpoint_ids import BUILT_IN
+from compute_executor.service.stock.names import subject
 
 if TYPE_CHECKING:
     from compute_executor.service.rows import FunctionRow
+    from compute_executor.service.stock.rows import EndpointRow
 
 API_VERSION = "2.0.0"
 OLDEST_SDK = "0.3.0"
@@ -55,6 +57,22 @@ class SubmitDocument(msgspec.Struct):
     tasks: dict[str, list[str]]
     task_group_id: str | None = None
     resource_specification: dict[str, Any] | None = None
+    create_queue: bool = False
+    user_endpoint_config: dict[str, Any] | None = None
+    user_runtime: dict[str, Any] | None = None
+    result_serializers: list[str] | None = None
+
+
+class EndpointDocument(msgspec.Struct):
+    """What an endpoint says of itself when it registers."""
+
+    endpoint_name: str
+    display_name: str | None = None
+    multi_user: bool | None = None
+    metadata: dict[str, Any] | None = None
+    allowed_functions: list[str] | None = None
+    public: bool | None = None
+    group: str | None = None
 
 
 class GuideSubmitDocument(msgspec.Struct):
@@ -97,7 +115,9 @@ def function(row: FunctionRow, code: bytes) -> dict[str, Any]:
     }
 
 
-def submitted(request_id: uuid.UUID, group: bytes, prefix: bytes, counts: dict[str, int]) -> dict[str, Any]:
+def submitted(
+    request_id: uuid.UUID, endpoint: uuid.UUID, group: bytes, prefix: bytes, counts: dict[str, int]
+) -> dict[str, Any]:
     """The answer to a v3 submit: the ids of the tasks in the order sent. ``counts``: tasks by function."""
     tasks: dict[str, list[str]] = {}
     position = 0
@@ -107,7 +127,7 @@ def submitted(request_id: uuid.UUID, group: bytes, prefix: bytes, counts: dict[s
     return {
         "request_id": str(request_id),
         "task_group_id": str(uuid.UUID(bytes=group)),
-        "endpoint_id": str(BUILT_IN),
+        "endpoint_id": str(endpoint),
         "tasks": tasks,
     }
 
@@ -125,18 +145,28 @@ def open_task(task_id: str, status: str) -> dict[str, Any]:
     return {"task_id": task_id, "status": status}
 
 
-def ended_task(task_id: str, outcome: frames.Result, read: ReadBody) -> dict[str, Any]:
-    """The document of a task that has ended. ``read`` fetches a body that lies in a file. What cannot be read or
-    said as text makes a failed task, not a failed request."""
-    document = {"task_id": task_id, "completion_t": str(outcome.ended)}
+def ended_task(
+    task_id: str, outcome: frames.Result, read: ReadBody, details: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """The document of a task that has ended. ``read`` fetches a body that lies in a file; ``details``: what the
+    worker said of itself."""
+    document = {"task_id": task_id, "completion_t": str(outcome.ended), "details": details}
+    success, text = outcome_text(task_id, outcome, read)
+    if success:
+        return {**document, "status": SUCCESS, "result": text}
+    return {**document, "status": FAILED, "exception": text, "reason": text}
+
+
+def outcome_text(task_id: str, outcome: frames.Result, read: ReadBody) -> tuple[bool, str]:
+    """Whether a task succeeded, and its buffer or what went wrong. What cannot be read or said as text makes a
+    failed task, not a failed request."""
     try:
         body = read(outcome.body)
         if outcome.status == frames.VALUE:
-            return {**document, "status": SUCCESS, "result": packing.result_to_text(body)}
-        text = _failure(outcome.status, body)
+            return True, packing.result_to_text(body)
+        return False, _failure(outcome.status, body)
     except (ComputeError, msgspec.MsgspecError) as error:
-        text = f"the outcome of task {task_id} cannot be told as text: {error}"
-    return {**document, "status": FAILED, "exception": text, "reason": text}
+        return False, f"the outcome of task {task_id} cannot be told as text: {error}"
 
 
 def _failure(status: int, body: bytes) -> str:
@@ -159,10 +189,33 @@ def endpoint() -> dict[str, Any]:
     return {
         "uuid": str(BUILT_IN),
         "name": "built-in",
+        "built_in": True,
         "display_name": "The worker processes of this service",
         "multi_user": False,
         "public": False,
     }
+
+
+def registered_endpoint(row: EndpointRow) -> dict[str, Any]:
+    """A registered endpoint, as endpoint lists and lookups show it."""
+    return {
+        "uuid": str(row.id),
+        "name": row.name,
+        "display_name": row.display_name,
+        "multi_user": row.multi_user,
+        "public": row.public,
+        "owner_id": subject(row.owner),
+        **{name: row.metadata[name] for name in _SHOWN if name in row.metadata},
+    }
+
+
+_SHOWN = ("endpoint_version", "python_version", "hostname", "local_user", "user_config_schema")
+"""Of an endpoint's metadata. Its configuration may hold what is only for its owner."""
+
+
+def registered_endpoint_status(online: bool, row: EndpointRow) -> dict[str, Any]:
+    """Whether it was heard of late, and what it said."""
+    return {"status": "online" if online else "offline", "details": row.state}
 
 
 def endpoint_status(overview: dict[str, Any]) -> dict[str, Any]:
