@@ -79,6 +79,11 @@ class Watcher:
         if self._thread is None and not self._ending:
             self._thread = threading.Thread(target=self._run, name="compute-executor-results", daemon=True)
             self._thread.start()
+            return
+        self._changed.set()
+        queues = self._queues
+        if queues is not None and queues.missing:
+            queues.wake()
 
     def fetch(self, task_ids: Iterable[str]) -> None:
         """Ask for these tasks until they have ended."""
