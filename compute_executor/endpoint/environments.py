@@ -99,6 +99,11 @@ class Environments:
             raise PoolBroken(outcome, began=False)
         return outcome
 
+    @property
+    def pending(self) -> int:
+        """How many are being built, or wait for it."""
+        return len(self._jobs)
+
     def all(self) -> list[dict[str, str]]:
         """What `status` shows: every environment that has a folder, and how it is."""
         found = []

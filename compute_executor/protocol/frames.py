@@ -58,17 +58,20 @@ Body = bytes | Blob
 
 
 class Reason(msgspec.Struct, array_like=True, frozen=True):
-    """Why a task ended without its function's own outcome."""
+    """Why a task ended without its function's own outcome. ``container``: the one that cannot be used, if that is why;
+    then it is that container's pool which is broken, and not the one submitted to."""
 
     message: str
     exit_code: int | None = None
     began: bool = True
     attempts: int = 1
+    container: bytes | None = None
 
 
 class Options(msgspec.Struct, array_like=True, frozen=True):
     """How the tasks of one batch are to be run. ``retries``: for lost workers only. ``walltime`` in seconds. The
-    last two are for stock endpoints: what a task needs, and what its user endpoint is to be like."""
+    last four are for stock endpoints: what a task needs, what its user endpoint is to be like, import paths of how
+    its result is to be written, and what the submitting Python is."""
 
     retries: int = 0
     walltime: float | None = None

@@ -69,6 +69,7 @@ RULES: dict[str, frozenset[str]] = {
     "cancel task": frozenset({OWNER, ADMIN}),
     "read group": frozenset({OWNER}),
     "use pool": frozenset({OWNER}),
+    "use container": frozenset({OWNER}),
     "see service": frozenset({ADMIN}),
     "stop service": frozenset({ADMIN}),
 }

@@ -21,7 +21,16 @@ from compute_executor.service.middleware.host import HostCheck
 from compute_executor.service.middleware.origin import OriginCheck
 from compute_executor.service.middleware.token import TokenCheck
 from compute_executor.service.refusals import Refusal, answer
-from compute_executor.service.routes import blobs, endpoints, functions, pools, service, submit, tasks
+from compute_executor.service.routes import (
+    blobs,
+    containers,
+    endpoints,
+    functions,
+    pools,
+    service,
+    submit,
+    tasks,
+)
 from compute_executor.service.shell import Shell, identity_of, shell_of
 
 
@@ -46,6 +55,7 @@ ROUTES: Sequence[BaseRoute] = [
     *tasks.ROUTES,
     *functions.ROUTES,
     *pools.ROUTES,
+    *containers.ROUTES,
     *endpoints.ROUTES,
     *blobs.ROUTES,
     *service.ROUTES,

@@ -89,7 +89,7 @@ class EngineEvents:
 
     def end_queued(self, pool: bytes, message: str) -> None:
         """End every queued task of a pool as BROKEN."""
-        reason = Reason(message, None, False, 0)
+        reason = Reason(message, None, False, 0, self._pools.container(pool))
         self._outcomes.put(made_here(self._dispatch.break_pool(pool), BROKEN, reason))
         self._emptied(pool)
 

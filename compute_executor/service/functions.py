@@ -44,7 +44,8 @@ class Functions:
         found = await self._committer.commit(lambda writer: writer.add_function(row, kept))
         if isinstance(kept, Blob) and not self._read.blob_in_use(kept.name):
             self._blobs.delete([kept.name])  # it was known already, with its code in another file
-        _remember(self._digests, (row.owner, row.digest), found)
+        if row.container is None:
+            _remember(self._digests, (row.owner, row.digest), found)
         return bytes(found)
 
     def _check(self, row: FunctionRow, code: Body) -> None:
@@ -104,6 +105,12 @@ class Functions:
             raise NotFound(f"no function with sha256 {digest.hex()} is registered: register it first")
         _remember(self._digests, (owner, digest), known)
         return known
+
+    def container(self, function: bytes) -> bytes | None:
+        """The container that a function is for. One that is named by its digest is for none."""
+        if len(function) != ID_BYTES:
+            return None
+        return (self._rows.get(function) or self._load(function)).container
 
     def number(self, function: bytes) -> int:
         """The small number of a function, the same while this process lives."""

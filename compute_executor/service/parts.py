@@ -6,17 +6,20 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from compute_executor.endpoint.environments import Environments
 from compute_executor.protocol.frames import PoolSpec
 from compute_executor.service.blob_care import BlobCare
 from compute_executor.service.blobs import BlobFolder
 from compute_executor.service.cancelling import Cancelling
 from compute_executor.service.committer import Committer
+from compute_executor.service.containers import Containers
 from compute_executor.service.dispatch import Batch, Dispatch
 from compute_executor.service.events import EngineEvents
 from compute_executor.service.functions import Functions
 from compute_executor.service.groups import Groups
 from compute_executor.service.limits import Limits
 from compute_executor.service.open_batches import OpenBatches
+from compute_executor.service.lodging import Lodging
 from compute_executor.service.outcomes import Entry, Outcomes
 from compute_executor.service.pools import Pools
 from compute_executor.service.retention import Retention
@@ -43,6 +46,7 @@ class Parts:
         default_pool: PoolSpec | None,
         *,
         limits: Limits,
+        environments: Environments,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._make_engine = engine
@@ -52,7 +56,8 @@ class Parts:
         self.dispatch = Dispatch()
         self.functions = Functions(store.read, self.committer, self.blobs, limits)
         self.groups = Groups(store.read)
-        self.pools = Pools(self.committer, self.dispatch, default_pool, limits, self._loop)
+        self.containers = Containers(store.read, self.committer, environments, limits)
+        self.pools = Pools(self.committer, self.dispatch, default_pool, self.containers, limits, self._loop)
         self.batches = self._open_batches(limits)
         self.submissions = self._submissions(limits)
         self.outcomes = Outcomes(
@@ -60,7 +65,10 @@ class Parts:
         )
         self.cancelling = Cancelling(self.dispatch, self.submissions, self.outcomes, self.pools)
         self.events = self._events()
-        self.views = Views(store, self.dispatch, self.outcomes, self.pools)
+        self.stock = self._stock(broker)
+        self.pools.lodging = Lodging(self.containers, self.pools.lodge, self.events.broken)
+        self.containers.again = self.pools.try_again
+        self.views = Views(store, self.dispatch, self.outcomes, self.pools, self.containers)
         self.retention = Retention(
             store.read, self.committer, self.blobs, limits, self.groups.take_acknowledged
         )
@@ -83,6 +91,7 @@ class Parts:
             groups=self.groups,
             pools=self.pools,
             blobs=self.blobs,
+            containers=self.containers,
             batches=self.batches,
             limits=limits,
         )

@@ -20,13 +20,16 @@ from compute_executor.errors import InvalidRequest, NotFound, PoolBroken
 from compute_executor.protocol.frames import PoolSpec
 from compute_executor.service.access import Identity, Owned, check
 from compute_executor.service.committer import Committer
+from compute_executor.service.containers import Containers
 from compute_executor.service.dispatch import Dispatch
 from compute_executor.service.groups import Subscriber
 from compute_executor.service.limits import Limits
+from compute_executor.service.lodging import Lodging, lodged
 from compute_executor.service.rows import ID_BYTES, PoolRow
 
 if TYPE_CHECKING:
     from compute_executor.endpoint.engine import Engine
+    from compute_executor.endpoint.environment import Environment
 
 log = logging.getLogger(__name__)
 
@@ -38,13 +41,15 @@ _decode = msgspec.msgpack.Decoder(PoolSpec).decode
 
 
 class Pool:
-    """One pool. ``running``: the engine knows it. ``failed``: why its workers cannot start, or ""."""
+    """One pool. ``running``: the engine knows it, or will as soon as its container is ready. ``failed``: why its
+    workers cannot start, or "". ``like``: the pool that it is one in a container of, if it is."""
 
-    __slots__ = ("closing", "failed", "owner", "running", "spec", "users", "waiting")
+    __slots__ = ("closing", "failed", "like", "owner", "running", "spec", "users", "waiting")
 
     def __init__(self, owner: str, spec: PoolSpec) -> None:
         self.owner = owner
         self.spec = spec
+        self.like: bytes | None = None
         self.users: list[Subscriber] = []
         self.running = self.closing = False
         self.failed = ""
@@ -54,21 +59,24 @@ class Pool:
 class Pools:
     """All pools of the service."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - the rooms it needs
         self,
         committer: Committer,
         dispatch: Dispatch,
         default: PoolSpec | None,
+        containers: Containers,
         limits: Limits,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._committer = committer
         self._dispatch = dispatch
         self._default = default
+        self._containers = containers
         self._limits = limits
         self._loop = loop
         self._pools: dict[bytes, Pool] = {}
-        self.engine: Engine  # set by the service, which needs pools before it can make an engine
+        self.engine: Engine  # both set later by whoever makes them, for they need pools
+        self.lodging: Lodging
 
     # -- opening ------------------------------------------------------------------------------------------
 
@@ -79,28 +87,60 @@ class Pools:
         if not 1 <= spec.max_workers <= self._limits.workers:
             raise InvalidRequest(f"a pool has 1 to {self._limits.workers} workers, not {spec.max_workers}")
         if spec.container is not None:
-            raise InvalidRequest("this service has no containers to start workers in")
+            self._containers.find(who, spec.container)
         found = self._pools.get(pool)
         if found is None:
             now, document = time.time(), _encode(spec)
             await self._committer.commit(lambda writer: writer.add_pool(pool, who.id, document, now))
             found = self._pools.setdefault(pool, Pool(who.id, spec))
-        self._use(who, pool, found, user)
-
-    def _use(self, who: Identity, pool: bytes, found: Pool, user: Subscriber | None) -> None:
         check(who, "use pool", Owned(found.owner), f"pool {pool.hex()}")
+        if not found.failed and user is not None and user not in found.users:
+            found.users.append(user)
+        self._use(found, pool)
+
+    def _run(self, pool: bytes, found: Pool) -> None:
+        if found.running:
+            return
+        found.running = True
+        if found.spec.container is None:
+            self.engine.open(pool, found.spec)
+        else:
+            self.lodging.open(pool, found.spec)
+
+    def inside(self, who: Identity, like: bytes, container: bytes) -> bytes:
+        """The id of the pool that is like an open one but for its workers, which are in a container. It is made when
+        it is first submitted to, and ends some time after it was last. Raises PoolBroken."""
+        pool = lodged(like, container)
+        found = self._pools.get(pool)
+        if found is None:
+            base = self._pools[like]
+            spec = msgspec.structs.replace(base.spec, container=container)
+            found = self._pools[pool] = Pool(base.owner or who.id, spec)
+            row = (pool, found.owner, _encode(spec), time.time())
+            self._committer.soon(lambda writer: writer.add_pool(*row), _logged)
+        found.like = like
+        self._use(found, pool)
+        return pool
+
+    def _use(self, found: Pool, pool: bytes) -> None:
         if found.failed:
             raise PoolBroken(found.failed, began=False)
         found.closing = False
-        if user is not None and user not in found.users:
-            found.users.append(user)
         self._run(pool, found)
         self._watch(pool, found)
 
-    def _run(self, pool: bytes, found: Pool) -> None:
-        if not found.running:
-            found.running = True
-            self.engine.open(pool, found.spec)
+    def lodge(self, pool: bytes, spec: PoolSpec, environment: Environment) -> None:
+        """The container of a pool is ready. The pool may have ended meanwhile."""
+        if pool in self._pools:
+            self.engine.open(pool, spec, environment)
+            self.engine.wake(pool)
+
+    def try_again(self, container: bytes) -> None:
+        """What failed in this container may do better now: such pools are made anew when they are submitted to."""
+        for pool, found in list(self._pools.items()):
+            if found.failed and found.spec.container == container:
+                found.closing = True
+                self._end_if_empty(pool)
 
     def require(self, who: Identity, pool: bytes | None) -> bytes:
         """The id of the pool to submit to; None is the default one. Raises NotFound, PoolBroken."""
@@ -137,6 +177,11 @@ class Pools:
         found = self._pools.get(pool)
         return found.failed if found is not None else ""
 
+    def container(self, pool: bytes) -> bytes | None:
+        """The container that the workers of a pool start in, if they do."""
+        found = self._pools.get(pool)
+        return found.spec.container if found is not None else None
+
     def exists(self, pool: bytes) -> bool:
         """Whether tasks of this pool can be run. Starts the default pool."""
         if pool == DEFAULT_POOL and self._default is not None:
@@ -150,8 +195,9 @@ class Pools:
         found = self._pools.get(pool)
         if found is not None:
             check(who, "use pool", Owned(found.owner), f"pool {pool.hex()}")
-            found.closing = True
-            self._end_if_empty(pool)
+            for other in [pool, *(name for name, one in self._pools.items() if one.like == pool)]:
+                self._pools[other].closing = True
+                self._end_if_empty(other)
 
     def leave(self, user: Subscriber) -> None:
         """A connection is gone; pools that only it used wait for it to come back."""
@@ -219,6 +265,7 @@ class Pools:
                 "max_workers": found.spec.max_workers,
                 "open_tasks": self._dispatch.open_in(pool),
                 "clients": len(found.users),
+                "container": None if found.spec.container is None else found.spec.container.hex(),
                 "state": "failed" if found.failed else "closing" if found.closing else "open",
             }
             for pool, found in self._pools.items()

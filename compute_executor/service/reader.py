@@ -46,6 +46,10 @@ class Reader:
         """The highest outcome number that is stored."""
         return int(self._one("last_seq")[0])
 
+    def rows(self, name: str, values: Sequence[Any] = ()) -> list[Any]:
+        """What a named query finds, for a room that keeps rows of its own."""
+        return self._all(name, values).fetchall()
+
     # -- functions ----------------------------------------------------------------------------------------
 
     def function(self, function: bytes) -> FunctionRow | None:

@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compute_executor.endpoint import rings
+from compute_executor.endpoint.environments import Environments
 from compute_executor.errors import InvalidRequest, ServiceUnavailable
 from compute_executor.protocol.frames import Body, PoolSpec, Result, Submit
 from compute_executor.service.access import Identity
 from compute_executor.service.blobs import BlobFolder
 from compute_executor.service.cancelling import Tasks
+from compute_executor.service.containers import Containers
 from compute_executor.service.endpoint_ids import BUILT_IN
 from compute_executor.service.functions import Description, Sharing, new_function
 from compute_executor.service.groups import Subscriber
@@ -57,13 +59,15 @@ class Service:
         engine: Callable[[Events], Engine],
         *,
         default_pool: PoolSpec | None = None,
+        environments: Environments | None = None,
         limits: Limits = Limits(),  # noqa: B008 - a tuple
     ) -> None:
         self.limits = limits
         self.blobs = blobs
         self.endpoint = BUILT_IN
         self._rings = rings_folder
-        self._parts = Parts(store, blobs, engine, default_pool, limits=limits)
+        self._environments = environments or Environments(rings_folder.with_name("environments"))
+        self._parts = Parts(store, blobs, engine, default_pool, self._environments, limits=limits)
         self._connections: set[Subscriber] = set()
 
     # -- life ---------------------------------------------------------------------------------------------
@@ -78,6 +82,7 @@ class Service:
         rings.clear(self._rings)
         parts.blobs.sweep(parts.store.read.blob_in_use, self.limits.keep_orphans)
         parts.make_engine()
+        parts.containers.restore()
         for row in parts.store.read.pools():
             parts.pools.restore(row)
         for pool in orphaned_pools(parts.dispatch.pools(), parts.pools.exists):
@@ -89,6 +94,8 @@ class Service:
         """End workers, store what they brought, close the store. What is open stays for the next start."""
         parts = self._parts
         parts.pools.stop()
+        await parts.pools.lodging.close()
+        await self._environments.close()
         await parts.pools.engine.close()
         with contextlib.suppress(ServiceUnavailable):  # the rings tell the next start of them
             await self._all_stored(CLOSE_PATIENCE)
@@ -120,6 +127,8 @@ class Service:
     ) -> bytes:
         """The id (16 bytes) of a function; the same for the same code, sharing and owner. Returns when stored."""
         size = len(code) if isinstance(code, bytes) else code.size
+        if container is not None:
+            self.containers.find(who, container)
         shared = Sharing(public, group, container)
         row = new_function(who.id, digest, Description(name, description, metadata or {}), shared, size)
         return await self._parts.functions.register(row, code)
@@ -135,6 +144,11 @@ class Service:
     async def delete_function(self, who: Identity, function: bytes) -> None:
         """Nobody can submit it any more; open tasks of it still run. Raises NotFound."""
         await self._parts.functions.delete(who, function)
+
+    @property
+    def containers(self) -> Containers:
+        """What functions can be run in."""
+        return self._parts.containers
 
     # -- tasks --------------------------------------------------------------------------------------------
 
@@ -221,7 +235,8 @@ class Service:
         waiting = (
             self._parts.submissions.pending or self._parts.outcomes.pending or not self._parts.committer.idle
         )
-        return bool(self._connections or self._parts.dispatch.open or waiting)
+        building = self._environments.pending
+        return bool(self._connections or self._parts.dispatch.open or waiting or building)
 
     def overview(self) -> dict[str, Any]:
         """What `status` shows: tasks by state, workers, pools, uptime; plain values."""

@@ -27,6 +27,7 @@ from compute_executor.protocol.ids import PREFIX_BYTES, task_uuid
 from compute_executor.service.access import Identity
 from compute_executor.service.blob_care import BlobCare
 from compute_executor.service.committer import Committer, settle
+from compute_executor.service.containers import Containers
 from compute_executor.service.endpoint_ids import BUILT_IN
 from compute_executor.service.functions import Functions
 from compute_executor.service.groups import Groups
@@ -54,6 +55,7 @@ class Submissions:
         *,
         committer: Committer,
         functions: Functions,
+        containers: Containers,
         groups: Groups,
         pools: Pools,
         blobs: BlobCare,
@@ -62,6 +64,7 @@ class Submissions:
     ) -> None:
         self._committer = committer
         self._functions = functions
+        self._containers = containers
         self._groups = groups
         self._pools = pools
         self._blobs = blobs
@@ -134,9 +137,12 @@ class Submissions:
         self._check_room(batch.count)
         self._check_options(batch.options)
         pool = self._pools.require(who, batch.pool)
+        container = self._container(who, batch)
         functions = [self._functions.resolve(who, name) for name in batch.functions]
         calls, blobs = self._check_calls(batch)
         self._groups.claim(who, batch.group)
+        if container is not None:
+            pool = self._pools.inside(who, pool, container)
         names = [blob.name for blob in blobs]
         what = (functions, bytes(batch.tasks), batch.count, batch.options, time.time())
         return Checked(
@@ -163,12 +169,22 @@ class Submissions:
             )
 
     def _check_options(self, options: Options) -> None:
-        if options.container is not None:
-            raise InvalidRequest("this service has no containers to run tasks in")
         if not 0 <= options.retries <= self._limits.retries:
             raise InvalidRequest(f"retries may be 0 to {self._limits.retries}, not {options.retries}")
         if options.walltime is not None and not options.walltime > 0:
             raise InvalidRequest(f"a task may run for more than 0 seconds, not for {options.walltime}")
+
+    def _container(self, who: Identity, batch: Submit) -> bytes | None:
+        """The container to run a batch in: the one that is asked for, else that of its functions, whose owner may
+        use it, as was seen to when they were registered. A batch is run in one place."""
+        if batch.options.container is not None:
+            return self._containers.find(who, batch.options.container).id
+        named = {self._functions.container(name) for name in batch.functions}
+        if len(named) > 1:
+            raise InvalidRequest(
+                "the functions of this batch are for different containers (or some for none): submit them apart"
+            )
+        return named.pop() if named else None
 
     def _check_calls(self, batch: Submit) -> tuple[list[Call], list[Blob]]:
         if not 1 <= len(batch.functions) <= self._limits.functions_per_batch:

@@ -9,6 +9,7 @@ from compute_executor.errors import NotFound
 from compute_executor.protocol.frames import VALUE, Result
 from compute_executor.protocol.ids import task_uuid
 from compute_executor.service.access import Identity, Owned, check
+from compute_executor.service.containers import Containers
 from compute_executor.service.dispatch import Batch, Dispatch
 from compute_executor.service.lifecycle import State
 from compute_executor.service.outcomes import Outcomes
@@ -42,11 +43,14 @@ class TaskView(NamedTuple):
 class Views:
     """The looks that others may have at a service."""
 
-    def __init__(self, store: Store, dispatch: Dispatch, outcomes: Outcomes, pools: Pools) -> None:
+    def __init__(
+        self, store: Store, dispatch: Dispatch, outcomes: Outcomes, pools: Pools, containers: Containers
+    ) -> None:
         self._store = store
         self._dispatch = dispatch
         self._outcomes = outcomes
         self._pools = pools
+        self._containers = containers
         self._started = time.monotonic()
 
     def task(self, who: Identity, prefix: bytes, position: int) -> TaskView:
@@ -73,6 +77,7 @@ class Views:
             "connections": connections,
             "workers": [self._worker(view) for view in engine.workers()],
             "pools": self._pools.view(),
+            "environments": self._containers.environments.all(),
         }
 
     def _worker(self, view: WorkerView) -> dict[str, Any]:

@@ -37,6 +37,10 @@ class Writer:
     def _one(self, name: str, values: Sequence[Any] = ()) -> Any:
         return self._execute(name, values).fetchone()
 
+    def run(self, name: str, values: Sequence[Any] = ()) -> int:
+        """A named query of a room that keeps rows of its own; how many rows it changed."""
+        return self._execute(name, values).rowcount
+
     # -- functions ----------------------------------------------------------------------------------------
 
     def add_function(self, row: FunctionRow, code: Body) -> bytes:
@@ -127,6 +131,14 @@ class Writer:
     def drop_pool(self, pool: bytes) -> None:
         """A pool has ended."""
         self._execute("drop_pool", (pool,))
+
+    # -- containers ---------------------------------------------------------------------------------------
+
+    def add_container(self, row: Sequence[Any]) -> bytes:
+        """Store a container; the id under which it is known: that of an equal one of its owner, if there was one."""
+        _, owner, name, description, source, _ = row
+        self._execute("add_container", row)
+        return bytes(self._one("container_by_content", (owner, source, name, description))[0])
 
     # -- cleaning up --------------------------------------------------------------------------------------
 

@@ -34,6 +34,7 @@ TABLE = {
     "cancel task": {(ROOT, SECRET), (ROOT, SHARED), (ROOT, OPEN)},
     "read group": set(),
     "use pool": set(),
+    "use container": set(),
     "see service": {(ROOT, SECRET), (ROOT, SHARED), (ROOT, OPEN)},
     "stop service": {(ROOT, SECRET), (ROOT, SHARED), (ROOT, OPEN)},
 }

@@ -102,7 +102,6 @@ async def test_a_pool_waits_for_its_client_to_come_back(house: House) -> None:
         (DEFAULT_POOL, {}),
         (POOL, {"max_workers": 0}),
         (POOL, {"max_workers": 10**6}),
-        (POOL, {"container": b"c" * 16}),
     ],
 )
 @live

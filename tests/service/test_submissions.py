@@ -133,7 +133,7 @@ async def test_idempotency_keys(house: House) -> None:
         ({"tasks": msgspec.Raw(msgspec.msgpack.encode([(0, bytes(70_000))]))}, PayloadTooLarge, "65536"),
         ({"tasks": msgspec.Raw(msgspec.msgpack.encode([(0, ["a" * 32, 5])]))}, InvalidRequest, "not there"),
         ({"tasks": msgspec.Raw(msgspec.msgpack.encode([(0, ["../x", 5])]))}, InvalidRequest, "no blob name"),
-        ({"options": frames.Options(container=b"c" * 16)}, InvalidRequest, "no containers"),
+        ({"options": frames.Options(container=b"c" * 16)}, NotFound, "no container 63636363-"),
         ({"options": frames.Options(retries=-1)}, InvalidRequest, "retries"),
         ({"options": frames.Options(retries=10**6)}, InvalidRequest, "retries"),
         ({"options": frames.Options(walltime=0.0)}, InvalidRequest, "0 seconds"),

@@ -28,8 +28,8 @@ FROM functions WHERE id = ? AND NOT deleted;
 SELECT id FROM functions WHERE owner = ? AND digest = ? AND sharing = ?;
 
 -- name: functions_by_digest
--- A batch may name a function by its digest: the owner's newest of that content.
-SELECT id FROM functions WHERE owner = ? AND digest = ? AND NOT deleted ORDER BY created DESC, id LIMIT 1;
+-- A batch may name a function by its digest: the owner's newest of that content that is for no container.
+SELECT id FROM functions WHERE owner = ? AND digest = ? AND container IS NULL AND NOT deleted ORDER BY created DESC, id LIMIT 1;
 
 -- name: function_code
 SELECT code, blob, size FROM functions WHERE id = ?;
@@ -63,6 +63,9 @@ ON CONFLICT (prefix) DO NOTHING;
 
 -- name: batch_by_prefix
 SELECT number, owner, task_group, count, finished FROM batches WHERE prefix = ?;
+
+-- name: batch_pool
+SELECT pool FROM batches WHERE prefix = ?;
 
 -- name: batch_tasks
 SELECT tasks FROM batches WHERE number = ?;
@@ -167,3 +170,87 @@ DELETE FROM submit_keys WHERE prefix = ?;
 
 -- name: count_tasks
 SELECT (SELECT count(*) FROM batches), (SELECT coalesce(sum(count), 0) FROM batches);
+
+
+-- name: put_endpoint
+INSERT INTO endpoints
+    (id, owner, name, display_name, multi_user, public, shared_with, allowed, metadata, seen, created)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10)
+ON CONFLICT (id) DO UPDATE SET
+    name = excluded.name, display_name = excluded.display_name, multi_user = excluded.multi_user,
+    public = excluded.public, shared_with = excluded.shared_with, allowed = excluded.allowed,
+    metadata = excluded.metadata, seen = excluded.seen;
+
+-- name: all_endpoints
+SELECT id, owner, name, display_name, multi_user, public, shared_with, allowed, metadata, state, seen,
+    locked_until, created
+FROM endpoints ORDER BY created;
+
+-- name: endpoint_seen
+UPDATE endpoints SET state = ?, seen = ? WHERE id = ?;
+
+-- name: lock_endpoint
+UPDATE endpoints SET locked_until = ? WHERE id = ?;
+
+-- name: drop_endpoint
+DELETE FROM endpoints WHERE id = ?;
+
+-- name: put_user_endpoint
+INSERT INTO user_endpoints (id, endpoint, owner, owner_name, config, runtime) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT DO NOTHING;
+
+-- name: all_user_endpoints
+SELECT id, endpoint, owner, owner_name, config, runtime, details, state, seen FROM user_endpoints;
+
+-- name: user_endpoint_seen
+UPDATE user_endpoints SET state = ?, seen = ? WHERE id = ?;
+
+-- name: user_endpoint_details
+UPDATE user_endpoints SET details = ? WHERE id = ?;
+
+-- name: drop_user_endpoint
+DELETE FROM user_endpoints WHERE id = ?;
+
+-- name: add_given
+INSERT INTO given (user_endpoint, batch, start, stop, attempt, back) VALUES (?, ?, ?, ?, ?, ?);
+
+-- name: all_given
+SELECT user_endpoint, batch, start, stop, attempt, back FROM given ORDER BY number;
+
+-- name: drop_given
+DELETE FROM given WHERE batch = ?;
+
+-- name: drop_old_given
+DELETE FROM given WHERE batch NOT IN (SELECT number FROM batches WHERE finished IS NULL);
+
+-- name: put_result_queue
+INSERT INTO result_queues (task_group, owner, sent) VALUES (?, ?, ?) ON CONFLICT DO NOTHING;
+
+-- name: all_result_queues
+SELECT task_group, owner, sent FROM result_queues;
+
+-- name: result_queue
+SELECT owner, sent FROM result_queues WHERE task_group = ?;
+
+-- name: result_queue_sent
+UPDATE result_queues SET sent = max(sent, ?) WHERE task_group = ?;
+
+-- name: drop_result_queue
+DELETE FROM result_queues WHERE task_group = ?;
+
+-- name: drop_old_result_queues
+DELETE FROM result_queues WHERE task_group NOT IN (SELECT id FROM groups);
+
+-- name: meta_value
+SELECT value FROM meta WHERE key = ?;
+
+
+-- name: add_container
+INSERT INTO containers (id, owner, name, description, source, created) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT DO NOTHING;
+
+-- name: container_by_content
+SELECT id FROM containers WHERE owner = ? AND source = ? AND name = ? AND description = ?;
+
+-- name: all_containers
+SELECT id, owner, name, description, source, created FROM containers;

@@ -111,3 +111,74 @@ CREATE TABLE submit_keys (
     PRIMARY KEY (owner, key)
 ) WITHOUT ROWID;
 CREATE INDEX submit_keys_by_prefix ON submit_keys (prefix);
+
+
+-- name: schema_2
+
+-- Endpoints that registered themselves: stock Globus Compute endpoints, which are reached through RabbitMQ.
+-- `allowed`: JSON list of function ids, NULL for any. `metadata`: JSON, as registered.
+-- `state`: JSON, what its last heartbeat said; `seen` when that was.
+CREATE TABLE endpoints (
+    id BLOB PRIMARY KEY,
+    owner TEXT NOT NULL,
+    name TEXT NOT NULL,
+    display_name TEXT NOT NULL,
+    multi_user INTEGER NOT NULL,
+    public INTEGER NOT NULL,
+    shared_with TEXT,
+    allowed TEXT,
+    metadata TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT '{}',
+    seen REAL NOT NULL DEFAULT 0,
+    locked_until REAL NOT NULL DEFAULT 0,
+    created REAL NOT NULL
+) WITHOUT ROWID;
+
+-- The processes that endpoints start for their users, one for each user and configuration; each is a pool.
+-- `config`, `runtime`: JSON, of the first submit. `details`: JSON, what its workers last said of themselves.
+CREATE TABLE user_endpoints (
+    id BLOB PRIMARY KEY,
+    endpoint BLOB NOT NULL,
+    owner TEXT NOT NULL,
+    owner_name TEXT NOT NULL,
+    config TEXT NOT NULL,
+    runtime TEXT NOT NULL,
+    details TEXT NOT NULL DEFAULT '{}',
+    state TEXT NOT NULL DEFAULT '{}',
+    seen REAL NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+
+-- Which tasks were given to the broker, in order, before they were; `back` = 1: these did not get there after all.
+-- Nothing else knows it when the service is killed.
+CREATE TABLE given (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    user_endpoint BLOB NOT NULL,
+    batch INTEGER NOT NULL,
+    start INTEGER NOT NULL,
+    stop INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    back INTEGER NOT NULL
+);
+CREATE INDEX given_by_batch ON given (batch);
+
+-- Task groups whose results also go into a queue of the broker; `sent`: up to this outcome number they did.
+CREATE TABLE result_queues (
+    task_group BLOB PRIMARY KEY,
+    owner TEXT NOT NULL,
+    sent INTEGER NOT NULL
+) WITHOUT ROWID;
+
+
+-- name: schema_3
+
+-- What workers can be started in besides the caller's interpreter. `source`: JSON of endpoint.recipes.Source, which
+-- says how it is built or where it is. The same again from the same owner is the same container.
+CREATE TABLE containers (
+    id BLOB PRIMARY KEY,
+    owner TEXT NOT NULL,
+    name TEXT NOT NULL,
+    description TEXT NOT NULL,
+    source BLOB NOT NULL,
+    created REAL NOT NULL
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX containers_by_content ON containers (owner, source, name, description);
