@@ -39,7 +39,7 @@ from compute_executor.protocol.frames import (
 )
 from compute_executor.results.acknowledgements import Acknowledgements
 from compute_executor.results.outcomes import settle
-from compute_executor.results.reasons import container_of, reason_of
+from compute_executor.results.reasons import reason_of
 from compute_executor.results.router import Router
 from compute_executor.storage import NO_LIMIT, Storage, usable
 from compute_executor.submission.sender import Failure, Sender, without
@@ -222,8 +222,7 @@ class Dialogue:
 
     def end(self, result: Result) -> None:
         """One outcome, into its future."""
-        ours = result.status == BROKEN and self.router.expects(result.prefix, self.pool)
-        if ours and container_of(result) is None:
+        if result.status == BROKEN and self.router.expects(result.prefix, self.pool):
             self._break(PoolBroken(reason_of(result)))
         future = self.router.pop(result.prefix, result.position)
         if future is not None:
