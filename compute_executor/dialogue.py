@@ -21,6 +21,7 @@ from compute_executor.peer import Address
 from compute_executor.protocol.frames import (
     BROKEN,
     Accepted,
+    Ack,
     Began,
     Blob,
     Cancelled,
@@ -37,9 +38,8 @@ from compute_executor.protocol.frames import (
     ToClient,
     Welcome,
 )
-from compute_executor.results.acknowledgements import Acknowledgements
 from compute_executor.results.outcomes import settle
-from compute_executor.results.reasons import reason_of
+from compute_executor.results.reasons import container_of, reason_of
 from compute_executor.results.router import Router
 from compute_executor.storage import NO_LIMIT, Storage, usable
 from compute_executor.submission.sender import Failure, Sender, without
@@ -75,7 +75,7 @@ class Dialogue:
         self.no_room: ComputeError | None = None
         self._write: Callable[[bytes], None] = _nowhere
         self._withdrawals = Withdrawals()
-        self._acknowledgements = Acknowledgements(self.router.read)
+        self._acknowledged: dict[bytes, int] = {}
         self._handlers: dict[type, Callable[[Any], None]] = {
             Accepted: self.accepted,
             Refused: self.refused,
@@ -172,13 +172,15 @@ class Dialogue:
 
     def acknowledge(self) -> None:
         """Tell the service which results have reached their futures."""
-        for ack in self._acknowledgements.due():
-            self._write(_encode(ack))
+        for group, seq in self.router.read.items():
+            if self._acknowledged.get(group, 0) < seq:
+                self._acknowledged[group] = seq
+                self._write(_encode(Ack(group, seq)))
 
     @property
     def owes_acknowledgement(self) -> bool:
         """Whether :meth:`acknowledge` has something to say."""
-        return self._acknowledgements.owed
+        return self._acknowledged != self.router.read
 
     def goodbye(self) -> None:
         """The last words: nothing more will come for our pool."""
@@ -222,7 +224,8 @@ class Dialogue:
 
     def end(self, result: Result) -> None:
         """One outcome, into its future."""
-        if result.status == BROKEN and self.router.expects(result.prefix, self.pool):
+        ours = result.status == BROKEN and self.router.expects(result.prefix, self.pool)
+        if ours and container_of(result) is None:
             self._break(PoolBroken(reason_of(result)))
         future = self.router.pop(result.prefix, result.position)
         if future is not None:

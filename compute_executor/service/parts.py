@@ -18,8 +18,8 @@ from compute_executor.service.events import EngineEvents
 from compute_executor.service.functions import Functions
 from compute_executor.service.groups import Groups
 from compute_executor.service.limits import Limits
-from compute_executor.service.open_batches import OpenBatches
 from compute_executor.service.lodging import Lodging
+from compute_executor.service.open_batches import OpenBatches
 from compute_executor.service.outcomes import Entry, Outcomes
 from compute_executor.service.pools import Pools
 from compute_executor.service.retention import Retention
@@ -44,9 +44,9 @@ class Parts:
         blobs: BlobFolder,
         engine: Callable[[Events], Engine],
         default_pool: PoolSpec | None,
+        environments: Environments,
         *,
         limits: Limits,
-        environments: Environments,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._make_engine = engine
@@ -65,7 +65,6 @@ class Parts:
         )
         self.cancelling = Cancelling(self.dispatch, self.submissions, self.outcomes, self.pools)
         self.events = self._events()
-        self.stock = self._stock(broker)
         self.pools.lodging = Lodging(self.containers, self.pools.lodge, self.events.broken)
         self.containers.again = self.pools.try_again
         self.views = Views(store, self.dispatch, self.outcomes, self.pools, self.containers)
@@ -88,10 +87,10 @@ class Parts:
         return Submissions(
             committer=self.committer,
             functions=self.functions,
+            containers=self.containers,
             groups=self.groups,
             pools=self.pools,
             blobs=self.blobs,
-            containers=self.containers,
             batches=self.batches,
             limits=limits,
         )
