@@ -78,6 +78,8 @@ class Options(msgspec.Struct, array_like=True, frozen=True):
     container: bytes | None = None
     resource_specification: dict[str, Any] | None = None
     user_endpoint_config: dict[str, Any] | None = None
+    result_serializers: list[str] | None = None
+    user_runtime: dict[str, Any] | None = None
 
 
 class PoolSpec(msgspec.Struct, array_like=True, frozen=True):

@@ -17,6 +17,7 @@ pickle is ever read.
 from __future__ import annotations
 
 import base64
+import pickle
 import pickletools
 from collections.abc import Iterable
 
@@ -132,6 +133,12 @@ def task_to_text(function: bytes, call: bytes) -> str:
 def result_to_text(body: bytes) -> str:
     """The one buffer, not packed, that a stock SDK reads as a result."""
     return unpack(_decoded(body))[0] if is_text(body) else _buffer(DATA, body)
+
+
+def exception_from_text(name: str, message: str, text: str) -> bytes:
+    """What ``serialization.exceptions.encode`` would have made, of an exception that came as the text of its
+    traceback only: nothing in it can be rebuilt."""
+    return pickle.dumps((name, message, text, None), native.PROTOCOL)
 
 
 def exception_to_text(body: bytes) -> str:

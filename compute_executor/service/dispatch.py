@@ -195,6 +195,14 @@ class Dispatch:
         self._counts[LEASED] += taken
         return leases
 
+    def lease_again(self, number: int, position: int, attempt: int) -> bool:
+        """At a restart: this attempt is out already, with an engine that outlives us. Whether it still counts."""
+        batch = self._current((number, position, attempt), Event.TAKE)
+        if batch is None:
+            return False
+        batch.move(position, LEASED)
+        return True
+
     def began(self, tasks: Iterable[tuple[int, int, int, float]]) -> list[tuple[Batch, int, float]]:
         """Workers have begun these; those for which that is news."""
         news = []

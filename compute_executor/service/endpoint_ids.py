@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import uuid
 
-from compute_executor.errors import NotFound
-
 BUILT_IN = uuid.UUID("c0de0000-0000-8000-8000-00000000c0de")
 """The same on every service: a program that names it runs anywhere."""
 
@@ -13,8 +11,6 @@ TUTORIAL = uuid.UUID("4b116d3c-1703-4f8f-9f6f-39921e5864df")
 """Globus Compute's public endpoint of the user guide; its examples mean the built-in one here."""
 
 
-def resolve(endpoint_id: uuid.UUID) -> uuid.UUID:
-    """The endpoint meant by this id. Raises NotFound."""
-    if endpoint_id in (BUILT_IN, TUTORIAL):
-        return BUILT_IN
-    raise NotFound(f"there is no endpoint {endpoint_id} for you; this service's own is {BUILT_IN}")
+def is_built_in(endpoint_id: uuid.UUID) -> bool:
+    """Whether the built-in endpoint is meant by this id."""
+    return endpoint_id in (BUILT_IN, TUTORIAL)

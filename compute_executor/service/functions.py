@@ -120,6 +120,10 @@ class Functions:
             self._ids.append(function)
         return number
 
+    def id(self, number: int) -> bytes:
+        """The id of the function with this number."""
+        return self._ids[number]
+
     def code(self, number: int) -> Body:
         """The code of the function with this number."""
         return self._read.function_code(self._ids[number])

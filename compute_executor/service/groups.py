@@ -93,6 +93,10 @@ class Groups:
         self._groups[group].open_batches -= 1
         self.forget(group)
 
+    def open(self, group: bytes) -> bool:
+        """Whether a batch of this group is open."""
+        return group in self._groups and self._groups[group].open_batches > 0
+
     def forget(self, group: bytes) -> None:
         """Keep a group in memory only while it is in use."""
         found = self._groups.get(group)

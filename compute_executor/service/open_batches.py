@@ -13,7 +13,7 @@ import msgspec
 
 from compute_executor.endpoint.events import Assignment
 from compute_executor.errors import InvalidRequest
-from compute_executor.protocol.frames import Body
+from compute_executor.protocol.frames import Body, Options
 from compute_executor.service.dispatch import Batch, Dispatch, Lease
 from compute_executor.service.functions import Functions
 from compute_executor.service.groups import Groups
@@ -57,6 +57,7 @@ class OpenBatches:
             int, tuple[list[int], float | None]
         ] = {}  # function numbers and walltime of each batch
         self._with_blobs: set[int] = set()
+        self._options: dict[int, Options] = {}
 
     @property
     def open(self) -> int:
@@ -99,7 +100,7 @@ class OpenBatches:
             count=row.size,
             retries=row.options.retries,
         )
-        self._plan(number, row.functions, row.options.walltime, with_blobs=bool(row.blobs))
+        self._plan(number, row.functions, row.options, with_blobs=bool(row.blobs))
         self._bodies.offer(number, calls, len(row.tasks))
         self._groups.opened(row.group)
         self._wake(row.pool)
@@ -117,14 +118,19 @@ class OpenBatches:
             done=done,
             attempts=attempts,
         )
-        self._plan(row.number, row.functions, row.options.walltime, with_blobs=True)
+        self._plan(row.number, row.functions, row.options, with_blobs=True)
         self._groups.opened(row.group)
         return batch
 
-    def _plan(self, number: int, functions: list[bytes], walltime: float | None, *, with_blobs: bool) -> None:
-        self._plans[number] = ([self._functions.number(function) for function in functions], walltime)
+    def _plan(self, number: int, functions: list[bytes], options: Options, *, with_blobs: bool) -> None:
+        self._plans[number] = ([self._functions.number(function) for function in functions], options.walltime)
+        self._options[number] = options
         if with_blobs:
             self._with_blobs.add(number)
+
+    def options(self, number: int) -> Options:
+        """How the tasks of an open batch are to be run."""
+        return self._options[number]
 
     def with_blobs(self, number: int) -> bool:
         """Whether arguments of a batch may lie in files."""
@@ -134,7 +140,7 @@ class OpenBatches:
         """Every outcome of a batch is stored."""
         self._dispatch.forget(batch)
         self._bodies.drop(batch.number)
-        del self._plans[batch.number]
+        del self._plans[batch.number], self._options[batch.number]
         self._with_blobs.discard(batch.number)
         self._groups.finished(batch.group)
 

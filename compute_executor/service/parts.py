@@ -14,6 +14,7 @@ from compute_executor.service.cancelling import Cancelling
 from compute_executor.service.committer import Committer
 from compute_executor.service.containers import Containers
 from compute_executor.service.dispatch import Batch, Dispatch
+from compute_executor.service.engines import Engines
 from compute_executor.service.events import EngineEvents
 from compute_executor.service.functions import Functions
 from compute_executor.service.groups import Groups
@@ -23,6 +24,7 @@ from compute_executor.service.open_batches import OpenBatches
 from compute_executor.service.outcomes import Entry, Outcomes
 from compute_executor.service.pools import Pools
 from compute_executor.service.retention import Retention
+from compute_executor.service.stock.peers import BrokerSettings, StockPeers
 from compute_executor.service.store import Store
 from compute_executor.service.submissions import Submissions
 from compute_executor.service.views import Views
@@ -47,6 +49,7 @@ class Parts:
         environments: Environments,
         *,
         limits: Limits,
+        broker: BrokerSettings | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._make_engine = engine
@@ -65,6 +68,7 @@ class Parts:
         )
         self.cancelling = Cancelling(self.dispatch, self.submissions, self.outcomes, self.pools)
         self.events = self._events()
+        self.stock = self._stock(broker)
         self.pools.lodging = Lodging(self.containers, self.pools.lodge, self.events.broken)
         self.containers.again = self.pools.try_again
         self.views = Views(store, self.dispatch, self.outcomes, self.pools, self.containers)
@@ -93,6 +97,7 @@ class Parts:
             blobs=self.blobs,
             batches=self.batches,
             limits=limits,
+            elsewhere=lambda *what: self.stock.place(*what),
         )
 
     def _events(self) -> EngineEvents:
@@ -106,15 +111,35 @@ class Parts:
             committer=self.committer,
         )
 
+    def _stock(self, broker: BrokerSettings | None) -> StockPeers:
+        return StockPeers(
+            read=self.store.read,
+            committer=self.committer,
+            dispatch=self.dispatch,
+            batches=self.batches,
+            functions=self.functions,
+            groups=self.groups,
+            outcomes=self.outcomes,
+            blobs=self.blobs,
+            events=self.events,
+            settings=broker,
+        )
+
     def make_engine(self) -> None:
         """The engine comes last: it may ask for work at once."""
-        self.pools.engine = self._make_engine(self.events)
+        self.stock.engine.restore()
+        self.pools.engine = Engines(self._make_engine(self.events), self.stock.engine)
+
+    def exists(self, pool: bytes) -> bool:
+        """Whether tasks of this pool can be run."""
+        return self.stock.engine.knows(pool) or self.pools.exists(pool)
 
     # -- what happens after commits -----------------------------------------------------------------------
 
     def _stored(self, first: int, entries: list[Entry], finished: list[Batch], unused: list[str]) -> None:
         for batch in finished:
             self.batches.finish(batch)
+            self.stock.engine.finished(batch.lane.pool, batch.number)
         self.groups.stored(first, entries)
         self.blobs.delete(unused)
 
@@ -125,3 +150,4 @@ class Parts:
         """There may be work for any pool."""
         for pool in self.pools.running():
             self._wake(pool)
+        self.stock.engine.wake_all()

@@ -31,6 +31,7 @@ from compute_executor.service.limits import Limits
 from compute_executor.service.parts import Parts
 from compute_executor.service.recovery import orphaned_pools, restore
 from compute_executor.service.rows import FunctionRow, KnownSubmit
+from compute_executor.service.stock.peers import BrokerSettings
 from compute_executor.service.store import Store
 from compute_executor.service.submissions import Key
 from compute_executor.service.views import TaskView
@@ -61,13 +62,15 @@ class Service:
         default_pool: PoolSpec | None = None,
         environments: Environments | None = None,
         limits: Limits = Limits(),  # noqa: B008 - a tuple
+        broker: BrokerSettings | None = None,
     ) -> None:
         self.limits = limits
         self.blobs = blobs
         self.endpoint = BUILT_IN
         self._rings = rings_folder
         self._environments = environments or Environments(rings_folder.with_name("environments"))
-        self._parts = Parts(store, blobs, engine, default_pool, self._environments, limits=limits)
+        self._parts = Parts(store, blobs, engine, default_pool, self._environments, limits=limits, broker=broker)
+        self.stock = self._parts.stock
         self._connections: set[Subscriber] = set()
 
     # -- life ---------------------------------------------------------------------------------------------
@@ -85,8 +88,9 @@ class Service:
         parts.containers.restore()
         for row in parts.store.read.pools():
             parts.pools.restore(row)
-        for pool in orphaned_pools(parts.dispatch.pools(), parts.pools.exists):
+        for pool in orphaned_pools(parts.dispatch.pools(), parts.exists):
             parts.events.end_queued(pool, f"the pool {pool.hex()} of this task is gone")
+        await self.stock.start(asyncio.get_running_loop())
         parts.wake_all()
         parts.retention.start()
 
@@ -96,6 +100,7 @@ class Service:
         parts.pools.stop()
         await parts.pools.lodging.close()
         await self._environments.close()
+        await parts.stock.close()
         await parts.pools.engine.close()
         with contextlib.suppress(ServiceUnavailable):  # the rings tell the next start of them
             await self._all_stored(CLOSE_PATIENCE)

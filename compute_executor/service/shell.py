@@ -15,19 +15,21 @@ from compute_executor.service.bodies import JSON, MSGPACK
 
 if TYPE_CHECKING:
     from compute_executor.service.blobs import BlobFolder
+    from compute_executor.service.clients import Clients
     from compute_executor.service.service import Service
 
 
 @dataclass(frozen=True)
 class Shell:
     """One running service. ``instance`` names this run of it; ``stop`` asks its process to end, and returns.
-    ``keys``: owner and Idempotency-Key of submits that are being stored."""
+    ``keys``: owner and Idempotency-Key of submits that are being stored; ``clients``: who may log in."""
 
     service: Service
     blobs: BlobFolder
     instance: str
     stop: Callable[[], None]
     keys: set[tuple[str, str]] = field(default_factory=set)
+    clients: Clients | None = None
 
 
 def shell_of(request: HTTPConnection) -> Shell:

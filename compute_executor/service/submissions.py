@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+import uuid
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -38,6 +39,7 @@ from compute_executor.service.rows import ID_BYTES, NewBatch
 
 Key = tuple[str, bytes]  # an Idempotency-Key and the digest of the request's body
 Accepted = asyncio.Future[None]
+Elsewhere = Callable[[Identity, uuid.UUID, list[bytes], Options], bytes]
 
 
 class Checked(NamedTuple):
@@ -48,7 +50,7 @@ class Checked(NamedTuple):
 
 
 class Submissions:
-    """What is being accepted."""
+    """What is being accepted. ``elsewhere``: finds the pool on an endpoint that is not built in."""
 
     def __init__(
         self,
@@ -61,7 +63,9 @@ class Submissions:
         blobs: BlobCare,
         batches: OpenBatches,
         limits: Limits,
+        elsewhere: Elsewhere,
     ) -> None:
+        self._elsewhere = elsewhere
         self._committer = committer
         self._functions = functions
         self._containers = containers
@@ -136,17 +140,17 @@ class Submissions:
         self._check_ids(batch)
         self._check_room(batch.count)
         self._check_options(batch.options)
-        pool = self._pools.require(who, batch.pool)
         container = self._container(who, batch)
         functions = [self._functions.resolve(who, name) for name in batch.functions]
+        endpoint, pool = self._place(who, batch, functions)
         calls, blobs = self._check_calls(batch)
         self._groups.claim(who, batch.group)
-        if container is not None:
+        if container is not None and endpoint == BUILT_IN.bytes:
             pool = self._pools.inside(who, pool, container)
         names = [blob.name for blob in blobs]
         what = (functions, bytes(batch.tasks), batch.count, batch.options, time.time())
         return Checked(
-            NewBatch(batch.prefix, who.id, batch.group, BUILT_IN.bytes, pool, *what, names, key), calls
+            NewBatch(batch.prefix, who.id, batch.group, endpoint, pool, *what, names, key), calls
         )
 
     def _check_ids(self, batch: Submit) -> None:
@@ -154,10 +158,15 @@ class Submissions:
             raise InvalidRequest(f"the prefix {batch.prefix.hex()} is not 12 bytes of a UUID of version 8")
         if len(batch.group) != ID_BYTES:
             raise InvalidRequest(f"a task group is named by 16 bytes, not by {len(batch.group)}")
-        if batch.endpoint not in (b"", BUILT_IN.bytes):
-            raise NotFound(
-                f"there is no endpoint {batch.endpoint.hex()} for you; this service's own is {BUILT_IN}"
-            )
+        if len(batch.endpoint) not in (0, ID_BYTES):
+            raise InvalidRequest(f"an endpoint is named by 16 bytes or none, not by {len(batch.endpoint)}")
+
+    def _place(self, who: Identity, batch: Submit, functions: list[bytes]) -> tuple[bytes, bytes]:
+        """The endpoint and the pool that the batch is for."""
+        if batch.endpoint in (b"", BUILT_IN.bytes):
+            return BUILT_IN.bytes, self._pools.require(who, batch.pool)
+        endpoint = uuid.UUID(bytes=batch.endpoint)
+        return batch.endpoint, self._elsewhere(who, endpoint, functions, batch.options)
 
     def _check_room(self, count: int) -> None:
         if not 1 <= count <= self._limits.batch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -17,14 +18,20 @@ class TokenCheck:
     """Puts the caller's Identity into ``scope["identity"]``, or answers 401.
 
     Tokens are taken from the header alone: one in a URL would be in logs and histories, so a request that has
-    one there is refused even if its header is right.
+    one there is refused even if its header is right. The routes ``elsewhere`` look at credentials themselves.
     """
 
-    def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
+    def __init__(
+        self, app: ASGIApp, authenticator: Authenticator, elsewhere: Collection[str] = frozenset()
+    ) -> None:
         self.app = app
         self.authenticator = authenticator
+        self.elsewhere = elsewhere
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] in self.elsewhere:
+            await self.app(scope, receive, send)
+            return
         token = _token(scope)
         identity = await self.authenticator.identify(token) if token is not None else None
         if identity is None:

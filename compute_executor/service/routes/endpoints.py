@@ -1,36 +1,96 @@
-"""Endpoints: for now the built-in one."""
+"""Endpoints: the built-in one, and those that registered themselves."""
 
 from __future__ import annotations
+
+import uuid
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from compute_executor.service import documents
-from compute_executor.service.bodies import parse_uuid
-from compute_executor.service.endpoint_ids import resolve
-from compute_executor.service.shell import json_answer, shell_of
+from compute_executor.service.bodies import parse_uuid, read_json
+from compute_executor.service.endpoint_ids import BUILT_IN, is_built_in
+from compute_executor.service.shell import identity_of, json_answer, shell_of
+from compute_executor.service.stock.endpoints import registration
+from compute_executor.service.stock.peers import StockPeers
+from compute_executor.service.stock.rows import EndpointRow
 
 
-async def endpoints(_request: Request) -> Response:
+async def endpoints(request: Request) -> Response:
     """``GET /v2/endpoints?role=``: all that the caller may use."""
-    return json_answer([documents.endpoint()])
+    found = _stock(request).endpoints.visible(identity_of(request), request.query_params.get("role"))
+    return json_answer([documents.endpoint(), *map(documents.registered_endpoint, found)])
 
 
 async def endpoint(request: Request) -> Response:
     """``GET /v2/endpoints/{id}``"""
-    resolve(parse_uuid(request.path_params["id"], "endpoint"))
-    return json_answer(documents.endpoint())
+    row = _row(request)
+    return json_answer(documents.registered_endpoint(row) if row else documents.endpoint())
 
 
 async def status(request: Request) -> Response:
     """``GET /v2/endpoints/{id}/status``"""
-    resolve(parse_uuid(request.path_params["id"], "endpoint"))
-    return json_answer(documents.endpoint_status(shell_of(request).service.overview()))
+    row = _row(request)
+    if row is None:
+        return json_answer(documents.endpoint_status(shell_of(request).service.overview()))
+    online = _stock(request).endpoints.online(row.id)
+    return json_answer(documents.registered_endpoint_status(online, row))
+
+
+async def register(request: Request) -> Response:
+    """``POST /v3/endpoints``, ``PUT /v3/endpoints/{id}``: an endpoint starts, and is told where its queues are."""
+    said = registration(await read_json(request, documents.EndpointDocument))
+    endpoint_id = _id(request) if "id" in request.path_params else None
+    return json_answer(await _stock(request).register(identity_of(request), said, endpoint_id))
+
+
+async def lock(request: Request) -> Response:
+    """``POST /v3/endpoints/{id}/lock``: it cannot register for a while."""
+    endpoint_id = _id(request)
+    until = await _stock(request).endpoints.lock(identity_of(request), endpoint_id)
+    return json_answer({"endpoint_id": str(endpoint_id), "lock_end": until})
+
+
+async def delete(request: Request) -> Response:
+    """``DELETE /v2/endpoints/{id}``"""
+    endpoint_id = _id(request)
+    await _stock(request).delete(identity_of(request), endpoint_id)
+    return json_answer({"endpoint_id": str(endpoint_id), "result": 302})
+
+
+async def allowed_functions(request: Request) -> Response:
+    """``GET /v3/endpoints/{id}/allowed_functions``"""
+    row = _row(request)
+    allowed = row.allowed if row else None
+    document: dict[str, Any] = {"endpoint_id": str(row.id if row else BUILT_IN)}
+    return json_answer({**document, "restricted": allowed is not None, "functions": allowed or []})
+
+
+def _stock(request: Request) -> StockPeers:
+    return shell_of(request).service.stock
+
+
+def _id(request: Request) -> uuid.UUID:
+    return parse_uuid(request.path_params["id"], "endpoint")
+
+
+def _row(request: Request) -> EndpointRow | None:
+    """The endpoint that is asked about; None if it is the built-in one. Raises NotFound."""
+    endpoint_id = _id(request)
+    if is_built_in(endpoint_id):
+        return None
+    return _stock(request).endpoints.row(identity_of(request), endpoint_id)
 
 
 ROUTES = [
     Route("/v2/endpoints", endpoints, methods=["GET"]),
+    Route("/v3/endpoints", register, methods=["POST"]),
+    Route("/v3/endpoints/{id}", register, methods=["PUT"]),
     Route("/v2/endpoints/{id}", endpoint, methods=["GET"]),
+    Route("/v2/endpoints/{id}", delete, methods=["DELETE"]),
     Route("/v2/endpoints/{id}/status", status, methods=["GET"]),
+    Route("/v3/endpoints/{id}/lock", lock, methods=["POST"]),
+    Route("/v3/endpoints/{id}/allowed_functions", allowed_functions, methods=["GET"]),
 ]

@@ -11,7 +11,7 @@ import hashlib
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from starlette.requests import Request
@@ -24,7 +24,7 @@ from compute_executor.protocol.ids import MAX_BATCH, new_prefix
 from compute_executor.serialization import packing
 from compute_executor.service import documents
 from compute_executor.service.bodies import MSGPACK, content_type, parse_uuid, read_json, read_msgpack
-from compute_executor.service.endpoint_ids import resolve
+from compute_executor.service.endpoint_ids import BUILT_IN, is_built_in
 from compute_executor.service.limits import MAX_IDEMPOTENCY_KEY
 from compute_executor.service.refusals import Refusal, refusal
 from compute_executor.service.rows import KnownSubmit
@@ -41,45 +41,71 @@ class Key(NamedTuple):
     digest: bytes
 
 
+class Where(NamedTuple):
+    """Where tasks are to run, and where their results are to go: into which task group (None: a new one), and also
+    into a queue of the broker."""
+
+    endpoint: uuid.UUID
+    group: str | None
+    create_queue: bool
+
+
 async def submit(request: Request) -> Response:
     """``POST /v3/endpoints/{id}/submit``"""
-    resolve(parse_uuid(request.path_params["id"], "endpoint"))
+    endpoint = _endpoint(request, request.path_params["id"])
     if content_type(request) == MSGPACK:
         frame = read_msgpack(await request.body(), frames.Submit)
         await shell_of(request).service.submit(identity_of(request), frame)
         return msgpack_answer(frames.Accepted(frame.prefix))
     document = await read_json(request, documents.SubmitDocument)
     calls = [(name, payload) for name, payloads in document.tasks.items() for payload in payloads]
-    prefix, group, replayed = await _accept(
-        request, calls, document.task_group_id, document.resource_specification
+    where = Where(endpoint, document.task_group_id, document.create_queue)
+    options = frames.Options(
+        resource_specification=document.resource_specification,
+        user_endpoint_config=document.user_endpoint_config,
+        result_serializers=document.result_serializers,
+        user_runtime=document.user_runtime,
     )
+    prefix, group, replayed = await _accept(request, calls, where, options)
     counts = {name: len(payloads) for name, payloads in document.tasks.items()}
-    answer = documents.submitted(_request_id(prefix), group, prefix, counts)
+    answer = documents.submitted(_request_id(prefix), endpoint, group, prefix, counts)
     return json_answer(answer, _replayed_header(replayed))
 
 
 async def guide_submit(request: Request) -> Response:
     """``POST /v2/submit``"""
     document = await read_json(request, documents.GuideSubmitDocument)
-    for endpoint_id in {endpoint_id for _, endpoint_id, _ in document.tasks}:
-        resolve(parse_uuid(endpoint_id, "endpoint"))
+    endpoints = {_endpoint(request, endpoint_id) for _, endpoint_id, _ in document.tasks}
+    if len(endpoints) > 1:
+        raise InvalidRequest("a batch is for one endpoint; send one for each")
     calls = [(function_id, payload) for function_id, _, payload in document.tasks]
-    prefix, group, replayed = await _accept(request, calls, document.task_group_id, None)
+    where = Where(next(iter(endpoints), BUILT_IN), document.task_group_id, create_queue=False)
+    prefix, group, replayed = await _accept(request, calls, where, frames.Options())
     return json_answer(documents.guide_submitted(group, prefix, len(calls)), _replayed_header(replayed))
 
 
+def _endpoint(request: Request, text: str) -> uuid.UUID:
+    """The endpoint that is meant. Raises NotFound."""
+    endpoint = parse_uuid(text, "endpoint")
+    if is_built_in(endpoint):
+        return BUILT_IN
+    return shell_of(request).service.stock.endpoints.row(identity_of(request), endpoint).id
+
+
 async def _accept(
-    request: Request, calls: list[Call], group_id: str | None, resources: dict[str, Any] | None
+    request: Request, calls: list[Call], where: Where, options: frames.Options
 ) -> tuple[bytes, bytes, bool]:
     """Prefix and group under which the calls are stored, and whether they had been before."""
     key = await _key(request)
     known = _known(request, key)
     if known is not None:
         return known.prefix, known.group, True
-    group = parse_uuid(group_id, "task group").bytes if group_id else uuid.uuid4().bytes
+    group = parse_uuid(where.group, "task group").bytes if where.group else uuid.uuid4().bytes
     shell, who = shell_of(request), identity_of(request)
     with _under_way(shell.keys, (who.id, key.text) if key else None):
-        batch = await _batch(request, calls, group, frames.Options(resource_specification=resources))
+        batch = await _batch(request, calls, where.endpoint, group, options)
+        if where.create_queue:
+            await shell.service.stock.queues.want(who, group)
         await shell.service.submit(who, batch, key)
     return batch.prefix, group, False
 
@@ -125,7 +151,9 @@ async def _key(request: Request) -> Key | None:
     return Key(text, digest)
 
 
-async def _batch(request: Request, calls: list[Call], group: bytes, options: frames.Options) -> frames.Submit:
+async def _batch(
+    request: Request, calls: list[Call], endpoint: uuid.UUID, group: bytes, options: frames.Options
+) -> frames.Submit:
     if not 0 < len(calls) <= MAX_BATCH:
         raise InvalidRequest(f"a batch has 1 to {MAX_BATCH} tasks, this has {len(calls)}")
     numbers = {name: number for number, name in enumerate(dict.fromkeys(name for name, _ in calls))}
@@ -134,7 +162,7 @@ async def _batch(request: Request, calls: list[Call], group: bytes, options: fra
     return frames.Submit(
         prefix=new_prefix(),
         group=group,
-        endpoint=b"",
+        endpoint=endpoint.bytes,
         pool=None,
         functions=[parse_uuid(name, "function").bytes for name in numbers],
         tasks=msgspec.Raw(msgspec.msgpack.encode(tasks)),

@@ -119,7 +119,8 @@ def _document(request: Request, task_id: str) -> dict[str, Any]:
     view = shell.service.task(identity_of(request), *split_task_id(task_id))
     if view.outcome is None:
         return documents.open_task(task_id, view.status)
-    return documents.ended_task(task_id, view.outcome, shell.blobs.read)
+    details = shell.service.stock.details(view.outcome.prefix)
+    return documents.ended_task(task_id, view.outcome, shell.blobs.read, details)
 
 
 def _document_or_unknown(request: Request, task_id: str) -> dict[str, Any]:

@@ -1,0 +1,133 @@
+"""Whether one user endpoint runs, what follows if it does not. No I/O, no clock: times are passed in (seconds).
+
+    down -> (start command) -> starting -> (report) -> running -> (last report, or nobody consumes) -> ended -> down
+
+A stock endpoint acknowledges a task when its engine has taken it, not when it is done: what it had taken when it
+died is gone. So before a dead one is started again, its queue is looked at: what lies there was not taken. The others
+are *suspects*. They are lost when three heartbeats have been missed; unless the very same process reports again: it
+had only lost its connection, and its tasks still run (its engine outlives that).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+DEFAULT_PERIOD = 30.0
+"""Seconds between two heartbeats, until one has told otherwise: the stock endpoint's default."""
+MISSED = 3
+"""Heartbeats that may be missing."""
+ALONE = 20.0
+"""Seconds without a consumer of the task queue after which there is no user endpoint: one that was cut off is back
+within 10 (its longest pause)."""
+COMMAND_LIFE = 20.0
+"""Seconds that a start command is good for; after half as many again, another one is sent."""
+
+Task = tuple[int, int]  # batch and position
+
+
+class Report(NamedTuple):
+    """A heartbeat. ``process``: names this run of the user endpoint."""
+
+    active: bool
+    period: float
+    process: str
+
+
+class Watch:
+    """What is known of one user endpoint. Owner: the loop thread."""
+
+    def __init__(self) -> None:
+        self.running = False
+        self.unsettled = False  # it has ended, and its queue was not looked at yet
+        self.suspects: dict[Task, int] = {}  # with their attempts
+        self._process = ""
+        self._period = DEFAULT_PERIOD
+        self._reported = self._hope_until = 0.0
+        self._alone_since: float | None = None
+        self._commanded: float | None = None
+        self._unheard = True
+
+    @property
+    def process(self) -> str:
+        """The run of the user endpoint that reported last."""
+        return self._process
+
+    # -- what is seen -------------------------------------------------------------------------------------
+
+    def restored(self, process: str) -> None:
+        """It has tasks from before we were restarted: it is taken to run until it is missed."""
+        self._process = process
+        self.running = True
+
+    def connected(self, now: float) -> None:
+        """We can hear again: what we did not hear before means nothing."""
+        self._reported = now
+        self._alone_since = None
+
+    def report(self, report: Report, now: float) -> dict[Task, int]:
+        """A heartbeat came; the suspects that thereby are none any more."""
+        self._reported = now
+        self._unheard = False
+        self._period = report.period or self._period
+        if not report.active:
+            self._end()
+            return {}
+        cleared = self.suspects if report.process == self._process else {}
+        if cleared:
+            self.suspects = {}
+        self._process = report.process
+        self.running, self.unsettled = True, False
+        self._alone_since = self._commanded = None
+        return cleared
+
+    def looked(self, consumers: int, now: float) -> None:
+        """So many consumers has its task queue: one is itself."""
+        if consumers:
+            self._alone_since = None
+            self.running = self.running or self._unheard  # it ran before we were restarted
+            return
+        if self._alone_since is None:
+            self._alone_since = now
+        if now - max(self._alone_since, self._reported) >= ALONE and self.running:
+            self._end()
+
+    def parent_restarted(self) -> None:
+        """The endpoint that started it is a new process; its children end with it."""
+        if self.running:
+            self._end()
+        self._commanded = None
+
+    def _end(self) -> None:
+        self.running = False
+        self.unsettled = True
+        self._commanded = None
+
+    def settled(self, taken: Iterable[tuple[Task, int]]) -> None:
+        """Its queue was looked at: these had been taken from it."""
+        self.unsettled = False
+        self._hope_until = self._reported + MISSED * self._period
+        self.suspects.update(taken)
+
+    def ended(self, task: Task) -> None:
+        """The task has an outcome."""
+        self.suspects.pop(task, None)
+
+    # -- what follows -------------------------------------------------------------------------------------
+
+    def lost(self, now: float) -> dict[Task, int]:
+        """Suspects that are not to be hoped for any more."""
+        if now < self._hope_until:
+            return {}
+        lost, self.suspects = self.suspects, {}
+        return lost
+
+    def command_due(self, now: float) -> bool:
+        """Whether a start command is to be sent, if there is work and an endpoint to send it to."""
+        if self.running or self.unsettled:
+            return False
+        return self._commanded is None or now - self._commanded > 1.5 * COMMAND_LIFE
+
+    def commanded(self, now: float) -> None:
+        """A start command was sent."""
+        self._commanded = now
