@@ -21,7 +21,6 @@ from compute_executor.peer import Address
 from compute_executor.protocol.frames import (
     BROKEN,
     Accepted,
-    Ack,
     Began,
     Blob,
     Cancelled,
@@ -38,6 +37,7 @@ from compute_executor.protocol.frames import (
     ToClient,
     Welcome,
 )
+from compute_executor.results.acknowledgements import Acknowledgements
 from compute_executor.results.outcomes import settle
 from compute_executor.results.reasons import container_of, reason_of
 from compute_executor.results.router import Router
@@ -75,7 +75,7 @@ class Dialogue:
         self.no_room: ComputeError | None = None
         self._write: Callable[[bytes], None] = _nowhere
         self._withdrawals = Withdrawals()
-        self._acknowledged: dict[bytes, int] = {}
+        self._acknowledgements = Acknowledgements(self.router.read)
         self._handlers: dict[type, Callable[[Any], None]] = {
             Accepted: self.accepted,
             Refused: self.refused,
@@ -172,15 +172,13 @@ class Dialogue:
 
     def acknowledge(self) -> None:
         """Tell the service which results have reached their futures."""
-        for group, seq in self.router.read.items():
-            if self._acknowledged.get(group, 0) < seq:
-                self._acknowledged[group] = seq
-                self._write(_encode(Ack(group, seq)))
+        for ack in self._acknowledgements.due():
+            self._write(_encode(ack))
 
     @property
     def owes_acknowledgement(self) -> bool:
         """Whether :meth:`acknowledge` has something to say."""
-        return self._acknowledged != self.router.read
+        return self._acknowledgements.owed
 
     def goodbye(self) -> None:
         """The last words: nothing more will come for our pool."""
