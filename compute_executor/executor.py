@@ -330,6 +330,7 @@ def _pool_spec(
         environ={name: value for name, value in os.environ.items() if name not in CREDENTIALS},
         initializer=None if initializer is None else native.dumps_call((initializer, tuple(initargs)), {}),
         label=label,
+        python_version=f"{sys.version_info[0]}.{sys.version_info[1]}",
     )
 
 

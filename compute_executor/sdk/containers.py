@@ -16,7 +16,8 @@ CONTAINER_TYPES = ("docker", "podman", "singularity", "apptainer")
 
 class ContainerSpec(msgspec.Struct):
     """What goes into an environment. ``apt``, ``pip`` and ``conda`` list packages; ``python_version`` is such as
-    ``"3.12"`` (default: the endpoint's own); ``payload_url`` is an archive or repository to be put inside."""
+    ``"3.12"`` (default: the endpoint's own); ``payload_url`` is the http or https address of a zip or tar archive,
+    whose content functions can import."""
 
     name: str | None = None
     description: str | None = None
@@ -46,7 +47,8 @@ class ContainerCalls(Calls):
     ) -> str:
         """Name an existing image, such as ``docker.io/library/python:3.12``; its id for ``container_uuid``.
 
-        Raises InvalidRequest for a type that is none of docker, podman, singularity, apptainer.
+        It is fetched if it is not there; again, if that failed and it is registered again. Raises InvalidRequest for a
+        type that is none of docker, podman, singularity, apptainer, or that the endpoint cannot run.
         """
         if container_type.lower() not in CONTAINER_TYPES:
             raise InvalidRequest(
@@ -60,10 +62,17 @@ class ContainerCalls(Calls):
         }
         return str(self._session.post("/v2/containers", document)["container_id"])
 
-    def build_container(self, container_spec: ContainerSpec) -> str:
+    def build_container(self, container_spec: ContainerSpec, container_type: str | None = None) -> str:
         """Have an environment built; its id. The same content is built once. Tasks may be submitted at once: they
-        wait for it, and fail with the end of the log if it fails."""
-        return str(self._session.post("/v2/containers/build", container_spec.to_json())["container_id"])
+        wait for it, and fail with the end of the log if it fails. Asked for again, a build that failed is tried again.
+
+        ``container_type``: ``"venv"``, ``"podman"`` or ``"docker"`` (default: a virtual environment, or an image if apt
+        packages are asked for). Raises InvalidRequest for what the endpoint cannot build.
+        """
+        document = container_spec.to_json()
+        if container_type is not None:
+            document["container_type"] = container_type
+        return str(self._session.post("/v2/containers/build", document)["container_id"])
 
     def get_container(self, container_uuid: AnyId, container_type: str | None = None) -> dict[str, Any]:
         """What is known of a container. Raises NotFound."""
