@@ -134,15 +134,24 @@ def _said(findings: Findings, job: Job, peer: Peer, number: int) -> str:
 
 def measure(job: Job, peer: str, count: int) -> dict[str, float]:
     """The figures of one fresh client process. Raises Failed."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
-        output = Path(scratch) / "figures.json"
+    return process(["-m", "benchmarks.client", peer, job.name, str(count)], job.limit)
+
+
+def process(arguments: list[str], limit: float) -> dict[str, float]:
+    """Run Python with these arguments and the name of a file, and read the figures that it leaves there.
+
+    It has a state folder of its own, and nothing of it lives on. Raises Failed, also after ``limit`` seconds.
+    """
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        scratch = Path(folder)
+        output = scratch / "figures.json"
         environment = os.environ | {
-            "COMPUTE_EXECUTOR_HOME": f"{scratch}/home",
+            "COMPUTE_EXECUTOR_HOME": str(scratch / "home"),
             "PATH": f"{VENV / 'bin'}{os.pathsep}{os.environ['PATH']}",
         }
-        with (Path(scratch) / "log").open("w+") as log:
+        with (scratch / "log").open("w+") as log:
             client = subprocess.Popen(
-                [str(PYTHON), "-m", "benchmarks.client", peer, job.name, str(count), str(output)],
+                [str(PYTHON), *arguments, str(output)],
                 cwd=ROOT,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -151,11 +160,11 @@ def measure(job: Job, peer: str, count: int) -> dict[str, float]:
                 start_new_session=True,
             )
             try:
-                code = client.wait(job.limit)
+                code = client.wait(limit)
             except subprocess.TimeoutExpired:
-                raise Failed(f"stopped after {job.limit:.0f} s") from None
+                raise Failed(f"stopped after {limit:.0f} s") from None
             finally:
-                _end(client, Path(scratch) / "home")
+                _end(client, scratch / "home")
             if code or not output.exists():
                 log.seek(0)
                 raise Failed(_last_line(log.read()) or f"ended with code {code} and no word")
