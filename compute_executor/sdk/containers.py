@@ -47,8 +47,9 @@ class ContainerCalls(Calls):
     ) -> str:
         """Name an existing image, such as ``docker.io/library/python:3.12``; its id for ``container_uuid``.
 
-        It is fetched if it is not there; again, if that failed and it is registered again. Raises InvalidRequest for a
-        type that is none of docker, podman, singularity, apptainer, or that the endpoint cannot run.
+        It is fetched if it is not there; if that fails it is tried again when it is registered again. Raises
+        InvalidRequest for a type that is none of docker, podman, singularity, apptainer, or that the endpoint cannot
+        run.
         """
         if container_type.lower() not in CONTAINER_TYPES:
             raise InvalidRequest(
@@ -64,10 +65,11 @@ class ContainerCalls(Calls):
 
     def build_container(self, container_spec: ContainerSpec, container_type: str | None = None) -> str:
         """Have an environment built; its id. The same content is built once. Tasks may be submitted at once: they
-        wait for it, and fail with the end of the log if it fails. Asked for again, a build that failed is tried again.
+        wait for it, and fail with the end of the log if it fails. A build that failed is tried again when it is asked
+        for again.
 
-        ``container_type``: ``"venv"``, ``"podman"`` or ``"docker"`` (default: a virtual environment, or an image if apt
-        packages are asked for). Raises InvalidRequest for what the endpoint cannot build.
+        ``container_type``: ``"venv"``, ``"podman"`` or ``"docker"`` (default: a virtual environment, or an image if
+        apt packages are asked for). Raises InvalidRequest for what the endpoint cannot build.
         """
         document = container_spec.to_json()
         if container_type is not None:

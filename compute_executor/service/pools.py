@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -113,9 +114,8 @@ class Pools:
         pool = lodged(like, container)
         found = self._pools.get(pool)
         if found is None:
-            base = self._pools[like]
-            spec = msgspec.structs.replace(base.spec, container=container)
-            found = self._pools[pool] = Pool(base.owner or who.id, spec)
+            spec = msgspec.structs.replace(self._pools[like].spec, container=container)
+            found = self._pools[pool] = Pool(self._pools[like].owner or who.id, spec)
             row = (pool, found.owner, _encode(spec), time.time())
             self._committer.soon(lambda writer: writer.add_pool(*row), _logged)
         found.like = like
@@ -250,26 +250,26 @@ class Pools:
             if found.waiting is not None:
                 found.waiting.cancel()
 
-    # -- figures ------------------------------------------------------------------------------------------
-
     def running(self) -> list[bytes]:
         """The pools that the engine knows."""
         return [pool for pool, found in self._pools.items() if found.running and not found.failed]
 
     def view(self) -> list[dict[str, Any]]:
         """What `status` shows of each pool."""
-        return [
-            {
-                "pool": pool.hex(),
-                "label": found.spec.label,
-                "max_workers": found.spec.max_workers,
-                "open_tasks": self._dispatch.open_in(pool),
-                "clients": len(found.users),
-                "container": None if found.spec.container is None else found.spec.container.hex(),
-                "state": "failed" if found.failed else "closing" if found.closing else "open",
-            }
-            for pool, found in self._pools.items()
-        ]
+        return [_view(pool, found, self._dispatch.open_in(pool)) for pool, found in self._pools.items()]
+
+
+def _view(pool: bytes, found: Pool, open_tasks: int) -> dict[str, Any]:
+    container = found.spec.container
+    return {
+        "pool": pool.hex(),
+        "label": found.spec.label,
+        "container": None if container is None else str(uuid.UUID(bytes=container)),
+        "max_workers": found.spec.max_workers,
+        "open_tasks": open_tasks,
+        "clients": len(found.users),
+        "state": "failed" if found.failed else "closing" if found.closing else "open",
+    }
 
 
 def _logged(_result: object, error: Exception | None) -> None:
