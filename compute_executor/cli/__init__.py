@@ -10,6 +10,7 @@ import click
 from compute_executor import __version__
 from compute_executor.cli import login as login_file
 from compute_executor.cli import logout as logout_file
+from compute_executor.cli import serve as serve_file
 from compute_executor.cli import status as status_file
 from compute_executor.cli import stop as stop_file
 from compute_executor.cli import sweep as sweep_file
@@ -26,6 +27,7 @@ for command in (
     sweep_file.sweep,
     status_file.status,
     stop_file.stop,
+    serve_file.serve,
     login_file.login,
     logout_file.logout,
     whoami_file.whoami,

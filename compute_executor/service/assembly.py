@@ -11,15 +11,19 @@ from compute_executor.endpoint.events import Events
 from compute_executor.errors import ServiceUnavailable
 from compute_executor.protocol.frames import PoolSpec
 from compute_executor.service.blobs import BlobFolder
+from compute_executor.service.limits import Limits
 from compute_executor.service.service import Service
 from compute_executor.service.state import BLOBS, DATABASE, RINGS, trouble
+from compute_executor.service.stock.peers import BrokerSettings
 from compute_executor.service.store import Store
 
 _OURS = ("PYTHONPATH", "PYTHONSAFEPATH")
 """Set by `service.embedded` for the service process alone."""
 
 
-async def open_service(folder: Path, *, durable: bool) -> Service:
+async def open_service(
+    folder: Path, *, durable: bool, limits: Limits | None = None, broker: BrokerSettings | None = None
+) -> Service:
     """The service that the folder holds, started: what was open goes on.
 
     Raises ServiceUnavailable or VersionMismatch if the folder cannot be used.
@@ -31,7 +35,15 @@ async def open_service(folder: Path, *, durable: bool) -> Service:
 
     store = _open_store(folder / DATABASE, durable=durable)
     try:
-        service = Service(store, BlobFolder(blobs, sync=durable), rings, engine, default_pool=default_pool())
+        service = Service(
+            store,
+            BlobFolder(blobs, sync=durable),
+            rings,
+            engine,
+            default_pool=default_pool(),
+            limits=limits or Limits(),
+            broker=broker,
+        )
         await service.start()
     except BaseException:
         store.close()

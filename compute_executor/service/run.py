@@ -20,16 +20,19 @@ import os
 import secrets
 import socket
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import uvloop
 
 from compute_executor.errors import ComputeError, InvalidRequest
-from compute_executor.service.access import LocalToken, new_token
+from compute_executor.service.access import Authenticator, LocalToken, new_token
 from compute_executor.service.app import Doors, make_app
 from compute_executor.service.assembly import open_service
+from compute_executor.service.clients import ConfiguredClient
 from compute_executor.service.idle import DEFAULT_IDLE, IdleClock
+from compute_executor.service.limits import Limits
 from compute_executor.service.locks import FolderTaken, try_lock, wait_lock
 from compute_executor.service.log import open_log
 from compute_executor.service.report import Report
@@ -46,6 +49,7 @@ from compute_executor.service.state import (
     remove_announcement,
     write_announcement,
 )
+from compute_executor.service.stock.peers import BrokerSettings
 
 IDLE = "COMPUTE_EXECUTOR_IDLE"
 CLAIM_PATIENCE = 1.0
@@ -59,7 +63,9 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Settings:
     """How to serve. ``embedded``: in the background, for one user, until idle. ``durable``: what is accepted
-    survives a power loss, not only a killed process. ``ready``: descriptor of a pipe for the `Report`."""
+    survives a power loss, not only a killed process. ``ready``: descriptor of a pipe for the `Report`. ``names``:
+    further values that the Host header may have, with or without port; ``tls``: files of certificate and key;
+    ``client``: id and secret of whoever may log in."""
 
     folder: Path
     embedded: bool = False
@@ -67,6 +73,11 @@ class Settings:
     port: int = 0
     durable: bool = False
     ready: int | None = None
+    limits: Limits = field(default_factory=Limits)
+    names: tuple[str, ...] = ()
+    tls: tuple[Path, Path] | None = None
+    broker: BrokerSettings | None = None
+    client: tuple[str, str] | None = field(default=None, repr=False)
 
 
 def run(settings: Settings) -> int:
@@ -97,6 +108,11 @@ def _claim(settings: Settings) -> socket.socket:
     return bind(settings.host, settings.port)
 
 
+def _hosts(names: Iterable[str], port: int) -> list[str]:
+    """Values of the Host header. A client leaves the port out where it is the scheme's own."""
+    return [value for name in names for value in (f"{name}:{port}", name)]
+
+
 def _patience() -> float:
     """Seconds until an idle embedded service ends."""
     text = os.environ.get(IDLE, "")
@@ -117,14 +133,17 @@ class _Process:
         self._listener = listener
         self._report = report
         host, port = listener.getsockname()[:2]
-        url = f"http://{host}:{port}"
+        url = f"{'https' if settings.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
         self._announcement = Announcement(url, new_token(), secrets.token_hex(16), os.getpid())
-        self._hosts = [f"{name}:{port}" for name in {host, "127.0.0.1", "localhost"}]
+        self._hosts = _hosts({host, "127.0.0.1", "localhost", *settings.names}, port)
 
     async def serve(self) -> None:
         """From the first look into the store to its closing."""
         patience = _patience() if self._settings.embedded else math.inf
-        service = await open_service(self._settings.folder, durable=self._settings.durable)
+        chosen = self._settings
+        service = await open_service(
+            chosen.folder, durable=chosen.durable, limits=chosen.limits, broker=chosen.broker
+        )
         try:
             server = self._server(service)
             watch = asyncio.ensure_future(self._end_when_idle(server, service, patience))
@@ -142,9 +161,11 @@ class _Process:
             remove_announcement(self._settings.folder, self._announcement.instance)
             await service.farewell("the service ends")
 
-        shell = Shell(service, service.blobs, self._announcement.instance, stop)
-        app = make_app(shell, Doors(LocalToken(self._announcement.token), self._hosts))
-        server = Server(app, self._started, stopping)
+        tokens: Authenticator = LocalToken(self._announcement.token)
+        clients = ConfiguredClient(*self._settings.client, tokens) if self._settings.client else None
+        shell = Shell(service, service.blobs, self._announcement.instance, stop, clients=clients)
+        app = make_app(shell, Doors(clients or tokens, self._hosts))
+        server = Server(app, self._started, stopping, tls=self._settings.tls)
         return server
 
     def _started(self) -> None:

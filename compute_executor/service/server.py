@@ -7,6 +7,7 @@ import contextlib
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -42,12 +43,18 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server with hooks: ``started`` when it accepts connections, ``stopping`` before it closes any."""
+    """uvicorn's server with hooks: ``started`` when it accepts connections, ``stopping`` before it closes any.
+    ``tls``: files of certificate and key."""
 
     def __init__(
-        self, app: ASGIApp, started: Callable[[], None], stopping: Callable[[], Awaitable[None]]
+        self,
+        app: ASGIApp,
+        started: Callable[[], None],
+        stopping: Callable[[], Awaitable[None]],
+        *,
+        tls: tuple[Path, Path] | None = None,
     ) -> None:
-        super().__init__(_config(app))
+        super().__init__(_config(app, tls))
         self._on_started = started
         self._on_stopping = stopping
 
@@ -89,9 +96,11 @@ class Server(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
 
-def _config(app: ASGIApp) -> uvicorn.Config:
+def _config(app: ASGIApp, tls: tuple[Path, Path] | None) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        ssl_certfile=tls[0] if tls else None,
+        ssl_keyfile=tls[1] if tls else None,
         http="httptools",
         ws="websockets-sansio",
         ws_max_size=MAX_FRAME,

@@ -19,7 +19,6 @@ import msgspec
 from compute_executor.errors import (
     ComputeError,
     InvalidRequest,
-    NotFound,
     PayloadTooLarge,
     ServiceUnavailable,
 )

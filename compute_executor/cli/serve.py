@@ -1,0 +1,141 @@
+"""``compute-executor serve``: a service of one's own, for other machines and for stock Globus Compute peers."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from compute_executor.cli.wrong_input import WrongInput
+from compute_executor.service.state import home
+
+if TYPE_CHECKING:
+    from compute_executor.service.limits import Limits
+
+AMQP_URL = "COMPUTE_EXECUTOR_AMQP_URL"
+CLIENT_ID, CLIENT_SECRET = "COMPUTE_EXECUTOR_CLIENT_ID", "COMPUTE_EXECUTOR_CLIENT_SECRET"
+"""Environment variables, because a command line can be read by every user of the machine. They are taken out of the
+environment, so that workers do not inherit them."""
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", default=5000, show_default=True, type=click.IntRange(0, 65535), help="0 takes any.")
+@click.option(
+    "--state",
+    "--database",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder that holds the database and everything else.  [default: served, beside the local service's]",
+)
+@click.option(
+    "--amqp-url",
+    metavar="URL",
+    help=f"RabbitMQ, for stock endpoints and SDKs: amqp://user:password@host:port/vhost. Better in ${AMQP_URL}.",
+)
+@click.option("--amqp-public-url", metavar="URL", help="RabbitMQ as others reach it, if not by the same address.")
+@click.option("--amqp-management-url", metavar="URL", help="Its management interface, if not http on port 15672.")
+@click.option(
+    "--durability",
+    type=click.Choice(["machine", "process"]),
+    default="machine",
+    show_default=True,
+    help="What accepted tasks survive: a loss of power, or the death of any process.",
+)
+@click.option("--limit", "limits", multiple=True, metavar="NAME=VALUE", help="Set a bound; again for each.")
+@click.option("--name", "names", multiple=True, help="A further host name by which clients call this service.")
+@click.option("--tls-certificate", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--tls-key", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--insecure-bind", is_flag=True, help="Listen beyond this machine without TLS.")
+def serve(  # noqa: PLR0917 - as many as there are options
+    host: str,
+    port: int,
+    folder: Path | None,
+    amqp_url: str | None,
+    amqp_public_url: str | None,
+    amqp_management_url: str | None,
+    durability: str,
+    limits: tuple[str, ...],
+    names: tuple[str, ...],
+    tls_certificate: Path | None,
+    tls_key: Path | None,
+    insecure_bind: bool,
+) -> None:
+    """Run a service in the foreground, until Ctrl-C.
+
+    Stock Globus Compute peers find it with GLOBUS_SDK_ENVIRONMENT=local (http://localhost:5000) and
+    GLOBUS_SDK_SERVICE_URL_AUTH=http://localhost:5000/. They log in as the client that COMPUTE_EXECUTOR_CLIENT_ID and
+    COMPUTE_EXECUTOR_CLIENT_SECRET name here.
+    """
+    tls = _tls(tls_certificate, tls_key)
+    if not (tls or insecure_bind or _is_loopback(host)):
+        raise WrongInput(
+            f"{host} can be reached from other machines: give --tls-certificate and --tls-key, or say --insecure-bind "
+            "if something in front of this service encrypts"
+        )
+    from compute_executor.service.run import Settings, run
+    from compute_executor.service.stock.peers import BrokerSettings
+
+    environment_url = os.environ.pop(AMQP_URL, None)
+    url = amqp_url or environment_url
+    settings = Settings(
+        folder=folder.absolute() if folder else home() / "served",
+        host=host,
+        port=port,
+        durable=durability == "machine",
+        limits=_limits(limits),
+        names=(*names, *_own_names(host)),
+        tls=tls,
+        broker=BrokerSettings(url, amqp_public_url, amqp_management_url) if url else None,
+        client=_client(),
+    )
+    sys.exit(run(settings))
+
+
+def _tls(certificate: Path | None, key: Path | None) -> tuple[Path, Path] | None:
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise WrongInput("--tls-certificate and --tls-key are given together")
+    return certificate, key
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _own_names(host: str) -> tuple[str, ...]:
+    """What this machine is called, if it is listened to from elsewhere."""
+    return () if _is_loopback(host) else (socket.gethostname(), socket.getfqdn())
+
+
+def _client() -> tuple[str, str] | None:
+    client_id, secret = os.environ.pop(CLIENT_ID, ""), os.environ.pop(CLIENT_SECRET, "")
+    return (client_id, secret) if client_id and secret else None
+
+
+def _limits(given: tuple[str, ...]) -> Limits:
+    """The bounds, with those changed that are given as name=value."""
+    from compute_executor.service.limits import Limits
+
+    limits = Limits()
+    for text in given:
+        name, _, value = text.partition("=")
+        if name not in Limits._fields:
+            raise WrongInput(f"there is no limit {name!r}; there are {', '.join(Limits._fields)}")
+        kind = type(getattr(limits, name))
+        try:
+            limits = limits._replace(**{name: kind(value)})
+        except ValueError:
+            raise WrongInput(f"limit {name} is a number, not {value!r}") from None
+    return limits
