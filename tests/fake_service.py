@@ -135,10 +135,12 @@ class FakeService:
         self._run_all(held)
 
     def _run_all(self, held: list[Any]) -> None:
+        if not held:
+            return
+        results = [self._result(*task) for task in held]
         for connection in list(self._live):
             with contextlib.suppress(ConnectionClosed):
-                self._run(connection, held)
-                return
+                self._tell(connection, self.submits[-1].group, results)
 
     def run_unheard(self) -> None:
         """Run what is held, and tell nobody until they ask."""
@@ -224,38 +226,35 @@ class FakeService:
         known = any(message.prefix == other.prefix for other in self.submits)
         self.submits.append(message)
         todo = [] if known else [(message, position, *task) for position, task in enumerate(tasks)]
+        if self.hold:
+            self._held += todo
+            todo = []
+        results = [self._result(*task) for task in todo]  # stored before anything is said
         if self.faults.results_first:
-            self._do(connection, todo)
+            self._tell(connection, message.group, results)
         if self.faults.drop_before_accept:
             self.faults.drop_before_accept -= 1
             connection.socket.shutdown(2)
         else:
             connection.send(encode(frames.Accepted(message.prefix)))
         if not self.faults.results_first:
-            self._do(connection, todo)
+            self._tell(connection, message.group, results)
 
     def _refusal(self, message: frames.Submit, tasks: list[Any]) -> tuple[ComputeError, int | None] | None:
         if any(len(name) == 32 and name not in self._functions for name in message.functions):
             return NotFound("no such function"), None
         return self.faults.refuse(message, tasks)
 
-    def _do(self, connection: ServerConnection, todo: list[Any]) -> None:
-        if self.hold:
-            self._held += todo
-        else:
-            self._run(connection, todo)
-
-    def _run(self, connection: ServerConnection, todo: list[tuple[frames.Submit, int, int, Any]]) -> None:
-        results = [self._result(*task) for task in todo]
+    def _tell(self, connection: ServerConnection, group: bytes, results: list[frames.Result]) -> None:
         if not results:
             return
+        results = list(results)
         if self.faults.strangers:
             results.insert(
                 0, frames.Result(results[0].seq - 1, b"\0" * 12, 7, frames.VALUE, native.dumps("?"))
             )
         if self.faults.reverse:
             results.reverse()
-        group = todo[0][0].group
         for _ in range(self.faults.repeat):
             connection.send(encode(frames.Results(group, results)))
 
