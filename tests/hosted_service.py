@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
@@ -23,8 +23,8 @@ class Scripted(NamedTuple):
 
     path: str
     status: int
-    document: dict[str, Any] = {}
-    headers: dict[str, str] = {}
+    document: Mapping[str, Any] = {}
+    headers: Mapping[str, str] = {}
     done: bool = False
 
 
@@ -213,7 +213,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._send(status, answer, scripted.headers if scripted else {})
 
-    def _send(self, status: int, answer: dict[str, Any], headers: dict[str, str]) -> None:
+    def _send(self, status: int, answer: Mapping[str, Any], headers: Mapping[str, str]) -> None:
         content = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")

@@ -43,13 +43,14 @@ class Queues:
         self._pika = pika
         self._handle = handle
         self._tags: dict[int, tuple[Any, int]] = {}  # channel number: the channel, what to acknowledge of it
+        self._names = queues
         self.missing: set[str] = set()
         self._connection: BlockingConnection = self._guarded(
             lambda: pika.BlockingConnection(_parameters(url))
         )
         try:
-            for group, queue in queues.items():
-                self._consume(group, queue)
+            for group in queues:
+                self._consume(group)
         except BaseException:
             self.close()
             raise
@@ -58,6 +59,12 @@ class Queues:
         """Handle what comes, or wait so long for it. Raises QueueLost."""
         self._guarded(lambda: self._connection.process_data_events(time_limit=seconds))
         self._acknowledge()
+
+    def try_missing(self) -> None:
+        """Look again for the queues that were not there. Raises QueueLost."""
+        missing, self.missing = self.missing, set()
+        for group in missing:
+            self._consume(group)
 
     def wake(self) -> None:
         """End a turn early. Any thread."""
@@ -69,9 +76,11 @@ class Queues:
         with contextlib.suppress(self._pika.exceptions.AMQPError, OSError):
             self._connection.close()
 
-    def _consume(self, group: str, queue: str) -> None:
+    def _consume(self, group: str) -> None:
+        queue = self._names[group]
         channel: BlockingChannel = self._guarded(self._connection.channel)
         try:
+            channel.add_on_cancel_callback(lambda _: self.missing.add(group))  # the queue was deleted
             channel.basic_qos(prefetch_count=PREFETCH)
             channel.basic_consume(queue, self._message)
         except self._pika.exceptions.ChannelClosedByBroker:

@@ -188,9 +188,17 @@ class Watcher:
         due = self._due(queues)
         if due and time.monotonic() >= self._fetched + POLL_PAUSE:
             self._ask(due)
+            if queues.missing:
+                self._look_again(queues)
             return
         try:
             queues.turn(max(0.0, self._fetched + POLL_PAUSE - time.monotonic()) if due else TURN)
+        except amqp.QueueLost as error:
+            self._lost(error)
+
+    def _look_again(self, queues: amqp.Queues) -> None:
+        try:
+            queues.try_missing()
         except amqp.QueueLost as error:
             self._lost(error)
 
