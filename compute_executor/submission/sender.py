@@ -104,19 +104,31 @@ class Sender:
 
     def registered(self, answer: Registered) -> None:
         """A function is registered, or was refused: then the batches that name it will be refused as well."""
+        self._rejected.pop(answer.digest, None)
         if answer.error is not None:
             self._rejected[answer.digest] = from_document(answer.error)
+            self._registered.discard(answer.digest)  # whoever needs it next asks again
 
     def refused(self, answer: Refused) -> Refusal:
         """What fails for good, what goes again without it, and what may be accepted later as it is."""
         batch = self.unconfirmed.pop(answer.prefix, None)
         if batch is None:
             return Refusal([], [], None)
-        error = from_document(answer.error)
+        error = self._reason(batch, answer)
         if error.retryable:
             return Refusal([], [], batch, error)
         failures = self._failures(batch, error, answer.position)
         return Refusal(failures, without(batch, failures), None)
+
+    def _reason(self, batch: Batch, answer: Refused) -> ComputeError:
+        """Why the batch was refused: a function that is not found may be one that there was no room for."""
+        error = from_document(answer.error)
+        if isinstance(error, NotFound):
+            for call in batch.calls:
+                rejected = self._rejected.get(call.function.digest)
+                if rejected is not None and rejected.retryable:
+                    return rejected
+        return error
 
     def _failures(self, batch: Batch, error: ComputeError, position: int | None) -> list[Failure]:
         calls = batch.calls
