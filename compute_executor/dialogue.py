@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -26,6 +26,7 @@ from compute_executor.protocol.frames import (
     Cancelled,
     ClosePool,
     Goodbye,
+    Hops,
     OpenPool,
     PoolFailed,
     PoolSpec,
@@ -44,6 +45,9 @@ from compute_executor.results.router import Router
 from compute_executor.storage import NO_LIMIT, Storage, usable
 from compute_executor.submission.sender import Failure, Sender, without
 from compute_executor.withdrawal import Tasks, Withdrawal, Withdrawals
+
+if TYPE_CHECKING:
+    from compute_executor.tracing import Trace
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +89,9 @@ class Dialogue:
             Cancelled: self._cancelled,
             PoolFailed: self._pool_failed,
             Goodbye: self._goodbye,
+            Hops: self._hops,
         }
+        self.trace: Trace | None = None
 
     # -- out -------------------------------------------------------------------------------------------------
 
@@ -128,6 +134,8 @@ class Dialogue:
                 self.send(rest)
             return
         self.router.add(batch)
+        if self.trace is not None:
+            self.trace.flushed(batch)
         for frame in self.sender.frames(batch):
             self._write(frame)
 
@@ -228,6 +236,12 @@ class Dialogue:
         future = self.router.pop(result.prefix, result.position)
         if future is not None:
             settle(future, result, self._fetch)
+            if self.trace is not None:
+                self.trace.ended(future, result)
+
+    def _hops(self, frame: Hops) -> None:
+        if self.trace is not None:
+            self.trace.hops(frame)
 
     def _began(self, frame: Began) -> None:
         for prefix, position, when in frame.tasks:

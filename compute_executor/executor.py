@@ -71,6 +71,7 @@ class Executor(concurrent.futures.Executor):
         label: str = "",
         by_source: bool = False,
         resend_unknown: bool = False,
+        trace: str | os.PathLike[str] | None = None,
     ) -> None:
         """Nothing is started until the first submit.
 
@@ -85,6 +86,9 @@ class Executor(concurrent.futures.Executor):
         endpoints: ``resource_specification`` and ``user_endpoint_config`` are theirs; ``by_source`` sends functions
         as source text, for workers of another Python; ``resend_unknown`` submits again when it is unknown whether
         a submit arrived, so that its tasks may run twice (else they end with SubmitOutcomeUnknown).
+
+        ``trace``: a file for a time line of every task (see `compute_executor.tracing`); None: the one that the
+        environment variable COMPUTE_EXECUTOR_TRACE names, if any.
 
         Raises ValueError and TypeError as ThreadPoolExecutor does.
         """
@@ -112,6 +116,7 @@ class Executor(concurrent.futures.Executor):
             flush_interval=flush_interval,
             by_source=by_source,
             resend_unknown=resend_unknown,
+            trace=os.fspath(trace) if trace is not None else os.environ.get("COMPUTE_EXECUTOR_TRACE"),
         )
         self._session = Session(settings)
         options = Options(

@@ -60,6 +60,10 @@ class Pump:
         self._selector = selectors.DefaultSelector()
         self._selector.register(waker, selectors.EVENT_READ)
         self._writing = False
+        if self.settings.trace:
+            from compute_executor.tracing import Trace  # only who traces pays for it
+
+            self.dialogue.trace = Trace(self.settings.trace)
         self._desk = threading.Lock()
         self._spoilt = False
 
@@ -253,7 +257,7 @@ class Pump:
 
     def _open(self, stream: Stream, address: Address) -> None:
         try:
-            welcome = greet(stream)
+            welcome = greet(stream, trace=self.dialogue.trace is not None)
         except BaseException:
             stream.close()
             raise
@@ -295,6 +299,8 @@ class Pump:
                 self.stream.close()
             self._selector.close()
             self.listener.connected = False
+            if self.dialogue.trace is not None:
+                self.dialogue.trace.close()
 
     def _say_goodbye(self, stream: Stream) -> None:
         """Let the service have all our words before the connection ends: closing a socket with unread input

@@ -11,7 +11,8 @@ from compute_executor.results.listener import GRACE
 
 class Settings(NamedTuple):
     """``group``: 16 bytes of the task group. ``pool``, ``spec``: workers of its own, or None for those of another
-    endpoint. ``flush_interval`` and ``grace`` in seconds. ``by_source``, ``resend_unknown``: see Executor."""
+    endpoint. ``flush_interval`` and ``grace`` in seconds. ``by_source``, ``resend_unknown``: see Executor.
+    ``trace``: the file for a time line, or None."""
 
     peer: Peer
     group: bytes
@@ -22,3 +23,4 @@ class Settings(NamedTuple):
     by_source: bool = False
     resend_unknown: bool = False
     grace: float = GRACE
+    trace: str | None = None

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from compute_executor.endpoint import messages
+from compute_executor.endpoint import messages, trace
 from compute_executor.endpoint.events import WorkerView
 from compute_executor.endpoint.handover import Assignment, Estimates, Load
 from compute_executor.endpoint.launch import Launch
@@ -67,6 +67,8 @@ class Member(Load):
         """Queue these as one chunk. False, and nothing happens, if the channel is full."""
         if not self.process.send_tasks(b"".join([_record(task) for task in tasks])):
             return False
+        if trace.marks is not None:
+            trace.sent(trace.marks, tasks)
         self._settled = self._settled and bool(self.tasks)
         self.add(tasks, estimates)
         return True

@@ -110,6 +110,7 @@ class Hello(msgspec.Struct, frozen=True):
     compute_executor: int
     version: str
     python: str
+    trace: bool = False
 
 
 class Welcome(msgspec.Struct, frozen=True):
@@ -234,6 +235,25 @@ class Results(msgspec.Struct, array_like=True, frozen=True, tag=4):
     results: list[Result]
 
 
+class Hop(msgspec.Struct, array_like=True, frozen=True):
+    """When a task passed the places of a service, as Unix times; 0.0: not known. See ``compute_executor.tracing``."""
+
+    prefix: bytes
+    position: int
+    received: float = 0.0
+    committed: float = 0.0
+    sent: float = 0.0
+    reported: float = 0.0
+    stored: float = 0.0
+
+
+class Hops(msgspec.Struct, array_like=True, frozen=True, tag=9):
+    """For a client whose Hello asked for a trace, before the results of these tasks."""
+
+    tasks: list[Hop]
+    streamed: float
+
+
 class Began(msgspec.Struct, array_like=True, frozen=True, tag=5):
     """Workers have begun these tasks: ``(prefix, position, Unix time)``."""
 
@@ -260,4 +280,4 @@ class Goodbye(msgspec.Struct, array_like=True, frozen=True, tag=8):
     reason: str
 
 
-ToClient = Accepted | Refused | Registered | Results | Began | Cancelled | PoolFailed | Goodbye
+ToClient = Accepted | Refused | Registered | Results | Began | Cancelled | PoolFailed | Goodbye | Hops

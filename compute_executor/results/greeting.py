@@ -14,9 +14,12 @@ from compute_executor.protocol.frames import PROTOCOL, Hello, Welcome
 from compute_executor.results.websocket import CONNECT_PATIENCE, Stream, StreamLost
 
 
-def greet(stream: Stream, patience: float = CONNECT_PATIENCE) -> Welcome:
-    """Say Hello and wait for the Welcome. Raises StreamLost or VersionMismatch."""
-    hello = Hello(PROTOCOL, __version__, platform.python_version())
+def greet(stream: Stream, patience: float = CONNECT_PATIENCE, *, trace: bool = False) -> Welcome:
+    """Say Hello and wait for the Welcome. ``trace``: ask for the times of tasks.
+
+    Raises StreamLost or VersionMismatch.
+    """
+    hello = Hello(PROTOCOL, __version__, platform.python_version(), trace)
     stream.send_text(msgspec.json.encode(hello).decode())
     with selectors.DefaultSelector() as selector:
         selector.register(stream, selectors.EVENT_READ)

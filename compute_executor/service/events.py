@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 
+from compute_executor.endpoint import trace
 from compute_executor.endpoint.events import Assignment, Ended
 from compute_executor.protocol.frames import BROKEN, LOST, Body, Reason
 from compute_executor.protocol.ids import task_uuid
@@ -59,6 +60,8 @@ class EngineEvents:
 
     def ended(self, pool: bytes, outcomes: list[Ended]) -> None:
         """Tasks have ended."""
+        if trace.marks is not None:
+            trace.reported(trace.marks, outcomes)
         self._outcomes.put(self._dispatch.ended(outcomes))
         self._emptied(pool)
 

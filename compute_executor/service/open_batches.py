@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from compute_executor.endpoint import trace
 from compute_executor.endpoint.events import Assignment
 from compute_executor.errors import InvalidRequest
 from compute_executor.protocol.frames import Body, Options
@@ -91,6 +92,8 @@ class OpenBatches:
 
     def accept(self, number: int, row: NewBatch, calls: list[Call]) -> None:
         """A batch has been stored: queue it."""
+        if trace.marks is not None:
+            trace.committed(trace.marks, number)
         self._dispatch.add(
             number=number,
             prefix=row.prefix,

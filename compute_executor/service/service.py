@@ -69,7 +69,9 @@ class Service:
         self.endpoint = BUILT_IN
         self._rings = rings_folder
         self._environments = environments or Environments(rings_folder.with_name("environments"))
-        self._parts = Parts(store, blobs, engine, default_pool, self._environments, limits=limits, broker=broker)
+        self._parts = Parts(
+            store, blobs, engine, default_pool, self._environments, limits=limits, broker=broker
+        )
         self.stock = self._parts.stock
         self._connections: set[Subscriber] = set()
 
@@ -164,6 +166,11 @@ class Service:
     def submit_soon(self, who: Identity, batch: Submit, key: Key | None = None) -> asyncio.Future[None]:
         """The same, for callers that go on meanwhile: checked now, in order; the future is done when stored."""
         return self._parts.submissions.submit(who, batch, key)
+
+    def batch_number(self, prefix: bytes) -> int | None:
+        """What engines call an open batch."""
+        batch = self._parts.dispatch.by_prefix(prefix)
+        return None if batch is None else batch.number
 
     def known_submit(self, who: Identity, key: Key) -> KnownSubmit | None:
         """What was submitted with this Idempotency-Key before. Raises InvalidRequest if it was something else."""

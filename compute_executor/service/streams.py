@@ -28,6 +28,7 @@ from compute_executor.protocol import frames
 from compute_executor.protocol.ids import split_task_id
 from compute_executor.service.access import Identity
 from compute_executor.service.groups import body_size
+from compute_executor.service.hops import Hops
 from compute_executor.service.limits import announced
 from compute_executor.service.outbox import Outbox
 from compute_executor.service.service import Service
@@ -47,6 +48,7 @@ both sides together, a fifth of a short task's whole way."""
 
 _decode_hello = msgspec.json.Decoder(frames.Hello).decode
 _decode = msgspec.msgpack.Decoder(frames.ToService).decode
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class Refused(Exception):
@@ -61,8 +63,8 @@ async def serve_stream(websocket: WebSocket, who: Identity, service: Service) ->
     """Serve one WebSocket of ``who`` until either side ends it."""
     await websocket.accept()
     try:
-        await _greet(websocket, service)
-        await Connection(websocket, who, service).run()
+        hello = await _greet(websocket, service)
+        await Connection(websocket, who, service, Hops() if hello.trace else None).run()
         await _close(websocket, RESTARTING, "the service ends")
     except WebSocketDisconnect:
         return
@@ -71,7 +73,7 @@ async def serve_stream(websocket: WebSocket, who: Identity, service: Service) ->
         await _close(websocket, refused.code, str(refused))
 
 
-async def _greet(websocket: WebSocket, service: Service) -> None:
+async def _greet(websocket: WebSocket, service: Service) -> frames.Hello:
     """The first frames: which protocol is spoken."""
     try:
         first = await asyncio.wait_for(websocket.receive_text(), HELLO_PATIENCE)
@@ -93,6 +95,7 @@ async def _greet(websocket: WebSocket, service: Service) -> None:
         frames.PROTOCOL, __version__, str(service.endpoint), str(service.blobs.folder), announced()
     )
     await websocket.send_text(msgspec.json.encode(welcome).decode())
+    return hello
 
 
 async def _close(websocket: WebSocket, code: int, reason: str) -> None:
@@ -112,9 +115,11 @@ class Feed:
 
 
 class Connection:
-    """One client. A `groups.Subscriber`."""
+    """One client. A `groups.Subscriber`. ``hops``: for one that traces."""
 
-    def __init__(self, websocket: WebSocket, who: Identity, service: Service) -> None:
+    def __init__(
+        self, websocket: WebSocket, who: Identity, service: Service, hops: Hops | None = None
+    ) -> None:
         self._websocket = websocket
         self._who = who
         self._service = service
@@ -124,6 +129,7 @@ class Connection:
         self._work, self._room, self._told = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._answers: set[asyncio.Task[None]] = set()
         self._ending = False
+        self._hops = hops
 
     async def run(self) -> None:
         """Until the client goes or must go."""
@@ -135,6 +141,8 @@ class Connection:
             (sender if sender.done() else receiver).result()
         finally:
             self._service.unsubscribe(self)
+            if self._hops is not None:
+                self._hops.close()
             for task in (sender, receiver, *self._answers):
                 task.cancel()
             await asyncio.gather(sender, receiver, *self._answers, return_exceptions=True)
@@ -151,6 +159,8 @@ class Connection:
         fitting, size = self._fitting(results)
         feed.live = len(fitting) == len(results)
         if fitting:
+            if self._hops is not None:
+                self._hops.stored(fitting)
             self._outbox.add_results(group, fitting, size)
             feed.sent = fitting[-1].seq
         self._work.set()
@@ -189,6 +199,8 @@ class Connection:
         while True:
             await self._work.wait()
             self._work.clear()
+            if self._hops is not None and (hops := self._hops.take()) is not None:
+                await self._websocket.send_bytes(_encode(hops))
             for frame in self._outbox.take():
                 await self._websocket.send_bytes(frame)
             self._room.set()
@@ -265,6 +277,8 @@ class Connection:
 
     async def _submit(self, frame: frames.Submit) -> None:
         """Not waited for: the next frame may come into the same transaction."""
+        if self._hops is not None:
+            self._hops.received(frame.prefix, frame.count)
         try:
             stored = self._service.submit_soon(self._who, frame)
         except ComputeError as error:
@@ -277,6 +291,8 @@ class Connection:
         if error is not None:
             self._answer(_refusal(prefix, error))
             return
+        if self._hops is not None:
+            self._hops.committed(prefix, self._service.batch_number(prefix))
         self._outbox.accepted(prefix)
         asyncio.get_running_loop().call_later(COMPANY, self._announce)
 
