@@ -48,6 +48,10 @@ transaction needs to be worth its commit."""
 CANCEL_PATIENCE = 5.0
 """Seconds that `cancel` waits for the service's answer before it says False."""
 
+LOOK_UP = 0.5
+"""Seconds between two looks of an endless wait: a Ctrl-C that comes in the moment before a thread blocks does not end
+the system call, and would be noticed only after it."""
+
 
 class Session:
     """See the module. Implements `future.Owner` and `leaving.Leaver`."""
@@ -305,7 +309,9 @@ class Session:
         """Wait until the I/O thread has ended, and forget it: who looks for threads left over finds none."""
         thread = self._thread
         if thread is not None:
-            thread.join(timeout)
+            thread.join(LOOK_UP if timeout is None else timeout)
+            while timeout is None and thread.is_alive():
+                thread.join(LOOK_UP)
             if not thread.is_alive():
                 self._thread = None
 
