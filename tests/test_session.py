@@ -312,7 +312,7 @@ def test_a_service_that_lets_nobody_in(
 def test_an_error_of_our_own_ends_the_futures(
     executor: Executor, fake: FakeService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(*_: Any) -> Any:
+    def fail(*_: Any, **__: Any) -> Any:
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(pump, "greet", fail)
