@@ -81,7 +81,7 @@ def command(runtime: str, image: str, python: str, mounts: Sequence[Mount]) -> l
         binds = [
             f"--bind={mount.source}:{mount.target}:{'rw' if mount.writable else 'ro'}" for mount in mounts
         ]
-        return [runtime, "exec", "--no-home", *binds, image, python]
+        return [runtime, "exec", "--containall", *binds, image, python]
     user = "0:0" if name == "podman" else f"{os.getuid()}:{os.getgid()}"
     options = ["--rm", "--pull=never", "--network=host", f"--user={user}", "--security-opt=label=disable"]
     binds = [
