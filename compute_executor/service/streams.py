@@ -28,6 +28,7 @@ from compute_executor.protocol import frames
 from compute_executor.protocol.ids import split_task_id
 from compute_executor.service.access import Identity
 from compute_executor.service.groups import body_size
+from compute_executor.service.guide_stream import GuideConnection
 from compute_executor.service.hops import Hops
 from compute_executor.service.limits import announced
 from compute_executor.service.outbox import Outbox
@@ -36,7 +37,7 @@ from compute_executor.service.service import Service
 log = logging.getLogger(__name__)
 
 RESTARTING = 1012  # RFC 6455's registry: the client may connect again
-MALFORMED, FOREIGN, OTHER_VERSION, GUIDE_ERA = 4400, 4404, 4426, 4501
+MALFORMED, FOREIGN, OTHER_VERSION = 4400, 4404, 4426
 """Close codes of ours (RFC 6455 section 7.4.2: 4000 to 4999 are for private use), like HTTP statuses."""
 LONGEST_REASON = 123
 """Bytes of a close frame's reason (RFC 6455 section 5.5)."""
@@ -63,7 +64,11 @@ async def serve_stream(websocket: WebSocket, who: Identity, service: Service) ->
     """Serve one WebSocket of ``who`` until either side ends it."""
     await websocket.accept()
     try:
-        hello = await _greet(websocket, service)
+        first = await _first_frame(websocket)
+        if not first.startswith("{"):
+            await _serve_guide(websocket, who, service, first)
+            return
+        hello = await _greet(websocket, service, first)
         await Connection(websocket, who, service, Hops() if hello.trace else None).run()
         await _close(websocket, RESTARTING, "the service ends")
     except WebSocketDisconnect:
@@ -73,16 +78,29 @@ async def serve_stream(websocket: WebSocket, who: Identity, service: Service) ->
         await _close(websocket, refused.code, str(refused))
 
 
-async def _greet(websocket: WebSocket, service: Service) -> frames.Hello:
-    """The first frames: which protocol is spoken."""
+async def _serve_guide(websocket: WebSocket, who: Identity, service: Service, group_id: str) -> None:
+    """Serve a client of the guide's time."""
     try:
-        first = await asyncio.wait_for(websocket.receive_text(), HELLO_PATIENCE)
+        await GuideConnection(websocket, who, service).run(group_id)
+    except NotFound as error:
+        raise Refused(FOREIGN, str(error)) from None
+    except ComputeError as error:
+        raise Refused(MALFORMED, str(error)) from None
+    await _close(websocket, RESTARTING, "the service ends")
+
+
+async def _first_frame(websocket: WebSocket) -> str:
+    """What tells which protocol is spoken."""
+    try:
+        return await asyncio.wait_for(websocket.receive_text(), HELLO_PATIENCE)
     except (KeyError, asyncio.TimeoutError):
         raise Refused(
             MALFORMED, "the first frame must be text and come soon: a Hello, or a task group id"
         ) from None
-    if not first.startswith("{"):
-        raise Refused(GUIDE_ERA, "bare task group ids are not served on this stream")
+
+
+async def _greet(websocket: WebSocket, service: Service, first: str) -> frames.Hello:
+    """The first frames: Hello and Welcome."""
     try:
         hello = _decode_hello(first)
     except msgspec.MsgspecError as error:

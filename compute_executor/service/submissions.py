@@ -148,9 +148,7 @@ class Submissions:
             pool = self._pools.inside(who, pool, container)
         names = [blob.name for blob in blobs]
         what = (functions, bytes(batch.tasks), batch.count, batch.options, time.time())
-        return Checked(
-            NewBatch(batch.prefix, who.id, batch.group, endpoint, pool, *what, names, key), calls
-        )
+        return Checked(NewBatch(batch.prefix, who.id, batch.group, endpoint, pool, *what, names, key), calls)
 
     def _check_ids(self, batch: Submit) -> None:
         if len(batch.prefix) != PREFIX_BYTES or batch.prefix[6] >> 4 != 8 or batch.prefix[8] >> 6 != 2:

@@ -17,8 +17,29 @@ class View(NamedTuple):
     outcome: frames.Result | None
 
 
+class FakeStock:
+    """Stock peers of a service that has none."""
+
+    def __init__(self) -> None:
+        self.endpoints = self.queues = self
+        self.wanted: list[bytes] = []
+
+    async def want(self, who: Identity, group: bytes) -> None:
+        self.wanted.append(group)
+
+    def row(self, who: Identity, endpoint: uuid.UUID) -> Any:
+        raise NotFound(f"there is no endpoint {endpoint} for you")
+
+    def visible(self, who: Identity, role: str | None) -> list[Any]:
+        return []
+
+    def details(self, prefix: bytes) -> dict[str, Any] | None:
+        return None
+
+
 @dataclass
 class FakeService:
+    stock: FakeStock = field(default_factory=FakeStock)
     batches: list[frames.Submit] = field(default_factory=list)
     functions: dict[bytes, tuple[FunctionRow, frames.Body]] = field(default_factory=dict)
     keys: dict[str, KnownSubmit] = field(default_factory=dict)

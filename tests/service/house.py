@@ -42,7 +42,7 @@ class FakeEngine:
         self.views: list[WorkerView] = []
         self.ended = False
 
-    def open(self, pool: bytes, spec: frames.PoolSpec) -> None:
+    def open(self, pool: bytes, spec: frames.PoolSpec, environment: object = None) -> None:
         self.opened[pool] = spec
 
     def wake(self, pool: bytes) -> None:

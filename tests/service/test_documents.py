@@ -11,6 +11,7 @@ from compute_executor.protocol import frames
 from compute_executor.protocol.ids import new_prefix
 from compute_executor.serialization import exceptions, native, packing
 from compute_executor.service import documents
+from compute_executor.service.endpoint_ids import BUILT_IN
 
 PREFIX = new_prefix()
 
@@ -72,7 +73,7 @@ def test_a_result_whose_file_is_gone_fails_that_task_only() -> None:
 
 
 def test_ids_go_on_from_function_to_function() -> None:
-    document = documents.submitted(uuid.UUID(int=1), bytes(16), PREFIX, {"a": 2, "b": 0, "c": 1})
+    document = documents.submitted(uuid.UUID(int=1), BUILT_IN, bytes(16), PREFIX, {"a": 2, "b": 0, "c": 1})
     assert {name: [task_id[-8:] for task_id in ids] for name, ids in document["tasks"].items()} == {
         "a": ["00000000", "00000001"],
         "b": [],

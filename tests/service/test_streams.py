@@ -373,7 +373,7 @@ async def test_requests_that_are_no_answers_close_the_stream(
         ("{}", streams.MALFORMED, "no Hello"),
         (b"bytes", streams.MALFORMED, "must be text"),
         ('{"compute_executor": 99, "version": "9", "python": "3"}', streams.OTHER_VERSION, "protocol 99"),
-        ("4b116d3c-1703-4f8f-9f6f-39921e5864df", streams.GUIDE_ERA, "task group"),
+        ("no id at all", streams.MALFORMED, "the id of a task group"),
     ],
 )
 @live

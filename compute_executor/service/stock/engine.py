@@ -209,7 +209,9 @@ class BrokerEngine:
             one.in_flight = max(0, one.in_flight - len(assignments))
             for task in assignments:
                 one.given.pop((task.batch, task.position), None)
-            self._events.returned(one.pool, [(task.batch, task.position, task.attempt) for task in assignments])
+            self._events.returned(
+                one.pool, [(task.batch, task.position, task.attempt) for task in assignments]
+            )
             return
         for task in assignments:
             self._publish(one, task)
@@ -305,7 +307,9 @@ class BrokerEngine:
     def finished(self, pool: bytes, batch: int) -> None:
         """A batch is done: what was given of it is of no interest any more."""
         if self.knows(pool):
-            self._committer.soon(lambda writer: writer.run("drop_given", (batch,)), lambda _result, _error: None)
+            self._committer.soon(
+                lambda writer: writer.run("drop_given", (batch,)), lambda _result, _error: None
+            )
 
     # -- looking after user endpoints ---------------------------------------------------------------------
 
@@ -428,5 +432,3 @@ class BrokerEngine:
         except Unconfirmed:
             return
         one.watch.commanded(time.monotonic())
-
-

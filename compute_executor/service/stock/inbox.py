@@ -82,7 +82,9 @@ class Inbox:
                 await self._read(delivery, by_pool)
             except InvalidRequest as error:
                 log.error("a result is dropped: %s", error)
-            except ComputeError as error:  # the disk is full: it stays with the broker until the next connection
+            except (
+                ComputeError
+            ) as error:  # the disk is full: it stays with the broker until the next connection
                 log.error("a result cannot be stored: %s", error)
                 await asyncio.sleep(1.0)
                 self._waiting = deliveries + self._waiting

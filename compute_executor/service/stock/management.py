@@ -60,7 +60,9 @@ def user_endpoint_rights(user_endpoint: uuid.UUID) -> Rights:
 
 def listener_rights(owner: str) -> Rights:
     """Of a user's SDKs: read that user's result queues."""
-    return Rights("^$", f"^{re.escape(names.result_prefix(owner))}", {names.RESULTS: "^$", names.HEARTBEATS: "^$"})
+    return Rights(
+        "^$", f"^{re.escape(names.result_prefix(owner))}", {names.RESULTS: "^$", names.HEARTBEATS: "^$"}
+    )
 
 
 def _exactly(name: str) -> str:
@@ -96,7 +98,9 @@ class Credentials:
     async def url(self, name: str, rights: Rights) -> str:
         """The broker's address with credentials for ``name``. Raises ServiceUnavailable."""
         if not self.separate:
-            return self._address(unquote(self._own.username or "guest"), unquote(self._own.password or "guest"))
+            return self._address(
+                unquote(self._own.username or "guest"), unquote(self._own.password or "guest")
+            )
         password = hmac.new(self._secret, name.encode(), hashlib.sha256).hexdigest()
         if name not in self._made:
             await self._make(name, password, rights)
@@ -146,4 +150,6 @@ class Credentials:
             with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
                 answer.read()
         except (OSError, ValueError) as error:
-            raise ServiceUnavailable(f"the broker's management interface at {self._management}: {error}") from None
+            raise ServiceUnavailable(
+                f"the broker's management interface at {self._management}: {error}"
+            ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -82,11 +83,11 @@ class StockPeers:
 
     # -- life ---------------------------------------------------------------------------------------------
 
-    async def start(self, loop: Any) -> None:
+    async def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Connect to the broker, if there is one. Returns at once: it may come later."""
-        self._committer.soon(_tidy, lambda _result, _error: None)
         if self._settings is None:
             return
+        await self._committer.commit(_tidy)
         self._credentials = management.Credentials(
             self._settings.url,
             await self._secret(),
