@@ -27,7 +27,9 @@ def test_a_pipeline(executor: Executor, tmp_path: Path) -> None:
     pipeline = Pipeline([square, shifted, total])
     inputs = {"x": list(range(6)), "y": [10, 20]}
 
-    ours = pipeline.map(inputs, run_folder=tmp_path / "ours", executor=executor, show_progress=False)
+    ours = pipeline.map(
+        inputs, run_folder=tmp_path / "ours", executor=executor, chunksizes=1, show_progress=False
+    )
     serial = pipeline.map(inputs, run_folder=tmp_path / "serial", parallel=False, show_progress=False)
 
     assert ours["total"].output == serial["total"].output
