@@ -33,6 +33,8 @@ class Giving:
         ready = self._staff.ready()
         self._take(ready)
         self._deal(ready)
+        if not self._waiting and not any(len(member.tasks) > 1 for member in ready):
+            return 0  # nothing to take over, nothing to start a worker for: so it is after most single tasks
         self._steal(ready)
         staff = self._staff
         return handover.to_start(ready, staff.starting(), len(self._waiting), self.estimates, staff.most)

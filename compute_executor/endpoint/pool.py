@@ -210,6 +210,8 @@ class Pool:
             self._end_if_done()
 
     def _end_if_done(self) -> None:
+        if self._phase == OPEN:
+            return
         idle = [member for member in self._staff.members if not member.tasks]
         if self._phase == CLOSING and not self._giving and len(idle) == len(self._staff.members):
             self._phase = ENDING

@@ -135,7 +135,7 @@ class Staff:
 
     def mind_the_idle(self) -> None:
         """Let go workers beyond one that have nothing to do for a while, counting from now."""
-        if self._idle_timer is None and len(self.ready()) > 1:
+        if self._idle_timer is None and len(self.members) > 1 and len(self.ready()) > 1:
             self._idle_timer = asyncio.get_running_loop().call_later(
                 IDLE_AFTER, self._let_go, self._work_done()
             )

@@ -27,6 +27,9 @@ BUSY_PATIENCE = 5.0
 BUSY_PAUSE = 0.05
 """Seconds between two tries at a locked database: the loop thread does not wait in SQLite."""
 
+LOOK_AFTER = 16
+"""Commits between two looks at the length of the WAL: a look is a system call, a tenth of a small commit."""
+
 Callback = Callable[[Any, "Exception | None"], None]
 
 
@@ -39,6 +42,7 @@ class Committer:
         self._waiting: list[tuple[Operation, Callback]] = []
         self._running = False  # a turn of the loop, a commit in the helper or a pause is under way
         self._patience = BUSY_PATIENCE
+        self._commits = 0
         self._helper = ThreadPoolExecutor(1, "commit")  # starts its thread at the first use
 
     def soon(self, operation: Operation, done: Callback) -> None:
@@ -68,8 +72,10 @@ class Committer:
         self._helper.shutdown()
 
     def _next(self) -> None:
-        """Commit what waits; first empty the WAL, if it is long."""
-        if self._store.wal_is_long():
+        """Commit what waits; first, now and then, empty the WAL, if it is long."""
+        look = self._commits % LOOK_AFTER == 0
+        self._commits += 1
+        if look and self._store.wal_is_long():
             job = self._helper.submit(self._store.checkpoint)
             job.add_done_callback(lambda _: self._loop.call_soon_threadsafe(self._commit))
         else:
