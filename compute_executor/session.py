@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from compute_executor import by_http, leaving, outage
 from compute_executor.batch import Batch, Call, Lane, gather
 from compute_executor.dialogue import about
-from compute_executor.errors import ComputeError, PoolBroken
+from compute_executor.errors import ComputeError, InvalidRequest, PoolBroken
 from compute_executor.future import ComputeFuture, forked
 from compute_executor.handover import Handover
 from compute_executor.peer import Kind
@@ -78,6 +78,8 @@ class Session:
             if kind is Kind.HOSTED and not self.hosted:
                 self.hosted = True
                 self.handover.seal_with(gather)
+            if kind is Kind.STOCK:
+                _check_stock(lane)
             if kind not in self._forms:
                 self._forms[kind] = of_ours() if kind is Kind.OURS else of_stock(self.settings.by_source)
             lane.form = self._forms[kind]
@@ -339,6 +341,15 @@ class Session:
         pump = self._pump
         in_flight, stream = (0, "not connected") if pump is None else pump.describe()
         return f"{state}, {self.handover.count} buffered, {in_flight} in flight, stream: {stream}"
+
+
+def _check_stock(lane: Lane) -> None:
+    """Raise for options that a stock endpoint does not keep."""
+    if lane.options.walltime is not None or lane.options.container is not None:
+        raise InvalidRequest(
+            "timeout and container are kept by workers of this package; a stock Globus Compute endpoint is given "
+            "such things in its own configuration"
+        )
 
 
 def _name(function: Any) -> str:

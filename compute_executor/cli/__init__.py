@@ -8,6 +8,7 @@ import sys
 import click
 
 from compute_executor import __version__
+from compute_executor.cli import doctor as doctor_file
 from compute_executor.cli import login as login_file
 from compute_executor.cli import logout as logout_file
 from compute_executor.cli import serve as serve_file
@@ -26,6 +27,7 @@ def commands() -> None:
 for command in (
     sweep_file.sweep,
     status_file.status,
+    doctor_file.doctor,
     stop_file.stop,
     serve_file.serve,
     login_file.login,

@@ -33,6 +33,7 @@ from compute_executor.sdk.pacing import Pacer
 from compute_executor.sdk.result_cache import ResultCache
 from compute_executor.sdk.session import Session
 from compute_executor.sdk.text_wire import TextWire
+from compute_executor.sdk.transport import Call
 from compute_executor.sdk.wire import Wire
 from compute_executor.serialization import packing
 
@@ -127,6 +128,12 @@ class Client(EndpointCalls, ContainerCalls):
     def hosted(self) -> bool:
         """Whether the service is known to be Globus Compute's own, without asking it."""
         return self._hosted
+
+    def look(self) -> tuple[dict[str, Any], str | None]:
+        """The service's version document, and the time that it says it is (a Date header)."""
+        answer = self._session.call(Call("GET", "/v2/version", query={"service": "all"}))
+        document = answer.document()
+        return (document if isinstance(document, dict) else {"api": document}), answer.headers.get("date")
 
     def result_queues(self) -> ResultQueues:
         """Where results are streamed by AMQP, with credentials of this moment. Raises NotFound if nowhere."""

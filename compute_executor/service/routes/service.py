@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from email.utils import formatdate
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -12,8 +14,9 @@ from compute_executor.service.shell import identity_of, json_answer, shell_of
 
 
 async def version(request: Request) -> Response:
-    """``GET /v2/version?service=all``: asked once by every stock Client()."""
-    return json_answer(documents.version(shell_of(request).instance))
+    """``GET /v2/version?service=all``: asked once by every stock Client(). It also tells the time here."""
+    document = documents.version(shell_of(request).instance)
+    return json_answer(document, {"Date": formatdate(usegmt=True)})
 
 
 async def overview(request: Request) -> Response:
