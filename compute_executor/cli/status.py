@@ -36,6 +36,7 @@ def status() -> None:
         *_tasks(overview),
         *_workers(overview),
         *_pools(overview),
+        *_environments(overview),
     ]:
         click.echo(f"{name:9}{one_line(text)}")
 
@@ -69,7 +70,12 @@ def _pools(overview: dict[str, Any]) -> list[tuple[str, str]]:
         (
             "pool",
             f"{pool['label'] or pool['pool'][:8]}: {pool['state']}, {count(pool['open_tasks'], 'open task')}, "
-            f"up to {count(pool['max_workers'], 'worker')}, {count(pool['clients'], 'client')}",
+            f"up to {count(pool['max_workers'], 'worker')}, {count(pool['clients'], 'client')}"
+            + (f", in container {pool['container']}" if pool.get("container") else ""),
         )
         for pool in overview["pools"]
     ]
+
+
+def _environments(overview: dict[str, Any]) -> list[tuple[str, str]]:
+    return [("built", f"{one['environment']}: {one['state']}") for one in overview.get("environments", [])]

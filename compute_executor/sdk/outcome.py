@@ -11,6 +11,7 @@ import msgspec
 
 from compute_executor.errors import (
     ComputeError,
+    PoolBroken,
     ResultDecodeError,
     TaskCancelled,
     TaskPending,
@@ -114,7 +115,8 @@ def without_value(kind: int | None, body: bytes, task_id: str) -> ComputeError:
         return TaskCancelled(reason.message, task_id=task_id)
     if kind == frames.TIMEOUT:
         return TaskTimeout(reason.message, task_id=task_id)
-    return WorkerLost(
+    lost = PoolBroken if kind == frames.BROKEN else WorkerLost
+    return lost(
         reason.message,
         task_id=task_id,
         exit_code=reason.exit_code,

@@ -32,8 +32,10 @@ OVERVIEW: dict[str, Any] = {
             "open_tasks": 1,
             "clients": 1,
             "state": "open",
+            "container": "a-container",
         }
     ],
+    "environments": [{"environment": "cd" * 16, "state": "building"}],
 }
 
 
@@ -57,7 +59,8 @@ def test_it_shows_service_tasks_workers_and_pools(
         "workers  2 in all, 1 idle, 1 running",
         "         pid 41 running a-task",
         "         pid 42 idle",
-        "pool     sweep  [31mx: open, 1 open task, up to 2 workers, 1 client",
+        "pool     sweep  [31mx: open, 1 open task, up to 2 workers, 1 client, in container a-container",
+        f"built    {'cd' * 16}: building",
     ]
     assert "secret" not in done.output
 

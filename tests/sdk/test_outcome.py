@@ -10,6 +10,7 @@ import pytest
 from compute_executor.errors import (
     ComputeError,
     NotFound,
+    PoolBroken,
     ResultDecodeError,
     TaskCancelled,
     TaskExecutionFailed,
@@ -69,7 +70,7 @@ def test_an_exception_of_our_service_is_itself() -> None:
     ("status", "kind"),
     [
         (frames.LOST, WorkerLost),
-        (frames.BROKEN, WorkerLost),
+        (frames.BROKEN, PoolBroken),
         (frames.CANCELLED, TaskCancelled),
         (frames.TIMEOUT, TaskTimeout),
     ],
