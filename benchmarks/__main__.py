@@ -15,7 +15,10 @@ def main() -> None:
     chosen = _arguments()
     peers = [PEERS[name] for name in chosen.peers]
     jobs = [JOBS[name] for name in chosen.jobs]
-    findings = runner.run(jobs, peers, chosen.rounds, chosen.size, lambda line: print(line, flush=True))
+    if chosen.again:
+        findings = runner.Findings.load(chosen.again.read_text())
+    else:
+        findings = runner.run(jobs, peers, chosen.rounds, chosen.size, lambda line: print(line, flush=True))
     print("\n" + report.table(findings, jobs, peers))
     if chosen.output:
         report.write(findings, jobs, peers, chosen.output)
@@ -30,6 +33,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--size", type=float, default=1.0, help="scale every count, for a trial")
     parser.add_argument("--output", type=Path, help="folder for benchmarks.md and .png (none: print only)")
+    parser.add_argument("--again", type=Path, help="measure nothing; report once more what this .json says")
     return parser.parse_args()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import NamedTuple
 
+from benchmarks.jobs import Figure, Job
 from benchmarks.peers import OURS
 from benchmarks.runner import Findings
 
@@ -56,6 +57,20 @@ AIMS = (
 )
 SCALE_AIM = 0.9
 """Least rate of 100,000 tasks at once, over that of 1,000 at once."""
+
+
+DISTRIBUTED = ("dask.distributed", "Parsl HTEX", "ipyparallel")
+"""Peers that we want to be ahead of in every figure."""
+
+
+def behind(findings: Findings, job: Job, figure: Figure, peer: str) -> bool:
+    """Whether a peer's median ratio is better than ours, where both were measured."""
+    theirs = [pair.ratio(figure.name) for pair in findings.of(job.name, peer)]
+    ours = [pair.ratio(figure.name) for pair in findings.of(job.name, OURS)]
+    if not theirs or not ours:
+        return False
+    lead = statistics.median(ours) - statistics.median(theirs)
+    return (lead < 0) if figure.more else (lead > 0)
 
 
 def scale(findings: Findings) -> float | None:

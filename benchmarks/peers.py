@@ -173,15 +173,10 @@ def _ipyparallel(_: str) -> Iterator[Any]:
         yield client.load_balanced_view().executor
 
 
-# -- through a service and a stock endpoint -----------------------------------------------------------------
-
-
 @contextmanager
-def _official(_: str) -> Iterator[Any]:
-    from globus_compute_sdk import Executor
-
-    with Executor(endpoint_id=os.environ["BENCH_ENDPOINT"]) as executor:
-        yield executor
+def _no_executor(_: str) -> Iterator[Any]:
+    raise NotImplementedError
+    yield
 
 
 PEERS = {
@@ -196,12 +191,7 @@ PEERS = {
         Peer("dask.distributed", "distributed", _dask, _dask_service),
         Peer("ipyparallel", "ipyparallel", _ipyparallel),
         Peer(
-            "globus-compute-sdk",
-            "globus-compute-sdk",
-            _official,
-            missing=""
-            if "BENCH_ENDPOINT" in os.environ
-            else "needs a service with RabbitMQ and a stock endpoint: set BENCH_ENDPOINT to its id",
+            "globus-compute-sdk", "", _no_executor, missing="a group of its own: python -m benchmarks.stock"
         ),
     )
 }

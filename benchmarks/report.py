@@ -10,10 +10,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.aims import AIMS, SCALE_AIM, Aim, scale
+from benchmarks.aims import AIMS, DISTRIBUTED, SCALE_AIM, Aim, behind, scale
 from benchmarks.jobs import JOBS, Figure, Job
 from benchmarks.peers import OURS, REFERENCE, Peer
 from benchmarks.runner import PYTHON, ROOT, Findings
@@ -53,16 +52,15 @@ def write(findings: Findings, jobs: list[Job], peers: list[Peer], folder: Path) 
     chart.ratios(findings, list(_figures(jobs)), peers, folder / "benchmarks.png")
     text = HEAD.format(rounds=findings.rounds, workers=2, facts=facts(findings))
     text += "## Beside ProcessPoolExecutor\n\n" + table(findings, jobs, peers)
-    text += "\n\n## Aims\n\n" + aims(findings)
+    text += "\n\n## Aims\n\n" + aims(findings, jobs)
     text += (
         "\n\n## Our own figures\n\n" + _absolute(findings, jobs) + "\n\n## The jobs\n\n" + _jobs(jobs) + "\n"
     )
     (folder / "benchmarks.md").write_text(text)
-    samples = [asdict(pair) for pair in findings.pairs]
-    (folder / "benchmarks.json").write_text(json.dumps(samples, indent=0) + "\n")
+    (folder / "benchmarks.json").write_text(findings.dump())
 
 
-def aims(findings: Findings) -> str:
+def aims(findings: Findings, jobs: list[Job]) -> str:
     """Each aim, what was reached, and whether that is enough."""
     lines = ["| aim | bound | reached | |", "|---|---|---|---|"]
     for aim in AIMS:
@@ -70,6 +68,13 @@ def aims(findings: Findings) -> str:
     grown = scale(findings)
     over = Aim("", "", SCALE_AIM, most=False)
     lines.append(_aim("rate of 100,000 at once over that of 1,000", f"≥ {SCALE_AIM}", grown, over))
+    for peer in DISTRIBUTED:
+        if any(pair.peer == peer for pair in findings.pairs):
+            lost = [
+                _title(job, figure) for job, figure in _figures(jobs) if behind(findings, job, figure, peer)
+            ]
+            said = f"not in {', '.join(lost)}" if lost else "every figure"
+            lines.append(f"| ahead of {peer} | every figure | {said} | {'**no**' if lost else 'yes'} |")
     return "\n".join(lines)
 
 

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from benchmarks.jobs import Job
@@ -56,6 +56,19 @@ class Findings:
     loads: list[float] = field(default_factory=list)
     rounds: int = 0
     seconds: float = 0.0
+
+    def dump(self) -> str:
+        """All of it as JSON."""
+        failures = [[*key, why] for key, why in self.failures.items()]
+        return json.dumps(asdict(self) | {"failures": failures}, indent=0) + "\n"
+
+    @classmethod
+    def load(cls, text: str) -> Findings:
+        """What :meth:`dump` made."""
+        fields = json.loads(text)
+        fields["failures"] = {(peer, job): why for peer, job, why in fields["failures"]}
+        fields["pairs"] = [Pair(**pair) for pair in fields["pairs"]]
+        return cls(**fields)
 
     def of(self, job: str, peer: str) -> list[Pair]:
         """The pairs of one peer at one job."""

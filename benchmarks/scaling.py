@@ -59,6 +59,7 @@ def clients(size: int) -> Point:
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     processes = [subprocess.Popen(program, **pipes) for _ in range(size)]
     for process in processes:
+        assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
     spans = [json.loads(process.communicate()[0]) for process in _told(processes)]
     first, last = min(span[0] for span in spans), max(span[1] for span in spans)
