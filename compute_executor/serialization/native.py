@@ -69,6 +69,8 @@ def loads(stream: bytes | memoryview) -> Any:
 
             return dill.loads(stream)
         return pickle.loads(stream)
+    except ResultDecodeError:  # says more than we could: endpoint.bytecode
+        raise
     except Exception as error:
         raise ResultDecodeError(
             f"cannot read {len(stream)} bytes: {type(error).__name__}: {error}. Is the module that defines the "

@@ -28,7 +28,7 @@ def test_order_and_name_are_not_content(packages: list[str], name: str) -> None:
     "changed",
     [
         {"pip": ["six==1.16.0"]},
-        {"python_version": "3.13"},
+        {"python_version": "3.77"},
         {"conda": ["six"]},
         {"payload_url": "http://a/b.zip"},
     ],
