@@ -1,12 +1,14 @@
 """Runs what judges this project from outside its own environment.
 
-    python -m integration.run [cpython] [contract] [tools] [--quick]
+    python -m integration.run [cpython] [contract] [tools] [containers] [--quick]
 
 cpython   CPython's tests of its own pools, on our Executor, by every Python of this machine that ships them
 contract  tests/contract and the examples of the standard library's documentation, on every Python of this machine
 tools     integration/tools, in an environment that has the tools
+containers  integration/containers: functions in images, by podman, which is installed if it is absent and root asks;
+            where it cannot run here, the reason is among the skipped
 
-Without a name: all three. Each Python gets a virtual environment, made when it is needed (integration/pythons.py).
+Without a name: all. Each Python gets a virtual environment, made when it is needed (integration/pythons.py).
 `--quick`: only the Python that runs this, and no tests marked slow. The last lines are the counts.
 """
 
@@ -24,7 +26,7 @@ from typing import NamedTuple
 from integration import pythons
 from integration.cpython.left_out import LEFT_OUT
 
-PARTS = ("cpython", "contract", "tools")
+PARTS = ("cpython", "contract", "tools", "containers")
 TOOLS_PYTHON = "3.11."
 """The Python that integration/tools/requirements.txt was made for; another is tried where it is absent."""
 
@@ -102,6 +104,16 @@ def tools(found: dict[str, Path], quick: bool) -> list[Outcome]:
     return [_pytest("tools", version, environment, "integration/tools", "-o", "filterwarnings=default")]
 
 
+def containers(found: dict[str, Path], quick: bool) -> list[Outcome]:
+    """integration/containers, on the Python that the system has as well: the image is made of that. All of it is
+    slow."""
+    minors = {version: version.rpartition(".")[0] for version in found}
+    version = next((one for one in found if Path(f"/usr/bin/python{minors[one]}").exists()), list(found)[-1])
+    environment = pythons.environment(found[version], "python", *TEST_REQUIREMENTS)
+    chosen = ("-rs", "-m", "not slow") if quick else ("-rs",)
+    return [_pytest("containers", version, environment, "integration/containers", *chosen)]
+
+
 def _pytest(part: str, version: str, environment: Path, *arguments: str) -> Outcome:
     code, lines = _in_a_home(environment, "-m", "pytest", "-q", *arguments)
     counts = [
@@ -131,7 +143,7 @@ def _in_a_home(*command: Path | str) -> tuple[int, list[str]]:
         return process.returncode, lines
 
 
-RUN = {"cpython": cpython, "contract": contract, "tools": tools}
+RUN = {"cpython": cpython, "contract": contract, "tools": tools, "containers": containers}
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 from compute_executor.endpoint import commands, fetch, runtimes
 from compute_executor.endpoint.commands import Log
 from compute_executor.endpoint.environment import Environment
-from compute_executor.endpoint.recipes import Image, Recipe, digest
+from compute_executor.endpoint.recipes import Image, Recipe
 
 BASE = "COMPUTE_EXECUTOR_BASE_IMAGE"
 """Environment variable: the image that others are built on, where it is not the usual one."""
@@ -35,6 +36,12 @@ def containerfile(recipe: Recipe) -> str:
     return "\n".join(lines) + "\n"
 
 
+def tag(recipe: Recipe) -> str:
+    """The name of the image of a recipe: by its content, to which the base belongs."""
+    content = containerfile(recipe) + recipe.payload_url
+    return f"localhost/compute-executor:{hashlib.sha256(content.encode()).hexdigest()[:32]}"
+
+
 def _run(*words: str) -> str:
     return f"RUN {json.dumps(words)}"
 
@@ -43,7 +50,7 @@ async def build(recipe: Recipe, folder: Path, log: Log) -> Environment:
     """The image of a recipe, in the runtime's own store; one of the same content is there already the second time.
     Raises PoolBroken, InvalidRequest."""
     runtime = await runtimes.find(recipe.kind)
-    name = f"localhost/compute-executor:{digest(recipe)}"
+    name = tag(recipe)
     code, _ = await commands.output(runtime, "image", "inspect", name)
     if code != 0:
         await _build(recipe, folder, log, [runtime, "build", f"--tag={name}"])

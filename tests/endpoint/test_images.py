@@ -39,11 +39,14 @@ def test_the_file_that_makes_one() -> None:
 def test_its_base_may_come_from_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(images.BASE, "registry.site/python:{version}")
     assert images.containerfile(recipe()) == "FROM registry.site/python:3.12\n"
+    own = images.tag(recipe())
+    monkeypatch.delenv(images.BASE)
+    assert images.tag(recipe()) != own
 
 
 def test_it_is_built_once(programs: Programs, tmp_path: Path) -> None:
     podman = programs.add_runtime()
-    name = f"localhost/compute-executor:{recipes.digest(recipe(pip=['six']))}"
+    name = images.tag(recipe(pip=["six"]))
     for attempt in ("one", "two"):
         folder = tmp_path / attempt
         folder.mkdir()
