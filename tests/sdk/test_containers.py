@@ -119,3 +119,9 @@ def test_endpoints_are_registered_changed_stopped_deleted(client: Client, servic
     assert client.delete_endpoint(ID) == {"result": 302}
     assert client.get_allowed_functions(ID)["functions"] == [ID]
     assert client.get_endpoints("owner") == [{"path": "/v2/endpoints?role=owner"}]
+
+
+def test_an_image_may_be_asked_for(client: Client, service: ScriptedService) -> None:
+    service.on("POST /v2/containers/build", Reply(200, {"container_id": ID}))
+    client.build_container(ContainerSpec(pip=["six"]), container_type="podman")
+    assert service.seen[-1].document == {"pip": ["six"], "container_type": "podman"}
