@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from compute_executor.protocol.frames import LOST, Blob, Body, Reason, Result
-from compute_executor.results.reasons import reason_of
+from compute_executor.protocol.frames import BROKEN, LOST, Blob, Body, Reason, Result
+from compute_executor.results.reasons import container_of, reason_of
 
 UNREADABLE = "the service gives no reason that can be read here"
 
@@ -21,3 +21,10 @@ UNREADABLE = "the service gives no reason that can be read here"
 )
 def test_the_message(body: Body, message: str) -> None:
     assert reason_of(Result(1, b"p" * 12, 0, LOST, body)) == message
+
+
+def test_the_container_that_is_the_reason() -> None:
+    for container in (b"c" * 16, None):
+        body = msgspec.msgpack.encode(Reason("so it is", container=container))
+        assert container_of(Result(1, b"p" * 12, 0, BROKEN, body)) == container
+    assert container_of(Result(1, b"p" * 12, 0, BROKEN, b"\xc1")) is None
