@@ -115,6 +115,13 @@ class Dialogue:
         self.address = address
         self.storage = self.storage or Storage(address)
 
+    def reclaim(self) -> None:
+        """A send was interrupted, nobody knows where: whatever has not been confirmed is said again. What the service
+        hears twice, it runs once."""
+        for batch in self.router.batches():
+            if batch.calls:
+                self.sender.unconfirmed.setdefault(batch.prefix, batch)
+
     def closed(self) -> None:
         """The connection is gone."""
         self._write = _nowhere

@@ -97,6 +97,7 @@ class Pump:
         stream = self.stream
         try:
             if self._spoilt:
+                self.dialogue.reclaim()
                 raise StreamLost("a submit was interrupted in the middle of sending")
             self._say(stream)
             for key, _ in self._sleep(self._rest()):

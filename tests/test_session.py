@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from compute_executor import pump, upkeep
+from compute_executor.dialogue import Dialogue
 from compute_executor.errors import (
     ComputeError,
     InvalidRequest,
@@ -30,6 +31,7 @@ from compute_executor.protocol import frames
 from compute_executor.protocol.ids import new_prefix
 from compute_executor.results.websocket import StreamLost
 from compute_executor.serialization import native
+from compute_executor.submission.sender import Sender
 from tests.conftest import MakeExecutor
 from tests.fake_service import FakeService
 
@@ -51,6 +53,49 @@ def test_a_lone_call_leaves_at_once(make: MakeExecutor, fake: FakeService) -> No
     executor = make(flush_interval=3600)
     assert executor.submit(abs, -1).result(PATIENCE) == 1
     assert executor.submit(abs, -2).result(PATIENCE) == 2
+
+
+def test_a_lone_call_is_sent_by_the_thread_that_submits_it(
+    executor: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert executor.submit(abs, -1).result(PATIENCE) == 1  # there is a stream now
+    senders = []
+    send = Dialogue.send
+    monkeypatch.setattr(
+        Dialogue, "send", lambda self, batch: (senders.append(threading.current_thread()), send(self, batch))
+    )
+
+    def lone() -> bool:
+        """Whether the I/O thread slept, as it does nearly always."""
+        assert executor.submit(abs, -2).result(PATIENCE) == 2
+        return senders.pop() is threading.current_thread()
+
+    assert any(lone() for _ in range(50))
+
+
+@pytest.mark.parametrize("where", ["messages", "frames"])
+def test_an_interrupt_in_the_middle_of_sending_loses_nothing(
+    executor: Executor, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    assert executor.submit(abs, -1).result(PATIENCE) == 1
+    step = getattr(Sender, where)
+
+    def interrupted(self: Sender, batch: Any) -> Any:
+        if threading.current_thread() is not threading.main_thread():
+            return step(self, batch)
+        list(step(self, batch))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Sender, where, interrupted)
+    interrupts = 0
+    while not interrupts:  # until one of the calls is sent by this thread
+        try:
+            assert executor.submit(abs, -2).result(PATIENCE) == 2
+        except KeyboardInterrupt:
+            interrupts += 1
+
+    assert values([executor.submit(abs, n) for n in range(20)]) == list(range(20))
+    executor.shutdown()  # waits for the interrupted call as well
 
 
 def test_while_the_service_owes_an_answer_calls_gather(make: MakeExecutor, fake: FakeService) -> None:

@@ -74,6 +74,10 @@ class Router:
         batch = self._batches.get(prefix)
         return batch is not None and batch.lane.pool == pool
 
+    def batches(self) -> list[Batch]:
+        """All open batches."""
+        return list(self._batches.values())
+
     def futures(self, lane: Lane | None = None) -> list[ComputeFuture[Any]]:
         """All futures that are still open, or those of one lane."""
         return [
