@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from compute_executor.endpoint import rings
+from compute_executor.endpoint import pool, rings
 from tests.endpoint.tasks import nothing
 
 
@@ -36,6 +36,17 @@ def test_beginnings_are_told_for_tasks_that_take_a_while_only(lab, tmp_path):
         gate.touch()
         await script.result(position)
         assert script.ends[position].began <= script.begun[position]
+
+    lab(scenario)
+
+
+def test_a_task_that_ends_soon_is_not_reported_as_running(lab, monkeypatch):
+    monkeypatch.setattr(pool, "REPORT_AFTER", 3600.0)
+
+    async def scenario(script):
+        for position in (1, 2, 3):
+            await script.run(time.sleep, 5 * pool.LOOK_EVERY)
+            assert position not in script.begun
 
     lab(scenario)
 
