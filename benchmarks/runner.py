@@ -186,12 +186,27 @@ def process(arguments: list[str], limit: float) -> dict[str, float]:
 
 
 def _end(client: subprocess.Popen[bytes], home: Path) -> None:
-    """End what the client left: its process group, and the embedded service of this run's state folder."""
+    """End what the client left: its process group, the embedded service of this run's state folder, and whatever
+    else has this folder in its environment (ipyparallel's controller and engines have a session of their own)."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(client.pid, signal.SIGKILL)
     client.wait()
     for description in home.glob("*/service.json"):
         _end_service(json.loads(description.read_text()).get("pid"))
+    for pid in _descendants(home):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _descendants(home: Path) -> list[int]:
+    """Processes that inherited this run's environment, and live."""
+    mark = f"COMPUTE_EXECUTOR_HOME={home}\0".encode()
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended, or is not ours
+            if mark in (folder / "environ").read_bytes():
+                found.append(int(folder.name))
+    return found
 
 
 def _end_service(pid: int | None) -> None:
