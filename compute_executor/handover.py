@@ -30,7 +30,7 @@ class Handover:
     def __init__(self, buffer: Buffer) -> None:
         self.lock = threading.RLock()
         self._buffer = buffer
-        self._seal = seal
+        self._seal: Callable[[Lane, list[Call[Any]]], Batch] = seal
         self._outbox: list[Batch] = []  # sealed, because somebody asked for an id
         self._wishes: list[Wish] = []
         self._asleep = False

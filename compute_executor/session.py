@@ -190,7 +190,8 @@ class Session:
         if pump is None:
             return
         if threading.current_thread() is self._thread:
-            outage.withdraw(pump.dialogue, futures)
+            if isinstance(pump, Pump):  # a hosted service withdraws nothing
+                outage.withdraw(pump.dialogue, futures)
             return
         withdrawal = Withdrawal(futures)
         held: bool = self.handover.lock._is_owned()  # type: ignore[attr-defined]
@@ -242,7 +243,10 @@ class Session:
                 self._start()
         futures = [ComputeFuture[Any](self, lane.endpoint) for _ in task_ids]
         pump: Any = self._pump
-        return pump.dialogue.adopt_ids(str(group), lane, dict(zip(task_ids, futures, strict=True)))
+        adopted: list[ComputeFuture[Any]] = pump.dialogue.adopt_ids(
+            str(group), lane, dict(zip(task_ids, futures, strict=True))
+        )
+        return adopted
 
     def _batch(self, lane: Lane, prefix: bytes, count: int) -> Batch:
         futures: list[ComputeFuture[Any]] = [ComputeFuture(self, lane.endpoint) for _ in range(count)]
@@ -251,7 +255,7 @@ class Session:
             future.assign(batch, position)
         return batch
 
-    def _from_pump(self, look: Callable[[Pump], list[ComputeFuture[Any]]]) -> list[ComputeFuture[Any]]:
+    def _from_pump(self, look: Callable[[Any], list[ComputeFuture[Any]]]) -> list[ComputeFuture[Any]]:
         """What ``look`` finds, which the I/O thread calls because its state is looked at."""
         pump, found, answered = self._pump, [], threading.Event()
         if pump is None:

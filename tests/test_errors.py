@@ -15,7 +15,9 @@ def all_classes() -> list[type[errors.ComputeError]]:
     pending: list[type[errors.ComputeError]] = [errors.ComputeError]
     while pending:
         one = pending.pop()
-        if one.__module__ == errors.__name__:  # others are of one room only, and travel as the class they refine
+        if (
+            one.__module__ == errors.__name__
+        ):  # others are of one room only, and travel as the class they refine
             found.append(one)
         pending.extend(one.__subclasses__())
     return found

@@ -38,8 +38,12 @@ environment, so that workers do not inherit them."""
     metavar="URL",
     help=f"RabbitMQ, for stock endpoints and SDKs: amqp://user:password@host:port/vhost. Better in ${AMQP_URL}.",
 )
-@click.option("--amqp-public-url", metavar="URL", help="RabbitMQ as others reach it, if not by the same address.")
-@click.option("--amqp-management-url", metavar="URL", help="Its management interface, if not http on port 15672.")
+@click.option(
+    "--amqp-public-url", metavar="URL", help="RabbitMQ as others reach it, if not by the same address."
+)
+@click.option(
+    "--amqp-management-url", metavar="URL", help="Its management interface, if not http on port 15672."
+)
 @click.option(
     "--durability",
     type=click.Choice(["machine", "process"]),
@@ -48,7 +52,9 @@ environment, so that workers do not inherit them."""
     help="What accepted tasks survive: a loss of power, or the death of any process.",
 )
 @click.option("--limit", "limits", multiple=True, metavar="NAME=VALUE", help="Set a bound; again for each.")
-@click.option("--name", "names", multiple=True, help="A further host name by which clients call this service.")
+@click.option(
+    "--name", "names", multiple=True, help="A further host name by which clients call this service."
+)
 @click.option("--tls-certificate", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--tls-key", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--insecure-bind", is_flag=True, help="Listen beyond this machine without TLS.")
@@ -75,7 +81,7 @@ def serve(  # noqa: PLR0917 - as many as there are options
     tls = _tls(tls_certificate, tls_key)
     if not (tls or insecure_bind or _is_loopback(host)):
         raise WrongInput(
-            f"{host} can be reached from other machines: give --tls-certificate and --tls-key, or say --insecure-bind "
+            f"{host} can be reached from other machines: give --tls-certificate and --tls-key, or --insecure-bind "
             "if something in front of this service encrypts"
         )
     from compute_executor.service.run import Settings, run

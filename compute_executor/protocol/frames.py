@@ -58,7 +58,7 @@ Body = bytes | Blob
 
 
 class Reason(msgspec.Struct, array_like=True, frozen=True):
-    """Why a task ended without its function's own outcome. ``container``: the one that cannot be used, if that is why;
+    """Why a task ended without its function's own outcome. ``container``: the one that cannot be used, if so;
     then it is that container's pool which is broken, and not the one submitted to."""
 
     message: str

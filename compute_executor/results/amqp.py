@@ -10,6 +10,7 @@ Owner: the results thread (`watcher`); ``wake`` may be called by any.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -99,7 +100,7 @@ class Queues:
         """All that this turn has handled: messages of a channel are numbered in the order in which they came."""
         tags, self._tags = self._tags, {}
         for channel, tag in tags.values():
-            self._guarded(lambda channel=channel, tag=tag: channel.basic_ack(tag, multiple=True))
+            self._guarded(functools.partial(channel.basic_ack, tag, multiple=True))
 
     def _guarded(self, act: Callable[[], Any]) -> Any:
         try:

@@ -7,6 +7,7 @@ from typing import Any
 
 from globus_sdk import BaseClient, GlobusApp
 from globus_sdk.authorizers import GlobusAuthorizer
+from globus_sdk.gare import GARE
 from globus_sdk.scopes import ComputeScopes, Scope
 from globus_sdk.services.compute import ComputeAPIError
 
@@ -47,6 +48,14 @@ class WebClient(BaseClient):
         if self._app is not None:
             authorizer = self._app.get_authorizer(ComputeScopes.resource_server)
         return authorizer.get_authorization_header() if authorizer is not None else None
+
+    def authenticate_again(self, demand: GARE) -> None:
+        """Log in as the service demands (another identity, a recent login, a further consent): a person is asked.
+
+        Nothing happens without an app, which alone could ask.
+        """
+        if self._app is not None:
+            self._app.login(auth_params=demand.authorization_parameters)
 
     def __repr__(self) -> str:
         return f"<WebClient {self.base_url}>"

@@ -24,6 +24,7 @@ class WebTransport:
         self._make = make
         self._client: Any = None
         self._renewing = threading.Lock()
+        self._demand: Any = None  # globus_sdk's GARE: what the service demands of the login
 
     def send(self, call: Call) -> Answer:
         """Do the exchange once. Raises NotSent or NoAnswer; NotAuthorized if there is no token to be had."""
@@ -41,13 +42,32 @@ class WebTransport:
                 allow_redirects=False,
             )
         except globus_sdk.GlobusAPIError as error:
+            self._demand = _demand(error)
             return Answer(error.http_status, _lower(error.headers), error.text.encode())
         except globus_sdk.NetworkError as error:
             raise _network_trouble(self._url, call, error) from None
         return Answer(response.http_status, _lower(response.headers), response.binary_content)
 
     def renew(self) -> None:
-        """Nothing to do: the web client's authoriser has seen the refusal, and renews for the next request."""
+        """Log in again if the service said what it demands. A mere 401 the web client's authoriser has seen itself: it
+        renews for the next request. Raises NotAuthorized if nobody can be asked."""
+        demand, self._demand = self._demand, None
+        if demand is not None and hasattr(self._client, "authenticate_again"):
+            self._authenticate(demand)
+
+    def _authenticate(self, demand: Any) -> None:
+        import globus_sdk
+
+        try:
+            with self._renewing:
+                self._client.authenticate_again(demand)
+        except EOFError:
+            raise NotAuthorized(
+                f"the service demands another login ({_said(demand)}), and there is no terminal to ask. Run "
+                "`compute-executor login --force`"
+            ) from None
+        except globus_sdk.GlobusError as error:
+            raise NotAuthorized(f"the login that the service demands failed: {error}") from None
 
     def address(self) -> str:
         """The base URL."""
@@ -86,6 +106,18 @@ class WebTransport:
                 client.retry_config.max_retries = 0
             self._client = client
         return self._client
+
+
+def _demand(error: Any) -> Any:
+    """What a refusal demands of the login, as a GARE of globus_sdk; None if nothing."""
+    from globus_sdk.gare import to_gare
+
+    return to_gare(error) if error.http_status == 403 else None
+
+
+def _said(demand: Any) -> str:
+    message: str | None = demand.authorization_parameters.session_message
+    return message or "it says no more"
 
 
 def _header(client: Any) -> str | None:

@@ -10,8 +10,8 @@ from compute_executor.endpoint.events import WorkerView
 from compute_executor.protocol.frames import PoolSpec
 
 if TYPE_CHECKING:
-    from compute_executor.endpoint.environment import Environment
     from compute_executor.endpoint.engine import Engine
+    from compute_executor.endpoint.environment import Environment
     from compute_executor.service.stock.engine import BrokerEngine
 
 

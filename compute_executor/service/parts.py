@@ -97,7 +97,7 @@ class Parts:
             blobs=self.blobs,
             batches=self.batches,
             limits=limits,
-            elsewhere=lambda *what: self.stock.place(*what),
+            elsewhere=lambda *what: self.stock.place(*what),  # noqa: PLW0108 - stock is made after this
         )
 
     def _events(self) -> EngineEvents:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -22,10 +24,12 @@ class FakeStock:
 
     def __init__(self) -> None:
         self.endpoints = self.queues = self
-        self.wanted: list[bytes] = []
+        self.groups: list[bytes] = []
 
-    async def want(self, who: Identity, group: bytes) -> None:
-        self.wanted.append(group)
+    @contextlib.asynccontextmanager
+    async def wanted(self, who: Identity, group: bytes) -> AsyncIterator[None]:
+        self.groups.append(group)
+        yield
 
     def row(self, who: Identity, endpoint: uuid.UUID) -> Any:
         raise NotFound(f"there is no endpoint {endpoint} for you")

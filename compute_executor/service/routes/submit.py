@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import msgspec
@@ -104,9 +104,9 @@ async def _accept(
     shell, who = shell_of(request), identity_of(request)
     with _under_way(shell.keys, (who.id, key.text) if key else None):
         batch = await _batch(request, calls, where.endpoint, group, options)
-        if where.create_queue:
-            await shell.service.stock.queues.want(who, group)
-        await shell.service.submit(who, batch, key)
+        queue = shell.service.stock.queues.wanted(who, group) if where.create_queue else nullcontext()
+        async with queue:
+            await shell.service.submit(who, batch, key)
     return batch.prefix, group, False
 
 

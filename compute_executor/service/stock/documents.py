@@ -20,7 +20,7 @@ def registration(endpoint: uuid.UUID, url: str) -> dict[str, Any]:
     }
 
 
-def start_command(
+def start_command(  # noqa: PLR0917 - the fields of the command
     endpoint: uuid.UUID,
     user_endpoint: uuid.UUID,
     url: str,

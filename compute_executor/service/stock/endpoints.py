@@ -46,7 +46,7 @@ class Registration(NamedTuple):
     public: bool = False
     group: str | None = None
     allowed: list[str] | None = None
-    metadata: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}  # noqa: RUF012 - a NamedTuple's, and never changed
 
 
 class Endpoints:

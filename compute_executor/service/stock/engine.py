@@ -13,6 +13,7 @@ Tasks are published only to a user endpoint that runs; until then they can be ca
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -81,6 +82,7 @@ class BrokerEngine:
         self._url_for: UrlFor | None = None
         self._caring: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
+        self._failing: set[asyncio.Task[None]] = set()
         inbox.tell(self.ended, self._users.detailed)
 
     # -- life ---------------------------------------------------------------------------------------------
@@ -271,7 +273,9 @@ class BrokerEngine:
     def _heard(self, one: UserEndpoint, state: dict[str, object]) -> None:
         if "error" in state:
             message = f"endpoint {one.row.endpoint} cannot start its user endpoint: {state['error']}"
-            asyncio.ensure_future(self._fail(one, message))
+            failing = asyncio.ensure_future(self._fail(one, message))
+            self._failing.add(failing)  # or it might be collected before it has run
+            failing.add_done_callback(self._failing.discard)
             return
         self._users.heard(one, state)
         one.given.update(one.watch.report(report(state), time.monotonic()))
@@ -315,10 +319,8 @@ class BrokerEngine:
 
     async def _care_for_ever(self) -> None:
         while True:
-            try:
+            with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._news.wait(), LOOK)
-            except asyncio.TimeoutError:
-                pass
             self._news.clear()
             for one in self._users:
                 if self._link is not None and self._link.open and self._dispatch.open_in(one.pool):

@@ -81,11 +81,11 @@ class Inbox:
             try:
                 await self._read(delivery, by_pool)
             except InvalidRequest as error:
-                log.error("a result is dropped: %s", error)
+                log.warning("a result is dropped: %s", error)
             except (
                 ComputeError
             ) as error:  # the disk is full: it stays with the broker until the next connection
-                log.error("a result cannot be stored: %s", error)
+                log.warning("a result cannot be stored: %s", error)
                 await asyncio.sleep(1.0)
                 self._waiting = deliveries + self._waiting
                 return
@@ -120,5 +120,5 @@ class Inbox:
                 raise InvalidRequest(f"it came as {delivery.key[:100]!r}, and is about {report.endpoint_id}")
             return report
         except InvalidRequest as error:
-            log.error("a heartbeat is dropped: %s", error)
+            log.warning("a heartbeat is dropped: %s", error)
             return None

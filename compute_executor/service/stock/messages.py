@@ -1,4 +1,4 @@
-r"""What is said over the broker: "messagepack", which is JSON after one byte (WIRE facts of globus-compute-common 1.0).
+r"""What is said over the broker: "messagepack", which is JSON after one byte (globus-compute-common 1.0).
 
     \x01{"message_type": "task", "data": {...}}
 

@@ -9,9 +9,10 @@ open task and whose results are all published is forgotten. Owner: the loop thre
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
 import pika
@@ -48,6 +49,7 @@ class ResultQueue:
         self.owner = owner
         self.sent = sent
         self.pumping = False
+        self.expecting = 0  # batches that are being stored
         self._pump = pump
 
     @property
@@ -103,21 +105,27 @@ class ResultQueues:
             pump.cancel()
         await asyncio.gather(*self._pumps, return_exceptions=True)
 
-    async def want(self, who: Identity, group: bytes) -> None:
-        """There is a queue for this group, and what ends from now on will be in it. Raises ServiceUnavailable,
-        NotFound."""
+    @contextlib.asynccontextmanager
+    async def wanted(self, who: Identity, group: bytes) -> AsyncIterator[None]:
+        """While a batch is being stored: there is a queue for its group, and what ends from now on will be in it.
+        Raises ServiceUnavailable, NotFound."""
         if self._link is None:
+            yield
             return
+        self._groups.claim(who, group)
         queue = self._queues.get(group)
         if queue is None:
-            self._groups.claim(who, group)
             queue = ResultQueue(group, who.id, self._read.last_seq(), self._pump)
-            await self._declare(queue)
+            self._subscribe(queue)
             values = (group, who.id, queue.sent)
-            await self._committer.commit(lambda writer: writer.run("put_result_queue", values))
-            self._subscribe(self._queues.get(group, queue))
-            return
-        await self._declare(queue)
+            self._committer.soon(lambda writer: writer.run("put_result_queue", values), _ignore)
+        queue.expecting += 1
+        try:
+            await self._declare(queue)
+            yield
+        finally:
+            queue.expecting -= 1
+            self._pump(queue)
 
     async def _declare(self, queue: ResultQueue) -> None:
         assert self._link is not None
@@ -168,9 +176,7 @@ class ResultQueues:
         queue.sent = until
         group = queue.group
         if results:
-            self._committer.soon(
-                lambda writer: writer.run("result_queue_sent", (until, group)), lambda _result, _error: None
-            )
+            self._committer.soon(lambda writer: writer.run("result_queue_sent", (until, group)), _ignore)
         if not all_of_it:
             return True
         if until < self._read.last_seq():
@@ -187,10 +193,12 @@ class ResultQueues:
 
     def _forget_if_done(self, queue: ResultQueue) -> None:
         group = queue.group
-        if self._groups.open(group):
+        if queue.expecting or self._groups.open(group):
             return
         self._queues.pop(group, None)
         self._groups.unsubscribe(queue)
-        self._committer.soon(
-            lambda writer: writer.run("drop_result_queue", (group,)), lambda _result, _error: None
-        )
+        self._committer.soon(lambda writer: writer.run("drop_result_queue", (group,)), _ignore)
+
+
+def _ignore(_result: object, _error: Exception | None) -> None:
+    """What could not be noted is published twice after a restart; SDKs drop what they know."""

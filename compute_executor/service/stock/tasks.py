@@ -1,4 +1,4 @@
-"""Tasks as messages for stock workers: native bodies become their text forms, files are read. Owner: the loop thread."""
+"""Tasks as messages for stock workers: native bodies become their text forms. Owner: the loop thread."""
 
 from __future__ import annotations
 
