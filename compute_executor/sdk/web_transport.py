@@ -49,7 +49,7 @@ class WebTransport:
         return Answer(response.http_status, _lower(response.headers), response.binary_content)
 
     def renew(self) -> None:
-        """Log in again if the service said what it demands. A mere 401 the web client's authoriser has seen itself: it
+        """Log in again if the service said what it demands. A mere 401 the web client has seen itself: it
         renews for the next request. Raises NotAuthorized if nobody can be asked."""
         demand, self._demand = self._demand, None
         if demand is not None and hasattr(self._client, "authenticate_again"):

@@ -158,6 +158,7 @@ class ScriptedAuth(ScriptedService):
         basic = base64.b64encode(f"{client_id}:{client_secret}".encode()).decode()
         self._expected = f"Basic {basic}"
         self.issued = 0
+        self._key: Any = None
         self.revoked: list[str] = []
         self.on("POST /v2/oauth2/token", self.token)
         self.on("POST /v2/oauth2/token/revoke", self.revoke)
@@ -211,15 +212,16 @@ class ScriptedAuth(ScriptedService):
         return {**document, "refresh_token": f"{CANARY}-refresh"} if refresh else document
 
     def _id_token(self) -> str:
-        """Signed with a key that is published at that moment."""
+        """Signed with a key that is published at the first login."""
         import jwt
         from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
-        key = generate_private_key(65537, 2048)
-        published = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
-        self.on("GET /jwk.json", Reply(200, {"keys": [published]}))
+        if self._key is None:
+            self._key = generate_private_key(65537, 2048)
+            published = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(self._key.public_key()))
+            self.on("GET /jwk.json", Reply(200, {"keys": [published]}))
         claims = {"sub": PERSON, "aud": NATIVE_CLIENT_ID, "iss": self.url, "exp": 4102444800}
-        return jwt.encode(claims, key, algorithm="RS512")
+        return jwt.encode(claims, self._key, algorithm="RS512")
 
 
 @pytest.fixture
