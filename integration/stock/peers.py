@@ -5,6 +5,7 @@ Stock peers know their service by a name; `local` is http://localhost:5000, so t
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -110,7 +111,9 @@ class Endpoint:
         template = HERE / "user_config_template.yaml.j2"
         command = [self._bin / "globus-compute-endpoint", "configure", "stock", "--multi-user", "false"]
         options = ["--contact-email", "nobody@example.org", "--template-config", template]
-        subprocess.run([*command, *options], env=self._environ, cwd=self.folder, check=True, capture_output=True)
+        subprocess.run(
+            [*command, *options], env=self._environ, cwd=self.folder, check=True, capture_output=True
+        )
         (self.folder / "stock" / "user_config_schema.json").unlink(missing_ok=True)
         # The environment of user endpoints is cleared when root starts them.
         (self.folder / "stock" / "user_environment.yaml").write_text(
@@ -138,10 +141,8 @@ class Endpoint:
         if self._process is None:
             return
         for pid in [*_descendants(self._process.pid), self._process.pid]:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         self._process.wait(PATIENCE)
         self._process = None
 
@@ -158,10 +159,8 @@ class Endpoint:
             self._process.wait(PATIENCE)
         finally:
             for pid in children:
-                try:
+                with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
             self._process = None
 
 
@@ -227,5 +226,3 @@ def _descendants(pid: int) -> list[int]:
         for child in map(int, children):
             found += [*_descendants(child), child]
     return found
-
-

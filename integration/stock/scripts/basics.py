@@ -3,7 +3,31 @@
 import sys
 
 from globus_compute_sdk import Client, Executor
-from work import config, echo, keyword, many_bytes, missing, say, square
+from work import config, say
+
+
+def square(x):
+    return x * x
+
+
+def keyword(a, *, b):
+    return a - b
+
+
+def missing():
+    raise KeyError("no such key")
+
+
+def echo(data):
+    return data
+
+
+def many_bytes(count):
+    return b"x" * count
+
+
+def adder(offset):
+    return lambda x: x + offset
 
 
 def failure(future):
@@ -17,8 +41,7 @@ with Executor(endpoint_id=endpoint, user_endpoint_config=config(), batch_size=50
     futures = [executor.submit(square, number) for number in range(1000)]
     squares = [future.result(timeout=120) for future in futures]
     keywords = executor.submit(keyword, 5, b=2).result(timeout=60)
-    offset = 10
-    closure = executor.submit(lambda x: x + offset, 1).result(timeout=60)
+    closure = executor.submit(adder(10), 1).result(timeout=60)
     large = executor.submit(echo, b"y" * 5_000_000).result(timeout=120) == b"y" * 5_000_000
     raised = failure(executor.submit(missing))
     too_large = failure(executor.submit(many_bytes, 11 * 1024 * 1024))

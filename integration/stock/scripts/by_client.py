@@ -1,11 +1,19 @@
-"""register, run, get_result, batches, status: the stock Client. Arguments: endpoint, and a function of another SDK."""
+"""register, run, get_result, batches, status: the stock Client. Arguments: endpoint, a function of another SDK."""
 
 import sys
 import time
 
 from globus_compute_sdk import Client
 from globus_compute_sdk.errors import TaskPending
-from work import config, missing, say, square
+from work import config, say
+
+
+def square(x):
+    return x * x
+
+
+def missing():
+    raise KeyError("no such key")
 
 
 def result_of(task):
@@ -28,8 +36,10 @@ def raised_by(call):
 endpoint = sys.argv[1]
 client = Client()
 function = client.register_function(square)
-task = client.run(6, endpoint_id=endpoint, function_id=function, user_endpoint_config=config()) if config() else (
-    client.run(6, endpoint_id=endpoint, function_id=function)
+task = (
+    client.run(6, endpoint_id=endpoint, function_id=function, user_endpoint_config=config())
+    if config()
+    else (client.run(6, endpoint_id=endpoint, function_id=function))
 )
 value = result_of(task)
 batch = client.create_batch(user_endpoint_config=config())
@@ -40,7 +50,9 @@ values = [result_of(one) for one in tasks]
 statuses = client.get_batch_result(tasks)
 failed = client.run(endpoint_id=endpoint, function_id=client.register_function(missing))
 failure = raised_by(lambda: result_of(failed))
-foreign = result_of(client.run(8, endpoint_id=endpoint, function_id=sys.argv[2])) if len(sys.argv) > 2 else None
+foreign = (
+    result_of(client.run(8, endpoint_id=endpoint, function_id=sys.argv[2])) if len(sys.argv) > 2 else None
+)
 oversize = client.create_batch()
 oversize.add(function, args=(b"z" * (13 * 1024 * 1024),))
 say(

@@ -4,7 +4,21 @@ import os
 import sys
 
 from globus_compute_sdk import Executor
-from work import config, say, slow
+from work import config, say
+
+
+def slow(mark, number, seconds):
+    """Leave a mark, wait, leave another: which of the tasks were begun, ended, begun twice."""
+    import os
+    import time
+
+    with open(mark, "a") as file:
+        file.write(f"{number} begun {os.getpid()}\n")
+    time.sleep(seconds)
+    with open(mark, "a") as file:
+        file.write(f"{number} ended {os.getpid()}\n")
+    return number
+
 
 endpoint, mark, count, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
 with Executor(endpoint_id=endpoint, user_endpoint_config=config(), batch_size=500) as executor:
