@@ -3,7 +3,8 @@
     python -m integration.run [cpython] [contract] [tools] [containers] [--quick]
 
 cpython   CPython's tests of its own pools, on our Executor, by every Python of this machine that ships them
-contract  tests/contract and the examples of the standard library's documentation, on every Python of this machine
+contract  the examples of the standard library's documentation, on every Python of this machine, and tests/contract on
+          the others than the one that runs this, on which `make test` runs them with all other tests
 tools     integration/tools, in an environment that has the tools
 containers  integration/containers: functions in images, by podman, which is installed if it is absent and root asks;
             where it cannot run here, the reason is among the skipped
@@ -88,7 +89,7 @@ def contract(found: dict[str, Path], quick: bool) -> list[Outcome]:
             "contract",
             version,
             pythons.environment(python, "python", *TEST_REQUIREMENTS),
-            "tests/contract",
+            *(() if python == Path(sys.executable) else ("tests/contract",)),  # `make test` has run them on this
             "integration/stdlib_examples",
             *(("-m", "not slow") if quick else ()),
         )
