@@ -89,7 +89,9 @@ def contract(found: dict[str, Path], quick: bool) -> list[Outcome]:
             "contract",
             version,
             pythons.environment(python, "python", *TEST_REQUIREMENTS),
-            *(() if python == Path(sys.executable) else ("tests/contract",)),  # `make test` has run them on this
+            *(
+                () if python == Path(sys.executable) else ("tests/contract",)
+            ),  # `make test` has run them on this
             "integration/stdlib_examples",
             *(("-m", "not slow") if quick else ()),
         )
