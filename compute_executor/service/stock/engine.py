@@ -272,14 +272,20 @@ class BrokerEngine:
 
     def _heard(self, one: UserEndpoint, state: dict[str, object]) -> None:
         if "error" in state:
-            message = f"endpoint {one.row.endpoint} cannot start its user endpoint: {state['error']}"
-            failing = asyncio.ensure_future(self._fail(one, message))
-            self._failing.add(failing)  # or it might be collected before it has run
-            failing.add_done_callback(self._failing.discard)
+            self._refused(one, str(state["error"]))
             return
         self._users.heard(one, state)
         one.given.update(one.watch.report(report(state), time.monotonic()))
         self._feed(one)
+
+    def _refused(self, one: UserEndpoint, reason: str) -> None:
+        if not one.watch.refused(reason, time.monotonic()):
+            log.warning("user endpoint %s cannot start yet: %s", one.row.id, reason)
+            return
+        message = f"endpoint {one.row.endpoint} cannot start its user endpoint: {reason}"
+        failing = asyncio.ensure_future(self._fail(one, message))
+        self._failing.add(failing)  # or it might be collected before it has run
+        failing.add_done_callback(self._failing.discard)
 
     async def _fail(self, one: UserEndpoint, message: str) -> None:
         """It cannot start: what waits for it ends so. The next submit has it tried again."""
@@ -288,7 +294,7 @@ class BrokerEngine:
         try:
             if (await self._link.look(names.task_queue(one.row.id))).consumers == 0:
                 await self._link.purge(names.task_queue(one.row.id))
-                self._give_back(one, list(one.given))
+                self._give_back(one, [task for task in one.given if task not in one.watch.suspects])
         except ServiceUnavailable as error:
             log.warning("user endpoint %s: %s", one.row.id, error)
         self._events.broken(one.pool, message)

@@ -22,6 +22,10 @@ ALONE = 20.0
 within 10 (its longest pause)."""
 COMMAND_LIFE = 20.0
 """Seconds that a start command is good for; after half as many again, another one is sent."""
+STILL_THERE = "Another instance of this endpoint is running"
+"""Why a user endpoint refuses to start while the PID file of a killed one is younger than half a minute."""
+TRIED_AGAIN = 10.0
+"""Seconds until one that refused for that reason is told to start again."""
 
 Task = tuple[int, int]  # batch and position
 
@@ -127,6 +131,13 @@ class Watch:
         if self.running or self.unsettled:
             return False
         return self._commanded is None or now - self._commanded > 1.5 * COMMAND_LIFE
+
+    def refused(self, text: str, now: float) -> bool:
+        """It did not start, for this reason. Whether another try would be in vain; else there will be one."""
+        if STILL_THERE not in text:
+            return True
+        self._commanded = now - 1.5 * COMMAND_LIFE + TRIED_AGAIN
+        return False
 
     def commanded(self, now: float) -> None:
         """A start command was sent."""

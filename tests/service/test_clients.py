@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from compute_executor.service import clients
+from compute_executor.service.access import LocalToken
+from compute_executor.service.clients import LIFE, ConfiguredClient
+
+CLIENT = ConfiguredClient("id", "secret", LocalToken("local token"))
+
+
+def test_the_right_secret_of_the_right_client() -> None:
+    async def scenario() -> None:
+        who = await CLIENT.check_client("id", "secret")
+        assert who is not None
+        assert (who.id, who.admin) == ("id", False)
+        assert await CLIENT.check_client("id", "Secret") is None
+        assert await CLIENT.check_client("other", "secret") is None
+
+    asyncio.run(scenario())
+
+
+def test_its_tokens_are_good_until_they_expire(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        now = 1000.0
+        monkeypatch.setattr(clients.time, "time", lambda: now)
+        who = await CLIENT.check_client("id", "secret")
+        assert who is not None
+        issued = await CLIENT.issue_token(who)
+        assert await CLIENT.identify(issued.token) == who
+        now += LIFE + 1
+        assert await CLIENT.identify(issued.token) is None
+
+    asyncio.run(scenario())
+
+
+def test_other_tokens_are_somebody_elses_business() -> None:
+    found = asyncio.run(CLIENT.identify("local token"))
+    assert found is not None
+    assert found.admin
+    assert asyncio.run(CLIENT.identify("nonsense")) is None
