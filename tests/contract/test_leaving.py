@@ -249,14 +249,16 @@ def test_terminate(run: Run, tmp_path: Path) -> None:
 
 FORKED = """
 import os
+def say(*words):  # a line at once: two processes write here
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 def child():
     try:
-        print("child:", ex.submit(pow, 2, 5).result(20), flush=True)
+        say("child:", ex.submit(pow, 2, 5).result(20))
     except RuntimeError as error:
-        print("child:", "fork" in str(error), flush=True)
+        say("child:", "fork" in str(error))
     try:
         with Executor(max_workers=1) as own:
-            print("own:", own.submit(pow, 2, 6).result(20), flush=True)
+            say("own:", own.submit(pow, 2, 6).result(20))
     finally:
         sys.stdout.flush()
         os._exit(0)
@@ -270,7 +272,7 @@ def test_fork_before_first_use(run: Run) -> None:
         + "ex = Executor(max_workers=1)\n"
         + "pid = os.fork()\n"
         + "if pid == 0: child()\n"
-        + "print('parent:', ex.submit(pow, 2, 7).result(20), flush=True)\n"
+        + "say('parent:', ex.submit(pow, 2, 7).result(20))\n"
         + "os.waitpid(pid, 0)\n",
         "-Wignore",
     ).end(60)
@@ -287,7 +289,7 @@ def test_fork_after_first_use(run: Run) -> None:
         + "before = ex.submit(done, 'file')\n"
         + "pid = os.fork()\n"
         + "if pid == 0: child()\n"
-        + "print('parent:', ex.submit(pow, 2, 7).result(20), before.result(20), flush=True)\n"
+        + "say('parent:', ex.submit(pow, 2, 7).result(20), before.result(20))\n"
         + "os.waitpid(pid, 0)\n",
         "-Wignore",
     ).end(60)
