@@ -1,6 +1,6 @@
 """Runs what judges this project from outside its own environment.
 
-    python -m integration.run [cpython] [contract] [tools] [containers] [--quick]
+    python -m integration.run [cpython] [contract] [tools] [containers] [stock] [--quick]
 
 cpython   CPython's tests of its own pools, on our Executor, by every Python of this machine that ships them
 contract  the examples of the standard library's documentation, on every Python of this machine, and tests/contract on
@@ -8,6 +8,8 @@ contract  the examples of the standard library's documentation, on every Python 
 tools     integration/tools, in an environment that has the tools
 containers  integration/containers: functions in images, by podman, which is installed if it is absent and root asks;
             where it cannot run here, the reason is among the skipped
+stock     integration/stock: unmodified Globus Compute SDK and endpoint on our service, with a RabbitMQ of their own,
+          installed if it is absent and root asks; what could not be installed is said in the last lines
 
 Without a name: all. Each Python gets a virtual environment, made when it is needed (integration/pythons.py).
 `--quick`: only the Python that runs this, and no tests marked slow. The last lines are the counts.
@@ -18,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -27,7 +30,7 @@ from typing import NamedTuple
 from integration import pythons
 from integration.cpython.left_out import LEFT_OUT
 
-PARTS = ("cpython", "contract", "tools", "containers")
+PARTS = ("cpython", "contract", "tools", "containers", "stock")
 TOOLS_PYTHON = "3.11."
 """The Python that integration/tools/requirements.txt was made for; another is tried where it is absent."""
 
@@ -117,12 +120,24 @@ def containers(found: dict[str, Path], quick: bool) -> list[Outcome]:
     return [_pytest("containers", version, environment, "integration/containers", *chosen)]
 
 
+def stock(found: dict[str, Path], quick: bool) -> list[Outcome]:
+    """integration/stock: RabbitMQ, and the released Globus Compute packages in an environment of their own."""
+    version = next((one for one in found if one.startswith(TOOLS_PYTHON)), next(iter(found)))
+    environment = pythons.environment(found[version], "python", *TEST_REQUIREMENTS)
+    # Shown as it comes (-s): the tests say what was lost and what ran twice.
+    chosen = ("-m", "not slow") if quick else ()
+    return [
+        _pytest("stock", version, environment, "integration/stock", "-s", "-rs", "-W", "default", *chosen)
+    ]
+
+
 def _pytest(part: str, version: str, environment: Path, *arguments: str) -> Outcome:
     code, lines = _in_a_home(environment, "-m", "pytest", "-q", *arguments)
-    counts = [
-        line.strip("= ") for line in lines if " passed" in line or " failed" in line or " error" in line
-    ]
-    return Outcome(part, version, code == 0, counts[-1] if counts else f"ended with {code}")
+    counts = [line.strip("= ") for line in lines if re.search(r"\d+ (passed|failed|skipped|error)", line)]
+    skipped = {line.partition(": ")[2] for line in lines if line.startswith("SKIPPED [")}
+    return Outcome(
+        part, version, code == 0, "; ".join([counts[-1] if counts else f"ended with {code}", *skipped])
+    )
 
 
 def _in_a_home(*command: Path | str) -> tuple[int, list[str]]:
@@ -146,7 +161,7 @@ def _in_a_home(*command: Path | str) -> tuple[int, list[str]]:
         return process.returncode, lines
 
 
-RUN = {"cpython": cpython, "contract": contract, "tools": tools, "containers": containers}
+RUN = {"cpython": cpython, "contract": contract, "tools": tools, "containers": containers, "stock": stock}
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -16,7 +16,7 @@ from integration.stock.conftest import World
 from integration.stock.peers import answer, wait_until
 
 TASKS, SECONDS = 500, 0.1
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 class Open:
