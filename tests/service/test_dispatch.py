@@ -363,3 +363,17 @@ class Histories(RuleBasedStateMachine):
 
 TestHistories = Histories.TestCase
 TestHistories.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+def test_what_is_out_with_an_engine_that_outlived_us_is_leased_not_queued() -> None:
+    dispatch = Dispatch()
+    batch = dispatch.add(
+        number=1, prefix=b"x" * 12, owner="ann", group=bytes(16), pool=bytes(16), count=3, attempts={2: 2}
+    )
+    assert dispatch.lease_again(1, 0, 1)
+    assert not dispatch.lease_again(1, 0, 1)  # it is leased already
+    assert not dispatch.lease_again(1, 2, 1)  # an attempt of the past
+    assert not dispatch.lease_again(9, 0, 1)  # no such batch
+    assert dispatch.by_state()["leased"] == 1
+    assert [(lease.start, lease.stop) for lease in dispatch.take(bytes(16), 5)] == [(1, 2), (2, 3)]
+    assert batch.open == 3
