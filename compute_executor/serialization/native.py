@@ -19,6 +19,7 @@ This module runs inside workers too, so it imports only the standard library unt
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 from compute_executor.errors import ResultDecodeError, SerializationError
@@ -92,7 +93,7 @@ def dump_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Content:
         first = _in_pieces(args, _ATOMS.issuperset(map(type, args)))
         rest = _in_pieces(kwargs, False) if kwargs else b""
     except Exception as error:
-        raise _culprit(args, kwargs, error) from error
+        raise _refusal(args, kwargs, error) from error
     return _joined(first, rest)
 
 
@@ -126,15 +127,25 @@ def loads_call(payload: bytes | memoryview) -> tuple[tuple[Any, ...], dict[str, 
     return loads(first), loads(rest) if len(rest) else {}
 
 
-def _culprit(args: tuple[Any, ...], kwargs: dict[str, Any], error: Exception) -> SerializationError:
-    """Say which argument it was: found by trying each alone, which only a failed call pays for."""
+def culprit(
+    args: tuple[Any, ...], kwargs: dict[str, Any], dump: Callable[[Any], object]
+) -> tuple[str, Exception] | None:
+    """Which argument ``dump`` refuses, and how: found by trying each alone, which only a failed call pays for. None:
+    each alone is taken."""
     named = [(f"argument {index}", value) for index, value in enumerate(args)]
     named += [(f"argument {name!r}", value) for name, value in kwargs.items()]
     for where, value in named:
         try:
-            dumps(value)
-        except SerializationError as one:
-            return SerializationError(f"{where}: {one}")
+            dump(value)
+        except Exception as refused:
+            return where, refused
+    return None
+
+
+def _refusal(args: tuple[Any, ...], kwargs: dict[str, Any], error: Exception) -> SerializationError:
+    found = culprit(args, kwargs, dumps)
+    if found is not None:
+        return SerializationError(f"{found[0]}: {found[1]}")
     return SerializationError(f"the arguments cannot be serialised: {type(error).__name__}: {error}")
 
 

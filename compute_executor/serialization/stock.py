@@ -19,7 +19,7 @@ from types import FunctionType
 from typing import Any
 
 from compute_executor.errors import SerializationError
-from compute_executor.serialization import carrier, packing, strategies
+from compute_executor.serialization import carrier, native, packing, strategies
 from compute_executor.serialization.large import Content
 
 PROTOCOL = 4  # read by every Python that an endpoint may run
@@ -48,7 +48,8 @@ def dump_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Content:
         first = _stream(args, plain=_PLAIN.issuperset(map(type, args)))
         rest = _stream(kwargs, plain=_PLAIN.issuperset(map(type, kwargs.values()))) if kwargs else b""
     except Exception as error:
-        raise _culprit(args, kwargs, error) from error
+        where, one = native.culprit(args, kwargs, _stream) or ("the arguments", error)
+        raise _refusal(where, one) from error
     return b"".join((len(first).to_bytes(4, "big"), first, rest))
 
 
@@ -59,16 +60,6 @@ class _Caller:
 
 
 call = _Caller()
-
-
-class Stream:
-    """A function that is serialised already: travels as its own stream and arrives as the function."""
-
-    def __init__(self, stream: bytes) -> None:
-        self.stream = stream
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return pickle.loads, (self.stream,)
 
 
 class EachOf:
@@ -118,18 +109,6 @@ def _stream(obj: Any, plain: bool = False) -> bytes:
     file = io.BytesIO()
     dill.Pickler(file, PROTOCOL, recurse=True).dump(obj)
     return file.getvalue()
-
-
-def _culprit(args: tuple[Any, ...], kwargs: dict[str, Any], error: Exception) -> SerializationError:
-    """Say which argument it was: found by trying each alone, which only a failed call pays for."""
-    named = [(f"argument {index}", value) for index, value in enumerate(args)]
-    named += [(f"argument {name!r}", value) for name, value in kwargs.items()]
-    for where, value in named:
-        try:
-            _stream(value)
-        except Exception as one:
-            return _refusal(where, one)
-    return _refusal("the arguments", error)
 
 
 def _refusal(what: str, error: Exception) -> SerializationError:

@@ -54,10 +54,6 @@ class Remote(Protocol):
         """The generic caller."""
 
     @property
-    def Stream(self) -> Callable[[bytes], Any]:
-        """A function that is serialised already."""
-
-    @property
     def EachOf(self) -> Callable[[Any], Any]:
         """A function made to take many argument tuples."""
 
@@ -113,7 +109,7 @@ class Registry:
         _make_room(self._first, self._limit)
         if key[0] is not None and self._first.setdefault(key, content.digest) == content.digest:
             return Route(content)
-        return Route(self._generic(), self._there.Stream(stream))
+        return Route(self._generic(), remote.Stream(stream))
 
     def _remember(self, function: Any, taken: Snapshot | None, route: Route) -> Route:
         key = id(function)

@@ -1,7 +1,8 @@
-"""An application over a fake service, and everything about it that a test may want to look at."""
+"""What tests of the service stand on: an application over a fake service, a store, a service over a fake engine."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -12,8 +13,10 @@ from compute_executor.service.access import Identity, LocalToken
 from compute_executor.service.app import Doors, make_app
 from compute_executor.service.blobs import BlobFolder
 from compute_executor.service.shell import Shell
+from compute_executor.service.store import Store
 from tests.service.asgi import HOST, TOKEN
 from tests.service.fakes import FakeService
+from tests.service.house import House
 
 ADMIN = Identity("ann", "Ann", admin=True)
 
@@ -35,3 +38,20 @@ def world(tmp_path: Path) -> World:
     )
     world.app = make_app(shell, Doors(LocalToken(TOKEN, ADMIN), [HOST], ["http://127.0.0.1:8000"]))
     return world
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "store.sqlite"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    store = Store(path, durable=False)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path)

@@ -19,6 +19,7 @@ from compute_executor.protocol.ids import new_prefix
 from compute_executor.service.access import Identity
 from compute_executor.service.blobs import BlobFolder
 from compute_executor.service.limits import Limits
+from compute_executor.service.pools import DEFAULT_POOL
 from compute_executor.service.service import Service
 from compute_executor.service.store import Store
 
@@ -27,6 +28,8 @@ SPEC = frames.PoolSpec(2, "python", [], "/", {}, label="test")
 GROUP, POOL = b"g" * 16, b"p" * 16
 CODE = b"code of a function"
 DIGEST = hashlib.sha256(CODE).digest()
+
+reason = msgspec.msgpack.Decoder(frames.Reason).decode
 
 
 class FakeEngine:
@@ -185,3 +188,8 @@ async def serving(house: House, **changed: Any) -> AsyncIterator[Service]:
         yield service
     finally:
         await service.close()
+
+
+def take(house: House, limit: int = 100, pool: bytes = DEFAULT_POOL) -> list[Assignment]:
+    """What the engine of the house takes."""
+    return house.engine.events.take(pool, limit)

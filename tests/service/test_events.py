@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
 
 from compute_executor.errors import (
@@ -23,22 +20,12 @@ from tests.service.house import (
     Listener,
     batch,
     live,
+    reason,
     register,
     serving,
+    take,
     turn,
 )
-
-reason = msgspec.msgpack.Decoder(frames.Reason).decode
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> House:
-    return House(tmp_path)
-
-
-def take(house: House, limit: int = 100, pool: bytes = DEFAULT_POOL) -> Any:
-    return house.engine.events.take(pool, limit)
-
 
 # -- trouble with workers -----------------------------------------------------------------------------------
 

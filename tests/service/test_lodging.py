@@ -29,13 +29,12 @@ from tests.service.house import (
     Listener,
     batch,
     live,
+    reason,
     register,
     serving,
     turn,
 )
 from tests.service.test_containers import READY_ONE, SIX, Builder, environments, until
-
-reason = msgspec.msgpack.Decoder(frames.Reason).decode
 
 
 class Engine(FakeEngine):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import msgspec
 import pytest
 
 from compute_executor.endpoint.rings import Ring
@@ -23,17 +20,11 @@ from tests.service.house import (
     Listener,
     batch,
     live,
+    reason,
     register,
     serving,
     turn,
 )
-
-reason = msgspec.msgpack.Decoder(frames.Reason).decode
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> House:
-    return House(tmp_path)
 
 
 async def kill(house: House, service: Service) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
 
 from compute_executor.protocol import frames
@@ -19,21 +17,11 @@ from tests.service.house import (
     Listener,
     batch,
     live,
+    reason,
     register,
     serving,
+    take,
 )
-
-reason = msgspec.msgpack.Decoder(frames.Reason).decode
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> House:
-    return House(tmp_path)
-
-
-def take(house: House, limit: int = 100, pool: bytes = DEFAULT_POOL) -> Any:
-    return house.engine.events.take(pool, limit)
-
 
 # -- the way of most tasks ----------------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -31,20 +30,9 @@ from tests.service.house import (
     live,
     register,
     serving,
+    take,
     turn,
 )
-
-reason = msgspec.msgpack.Decoder(frames.Reason).decode
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> House:
-    return House(tmp_path)
-
-
-def take(house: House, limit: int = 100, pool: bytes = DEFAULT_POOL) -> Any:
-    return house.engine.events.take(pool, limit)
-
 
 # -- idempotence --------------------------------------------------------------------------------------------
 

@@ -3,37 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
-from typing import Any
 
 import msgspec
-import pytest
 
 from compute_executor.endpoint.events import WorkerView
-from compute_executor.protocol import frames
 from compute_executor.protocol.ids import task_uuid
 from compute_executor.service.pools import DEFAULT_POOL
-from tests.service.house import (
-    ALICE,
-    House,
-    Listener,
-    batch,
-    live,
-    register,
-    serving,
-    turn,
-)
-
-reason = msgspec.msgpack.Decoder(frames.Reason).decode
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> House:
-    return House(tmp_path)
-
-
-def take(house: House, limit: int = 100, pool: bytes = DEFAULT_POOL) -> Any:
-    return house.engine.events.take(pool, limit)
+from tests.service.house import ALICE, House, Listener, batch, live, register, serving, take, turn
 
 
 @live

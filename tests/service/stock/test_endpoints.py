@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -21,11 +20,6 @@ from compute_executor.service.stock.endpoints import (
 from tests.service.house import ALICE, BOB, House, batch, live, register, serving
 
 PLAIN = Registration("plain", "Plain")
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> House:
-    return House(tmp_path)
 
 
 @live
