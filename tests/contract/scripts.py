@@ -14,7 +14,8 @@ from tests.contract.work import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PRELUDE = """\
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from compute_executor import Executor
 def done(path, value="done"):
     import pathlib, time
@@ -22,7 +23,8 @@ def done(path, value="done"):
     pathlib.Path(path).write_text(value)
     return value
 """
-"""`done` leaves a file a little later, so that a program which does not wait for its tasks is found out."""
+"""`done` leaves a file a little later, so that a program which does not wait for its tasks is found out. SIGINT is as in
+a terminal: what was started in the background by a shell without job control would inherit that it is ignored."""
 
 
 class Ended(NamedTuple):
