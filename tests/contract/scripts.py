@@ -23,8 +23,8 @@ def done(path, value="done"):
     pathlib.Path(path).write_text(value)
     return value
 """
-"""`done` leaves a file a little later, so that a program which does not wait for its tasks is found out. SIGINT is as in
-a terminal: what was started in the background by a shell without job control would inherit that it is ignored."""
+"""`done` leaves a file a little later, so that a program which does not wait for its tasks is found out. SIGINT is as
+in a terminal: what a shell without job control starts in the background would inherit that it is ignored."""
 
 
 class Ended(NamedTuple):
