@@ -22,6 +22,7 @@ from compute_executor.future import ComputeFuture
 from compute_executor.peer import ByLogin, Embedded, OfClient
 from compute_executor.protocol.frames import Options, PoolSpec
 from compute_executor.protocol.ids import MAX_BATCH
+from compute_executor.sdk.names import AnyId, canonical
 from compute_executor.serialization import native
 from compute_executor.session import Session
 from compute_executor.settings import Settings
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from compute_executor.sdk.client import Client
 
 T = TypeVar("T")
-Id = str | uuid.UUID
-"""A UUID, or its text."""
 
 CREDENTIALS = frozenset(
     {
@@ -57,7 +56,7 @@ class Executor(concurrent.futures.Executor):
 
     def __init__(
         self,
-        endpoint_id: Id | int | None = None,
+        endpoint_id: AnyId | int | None = None,
         *,
         client: Client | None = None,
         max_workers: int | None = None,
@@ -65,7 +64,7 @@ class Executor(concurrent.futures.Executor):
         initargs: tuple[Any, ...] = (),
         batch_size: int = 128,
         flush_interval: float = 0.005,
-        task_group_id: Id | None = None,
+        task_group_id: AnyId | None = None,
         resource_specification: dict[str, Any] | None = None,
         user_endpoint_config: dict[str, Any] | None = None,
         label: str = "",
@@ -105,7 +104,7 @@ class Executor(concurrent.futures.Executor):
                 "workers of another endpoint (endpoint_id) are set up there"
             )
         self.label = label
-        self.task_group_id = str(_uuid(task_group_id or uuid.uuid4()))
+        self.task_group_id = canonical(task_group_id or uuid.uuid4(), "task group")
         own = endpoint_id is None
         settings = Settings(
             peer=(Embedded() if own else ByLogin()) if client is None else OfClient(client),
@@ -122,7 +121,7 @@ class Executor(concurrent.futures.Executor):
         options = Options(
             resource_specification=resource_specification, user_endpoint_config=user_endpoint_config
         )
-        self._lane = Lane(_id(endpoint_id), settings.pool, options)
+        self._lane = Lane(_id(endpoint_id, "endpoint"), settings.pool, options)
         self._owner: Executor | None = None  # of a view: what it is a view of
         self._shut = False
         weakref.finalize(self, self._session.release).atexit = False
@@ -211,8 +210,8 @@ class Executor(concurrent.futures.Executor):
     def options(
         self,
         *,
-        endpoint_id: Id | None = None,
-        container: Id | None = None,
+        endpoint_id: AnyId | None = None,
+        container: AnyId | None = None,
         timeout: float | None = None,
         retries: int | None = None,
         resource_specification: dict[str, Any] | None = None,
@@ -231,13 +230,13 @@ class Executor(concurrent.futures.Executor):
         options = Options(
             retries=now.retries if retries is None else retries,
             walltime=now.walltime if timeout is None else timeout,
-            container=now.container if container is None else _id(container),
+            container=now.container if container is None else _id(container, "container"),
             resource_specification=now.resource_specification
             if resource_specification is None
             else resource_specification,
             user_endpoint_config=now.user_endpoint_config,
         )
-        lane = self._lane if endpoint_id is None else Lane(_id(endpoint_id), None, options)
+        lane = self._lane if endpoint_id is None else Lane(_id(endpoint_id, "endpoint"), None, options)
         return self._view(Lane(lane.endpoint, lane.pool, options))
 
     def _view(self, lane: Lane) -> Executor:
@@ -251,11 +250,11 @@ class Executor(concurrent.futures.Executor):
         return view
 
     def submit_to_registered_function(
-        self, function_id: Id, args: Iterable[Any] = (), kwargs: dict[str, Any] | None = None
+        self, function_id: AnyId, args: Iterable[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> ComputeFuture[Any]:
         """Run a function that is registered already, by its id."""
         self._check_open()
-        number = _uuid(function_id)
+        number = uuid.UUID(canonical(function_id, "function"))
         route = Route(Function(number.bytes, f"function {number}", None))
         return self._session.submit(self._lane, route, tuple(args), kwargs or {})
 
@@ -266,12 +265,14 @@ class Executor(concurrent.futures.Executor):
         """
         return self._session.register(self._lane, function, description)
 
-    def reload_tasks(self, task_group_id: Id | None = None) -> list[ComputeFuture[Any]]:
+    def reload_tasks(self, task_group_id: AnyId | None = None) -> list[ComputeFuture[Any]]:
         """Futures for all tasks of a group (default: this Executor's own), in the order of their submission: after
         the program that submitted them has died, or to share them. Raises NotFound, ServiceUnavailable.
         """
         self._check_open()
-        return self._session.reload(_uuid(task_group_id or self.task_group_id), self._lane)
+        return self._session.reload(
+            uuid.UUID(canonical(task_group_id or self.task_group_id, "task group")), self._lane
+        )
 
     def _check_open(self) -> None:
         if self._shut:
@@ -339,9 +340,5 @@ def _pool_spec(
     )
 
 
-def _uuid(value: Id) -> uuid.UUID:
-    return value if isinstance(value, uuid.UUID) else uuid.UUID(value)
-
-
-def _id(value: Id | None) -> bytes:
-    return b"" if value is None else _uuid(value).bytes
+def _id(value: AnyId | None, what: str) -> bytes:
+    return b"" if value is None else uuid.UUID(canonical(value, what)).bytes

@@ -97,7 +97,7 @@ def test_a_group_is_found_again() -> None:
             "ZeroDivisionError('integer division or modulo by zero')",
         ]
         assert other.reload_tasks() == []
-        with pytest.raises(ValueError, match="badly formed"):
+        with pytest.raises(ValueError, match="is no task group id"):
             other.reload_tasks("no id")
 
 

@@ -117,3 +117,8 @@ def test_an_option_that_does_not_exist(ours: compute_executor.Executor) -> None:
 def test_an_option_that_makes_no_sense(ours: compute_executor.Executor, wrong: dict[str, object]) -> None:
     with pytest.raises((ValueError, TypeError)):
         ours.options(**wrong).submit(work.square, 1)  # type: ignore[arg-type]
+
+
+def test_an_id_that_is_none_is_named(make_ours: MakeOurs) -> None:
+    with pytest.raises(ValueError, match="'lab' is no endpoint id: it must be a UUID"):
+        make_ours(endpoint_id="lab")
