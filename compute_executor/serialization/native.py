@@ -128,22 +128,26 @@ def loads_call(payload: bytes | memoryview) -> tuple[tuple[Any, ...], dict[str, 
 
 
 def culprit(
-    args: tuple[Any, ...], kwargs: dict[str, Any], dump: Callable[[Any], object]
-) -> tuple[str, Exception] | None:
-    """Which argument ``dump`` refuses, and how: found by trying each alone, which only a failed call pays for. None:
-    each alone is taken."""
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    dump: Callable[[Any], object],
+    tell: Callable[[Exception], str],
+) -> tuple[str, str] | None:
+    """Which argument ``dump`` refuses, and why as ``tell`` says it: found by trying each alone, which only a failed
+    call pays for. None: each alone is taken. The error itself is not handed out: its traceback holds this frame and
+    those of its callers, which would keep the error in a circle and whatever they know alive."""
     named = [(f"argument {index}", value) for index, value in enumerate(args)]
     named += [(f"argument {name!r}", value) for name, value in kwargs.items()]
     for where, value in named:
         try:
             dump(value)
         except Exception as refused:
-            return where, refused
+            return where, tell(refused)
     return None
 
 
 def _refusal(args: tuple[Any, ...], kwargs: dict[str, Any], error: Exception) -> SerializationError:
-    found = culprit(args, kwargs, dumps)
+    found = culprit(args, kwargs, dumps, str)
     if found is not None:
         return SerializationError(f"{found[0]}: {found[1]}")
     return SerializationError(f"the arguments cannot be serialised: {type(error).__name__}: {error}")

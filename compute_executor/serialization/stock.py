@@ -31,7 +31,7 @@ def dumps_function(function: Any) -> bytes:
     try:
         return _stream(carrier.carrying(function))
     except Exception as error:
-        raise _refusal(f"the function {_name(function)}", error) from error
+        raise _refusal(f"the function {_name(function)}", _told(error)) from error
 
 
 def dumps_source(function: Any) -> bytes:
@@ -48,8 +48,8 @@ def dump_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Content:
         first = _stream(args, plain=_PLAIN.issuperset(map(type, args)))
         rest = _stream(kwargs, plain=_PLAIN.issuperset(map(type, kwargs.values()))) if kwargs else b""
     except Exception as error:
-        where, one = native.culprit(args, kwargs, _stream) or ("the arguments", error)
-        raise _refusal(where, one) from error
+        where, why = native.culprit(args, kwargs, _stream, _told) or ("the arguments", _told(error))
+        raise _refusal(where, why) from error
     return b"".join((len(first).to_bytes(4, "big"), first, rest))
 
 
@@ -111,9 +111,13 @@ def _stream(obj: Any, plain: bool = False) -> bytes:
     return file.getvalue()
 
 
-def _refusal(what: str, error: Exception) -> SerializationError:
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _refusal(what: str, why: str) -> SerializationError:
     return SerializationError(
-        f"dill, which the workers of stock endpoints read, cannot serialise {what}: {type(error).__name__}: {error}. "
+        f"dill, which the workers of stock endpoints read, cannot serialise {what}: {why}. "
         "Pass something picklable: plain data instead of open files, locks, connections or generators"
     )
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import math
 import pickle
 import subprocess
 import sys
 import threading
+import weakref
 from typing import Any
 
 import dill
@@ -119,6 +122,23 @@ def test_the_argument_at_fault_is_named(tmp_path: Any) -> None:
             native.dumps_call((1, file), {})
         with pytest.raises(SerializationError, match="argument 'log'"):
             native.dumps_call((1,), {"log": file})
+
+
+def test_a_refusal_keeps_nothing_of_its_caller_alive() -> None:
+    class Mine:
+        pass
+
+    def refused() -> weakref.ref[Mine]:
+        mine = Mine()
+        with contextlib.suppress(SerializationError):
+            native.dumps_call((threading.Lock(),), {})
+        return weakref.ref(mine)
+
+    gc.disable()
+    try:
+        assert refused()() is None
+    finally:
+        gc.enable()
 
 
 def test_a_fault_that_no_argument_shows_alone_is_reported_all_the_same() -> None:
