@@ -24,7 +24,7 @@ from compute_executor.protocol.frames import Options, PoolSpec
 from compute_executor.protocol.ids import MAX_BATCH
 from compute_executor.sdk.names import AnyId, canonical
 from compute_executor.serialization import native
-from compute_executor.session import Session
+from compute_executor.session.session import Session
 from compute_executor.settings import Settings
 from compute_executor.submission.registry import Route
 

@@ -20,7 +20,6 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from compute_executor.batch import Batch, Call, Lane
-from compute_executor.dialogue import about
 from compute_executor.errors import ComputeError, ResultDecodeError
 from compute_executor.future import ComputeFuture
 from compute_executor.protocol import frames
@@ -30,12 +29,13 @@ from compute_executor.results.waiting import Expected, Waiting
 from compute_executor.results.watcher import Watcher
 from compute_executor.sdk.outcome import Outcome
 from compute_executor.serialization import exceptions
+from compute_executor.session.dialogue import about
+from compute_executor.session.withdrawal import Withdrawal
 from compute_executor.submission.posting import Posting
-from compute_executor.withdrawal import Withdrawal
 
 if TYPE_CHECKING:
     from compute_executor.sdk.client import Client
-    from compute_executor.session import Session
+    from compute_executor.session.session import Session
 
 log = logging.getLogger(__name__)
 

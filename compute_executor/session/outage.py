@@ -11,14 +11,14 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
-from compute_executor import by_http
 from compute_executor.batch import Batch
-from compute_executor.dialogue import Dialogue
 from compute_executor.errors import ComputeError
 from compute_executor.future import ComputeFuture
 from compute_executor.peer import Address
 from compute_executor.protocol.frames import Accepted, OpenPool, Refused
 from compute_executor.results.polling import poll
+from compute_executor.session import by_http
+from compute_executor.session.dialogue import Dialogue
 
 log = logging.getLogger(__name__)
 

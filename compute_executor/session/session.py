@@ -20,26 +20,27 @@ import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from compute_executor import by_http, leaving, outage
+from compute_executor import leaving
 from compute_executor.batch import Batch, Call, Lane, gather
-from compute_executor.dialogue import about
 from compute_executor.errors import ComputeError, InvalidRequest, PoolBroken
 from compute_executor.future import ComputeFuture, forked
-from compute_executor.handover import Handover
 from compute_executor.peer import Kind
 from compute_executor.protocol.frames import INLINE_LIMIT, Body, Register
-from compute_executor.pump import Pump
 from compute_executor.serialization import exceptions
 from compute_executor.serialization.large import whole
+from compute_executor.session import by_http, outage
+from compute_executor.session.dialogue import about
+from compute_executor.session.handover import Handover
+from compute_executor.session.pump import Pump
+from compute_executor.session.storage import Storage
+from compute_executor.session.withdrawal import Withdrawal
 from compute_executor.settings import Settings
-from compute_executor.storage import Storage
 from compute_executor.submission.buffer import Buffer
 from compute_executor.submission.forms import Form, of_ours, of_stock
 from compute_executor.submission.registry import Route
-from compute_executor.withdrawal import Withdrawal
 
 if TYPE_CHECKING:
-    from compute_executor.hosted import HostedPump
+    from compute_executor.session.hosted import HostedPump
 
 BYTE_LIMIT = 1024 * 1024
 """Bytes of arguments in one batch, unless one call alone has more: far below MAX_FRAME, far above what one
@@ -155,7 +156,7 @@ class Session:
         waker = self.handover.open()
         if not self.hosted:
             return Pump(self, waker)
-        from compute_executor.hosted import HostedPump  # only a service that is none of ours needs it
+        from compute_executor.session.hosted import HostedPump  # only a service that is none of ours needs it
 
         return HostedPump(self, waker, self.settings.peer.client())
 

@@ -42,9 +42,9 @@ from compute_executor.results.acknowledgements import Acknowledgements
 from compute_executor.results.outcomes import settle
 from compute_executor.results.reasons import container_of, reason_of
 from compute_executor.results.router import Router
-from compute_executor.storage import NO_LIMIT, Storage, usable
+from compute_executor.session.storage import NO_LIMIT, Storage, usable
+from compute_executor.session.withdrawal import Tasks, Withdrawal, Withdrawals
 from compute_executor.submission.sender import Failure, Sender, without
-from compute_executor.withdrawal import Tasks, Withdrawal, Withdrawals
 
 if TYPE_CHECKING:
     from compute_executor.tracing import Trace

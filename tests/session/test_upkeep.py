@@ -8,7 +8,7 @@ import pytest
 
 from compute_executor.errors import ServiceUnavailable
 from compute_executor.results.websocket import StreamLost
-from compute_executor.upkeep import ACK_PAUSE, NO_ROOM_PAUSE, PING_PAUSE, Upkeep
+from compute_executor.session.upkeep import ACK_PAUSE, NO_ROOM_PAUSE, PING_PAUSE, Upkeep
 
 
 class Dialogue:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compute_executor.protocol.frames import Cancel
-from compute_executor.withdrawal import Withdrawal, Withdrawals
+from compute_executor.session.withdrawal import Withdrawal, Withdrawals
 
 TASKS = [(b"p" * 12, [1, 2])]
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from compute_executor import by_http, storage
 from compute_executor.errors import PayloadTooLarge, ServiceUnavailable
 from compute_executor.peer import Address
 from compute_executor.protocol.frames import INLINE_LIMIT, Blob
-from compute_executor.storage import Storage, usable
+from compute_executor.session import by_http, storage
+from compute_executor.session.storage import Storage, usable
 
 ADDRESS = Address("http://nowhere", "secret")
 LARGE = b"x" * (INLINE_LIMIT + 1)

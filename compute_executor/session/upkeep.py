@@ -5,8 +5,8 @@ No clock: time is passed in. Owner: the session's I/O thread.
 
 from __future__ import annotations
 
-from compute_executor.dialogue import Dialogue
 from compute_executor.results.websocket import Stream, StreamLost
+from compute_executor.session.dialogue import Dialogue
 
 ACK_PAUSE = 0.05
 """Seconds between acknowledgements: each wakes the service once more, and all they do is free its memory."""

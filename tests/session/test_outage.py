@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from compute_executor import pump
 from compute_executor.errors import NotFound, PayloadTooLarge, ServiceUnavailable
 from compute_executor.executor import Executor
 from compute_executor.results.websocket import Stream, connect
+from compute_executor.session import pump
 
 PATIENCE = 30.0
 

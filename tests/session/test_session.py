@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 
-from compute_executor import pump, upkeep
-from compute_executor.dialogue import Dialogue
 from compute_executor.errors import (
     ComputeError,
     InvalidRequest,
@@ -31,6 +29,8 @@ from compute_executor.protocol import frames
 from compute_executor.protocol.ids import new_prefix
 from compute_executor.results.websocket import StreamLost
 from compute_executor.serialization import native
+from compute_executor.session import pump, upkeep
+from compute_executor.session.dialogue import Dialogue
 from compute_executor.submission.sender import Sender
 from tests.conftest import MakeExecutor
 from tests.fake_service import FakeService

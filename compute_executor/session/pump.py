@@ -24,18 +24,18 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from compute_executor import outage
-from compute_executor.dialogue import Dialogue
 from compute_executor.errors import ComputeError, PoolBroken, ServiceUnavailable
 from compute_executor.future import ComputeFuture
 from compute_executor.results.greeting import greet
 from compute_executor.results.listener import Listener
 from compute_executor.results.websocket import Stream, StreamLost, connect
-from compute_executor.upkeep import Upkeep
+from compute_executor.session import outage
+from compute_executor.session.dialogue import Dialogue
+from compute_executor.session.upkeep import Upkeep
 
 if TYPE_CHECKING:
     from compute_executor.peer import Address
-    from compute_executor.session import Session
+    from compute_executor.session.session import Session
 
 log = logging.getLogger(__name__)
 

@@ -11,11 +11,11 @@ import os
 import secrets
 from pathlib import Path
 
-from compute_executor import by_http
 from compute_executor.errors import PayloadTooLarge, ServiceUnavailable
 from compute_executor.peer import Address
 from compute_executor.protocol.frames import INLINE_LIMIT, Blob, Body
 from compute_executor.serialization import large
+from compute_executor.session import by_http
 
 NO_LIMIT = 1 << 62
 
