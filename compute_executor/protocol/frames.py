@@ -42,9 +42,10 @@ body must fit one datagram to a worker (Linux default socket buffer: 208 KiB).""
 MAX_FRAME = 16 * 1024 * 1024
 """Largest frame in bytes that either side accepts."""
 
-VALUE, EXCEPTION, LOST, CANCELLED, TIMEOUT, BROKEN = range(6)
+VALUE, EXCEPTION, LOST, CANCELLED, TIMEOUT, BROKEN, REFUSED = range(7)
 """How a task ended. VALUE: body is the native payload of the result. EXCEPTION: body is what
-``serialization.exceptions`` makes. Others: body is the msgpack of a :class:`Reason`."""
+``serialization.exceptions`` makes. Others: body is the msgpack of a :class:`Reason`. REFUSED: it had been accepted,
+and its caller lost the right to it before it began."""
 
 
 class Blob(msgspec.Struct, array_like=True, frozen=True):

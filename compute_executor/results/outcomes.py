@@ -10,6 +10,7 @@ import msgspec
 from compute_executor.errors import (
     ComputeError,
     InvalidRequest,
+    NotAuthorized,
     PoolBroken,
     ResultDecodeError,
     TaskCancelled,
@@ -22,6 +23,7 @@ from compute_executor.protocol.frames import (
     CANCELLED,
     EXCEPTION,
     LOST,
+    REFUSED,
     TIMEOUT,
     VALUE,
     Blob,
@@ -67,7 +69,7 @@ def value_of(body: bytes | memoryview) -> Any:
 def _error(future: ComputeFuture[Any], status: int, body: bytes | memoryview) -> BaseException:
     if status == EXCEPTION:
         return raised(body, future.task_id)
-    if status not in (LOST, CANCELLED, TIMEOUT, BROKEN):
+    if status not in (LOST, CANCELLED, TIMEOUT, BROKEN, REFUSED):
         raise ResultDecodeError(f"the outcome has status {status}, which is unknown here: a newer service?")
     reason = _reason(body)
     if status in (LOST, BROKEN):
@@ -79,7 +81,15 @@ def _error(future: ComputeFuture[Any], status: int, body: bytes | memoryview) ->
             began=reason.began,
             attempts=reason.attempts,
         )
-    return (TaskCancelled if status == CANCELLED else TaskTimeout)(reason.message, task_id=future.task_id)
+    return _PLAIN[status](reason.message, task_id=future.task_id)
+
+
+_PLAIN: dict[int, type[ComputeError]] = {
+    CANCELLED: TaskCancelled,
+    TIMEOUT: TaskTimeout,
+    REFUSED: NotAuthorized,
+}
+"""Errors that need no more than the message."""
 
 
 def _undecodable(future: ComputeFuture[Any], result: Result, trouble: BaseException) -> ComputeError:

@@ -11,6 +11,7 @@ import msgspec
 
 from compute_executor.errors import (
     ComputeError,
+    NotAuthorized,
     PoolBroken,
     ResultDecodeError,
     TaskCancelled,
@@ -115,6 +116,8 @@ def without_value(kind: int | None, body: bytes, task_id: str) -> ComputeError:
         return TaskCancelled(reason.message, task_id=task_id)
     if kind == frames.TIMEOUT:
         return TaskTimeout(reason.message, task_id=task_id)
+    if kind == frames.REFUSED:
+        return NotAuthorized(reason.message, task_id=task_id)
     lost = PoolBroken if kind == frames.BROKEN else WorkerLost
     return lost(
         reason.message,

@@ -40,12 +40,12 @@ class LocalToken:
     """One token, that of the user whose service this is. Only its hash is kept."""
 
     def __init__(self, token: str, identity: Identity | None = None) -> None:
-        self._digest = _digest(token)
+        self._digest = token_digest(token)
         self._identity = identity or Identity(LOCAL_USER, LOCAL_USER, admin=True)
 
     async def identify(self, token: str) -> Identity | None:
         """The local user, if it is the token. Hashes are compared, so the time taken says nothing about it."""
-        return self._identity if hmac.compare_digest(_digest(token), self._digest) else None
+        return self._identity if hmac.compare_digest(token_digest(token), self._digest) else None
 
 
 def new_token() -> str:
@@ -53,7 +53,8 @@ def new_token() -> str:
     return secrets.token_urlsafe(32)
 
 
-def _digest(token: str) -> bytes:
+def token_digest(token: str) -> bytes:
+    """What is kept of a token: its SHA-256 (a token has 256 random bits, so nothing slower is needed)."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 

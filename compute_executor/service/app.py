@@ -48,7 +48,9 @@ async def stream(websocket: WebSocket) -> None:
     """``/ws/v2/`` (guide era) and ``/v3/stream`` (ours): the first frame tells which is spoken."""
     from compute_executor.service.streams import serve_stream
 
-    await serve_stream(websocket, identity_of(websocket), shell_of(websocket).service)
+    await serve_stream(
+        websocket, identity_of(websocket), shell_of(websocket).service, websocket.scope["token_digest"]
+    )
 
 
 ROUTES: Sequence[BaseRoute] = [

@@ -6,7 +6,7 @@ import asyncio
 
 from compute_executor.protocol.frames import CANCELLED, Reason
 from compute_executor.service.access import Identity
-from compute_executor.service.dispatch import Dispatch
+from compute_executor.service.dispatch import Batch, Dispatch
 from compute_executor.service.outcomes import Outcomes, made_here
 from compute_executor.service.pools import Pools
 from compute_executor.service.submissions import Submissions
@@ -39,12 +39,16 @@ class Cancelling:
         batch = self._dispatch.by_prefix(prefix)
         if batch is None or batch.owner != who.id:
             return []
+        return self.withdraw(batch, positions, CANCELLED, BEFORE)
+
+    def withdraw(self, batch: Batch, positions: list[int], status: int, reason: Reason) -> list[int]:
+        """End those of the tasks that surely have not begun, and never will then; which those are."""
         pool = batch.lane.pool
         done, leased = self._dispatch.cancel(batch, positions)
         if leased:
             given_up = self._pools.engine.withdraw(pool, [(batch.number, position) for position in leased])
             done += self._dispatch.withdrawn(batch, [position for _, position in given_up])
-        self._outcomes.put(made_here([(batch, position) for position in done], CANCELLED, BEFORE))
+        self._outcomes.put(made_here([(batch, position) for position in done], status, reason))
         if not self._dispatch.open_in(pool):
             self._pools.emptied(pool)
         return done

@@ -161,6 +161,10 @@ class Dispatch:
         del self._batches[batch.number], self._prefixes[batch.prefix]
         self._counts[DONE] -= batch.count
 
+    def batches(self) -> list[Batch]:
+        """All that are known, in the order in which they came."""
+        return list(self._batches.values())
+
     def by_number(self, number: int) -> Batch | None:
         """The batch that engines call ``number``."""
         return self._batches.get(number)

@@ -6,6 +6,7 @@ goes to the store, and only from there to those who wait for it.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from compute_executor.endpoint import trace
@@ -18,6 +19,7 @@ from compute_executor.service.functions import Functions
 from compute_executor.service.groups import Groups
 from compute_executor.service.open_batches import OpenBatches
 from compute_executor.service.outcomes import Entry, Outcomes, made_here
+from compute_executor.service.permits import Permits
 from compute_executor.service.pools import Pools
 
 log = logging.getLogger(__name__)
@@ -36,7 +38,9 @@ class EngineEvents:
         functions: Functions,
         groups: Groups,
         pools: Pools,
+        permits: Permits,
         committer: Committer,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._dispatch = dispatch
         self._batches = batches
@@ -44,11 +48,20 @@ class EngineEvents:
         self._functions = functions
         self._groups = groups
         self._pools = pools
+        self._permits = permits
         self._committer = committer
+        self._loop = loop
 
     def take(self, pool: bytes, limit: int) -> list[Assignment]:
         """Up to ``limit`` tasks to be run now; none while outcomes cannot be stored."""
-        return [] if self._outcomes.stalled else self._batches.take(pool, limit)
+        if self._outcomes.stalled:
+            return []
+        while taken := self._batches.take(pool, limit):
+            permitted = self._permits.sift(taken)
+            if permitted:
+                return permitted
+            self._loop.call_soon(self._emptied, pool)
+        return []
 
     def function_code(self, number: int) -> Body:
         """The code of the function that assignments call ``number``."""

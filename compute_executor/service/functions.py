@@ -34,6 +34,7 @@ class Functions:
         self._limits = limits
         self._rows: dict[bytes, FunctionRow] = {}
         self._digests: dict[tuple[str, bytes], bytes] = {}
+        self._owned: dict[bytes, Owned] = {}
         self._numbers: dict[bytes, int] = {}
         self._ids: list[bytes] = []
 
@@ -111,6 +112,15 @@ class Functions:
         if len(function) != ID_BYTES:
             return None
         return (self._rows.get(function) or self._load(function)).container
+
+    def owned(self, function: bytes) -> Owned:
+        """Whose a function is and with whom it is shared, which never changes; for the service itself, and of one
+        that was deleted, too."""
+        found = self._owned.get(function)
+        if found is None:
+            found = self._read.function_owned(function)
+            _remember(self._owned, function, found)
+        return found
 
     def number(self, function: bytes) -> int:
         """The small number of a function, the same while this process lives."""

@@ -24,8 +24,8 @@ from compute_executor.errors import InvalidRequest
 from compute_executor.protocol.frames import Result
 from compute_executor.protocol.ids import task_uuid
 from compute_executor.service import documents
-from compute_executor.service.access import Identity
 from compute_executor.service.groups import Began
+from compute_executor.service.visitors import Visit
 
 if TYPE_CHECKING:
     from compute_executor.service.service import Service
@@ -37,9 +37,9 @@ ROOM = 1024 * 1024
 class GuideConnection:
     """One client. A `groups.Subscriber`."""
 
-    def __init__(self, websocket: WebSocket, who: Identity, service: Service) -> None:
+    def __init__(self, websocket: WebSocket, visit: Visit, service: Service) -> None:
         self._websocket = websocket
-        self._who = who
+        self._visit = visit
         self._service = service
         self._sent: dict[bytes, int] = {}  # number up to which a group's results are sent
         self._work = asyncio.Event()
@@ -73,7 +73,7 @@ class GuideConnection:
         if len(self._sent) >= most and group not in self._sent:
             raise InvalidRequest(f"one stream carries the results of {most} task groups at most")
         if group not in self._sent:
-            self._sent[group] = self._service.subscribe(self._who, self, group)
+            self._sent[group] = self._service.subscribe(self._visit.who, self, group)
         self._work.set()
 
     async def _receive(self) -> None:

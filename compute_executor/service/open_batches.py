@@ -34,7 +34,7 @@ decode_calls = msgspec.msgpack.Decoder(list[Call]).decode
 
 class OpenBatches:
     """Everything that is accepted and not finished. ``wake``: called with a pool that has new work;
-    ``wake_later``: with one whose work cannot be given out now."""
+    ``wake_later``: with one whose work cannot be given out now; ``accepted``: with the number of a new batch."""
 
     def __init__(
         self,
@@ -47,6 +47,7 @@ class OpenBatches:
         wake: Callable[[bytes], None],
         wake_later: Callable[[bytes], object],
     ) -> None:
+        self.accepted: Callable[[int], object] = lambda _: None
         self._read = read
         self._dispatch = dispatch
         self._functions = functions
@@ -106,6 +107,7 @@ class OpenBatches:
         self._plan(number, row.functions, row.options, with_blobs=bool(row.blobs))
         self._bodies.offer(number, calls, len(row.tasks))
         self._groups.opened(row.group)
+        self.accepted(number)
         self._wake(row.pool)
 
     def restore(self, row: BatchRow, done: Iterable[int], attempts: dict[int, int]) -> Batch:
@@ -130,6 +132,18 @@ class OpenBatches:
         self._options[number] = options
         if with_blobs:
             self._with_blobs.add(number)
+
+    def function_numbers(self, number: int) -> list[int]:
+        """The numbers of the functions of an open batch."""
+        return self._plans[number][0]
+
+    def positions(self, number: int) -> dict[int, list[int]]:
+        """The positions of the tasks of an open batch, by the number of their function. Raises sqlite3.Error."""
+        found: dict[int, list[int]] = {}
+        numbers = self._plans[number][0]
+        for position, (function, _) in enumerate(self._bodies.get(number)):
+            found.setdefault(numbers[function], []).append(position)
+        return found
 
     def options(self, number: int) -> Options:
         """How the tasks of an open batch are to be run."""

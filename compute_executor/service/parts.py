@@ -22,6 +22,7 @@ from compute_executor.service.limits import Limits
 from compute_executor.service.lodging import Lodging
 from compute_executor.service.open_batches import OpenBatches
 from compute_executor.service.outcomes import Entry, Outcomes
+from compute_executor.service.permits import Permits
 from compute_executor.service.pools import Pools
 from compute_executor.service.retention import Retention
 from compute_executor.service.stock.peers import BrokerSettings, StockPeers
@@ -67,8 +68,11 @@ class Parts:
             self.committer, self._loop, self.batches.with_blobs, self._stored, self.wake_all
         )
         self.cancelling = Cancelling(self.dispatch, self.submissions, self.outcomes, self.pools)
+        self.permits = self._permits()
+        self.batches.accepted = self.permits.accepted
         self.events = self._events()
         self.stock = self._stock(broker)
+        self.stock.changed = self.permits.endpoint_changed
         self.pools.lodging = Lodging(self.containers, self.pools.lodge, self.events.broken)
         self.containers.again = self.pools.try_again
         self.views = Views(store, self.dispatch, self.outcomes, self.pools, self.containers)
@@ -100,6 +104,16 @@ class Parts:
             elsewhere=lambda *what: self.stock.place(*what),  # noqa: PLW0108 - stock is made after this
         )
 
+    def _permits(self) -> Permits:
+        return Permits(
+            dispatch=self.dispatch,
+            batches=self.batches,
+            functions=self.functions,
+            outcomes=self.outcomes,
+            endpoint_of=lambda pool: self.stock.endpoint_of(pool),  # noqa: PLW0108 - stock is made after this
+            withdraw=self.cancelling.withdraw,
+        )
+
     def _events(self) -> EngineEvents:
         return EngineEvents(
             dispatch=self.dispatch,
@@ -108,7 +122,9 @@ class Parts:
             functions=self.functions,
             groups=self.groups,
             pools=self.pools,
+            permits=self.permits,
             committer=self.committer,
+            loop=self._loop,
         )
 
     def _stock(self, broker: BrokerSettings | None) -> StockPeers:
@@ -139,6 +155,7 @@ class Parts:
     def _stored(self, first: int, entries: list[Entry], finished: list[Batch], unused: list[str]) -> None:
         for batch in finished:
             self.batches.finish(batch)
+            self.permits.finished(batch.number)
             self.stock.engine.finished(batch.lane.pool, batch.number)
         self.groups.stored(first, entries)
         self.blobs.delete(unused)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from compute_executor.protocol.frames import Blob, Body, Result
+from compute_executor.service.access import Owned
 from compute_executor.service.rows import (
     BatchHead,
     BatchRow,
@@ -58,6 +59,11 @@ class Reader:
         if row is None:
             return None
         return FunctionRow._make((*row[:6], decode_metadata(row[6]), bool(row[7]), *row[8:]))
+
+    def function_owned(self, function: bytes) -> Owned:
+        """Whose a function is and with whom it is shared; nobody's if it is not there."""
+        row = self._one("function_owned", (function,))
+        return Owned(row[0], row[1], bool(row[2])) if row else Owned("")
 
     def function_by_digest(self, owner: str, digest: bytes) -> bytes | None:
         """The id of the owner's function of this content (the newest, if it was shared in several ways)."""

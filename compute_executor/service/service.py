@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,7 @@ from compute_executor.service.stock.peers import BrokerSettings
 from compute_executor.service.store import Store
 from compute_executor.service.submissions import Key
 from compute_executor.service.views import TaskView
+from compute_executor.service.visitors import Visitors
 
 if TYPE_CHECKING:
     from compute_executor.endpoint.engine import Engine
@@ -46,10 +47,14 @@ FAREWELL = 1.0
 """Seconds that clients have to be told that the service ends."""
 
 
+WhoIs = Callable[[str], Awaitable[Identity | None]]
+
+
 class Service:
     """One service. ``engine`` makes the engine when the service starts; ``rings`` is where its workers keep theirs.
 
-    The store is open already and is closed by `close`. ``default_pool``: the workers for tasks without a pool.
+    The store is open already and is closed by `close`. ``default_pool``: the workers for tasks without a pool;
+    ``who_is``: tells at the start what has become of users (None: gone; ServiceUnavailable: not known now).
     """
 
     def __init__(
@@ -63,6 +68,7 @@ class Service:
         environments: Environments | None = None,
         limits: Limits = Limits(),  # noqa: B008 - a tuple
         broker: BrokerSettings | None = None,
+        who_is: WhoIs | None = None,
     ) -> None:
         self.limits = limits
         self.blobs = blobs
@@ -73,6 +79,8 @@ class Service:
             store, blobs, engine, default_pool, self._environments, limits=limits, broker=broker
         )
         self.stock = self._parts.stock
+        self.visitors = Visitors()
+        self._who_is = who_is
         self._connections: set[Subscriber] = set()
 
     # -- life ---------------------------------------------------------------------------------------------
@@ -86,7 +94,10 @@ class Service:
         await self._all_stored(START_PATIENCE)
         rings.clear(self._rings)
         parts.blobs.sweep(parts.store.read.blob_in_use, self.limits.keep_orphans)
+        identities = await self._identities()
         parts.make_engine()
+        for user, identity in identities.items():
+            self.reconsider(user, identity)
         parts.containers.restore()
         for row in parts.store.read.pools():
             parts.pools.restore(row)
@@ -95,6 +106,16 @@ class Service:
         await self.stock.start(asyncio.get_running_loop())
         parts.wake_all()
         parts.retention.start()
+
+    async def _identities(self) -> dict[str, Identity | None]:
+        """Who they are now that had tasks open when the service ended."""
+        found: dict[str, Identity | None] = {}
+        if self._who_is is None:
+            return found
+        for user in self.waiting_users():
+            with contextlib.suppress(ServiceUnavailable):  # as they were when they submitted
+                found[user] = await self._who_is(user)
+        return found
 
     async def close(self) -> None:
         """End workers, store what they brought, close the store. What is open stays for the next start."""
@@ -165,6 +186,7 @@ class Service:
 
     def submit_soon(self, who: Identity, batch: Submit, key: Key | None = None) -> asyncio.Future[None]:
         """The same, for callers that go on meanwhile: checked now, in order; the future is done when stored."""
+        self._parts.permits.seen(who)
         return self._parts.submissions.submit(who, batch, key)
 
     def batch_number(self, prefix: bytes) -> int | None:
@@ -239,6 +261,26 @@ class Service:
             _, deaf = await asyncio.wait(told, timeout=FAREWELL)
             for task in deaf:
                 task.cancel()
+
+    # -- users that change --------------------------------------------------------------------------------
+
+    def reconsider(self, user: str, identity: Identity | None) -> None:
+        """To be called whenever a user's groups or rights change; None: there is no such user any more.
+
+        Queued tasks of theirs whose function or endpoint they may use no more end with NotAuthorized, those that have
+        begun go on. Open streams of theirs go on with the new identity, or are closed.
+        """
+        self.visitors.changed(user, identity)
+        self._parts.permits.reconsider(user, identity)
+
+    def token_died(self, digest: bytes) -> None:
+        """To be called when a token is revoked or expires: its streams are closed. ``digest``: its
+        `access.token_digest`."""
+        self.visitors.token_died(digest)
+
+    def waiting_users(self) -> set[str]:
+        """Who has open tasks."""
+        return {batch.owner for batch in self._parts.dispatch.batches()}
 
     # -- how it is doing ----------------------------------------------------------------------------------
 

@@ -33,11 +33,12 @@ from compute_executor.service.hops import Hops
 from compute_executor.service.limits import announced
 from compute_executor.service.outbox import Outbox
 from compute_executor.service.service import Service
+from compute_executor.service.visitors import Dismissed, Visit
 
 log = logging.getLogger(__name__)
 
 RESTARTING = 1012  # RFC 6455's registry: the client may connect again
-MALFORMED, FOREIGN, OTHER_VERSION = 4400, 4404, 4426
+MALFORMED, UNAUTHENTICATED, FOREIGN, OTHER_VERSION = 4400, 4401, 4404, 4426
 """Close codes of ours (RFC 6455 section 7.4.2: 4000 to 4999 are for private use), like HTTP statuses."""
 LONGEST_REASON = 123
 """Bytes of a close frame's reason (RFC 6455 section 5.5)."""
@@ -60,33 +61,42 @@ class Refused(Exception):
         self.code = code
 
 
-async def serve_stream(websocket: WebSocket, who: Identity, service: Service) -> None:
-    """Serve one WebSocket of ``who`` until either side ends it."""
-    await websocket.accept()
+async def serve_stream(websocket: WebSocket, who: Identity, service: Service, token: bytes = b"") -> None:
+    """Serve one WebSocket of ``who`` until either side ends it. ``token``: the hash of the token it came with."""
+    visit = service.visitors.enter(who, token)
     try:
-        first = await _first_frame(websocket)
-        if not first.startswith("{"):
-            await _serve_guide(websocket, who, service, first)
-            return
-        hello = await _greet(websocket, service, first)
-        await Connection(websocket, who, service, Hops() if hello.trace else None).run()
-        await _close(websocket, RESTARTING, "the service ends")
+        await visit.during(_converse(websocket, visit, service))
     except WebSocketDisconnect:
         return
+    except Dismissed as dismissed:
+        log.info("stream of %s ended: %s", who.id, dismissed)
+        await _close(websocket, UNAUTHENTICATED, str(dismissed))
     except Refused as refused:
         log.info("stream of %s closed: %s", who.id, refused)
         await _close(websocket, refused.code, str(refused))
+    finally:
+        service.visitors.leave(visit)
 
 
-async def _serve_guide(websocket: WebSocket, who: Identity, service: Service, group_id: str) -> None:
+async def _converse(websocket: WebSocket, visit: Visit, service: Service) -> None:
+    await websocket.accept()
+    first = await _first_frame(websocket)
+    if first.startswith("{"):
+        hello = await _greet(websocket, service, first)
+        await Connection(websocket, visit, service, Hops() if hello.trace else None).run()
+    else:
+        await _serve_guide(websocket, visit, service, first)
+    await _close(websocket, RESTARTING, "the service ends")
+
+
+async def _serve_guide(websocket: WebSocket, visit: Visit, service: Service, group_id: str) -> None:
     """Serve a client of the guide's time."""
     try:
-        await GuideConnection(websocket, who, service).run(group_id)
+        await GuideConnection(websocket, visit, service).run(group_id)
     except NotFound as error:
         raise Refused(FOREIGN, str(error)) from None
     except ComputeError as error:
         raise Refused(MALFORMED, str(error)) from None
-    await _close(websocket, RESTARTING, "the service ends")
 
 
 async def _first_frame(websocket: WebSocket) -> str:
@@ -136,10 +146,10 @@ class Connection:
     """One client. A `groups.Subscriber`. ``hops``: for one that traces."""
 
     def __init__(
-        self, websocket: WebSocket, who: Identity, service: Service, hops: Hops | None = None
+        self, websocket: WebSocket, visit: Visit, service: Service, hops: Hops | None = None
     ) -> None:
         self._websocket = websocket
-        self._who = who
+        self._visit = visit
         self._service = service
         self._limit = service.limits.stream_buffer
         self._outbox = Outbox()
@@ -267,17 +277,17 @@ class Connection:
 
     async def _open_pool(self, frame: frames.OpenPool) -> None:
         try:
-            await self._service.open_pool(self._who, frame.pool, frame.spec, self)
+            await self._service.open_pool(self._visit.who, frame.pool, frame.spec, self)
         except ComputeError as error:
             self._answer(frames.PoolFailed(frame.pool, str(error)))
 
     async def _close_pool(self, frame: frames.ClosePool) -> None:
-        self._service.close_pool(self._who, frame.pool)
+        self._service.close_pool(self._visit.who, frame.pool)
 
     async def _register(self, frame: frames.Register) -> None:
         try:
             function = await self._service.register(
-                self._who, frame.digest, frame.name, frame.code, frame.description, frame.metadata
+                self._visit.who, frame.digest, frame.name, frame.code, frame.description, frame.metadata
             )
         except ComputeError as error:
             self._answer(frames.Registered(frame.digest, b"", error.document()))
@@ -290,7 +300,9 @@ class Connection:
             raise InvalidRequest(
                 f"one stream carries the results of {most} task groups at most: open another one"
             )
-        self._feeds[frame.group] = Feed(self._service.subscribe(self._who, self, frame.group, frame.after))
+        self._feeds[frame.group] = Feed(
+            self._service.subscribe(self._visit.who, self, frame.group, frame.after)
+        )
         self._work.set()
 
     async def _submit(self, frame: frames.Submit) -> None:
@@ -298,7 +310,7 @@ class Connection:
         if self._hops is not None:
             self._hops.received(frame.prefix, frame.count)
         try:
-            stored = self._service.submit_soon(self._who, frame)
+            stored = self._service.submit_soon(self._visit.who, frame)
         except ComputeError as error:
             self._answer(_refusal(frame.prefix, error))
         else:
@@ -320,13 +332,13 @@ class Connection:
             self._work.set()
 
     async def _ack(self, frame: frames.Ack) -> None:
-        self._service.ack(self._who, frame.group, frame.seq)
+        self._service.ack(self._visit.who, frame.group, frame.seq)
 
     async def _cancel(self, frame: frames.Cancel) -> None:
         self._later(self._cancelled(frame))
 
     async def _cancelled(self, frame: frames.Cancel) -> None:
-        cancelled = await self._service.cancel(self._who, frame.tasks)
+        cancelled = await self._service.cancel(self._visit.who, frame.tasks)
         self._answer(frames.Cancelled(frame.request, cancelled))
 
     def _later(self, answer: Coroutine[Any, Any, None]) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from compute_executor.batch import Batch, Lane
 from compute_executor.errors import (
+    NotAuthorized,
     NotFound,
     PoolBroken,
     ResultDecodeError,
@@ -26,6 +27,7 @@ from compute_executor.protocol.frames import (
     CANCELLED,
     EXCEPTION,
     LOST,
+    REFUSED,
     TIMEOUT,
     VALUE,
     Blob,
@@ -114,6 +116,14 @@ def test_a_task_that_took_too_long(future: ComputeFuture[Any]) -> None:
     with pytest.raises(TimeoutError, match="after 3 s") as caught:
         future.result(0)
     assert isinstance(caught.value, TaskTimeout)
+
+
+def test_a_task_whose_caller_lost_the_right_to_it(future: ComputeFuture[Any]) -> None:
+    end(future, REFUSED, reason(message="function f is shared no more"))
+
+    with pytest.raises(NotAuthorized, match="function f is shared no more") as caught:
+        future.result(0)
+    assert caught.value.task_id == future.task_id
 
 
 def test_a_cancelled_task(future: ComputeFuture[Any]) -> None:

@@ -8,9 +8,10 @@ import types
 import pytest
 from starlette.routing import Route, WebSocketRoute
 
+from compute_executor.service.access import token_digest
 from compute_executor.service.app import ROUTES
 from compute_executor.service.routes.login import TOKEN_PATH
-from tests.service.asgi import ask, shake
+from tests.service.asgi import TOKEN, ask, shake
 from tests.service.conftest import World
 from tests.service.every_route import HTTP, STREAMS
 
@@ -54,11 +55,11 @@ def test_bodies_of_another_type_are_refused(world: World, kind: str) -> None:
 
 
 def test_a_stream_is_opened_with_the_token(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def serve_stream(websocket: object, identity: object, service: object) -> None:
-        served.append((identity, service))
+    async def serve_stream(websocket: object, identity: object, service: object, token: bytes) -> None:
+        served.append((identity, service, token))
         await websocket.accept()  # type: ignore[attr-defined]
 
-    served: list[tuple[object, object]] = []
+    served: list[tuple[object, object, bytes]] = []
     monkeypatch.setitem(
         sys.modules, "compute_executor.service.streams", types.SimpleNamespace(serve_stream=serve_stream)
     )
@@ -66,4 +67,4 @@ def test_a_stream_is_opened_with_the_token(world: World, monkeypatch: pytest.Mon
         assert shake(world.app, path).accepted
     assert len(served) == 2
     assert served[0][0].id == "ann"  # type: ignore[attr-defined]
-    assert served[0][1] is world.service
+    assert served[0][1:] == (world.service, token_digest(TOKEN))

@@ -44,14 +44,14 @@ HELLO = msgspec.json.encode(frames.Hello(frames.PROTOCOL, "1", "3.11")).decode()
 class Client:
     """The other end of a WebSocket. ``reading`` cleared: a client that does not read."""
 
-    def __init__(self, service: Service, who: Identity = ALICE) -> None:
+    def __init__(self, service: Service, who: Identity = ALICE, token: bytes = b"") -> None:
         self._to_service: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._from_service: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.reading = asyncio.Event()
         self.reading.set()
         self._to_service.put_nowait({"type": "websocket.connect"})
         websocket = WebSocket({"type": "websocket", "headers": []}, self._to_service.get, self._take)
-        self.task = asyncio.ensure_future(serve_stream(websocket, who, service))
+        self.task = asyncio.ensure_future(serve_stream(websocket, who, service, token))
 
     async def _take(self, message: Any) -> None:
         await self.reading.wait()

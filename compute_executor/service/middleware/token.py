@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from compute_executor.service.access import Authenticator
+from compute_executor.service.access import Authenticator, token_digest
 from compute_executor.service.limits import MAX_HEADER_VALUE
 from compute_executor.service.refusals import unauthenticated
 
@@ -15,7 +15,8 @@ _QUERY_NAMES = frozenset({"access_token", "token", "authorization", "bearer"})
 
 
 class TokenCheck:
-    """Puts the caller's Identity into ``scope["identity"]``, or answers 401.
+    """Puts the caller's Identity into ``scope["identity"]`` and the token's hash into ``scope["token_digest"]``, or
+    answers 401.
 
     Tokens are taken from the header alone: one in a URL would be in logs and histories, so a request that has
     one there is refused even if its header is right. The routes ``elsewhere`` look at credentials themselves.
@@ -34,9 +35,10 @@ class TokenCheck:
             return
         token = _token(scope)
         identity = await self.authenticator.identify(token) if token is not None else None
-        if identity is None:
+        if token is None or identity is None:
             raise unauthenticated()
         scope["identity"] = identity
+        scope["token_digest"] = token_digest(token)
         await self.app(scope, receive, send)
 
 

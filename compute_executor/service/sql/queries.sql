@@ -24,6 +24,9 @@ UPDATE functions SET deleted = 1 WHERE id = ?;
 SELECT id, owner, digest, sharing, name, description, metadata, public, shared_with, container, blob, size, created
 FROM functions WHERE id = ? AND NOT deleted;
 
+-- name: function_owned
+SELECT owner, shared_with, public FROM functions WHERE id = ?;
+
 -- name: function_by_content
 SELECT id FROM functions WHERE owner = ? AND digest = ? AND sharing = ?;
 

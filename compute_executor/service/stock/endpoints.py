@@ -139,13 +139,12 @@ class Endpoints:
         """An endpoint on which ``who`` may run these functions. Raises NotFound, FunctionNotPermitted."""
         row = self.row(who, endpoint)
         check(who, "run on endpoint", row.usable, f"endpoint {endpoint}")
-        if row.allowed is not None:
-            for function in functions:
-                if str(uuid.UUID(bytes=function)) not in row.allowed:
-                    raise FunctionNotPermitted(
-                        f"function {uuid.UUID(bytes=function)} is not permitted on endpoint {endpoint}: it runs "
-                        f"only the {len(row.allowed)} functions that its owner has listed"
-                    )
+        for function in functions:
+            if not row.permits(function):
+                raise FunctionNotPermitted(
+                    f"function {uuid.UUID(bytes=function)} is not permitted on endpoint {endpoint}: it runs "
+                    f"only the {len(row.allowed or [])} functions that its owner has listed"
+                )
         return row
 
     def online(self, endpoint: uuid.UUID) -> bool:

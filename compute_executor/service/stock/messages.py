@@ -175,6 +175,7 @@ _CODES = {
     frames.CANCELLED: "TaskCancelled",
     frames.TIMEOUT: "TaskTimeout",
     frames.BROKEN: "PoolBroken",
+    frames.REFUSED: "NotAuthorized",
 }
 
 

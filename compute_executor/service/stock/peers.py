@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import uuid
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from compute_executor.errors import ServiceUnavailable
@@ -16,6 +17,7 @@ from compute_executor.service.stock.engine import BrokerEngine
 from compute_executor.service.stock.inbox import Inbox
 from compute_executor.service.stock.link import Link
 from compute_executor.service.stock.result_queues import ResultQueues
+from compute_executor.service.stock.rows import EndpointRow
 from compute_executor.service.stock.tasks import TaskWriter
 from compute_executor.service.stock.user_endpoints import UserEndpoints
 
@@ -46,7 +48,8 @@ class BrokerSettings(NamedTuple):
 
 
 class StockPeers:
-    """Endpoints that registered, their user endpoints, and SDKs that listen to the broker."""
+    """Endpoints that registered, their user endpoints, and SDKs that listen to the broker. ``changed``: called with
+    the id of an endpoint that has registered."""
 
     def __init__(
         self,
@@ -62,6 +65,7 @@ class StockPeers:
         events: Events,
         settings: BrokerSettings | None,
     ) -> None:
+        self.changed: Callable[[uuid.UUID], object] = lambda _: None
         self._read = read
         self._committer = committer
         self._settings = settings
@@ -132,6 +136,7 @@ class StockPeers:
         """The registration document of an endpoint. Raises ServiceUnavailable, NotFound, EndpointLocked."""
         link, credentials = self._broker()
         row = await self.endpoints.register(who, said, endpoint)
+        self.changed(row.id)
         await link.declare(names.command_queue(row.id))
         self.engine.parent_restarted(row.id)
         url = await credentials.url(str(row.id), management.endpoint_rights(row.id))
@@ -172,6 +177,11 @@ class StockPeers:
         """The pool for a batch of these functions. Raises NotFound, FunctionNotPermitted."""
         self.endpoints.require(who, endpoint, functions)
         return self.users.require(who, endpoint, options.user_endpoint_config, options.user_runtime)
+
+    def endpoint_of(self, pool: bytes) -> EndpointRow | None:
+        """The endpoint that a pool belongs to; None if it is one of our own workers."""
+        one = self.users.get(pool)
+        return self.endpoints.find(one.row.endpoint) if one is not None else None
 
     # -- for SDKs -----------------------------------------------------------------------------------------
 

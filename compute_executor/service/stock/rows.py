@@ -38,6 +38,10 @@ class EndpointRow(NamedTuple):
         them; only if it knows its users apart (multi-user, by its identity mapping) may everybody run there."""
         return Owned(self.owner, self.group, self.public and self.multi_user)
 
+    def permits(self, function: bytes) -> bool:
+        """Whether it runs this function at all."""
+        return self.allowed is None or str(uuid.UUID(bytes=function)) in self.allowed
+
 
 class UserEndpointRow(NamedTuple):
     """A user endpoint, which is a pool. ``details``: what its workers last said of themselves."""
