@@ -9,7 +9,8 @@
     ├── NotAuthorized (PermissionError)         no valid credentials, or they do not allow this
     ├── NotFound (LookupError)                  no such task, function, endpoint, group, for this caller
     ├── ServiceUnavailable (ConnectionError)    the service cannot be reached, started, or has no room
-    │   └── SubmitOutcomeUnknown                sent, no answer, and repeating could run it twice
+    │   ├── SubmitOutcomeUnknown                sent, no answer, and repeating could run it twice
+    │   └── LoginUnavailable                    Globus Auth does not answer the service: who is it?
     ├── VersionMismatch (RuntimeError)          the two sides do not understand each other
     ├── TaskPending                             the result is asked for before the task has ended
     ├── TaskExecutionFailed                     the function raised what cannot be rebuilt here
@@ -120,6 +121,19 @@ class SubmitOutcomeUnknown(ServiceUnavailable):
 
     code = 104
     retryable = False
+
+
+class LoginUnavailable(ServiceUnavailable):
+    """The service cannot find out whose token this is, because whoever knows (Globus Auth) does not answer it.
+
+    The token may be all right: nothing was done, ask again. ``retry_after``: in how many seconds.
+    """
+
+    code = 111
+
+    def __init__(self, message: str = "", *, task_id: str | None = None, retry_after: int = 5) -> None:
+        super().__init__(message, task_id=task_id)
+        self.retry_after = retry_after
 
 
 class VersionMismatch(ComputeError, RuntimeError):

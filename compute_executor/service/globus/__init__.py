@@ -1,0 +1,8 @@
+"""Bearer tokens of Globus Auth, for a service of one's own: ``serve --auth globus``.
+
+registration   how this service is known to Globus Auth
+judging        what an introspected token is worth here (pure)
+asking         Globus Auth and Globus Groups, through globus_sdk (blocks)
+decisions      what was decided of late, by the token's hash
+authenticator  all of it as an `access.Authenticator`
+"""
