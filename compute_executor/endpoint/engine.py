@@ -14,6 +14,7 @@ from typing import Protocol
 from compute_executor.endpoint.environment import Environment
 from compute_executor.endpoint.events import Assignment, Ended, Events, WorkerView
 from compute_executor.endpoint.pool import Pool
+from compute_executor.endpoint.spare import Spare
 from compute_executor.endpoint.staff import Place, Rings, Staff
 from compute_executor.protocol.frames import PoolSpec
 
@@ -62,6 +63,8 @@ class ProcessEngine:
         self._events = events
         self._place = Place(os.fspath(blob_folder), os.fspath(ring_folder), durable)
         self._rings = Rings(self._place.ring_folder)
+        self._spare = Spare(self._place.ring_folder)
+        self._closing = False
         self._pools: dict[bytes, Pool] = {}
         self._empty = asyncio.Event()
 
@@ -72,8 +75,10 @@ class ProcessEngine:
 
         def gone() -> None:
             self._forget(pool)
+            if not self._closing:
+                staff.leave_spare()
 
-        staff = Staff(spec, self._place, self._rings, environment)
+        staff = Staff(spec, self._place, self._rings, self._spare, environment)
         self._pools[pool] = Pool(pool, self._events, staff, gone)
         self._pools[pool].open()
 
@@ -102,8 +107,10 @@ class ProcessEngine:
 
     async def close(self) -> None:
         """See Engine. Takes up to 2 s: SIGTERM first, then SIGKILL."""
+        self._closing = True
         for pool in list(self._pools.values()):
             pool.stop()
         if self._pools:
             self._empty.clear()
             await self._empty.wait()
+        await self._spare.close()

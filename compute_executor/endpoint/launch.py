@@ -38,12 +38,18 @@ class Started(NamedTuple):
     close: Callable[[], None]
 
 
+Way = tuple[list[str], str, dict[str, str]]
+"""Command, working folder, environment variables."""
+
+
 class Launch(Protocol):
     """A way to start workers. ``contained``: the process that is started is not the worker, but ends as it ends."""
 
     contained: bool
     support: list[str]
     """The folders where workers find what they need for pickling."""
+    way: Way | None
+    """What a process that was started before must have been started with to be the same; None: there is none."""
 
     def start(self, files: list[int], output: int, ring: str) -> Started:
         """Start one with these descriptors, and ``output`` as its stdout and stderr. Raises OSError."""
@@ -67,6 +73,7 @@ class Here:
     contained = False
 
     def __init__(self, command: list[str], cwd: str, environ: dict[str, str]) -> None:
+        self.way: Way | None = (command, cwd, environ)
         self._command = command
         self._cwd = cwd
         self._environ = environ
@@ -92,6 +99,7 @@ class Contained:
     blobs, our package. Working folder and environment variables are the image's own."""
 
     contained = True
+    way: Way | None = None  # the runtime's program needs the ring when it starts
 
     def __init__(self, environment: Environment, blob_folder: str) -> None:
         self._environment = environment

@@ -46,9 +46,19 @@ class Duties(Protocol):
 
 
 class Member(Load):
-    """A worker of a pool: a load and the process that carries it. Raises OSError if that cannot be started."""
+    """A worker of a pool: a load and the process that carries it, a ``spare`` or a new one. Raises OSError if that
+    cannot be started."""
 
-    def __init__(self, duties: Duties, ring: Ring, launch: Launch, folder: str, setup: bytes) -> None:
+    def __init__(
+        self,
+        duties: Duties,
+        ring: Ring,
+        launch: Launch,
+        folder: str,
+        setup: bytes,
+        *,
+        spare: Process | None = None,
+    ) -> None:
         super().__init__()
         self._duties = duties
         self.ring = ring
@@ -59,7 +69,8 @@ class Member(Load):
         self._limit: asyncio.TimerHandle | None = None
         self._seen = ring.count()
         self._settled = False
-        self.process = Process(launch, ring.path, folder, setup, self)
+        self.process = spare or Process(launch, ring.path, folder, self)
+        self.process.employ(setup, self)
 
     # -- towards the worker --
 

@@ -44,11 +44,12 @@ class Owner(Protocol):
 
 
 class Process:
-    """A worker process. The constructor starts it; raises OSError if that cannot be done."""
+    """A worker process. The constructor starts it; raises OSError if that cannot be done. It then waits to be
+    employed."""
 
-    def __init__(self, launch: Launch, ring: str, folder: str, setup: bytes, owner: Owner) -> None:
+    def __init__(self, launch: Launch, ring: str, folder: str, owner: Owner) -> None:
         self._loop = asyncio.get_running_loop()
-        self._owner = owner
+        self.owner = owner
         self._channels = Channels(folder)
         try:
             started = self._channels.start(launch, ring)
@@ -61,6 +62,10 @@ class Process:
         self._notice = self._watch()
         self._outgoing = b""
         self._loop.add_reader(self._channels.stream, self._readable)
+
+    def employ(self, setup: bytes, owner: Owner) -> None:
+        """Let it begin."""
+        self.owner = owner
         self.send(messages.SETUP, setup)
 
     @property
@@ -129,7 +134,7 @@ class Process:
             self.kill()
             return
         for kind, payload in self._channels.frames.feed(data):
-            self._owner.received(kind, payload)
+            self.owner.received(kind, payload)
 
     # -- its end --
 
@@ -182,7 +187,7 @@ class Process:
         self._read_rest()
         self._loop.remove_reader(self._channels.stream)
         self._loop.remove_writer(self._channels.stream)
-        self._owner.died(exit_code)
+        self.owner.died(exit_code)
         self._channels.close()
 
     def _read_rest(self) -> None:
@@ -190,7 +195,7 @@ class Process:
         with contextlib.suppress(OSError):
             while data := self._channels.stream.recv(RECEIVE):
                 for kind, payload in self._channels.frames.feed(data):
-                    self._owner.received(kind, payload)
+                    self.owner.received(kind, payload)
 
 
 class Channels:

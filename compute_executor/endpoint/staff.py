@@ -15,6 +15,7 @@ from compute_executor.endpoint.launch import launch
 from compute_executor.endpoint.member import Duties, Member
 from compute_executor.endpoint.recipes import OWN_PYTHON
 from compute_executor.endpoint.rings import SUFFIX, Ring
+from compute_executor.endpoint.spare import Spare
 from compute_executor.protocol.frames import INLINE_LIMIT, PoolSpec
 
 MOST_FAILURES = 3
@@ -51,10 +52,16 @@ class Rings:
 
 
 class Staff:
-    """The workers of a pool, of at most ``spec.max_workers``; in ``environment``, if there is one."""
+    """The workers of a pool, of at most ``spec.max_workers``; in ``environment``, if there is one. ``spare``: where
+    one may wait already."""
 
     def __init__(
-        self, spec: PoolSpec, place: Place, rings: Rings, environment: Environment | None = None
+        self,
+        spec: PoolSpec,
+        place: Place,
+        rings: Rings,
+        spare: Spare,
+        environment: Environment | None = None,
     ) -> None:
         self.spec = spec
         self.most = spec.max_workers
@@ -62,6 +69,7 @@ class Staff:
         self.members: list[Member] = []
         self._place = place
         self._rings = rings
+        self._spare = spare
         self._environment = environment
         self._launch = launch(spec, environment, place.blob_folder)
         self._failures = 0
@@ -80,7 +88,10 @@ class Staff:
         ring = self._rings.take()
         setup = self._setup(ring)
         try:
-            self.members.append(Member(duties, ring, self._launch, self._place.ring_folder, setup))
+            spare = self._spare.take(self._launch, self.spec.path)
+            self.members.append(
+                Member(duties, ring, self._launch, self._place.ring_folder, setup, spare=spare)
+            )
         except OSError:
             self._rings.give_back(ring)
             raise
@@ -108,6 +119,11 @@ class Staff:
         """This one is dead."""
         self.members.remove(member)
         self._rings.give_back(member.ring)
+
+    def leave_spare(self) -> None:
+        """All are gone: let one wait for the next pool of this kind, if they worked."""
+        if not self._failures:
+            self._spare.prepare(self._launch, self.spec.path)
 
     def content_with_fewer(self) -> bool:
         """The system cannot start another (processes, descriptors, memory): try no more, if there are some."""

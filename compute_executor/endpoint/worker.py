@@ -20,6 +20,7 @@ import contextlib
 import faulthandler
 import fcntl
 import os
+import select
 import socket
 import sys
 import types
@@ -44,6 +45,9 @@ MAX_DATAGRAM = 1 << 18
 GATHER = 0.0003
 """Seconds for which results of short tasks are gathered. A frame costs about 10 us, most of it waking the engine."""
 
+FIRST_TASK = 0.01
+"""Seconds after the start in which a task comes if one was waiting. It is not to wait for what it may not need."""
+
 FUNCTIONS = 500
 """Functions kept unpickled. More than that and the least recently used is asked for again."""
 
@@ -59,16 +63,18 @@ def main(tasks: int, stream: int, life: int, outbox: int) -> None:
         raise RuntimeError(f"the first frame must be SETUP ({messages.SETUP}), not {kind}")
     setup = Setup(messages.unpack_parts(payload))
     setup.apply()
-    worker = Worker(link, socket.socket(fileno=tasks), setup)
+    channel = socket.socket(fileno=tasks)
+    worker = Worker(link, channel, setup)
     with contextlib.suppress(EOFError, ConnectionError):  # the engine is gone: nobody to tell
         if initialized(link, setup.initializer):
             link.send(messages.READY)
-            _foresee()
+            if not select.select([channel], [], [], FIRST_TASK)[0]:
+                _foresee()
             worker.serve()
 
 
 def _foresee() -> None:
-    """Import what the first task most likely needs, while the engine learns that we are ready."""
+    """Import what the first task most likely needs, as it has not come yet."""
     with contextlib.suppress(Exception):  # whoever does need it will report it
         import cloudpickle  # noqa: F401
 
