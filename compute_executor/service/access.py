@@ -12,9 +12,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from typing import NamedTuple, Protocol
+import uuid
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from compute_executor.errors import NotFound
+from compute_executor.errors import InvalidRequest, NotFound
 
 LOCAL_USER = "local"
 
@@ -33,6 +34,15 @@ class Authenticator(Protocol):
 
     async def identify(self, token: str) -> Identity | None:
         """Whose token it is; None if nobody's."""
+        ...
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """An Authenticator that remembers for a while what it was told elsewhere."""
+
+    def forget(self, token: str) -> None:
+        """Find out anew at the next request whose token it is, and in which groups they are."""
         ...
 
 
@@ -96,7 +106,52 @@ def may(who: Identity, action: str, thing: Owned) -> bool:
 def check(who: Identity, action: str, thing: Owned, name: str) -> None:
     """Raise NotFound unless it is allowed: a foreign thing and an absent one must look the same."""
     if not may(who, action, thing):
-        raise NotFound(f"there is no {name} for you")
+        raise absent(name)
+
+
+_CODES = {
+    "function": 3,
+    "endpoint": 4,
+    "container": 5,
+    "task": 6,
+    "group": 7,
+    "task group": 20,
+}
+"""Globus Compute's numbers for what was not found."""
+
+
+class _Absent(NotFound):
+    """A NotFound with the number of the kind of thing; to clients simply a NotFound."""
+
+    def document(self) -> dict[str, Any]:
+        kind = self.message.removeprefix("there is no ").rpartition(" for you")[0].rpartition(" ")[0]
+        return {**super().document(), "name": NotFound.__name__, "code": _CODES.get(kind, NotFound.code)}
+
+
+def absent(name: str) -> NotFound:
+    """The one answer for what is not there, or not for whoever asks. ``name``: a kind of thing and its id."""
+    return _Absent(f"there is no {name} for you")
+
+
+# -- groups of users ----------------------------------------------------------------------------------------
+
+
+def group_id(text: str) -> str:
+    """A group's id in its canonical form, as `Identity.groups` and rows have it. Raises InvalidRequest."""
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        raise InvalidRequest(f"{text[:100]!r} is no group id (a UUID is needed)") from None
+
+
+def shareable(who: Identity, group: str | None) -> str | None:
+    """The group that ``who`` shares something with: one that it is in. Raises NotFound, InvalidRequest."""
+    if group is None:
+        return None
+    canonical = group_id(group)
+    if canonical not in who.groups:
+        raise absent(f"group {canonical}")
+    return canonical
 
 
 def _relations(who: Identity, thing: Owned) -> set[str]:

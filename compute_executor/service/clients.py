@@ -11,7 +11,7 @@ import hmac
 import time
 from typing import NamedTuple, Protocol
 
-from compute_executor.service.access import Authenticator, Identity, new_token
+from compute_executor.service.access import Authenticator, Identity, Remembering, new_token
 
 LIFE = 48 * 3600
 """Seconds that a token is good for: as long as Globus Auth's."""
@@ -64,6 +64,11 @@ class ConfiguredClient:
         if found is None:
             return await self._others.identify(token)
         return found[0] if found[1] > time.time() else None
+
+    def forget(self, token: str) -> None:
+        """See Remembering: what the others remember. Tokens of its own it knows at first hand."""
+        if isinstance(self._others, Remembering):
+            self._others.forget(token)
 
 
 def _digest(text: str) -> bytes:

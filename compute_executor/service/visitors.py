@@ -63,6 +63,10 @@ class Visitors:
         """A stream has ended."""
         self._visits.discard(visit)
 
+    def tokens(self) -> set[bytes]:
+        """The hashes of the tokens that the open streams came with."""
+        return {visit.token for visit in self._visits}
+
     def changed(self, user: str, identity: Identity | None) -> None:
         """All streams of this user get the new identity, or end if there is none."""
         for visit in self._visits:

@@ -41,3 +41,16 @@ def test_other_tokens_are_somebody_elses_business() -> None:
     assert found is not None
     assert found.admin
     assert asyncio.run(CLIENT.identify("nonsense")) is None
+
+
+def test_what_the_others_remember_is_forgotten() -> None:
+    class Others(LocalToken):
+        forgotten = ""
+
+        def forget(self, token: str) -> None:
+            self.forgotten = token
+
+    others = Others("local token")
+    ConfiguredClient("id", "secret", others).forget("theirs")
+    assert others.forgotten == "theirs"
+    CLIENT.forget("theirs")  # a local token needs no memory

@@ -7,10 +7,11 @@ from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from compute_executor.service.access import Authenticator, token_digest
+from compute_executor.service.access import Authenticator, Remembering, token_digest
 from compute_executor.service.limits import MAX_HEADER_VALUE
 from compute_executor.service.refusals import unauthenticated
 
+_NO_CACHE = (b"cache-control", b"no-cache")
 _QUERY_NAMES = frozenset({"access_token", "token", "authorization", "bearer"})
 
 
@@ -20,6 +21,7 @@ class TokenCheck:
 
     Tokens are taken from the header alone: one in a URL would be in logs and histories, so a request that has
     one there is refused even if its header is right. The routes ``elsewhere`` look at credentials themselves.
+    With ``Cache-Control: no-cache`` (`Client(force_login=True)` sends it) nothing remembered about the token counts.
     """
 
     def __init__(
@@ -34,6 +36,12 @@ class TokenCheck:
             await self.app(scope, receive, send)
             return
         token = _token(scope)
+        if (
+            token is not None
+            and _NO_CACHE in scope["headers"]
+            and isinstance(self.authenticator, Remembering)
+        ):
+            self.authenticator.forget(token)
         identity = await self.authenticator.identify(token) if token is not None else None
         if token is None or identity is None:
             raise unauthenticated()

@@ -14,7 +14,7 @@ import globus_sdk
 import pytest
 
 from compute_executor.errors import LoginUnavailable
-from compute_executor.service.access import Identity
+from compute_executor.service.access import Identity, LocalToken
 from compute_executor.service.globus import authenticator as module
 from compute_executor.service.globus.asking import Groups
 from compute_executor.service.globus.authenticator import GlobusAuthenticator
@@ -33,12 +33,13 @@ from tests.service.globus.conftest import (
 )
 
 INTROSPECT, TOKEN, MINE = "/v2/oauth2/token/introspect", "/v2/oauth2/token", "/v2/groups/my_groups"
+LOCAL = LocalToken("canary-local")
 Scenario = Callable[[GlobusAuthenticator], Awaitable[Any]]
 
 
 def run(scenario: Scenario, **options: Any) -> Any:
     async def whole() -> Any:
-        authenticator = GlobusAuthenticator(options.pop("ours", OURS), **options)
+        authenticator = GlobusAuthenticator(options.pop("ours", OURS), LOCAL, **options)
         try:
             return await scenario(authenticator)
         finally:
@@ -177,11 +178,38 @@ def test_nothing_secret_is_shown(fauxbus: Fauxbus, caplog: pytest.LogCaptureFixt
         fauxbus.recover()
     for token in ("canary-old", "canary-never-issued"):
         assert whose(token) is None
-    shown += [repr(OURS), repr(vars(GlobusAuthenticator(OURS))), caplog.text]
+    shown += [repr(OURS), repr(vars(GlobusAuthenticator(OURS, LOCAL))), caplog.text]
     everything = "\n".join(shown)
     assert "a token was refused: it is not active" in everything
     assert everything.count("cause and context: None None") == 2
     assert "canary" not in everything
+
+
+def test_a_token_of_this_service_is_not_shown_to_globus(fauxbus: Fauxbus) -> None:
+    who = whose("canary-local")
+    assert who is not None
+    assert who.admin
+    assert fauxbus.asked == []
+
+
+def test_other_groups_are_told(fauxbus: Fauxbus) -> None:
+    async def scenario(globus: GlobusAuthenticator) -> None:
+        told: list[Identity] = []
+        globus.changed = told.append
+        await _known(globus, ALICES)
+        globus.forget(ALICES)
+        await _known(globus, ALICES)
+        fauxbus.consents = False  # this says nothing about groups, so queued tasks are not to suffer
+        globus.forget(ALICES)
+        await _known(globus, ALICES)
+        assert told == []
+        fauxbus.consents = True
+        fauxbus.world.groups[FORMER].memberships[ALICE].status = "active"
+        globus.forget(ALICES)
+        await _known(globus, ALICES)
+        assert [who.groups for who in told] == [{TEAM, FORMER}]
+
+    run(scenario)
 
 
 # -- with a stand-in, for the timing ------------------------------------------------------------------------

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import pytest
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 
+from compute_executor.service.access import LocalToken
+from compute_executor.service.middleware.token import TokenCheck
 from tests.service.asgi import TOKEN, ask, shake
-from tests.service.conftest import World
+from tests.service.conftest import ADMIN, World
 from tests.service.every_route import HOST_HEADER, HTTP, STREAMS
 
 BAD_TOKENS = {
@@ -44,3 +48,31 @@ def test_a_token_in_the_query_is_refused_even_beside_a_right_one(world: World, q
     assert ask(world.app, "GET", f"/v2/version?{query}").status == 401
     assert shake(world.app, f"/v3/stream?{query}").status == 401
     assert ask(world.app, "GET", f"/v2/version?{query}", raw_headers=[HOST_HEADER]).status == 401
+
+
+class Remembering(LocalToken):
+    """Ann, with a memory."""
+
+    def __init__(self) -> None:
+        super().__init__(TOKEN, ADMIN)
+        self.forgotten: list[str] = []
+
+    def forget(self, token: str) -> None:
+        self.forgotten.append(token)
+
+
+def test_a_client_that_wants_it_fresh_makes_the_service_forget() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await JSONResponse({})(scope, receive, send)
+
+    authenticator = Remembering()
+    check = TokenCheck(app, authenticator)
+    assert ask(check, "GET", "/").status == 200
+    assert ask(check, "GET", "/", headers={"Cache-Control": "max-age=0"}).status == 200
+    assert authenticator.forgotten == []
+    assert ask(check, "GET", "/", headers={"Cache-Control": "no-cache"}).status == 200
+    assert authenticator.forgotten == [TOKEN]
+
+
+def test_and_one_without_a_memory_takes_no_notice(world: World) -> None:
+    assert ask(world.app, "GET", "/v2/version", headers={"Cache-Control": "no-cache"}).status == 200
