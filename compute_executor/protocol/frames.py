@@ -143,13 +143,16 @@ class ClosePool(msgspec.Struct, array_like=True, frozen=True, tag=2):
 
 class Register(msgspec.Struct, array_like=True, frozen=True, tag=3):
     """A function by content. ``digest`` = sha256(code); batches may name it by that. ``code`` is a native
-    payload (one pickle stream). Registered once per owner and digest."""
+    payload (one pickle stream). Registered once per owner, digest and sharing: ``public``, or with a ``group``
+    (its id) that the caller is in. An older service registers it unshared."""
 
     digest: bytes
     name: str
     code: Body
     description: str = ""
     metadata: dict[str, Any] = {}
+    public: bool = False
+    group: str | None = None
 
 
 class Subscribe(msgspec.Struct, array_like=True, frozen=True, tag=4):

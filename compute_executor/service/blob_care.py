@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 
 from compute_executor.errors import InvalidRequest, PayloadTooLarge
 from compute_executor.protocol.frames import Blob, Body
+from compute_executor.service.blob_rights import missing
 from compute_executor.service.blobs import BlobFolder
 
 log = logging.getLogger(__name__)
@@ -36,9 +37,7 @@ class BlobCare:
             try:
                 size = self._folder.path(blob.name).stat().st_size
             except FileNotFoundError:
-                raise InvalidRequest(
-                    f"blob {blob.name} is not there: put it before it is referred to"
-                ) from None
+                raise missing(blob.name) from None
             if size != blob.size:
                 raise InvalidRequest(f"blob {blob.name} has {size} bytes, not {blob.size} as was said")
 

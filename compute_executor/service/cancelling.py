@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from compute_executor.protocol.frames import CANCELLED, Reason
-from compute_executor.service.access import Identity
+from compute_executor.service.access import Identity, Owned, may
 from compute_executor.service.dispatch import Batch, Dispatch
 from compute_executor.service.outcomes import Outcomes, made_here
 from compute_executor.service.pools import Pools
@@ -37,7 +37,7 @@ class Cancelling:
 
     def _withdraw(self, who: Identity, prefix: bytes, positions: list[int]) -> list[int]:
         batch = self._dispatch.by_prefix(prefix)
-        if batch is None or batch.owner != who.id:
+        if batch is None or not may(who, "cancel task", Owned(batch.owner)):
             return []
         return self.withdraw(batch, positions, CANCELLED, BEFORE)
 

@@ -17,7 +17,7 @@ from compute_executor.endpoint.environment import Environment
 from compute_executor.endpoint.environments import QUEUED, Environments
 from compute_executor.endpoint.recipes import ImageDocument, Recipe, RecipeDocument, Source
 from compute_executor.errors import InvalidRequest, NotFound, PayloadTooLarge, PoolBroken, ServiceUnavailable
-from compute_executor.service.access import Identity, Owned, check
+from compute_executor.service.access import Identity, Owned, absent, check
 from compute_executor.service.committer import Committer
 from compute_executor.service.limits import Limits
 from compute_executor.service.reader import Reader
@@ -113,7 +113,7 @@ class Containers:
         title = uuid.UUID(bytes=container) if len(container) == 16 else container.hex()
         found = self._known.get(container)
         if found is None:
-            raise NotFound(f"there is no container {title} for you")
+            raise absent(f"container {title}")
         check(who, "use container", Owned(found.owner), f"container {title}")
         return found
 

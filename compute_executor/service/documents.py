@@ -91,23 +91,28 @@ class TaskIds(msgspec.Struct):
 # -- what they expect ---------------------------------------------------------------------------------------
 
 
-def version(instance: str) -> dict[str, str]:
+def version(instance: str) -> dict[str, Any]:
     """The version document. ``instance`` tells our own clients which run of a service this is."""
     return {
         "api": API_VERSION,
         "min_sdk_version": OLDEST_SDK,
         "min_ep_version": OLDEST_SDK,
         "compute_executor": __version__,
+        "protocol": frames.PROTOCOL,
         "instance": instance,
     }
 
 
 def function(row: FunctionRow, code: bytes) -> dict[str, Any]:
     """A registered function with its packed code."""
+    return {**listed_function(row), "function_code": packing.function_to_text(code)}
+
+
+def listed_function(row: FunctionRow) -> dict[str, Any]:
+    """A registered function without its code."""
     return {
         "function_uuid": str(uuid.UUID(bytes=row.id)),
         "function_name": row.name,
-        "function_code": packing.function_to_text(code),
         "description": row.description,
         "metadata": row.metadata,
         "public": row.public,

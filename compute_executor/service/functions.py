@@ -9,8 +9,9 @@ from typing import Any, NamedTuple, TypeVar
 
 from compute_executor.errors import InvalidRequest, NotFound, PayloadTooLarge
 from compute_executor.protocol.frames import Blob, Body
-from compute_executor.service.access import Identity, Owned, check
+from compute_executor.service.access import Identity, Owned, absent, check, may
 from compute_executor.service.blob_care import BlobCare
+from compute_executor.service.blob_rights import BlobRights
 from compute_executor.service.committer import Committer
 from compute_executor.service.limits import Limits
 from compute_executor.service.reader import Reader
@@ -20,6 +21,9 @@ DIGEST_BYTES = 32
 CACHED = 10_000
 """Functions remembered without asking the store, about 1 kB each."""
 
+SHOWN = 1000
+"""Functions in one list, about 1 kB each."""
+
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -27,10 +31,13 @@ V = TypeVar("V")
 class Functions:
     """What can be run. Code stays in the store, unread."""
 
-    def __init__(self, read: Reader, committer: Committer, blobs: BlobCare, limits: Limits) -> None:
+    def __init__(
+        self, read: Reader, committer: Committer, blobs: BlobCare, rights: BlobRights, limits: Limits
+    ) -> None:
         self._read = read
         self._committer = committer
         self._blobs = blobs
+        self._rights = rights
         self._limits = limits
         self._rows: dict[bytes, FunctionRow] = {}
         self._digests: dict[tuple[str, bytes], bytes] = {}
@@ -38,13 +45,16 @@ class Functions:
         self._numbers: dict[bytes, int] = {}
         self._ids: list[bytes] = []
 
-    async def register(self, row: FunctionRow, code: Body) -> bytes:
+    async def register(self, who: Identity, row: FunctionRow, code: Body) -> bytes:
         """Store a function; the id under which it (or an equal one of its owner) is known, once committed."""
+        if isinstance(code, Blob):
+            self._rights.check_use(who, [code])
         self._check(row, code)
         kept = await self._blobs.keep(code)
         found = await self._committer.commit(lambda writer: writer.add_function(row, kept))
         if isinstance(kept, Blob) and not self._read.blob_in_use(kept.name):
             self._blobs.delete([kept.name])  # it was known already, with its code in another file
+        self._rows.pop(found, None)  # it may have another name now
         if row.container is None:
             _remember(self._digests, (row.owner, row.digest), found)
         return bytes(found)
@@ -73,14 +83,18 @@ class Functions:
         check(who, action, Owned(found.owner, found.group, found.public), f"function {_named(function)}")
         return found
 
+    def visible(self, who: Identity, text: str) -> list[FunctionRow]:
+        """The newest `SHOWN` functions that ``who`` may read and whose name or description contains ``text``."""
+        found = self._read.functions_shared(who.id, sorted(who.groups), text, SHOWN)
+        return [row for row in found if may(who, "read function", Owned(row.owner, row.group, row.public))]
+
     def body(self, who: Identity, function: bytes) -> Body:
         """The code of a function that ``who`` may see. Raises NotFound."""
         return self._read.function_code(self.row(who, function).id)
 
     async def delete(self, who: Identity, function: bytes) -> None:
         """Nobody can submit it any more. Raises NotFound."""
-        row = self.row(who, function)
-        check(who, "delete function", Owned(row.owner, row.group, row.public), f"function {_named(function)}")
+        row = self.row(who, function, "delete function")
         await self._committer.commit(lambda writer: writer.delete_function(function))
         self._rows.pop(function, None)
         self._digests.pop((row.owner, row.digest), None)
@@ -88,7 +102,7 @@ class Functions:
     def _load(self, function: bytes) -> FunctionRow:
         found = self._read.function(function)
         if found is None:
-            raise NotFound(f"there is no function {_named(function)} for you")
+            raise absent(f"function {_named(function)}")
         _remember(self._rows, function, found)
         return found
 

@@ -11,9 +11,8 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from compute_executor.endpoint.events import Ended
-from compute_executor.errors import NotFound
 from compute_executor.protocol.frames import Result
-from compute_executor.service.access import Identity, Owned, check
+from compute_executor.service.access import Identity, Owned, absent, check
 from compute_executor.service.dispatch import Batch
 from compute_executor.service.reader import SCAN, Reader
 
@@ -63,7 +62,7 @@ class Groups:
         """Raise NotFound unless this group exists and ``who`` may read it."""
         found = self._find(group)
         if found is None:
-            raise NotFound(f"there is no task group {group.hex()} for you")
+            raise absent(f"task group {group.hex()}")
         check(who, "read group", Owned(found.owner), f"task group {group.hex()}")
 
     def claim(self, who: Identity, group: bytes) -> Group:

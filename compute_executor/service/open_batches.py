@@ -13,8 +13,9 @@ import msgspec
 
 from compute_executor.endpoint import trace
 from compute_executor.endpoint.events import Assignment
-from compute_executor.errors import InvalidRequest
+from compute_executor.errors import NotFound
 from compute_executor.protocol.frames import Body, Options
+from compute_executor.service.access import absent
 from compute_executor.service.dispatch import Batch, Dispatch, Lease
 from compute_executor.service.functions import Functions
 from compute_executor.service.groups import Groups
@@ -76,7 +77,7 @@ class OpenBatches:
         found = self._read.batch(prefix)
         return found is not None and found.owner == owner
 
-    def accept_again(self, row: NewBatch, calls: list[Call]) -> InvalidRequest | None:
+    def accept_again(self, row: NewBatch, calls: list[Call]) -> NotFound | None:
         """A batch whose prefix is in the store already: accepted, if it is the same owner's; else the refusal.
 
         It may be in the store without being open here: after a commit that was reported as failed (fsync) and yet
@@ -190,9 +191,9 @@ class OpenBatches:
         ]
 
 
-def taken(prefix: bytes) -> InvalidRequest:
+def taken(prefix: bytes) -> NotFound:
     """The answer to a batch whose prefix is somebody else's."""
-    return InvalidRequest(f"the prefix {prefix.hex()} is taken: draw another one and submit again")
+    return absent(f"batch {prefix.hex()}")
 
 
 def _tasks(lease: Lease) -> list[tuple[int, int, int]]:

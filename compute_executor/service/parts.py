@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from compute_executor.endpoint.environments import Environments
 from compute_executor.protocol.frames import PoolSpec
 from compute_executor.service.blob_care import BlobCare
+from compute_executor.service.blob_rights import BlobRights
 from compute_executor.service.blobs import BlobFolder
 from compute_executor.service.cancelling import Cancelling
 from compute_executor.service.committer import Committer
@@ -58,7 +59,8 @@ class Parts:
         self.committer = Committer(store, self._loop)
         self.blobs = BlobCare(blobs, limits.body)
         self.dispatch = Dispatch()
-        self.functions = Functions(store.read, self.committer, self.blobs, limits)
+        self.blob_rights = BlobRights(store.read)
+        self.functions = Functions(store.read, self.committer, self.blobs, self.blob_rights, limits)
         self.groups = Groups(store.read)
         self.containers = Containers(store.read, self.committer, environments, limits)
         self.pools = Pools(self.committer, self.dispatch, default_pool, self.containers, limits, self._loop)
@@ -99,6 +101,7 @@ class Parts:
             groups=self.groups,
             pools=self.pools,
             blobs=self.blobs,
+            rights=self.blob_rights,
             batches=self.batches,
             limits=limits,
             elsewhere=lambda *what: self.stock.place(*what),  # noqa: PLW0108 - stock is made after this

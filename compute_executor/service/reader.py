@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -30,6 +31,10 @@ def joined(body: bytes | None, blob: str | None, size: int) -> Body:
     return Blob(blob, size) if blob is not None else (body or b"")
 
 
+def _function_row(row: Any) -> FunctionRow:
+    return FunctionRow._make((*row[:6], decode_metadata(row[6]), bool(row[7]), *row[8:]))
+
+
 class Reader:
     """The read side of the store."""
 
@@ -56,9 +61,19 @@ class Reader:
     def function(self, function: bytes) -> FunctionRow | None:
         """A function by its id."""
         row = self._one("function_by_id", (function,))
-        if row is None:
-            return None
-        return FunctionRow._make((*row[:6], decode_metadata(row[6]), bool(row[7]), *row[8:]))
+        return _function_row(row) if row is not None else None
+
+    def functions_shared(self, owner: str, groups: list[str], text: str, limit: int) -> list[FunctionRow]:
+        """Functions of this owner, of these groups and of everybody that have this text in name or description."""
+        found = self._all("functions_shared", (owner, json.dumps(groups), text, limit))
+        return [_function_row(row) for row in found]
+
+    def functions_of_blob(self, name: str) -> list[Owned]:
+        """With whom the functions are shared whose code lies in this blob."""
+        return [
+            Owned(owner, group, bool(public))
+            for owner, group, public in self._all("functions_of_blob", (name,))
+        ]
 
     def function_owned(self, function: bytes) -> Owned:
         """Whose a function is and with whom it is shared; nobody's if it is not there."""

@@ -20,7 +20,7 @@ from compute_executor.endpoint import rings
 from compute_executor.endpoint.environments import Environments
 from compute_executor.errors import InvalidRequest, ServiceUnavailable
 from compute_executor.protocol.frames import Body, PoolSpec, Result, Submit
-from compute_executor.service.access import Identity
+from compute_executor.service.access import SERVICE, Identity, may, shareable
 from compute_executor.service.blobs import BlobFolder
 from compute_executor.service.cancelling import Tasks
 from compute_executor.service.containers import Containers
@@ -79,6 +79,7 @@ class Service:
             store, blobs, engine, default_pool, self._environments, limits=limits, broker=broker
         )
         self.stock = self._parts.stock
+        self.blob_rights = self._parts.blob_rights
         self.visitors = Visitors()
         self._who_is = who_is
         self._connections: set[Subscriber] = set()
@@ -155,15 +156,20 @@ class Service:
     ) -> bytes:
         """The id (16 bytes) of a function; the same for the same code, sharing and owner. Returns when stored."""
         size = len(code) if isinstance(code, bytes) else code.size
+        group = shareable(who, group)
         if container is not None:
             self.containers.find(who, container)
         shared = Sharing(public, group, container)
         row = new_function(who.id, digest, Description(name, description, metadata or {}), shared, size)
-        return await self._parts.functions.register(row, code)
+        return await self._parts.functions.register(who, row, code)
 
     def function(self, who: Identity, function: bytes) -> FunctionRow:
         """A function that ``who`` may see. Raises NotFound."""
         return self._parts.functions.row(who, function)
+
+    def find_functions(self, who: Identity, text: str = "") -> list[FunctionRow]:
+        """The functions that ``who`` may see, newest first, with this text in name or description."""
+        return self._parts.functions.visible(who, text)
 
     def function_body(self, who: Identity, function: bytes) -> Body:
         """The code of a function that ``who`` may see. Raises NotFound."""
@@ -295,3 +301,9 @@ class Service:
     def overview(self) -> dict[str, Any]:
         """What `status` shows: tasks by state, workers, pools, uptime; plain values."""
         return self._parts.views.overview(self._parts.pools.engine, len(self._connections))
+
+    def figures(self, who: Identity) -> dict[str, Any]:
+        """What ``who`` is shown of that: all of it, or only the figures of its own tasks."""
+        if may(who, "see service", SERVICE):
+            return self.overview()
+        return self._parts.views.own(who)

@@ -287,7 +287,14 @@ class Connection:
     async def _register(self, frame: frames.Register) -> None:
         try:
             function = await self._service.register(
-                self._visit.who, frame.digest, frame.name, frame.code, frame.description, frame.metadata
+                self._visit.who,
+                frame.digest,
+                frame.name,
+                frame.code,
+                frame.description,
+                frame.metadata,
+                frame.public,
+                frame.group,
             )
         except ComputeError as error:
             self._answer(frames.Registered(frame.digest, b"", error.document()))

@@ -26,6 +26,7 @@ from compute_executor.protocol.frames import INLINE_LIMIT, Blob, Options, Submit
 from compute_executor.protocol.ids import PREFIX_BYTES, task_uuid
 from compute_executor.service.access import Identity
 from compute_executor.service.blob_care import BlobCare
+from compute_executor.service.blob_rights import BlobRights
 from compute_executor.service.committer import Committer, settle
 from compute_executor.service.containers import Containers
 from compute_executor.service.endpoint_ids import BUILT_IN
@@ -60,6 +61,7 @@ class Submissions:
         groups: Groups,
         pools: Pools,
         blobs: BlobCare,
+        rights: BlobRights,
         batches: OpenBatches,
         limits: Limits,
         elsewhere: Elsewhere,
@@ -71,6 +73,7 @@ class Submissions:
         self._groups = groups
         self._pools = pools
         self._blobs = blobs
+        self._rights = rights
         self._batches = batches
         self._limits = limits
         self._under_way: dict[bytes, tuple[str, Accepted]] = {}
@@ -139,10 +142,10 @@ class Submissions:
         self._check_ids(batch)
         self._check_room(batch.count)
         self._check_options(batch.options)
-        container = self._container(who, batch)
         functions = [self._functions.resolve(who, name) for name in batch.functions]
+        container = self._container(who, batch)
         endpoint, pool = self._place(who, batch, functions)
-        calls, blobs = self._check_calls(batch)
+        calls, blobs = self._check_calls(who, batch)
         self._groups.claim(who, batch.group)
         if container is not None and endpoint == BUILT_IN.bytes:
             pool = self._pools.inside(who, pool, container)
@@ -192,7 +195,7 @@ class Submissions:
             )
         return named.pop() if named else None
 
-    def _check_calls(self, batch: Submit) -> tuple[list[Call], list[Blob]]:
+    def _check_calls(self, who: Identity, batch: Submit) -> tuple[list[Call], list[Blob]]:
         if not 1 <= len(batch.functions) <= self._limits.functions_per_batch:
             limit = self._limits.functions_per_batch
             raise InvalidRequest(f"a batch names 1 to {limit} functions, this has {len(batch.functions)}")
@@ -204,7 +207,10 @@ class Submissions:
             raise InvalidRequest(
                 f"batch {batch.prefix.hex()} has {len(calls)} tasks, not {batch.count} as it says"
             )
-        return calls, self._check_bodies(batch.prefix, calls, len(batch.functions))
+        blobs = self._check_bodies(batch.prefix, calls, len(batch.functions))
+        self._rights.check_use(who, blobs)
+        self._blobs.require(blobs)
+        return calls, blobs
 
     def _check_bodies(self, prefix: bytes, calls: list[Call], functions: int) -> list[Blob]:
         blobs = {}
@@ -222,7 +228,6 @@ class Submissions:
                     f"over {INLINE_LIMIT} they go into a blob",
                     task_id=task_uuid(prefix, position),
                 )
-        self._blobs.require(blobs.values())
         return list(blobs.values())
 
 

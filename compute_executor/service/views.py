@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from compute_executor.errors import NotFound
 from compute_executor.protocol.frames import VALUE, Result
 from compute_executor.protocol.ids import task_uuid
-from compute_executor.service.access import Identity, Owned, check
+from compute_executor.service.access import Identity, Owned, absent, check
 from compute_executor.service.containers import Containers
 from compute_executor.service.dispatch import Batch, Dispatch
 from compute_executor.service.lifecycle import State
@@ -58,7 +58,7 @@ class Views:
         name = f"task {task_uuid(prefix, position)}"
         batch = self._store.read.batch(prefix)
         if batch is None or not 0 <= position < batch.size:
-            raise NotFound(f"there is no {name} for you")
+            raise absent(name)
         check(who, "read task", Owned(batch.owner), name)
         outcome = self._store.read.outcome(batch.number, prefix, position)
         if outcome is not None:
@@ -79,6 +79,14 @@ class Views:
             "pools": self._pools.view(),
             "environments": self._containers.environments.all(),
         }
+
+    def own(self, who: Identity) -> dict[str, Any]:
+        """What `status` shows of the tasks of one user."""
+        states = Counter[int]()
+        for batch in self._dispatch.batches():
+            if batch.owner == who.id:
+                states.update(batch.states)
+        return {"tasks": {state.name.lower(): states[state] for state in State}}
 
     def _worker(self, view: WorkerView) -> dict[str, Any]:
         task = None

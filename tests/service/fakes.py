@@ -41,8 +41,19 @@ class FakeStock:
         return None
 
 
+class FakeRights:
+    """Every blob is everybody's."""
+
+    def put(self, who: Identity, name: str) -> None:
+        """May be put."""
+
+    def check_read(self, who: Identity, name: str) -> None:
+        """May be read."""
+
+
 @dataclass
 class FakeService:
+    blob_rights: FakeRights = field(default_factory=FakeRights)
     stock: FakeStock = field(default_factory=FakeStock)
     batches: list[frames.Submit] = field(default_factory=list)
     functions: dict[bytes, tuple[FunctionRow, frames.Body]] = field(default_factory=dict)
@@ -134,6 +145,9 @@ class FakeService:
     def overview(self) -> dict[str, Any]:
         self._maybe_raise()
         return {"tasks": {"queued": 0}}
+
+    def figures(self, who: Identity) -> dict[str, Any]:
+        return self.overview()
 
     def busy(self) -> bool:
         return False

@@ -10,6 +10,7 @@ from compute_executor.errors import (
     PayloadTooLarge,
 )
 from compute_executor.protocol import frames
+from compute_executor.service.access import Identity
 from compute_executor.service.limits import Limits
 from compute_executor.service.pools import DEFAULT_POOL
 from tests.service.house import (
@@ -28,6 +29,8 @@ from tests.service.house import (
     turn,
 )
 
+TEAM = "0a1b2c3d-0000-4000-8000-00000000000f"
+
 
 @live
 async def test_functions_are_known_by_content(house: House) -> None:
@@ -41,6 +44,54 @@ async def test_functions_are_known_by_content(house: House) -> None:
         assert service.function(BOB, shared).public
         await service.submit(BOB, batch([b"a"], functions=[shared]))
         assert len(take(house)) == 1
+
+
+@live
+async def test_who_registers_it_again_may_call_it_otherwise(house: House) -> None:
+    async with serving(house) as service:
+        function = await service.register(ALICE, DIGEST, "old", CODE, "old text", {"version": 1})
+        assert service.function(ALICE, function).name == "old"
+        assert await service.register(ALICE, DIGEST, "new", CODE, "new text", {"version": 2}) == function
+        found = service.function(ALICE, function)
+        assert (found.name, found.description, found.metadata) == ("new", "new text", {"version": 2})
+
+
+@live
+async def test_it_is_shared_with_a_group_of_ones_own_only(house: House) -> None:
+    member = Identity("carol", "Carol", frozenset({TEAM}))
+    async with serving(house) as service:
+        with pytest.raises(NotFound, match=f"^there is no group {TEAM} for you$") as caught:
+            await service.register(ALICE, DIGEST, "f", CODE, group=TEAM)
+        assert caught.value.document()["code"] == 7
+        with pytest.raises(InvalidRequest, match="'physics' is no group id"):
+            await service.register(ALICE, DIGEST, "f", CODE, group="physics")
+        written = {
+            await service.register(member, DIGEST, "f", CODE, group=text)
+            for text in (TEAM, TEAM.upper(), TEAM.replace("-", ""), f"{{{TEAM}}}")
+        }
+        assert len(written) == 1
+        assert service.function(Identity("dan", "Dan", frozenset({TEAM})), *written).group == TEAM
+
+
+@live
+async def test_one_finds_what_one_may_run(house: House) -> None:
+    member, other = (Identity(name, name, frozenset({TEAM})) for name in ("carol", "dan"))
+    async with serving(house) as service:
+        own = await service.register(member, DIGEST, "Heat_map", CODE, "draws 100 %")
+        team = await service.register(member, DIGEST, "heat", CODE, group=TEAM)
+        everybody = await service.register(member, DIGEST, "sum", CODE, "of Heat", public=True)
+        gone = await service.register(other, DIGEST, "heat", CODE, public=True)
+        await service.delete_function(other, gone)
+
+        def found(who: Identity, text: str = "") -> set[bytes]:
+            return {row.id for row in service.find_functions(who, text)}
+
+        assert found(member) == {own, team, everybody}
+        assert found(other) == {team, everybody}
+        assert found(BOB) == {everybody}
+        assert found(member, "HEAT") == {own, team, everybody}
+        assert found(member, "%") == found(member, "t_m") == {own}
+        assert found(member, "' OR 1") == set()
 
 
 @live

@@ -6,8 +6,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from compute_executor.errors import NotFound
-from compute_executor.service.shell import json_answer, shell_of
+from compute_executor.service.access import absent
+from compute_executor.service.shell import identity_of, json_answer, shell_of
 
 OCTETS = "application/octet-stream"
 
@@ -21,16 +21,19 @@ class BlobResponse(FileResponse):
 async def put(request: Request) -> Response:
     """``PUT /v3/blobs/{name}``: keep the body. The name is drawn by the client, so a repetition does no harm."""
     name = request.path_params["name"]
+    shell_of(request).blobs.path(name)
+    shell_of(request).service.blob_rights.put(identity_of(request), name)
     size = await shell_of(request).blobs.receive(name, request.stream())
     return json_answer({"name": name, "size": size})
 
 
 async def get(request: Request) -> Response:
-    """``GET /v3/blobs/{name}``: whoever knows the name (128 random bits) was given it."""
+    """``GET /v3/blobs/{name}``: for whoever may read what it belongs to."""
     name = request.path_params["name"]
     path = shell_of(request).blobs.path(name)
+    shell_of(request).service.blob_rights.check_read(identity_of(request), name)
     if not path.is_file():
-        raise NotFound(f"there is no blob {name} for you")
+        raise absent(f"blob {name}")
     return BlobResponse(path, media_type=OCTETS)
 
 

@@ -34,7 +34,7 @@ async def status(request: Request) -> Response:
     """``GET /v2/endpoints/{id}/status``"""
     row = _row(request)
     if row is None:
-        return json_answer(documents.endpoint_status(shell_of(request).service.overview()))
+        return json_answer(documents.endpoint_status(shell_of(request).service.figures(identity_of(request))))
     online = _stock(request).endpoints.online(row.id)
     return json_answer(documents.registered_endpoint_status(online, row))
 

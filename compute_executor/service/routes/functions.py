@@ -50,11 +50,25 @@ async def _register_frame(request: Request) -> Response:
     frame = read_msgpack(await request.body(), frames.Register)
     try:
         function_id = await shell_of(request).service.register(
-            identity_of(request), frame.digest, frame.name, frame.code, frame.description, frame.metadata
+            identity_of(request),
+            frame.digest,
+            frame.name,
+            frame.code,
+            frame.description,
+            frame.metadata,
+            frame.public,
+            frame.group,
         )
     except ComputeError as error:
         return msgpack_answer(frames.Registered(frame.digest, b"", error.document()))
     return msgpack_answer(frames.Registered(frame.digest, function_id))
+
+
+async def functions(request: Request) -> Response:
+    """``GET /v2/functions?search=``: what the caller may run, newest first, without code."""
+    text = request.query_params.get("search", "")
+    found = shell_of(request).service.find_functions(identity_of(request), text)
+    return json_answer([documents.listed_function(row) for row in found])
 
 
 async def function(request: Request) -> Response:
@@ -76,6 +90,7 @@ async def delete(request: Request) -> Response:
 ROUTES = [
     Route("/v3/functions", register, methods=["POST"]),
     Route("/v2/functions", register, methods=["POST"]),
+    Route("/v2/functions", functions, methods=["GET"]),
     Route("/v2/functions/{id}", function, methods=["GET"]),
     Route("/v2/functions/{id}", delete, methods=["DELETE"]),
 ]

@@ -15,7 +15,8 @@ PRAGMA quick_check(1);
 INSERT INTO functions
     (id, owner, digest, sharing, name, description, metadata, public, shared_with, container, code, blob, size, created)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (owner, digest, sharing) DO UPDATE SET deleted = 0;
+ON CONFLICT (owner, digest, sharing) DO UPDATE SET
+    deleted = 0, name = excluded.name, description = excluded.description, metadata = excluded.metadata;
 
 -- name: delete_function
 UPDATE functions SET deleted = 1 WHERE id = ?;
@@ -23,6 +24,17 @@ UPDATE functions SET deleted = 1 WHERE id = ?;
 -- name: function_by_id
 SELECT id, owner, digest, sharing, name, description, metadata, public, shared_with, container, blob, size, created
 FROM functions WHERE id = ? AND NOT deleted;
+
+-- name: functions_shared
+-- Read as a whole: lists are asked for by people. instr: no character of the text means anything.
+SELECT id, owner, digest, sharing, name, description, metadata, public, shared_with, container, blob, size, created
+FROM functions
+WHERE NOT deleted AND (owner = ?1 OR public OR shared_with IN (SELECT value FROM json_each(?2)))
+    AND (instr(lower(name), lower(?3)) OR instr(lower(description), lower(?3)))
+ORDER BY created DESC, id LIMIT ?4;
+
+-- name: functions_of_blob
+SELECT owner, shared_with, public FROM functions WHERE blob = ? AND NOT deleted;
 
 -- name: function_owned
 SELECT owner, shared_with, public FROM functions WHERE id = ?;
@@ -138,6 +150,9 @@ DELETE FROM blobs WHERE batch = ? AND kind = ?;
 
 -- name: drop_blobs_of_batch
 DELETE FROM blobs WHERE batch = ?;
+
+-- name: blob_owners
+SELECT DISTINCT owner FROM blobs WHERE name = ?;
 
 -- name: blob_in_use
 SELECT 1 FROM blobs WHERE name = ? LIMIT 1;

@@ -10,8 +10,8 @@ import time
 import uuid
 from typing import Any, NamedTuple
 
-from compute_executor.errors import ComputeError, InvalidRequest, NotAuthorized, NotFound
-from compute_executor.service.access import Identity, check, may
+from compute_executor.errors import ComputeError, InvalidRequest, NotAuthorized
+from compute_executor.service.access import Identity, absent, check, may, shareable
 from compute_executor.service.committer import Committer
 from compute_executor.service.reader import Reader
 from compute_executor.service.stock import rows
@@ -61,6 +61,7 @@ class Endpoints:
     async def register(self, who: Identity, said: Registration, endpoint: uuid.UUID | None) -> EndpointRow:
         """A new endpoint, or one that comes back and may have changed. Raises NotFound, EndpointLocked."""
         now = time.time()
+        said = said._replace(group=shareable(who, said.group))
         old = self._rows.get(endpoint) if endpoint is not None else None
         if endpoint is not None and old is not None:
             check(who, "manage endpoint", old.owned, f"endpoint {endpoint}")
@@ -121,19 +122,17 @@ class Endpoints:
             if (row.owner == who.id if role == "owner" else may(who, "read endpoint", row.owned))
         ]
 
-    def row(self, who: Identity, endpoint: uuid.UUID) -> EndpointRow:
-        """An endpoint that ``who`` may see. Raises NotFound."""
+    def row(self, who: Identity, endpoint: uuid.UUID, action: str = "read endpoint") -> EndpointRow:
+        """An endpoint that ``who`` may see, or change. Raises NotFound."""
         found = self._rows.get(endpoint)
         if found is None:
-            raise NotFound(f"there is no endpoint {endpoint} for you")
-        check(who, "read endpoint", found.owned, f"endpoint {endpoint}")
+            raise absent(f"endpoint {endpoint}")
+        check(who, action, found.owned, f"endpoint {endpoint}")
         return found
 
     def managed(self, who: Identity, endpoint: uuid.UUID) -> EndpointRow:
         """An endpoint that ``who`` may change. Raises NotFound."""
-        row = self.row(who, endpoint)
-        check(who, "manage endpoint", row.owned, f"endpoint {endpoint}")
-        return row
+        return self.row(who, endpoint, "manage endpoint")
 
     def require(self, who: Identity, endpoint: uuid.UUID, functions: list[bytes]) -> EndpointRow:
         """An endpoint on which ``who`` may run these functions. Raises NotFound, FunctionNotPermitted."""

@@ -46,10 +46,13 @@ async def test_it_is_there_again_after_a_restart(house: House) -> None:
 
 @live
 async def test_a_group_it_is_shared_with_may_run_on_it(house: House) -> None:
-    member = Identity("carol", "Carol", frozenset({"physics"}))
+    physics = str(uuid.UUID(int=15))
+    owner, member = (Identity(name, name, frozenset({physics})) for name in ("alice", "carol"))
     async with serving(house) as service:
         endpoints = service.stock.endpoints
-        row = await endpoints.register(ALICE, PLAIN._replace(group="physics"), None)
+        row = await endpoints.register(owner, PLAIN._replace(group=physics.upper()), None)
+        with pytest.raises(NotFound, match=f"no group {physics} for you"):
+            await endpoints.register(BOB, PLAIN._replace(group=physics), None)
         assert endpoints.require(member, row.id, []) == row
         with pytest.raises(NotFound):
             endpoints.managed(member, row.id)
