@@ -92,14 +92,26 @@ def _given_login(wanted: Wanted) -> Backend:
     if manager is not None:
         if not isinstance(manager, LoginManagerProtocol):
             raise InvalidRequest(f"{type(manager).__name__} has not the methods of LoginManagerProtocol")
-        manager.ensure_logged_in()
+        _log_in(manager, wanted.force_login)
         return Backend(WebTransport(url, lambda: manager.get_web_client(base_url=url)), _own(url), manager)
     if wanted.app is not None:
         from compute_executor.sdk.login_manager.manager import LoginManager  # imports globus_sdk
 
         of_app = LoginManager(app=wanted.app)
+        if wanted.force_login:
+            of_app.ensure_logged_in(force=True)
         return Backend(WebTransport(url, lambda: of_app.get_web_client(base_url=url)), _own(url), of_app)
     return Backend(WebTransport(url, lambda: _web_client(url, wanted.authorizer)), _own(url))
+
+
+def _log_in(manager: LoginManagerProtocol, force: bool) -> None:
+    """Our own login manager can be told to log in again; the protocol knows no way to say it."""
+    from compute_executor.sdk.login_manager.manager import LoginManager  # imports globus_sdk
+
+    if force and isinstance(manager, LoginManager):
+        manager.ensure_logged_in(force=True)
+    else:
+        manager.ensure_logged_in()
 
 
 def _web_client(url: str, authorizer: GlobusAuthorizer | None) -> Any:

@@ -17,11 +17,12 @@ Any thread may use a Client.
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from compute_executor.errors import InvalidRequest, NotFound
 from compute_executor.protocol import frames
-from compute_executor.sdk import backends
+from compute_executor.sdk import backends, versions
 from compute_executor.sdk.backends import Wanted
 from compute_executor.sdk.containers import ContainerCalls
 from compute_executor.sdk.endpoints import EndpointCalls
@@ -42,6 +43,11 @@ if TYPE_CHECKING:
     from globus_sdk.authorizers import GlobusAuthorizer
 
 
+_NOTHING: Mapping[str, str] = {}
+_NO_CACHE: Mapping[str, str] = {"Cache-Control": "no-cache"}
+"""What a service of ours remembers about the token is not to count (`service.middleware.token`)."""
+
+
 class ResultQueues(NamedTuple):
     """A broker's address, which holds a password, and how the queue of a task group is called: prefix and id."""
 
@@ -57,7 +63,9 @@ class Client(EndpointCalls, ContainerCalls):
 
     ``environment``: a deployment of Globus Compute ("production", "preview", ...). ``base_url`` and ``token``: a
     service of one's own. ``login_manager``, ``authorizer``, ``app``: who is asking, by means of globus_sdk.
-    ``force_login``: log in again even if there are tokens. ``insecure_http``: allow plain http to another machine.
+    ``force_login``: log in again even if there are tokens; a service of one's own is asked at once to find out anew
+    whose the token is and in which groups they are. ``insecure_http``: allow plain http to another machine.
+    ``do_version_check``: ask before the first call whether the service serves clients like this one.
     With none of these: the hosted service if client credentials are set or somebody has logged in, else this
     user's embedded service, which is started if need be. Raises InvalidRequest for arguments that exclude each
     other, NotAuthorized if a login fails.
@@ -69,6 +77,7 @@ class Client(EndpointCalls, ContainerCalls):
         self,
         environment: str | None = None,
         local_compute_services: bool = False,
+        do_version_check: bool = True,
         *,
         base_url: str | None = None,
         token: str | None = None,
@@ -85,10 +94,15 @@ class Client(EndpointCalls, ContainerCalls):
         self._own = backend.own
         self._asking = threading.Lock()
         self._spoken: Wire | None = None
+        self._checks_version = do_version_check
         self._session = Session(
-            backend.transport, Pacer(HOSTED.requests, HOSTED.window) if self._hosted else None
+            backend.transport,
+            Pacer(HOSTED.requests, HOSTED.window) if self._hosted else None,
+            opening=_check_version if self._hosted and do_version_check else None,
         )
         self._results = ResultCache()
+        if force_login and not self._hosted:
+            self._own = self._ask_whether_own(_NO_CACHE)
 
     def logout(self) -> bool:
         """Revoke and forget the login. False where there is none to forget: embedded service, token, authorizer."""
@@ -192,10 +206,22 @@ class Client(EndpointCalls, ContainerCalls):
             raise InvalidRequest(f"{self.address()} is no service of this package: it does not know frames")
         return wire
 
-    def _ask_whether_own(self) -> bool:
+    def _ask_whether_own(self, headers: Mapping[str, str] = _NOTHING) -> bool:
         """Our services name themselves in their version document; stock ones have no such entry."""
-        try:
-            document: Any = self._session.get("/v2/version", {"service": "all"})
-        except NotFound:
-            return False
-        return isinstance(document, dict) and "compute_executor" in document
+        document = _version_document(self._session, headers)
+        if self._checks_version:
+            versions.check(document, self.address())
+        return "compute_executor" in document
+
+
+def _version_document(session: Session, headers: Mapping[str, str] = _NOTHING) -> dict[str, Any]:
+    """What the service says of its versions; empty if it says nothing."""
+    try:
+        found = session.call(Call("GET", "/v2/version", query={"service": "all"}, headers=headers)).document()
+    except NotFound:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _check_version(session: Session) -> None:
+    versions.check(_version_document(session), session.transport.address())

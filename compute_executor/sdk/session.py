@@ -40,19 +40,24 @@ _TROUBLED = (500, 502, 503, 504)
 
 
 class Session:
-    """Calls to one service. Any thread may call; the pacer is used under a lock."""
+    """Calls to one service. Any thread may call; the pacer is used under a lock.
+
+    ``opening``: done once, before the first call; if it raises, that call was not made, and the next tries again.
+    """
 
     def __init__(
         self,
         transport: Transport,
         pacer: Pacer | None = None,
         *,
+        opening: Callable[[Session], None] | None = None,
         pause: Callable[[float], None] | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self.transport = transport
         self._pacer = pacer
         self._pacing = threading.Lock()
+        self._opening = opening
         self._pause = pause or sleep
         self._clock = clock
 
@@ -79,6 +84,7 @@ class Session:
 
     def call(self, call: Call) -> Answer:
         """The answer to a call, if it is one of success. Raises an error of errors.py otherwise."""
+        self._open()
         renewed = False
         trouble: ComputeError = ServiceUnavailable("not tried yet")
         for attempt in range(ATTEMPTS):
@@ -100,6 +106,16 @@ class Session:
             if attempt + 1 < ATTEMPTS:
                 self._pause(pause)
         raise _as_public(trouble)
+
+    def _open(self) -> None:
+        """Calls of the opening itself find it under way, and go through."""
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            try:
+                opening(self)
+            except BaseException:
+                self._opening = opening
+                raise
 
     def _keep_pace(self) -> None:
         if self._pacer is None:

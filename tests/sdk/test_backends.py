@@ -15,7 +15,7 @@ from compute_executor.errors import InvalidRequest
 from compute_executor.sdk import backends
 from compute_executor.sdk.backends import Wanted
 from compute_executor.sdk.direct import DirectTransport, Place
-from compute_executor.sdk.login_manager import environments, tokens
+from compute_executor.sdk.login_manager import LoginManager, environments, tokens
 from compute_executor.sdk.web_client import WebClient
 from compute_executor.sdk.web_transport import WebTransport
 from compute_executor.service.embedded import ServiceAddress
@@ -267,3 +267,44 @@ def test_a_token_file_that_others_can_read_stops_the_client() -> None:
     with pytest.raises(PermissionError, match="chmod 600"):
         Client()
     json.loads(tokens.token_path().read_text())
+
+
+def test_force_login_makes_an_own_service_find_out_anew(service: ScriptedService) -> None:
+    service.on("GET /v2/version", OWN_VERSION)
+    with Client(base_url=service.url, token=CANARY) as client:
+        assert service.seen == []
+        assert client.is_own_service()
+    with Client(base_url=service.url, token=CANARY, force_login=True) as client:
+        assert len(service.seen) == 2  # at once, because an Executor's first word is no request
+        assert client.is_own_service()
+    assert [seen.headers.get("cache-control") for seen in service.seen] == [None, "no-cache"]
+
+
+def test_force_login_logs_in_again_by_what_was_given(auth: ScriptedAuth, hosted: ScriptedService) -> None:
+    def app() -> globus_sdk.ClientApp:
+        config = globus_sdk.GlobusAppConfig(token_storage="memory")
+        return globus_sdk.ClientApp("mine", client_id=CLIENT_ID, client_secret=SECRET, config=config)
+
+    hosted.on("GET /v2/endpoints", Reply(200, []))
+    mine = app()
+    for force in (False, False, True):
+        with Client(app=mine, force_login=force) as client:
+            client.get_endpoints()
+    first, second, third = (seen.headers["authorization"] for seen in hosted.requests("GET /v2/endpoints"))
+    assert first == second != third
+
+    manager = LoginManager(app=app())
+    for force in (False, False, True):
+        with Client(login_manager=manager, force_login=force) as client:
+            client.get_endpoints()
+    *_, first, second, third = (
+        seen.headers["authorization"] for seen in hosted.requests("GET /v2/endpoints")
+    )
+    assert first == second != third
+
+
+def test_a_login_manager_that_cannot_be_forced_is_asked_as_ever(service: ScriptedService) -> None:
+    service.on("GET /v2/version", OWN_VERSION)
+    manager = Brought()
+    Client(login_manager=manager, base_url=service.url, force_login=True).close()
+    assert manager.logged_in == 1

@@ -197,3 +197,16 @@ def test_the_pace_is_kept() -> None:
     session.call(GET)
     session.call(GET)
     assert pauses == [10.0]
+
+
+def test_the_opening_is_done_once_before_the_first_call() -> None:
+    def opening(session: Session) -> None:
+        session.get("/opening")
+
+    transport = FakeTransport(answer(403), answer())
+    session = Session(transport, opening=opening, pause=lambda _: None)
+    with pytest.raises(NotAuthorized):
+        session.get("/x")
+    session.get("/x")
+    session.get("/y")
+    assert [call.path for call in transport.sent] == ["/opening", "/opening", "/x", "/y"]

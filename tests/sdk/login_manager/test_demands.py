@@ -35,7 +35,7 @@ def test_a_person_is_asked_and_the_call_made_again(
     hosted.on("GET /v2/endpoints", Reply(403, DEMAND), Reply(200, []))
     with Client(environment="production") as client:
         assert client.get_endpoints() == []
-    first, second = (seen.headers["authorization"] for seen in hosted.seen)
+    first, second = (seen.headers["authorization"] for seen in hosted.requests("GET /v2/endpoints"))
     assert first != second
     assert "session_required_mfa=True" in capsys.readouterr().out
 
@@ -59,4 +59,4 @@ def test_a_demand_that_stays_is_a_refusal(
     hosted.on("GET /v2/endpoints", Reply(403, DEMAND))
     with Client(environment="production") as client, pytest.raises(NotAuthorized, match="policy"):
         client.get_endpoints()
-    assert len(hosted.seen) == 2
+    assert len(hosted.requests("GET /v2/endpoints")) == 2

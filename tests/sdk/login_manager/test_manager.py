@@ -61,12 +61,12 @@ def test_a_token_that_is_refused_is_renewed_once(
     hosted.on("GET /v2/endpoints", Reply(401, {"reason": "revoked"}), Reply(200, []))
     with Client() as client:
         assert client.get_endpoints() == []
-    first, second = (seen.headers["authorization"] for seen in hosted.seen)
+    first, second = (seen.headers["authorization"] for seen in hosted.requests("GET /v2/endpoints"))
     assert first != second
     hosted.on("GET /v2/endpoints", Reply(401, {"reason": "still revoked"}))
     with Client() as client, pytest.raises(NotAuthorized, match="still revoked"):
         client.get_endpoints()
-    assert len(hosted.seen) == 4
+    assert len(hosted.requests("GET /v2/endpoints")) == 4
 
 
 def test_force_login_gets_new_tokens(
@@ -125,7 +125,9 @@ def test_a_person_logs_in_once(
     assert tokens.load(PERSONS)["funcx_service"]["identity_id"] == PERSON
     with Client() as client:  # a login is present: the hosted service is meant, and nobody is asked again
         client.get_endpoints()
-    assert [seen.headers["authorization"] for seen in hosted.seen] == [f"Bearer {CANARY}-1"] * 2
+    assert [seen.headers["authorization"] for seen in hosted.requests("GET /v2/endpoints")] == [
+        f"Bearer {CANARY}-1"
+    ] * 2
 
 
 @pytest.mark.usefixtures("browser")
@@ -139,7 +141,7 @@ def test_a_persons_token_is_renewed_without_asking(auth: ScriptedAuth, hosted: S
         client.get_endpoints()
         hosted.on("GET /v2/endpoints", Reply(401), Reply(200, []))
         client.get_endpoints()
-    used = [seen.headers["authorization"] for seen in hosted.seen]
+    used = [seen.headers["authorization"] for seen in hosted.requests("GET /v2/endpoints")]
     assert used == [f"Bearer {CANARY}-3", f"Bearer {CANARY}-3", f"Bearer {CANARY}-4"]
     assert tokens.load(PERSONS)["funcx_service"]["access_token"] == f"{CANARY}-4"
 
