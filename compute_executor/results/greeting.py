@@ -25,11 +25,11 @@ def greet(stream: Stream, patience: float = CONNECT_PATIENCE, *, trace: bool = F
         selector.register(stream, selectors.EVENT_READ)
         deadline = time.monotonic() + patience
         while (left := deadline - time.monotonic()) > 0:
-            stream.flush()
-            selector.select(left)
             frames = stream.receive()
             if frames:
                 return read_welcome(frames[0])
+            stream.flush()
+            selector.select(left)
     raise StreamLost(f"the service said nothing for {patience:.0f} s")
 
 

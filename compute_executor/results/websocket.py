@@ -19,7 +19,10 @@ from compute_executor.errors import ComputeError, NotAuthorized, ServiceUnavaila
 from compute_executor.protocol.frames import MAX_FRAME
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from websockets.client import ClientProtocol
+    from websockets.protocol import Event
 
 CONNECT_PATIENCE = 10.0
 """Seconds for connection and handshake."""
@@ -36,9 +39,11 @@ class StreamLost(ConnectionError):
 class Stream:
     """An open connection. ``fileno`` is for a selector."""
 
-    def __init__(self, sock: socket.socket, protocol: ClientProtocol) -> None:
+    def __init__(self, sock: socket.socket, protocol: ClientProtocol, early: Iterable[Event] = ()) -> None:
+        """``early``: what came in one read with the service's answer to the handshake."""
         self._socket = sock
         self._protocol = protocol
+        self._early = list(early)
         self._out = bytearray()
         self._parts: list[bytes] = []  # of a message in fragments
         self.heard = time.monotonic()
@@ -88,8 +93,11 @@ class Stream:
     # -- in --------------------------------------------------------------------------------------------------
 
     def receive(self) -> list[bytes]:
-        """The frames that have arrived, without waiting. Raises StreamLost at the end of the connection."""
-        frames = self._frames(self._read())
+        """The frames that have arrived, without waiting. Raises StreamLost at the end of the connection.
+
+        The first call belongs before the first wait: what came with the handshake makes no socket readable.
+        """
+        frames = self._frames(b"" if self._early else self._read())
         self._collect()  # pongs, and the answer to a close
         return frames
 
@@ -111,9 +119,11 @@ class Stream:
     def _frames(self, data: bytes) -> list[bytes]:
         from websockets.frames import Frame, Opcode
 
-        self._protocol.receive_data(data)
+        if data:
+            self._protocol.receive_data(data)
+        early, self._early = self._early, []
         frames: list[bytes] = []
-        for event in self._protocol.events_received():
+        for event in [*early, *self._protocol.events_received()]:
             if not isinstance(event, Frame):
                 continue
             if event.opcode is Opcode.CLOSE:
@@ -191,7 +201,7 @@ def _shake_hands(sock: socket.socket, url: str, authorization: str) -> Stream:
         protocol.receive_data(data)
     _check_answer(url, events[0] if events else None, protocol.handshake_exc)
     sock.setblocking(False)
-    return Stream(sock, protocol)
+    return Stream(sock, protocol, events[1:])
 
 
 def _check_answer(url: str, response: object, trouble: Exception | None) -> None:

@@ -28,6 +28,19 @@ AT_HAND = 16
 """Tasks of 20 ms that two workers may have run or finished since the service last had its turn to store outcomes:
 an outcome that was not stored when the service died is lost, and is said to be. A busy machine needs some room."""
 
+WORKERS = 2
+"""At most as many tasks does a kill find between the mark that they begin and their first line: they left no trace,
+and nobody can know how far they were, so they are lost and not run again."""
+
+
+def assert_each_ran(trace: Path, futures: list[Any], kills: int) -> None:
+    """Each has left its trace, but for those that a kill has met on their first step; those are told as lost."""
+    untraced = set(range(len(futures))) - set(work.runs(trace))
+    assert all(isinstance(futures[name].exception(PATIENCE), WorkerLost) for name in untraced), (
+        "skipped in silence"
+    )
+    assert len(untraced) <= kills * WORKERS
+
 
 def kill_service() -> None:
     """SIGKILL, and gone when this returns."""
@@ -53,11 +66,11 @@ def test_with_a_thousand_tasks_open(trace: Path) -> None:
         assert not pending
     lost = [name for name, future in enumerate(futures) if future.exception()]
     assert all(isinstance(futures[name].exception(), WorkerLost) for name in lost)
-    assert begun.issuperset(lost), "what had not begun is never lost"
+    assert len(set(lost) - begun) <= WORKERS, "what had not begun is never lost"
     assert len(lost) <= AT_HAND, "what had ended long before is not lost either"
     assert all(futures[name].result() == name for name in range(1000) if name not in lost)
     assert max(work.runs(trace).values()) == 1, "none ran twice"
-    assert len(work.runs(trace)) == 1000, "each has begun"
+    assert_each_ran(trace, futures, kills=1)
 
 
 @pytest.mark.slow
@@ -81,7 +94,7 @@ def test_killed_again_and_again(trace: Path) -> None:
         _, pending = wait(futures, timeout=PATIENCE)
         assert not pending
     assert max(work.runs(trace).values()) == 1
-    assert len(work.runs(trace)) == 300
+    assert_each_ran(trace, futures, kills=4)
     assert sum(isinstance(future.exception(), WorkerLost) for future in futures) <= 4 * AT_HAND
 
 
@@ -126,7 +139,7 @@ def test_between_accepting_and_answering(wired: Wired, trace: Path) -> None:
         wired.proxy.cut()
         outcomes = [_outcome(future) for future in futures]
     assert max(work.runs(trace).values()) == 1, "sent twice, run once"
-    assert len(work.runs(trace)) == 50
+    assert_each_ran(trace, futures, kills=1)
     lost = [outcome for outcome in outcomes if isinstance(outcome, WorkerLost)]
     assert len(lost) <= 1024, "what ran without its outcome being stored"
     assert [outcome for outcome in outcomes if not isinstance(outcome, WorkerLost)] == [

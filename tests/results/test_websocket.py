@@ -12,6 +12,8 @@ from http import HTTPStatus
 from typing import Any
 
 import pytest
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
 from websockets.sync.server import ServerConnection, serve
 
 from compute_executor.errors import NotAuthorized, ServiceUnavailable, VersionMismatch
@@ -75,12 +77,10 @@ def receive(stream: Stream) -> list[bytes]:
     """The next frames, waited for."""
     import select
 
-    while True:
+    while not (frames := stream.receive()):
         stream.flush()
-        select.select([stream], [], [], 10)
-        frames = stream.receive()
-        if frames:
-            return frames
+        assert any(select.select([stream], [], [], 10)), "nothing came"
+    return frames
 
 
 def echo(connection: ServerConnection) -> None:
@@ -130,8 +130,8 @@ def test_a_ping_is_answered(server: Callable[..., str]) -> None:
     answered = threading.Event()
 
     def ping(connection: ServerConnection) -> None:
-        connection.ping().wait(10)
-        answered.set()
+        if connection.ping().wait(10):
+            answered.set()
         connection.send("thanks")
         connection.recv()
 
@@ -143,6 +143,29 @@ def test_a_ping_is_answered(server: Callable[..., str]) -> None:
         while stream.heard == heard:
             assert stream.receive() == []
     assert answered.is_set()
+
+
+def test_a_frame_that_comes_with_the_answer_to_the_handshake() -> None:
+    """In one segment: nothing makes the socket readable afterwards."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def run() -> None:
+            protocol = ServerProtocol()
+            connection, _ = listener.accept()
+            with connection:
+                protocol.receive_data(connection.recv(65536))
+                (request,) = protocol.events_received()
+                assert isinstance(request, Request)
+                protocol.send_response(protocol.accept(request))
+                protocol.send_text(b"at once")
+                connection.sendall(b"".join(protocol.data_to_send()))
+                connection.recv(1)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        with connected(f"http://127.0.0.1:{listener.getsockname()[1]}") as stream:
+            assert receive(stream) == [b"at once"]
+        thread.join()
 
 
 def test_nothing_has_come_yet(server: Callable[..., str]) -> None:
