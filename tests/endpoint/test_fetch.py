@@ -88,6 +88,7 @@ def test_a_zip_and_a_tar(serve: Serve, tmp_path: Path) -> None:
         (a_tar((member("pipe", tarfile.FIFOTYPE), b"")), "neither a file nor a folder"),
         (a_tar((member("a"), b"x" * 1000))[:60], "cannot be unpacked"),
     ],
+    ids=["bytes", "nothing", "zip up", "zip absolute", "tar up", "tar link", "tar pipe", "tar cut"],
 )
 def test_what_is_refused_leaves_nothing(
     serve: Serve, tmp_path: Path, content: bytes, words: str, capsys: pytest.CaptureFixture[str]

@@ -111,7 +111,9 @@ def test_more_tasks_than_a_batch_has_are_refused(world: World, monkeypatch: pyte
     assert MAX_BATCH > 2
 
 
-@pytest.mark.parametrize("url", [f"/v3/endpoints/{uuid.uuid4()}/submit", "/v3/endpoints/x/submit"])
+@pytest.mark.parametrize(
+    "url", [f"/v3/endpoints/{uuid.uuid4()}/submit", "/v3/endpoints/x/submit"], ids=["unknown", "no id"]
+)
 def test_another_endpoint_is_not_there(world: World, url: str) -> None:
     assert post(world, {"tasks": {F1: [packed(1)]}}, url).status in (404, 400)
     assert world.service.batches == []
