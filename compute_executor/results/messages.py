@@ -13,7 +13,7 @@ import msgspec
 from compute_executor.errors import InvalidRequest, ResultDecodeError
 from compute_executor.protocol import frames
 from compute_executor.sdk.outcome import FAILED, SUCCESS, Outcome
-from compute_executor.serialization import packing
+from compute_executor.serialization import packing, peer_json
 
 VERSION = b"\x01"
 
@@ -30,16 +30,13 @@ class _Envelope(msgspec.Struct):
     data: _Data
 
 
-_decode = msgspec.json.Decoder(_Envelope).decode
-
-
 def read(body: bytes) -> Outcome:
     """The outcome that a message tells. Raises ResultDecodeError for what is no result."""
     if body[:1] != VERSION:
         raise ResultDecodeError(f"a message of {len(body)} bytes begins with {body[:1]!r}, not {VERSION!r}")
     try:
-        envelope = _decode(body[1:])
-    except msgspec.MsgspecError as error:
+        envelope = peer_json.decode(body[1:], _Envelope)
+    except ValueError as error:
         raise ResultDecodeError(f"a message of {len(body)} bytes is no result: {error}") from None
     if envelope.message_type != "result":
         raise ResultDecodeError(f"a message of type {envelope.message_type} came where results come")

@@ -150,6 +150,8 @@ class Credentials:
             with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
                 answer.read()
         except (OSError, ValueError) as error:
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()  # it holds the connection
             raise ServiceUnavailable(
                 f"the broker's management interface at {self._management}: {error}"
             ) from None

@@ -16,7 +16,7 @@ import msgspec
 from compute_executor.errors import InvalidRequest
 from compute_executor.protocol import frames
 from compute_executor.protocol.ids import split_task_id
-from compute_executor.serialization import packing
+from compute_executor.serialization import packing, peer_json
 
 VERSION = b"\x01"
 NANOSECONDS = 1e9
@@ -83,7 +83,7 @@ def _pack(kind: str, data: dict[str, Any]) -> bytes:
 def _unpack(body: bytes, kind: str) -> msgspec.Raw:
     if body[:1] != VERSION:
         raise InvalidRequest(f"a message of version {body[:1]!r}, {VERSION!r} is understood")
-    envelope = msgspec.json.decode(body[1:], type=_Envelope)
+    envelope = peer_json.decode(body[1:], _Envelope)
     if envelope.message_type != kind:
         raise InvalidRequest(f"a message of type {envelope.message_type[:50]}, not {kind}")
     return envelope.data
@@ -109,16 +109,16 @@ def task_headers(
 def read_result(body: bytes) -> ResultData:
     """The message of one result. Raises InvalidRequest."""
     try:
-        return msgspec.json.decode(_unpack(body, "result"), type=ResultData)
-    except msgspec.MsgspecError as error:
+        return peer_json.decode(bytes(_unpack(body, "result")), ResultData)
+    except ValueError as error:
         raise InvalidRequest(f"a message of {len(body)} bytes is no result: {error}") from None
 
 
 def read_report(body: bytes) -> ReportData:
     """The message of one heartbeat. Raises InvalidRequest."""
     try:
-        return msgspec.json.decode(_unpack(body, "ep_status_report"), type=ReportData)
-    except msgspec.MsgspecError as error:
+        return peer_json.decode(bytes(_unpack(body, "ep_status_report")), ReportData)
+    except ValueError as error:
         raise InvalidRequest(f"a message of {len(body)} bytes is no heartbeat: {error}") from None
 
 

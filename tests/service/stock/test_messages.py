@@ -112,3 +112,16 @@ def test_so_can_one_that_failed() -> None:
     assert read.error_details is not None
     assert (read.error_details.code, read.error_details.user_message) == ("WorkerLost", "its worker died")
     assert read.task_statuses == []
+
+
+def test_a_traceback_that_is_no_utf8_still_ends_its_task() -> None:
+    details = {"code": "RemoteExecutionError", "user_message": "\udcff"}
+    read = messages.read_result(result(data="no file \udcff", error_details=details))
+    assert messages.outcome(read, 1.0).status == frames.EXCEPTION
+    assert read.data == "no file ?"
+
+
+def test_what_is_nested_too_deeply_is_refused() -> None:
+    deep = b"[" * 100_000 + b"]" * 100_000
+    with pytest.raises(InvalidRequest, match="nested"):
+        messages.read_result(result(data="", details="@").replace(b'"@"', b'{"a":' + deep + b"}"))
