@@ -19,7 +19,7 @@ import msgspec
 
 from compute_executor.errors import InvalidRequest, NotFound, PoolBroken
 from compute_executor.protocol.frames import PoolSpec
-from compute_executor.service.access import Identity, Owned, check
+from compute_executor.service.access import Identity, Owned, check, may
 from compute_executor.service.committer import Committer
 from compute_executor.service.containers import Containers
 from compute_executor.service.dispatch import Dispatch
@@ -147,9 +147,8 @@ class Pools:
         if pool is None or pool == DEFAULT_POOL:
             return self._require_default()
         found = self._pools.get(pool)
-        if found is None or found.closing:
+        if found is None or found.closing or not may(who, "use pool", Owned(found.owner)):
             raise NotFound(f"there is no open pool {pool.hex()} for you: open it before submitting to it")
-        check(who, "use pool", Owned(found.owner), f"pool {pool.hex()}")
         if found.failed:
             raise PoolBroken(found.failed, began=False)
         return pool
@@ -191,10 +190,9 @@ class Pools:
     # -- ending -------------------------------------------------------------------------------------------
 
     def close(self, who: Identity, pool: bytes) -> None:
-        """No more tasks will come: end it when it is empty. Unknown: it has ended already."""
+        """No more tasks will come: end it when it is empty. Unknown, or somebody else's: it has ended already."""
         found = self._pools.get(pool)
-        if found is not None:
-            check(who, "use pool", Owned(found.owner), f"pool {pool.hex()}")
+        if found is not None and may(who, "use pool", Owned(found.owner)):
             for other in [pool, *(name for name, one in self._pools.items() if one.like == pool)]:
                 self._pools[other].closing = True
                 self._end_if_empty(other)

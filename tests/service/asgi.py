@@ -36,6 +36,19 @@ def ask(
     raw_headers: Iterable[tuple[bytes, bytes]] | None = None,
 ) -> Answer:
     """One HTTP request; with the right Host and token unless ``raw_headers`` are given."""
+    return asyncio.run(request(app, method, path, body=body, headers=headers, raw_headers=raw_headers))
+
+
+async def request(
+    app: Any,
+    method: str,
+    path: str,
+    *,
+    body: bytes | Iterable[bytes] = b"",
+    headers: Mapping[str, str] | None = None,
+    raw_headers: Iterable[tuple[bytes, bytes]] | None = None,
+) -> Answer:
+    """The same, on a loop that runs."""
     path, _, query = path.partition("?")
     scope = {
         "type": "http",
@@ -52,7 +65,7 @@ def ask(
         "server": ("127.0.0.1", 8000),
     }
     parts = [body] if isinstance(body, bytes) else body
-    return asyncio.run(_run(app, scope, _http_messages(parts)))
+    return await _run(app, scope, _http_messages(parts))
 
 
 def shake(app: Any, path: str, *, raw_headers: Iterable[tuple[bytes, bytes]] | None = None) -> Answer:

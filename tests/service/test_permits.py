@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import uuid
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from compute_executor.sdk.outcome import of_result
 from compute_executor.service.access import Identity
 from compute_executor.service.pools import DEFAULT_POOL
 from compute_executor.service.service import Service
+from compute_executor.service.stock.endpoints import FunctionNotPermitted, Registration
 from tests.service.house import (
     ALICE,
     BOB,
@@ -30,6 +32,7 @@ from tests.service.house import (
     take,
     turn,
 )
+from tests.service.sharing import Broker
 
 TEAM = str(uuid.UUID(int=7))
 MEMBER = Identity("bob", "Bob", frozenset({TEAM}))
@@ -175,3 +178,36 @@ def test_a_client_meets_not_authorized_with_the_task_named() -> None:
     error = of_result(task_id, frames.Result(1, b"p" * 12, 0, frames.REFUSED, body), body).exception()
     assert isinstance(error, NotAuthorized)
     assert (str(error), error.task_id) == ("function f was not run", task_id)
+
+
+@live
+async def test_an_endpoint_that_registers_again_runs_only_what_it_still_permits(house: House) -> None:
+    """Its list of functions, and with whom it is shared, count for what is queued as well."""
+    alice = Identity("alice", "Alice", frozenset({TEAM}))
+    open_to_team = Registration("e", group=TEAM, multi_user=True)
+    async with serving(house) as service:
+        first, second = await register(service), await service.register(BOB, DIGEST, "f", CODE, public=True)
+        stock = service.stock
+        stock._link = stock._credentials = cast(Any, Broker())
+        there = (await stock.endpoints.register(alice, open_to_team, None)).id
+        own, shared = (batch([b"a"], endpoint=there.bytes, functions=[name]) for name in (first, second))
+        theirs = batch([b"b"], endpoint=there.bytes, functions=[second], group=b"h" * 16)
+        await service.submit(ALICE, own)
+        await service.submit(ALICE, shared)
+        await service.submit(MEMBER, theirs)
+
+        async def again(said: Registration) -> list[str]:
+            await stock.register(alice, said, there)
+            await turn(30)
+            sent = ((ALICE, own), (ALICE, shared), (MEMBER, theirs))
+            return [service.task(who, one.prefix, 0).status for who, one in sent]
+
+        assert await again(open_to_team) == ["waiting-for-ep"] * 3
+        only = open_to_team._replace(allowed=[str(uuid.UUID(bytes=second))])
+        assert await again(only) == ["failed", "waiting-for-ep", "waiting-for-ep"]
+        with pytest.raises(FunctionNotPermitted, match=f"{uuid.UUID(bytes=first)} is not permitted"):
+            await service.submit(ALICE, batch([b"a"], endpoint=there.bytes, functions=[first]))
+        assert await again(only._replace(group=None)) == ["failed", "waiting-for-ep", "failed"]
+        outcome = service.task(MEMBER, theirs.prefix, 0).outcome
+        assert outcome is not None
+        assert f"endpoint {there} is shared with bob no more" in reason(outcome.body).message  # type: ignore[arg-type]

@@ -164,7 +164,6 @@ async def test_foreign_things_do_not_exist(house: House) -> None:
             lambda: service.group_tasks(BOB, GROUP),
             lambda: service.subscribe(BOB, Listener(), GROUP),
             lambda: service.ack(BOB, GROUP, 1),
-            lambda: service.close_pool(BOB, POOL),
             lambda: service.submit_soon(BOB, batch([b"b"], functions=[function], group=b"b" * 16)),
             lambda: service.submit_soon(ALICE, batch([b"b"], functions=[b"u" * 16])),
         ):
