@@ -145,11 +145,12 @@ def group_id(text: str) -> str:
 
 
 def shareable(who: Identity, group: str | None) -> str | None:
-    """The group that ``who`` shares something with: one that it is in. Raises NotFound, InvalidRequest."""
+    """The group that ``who`` shares something with: one that it is in. Raises NotFound, InvalidRequest. The local
+    user may name any: a service of one person knows no groups, and the same program must run there."""
     if group is None:
         return None
     canonical = group_id(group)
-    if canonical not in who.groups:
+    if canonical not in who.groups and who.id != LOCAL_USER:
         raise absent(f"group {canonical}")
     return canonical
 

@@ -61,6 +61,10 @@ def make(size: int) -> bytes:
     return b"x" * size
 
 
+def double(x: int) -> int:
+    return 2 * x
+
+
 def wait_for(path: str) -> str:
     import os
     import time
@@ -144,6 +148,17 @@ def test_a_function_is_deleted(client: Client) -> None:
         client.run(function_id=function_id)
     with pytest.raises(NotFound):
         client.get_function(function_id)
+
+
+def test_functions_are_listed_found_and_called_otherwise(client: Client) -> None:
+    function_id = client.register_function(double, "heat_map", description="draws")
+    assert client.register_function(double, "cold_map", description="paints") == function_id
+    (found,) = client.search_functions("COLD_MAP")
+    assert (found["function_uuid"], found["description"]) == (function_id, "paints")
+    assert client.search_functions("heat_map") == []
+    assert found in client.list_functions()
+    client.delete_function(function_id)
+    assert client.search_functions("cold_map") == []
 
 
 def test_source_is_a_function_too(client: Client) -> None:
@@ -326,6 +341,11 @@ def test_an_empty_batch_is_refused(client: Client) -> None:
     nothing: Any = None
     with pytest.raises(InvalidRequest, match=r"batch_run\(endpoint_id, batch\)"):
         client.batch_run(TUTORIAL_ENDPOINT, nothing)
+
+
+def test_what_is_no_group_is_named(client: Client) -> None:
+    with pytest.raises(InvalidRequest, match="'physics' is no group id"):
+        client.register_function(add, group="physics")
 
 
 @pytest.mark.parametrize("value", [5, "def f(): pass", None])

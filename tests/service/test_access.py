@@ -5,16 +5,18 @@ import pickle
 
 import pytest
 
-from compute_executor.errors import NotFound
+from compute_executor.errors import InvalidRequest, NotFound, from_document
 from compute_executor.service.access import (
     RULES,
     SERVICE,
     Identity,
     LocalToken,
     Owned,
+    absent,
     check,
     may,
     new_token,
+    shareable,
 )
 
 ANN = Identity("ann", "Ann")
@@ -69,6 +71,38 @@ def test_a_foreign_thing_and_an_absent_one_look_the_same() -> None:
     with pytest.raises(NotFound, match=r"^there is no task 5 for you$"):
         check(BOB, "read task", SECRET, "task 5")
     check(ANN, "read task", SECRET, "task 5")
+
+
+def test_what_is_shared_is_shared_with_a_group_of_ones_own() -> None:
+    team = "0a1b2c3d-0000-4000-8000-00000000000f"
+    member = Identity("eve", "Eve", frozenset({team}))
+    for text in (team, team.upper(), f"urn:uuid:{team}"):
+        assert shareable(member, text) == team
+        assert shareable(Identity("local", "local"), text) == team
+        for who in (BOB, ROOT):
+            with pytest.raises(NotFound, match=f"^there is no group {team} for you$"):
+                shareable(who, text)
+    assert shareable(BOB, None) is None
+    with pytest.raises(InvalidRequest, match="'physics' is no group id"):
+        shareable(BOB, "physics")
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    {
+        "function f": 3,
+        "endpoint e": 4,
+        "container c": 5,
+        "task t": 6,
+        "group g": 7,
+        "task group g": 20,
+        "pool p": 6,
+    }.items(),
+)
+def test_not_found_says_of_what_kind(name: str, code: int) -> None:
+    error = absent(name)
+    assert error.document()["code"] == code
+    assert type(from_document(error.document())) is NotFound
 
 
 def test_the_local_token_is_the_local_user() -> None:
