@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 import click
 
 from compute_executor.cli.wrong_input import WrongInput
+from compute_executor.errors import InvalidRequest
 from compute_executor.service.state import home
 
 if TYPE_CHECKING:
+    from compute_executor.service.globus.registration import Registration
     from compute_executor.service.limits import Limits
 
 AMQP_URL = "COMPUTE_EXECUTOR_AMQP_URL"
@@ -51,6 +53,13 @@ environment, so that workers do not inherit them."""
     show_default=True,
     help="What accepted tasks survive: a loss of power, or the death of any process.",
 )
+@click.option(
+    "--auth",
+    type=click.Choice(["local", "globus"]),
+    default="local",
+    show_default=True,
+    help="Whose tokens are good here: the one in the state folder, or those of Globus Auth as well.",
+)
 @click.option("--limit", "limits", multiple=True, metavar="NAME=VALUE", help="Set a bound; again for each.")
 @click.option(
     "--name", "names", multiple=True, help="A further host name by which clients call this service."
@@ -66,6 +75,7 @@ def serve(  # noqa: PLR0917 - as many as there are options
     amqp_public_url: str | None,
     amqp_management_url: str | None,
     durability: str,
+    auth: str,
     limits: tuple[str, ...],
     names: tuple[str, ...],
     tls_certificate: Path | None,
@@ -77,6 +87,9 @@ def serve(  # noqa: PLR0917 - as many as there are options
     Stock Globus Compute peers find it with GLOBUS_SDK_ENVIRONMENT=local (http://localhost:5000) and
     GLOBUS_SDK_SERVICE_URL_AUTH=http://localhost:5000/. They log in as the client that COMPUTE_EXECUTOR_CLIENT_ID and
     COMPUTE_EXECUTOR_CLIENT_SECRET name here.
+
+    With --auth globus, COMPUTE_EXECUTOR_GLOBUS_CLIENT_ID and COMPUTE_EXECUTOR_GLOBUS_CLIENT_SECRET are this service's
+    registration with Globus Auth.
     """
     tls = _tls(tls_certificate, tls_key)
     if not (tls or insecure_bind or _is_loopback(host)):
@@ -99,6 +112,7 @@ def serve(  # noqa: PLR0917 - as many as there are options
         tls=tls,
         broker=BrokerSettings(url, amqp_public_url, amqp_management_url) if url else None,
         client=_client(),
+        globus=_globus(auth),
     )
     sys.exit(run(settings))
 
@@ -128,6 +142,19 @@ def _own_names(host: str) -> tuple[str, ...]:
 def _client() -> tuple[str, str] | None:
     client_id, secret = os.environ.pop(CLIENT_ID, ""), os.environ.pop(CLIENT_SECRET, "")
     return (client_id, secret) if client_id and secret else None
+
+
+def _globus(auth: str) -> Registration | None:
+    """The registration with Globus Auth. It leaves the environment in any case."""
+    from compute_executor.service.globus.registration import take_registration
+
+    try:
+        registration = take_registration(os.environ)
+    except InvalidRequest as error:
+        if auth == "globus":
+            raise WrongInput(str(error)) from None
+        return None
+    return registration if auth == "globus" else None
 
 
 def _limits(given: tuple[str, ...]) -> Limits:

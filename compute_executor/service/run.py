@@ -20,7 +20,8 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from compute_executor.service.access import Authenticator, LocalToken, new_token
 from compute_executor.service.app import Doors, make_app
 from compute_executor.service.assembly import open_service
 from compute_executor.service.clients import ConfiguredClient
+from compute_executor.service.globus.registration import Registration
 from compute_executor.service.idle import DEFAULT_IDLE, IdleClock
 from compute_executor.service.limits import Limits
 from compute_executor.service.locks import FolderTaken, try_lock, wait_lock
@@ -65,7 +67,8 @@ class Settings:
     """How to serve. ``embedded``: in the background, for one user, until idle. ``durable``: what is accepted
     survives a power loss, not only a killed process. ``ready``: descriptor of a pipe for the `Report`. ``names``:
     further values that the Host header may have, with or without port; ``tls``: files of certificate and key;
-    ``client``: id and secret of whoever may log in."""
+    ``client``: id and secret of whoever may log in; ``globus``: this service's registration with Globus Auth, if
+    that is where people log in."""
 
     folder: Path
     embedded: bool = False
@@ -78,6 +81,7 @@ class Settings:
     tls: tuple[Path, Path] | None = None
     broker: BrokerSettings | None = None
     client: tuple[str, str] | None = field(default=None, repr=False)
+    globus: Registration | None = None
 
 
 def run(settings: Settings) -> int:
@@ -145,15 +149,30 @@ class _Process:
             chosen.folder, durable=chosen.durable, limits=chosen.limits, broker=chosen.broker
         )
         try:
-            server = self._server(service)
-            watch = asyncio.ensure_future(self._end_when_idle(server, service, patience))
-            await server.serve(sockets=[self._listener])
-            watch.cancel()
+            async with self._authenticator(service) as authenticator:
+                server = self._server(service, authenticator)
+                watch = asyncio.ensure_future(self._end_when_idle(server, service, patience))
+                await server.serve(sockets=[self._listener])
+                watch.cancel()
         finally:
             await service.close()
             logger.info("ended in order")
 
-    def _server(self, service: Service) -> Server:
+    @asynccontextmanager
+    async def _authenticator(self, service: Service) -> AsyncIterator[Authenticator]:
+        """Who knows the tokens: that of the folder, which is for whoever runs the service, and those of others."""
+        local = LocalToken(self._announcement.token)
+        if self._settings.globus is None:
+            yield local
+            return
+        from compute_executor.service.globus.opening import (
+            globus_logins,
+        )  # globus_sdk takes a while, and memory
+
+        async with globus_logins(self._settings.globus, local, service) as globus:
+            yield globus
+
+    def _server(self, service: Service, tokens: Authenticator) -> Server:
         def stop() -> None:
             server.stop()
 
@@ -161,7 +180,6 @@ class _Process:
             remove_announcement(self._settings.folder, self._announcement.instance)
             await service.farewell("the service ends")
 
-        tokens: Authenticator = LocalToken(self._announcement.token)
         clients = ConfiguredClient(*self._settings.client, tokens) if self._settings.client else None
         shell = Shell(service, service.blobs, self._announcement.instance, stop, clients=clients)
         app = make_app(shell, Doors(clients or tokens, self._hosts))

@@ -5,4 +5,6 @@ judging        what an introspected token is worth here (pure)
 asking         Globus Auth and Globus Groups, through globus_sdk (blocks)
 decisions      what was decided of late, by the token's hash
 authenticator  all of it as an `access.Authenticator`
+following      what becomes of the tokens of open streams
+opening        the last two at a running service
 """

@@ -33,7 +33,10 @@ class Following:
         """Look every LIFE seconds, for ever."""
         while True:
             await asyncio.sleep(LIFE)
-            await self.look()
+            try:
+                await self.look()
+            except Exception:  # the next look may go better, and there must be one
+                logger.exception("tokens of open streams could not be looked at")
 
     async def look(self) -> None:
         """Look at each token once. Changed groups are told by the authenticator as it meets them."""

@@ -1,0 +1,134 @@
+"""`serve`: what it takes from command line and environment; and a service whose users log in with Globus Auth."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import globus_sdk
+import pytest
+
+from compute_executor import Client, Executor
+from compute_executor.errors import LoginUnavailable, NotAuthorized, NotFound
+from compute_executor.service.globus.registration import CLIENT_ID, CLIENT_SECRET, Registration
+from compute_executor.service.run import Settings
+from compute_executor.service.state import LOG, read_announcement
+from tests.cli.conftest import Command
+from tests.service.globus.conftest import (
+    ALICES,
+    BOB,
+    BOBS,
+    OURS,
+    SWEEPER,
+    SWEEPER_SECRET,
+    TEAM,
+    Fauxbus,
+    fauxbus,
+)
+
+__all__ = ["fauxbus"]
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
+    """What would have been run."""
+    found: list[Settings] = []
+
+    def run(settings: Settings) -> int:
+        found.append(settings)
+        return 0
+
+    monkeypatch.setattr("compute_executor.service.run.run", run)
+    return found
+
+
+@pytest.mark.parametrize("mode", ["globus", "local"])
+def test_the_registration_is_taken_from_the_environment_and_out_of_it(
+    command: Command, started: list[Settings], monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    monkeypatch.setenv(CLIENT_ID, OURS.client_id)
+    monkeypatch.setenv(CLIENT_SECRET, OURS.client_secret)
+    assert command("serve", "--auth", mode).exit_code == 0
+    wanted: Registration | None = OURS if mode == "globus" else None
+    assert started[0].globus == wanted
+    assert "canary" not in repr(started[0])
+    assert CLIENT_SECRET not in os.environ
+
+
+def test_without_one_it_says_what_is_missing(command: Command, started: list[Settings]) -> None:
+    result = command("serve", "--auth", "globus")
+    assert (result.exit_code, started) == (2, [])
+    assert f"needs {CLIENT_ID} and {CLIENT_SECRET}" in result.output
+
+
+@pytest.fixture
+def served(fauxbus: Fauxbus, tmp_path: Path) -> Iterator[str]:
+    """The URL of `compute-executor serve --auth globus` in a process of its own."""
+    state = tmp_path / "state"
+    environ = {**os.environ, CLIENT_ID: OURS.client_id, CLIENT_SECRET: OURS.client_secret}
+    options = {"auth": "globus", "port": "0", "state": str(state), "durability": "process"}
+    arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "compute_executor", "serve", *arguments],
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            while (found := read_announcement(state)) is None:
+                assert process.poll() is None
+                time.sleep(0.02)
+            yield found.url
+        finally:
+            process.terminate()
+            said, _ = process.communicate()
+    log = (state / LOG).read_text()
+    assert "serving at" in log
+    assert "canary" not in said + log
+
+
+def of(url: str, token: str, **options: Any) -> Client:
+    return Client(base_url=url, authorizer=globus_sdk.AccessTokenAuthorizer(token), **options)
+
+
+@pytest.mark.slow
+def test_people_groups_and_clients_of_globus_auth(served: str, fauxbus: Fauxbus) -> None:
+    def environment() -> str:
+        import os
+
+        return repr(dict(os.environ))
+
+    login = globus_sdk.ConfidentialAppAuthClient(SWEEPER, SWEEPER_SECRET)
+    sweeper = globus_sdk.ClientCredentialsAuthorizer(login, OURS.scope)
+    with Client(base_url=served, authorizer=sweeper) as client, Executor(client=client) as executor:
+        assert "canary" not in executor.submit(environment).result(30)
+        assert executor.submit(pow, 2, 10).result(30) == 1024
+
+    with of(served, ALICES) as alice, of(served, BOBS) as bob:
+        function = alice.register_function(environment, group=TEAM)
+        with pytest.raises(NotFound):
+            bob.get_function(function)
+        fauxbus.world.groups[TEAM].memberships[BOB].status = "active"
+        with pytest.raises(NotFound):  # as it was decided a moment ago
+            bob.get_function(function)
+        with of(served, BOBS, force_login=True) as again:
+            assert again.get_function(function)["group"] == TEAM
+        fauxbus.world.tokens[ALICES].revoked = True
+        with pytest.raises(NotAuthorized):
+            of(served, ALICES, force_login=True)
+
+    fauxbus.fail("/v2/oauth2/token/introspect", 503)
+    answer = globus_sdk.BaseClient  # the answer itself, without our client's repetitions
+    client_class = type("Plain", (answer,), {"service_name": "compute"})
+    plain = client_class(base_url=served, authorizer=globus_sdk.AccessTokenAuthorizer("canary-new"))
+    plain.retry_config.max_retries = 0
+    with plain, pytest.raises(globus_sdk.GlobusAPIError) as caught:
+        plain.get("/v2/version")
+    assert (caught.value.http_status, caught.value.headers["Retry-After"]) == (503, "5")
+    assert (caught.value.raw_json or {})["name"] == LoginUnavailable.__name__
