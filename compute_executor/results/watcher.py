@@ -1,4 +1,5 @@
-"""Keeps the results of a hosted service coming: by its broker, and by asking while there is no way to that.
+"""Keeps the results of a hosted service coming: by its broker, and by asking while there is no way to that. A service
+without a broker may have the stream of the guide's time (`guide_stream`), which then stands for the queues.
 
     nothing open  -> no thread, no connection (after LINGER seconds: the next task is likely to come soon)
     something is  -> ask for the broker's address and credentials, anew each time; read the queues
@@ -12,15 +13,16 @@ Owner: its thread. ``need``, ``fetch`` and ``end`` may be called by any.
 
 from __future__ import annotations
 
+import functools
 import logging
 import random
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
-from compute_executor.errors import ComputeError, ResultDecodeError, ServiceUnavailable
-from compute_executor.results import amqp, messages
+from compute_executor.errors import ComputeError, NotFound, ResultDecodeError, ServiceUnavailable
+from compute_executor.results import amqp, guide_stream, messages
 from compute_executor.results.listener import GRACE, Listener
 from compute_executor.results.waiting import Waiting
 from compute_executor.sdk.outcome import Outcome
@@ -54,6 +56,9 @@ class Desk(Protocol):
         """None of the open tasks will be heard of."""
 
 
+Queues = amqp.Queues | guide_stream.GuideStream
+
+
 class Watcher:
     """See the module."""
 
@@ -65,7 +70,7 @@ class Watcher:
         self._waiting = desk.waiting
         self._lock = desk.lock
         self.listener = Listener(random.random, grace)
-        self._queues: amqp.Queues | None = None
+        self._queues: Queues | None = None
         self._thread: threading.Thread | None = None
         self._to_fetch: set[str] = set()
         self._fetched = 0.0
@@ -165,9 +170,7 @@ class Watcher:
             self._pause(min(POLL_PAUSE, self.listener.next_try - now))
             return
         try:
-            found = self._client.result_queues()
-            amqp.check(found.url, self._client.address())
-            self._queues = amqp.Queues(found.url, amqp.named(self._groups, found.prefix), self._message)
+            self._queues = self._open()
         except (amqp.QueueLost, ComputeError) as error:
             log.info("no result queue: %s", error)
             self.listener.failed(now)
@@ -178,13 +181,25 @@ class Watcher:
         if again:
             self._ask(self._open_tasks())
 
+    def _open(self) -> Queues:
+        address = self._client.address()
+        try:
+            found = self._client.result_queues()
+        except NotFound:
+            handle = functools.partial(self._message, guide_stream.read)
+            token = self._client.authorization() or ""
+            return guide_stream.GuideStream(address, token, self._groups, handle)
+        amqp.check(found.url, address)
+        handle = functools.partial(self._message, messages.read)
+        return amqp.Queues(found.url, amqp.named(self._groups, found.prefix), handle)
+
     def _pause(self, seconds: float) -> None:
         self._changed.wait(seconds)
         self._changed.clear()
         if time.monotonic() >= self._fetched + POLL_PAUSE:
             self._ask(self._open_tasks())
 
-    def _turn(self, queues: amqp.Queues) -> None:
+    def _turn(self, queues: Queues) -> None:
         due = self._due(queues)
         if due and time.monotonic() >= self._fetched + POLL_PAUSE:
             self._ask(due)
@@ -196,23 +211,23 @@ class Watcher:
         except amqp.QueueLost as error:
             self._lost(error)
 
-    def _look_again(self, queues: amqp.Queues) -> None:
+    def _look_again(self, queues: Queues) -> None:
         try:
             queues.try_missing()
         except amqp.QueueLost as error:
             self._lost(error)
 
-    def _due(self, queues: amqp.Queues) -> list[str]:
+    def _due(self, queues: Queues) -> list[str]:
         """What the queues do not bring."""
         with self._lock:
             self._to_fetch = {task_id for task_id in self._to_fetch if self._waiting.known(task_id)}
             unqueued = self._waiting.task_ids(queues.missing) if queues.missing else []
             return [*self._to_fetch, *unqueued]
 
-    def _message(self, body: bytes, assured: bool) -> bool:
+    def _message(self, read: Callable[[bytes], Outcome], body: bytes, assured: bool) -> bool:
         """One message of a queue; False if it cannot be read."""
         try:
-            outcome = messages.read(body)
+            outcome = read(body)
         except ResultDecodeError as error:
             task_id = messages.task_id_of(body)
             log.warning("a message cannot be read, its task is asked for: %s", error)

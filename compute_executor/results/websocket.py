@@ -140,16 +140,20 @@ class Stream:
     # -- the end ---------------------------------------------------------------------------------------------
 
     def say_goodbye(self) -> None:
-        """Append a close frame; the service answers with one and ends the connection."""
-        self._protocol.send_close(1000)
-        self._collect()
+        """Append a close frame; the service answers with one and ends the connection. One that has ended the stream
+        itself is not answered twice."""
+        from websockets.protocol import OPEN
+
+        if self._protocol.state is OPEN:
+            self._protocol.send_close(1000)
+            self._collect()
 
     def close(self) -> None:
         """Let go of the socket."""
         self._socket.close()
 
 
-def connect(url: str, authorization: str, patience: float = CONNECT_PATIENCE) -> Stream:
+def connect(url: str, authorization: str, patience: float = CONNECT_PATIENCE, *, path: str = PATH) -> Stream:
     """A stream to the service at ``url`` (http or https), past the handshake.
 
     Raises NotAuthorized if the service does not take the credentials, ServiceUnavailable for everything else.
@@ -159,7 +163,7 @@ def connect(url: str, authorization: str, patience: float = CONNECT_PATIENCE) ->
     except OSError as error:
         raise ServiceUnavailable(f"cannot connect to {url}: {error}") from error
     try:
-        return _shake_hands(sock, url, authorization)
+        return _shake_hands(sock, url, path, authorization)
     except BaseException as error:
         sock.close()
         if isinstance(error, OSError) and not isinstance(error, ComputeError):
@@ -182,12 +186,12 @@ def _socket(url: str, patience: float) -> socket.socket:
         raise
 
 
-def _shake_hands(sock: socket.socket, url: str, authorization: str) -> Stream:
+def _shake_hands(sock: socket.socket, url: str, path: str, authorization: str) -> Stream:
     from websockets.client import ClientProtocol
     from websockets.uri import parse_uri
 
     protocol = ClientProtocol(
-        parse_uri("ws" + url.removeprefix("http").rstrip("/") + PATH), max_size=MAX_FRAME
+        parse_uri("ws" + url.removeprefix("http").rstrip("/") + path), max_size=MAX_FRAME
     )
     request = protocol.connect()
     request.headers["Authorization"] = authorization

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any, cast
 
 import pika
 import pytest
+from websockets.sync.server import ServerConnection, serve
 
 from compute_executor.batch import Lane
 from compute_executor.errors import ComputeError, NotAuthorized, NotFound, ServiceUnavailable
@@ -44,6 +46,7 @@ class Around:
         self.heard: list[str] = []
         self.given_up: list[ComputeError] = []
         self.asked: list[list[str]] = []
+        self.url = "http://127.0.0.1:9"  # nobody listens there
         self.addresses = 0
         self.done: set[str] = set()
         self.silent: ComputeError | None = None
@@ -74,7 +77,10 @@ class Around:
         return self
 
     def address(self) -> str:
-        return "http://service"
+        return self.url
+
+    def authorization(self) -> str:
+        return "Bearer token"
 
     def result_queues(self) -> ResultQueues:
         with self.changed:
@@ -329,3 +335,34 @@ def test_the_end_is_at_once_and_for_good(around: Around, broker: FakeBroker) -> 
     assert broker.connections[-1].closed
     around.expect(2)
     assert around.watcher._thread is None
+
+
+def test_a_service_of_the_guides_time_streams(around: Around, broker: FakeBroker) -> None:
+    said: list[Any] = []
+
+    def serve_guide(connection: ServerConnection) -> None:
+        assert connection.request is not None
+        said.append((connection.request.path, connection.request.headers["Authorization"], connection.recv()))
+        done, end = ({"status": "success", "result": "00\ngAROLg==\n"}, {"completion_t": "1"})
+        for frame in ({"exception": "upstream"}, {"task_id": task(1), **done, **end}):
+            connection.send(json.dumps(frame))
+        connection.send(json.dumps({"task_id": task(1), **done}))  # once more
+        around.done = {task(2)}
+        if len(said) == 1:
+            return  # and is gone
+        connection.recv()
+
+    around.no_queue = NotFound("no such route")
+    quiet = logging.getLogger("test-guide")
+    quiet.setLevel(logging.CRITICAL)
+    with serve(serve_guide, "127.0.0.1", 0, logger=quiet) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        around.url = f"http://127.0.0.1:{server.socket.getsockname()[1]}"
+        around.expect(1, 2)
+        broker.until(lambda: len(around.heard) == 2)
+        around.watcher.end(5)
+        server.shutdown()
+        thread.join()
+    assert sorted(around.heard) == [task(1), task(2)]
+    assert said[0] == ("/ws/v2/", "Bearer token", "g")
