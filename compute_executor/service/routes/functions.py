@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from compute_executor.errors import ComputeError
+from compute_executor.errors import ComputeError, InvalidRequest
 from compute_executor.protocol import frames
 from compute_executor.serialization import packing
 from compute_executor.service import documents
@@ -40,6 +40,10 @@ async def register(request: Request) -> Response:
 
 def _code(document: documents.FunctionDocument) -> bytes:
     name = document.function_name or document.entry_point
+    if not name.strip():
+        raise InvalidRequest("a function has a name: function_name is missing or empty")
+    if not document.function_code.strip():
+        raise InvalidRequest(f"function {name[:100]} has no code: function_code is empty")
     if document.serialized:
         return packing.function_from_text(document.function_code)
     return packing.function_from_source(name, document.function_code)

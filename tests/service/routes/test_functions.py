@@ -109,6 +109,10 @@ def test_our_own_frame(world: World) -> None:
         {"container_uuid": "x"},
         {"meta": []},
         {"function_code": PACKED * 2},
+        {"function_code": ""},
+        {"function_code": " \n", "serialized": False},
+        {"function_name": ""},
+        {"function_name": " ", "serialized": False},
     ],
 )
 def test_what_is_no_function(world: World, change: dict[str, Any]) -> None:
