@@ -21,7 +21,8 @@ LOCAL_USER = "local"
 
 
 class Identity(NamedTuple):
-    """Whoever a token stands for. ``id`` owns things; ``groups`` are ids of groups; ``admin`` runs the service."""
+    """Whoever a token stands for. ``id`` owns things; ``groups`` are ids of groups as `group_id` writes them;
+    ``admin`` runs the service."""
 
     id: str
     name: str

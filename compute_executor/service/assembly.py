@@ -12,7 +12,7 @@ from compute_executor.errors import ServiceUnavailable
 from compute_executor.protocol.frames import PoolSpec
 from compute_executor.service.blobs import BlobFolder
 from compute_executor.service.limits import Limits
-from compute_executor.service.service import Service
+from compute_executor.service.service import Service, WhoIs
 from compute_executor.service.state import BLOBS, DATABASE, RINGS, trouble
 from compute_executor.service.stock.peers import BrokerSettings
 from compute_executor.service.store import Store
@@ -22,9 +22,14 @@ _OURS = ("PYTHONPATH", "PYTHONSAFEPATH")
 
 
 async def open_service(
-    folder: Path, *, durable: bool, limits: Limits | None = None, broker: BrokerSettings | None = None
+    folder: Path,
+    *,
+    durable: bool,
+    limits: Limits | None = None,
+    broker: BrokerSettings | None = None,
+    who_is: WhoIs | None = None,
 ) -> Service:
-    """The service that the folder holds, started: what was open goes on.
+    """The service that the folder holds, started: what was open goes on. ``who_is``: see `service.Service`.
 
     Raises ServiceUnavailable or VersionMismatch if the folder cannot be used.
     """
@@ -43,6 +48,7 @@ async def open_service(
             default_pool=default_pool(),
             limits=limits or Limits(),
             broker=broker,
+            who_is=who_is,
         )
         await service.start()
     except BaseException:

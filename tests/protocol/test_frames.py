@@ -54,3 +54,11 @@ def test_the_tasks_of_a_submit_stay_as_they_came() -> None:
 def test_anything_else_is_refused(frame: Any) -> None:
     with pytest.raises(msgspec.DecodeError):
         msgspec.msgpack.decode(msgspec.msgpack.encode(frame), type=f.ToService)
+
+
+def test_a_registration_of_an_older_client_is_unshared() -> None:
+    frame = msgspec.msgpack.decode(
+        msgspec.msgpack.encode([3, b"d" * 32, "f", b"code", "text", {}]), type=f.ToService
+    )
+    assert isinstance(frame, f.Register)
+    assert (frame.description, frame.public, frame.group) == ("text", False, None)

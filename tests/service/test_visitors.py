@@ -59,3 +59,14 @@ async def test_streams_of_a_dead_token_are_closed(house: House) -> None:
         assert isinstance(await new.frame(), frames.Cancelled)
         await new.leave()
         assert not service.busy()
+
+
+@live
+async def test_a_function_is_registered_for_everybody(house: House) -> None:
+    async with serving(house) as service, connected(service, BOB) as bob:
+        bob.say(frames.Register(DIGEST, "f", CODE, public=True), frames.Register(DIGEST, "f", CODE))
+        public, private = [(await bob.frame()).function for _ in range(2)]
+        stranger = Identity("eve", "Eve")
+        assert service.function(stranger, public).public
+        assert public != private
+        assert [row.id for row in service.find_functions(stranger)] == [public]
