@@ -11,8 +11,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from compute_executor.cli import commands
+from tests.sdk.conftest import CLIENT_ID, CREDENTIALS, SECRET, ScriptedAuth
 
 Command = Callable[..., Result]
+Typed = Callable[..., Result]
 
 
 @pytest.fixture
@@ -37,3 +39,20 @@ def command(here: Path) -> Command:
         )
 
     return run
+
+
+@pytest.fixture
+def auth(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedAuth]:
+    """A Globus Auth on loopback, and nobody logged in."""
+    for name in CREDENTIALS:
+        monkeypatch.delenv(name, raising=False)
+    scripted = ScriptedAuth(CLIENT_ID, SECRET)
+    monkeypatch.setenv("GLOBUS_SDK_SERVICE_URL_AUTH", f"{scripted.url}/")
+    yield scripted
+    scripted.close()
+
+
+@pytest.fixture
+def typed(auth: ScriptedAuth) -> Typed:
+    """``typed("login", answers="...")``"""
+    return lambda *arguments, answers="": CliRunner().invoke(commands, arguments, input=answers)

@@ -1,33 +1,12 @@
-"""login, whoami and logout, with a Globus Auth on loopback and a person who pastes the code."""
+"""login, with a Globus Auth on loopback and a person who pastes the code."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 import pytest
-from click.testing import CliRunner, Result
 
-from compute_executor.cli import commands
 from compute_executor.sdk.login_manager import tokens
-from tests.sdk.conftest import CLIENT_ID, CODE, CREDENTIALS, PERSON, SECRET, Reply, ScriptedAuth
-
-Typed = Callable[..., Result]
-
-
-@pytest.fixture
-def auth(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedAuth]:
-    for name in CREDENTIALS:
-        monkeypatch.delenv(name, raising=False)
-    scripted = ScriptedAuth(CLIENT_ID, SECRET)
-    monkeypatch.setenv("GLOBUS_SDK_SERVICE_URL_AUTH", f"{scripted.url}/")
-    yield scripted
-    scripted.close()
-
-
-@pytest.fixture
-def typed(auth: ScriptedAuth) -> Typed:
-    """``typed("login", answers="...")``"""
-    return lambda *arguments, answers="": CliRunner().invoke(commands, arguments, input=answers)
+from tests.cli.conftest import Typed
+from tests.sdk.conftest import CODE, PERSON, ScriptedAuth
 
 
 def test_from_login_to_logout(typed: Typed, auth: ScriptedAuth) -> None:
@@ -56,14 +35,3 @@ def test_an_environment_there_is_not(typed: Typed, command: str, monkeypatch: py
     result = typed(command)
     assert result.exit_code == 1
     assert "FUNCX_SDK_CLIENT_SECRET is not" in result.output
-
-
-def test_a_client_with_credentials(typed: Typed, auth: ScriptedAuth, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GLOBUS_COMPUTE_CLIENT_ID", CLIENT_ID)
-    monkeypatch.setenv("GLOBUS_COMPUTE_CLIENT_SECRET", SECRET)
-    auth.on("GET /v2/oauth2/userinfo", Reply(200, {"sub": CLIENT_ID, "preferred_username": "sweeper"}))
-    assert typed("whoami").output == f"sweeper ({CLIENT_ID})\n"
-    auth.on("GET /v2/oauth2/userinfo", Reply(403, {}))
-    result = typed("whoami")
-    assert result.exit_code == 1
-    assert "does not say who this is: 403" in result.output

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import logging
 import threading
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import ExitStack
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from websockets.sync.server import ServerConnection, serve
+from websockets.sync.server import ServerConnection
 
 from compute_executor.errors import NotAuthorized, ResultDecodeError, ServiceUnavailable
 from compute_executor.protocol.ids import task_uuid
@@ -36,8 +34,6 @@ from tests.service.house import ALICE, GROUP, House, batch, register, serving
 
 NAME = str(uuid.UUID(bytes=GROUP))
 TASK = "11111111-1111-4111-8111-111111111111"
-quiet = logging.getLogger("test-guide")
-quiet.setLevel(logging.CRITICAL)
 
 
 class Served:
@@ -80,22 +76,6 @@ def served(tmp_path: Path) -> Iterator[Served]:
     served = Served(tmp_path)
     yield served
     served.stop()
-
-
-@pytest.fixture
-def server() -> Iterator[Callable[..., str]]:
-    """Starts WebSocket servers with a handler each; gives their URLs."""
-    with ExitStack() as stack:
-
-        def start(handler: Callable[[ServerConnection], Any], **options: Any) -> str:
-            one = serve(handler, "127.0.0.1", 0, compression=None, logger=quiet, **options)
-            thread = threading.Thread(target=one.serve_forever)
-            thread.start()
-            stack.callback(thread.join)
-            stack.callback(one.shutdown)
-            return f"http://127.0.0.1:{one.socket.getsockname()[1]}"
-
-        yield start
 
 
 class Frames:

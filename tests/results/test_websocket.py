@@ -3,43 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from http import HTTPStatus
-from typing import Any
 
 import pytest
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
-from websockets.sync.server import ServerConnection, serve
+from websockets.sync.server import ServerConnection
 
-from compute_executor.errors import NotAuthorized, ServiceUnavailable, VersionMismatch
-from compute_executor.protocol.frames import PROTOCOL
-from compute_executor.results.greeting import greet, read_welcome
-from compute_executor.results.websocket import Stream, StreamLost, connect
-
-Handler = Callable[[ServerConnection], Any]
-quiet = logging.getLogger("test-websocket")
-quiet.setLevel(logging.CRITICAL)
-
-
-@pytest.fixture
-def server() -> Iterator[Callable[..., str]]:
-    """Starts WebSocket servers with a handler each; gives their URLs."""
-    with ExitStack() as stack:
-
-        def start(handler: Handler, **options: Any) -> str:
-            one = serve(handler, "127.0.0.1", 0, compression=None, logger=quiet, **options)
-            thread = threading.Thread(target=one.serve_forever)
-            thread.start()
-            stack.callback(thread.join)
-            stack.callback(one.shutdown)
-            return f"http://127.0.0.1:{one.socket.getsockname()[1]}"
-
-        yield start
+from compute_executor.errors import NotAuthorized, ServiceUnavailable
+from compute_executor.results.websocket import StreamLost, connect
+from tests.results.streaming import connected, receive
 
 
 @pytest.fixture
@@ -62,25 +39,6 @@ def raw() -> Iterator[Callable[..., str]]:
             return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
         yield start
-
-
-@contextlib.contextmanager
-def connected(url: str) -> Iterator[Stream]:
-    stream = connect(url, "Bearer token")
-    try:
-        yield stream
-    finally:
-        stream.close()
-
-
-def receive(stream: Stream) -> list[bytes]:
-    """The next frames, waited for."""
-    import select
-
-    while not (frames := stream.receive()):
-        unsent = [] if stream.flush() else [stream]
-        assert any(select.select([stream], unsent, [], 10)), "nothing came"
-    return frames
 
 
 def echo(connection: ServerConnection) -> None:
@@ -234,35 +192,3 @@ def test_nobody_listens_there() -> None:
 def test_a_secure_service_is_verified(raw: Callable[..., str]) -> None:
     with pytest.raises(ServiceUnavailable, match="cannot connect"):
         connect(raw(b"no TLS here").replace("http:", "https:"), "")
-
-
-def test_the_greeting(server: Callable[..., str]) -> None:
-    def welcome(connection: ServerConnection) -> None:
-        assert f'"compute_executor":{PROTOCOL}' in str(connection.recv())
-        connection.send(
-            f'{{"compute_executor":{PROTOCOL},"version":"1","default_endpoint":"","blob_folder":null,"limits":{{}}}}'
-        )
-        connection.recv()
-
-    with connected(server(welcome)) as stream:
-        assert greet(stream).version == "1"
-
-
-def test_a_service_that_says_nothing(server: Callable[..., str]) -> None:
-    url = server(lambda connection: connection.recv() and connection.recv())
-
-    with connected(url) as stream, pytest.raises(StreamLost, match="said nothing"):
-        greet(stream, patience=0.05)
-
-
-@pytest.mark.parametrize(
-    "frame",
-    [
-        b"hello",
-        b'{"task_id": 1}',
-        b'{"compute_executor":999,"version":"9","default_endpoint":"","blob_folder":null,"limits":{}}',
-    ],
-)
-def test_a_service_of_another_kind_or_version(frame: bytes) -> None:
-    with pytest.raises(VersionMismatch):
-        read_welcome(frame)

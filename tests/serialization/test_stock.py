@@ -1,0 +1,83 @@
+"""Functions and calls for stock workers: read by any Python there, and refused with the name of what cannot go."""
+
+from __future__ import annotations
+
+import pickletools
+from typing import Any
+
+import pytest
+
+from compute_executor.errors import SerializationError
+from compute_executor.serialization import native, stock
+from compute_executor.serialization.large import whole
+
+
+def double(x: int) -> int:
+    return x * 2
+
+
+def picky(x: int) -> int:
+    if x < 0:
+        raise ValueError(x)
+    return x
+
+
+@pytest.mark.parametrize("args", [(1, "a", None, b"b", 2.5, True), ([1], {"a": {1}}), ()])
+@pytest.mark.parametrize("kwargs", [{}, {"a": 1}, {"b": [double]}])
+def test_calls_come_back(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    found_args, found_kwargs = native.loads_call(whole(stock.dump_call(args, kwargs)))
+    assert found_args == args
+    assert set(found_kwargs) == set(kwargs)
+
+
+def test_streams_are_of_a_protocol_that_every_endpoint_reads() -> None:
+    content = whole(stock.dump_call((1,), {}))
+    first = content[4 : 4 + int.from_bytes(content[:4], "big")]
+    protocols = [argument for opcode, argument, _ in pickletools.genops(first) if opcode.name == "PROTO"]
+    assert protocols == [stock.PROTOCOL]
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "named"),
+    [((1, (n for n in ())), {}, "argument 1"), ((), {"key": (n for n in ())}, "key")],
+)
+def test_the_argument_that_cannot_go_is_named(
+    args: tuple[Any, ...], kwargs: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(SerializationError, match=named):
+        stock.dump_call(args, kwargs)
+
+
+def test_a_function_that_cannot_go_is_named() -> None:
+    numbers = (number for number in ())
+
+    def counting() -> object:
+        return numbers
+
+    with pytest.raises(SerializationError, match=r"the function .*counting"):
+        stock.dumps_function(counting)
+
+
+def test_each_of_gives_values_and_the_error_after_them() -> None:
+    many = native.loads(stock.dumps(stock.EachOf(picky)))
+    assert many([(1,), (2,)]) == ([1, 2], None)
+    values, error = many([(1,), (-1,), (2,)])
+    assert values == [1]
+    assert b"ValueError: -1" in error
+
+
+def test_the_generic_caller_calls() -> None:
+    assert native.loads(stock.dumps(stock.call))(double, 4) == 8
+
+
+@pytest.mark.parametrize("function", [len, lambda: 1, [].append, double.__call__])
+def test_what_is_more_than_its_source_is_refused(function: Any) -> None:
+    with pytest.raises(SerializationError):
+        stock.dumps_source(function)
+
+
+def test_the_generic_caller_and_each_of_travel_as_source_too() -> None:
+    for function in (stock.call, stock.EachOf(picky), picky):
+        text = stock.dumps_as_source(function).decode()
+        assert "st\n" in text
+        assert "compute_executor." not in text
