@@ -55,6 +55,10 @@ class Peer(Protocol):
         """The address, looked up anew."""
         ...
 
+    def renewed(self, refused: Address) -> Address | None:
+        """The address after its authorization was refused, with another one; None if there is no other."""
+        ...
+
     def kind(self, endpoint: bytes) -> Kind:
         """Who runs the tasks of this endpoint."""
         ...
@@ -73,6 +77,10 @@ class Embedded:
 
         found = find_or_start()
         return Address(found.url, f"Bearer {found.token}")
+
+    def renewed(self, refused: Address) -> Address | None:
+        """That of the service which has taken its place, if one has."""
+        return _another(self.address(), refused)
 
     def kind(self, endpoint: bytes) -> Kind:  # noqa: ARG002 - the interface's
         """Its own workers, whatever the endpoint is called: it has no others."""
@@ -94,6 +102,11 @@ class OfClient:
         if self._client.hosted:
             raise InvalidRequest(NO_ENDPOINT)
         return Address(self._client.address(), self._client.authorization() or "")
+
+    def renewed(self, refused: Address) -> Address | None:
+        """By a request: one that is refused has the client log in again."""
+        self._client.look()
+        return _another(self.address(), refused)
 
     def kind(self, endpoint: bytes) -> Kind:
         """Found out by asking the service, and of one of ours its endpoint."""
@@ -118,6 +131,10 @@ class ByLogin:
         """What the Client says."""
         return self._peer().address()
 
+    def renewed(self, refused: Address) -> Address | None:
+        """As of any Client."""
+        return self._peer().renewed(refused)
+
     def kind(self, endpoint: bytes) -> Kind:
         """Found out as of any Client; without a login only this user's own service can be asked."""
         try:
@@ -139,6 +156,10 @@ class ByLogin:
 
                 self._found = OfClient(Client())
             return self._found
+
+
+def _another(found: Address, refused: Address) -> Address | None:
+    return found if found.authorization != refused.authorization else None
 
 
 def request(

@@ -55,6 +55,8 @@ class FakeService:
     """``hold``: while set, tasks are kept and not run (they can be cancelled). ``began``: say so when they run."""
 
     def __init__(self, limits: dict[str, int] | None = None, blob_folder: str | None = None) -> None:
+        self.authorization = "Bearer test"
+        self.next_authorization: str | None = None
         self.faults = Faults()
         self.limits = {} if limits is None else limits
         self.blob_folder = blob_folder
@@ -110,7 +112,14 @@ class FakeService:
                 connection.socket.shutdown(2)
 
     def address(self) -> Address:
-        return Address(f"http://127.0.0.1:{self.port}", "Bearer test")
+        return Address(f"http://127.0.0.1:{self.port}", self.authorization)
+
+    def renewed(self, refused: Address) -> Address | None:
+        """As a peer whose next login is ``next_authorization``."""
+        if self.next_authorization is None:
+            return None
+        self.authorization, self.next_authorization = self.next_authorization, None
+        return self.address()
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
         with self.received:

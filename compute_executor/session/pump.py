@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from compute_executor.errors import ComputeError, PoolBroken, ServiceUnavailable
+from compute_executor.errors import ComputeError, NotAuthorized, PoolBroken, ServiceUnavailable
 from compute_executor.future import ComputeFuture
 from compute_executor.results.greeting import greet
 from compute_executor.results.listener import Listener
@@ -239,11 +239,21 @@ class Pump:
             self._failed(error, now, final=not self.listener.ever_connected)
             return
         try:
-            self._open(connect(address.url, address.authorization), address)
+            self._open(*self._reached(address))
         except (StreamLost, ComputeError) as error:
             final = isinstance(error, ComputeError) and not error.retryable
             if final or not self._converse_by_http(address):
                 self._failed(error, now, final)
+
+    def _reached(self, address: Address) -> tuple[Stream, Address]:
+        """A stream; by another login if this one is refused: tokens are revoked, or forgotten."""
+        try:
+            return connect(address.url, address.authorization), address
+        except NotAuthorized:
+            again = self.settings.peer.renewed(address)
+            if again is None:
+                raise
+            return connect(again.url, again.authorization), again
 
     def _converse_by_http(self, address: Address) -> bool:
         """Whether the service answers at least that way."""

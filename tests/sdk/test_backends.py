@@ -12,6 +12,7 @@ import pytest
 
 from compute_executor import Client
 from compute_executor.errors import InvalidRequest
+from compute_executor.peer import OfClient
 from compute_executor.sdk import backends
 from compute_executor.sdk.backends import Wanted
 from compute_executor.sdk.direct import DirectTransport, Place
@@ -19,7 +20,7 @@ from compute_executor.sdk.login_manager import LoginManager, environments, token
 from compute_executor.sdk.web_client import WebClient
 from compute_executor.sdk.web_transport import WebTransport
 from compute_executor.service.embedded import ServiceAddress
-from tests.sdk.conftest import CANARY, CLIENT_ID, SECRET, Reply, ScriptedAuth, ScriptedService
+from tests.sdk.conftest import CANARY, CLIENT_ID, SECRET, Reply, ScriptedAuth, ScriptedService, Seen
 
 OWN_VERSION = Reply(200, {"compute_executor": "0.1.0"})
 
@@ -308,3 +309,30 @@ def test_a_login_manager_that_cannot_be_forced_is_asked_as_ever(service: Scripte
     manager = Brought()
     Client(login_manager=manager, base_url=service.url, force_login=True).close()
     assert manager.logged_in == 1
+
+
+def test_an_executors_login_is_renewed_by_a_request(
+    client_credentials: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service of ours that has forgotten the tokens which it gave: the stream cannot be had, a request can."""
+    own = ScriptedAuth(CLIENT_ID, SECRET)
+    try:
+        known = {"Bearer nothing"}
+
+        def version(seen: Seen) -> Reply:
+            return OWN_VERSION if seen.headers.get("authorization") in known else Reply(401)
+
+        own.on("GET /v2/version", version)
+        with Client(base_url=own.url) as client:
+            peer = OfClient(client)
+            refused = peer.address()
+            known.add(f"Bearer {CANARY}-2")
+            again = peer.renewed(refused)
+            assert again is not None
+            assert (refused.authorization, again.authorization) == (
+                f"Bearer {CANARY}-1",
+                f"Bearer {CANARY}-2",
+            )
+            assert peer.renewed(again) is None
+    finally:
+        own.close()

@@ -354,6 +354,24 @@ def test_a_service_that_lets_nobody_in(
         executor.submit(abs, 1).result(PATIENCE)
 
 
+def test_a_login_that_is_refused_is_renewed_once(
+    executor: Executor, fake: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    reach = pump.connect
+
+    def refuse(url: str, authorization: str) -> Any:
+        asked.append(authorization)
+        if authorization != "Bearer renewed":
+            raise NotAuthorized("who are you?")
+        return reach(url, authorization)
+
+    monkeypatch.setattr(pump, "connect", refuse)
+    fake.next_authorization = "Bearer renewed"
+    assert executor.submit(abs, -1).result(PATIENCE) == 1
+    assert asked == ["Bearer test", "Bearer renewed"]
+
+
 def test_an_error_of_our_own_ends_the_futures(
     executor: Executor, fake: FakeService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
