@@ -117,3 +117,28 @@ def test_tokens_that_nobody_uses_are_forgotten(fauxbus: Fauxbus) -> None:
         town.globus.close()
 
     asyncio.run(scenario())
+
+
+def test_it_looks_again_and_again_whatever_happens(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("compute_executor.service.globus.following.LIFE", 0.001)
+
+    async def scenario() -> None:
+        town, twice, looks = Town(), asyncio.Event(), 0
+
+        async def look() -> None:
+            nonlocal looks
+            looks += 1
+            if looks == 1:
+                raise ZeroDivisionError
+            twice.set()
+
+        monkeypatch.setattr(town.following, "look", look)
+        running = asyncio.ensure_future(town.following.run())
+        await asyncio.wait_for(twice.wait(), 5)
+        running.cancel()
+        town.globus.close()
+
+    asyncio.run(scenario())
+    assert "could not be looked at" in caplog.text
