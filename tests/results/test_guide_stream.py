@@ -172,6 +172,7 @@ def test_a_turn_can_be_ended_early(server: Callable[..., str]) -> None:
         timer.start()
         frames.stream.turn(60)
         timer.join()
+        assert not frames.stream._selector.select(0)  # one wake ends one turn
         frames.stream.try_missing()
         assert frames.stream.missing == set()
     frames.stream.wake()  # closed: nobody waits

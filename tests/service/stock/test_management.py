@@ -193,6 +193,7 @@ def test_an_endpoint_reads_its_own_commands_and_speaks_for_itself() -> None:
     rights = endpoint_rights(ONE)
     assert allowed(rights.read, names.command_queue(ONE))
     assert not allowed(rights.read, names.command_queue(OTHER))
+    assert not allowed(rights.read, names.command_queue(ONE).replace(".", "-"))  # a dot is a dot
     assert not allowed(rights.read, names.task_queue(ONE))
     assert not allowed(rights.write, names.RESULTS)
     assert allowed(rights.topics[names.HEARTBEATS], names.routing_key(ONE, names.HEARTBEATS))
