@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from compute_executor import by_http
 from compute_executor.errors import (
     ComputeError,
     InvalidRequest,
@@ -21,6 +20,7 @@ from compute_executor.errors import (
     ServiceUnavailable,
 )
 from compute_executor.peer import Address, OfClient, request
+from compute_executor.session import by_http
 
 
 @pytest.fixture
