@@ -8,6 +8,7 @@ import sys
 import click
 
 from compute_executor import __version__
+from compute_executor.cli import accounts as accounts_file
 from compute_executor.cli import doctor as doctor_file
 from compute_executor.cli import login as login_file
 from compute_executor.cli import logout as logout_file
@@ -33,6 +34,10 @@ for command in (
     login_file.login,
     logout_file.logout,
     whoami_file.whoami,
+    accounts_file.user,
+    accounts_file.group,
+    accounts_file.token,
+    accounts_file.client,
 ):
     commands.add_command(command)
 

@@ -55,10 +55,11 @@ environment, so that workers do not inherit them."""
 )
 @click.option(
     "--auth",
-    type=click.Choice(["local", "globus"]),
+    type=click.Choice(["local", "token", "globus"]),
     default="local",
     show_default=True,
-    help="Whose tokens are good here: the one in the state folder, or those of Globus Auth as well.",
+    help="Whose tokens are good here: only the one in the state folder (the default: nobody is let in by accident); "
+    "with token, also those of `user`, `token` and `client`; with globus, also those of Globus Auth.",
 )
 @click.option("--limit", "limits", multiple=True, metavar="NAME=VALUE", help="Set a bound; again for each.")
 @click.option(
@@ -113,6 +114,7 @@ def serve(  # noqa: PLR0917 - as many as there are options
         broker=BrokerSettings(url, amqp_public_url, amqp_management_url) if url else None,
         client=_client(),
         globus=_globus(auth),
+        accounts=auth == "token",
     )
     sys.exit(run(settings))
 

@@ -59,6 +59,20 @@ class LocalToken:
         return self._identity if hmac.compare_digest(token_digest(token), self._digest) else None
 
 
+class FirstOf:
+    """Several Authenticators, asked in order."""
+
+    def __init__(self, *authenticators: Authenticator) -> None:
+        self._authenticators = authenticators
+
+    async def identify(self, token: str) -> Identity | None:
+        """Whoever the first that knows the token says."""
+        for one in self._authenticators:
+            if (found := await one.identify(token)) is not None:
+                return found
+        return None
+
+
 def new_token() -> str:
     """256 random bits."""
     return secrets.token_urlsafe(32)
@@ -85,6 +99,7 @@ RULES: dict[str, frozenset[str]] = {
     "run on endpoint": frozenset({OWNER, MEMBER, ANYONE}),
     "manage endpoint": frozenset({OWNER, ADMIN}),
     "use container": frozenset({OWNER}),
+    "manage accounts": frozenset({ADMIN}),
     "see service": frozenset({ADMIN}),
     "stop service": frozenset({ADMIN}),
 }

@@ -22,6 +22,7 @@ from compute_executor.service.middleware.origin import OriginCheck
 from compute_executor.service.middleware.token import TokenCheck
 from compute_executor.service.refusals import Refusal, answer
 from compute_executor.service.routes import (
+    admin,
     blobs,
     containers,
     endpoints,
@@ -62,6 +63,7 @@ ROUTES: Sequence[BaseRoute] = [
     *endpoints.ROUTES,
     *blobs.ROUTES,
     *service.ROUTES,
+    *admin.ROUTES,
     *login.ROUTES,
     WebSocketRoute("/ws/v2/", stream),
     WebSocketRoute("/v3/stream", stream),

@@ -38,21 +38,29 @@ class Clients(Protocol):
 
 class ConfiguredClient:
     """One client; its tokens are kept as hashes, and forgotten with the process: stock peers then log in again.
-    An Authenticator as well, which asks ``others`` about tokens that it did not issue."""
+    An Authenticator as well, which asks ``others`` about tokens that it did not issue.
+    ``clients``: who knows further clients."""
 
-    def __init__(self, client_id: str, secret: str, others: Authenticator) -> None:
+    def __init__(
+        self, client_id: str, secret: str, others: Authenticator, clients: Clients | None = None
+    ) -> None:
         self._id = client_id
         self._secret = _digest(secret)
         self._others = others
+        self._clients = clients
         self._tokens: dict[bytes, tuple[Identity, float]] = {}
 
     async def check_client(self, client_id: str, secret: str) -> Identity | None:
         """See Clients. Hashes are compared, so the time taken says nothing about the secret."""
+        if client_id != self._id:
+            return await self._clients.check_client(client_id, secret) if self._clients else None
         right = hmac.compare_digest(_digest(secret), self._secret)
-        return Identity(self._id, f"{self._id}@clients") if right and client_id == self._id else None
+        return Identity(self._id, f"{self._id}@clients") if right else None
 
     async def issue_token(self, identity: Identity) -> Issued:
         """See Clients."""
+        if identity.id != self._id and self._clients is not None:
+            return await self._clients.issue_token(identity)
         now, token = time.time(), new_token()
         self._tokens = {digest: kept for digest, kept in self._tokens.items() if kept[1] > now}
         self._tokens[_digest(token)] = (identity, now + LIFE)

@@ -13,6 +13,7 @@ of service.lock counts for nothing.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import math
@@ -28,20 +29,31 @@ from pathlib import Path
 import uvloop
 
 from compute_executor.errors import ComputeError, InvalidRequest
-from compute_executor.service.access import Authenticator, LocalToken, new_token
+from compute_executor.service.access import (
+    LOCAL_USER,
+    Authenticator,
+    FirstOf,
+    Identity,
+    LocalToken,
+    new_token,
+)
+from compute_executor.service.accounts.accounts import Accounts, load_book
 from compute_executor.service.app import Doors, make_app
 from compute_executor.service.assembly import open_service
 from compute_executor.service.clients import ConfiguredClient
+from compute_executor.service.database import open_reader
 from compute_executor.service.globus.registration import Registration
 from compute_executor.service.idle import DEFAULT_IDLE, IdleClock
 from compute_executor.service.limits import Limits
 from compute_executor.service.locks import FolderTaken, try_lock, wait_lock
 from compute_executor.service.log import open_log
+from compute_executor.service.reader import Reader
 from compute_executor.service.report import Report
 from compute_executor.service.server import Server, bind
 from compute_executor.service.service import Service
 from compute_executor.service.shell import Shell
 from compute_executor.service.state import (
+    DATABASE,
     LOG,
     SERVICE_LOCK,
     START_LOCK,
@@ -68,7 +80,7 @@ class Settings:
     survives a power loss, not only a killed process. ``ready``: descriptor of a pipe for the `Report`. ``names``:
     further values that the Host header may have, with or without port; ``tls``: files of certificate and key;
     ``client``: id and secret of whoever may log in; ``globus``: this service's registration with Globus Auth, if
-    that is where people log in."""
+    that is where people log in; ``accounts``: tokens of the users and clients in the store are good, too."""
 
     folder: Path
     embedded: bool = False
@@ -82,6 +94,7 @@ class Settings:
     broker: BrokerSettings | None = None
     client: tuple[str, str] | None = field(default=None, repr=False)
     globus: Registration | None = None
+    accounts: bool = False
 
 
 def run(settings: Settings) -> int:
@@ -136,6 +149,7 @@ class _Process:
         self._settings = settings
         self._listener = listener
         self._report = report
+        self._accounts: Accounts | None = None  # where their tokens are good
         host, port = listener.getsockname()[:2]
         url = f"{'https' if settings.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
         self._announcement = Announcement(url, new_token(), secrets.token_hex(16), os.getpid())
@@ -146,7 +160,11 @@ class _Process:
         patience = _patience() if self._settings.embedded else math.inf
         chosen = self._settings
         service = await open_service(
-            chosen.folder, durable=chosen.durable, limits=chosen.limits, broker=chosen.broker
+            chosen.folder,
+            durable=chosen.durable,
+            limits=chosen.limits,
+            broker=chosen.broker,
+            who_is=self._who_is if chosen.accounts else None,
         )
         try:
             async with self._authenticator(service) as authenticator:
@@ -162,6 +180,11 @@ class _Process:
     async def _authenticator(self, service: Service) -> AsyncIterator[Authenticator]:
         """Who knows the tokens: that of the folder, which is for whoever runs the service, and those of others."""
         local = LocalToken(self._announcement.token)
+        if self._settings.accounts:
+            self._accounts = service.accounts()
+            async with self._accounts.watching(service):
+                yield FirstOf(local, self._accounts)
+            return
         if self._settings.globus is None:
             yield local
             return
@@ -172,6 +195,13 @@ class _Process:
         async with globus_logins(self._settings.globus, local, service) as globus:
             yield globus
 
+    async def _who_is(self, user: str) -> Identity | None:
+        """Who somebody is now whose tasks are open: accounts may have changed while no service ran."""
+        if user == LOCAL_USER or (self._settings.client and user == self._settings.client[0]):
+            return Identity(user, user, admin=user == LOCAL_USER)
+        with contextlib.closing(open_reader(self._settings.folder / DATABASE)) as connection:
+            return load_book(Reader(connection)).identity(user)
+
     def _server(self, service: Service, tokens: Authenticator) -> Server:
         def stop() -> None:
             server.stop()
@@ -180,8 +210,19 @@ class _Process:
             remove_announcement(self._settings.folder, self._announcement.instance)
             await service.farewell("the service ends")
 
-        clients = ConfiguredClient(*self._settings.client, tokens) if self._settings.client else None
-        shell = Shell(service, service.blobs, self._announcement.instance, stop, clients=clients)
+        clients = (
+            ConfiguredClient(*self._settings.client, tokens, self._accounts)
+            if self._settings.client
+            else None
+        )
+        shell = Shell(
+            service,
+            service.blobs,
+            self._announcement.instance,
+            stop,
+            clients=clients or self._accounts,
+            accounts=self._accounts,
+        )
         app = make_app(shell, Doors(clients or tokens, self._hosts))
         server = Server(app, self._started, stopping, tls=self._settings.tls)
         return server

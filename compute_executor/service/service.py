@@ -21,6 +21,7 @@ from compute_executor.endpoint.environments import Environments
 from compute_executor.errors import InvalidRequest, ServiceUnavailable
 from compute_executor.protocol.frames import Body, PoolSpec, Result, Submit
 from compute_executor.service.access import SERVICE, Identity, may, shareable
+from compute_executor.service.accounts.accounts import Accounts
 from compute_executor.service.blobs import BlobFolder
 from compute_executor.service.cancelling import Tasks
 from compute_executor.service.containers import Containers
@@ -267,6 +268,12 @@ class Service:
             _, deaf = await asyncio.wait(told, timeout=FAREWELL)
             for task in deaf:
                 task.cancel()
+
+    # -- users --------------------------------------------------------------------------------------------
+
+    def accounts(self) -> Accounts:
+        """Users, groups and tokens as the store has them; made once, by whoever serves them."""
+        return Accounts(self._parts.store.read, self._parts.committer.commit)
 
     # -- users that change --------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from compute_executor.service.access import Identity
 from compute_executor.service.bodies import JSON, MSGPACK
 
 if TYPE_CHECKING:
+    from compute_executor.service.accounts.accounts import Accounts
     from compute_executor.service.blobs import BlobFolder
     from compute_executor.service.clients import Clients
     from compute_executor.service.service import Service
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Shell:
     """One running service. ``instance`` names this run of it; ``stop`` asks its process to end, and returns.
-    ``keys``: owner and Idempotency-Key of submits that are being stored; ``clients``: who may log in."""
+    ``keys``: owner and Idempotency-Key of submits that are being stored; ``clients``: who may log in;
+    ``accounts``: users, groups and tokens, where they are kept."""
 
     service: Service
     blobs: BlobFolder
@@ -30,6 +32,7 @@ class Shell:
     stop: Callable[[], None]
     keys: set[tuple[str, str]] = field(default_factory=set)
     clients: Clients | None = None
+    accounts: Accounts | None = None
 
 
 def shell_of(request: HTTPConnection) -> Shell:

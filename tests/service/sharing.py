@@ -73,7 +73,7 @@ class World:
     def __init__(self, house: House, service: Service) -> None:
         self.house, self.service = house, service
         self.stopped = 0
-        shell = Shell(service, house.blobs, "instance-1", stop=self._stop)
+        shell = Shell(service, house.blobs, "instance-1", stop=self._stop, accounts=service.accounts())
         self.app = make_app(shell, Doors(ByName(), [HOST]))
         service.stock._link = service.stock._credentials = cast(Any, Broker())
         self.open_function = b""

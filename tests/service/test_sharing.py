@@ -220,6 +220,7 @@ TABLE: dict[tuple[str, str], list[Probe]] = {
     ("GET", "/v2/version"): [Probe("nothing", EVERYBODY)],
     ("GET", "/v3/overview"): [Probe("nothing", ADMINS)],
     ("POST", "/v3/shutdown"): [Probe("nothing", ADMINS)],
+    ("POST", "/v3/admin/{command}"): [Probe("nothing", ADMINS)],
     ("POST", TOKEN_PATH): [Probe("nothing", NOBODY)],  # it looks at clients' credentials, not at tokens
     ("GET", "/v2/oauth2/userinfo"): [Probe("nothing", EVERYBODY)],
     ("GET", "/v2/api/identities"): [Probe("user", OWNERS, more="?ids={thing}", shows=the_id)],
@@ -278,7 +279,8 @@ async def asked(world: World, user: str, route: tuple[str, str], probe: Probe, t
     data = body if isinstance(body, bytes) else msgspec.json.encode(body)
     if path == TOKEN_PATH:
         kind = "application/x-www-form-urlencoded"
-    path = path.replace("{id}", probe.id or thing).replace("{name}", thing).replace("{type}", "venv")
+    path = path.replace("{type}", "venv").replace("{command}", "user-list")
+    path = path.replace("{id}", probe.id or thing).replace("{name}", thing)
     return told(await world.ask(user, method, path + probe.more.replace("{thing}", thing), data, kind))
 
 

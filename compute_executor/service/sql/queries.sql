@@ -272,3 +272,49 @@ SELECT id FROM containers WHERE owner = ? AND source = ? AND name = ? AND descri
 
 -- name: all_containers
 SELECT id, owner, name, description, source, created FROM containers;
+
+
+-- name: add_account
+INSERT INTO accounts (id, kind, name, secret, expires, created) VALUES (?, ?, ?, ?, ?, ?);
+
+-- name: all_accounts
+SELECT id, kind, name, secret, expires, created FROM accounts ORDER BY name;
+
+-- name: drop_account
+DELETE FROM accounts WHERE id = ?;
+
+-- name: add_user_group
+INSERT INTO user_groups (id, name, created) VALUES (?, ?, ?);
+
+-- name: all_user_groups
+SELECT id, name, created FROM user_groups ORDER BY name;
+
+-- name: drop_user_group
+DELETE FROM user_groups WHERE id = ?;
+
+-- name: add_member
+INSERT INTO members (user_group, account) VALUES (?, ?) ON CONFLICT DO NOTHING;
+
+-- name: all_members
+SELECT user_group, account FROM members;
+
+-- name: drop_member
+DELETE FROM members WHERE user_group = ? AND account = ?;
+
+-- name: drop_members_of
+DELETE FROM members WHERE user_group = ?;
+
+-- name: drop_memberships_of
+DELETE FROM members WHERE account = ?;
+
+-- name: add_token
+INSERT INTO tokens (digest, id, account, created, expires) VALUES (?, ?, ?, ?, ?);
+
+-- name: all_tokens
+SELECT digest, id, account, created, expires FROM tokens ORDER BY created;
+
+-- name: drop_token
+DELETE FROM tokens WHERE digest = ?;
+
+-- name: drop_tokens_of
+DELETE FROM tokens WHERE account = ?;

@@ -182,3 +182,38 @@ CREATE TABLE containers (
     created REAL NOT NULL
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX containers_by_content ON containers (owner, source, name, description);
+
+
+-- name: schema_4
+
+-- Users and clients. `id`: a UUID as text, the owner of what they have. `secret`: SHA-256 of a client's, good until
+-- `expires`.
+CREATE TABLE accounts (
+    id TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL UNIQUE,
+    secret BLOB,
+    expires REAL,
+    created REAL NOT NULL
+) WITHOUT ROWID;
+
+-- Groups of them; `groups` are those of tasks.
+CREATE TABLE user_groups (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    created REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE members (
+    user_group TEXT NOT NULL,
+    account TEXT NOT NULL,
+    PRIMARY KEY (user_group, account)
+) WITHOUT ROWID;
+
+-- Bearer tokens. `digest`: SHA-256 of the token, which is kept nowhere; `id`: what it is revoked by.
+CREATE TABLE tokens (
+    digest BLOB PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    account TEXT NOT NULL,
+    created REAL NOT NULL,
+    expires REAL
+) WITHOUT ROWID;
