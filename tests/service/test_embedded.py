@@ -157,9 +157,8 @@ def test_a_starter_that_was_killed_hinders_nobody() -> None:
 def test_what_was_accepted_before_a_kill_ends_after_it() -> None:
     first = find_or_start()
     code = packing.function_from_source("f", "def f(x): return x")
-    function_id = post(first, "/v3/functions", {"function_code": packing.function_to_text(code)})[
-        "function_uuid"
-    ]
+    registration = {"function_name": "f", "function_code": packing.function_to_text(code)}
+    function_id = post(first, "/v3/functions", registration)["function_uuid"]
     calls = [packing.call_to_text(native.dumps_call((number,), {})) for number in range(50)]
     answer = post(first, f"/v3/endpoints/{BUILT_IN}/submit", {"tasks": {function_id: calls}})
     end(signal.SIGKILL)
