@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import logging
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import pika
 import pytest
-from websockets.sync.server import ServerConnection, serve
+from websockets.sync.server import ServerConnection
 
 from compute_executor.batch import Lane
 from compute_executor.errors import ComputeError, NotAuthorized, NotFound, ServiceUnavailable
@@ -337,7 +336,9 @@ def test_the_end_is_at_once_and_for_good(around: Around, broker: FakeBroker) -> 
     assert around.watcher._thread is None
 
 
-def test_a_service_of_the_guides_time_streams(around: Around, broker: FakeBroker) -> None:
+def test_a_service_of_the_guides_time_streams(
+    around: Around, broker: FakeBroker, server: Callable[..., str]
+) -> None:
     said: list[Any] = []
 
     def serve_guide(connection: ServerConnection) -> None:
@@ -353,16 +354,9 @@ def test_a_service_of_the_guides_time_streams(around: Around, broker: FakeBroker
         connection.recv()
 
     around.no_queue = NotFound("no such route")
-    quiet = logging.getLogger("test-guide")
-    quiet.setLevel(logging.CRITICAL)
-    with serve(serve_guide, "127.0.0.1", 0, logger=quiet) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        around.url = f"http://127.0.0.1:{server.socket.getsockname()[1]}"
-        around.expect(1, 2)
-        broker.until(lambda: len(around.heard) == 2)
-        around.watcher.end(5)
-        server.shutdown()
-        thread.join()
+    around.url = server(serve_guide)
+    around.expect(1, 2)
+    broker.until(lambda: len(around.heard) == 2)
+    around.watcher.end(5)
     assert sorted(around.heard) == [task(1), task(2)]
     assert said[0] == ("/ws/v2/", "Bearer token", "g")
