@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from time import sleep
 from typing import Protocol
 
@@ -39,8 +40,9 @@ class Announcer(Protocol):
 class Watchdog:
     """The queue of unstarted tasks of the current chunk, and the thread that empties it in time."""
 
-    def __init__(self, link: Announcer) -> None:
+    def __init__(self, link: Announcer, sleep: Callable[[float], object] = sleep) -> None:
         self._link = link
+        self._sleep = sleep
         self._queue: deque[TaskRecord] = deque()
         self._awake = threading.Event()
         self._thread: threading.Thread | None = None
@@ -73,7 +75,7 @@ class Watchdog:
         idle = 0
         while True:
             turns = self._turns
-            sleep(TICK)
+            self._sleep(TICK)
             if self._queue or self._link.holding():
                 idle = 0
                 if turns == self._turns:

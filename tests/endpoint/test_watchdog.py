@@ -40,7 +40,7 @@ class Link:
 
 
 class Clock:
-    """In place of `watchdog.sleep`: the thread sleeps until the test lets a tick pass."""
+    """In place of `time.sleep`: the thread sleeps until the test lets a tick pass."""
 
     def __init__(self) -> None:
         self._asleep = threading.Semaphore(0)
@@ -59,11 +59,9 @@ class Clock:
             self._passed.release()
 
 
-@pytest.fixture(autouse=True)
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(watchdog, "sleep", clock.sleep)
-    return clock
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
 def chunk(count: int) -> list[messages.TaskRecord]:
@@ -77,7 +75,7 @@ def nothing_left() -> None:
 
 def test_the_rest_of_a_chunk_goes_back_while_a_task_takes_long(clock: Clock):
     link = Link()
-    dog = Watchdog(link)
+    dog = Watchdog(link, clock.sleep)
     dog.guard(chunk(4))
     assert dog.next_task() == chunk(1)[0]
     clock.tick(2)  # the task runs and runs
@@ -88,7 +86,7 @@ def test_the_rest_of_a_chunk_goes_back_while_a_task_takes_long(clock: Clock):
 
 def test_results_held_back_are_told_although_nothing_is_left_to_return(clock: Clock):
     link = Link()
-    dog = Watchdog(link)
+    dog = Watchdog(link, clock.sleep)
     dog.guard(chunk(1))
     assert dog.next_task() is not None
     link.holds = True
@@ -99,7 +97,7 @@ def test_results_held_back_are_told_although_nothing_is_left_to_return(clock: Cl
 
 def test_a_flowing_chunk_is_left_alone(clock: Clock):
     link = Link()
-    dog = Watchdog(link)
+    dog = Watchdog(link, clock.sleep)
     dog.guard(chunk(100))
     clock.tick(100, meanwhile=dog.next_task)
     assert dog.next_task() is None
@@ -109,7 +107,7 @@ def test_a_flowing_chunk_is_left_alone(clock: Clock):
 def test_the_thread_parks_and_wakes_again(monkeypatch: pytest.MonkeyPatch, clock: Clock):
     monkeypatch.setattr(watchdog, "PARK_AFTER", 2)
     link = Link()
-    dog = Watchdog(link)
+    dog = Watchdog(link, clock.sleep)
     dog.guard(chunk(1))
     dog.next_task()
     clock.tick(3)
@@ -127,7 +125,7 @@ def test_the_thread_parks_and_wakes_again(monkeypatch: pytest.MonkeyPatch, clock
 def test_a_link_that_is_gone_does_not_end_in_a_traceback(clock: Clock):
     link = Link()
     link.broken = True
-    dog = Watchdog(link)
+    dog = Watchdog(link, clock.sleep)
     dog.guard(chunk(2))
     clock.tick()
     assert link.told.wait(PATIENCE)
