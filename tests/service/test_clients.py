@@ -54,3 +54,18 @@ def test_what_the_others_remember_is_forgotten() -> None:
     ConfiguredClient("id", "secret", others).forget("theirs")
     assert others.forgotten == "theirs"
     CLIENT.forget("theirs")  # a local token needs no memory
+
+
+def test_further_clients_are_asked_for_what_is_not_its_own() -> None:
+    further = ConfiguredClient("other", "its secret", LocalToken("local token"))
+    both = ConfiguredClient("id", "secret", further, further)
+
+    async def scenario() -> None:
+        who = await both.check_client("other", "its secret")
+        assert who is not None
+        assert await both.check_client("other", "secret") is None
+        issued = await both.issue_token(who)
+        assert await further.identify(issued.token) == who
+        assert await both.identify(issued.token) == who
+
+    asyncio.run(scenario())

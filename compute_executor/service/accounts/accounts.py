@@ -22,8 +22,8 @@ from compute_executor.service.clients import LIFE, Issued
 from compute_executor.service.reader import Reader
 from compute_executor.service.store import Operation
 
-LONGEST_WAIT = 60.0
-"""Seconds between two looks for expired tokens: the clock of the machine may be set meanwhile."""
+SHORTEST_WAIT, LONGEST_WAIT = 1.0, 60.0
+"""Seconds between two looks for expired tokens: the disk may be full, the clock of the machine may be set meanwhile."""
 
 Commit = Callable[[Operation], Awaitable[Any]]
 
@@ -216,7 +216,7 @@ class Accounts:
             ends = [one.expires for one in self.book.tokens.values() if one.expires is not None]
             wait = min([LONGEST_WAIT, *(end - self._clock() for end in ends)])
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), max(0.05, wait))
+                await asyncio.wait_for(self._changed.wait(), max(SHORTEST_WAIT, wait))
 
     def _end(self, life: float | None) -> float | None:
         return None if life is None else self._clock() + life

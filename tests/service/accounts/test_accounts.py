@@ -12,7 +12,7 @@ from compute_executor.service.accounts.accounts import Accounts
 from compute_executor.service.accounts.book import CLIENT, USER
 from compute_executor.service.clients import LIFE
 from compute_executor.service.store import Operation, Store
-from tests.service.house import live
+from tests.service.house import live, turn
 
 
 class Told:
@@ -149,9 +149,9 @@ async def test_wrong_names(town: Town) -> None:
 async def test_expiry_is_noticed_by_itself(town: Town) -> None:
     await town.accounts.add_user("ann")
     async with town.accounts.watching(town.told):
+        await turn()  # it waits for long now
         token, _ = await town.accounts.new_token("ann", 5)
         town.now += 5
-        town.accounts._changed.set()
         await town.told.news.wait()
     assert town.told.dead == [token_digest(token)]
 
