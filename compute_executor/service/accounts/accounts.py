@@ -23,7 +23,7 @@ from compute_executor.service.reader import Reader
 from compute_executor.service.store import Operation
 
 SHORTEST_WAIT, LONGEST_WAIT = 1.0, 60.0
-"""Seconds between two looks for expired tokens: the disk may be full, the clock of the machine may be set meanwhile."""
+"""Seconds between two looks for expired tokens: the disk may be full, the clock be set."""
 
 Commit = Callable[[Operation], Awaitable[Any]]
 
