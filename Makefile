@@ -9,6 +9,9 @@ MADE := $(VENV)/made-$(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.ve
 PLOT := $(MADE)-plot
 DEV := $(MADE)-dev
 
+# Tests wait for processes more than they compute, so two at a time.
+BESIDE := -n 2 --dist worksteal
+
 .DEFAULT_GOAL := help
 .PHONY: help sweep test check quick bench docs clean
 
@@ -21,7 +24,7 @@ sweep: $(PLOT)  ## the example: fit an epidemic over a 60 x 60 grid, into sweep-
 	@$(BIN)/python docs/examples/best_fit.py sweep-results.csv
 
 test: check docs  ## everything: checks, tests, documentation, and what judges the project from outside
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests $(BESIDE)
 	$(BIN)/python -m integration.run
 
 check: $(DEV)  ## style, types, and which room may import which

@@ -82,7 +82,9 @@ def _cpython_on(version: str, python: Path) -> Outcome:
     return Outcome("cpython", version, code == 0, words)
 
 
-TEST_REQUIREMENTS = ("pytest>=8.3", "pytest-timeout>=2.3", "hypothesis>=6.100")
+TEST_REQUIREMENTS = ("pytest>=8.3", "pytest-timeout>=2.3", "pytest-xdist>=3.6", "hypothesis>=6.100")
+BESIDE = ("-n", "2", "--dist", "worksteal")
+"""As in the Makefile: these tests wait for processes more than they compute."""
 
 
 def contract(found: dict[str, Path], quick: bool) -> list[Outcome]:
@@ -96,6 +98,7 @@ def contract(found: dict[str, Path], quick: bool) -> list[Outcome]:
                 () if python == Path(sys.executable) else ("tests/contract",)
             ),  # `make test` has run them on this
             "integration/stdlib_examples",
+            *BESIDE,
             *(("-m", "not slow") if quick else ()),
         )
         for version, python in found.items()
