@@ -61,25 +61,26 @@ def test_the_ring_remembers_what_had_begun_when_everything_is_gone(lab):
 
 
 def test_what_waits_behind_a_long_task_in_its_chunk_runs_elsewhere(lab, tmp_path):
-    gate = str(tmp_path / "gate")
+    gate = tmp_path / "gate"
 
-    def step(what=None):
+    def step(awaited=None):
+        import os
         import time
 
-        if what == "open":
-            open(gate, "w").close()
-        while what == "wait" and not os.path.exists(gate):
+        while awaited and not os.path.exists(awaited):
             time.sleep(0.001)
 
     async def scenario(script):
         for _ in range(30):
             await script.run(step)  # known to be short from now on
-        early = [script.submit(step) for _ in range(10)]
-        long = script.submit(step, "wait")
-        late = [script.submit(step) for _ in range(10)] + [script.submit(step, "open")]
+        short = [script.submit(step) for _ in range(10)]
+        long = script.submit(step, str(gate))
+        short += [script.submit(step) for _ in range(11)]
         script.wake()
-        await script.until(lambda: len(script.ends) == 30 + len(early) + len(late) + 1)
-        assert script.order.index(long) > max(script.order.index(position) for position in late[:-1])
+        await script.until(lambda: set(short) <= set(script.order))
+        assert long not in script.order
+        gate.touch()
+        await script.until(lambda: long in script.order)
         assert not script.losses
 
     lab(scenario, max_workers=2)

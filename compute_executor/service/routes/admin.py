@@ -16,10 +16,11 @@ from compute_executor.service.shell import identity_of, json_answer, shell_of
 async def command(request: Request) -> Response:
     """``POST /v3/admin/{command}``: one of `accounts.commands`. What it answers may hold a secret: never cached."""
     check(identity_of(request), "manage accounts", SERVICE, f"route {request.url.path}")
+    asked = await read_json(request, Asked)
     accounts = shell_of(request).accounts
     if accounts is None:
         raise NotFound("this service keeps no accounts: it was started with another --auth than token")
-    done = await perform(accounts, request.path_params["command"], await read_json(request, Asked))
+    done = await perform(accounts, request.path_params["command"], asked)
     return json_answer(done, {"Cache-Control": "no-store"})
 
 
