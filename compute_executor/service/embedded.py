@@ -190,6 +190,8 @@ def _run_service(folder: Path, log: int, ready: int, report: int, deadline: floa
         raise ServiceUnavailable(f"cannot start the service with {sys.executable}: {error}") from error
     finally:
         os.close(report)
+    import websockets.client  # noqa: F401 - 30 ms, which whoever speaks to the service needs next, while it starts
+
     with process:  # it forks the service and ends at once
         message = _read_report(ready, deadline)
         if message is None:

@@ -21,8 +21,6 @@ import uuid
 from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING
 
-import pika
-
 from compute_executor.endpoint.events import Assignment, Ended, Events, WorkerView
 from compute_executor.errors import ComputeError, ServiceUnavailable
 from compute_executor.protocol.frames import BROKEN, PoolSpec, Reason
@@ -219,6 +217,8 @@ class BrokerEngine:
             self._publish(one, task)
 
     def _publish(self, one: UserEndpoint, task: Assignment) -> None:
+        from pika import BasicProperties  # see link.py
+
         assert self._link is not None
         try:
             body, headers = self._tasks.message(task)
@@ -227,7 +227,7 @@ class BrokerEngine:
             self._refuse(one, task, f"the task cannot be sent to a stock endpoint: {error}")
             return
         key = names.task_queue(one.row.id)
-        sent = self._link.publish(names.TASKS, key, body, pika.BasicProperties(headers=headers))
+        sent = self._link.publish(names.TASKS, key, body, BasicProperties(headers=headers))
         sent.add_done_callback(lambda sent: self._published(one, sent.exception()))
 
     def _published(self, one: UserEndpoint, error: BaseException | None) -> None:
@@ -414,6 +414,8 @@ class BrokerEngine:
             self._events.lost(one.pool, batch, position, attempt, Reason(message, None, True, attempt))
 
     async def _start(self, one: UserEndpoint, link: Link) -> None:
+        from pika import BasicProperties
+
         endpoint = self._endpoints.find(one.row.endpoint)
         if endpoint is None or self._url_for is None:
             return
@@ -426,7 +428,7 @@ class BrokerEngine:
             one.row.config,
             one.row.runtime,
         )
-        properties = pika.BasicProperties(
+        properties = BasicProperties(
             content_type="application/json",
             timestamp=int(time.time()),
             expiration=str(int(COMMAND_LIFE * 1000)),

@@ -14,15 +14,16 @@ import logging
 import random
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, NamedTuple
-
-import pika
-from pika.adapters.asyncio_connection import AsyncioConnection
-from pika.channel import Channel
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from compute_executor.errors import InvalidRequest, ServiceUnavailable
 from compute_executor.service.committer import settle
 from compute_executor.service.stock import names
+
+if TYPE_CHECKING:  # 30 ms at each start of a service, and only one that has a broker needs it
+    import pika
+    from pika.adapters.asyncio_connection import AsyncioConnection
+    from pika.channel import Channel
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +95,8 @@ class Link:
 
     def start(self) -> None:
         """Connect, and stay so."""
+        from pika.adapters.asyncio_connection import AsyncioConnection
+
         self._timer = None
         self._connection = AsyncioConnection(
             self._parameters,
@@ -257,14 +260,14 @@ class Link:
                 channel.close()  # what it had got goes back to its place
 
     async def _get(self, channel: Channel, queue: str) -> dict[str, Any] | None:
+        from pika.spec import Basic
+
         answer: asyncio.Future[dict[str, Any] | None] = self._loop.create_future()
 
         def got(_channel: Channel, _method: Any, properties: Any, _body: bytes) -> None:
             settle(answer, properties.headers or {}, None)
 
-        channel.add_callback(
-            lambda _frame: settle(answer, None, None), [pika.spec.Basic.GetEmpty], one_shot=True
-        )
+        channel.add_callback(lambda _frame: settle(answer, None, None), [Basic.GetEmpty], one_shot=True)
         channel.basic_get(queue, got)
         return await asyncio.wait_for(answer, PATIENCE)
 
@@ -292,7 +295,9 @@ class Link:
         channel.confirm_delivery(self._confirmed, callback=done)
 
     def _confirmed(self, frame: Any) -> None:
-        tag, refused = frame.method.delivery_tag, isinstance(frame.method, pika.spec.Basic.Nack)
+        from pika.spec import Basic
+
+        tag, refused = frame.method.delivery_tag, isinstance(frame.method, Basic.Nack)
         error = Unconfirmed("the broker refused a message") if refused else None
         if not frame.method.multiple:
             self._settle(tag, error)
@@ -327,6 +332,8 @@ def _acknowledge(channel: Channel, tag: int) -> None:
 
 def _parameters(url: str) -> pika.URLParameters:
     """Raises InvalidRequest, without the password that may be in it."""
+    import pika
+
     try:
         parameters = pika.URLParameters(url)
     except Exception:

@@ -15,8 +15,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
-import pika
-
 from compute_executor.errors import ServiceUnavailable
 from compute_executor.protocol import frames
 from compute_executor.protocol.ids import task_uuid
@@ -185,6 +183,8 @@ class ResultQueues:
         return False
 
     def _send(self, queue: ResultQueue, link: Link, result: frames.Result) -> asyncio.Future[None]:
+        import pika  # see link.py
+
         task_id = task_uuid(result.prefix, result.position)
         _, text = outcome_text(task_id, result, self._blobs.read)
         body = messages.result(task_id, result, text, self._details(result.prefix))
