@@ -79,10 +79,7 @@ def prepare(peers: list[Peer]) -> dict[str, str]:
     """Make the peers' environment; returns why a peer cannot be measured, by name."""
     if not PYTHON.exists():
         subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
-    for folder in (
-        "compute_executor",
-        "benchmarks",
-    ):  # as pip does for the peers: a checkout may have no bytecode
+    for folder in ("compute_executor", "benchmarks"):  # as pip does for the peers
         subprocess.run([str(PYTHON), "-m", "compileall", "-q", str(ROOT / folder)], check=True)
     together = _pip("-r", str(ROOT / "benchmarks" / "requirements.txt"), "-e", str(ROOT))
     missing = {peer.name: peer.missing for peer in peers if peer.missing}

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
-import json
-import ssl
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -12,16 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from compute_executor.cli.local_service import ask
 from compute_executor.cli.wrong_input import WrongInput
-from compute_executor.errors import ComputeError, InvalidRequest, NotFound, ServiceUnavailable, from_document
+from compute_executor.errors import ComputeError, InvalidRequest, NotFound
 from compute_executor.service.locks import is_held
-from compute_executor.service.state import SERVICE_LOCK, Announcement, home, read_announcement
+from compute_executor.service.state import SERVICE_LOCK, home, read_announcement
 
 if TYPE_CHECKING:
     from compute_executor.service.accounts.commands import Document
-
-PATIENCE = 10.0
-"""Seconds that an answer may take."""
 
 
 def perform(folder: Path | None, command: str, **asked: str | None) -> Document:
@@ -30,7 +25,7 @@ def perform(folder: Path | None, command: str, **asked: str | None) -> Document:
     try:
         announced = read_announcement(place)
         if announced is not None and is_held(place / SERVICE_LOCK):
-            return _ask(announced, command, asked)
+            return ask(announced.url, announced.token, "POST", f"/v3/admin/{command}", asked)
         from compute_executor.service.accounts.commands import Asked
         from compute_executor.service.accounts.folder import perform_in
 
@@ -39,31 +34,6 @@ def perform(folder: Path | None, command: str, **asked: str | None) -> Document:
         raise WrongInput(str(error)) from None
     except ComputeError as error:
         raise click.ClickException(str(error)) from None
-
-
-def _ask(service: Announcement, command: str, asked: dict[str, str | None]) -> Document:
-    scheme, _, host = service.url.partition("://")
-    if (
-        scheme == "https"
-    ):  # its process holds the lock of our folder: whom it is need not be proved by a certificate
-        context = ssl._create_unverified_context()
-        connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-            host, timeout=PATIENCE, context=context
-        )
-    else:
-        connection = http.client.HTTPConnection(host, timeout=PATIENCE)
-    headers = {"Authorization": f"Bearer {service.token}", "Content-Type": "application/json"}
-    try:
-        connection.request("POST", f"/v3/admin/{command}", json.dumps(asked), headers)
-        answer = connection.getresponse()
-        document: Document = json.loads(answer.read())
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise ServiceUnavailable(f"the service at {service.url} does not answer: {error}") from None
-    finally:
-        connection.close()
-    if answer.status != 200:
-        raise from_document(document, http_status=answer.status)
-    return document
 
 
 def _table(rows: list[dict[str, Any]], *fields: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import ssl
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,20 +27,34 @@ class LocalService(NamedTuple):
     folder: Path
 
     def ask(self, method: str, path: str) -> dict[str, Any]:
-        """Its answer to one request. Raises ServiceUnavailable, or the error that it answers with."""
-        host = self.address.url.removeprefix("http://")
-        connection = http.client.HTTPConnection(host, timeout=PATIENCE)
-        try:
-            connection.request(method, path, headers={"Authorization": f"Bearer {self.address.token}"})
-            answer = connection.getresponse()
-            document: dict[str, Any] = json.loads(answer.read())
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise ServiceUnavailable(f"the service at {self.address.url} does not answer: {error}") from error
-        finally:
-            connection.close()
-        if answer.status != 200:
-            raise from_document(document, http_status=answer.status)
-        return document
+        """See the function."""
+        return ask(self.address.url, self.address.token, method, path)
+
+
+def ask(url: str, token: str, method: str, path: str, document: object = None) -> dict[str, Any]:
+    """The answer of the service whose state folder is ours to one request, which carries ``document`` as JSON.
+    Raises ServiceUnavailable, or the error that it answers with."""
+    connection = _connection(url)
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    try:
+        connection.request(method, path, None if document is None else json.dumps(document), headers)
+        answer = connection.getresponse()
+        found: dict[str, Any] = json.loads(answer.read())
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise ServiceUnavailable(f"the service at {url} does not answer: {error}") from error
+    finally:
+        connection.close()
+    if answer.status != 200:
+        raise from_document(found, http_status=answer.status)
+    return found
+
+
+def _connection(url: str) -> http.client.HTTPConnection:
+    scheme, _, host = url.partition("://")
+    if scheme == "http":
+        return http.client.HTTPConnection(host, timeout=PATIENCE)
+    # Its process holds the lock of our folder: who it is need not be proved by a certificate.
+    return http.client.HTTPSConnection(host, timeout=PATIENCE, context=ssl._create_unverified_context())
 
 
 def running() -> LocalService | None:

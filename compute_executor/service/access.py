@@ -72,6 +72,12 @@ class FirstOf:
                 return found
         return None
 
+    def forget(self, token: str) -> None:
+        """See Remembering: those that remember forget it."""
+        for one in self._authenticators:
+            if isinstance(one, Remembering):
+                one.forget(token)
+
 
 def new_token() -> str:
     """256 random bits."""
@@ -139,14 +145,17 @@ _CODES = {
 class _Absent(NotFound):
     """A NotFound with the number of the kind of thing; to clients simply a NotFound."""
 
+    def __init__(self, kind: str, name: str) -> None:
+        super().__init__(f"there is no {name} for you")
+        self._number = _CODES.get(kind, NotFound.code)
+
     def document(self) -> dict[str, Any]:
-        kind = self.message.removeprefix("there is no ").rpartition(" for you")[0].rpartition(" ")[0]
-        return {**super().document(), "name": NotFound.__name__, "code": _CODES.get(kind, NotFound.code)}
+        return {**super().document(), "name": NotFound.__name__, "code": self._number}
 
 
 def absent(name: str) -> NotFound:
     """The one answer for what is not there, or not for whoever asks. ``name``: a kind of thing and its id."""
-    return _Absent(f"there is no {name} for you")
+    return _Absent(name.rpartition(" ")[0], name)
 
 
 # -- groups of users ----------------------------------------------------------------------------------------

@@ -6,12 +6,11 @@ the service has named.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import time
 from typing import NamedTuple, Protocol
 
-from compute_executor.service.access import Authenticator, Identity, Remembering, new_token
+from compute_executor.service.access import Identity, new_token, token_digest
 
 LIFE = 48 * 3600
 """Seconds that a token is good for: as long as Globus Auth's."""
@@ -38,46 +37,31 @@ class Clients(Protocol):
 
 class ConfiguredClient:
     """One client; its tokens are kept as hashes, and forgotten with the process: stock peers then log in again.
-    An Authenticator as well, which asks ``others`` about tokens that it did not issue.
-    ``clients``: who knows further clients."""
+    An Authenticator of these as well. ``further``: who knows other clients."""
 
-    def __init__(
-        self, client_id: str, secret: str, others: Authenticator, clients: Clients | None = None
-    ) -> None:
+    def __init__(self, client_id: str, secret: str, further: Clients | None = None) -> None:
         self._id = client_id
-        self._secret = _digest(secret)
-        self._others = others
-        self._clients = clients
+        self._secret = token_digest(secret)
+        self._further = further
         self._tokens: dict[bytes, tuple[Identity, float]] = {}
 
     async def check_client(self, client_id: str, secret: str) -> Identity | None:
         """See Clients. Hashes are compared, so the time taken says nothing about the secret."""
         if client_id != self._id:
-            return await self._clients.check_client(client_id, secret) if self._clients else None
-        right = hmac.compare_digest(_digest(secret), self._secret)
+            return await self._further.check_client(client_id, secret) if self._further else None
+        right = hmac.compare_digest(token_digest(secret), self._secret)
         return Identity(self._id, f"{self._id}@clients") if right else None
 
     async def issue_token(self, identity: Identity) -> Issued:
         """See Clients."""
-        if identity.id != self._id and self._clients is not None:
-            return await self._clients.issue_token(identity)
+        if identity.id != self._id and self._further is not None:
+            return await self._further.issue_token(identity)
         now, token = time.time(), new_token()
         self._tokens = {digest: kept for digest, kept in self._tokens.items() if kept[1] > now}
-        self._tokens[_digest(token)] = (identity, now + LIFE)
+        self._tokens[token_digest(token)] = (identity, now + LIFE)
         return Issued(token, now + LIFE)
 
     async def identify(self, token: str) -> Identity | None:
         """See Authenticator."""
-        found = self._tokens.get(_digest(token))
-        if found is None:
-            return await self._others.identify(token)
-        return found[0] if found[1] > time.time() else None
-
-    def forget(self, token: str) -> None:
-        """See Remembering: what the others remember. Tokens of its own it knows at first hand."""
-        if isinstance(self._others, Remembering):
-            self._others.forget(token)
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        found = self._tokens.get(token_digest(token))
+        return found[0] if found is not None and found[1] > time.time() else None

@@ -40,7 +40,7 @@ from compute_executor.service.access import (
 from compute_executor.service.accounts.accounts import Accounts, load_book
 from compute_executor.service.app import Doors, make_app
 from compute_executor.service.assembly import open_service
-from compute_executor.service.clients import ConfiguredClient
+from compute_executor.service.clients import Clients, ConfiguredClient
 from compute_executor.service.database import open_reader
 from compute_executor.service.globus.registration import Registration
 from compute_executor.service.idle import DEFAULT_IDLE, IdleClock
@@ -184,16 +184,14 @@ class _Process:
             self._accounts = service.accounts()
             async with self._accounts.watching(service):
                 yield FirstOf(local, self._accounts)
-            return
-        if self._settings.globus is None:
-            yield local
-            return
-        from compute_executor.service.globus.opening import (
-            globus_logins,
-        )  # globus_sdk takes a while, and memory
+        elif self._settings.globus is not None:
+            # Not before it is needed: globus_sdk takes a while, and memory.
+            from compute_executor.service.globus.opening import globus_logins
 
-        async with globus_logins(self._settings.globus, local, service) as globus:
-            yield globus
+            async with globus_logins(self._settings.globus, service) as globus:
+                yield FirstOf(local, globus)  # in this order: the folder's token is not shown to Globus Auth
+        else:
+            yield local
 
     async def _who_is(self, user: str) -> Identity | None:
         """Who somebody is now whose tasks are open: accounts may have changed while no service ran."""
@@ -210,20 +208,19 @@ class _Process:
             remove_announcement(self._settings.folder, self._announcement.instance)
             await service.farewell("the service ends")
 
-        clients = (
-            ConfiguredClient(*self._settings.client, tokens, self._accounts)
-            if self._settings.client
-            else None
-        )
+        clients: Clients | None = self._accounts
+        if self._settings.client is not None:
+            clients = configured = ConfiguredClient(*self._settings.client, self._accounts)
+            tokens = FirstOf(configured, tokens)
         shell = Shell(
             service,
             service.blobs,
             self._announcement.instance,
             stop,
-            clients=clients or self._accounts,
+            clients=clients,
             accounts=self._accounts,
         )
-        app = make_app(shell, Doors(clients or tokens, self._hosts))
+        app = make_app(shell, Doors(tokens, self._hosts))
         server = Server(app, self._started, stopping, tls=self._settings.tls)
         return server
 

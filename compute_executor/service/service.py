@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from compute_executor.endpoint import rings
 from compute_executor.endpoint.environments import Environments
-from compute_executor.errors import InvalidRequest, ServiceUnavailable
-from compute_executor.protocol.frames import Body, PoolSpec, Result, Submit
+from compute_executor.errors import ComputeError, InvalidRequest, ServiceUnavailable
+from compute_executor.protocol.frames import Body, PoolSpec, Register, Registered, Result, Submit
 from compute_executor.service.access import SERVICE, Identity, may, shareable
 from compute_executor.service.accounts.accounts import Accounts
 from compute_executor.service.blobs import BlobFolder
@@ -164,6 +164,23 @@ class Service:
         row = new_function(who.id, digest, Description(name, description, metadata or {}), shared, size)
         return await self._parts.functions.register(who, row, code)
 
+    async def registered(self, who: Identity, frame: Register) -> Registered:
+        """The answer to a frame that registers a function. Trouble is in the answer."""
+        try:
+            function = await self.register(
+                who,
+                frame.digest,
+                frame.name,
+                frame.code,
+                frame.description,
+                frame.metadata,
+                frame.public,
+                frame.group,
+            )
+        except ComputeError as error:
+            return Registered(frame.digest, b"", error.document())
+        return Registered(frame.digest, function)
+
     def function(self, who: Identity, function: bytes) -> FunctionRow:
         """A function that ``who`` may see. Raises NotFound."""
         return self._parts.functions.row(who, function)
@@ -269,13 +286,11 @@ class Service:
             for task in deaf:
                 task.cancel()
 
-    # -- users --------------------------------------------------------------------------------------------
+    # -- users and what changes for them ------------------------------------------------------------------
 
     def accounts(self) -> Accounts:
         """Users, groups and tokens as the store has them; made once, by whoever serves them."""
         return Accounts(self._parts.store.read, self._parts.committer.commit)
-
-    # -- users that change --------------------------------------------------------------------------------
 
     def reconsider(self, user: str, identity: Identity | None) -> None:
         """To be called whenever a user's groups or rights change; None: there is no such user any more.

@@ -285,21 +285,7 @@ class Connection:
         self._service.close_pool(self._visit.who, frame.pool)
 
     async def _register(self, frame: frames.Register) -> None:
-        try:
-            function = await self._service.register(
-                self._visit.who,
-                frame.digest,
-                frame.name,
-                frame.code,
-                frame.description,
-                frame.metadata,
-                frame.public,
-                frame.group,
-            )
-        except ComputeError as error:
-            self._answer(frames.Registered(frame.digest, b"", error.document()))
-        else:
-            self._answer(frames.Registered(frame.digest, function))
+        self._answer(await self._service.registered(self._visit.who, frame))
 
     async def _subscribe(self, frame: frames.Subscribe) -> None:
         most = self._service.limits.groups_per_stream

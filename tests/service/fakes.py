@@ -12,6 +12,7 @@ from compute_executor.errors import InvalidRequest, NotFound
 from compute_executor.protocol import frames
 from compute_executor.service.access import Identity
 from compute_executor.service.rows import FunctionRow, KnownSubmit
+from compute_executor.service.service import Service
 
 
 class View(NamedTuple):
@@ -94,6 +95,8 @@ class FakeService:
         )
         self.functions[function_id] = (row, code)
         return function_id
+
+    registered = Service.registered
 
     def function(self, who: Identity, function_id: bytes) -> FunctionRow:
         return self._found(function_id)[0]

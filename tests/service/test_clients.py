@@ -5,10 +5,11 @@ import asyncio
 import pytest
 
 from compute_executor.service import clients
-from compute_executor.service.access import LocalToken
+from compute_executor.service.access import FirstOf, LocalToken
 from compute_executor.service.clients import LIFE, ConfiguredClient
 
-CLIENT = ConfiguredClient("id", "secret", LocalToken("local token"))
+CLIENT = ConfiguredClient("id", "secret")
+BOTH = FirstOf(CLIENT, LocalToken("local token"))
 
 
 def test_the_right_secret_of_the_right_client() -> None:
@@ -37,10 +38,10 @@ def test_its_tokens_are_good_until_they_expire(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_other_tokens_are_somebody_elses_business() -> None:
-    found = asyncio.run(CLIENT.identify("local token"))
+    found = asyncio.run(BOTH.identify("local token"))
     assert found is not None
     assert found.admin
-    assert asyncio.run(CLIENT.identify("nonsense")) is None
+    assert asyncio.run(BOTH.identify("nonsense")) is None
 
 
 def test_what_the_others_remember_is_forgotten() -> None:
@@ -51,14 +52,14 @@ def test_what_the_others_remember_is_forgotten() -> None:
             self.forgotten = token
 
     others = Others("local token")
-    ConfiguredClient("id", "secret", others).forget("theirs")
+    FirstOf(CLIENT, others).forget("theirs")
     assert others.forgotten == "theirs"
-    CLIENT.forget("theirs")  # a local token needs no memory
+    BOTH.forget("theirs")  # these need no memory
 
 
 def test_further_clients_are_asked_for_what_is_not_its_own() -> None:
-    further = ConfiguredClient("other", "its secret", LocalToken("local token"))
-    both = ConfiguredClient("id", "secret", further, further)
+    further = ConfiguredClient("other", "its secret")
+    both = ConfiguredClient("id", "secret", further)
 
     async def scenario() -> None:
         who = await both.check_client("other", "its secret")
@@ -66,6 +67,6 @@ def test_further_clients_are_asked_for_what_is_not_its_own() -> None:
         assert await both.check_client("other", "secret") is None
         issued = await both.issue_token(who)
         assert await further.identify(issued.token) == who
-        assert await both.identify(issued.token) == who
+        assert await FirstOf(both, further).identify(issued.token) == who
 
     asyncio.run(scenario())

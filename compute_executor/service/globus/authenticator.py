@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol
 
 from compute_executor.errors import LoginUnavailable
-from compute_executor.service.access import Authenticator, Identity, token_digest
+from compute_executor.service.access import Identity, token_digest
 from compute_executor.service.globus.asking import Globus, Groups
 from compute_executor.service.globus.decisions import Decision, Decisions
 from compute_executor.service.globus.judging import Refused, judge
@@ -58,20 +58,17 @@ class Shown(NamedTuple):
 class GlobusAuthenticator:
     """An `access.Authenticator` for tokens of Globus Auth. Owner: the loop thread; only `_ask` runs elsewhere.
 
-    ``others`` are asked first, so that a token of theirs is not shown to Globus Auth. ``changed``: called when
-    somebody turns out to be in other groups than before.
+    ``changed``: called when somebody turns out to be in other groups than before.
     """
 
     def __init__(
         self,
         ours: Registration,
-        others: Authenticator,
         globus: Asked | None = None,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._ours = ours
-        self._others = others
         self._globus = globus or Globus(ours)
         self._clock = clock
         self._decisions = Decisions()
@@ -83,9 +80,6 @@ class GlobusAuthenticator:
 
     async def identify(self, token: str) -> Identity | None:
         """See Authenticator. Raises LoginUnavailable if Globus Auth or Groups do not answer."""
-        other = await self._others.identify(token)
-        if other is not None:
-            return other
         digest = token_digest(token)
         decision = self._decisions.get(digest, self._clock()) or await self._decided(digest, token)
         return decision.identity

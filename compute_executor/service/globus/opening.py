@@ -14,11 +14,9 @@ from compute_executor.service.service import Service
 
 
 @asynccontextmanager
-async def globus_logins(
-    ours: Registration, others: Authenticator, service: Service
-) -> AsyncIterator[Authenticator]:
-    """Who knows tokens of Globus Auth, beside ``others``, while ``service`` is told of what becomes of them."""
-    globus = GlobusAuthenticator(ours, others)
+async def globus_logins(ours: Registration, service: Service) -> AsyncIterator[Authenticator]:
+    """Who knows tokens of Globus Auth, while ``service`` is told of what becomes of them."""
+    globus = GlobusAuthenticator(ours)
     following = asyncio.ensure_future(Following(globus, service).run())
     try:
         yield globus

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from compute_executor.errors import ComputeError, InvalidRequest
+from compute_executor.errors import InvalidRequest
 from compute_executor.protocol import frames
 from compute_executor.serialization import packing
 from compute_executor.service import documents
@@ -52,20 +52,7 @@ def _code(document: documents.FunctionDocument) -> bytes:
 async def _register_frame(request: Request) -> Response:
     """As on a stream: what the service refuses is in the answer."""
     frame = read_msgpack(await request.body(), frames.Register)
-    try:
-        function_id = await shell_of(request).service.register(
-            identity_of(request),
-            frame.digest,
-            frame.name,
-            frame.code,
-            frame.description,
-            frame.metadata,
-            frame.public,
-            frame.group,
-        )
-    except ComputeError as error:
-        return msgpack_answer(frames.Registered(frame.digest, b"", error.document()))
-    return msgpack_answer(frames.Registered(frame.digest, function_id))
+    return msgpack_answer(await shell_of(request).service.registered(identity_of(request), frame))
 
 
 async def functions(request: Request) -> Response:

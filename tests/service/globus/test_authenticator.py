@@ -14,7 +14,7 @@ import globus_sdk
 import pytest
 
 from compute_executor.errors import LoginUnavailable
-from compute_executor.service.access import Identity, LocalToken
+from compute_executor.service.access import FirstOf, Identity, LocalToken
 from compute_executor.service.globus import authenticator as module
 from compute_executor.service.globus.asking import Groups
 from compute_executor.service.globus.authenticator import GlobusAuthenticator
@@ -33,13 +33,12 @@ from tests.service.globus.conftest import (
 )
 
 INTROSPECT, TOKEN, MINE = "/v2/oauth2/token/introspect", "/v2/oauth2/token", "/v2/groups/my_groups"
-LOCAL = LocalToken("canary-local")
 Scenario = Callable[[GlobusAuthenticator], Awaitable[Any]]
 
 
 def run(scenario: Scenario, **options: Any) -> Any:
     async def whole() -> Any:
-        authenticator = GlobusAuthenticator(options.pop("ours", OURS), LOCAL, **options)
+        authenticator = GlobusAuthenticator(options.pop("ours", OURS), **options)
         try:
             return await scenario(authenticator)
         finally:
@@ -178,7 +177,7 @@ def test_nothing_secret_is_shown(fauxbus: Fauxbus, caplog: pytest.LogCaptureFixt
         fauxbus.recover()
     for token in ("canary-old", "canary-never-issued"):
         assert whose(token) is None
-    shown += [repr(OURS), repr(vars(GlobusAuthenticator(OURS, LOCAL))), caplog.text]
+    shown += [repr(OURS), repr(vars(GlobusAuthenticator(OURS))), caplog.text]
     everything = "\n".join(shown)
     assert "a token was refused: it is not active" in everything
     assert everything.count("cause and context: None None") == 2
@@ -186,7 +185,7 @@ def test_nothing_secret_is_shown(fauxbus: Fauxbus, caplog: pytest.LogCaptureFixt
 
 
 def test_a_token_of_this_service_is_not_shown_to_globus(fauxbus: Fauxbus) -> None:
-    who = whose("canary-local")
+    who = run(lambda globus: FirstOf(LocalToken("canary-local"), globus).identify("canary-local"))
     assert who is not None
     assert who.admin
     assert fauxbus.asked == []

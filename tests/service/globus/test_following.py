@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from compute_executor.service.access import Identity, LocalToken, token_digest
+from compute_executor.service.access import Identity, token_digest
 from compute_executor.service.globus.authenticator import GlobusAuthenticator
 from compute_executor.service.globus.following import Following
 from compute_executor.service.visitors import Dismissed, Visitors
@@ -36,7 +36,7 @@ class Town:
     def __init__(self) -> None:
         self.now = time.time()
         self.service = Service()
-        self.globus = GlobusAuthenticator(OURS, LocalToken("local"), clock=lambda: self.now)
+        self.globus = GlobusAuthenticator(OURS, clock=lambda: self.now)
         self.following = Following(self.globus, cast(Any, self.service), clock=lambda: self.now)
 
     async def open(self, token: str) -> Any:
