@@ -65,7 +65,7 @@ class Reader:
 
     def functions_shared(self, owner: str, groups: list[str], text: str, limit: int) -> list[FunctionRow]:
         """Functions of this owner, of these groups and of everybody that have this text in name or description."""
-        found = self._all("functions_shared", (owner, json.dumps(groups), text, limit))
+        found = self._all("functions_shared", (owner, json.dumps(groups), text, text, limit))
         return [_function_row(row) for row in found]
 
     def functions_of_blob(self, name: str) -> list[Owned]:

@@ -29,9 +29,9 @@ FROM functions WHERE id = ? AND NOT deleted;
 -- Read as a whole: lists are asked for by people. instr: no character of the text means anything.
 SELECT id, owner, digest, sharing, name, description, metadata, public, shared_with, container, blob, size, created
 FROM functions
-WHERE NOT deleted AND (owner = ?1 OR public OR shared_with IN (SELECT value FROM json_each(?2)))
-    AND (instr(lower(name), lower(?3)) OR instr(lower(description), lower(?3)))
-ORDER BY created DESC, id LIMIT ?4;
+WHERE NOT deleted AND (owner = ? OR public OR shared_with IN (SELECT value FROM json_each(?)))
+    AND (instr(lower(name), lower(?)) OR instr(lower(description), lower(?)))
+ORDER BY created DESC, id LIMIT ?;
 
 -- name: functions_of_blob
 SELECT owner, shared_with, public FROM functions WHERE blob = ? AND NOT deleted;
@@ -136,7 +136,7 @@ INSERT INTO blobs (name, batch, kind, owner) VALUES (?, ?, ?, ?) ON CONFLICT DO 
 
 -- name: add_outcome_blob
 -- A result belongs to whom its batch belongs to.
-INSERT INTO blobs (name, batch, kind, owner) SELECT ?1, ?2, 'outcome', owner FROM batches WHERE number = ?2
+INSERT INTO blobs (name, batch, kind, owner) SELECT ?, number, 'outcome', owner FROM batches WHERE number = ?
 ON CONFLICT DO NOTHING;
 
 -- name: blobs_of_kind
@@ -172,8 +172,8 @@ DELETE FROM pools WHERE id = ?;
 -- name: expired_batch
 -- The oldest finished batch that may go: acknowledged before the first time, or finished before the second.
 SELECT b.number, b.prefix FROM batches b LEFT JOIN groups g ON g.id = b.task_group
-WHERE b.finished IS NOT NULL AND b.finished < ?1
-    AND (b.finished < ?2 OR coalesce(b.last_seq, 0) <= coalesce(g.acked, 0))
+WHERE b.finished IS NOT NULL AND b.finished < ?
+    AND (b.finished < ? OR coalesce(b.last_seq, 0) <= coalesce(g.acked, 0))
 ORDER BY b.finished LIMIT 1;
 
 -- name: drop_some_outcomes
@@ -193,7 +193,7 @@ SELECT (SELECT count(*) FROM batches), (SELECT coalesce(sum(count), 0) FROM batc
 -- name: put_endpoint
 INSERT INTO endpoints
     (id, owner, name, display_name, multi_user, public, shared_with, allowed, metadata, seen, created)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
     name = excluded.name, display_name = excluded.display_name, multi_user = excluded.multi_user,
     public = excluded.public, shared_with = excluded.shared_with, allowed = excluded.allowed,

@@ -99,6 +99,7 @@ def endpoint_values(row: EndpointRow) -> tuple[Any, ...]:
         json.dumps(row.allowed) if row.allowed is not None else None,
         json.dumps(row.metadata),
         row.seen,
+        row.created,
     )
 
 

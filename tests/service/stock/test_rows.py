@@ -28,8 +28,8 @@ ROW = rows.EndpointRow(
 @pytest.mark.parametrize("allowed", [None, [], [str(uuid.uuid4())]])
 def test_an_endpoint_comes_back(allowed: list[str] | None) -> None:
     row = ROW._replace(allowed=allowed)
-    *written, seen = rows.endpoint_values(row)
-    assert rows.endpoint((*written, "{}", seen, 0.0, 0.0)) == row
+    *written, seen, created = rows.endpoint_values(row)
+    assert rows.endpoint((*written, "{}", seen, 0.0, created)) == row
 
 
 def test_a_user_endpoint_comes_back() -> None:
