@@ -125,9 +125,14 @@ def _claim(settings: Settings) -> socket.socket:
     return bind(settings.host, settings.port)
 
 
+def _in_url(host: str) -> str:
+    """As URLs and the Host header write it: IPv6 addresses in brackets (RFC 3986 section 3.2.2)."""
+    return f"[{host}]" if ":" in host else host
+
+
 def _hosts(names: Iterable[str], port: int) -> list[str]:
     """Values of the Host header. A client leaves the port out where it is the scheme's own."""
-    return [value for name in names for value in (f"{name}:{port}", name)]
+    return [value for name in map(_in_url, names) for value in (f"{name}:{port}", name)]
 
 
 def _patience() -> float:
@@ -151,7 +156,7 @@ class _Process:
         self._report = report
         self._accounts: Accounts | None = None  # where their tokens are good
         host, port = listener.getsockname()[:2]
-        url = f"{'https' if settings.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+        url = f"{'https' if settings.tls else 'http'}://{_in_url(host)}:{port}"
         self._announcement = Announcement(url, new_token(), secrets.token_hex(16), os.getpid())
         self._hosts = _hosts({host, "127.0.0.1", "localhost", *settings.names}, port)
 

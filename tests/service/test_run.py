@@ -16,7 +16,8 @@ import msgspec
 import pytest
 from websockets.sync.client import connect
 
-from compute_executor import __version__
+from compute_executor import Client, Executor, __version__
+from compute_executor.cli.local_service import ask
 from compute_executor.errors import ComputeError, InvalidRequest, ServiceUnavailable, from_document
 from compute_executor.protocol import frames
 from compute_executor.service import run
@@ -80,6 +81,26 @@ def test_streams_are_told_that_it_ends(folder: Path) -> None:
         assert process.wait(10) == 0
     assert read_announcement(folder) is None
     assert "ended in order" in (folder / LOG).read_text()
+
+
+def can_listen_at(host: str) -> bool:
+    try:
+        bind(host, 0).close()
+    except ComputeError:
+        return False
+    return True
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_it_answers_at_the_address_that_it_announces(folder: Path, host: str) -> None:
+    if not can_listen_at(host):
+        pytest.skip(f"this machine has no {host}")
+    with service(folder, host=host):
+        found = announced(folder)
+        assert ask(found.url, found.token, "GET", "/v2/version")["compute_executor"] == __version__
+        with Executor(client=Client(base_url=found.url, token=found.token)) as executor:
+            assert executor.submit(pow, 2, 10).result(10) == 1024
 
 
 @pytest.mark.slow
