@@ -20,6 +20,7 @@ import os
 import struct
 from collections.abc import Iterator
 
+from compute_executor.endpoint import system
 from compute_executor.endpoint.messages import Key
 
 CAPACITY = 1 << 16
@@ -36,7 +37,8 @@ class Ring:
         self.path = path
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.ftruncate(file, SIZE)
+            if os.fstat(file).st_size != SIZE:
+                system.allocate(file, SIZE)
             self._words = memoryview(mmap.mmap(file, SIZE)).cast("Q")
         finally:
             os.close(file)
