@@ -47,10 +47,10 @@ def test_room_is_used_again_when_outcomes_are_stored_in_their_order(tmp_path):
     box = Box(str(tmp_path / "a.outbox"))
     writer = Outbox(box.file)
     for count in range(1, 14):
-        assert writer.put(result(count, 80_000))
+        assert writer.put(result(count, outbox.CAPACITY // 13 - 100))
         box.inbox.read(writer.tail)
         box.reported(10 * count)  # other workers report as well
-    assert not writer.put(result(14, 80_000))
+    assert not writer.put(result(14, outbox.CAPACITY // 13 - 100))
     assert not box.has_room()
     box.stored(79)
     assert box.has_room()
@@ -138,13 +138,24 @@ def test_a_worker_waits_for_room_until_results_are_stored(lab):
     async def scenario(script):
         stored = 0
         script.progress = lambda: (len(script.ends), stored)
-        positions = [script.submit(bytes, 60_000) for _ in range(40)]
+        positions = [script.submit(bytes, 60_000) for _ in range(300)]
         script.wake()
         most = outbox.CAPACITY // 60_000
         await script.until(lambda: len(script.ends) >= most)
         assert len(script.ends) <= most, "what is not stored would be overwritten"
-        stored = 100
-        await script.until(lambda: len(script.ends) == 40)
+        stored = 300
+        await script.until(lambda: len(script.ends) == 300)
+        assert all(script.outcome(position) == bytes(60_000) for position in positions)
+
+    lab(scenario)
+
+
+def test_more_results_than_the_outbox_holds(lab):
+    async def scenario(script):
+        await script.run(bytes, 1)
+        positions = [script.submit(bytes, 60_000) for _ in range(200)]
+        script.wake()
+        await script.until(lambda: len(script.ends) == 201)
         assert all(script.outcome(position) == bytes(60_000) for position in positions)
 
     lab(scenario)
