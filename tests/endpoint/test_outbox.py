@@ -131,14 +131,16 @@ def test_a_record_whose_tail_was_not_written_is_none():
     assert list(outbox.intact(data)) == SOME[:-1]
 
 
-def test_a_page_of_an_earlier_lap_is_no_result():
-    """As after a loss of power: the tail is on the disk, a page of the second lap is not."""
-    size = outbox.CAPACITY // 16 - outbox.HEAD  # no rest at the end of a lap: records of both laps lie alike
-    one, other = outcome(1, b"1" * size), outcome(2, b"2" * size)
-    old, new = written(one), written(*[other] * 17, kept=15)
-    assert len(list(outbox.intact(new))) == 2
+@pytest.mark.parametrize("size", [4096, 1 << 16])
+def test_a_page_of_an_earlier_lap_is_no_result(size):
+    """As after a loss of power: the tail is on the disk, a page of the second lap is not. Records of both laps lie
+    alike, so that the page holds a whole one or the first part of one."""
+    one, other = (outcome(1, body * (size - outbox.HEAD)) for body in (b"1", b"2"))
+    lap = outbox.CAPACITY // size
+    old, new = written(one), written(*[other] * (lap + 2), kept=lap - 1)
+    assert list(outbox.intact(bytes(new))) == [other] * 3
     new[64 : 64 + 4096] = old[64 : 64 + 4096]
-    assert list(outbox.intact(new)) == [other]
+    assert list(outbox.intact(bytes(new))) == [other]
 
 
 def test_the_worker_is_named():
