@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import fcntl
 import os
+import signal
 
 import pytest
 
@@ -130,6 +132,22 @@ def test_results_stay_until_they_are_stored(lab):
         script.engine.close_pool(POOL)
         await script.engine.close()
         assert files(folder) == []
+
+    lab(scenario)
+
+
+def test_a_box_goes_with_a_worker_that_idled_while_its_results_were_stored(lab):
+    async def scenario(script):
+        stored = 0
+        script.progress = lambda: (len(script.ends), stored)
+        await script.run(nothing)
+        (name,) = files(script.folder / "rings")
+        stored = 1
+        (pid,) = script.pids()
+        os.kill(pid, signal.SIGKILL)
+        while pid in script.pids():
+            await asyncio.sleep(0.005)
+        assert name not in files(script.folder / "rings")
 
     lab(scenario)
 
