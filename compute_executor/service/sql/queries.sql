@@ -136,7 +136,7 @@ INSERT INTO blobs (name, batch, kind, owner) VALUES (?, ?, ?, ?) ON CONFLICT DO 
 
 -- name: add_outcome_blob
 -- A result belongs to whom its batch belongs to.
-INSERT INTO blobs (name, batch, kind, owner) SELECT ?1, ?2, 'outcome', owner FROM batches WHERE number = ?2
+INSERT INTO blobs (name, batch, kind, owner) SELECT ?, number, 'outcome', owner FROM batches WHERE number = ?
 ON CONFLICT DO NOTHING;
 
 -- name: blobs_of_kind
