@@ -63,7 +63,7 @@ class ProcessEngine:
         self._events = events
         self._place = Place(os.fspath(blob_folder), os.fspath(ring_folder), durable)
         self._rings = Rings(self._place.ring_folder)
-        self._spare = Spare(self._place.ring_folder)
+        self._spare = Spare(self._rings.boxes)
         self._closing = False
         self._pools: dict[bytes, Pool] = {}
         self._empty = asyncio.Event()

@@ -48,6 +48,10 @@ class Events(Protocol):
     def ended(self, pool: bytes, outcomes: list[Ended]) -> None:
         """These have ended."""
 
+    def progress(self) -> tuple[int, int]:
+        """How many outcomes were ever taken in, by `ended` or otherwise, and how many of these, the first, are
+        stored."""
+
     def returned(self, pool: bytes, tasks: list[Key]) -> None:
         """These have surely not begun and are not the engine's any more: to be given again, at the same attempt."""
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from compute_executor.endpoint import messages, trace
+from compute_executor.endpoint.boxes import Boxes
 from compute_executor.endpoint.events import WorkerView
 from compute_executor.endpoint.handover import Assignment, Estimates, Load
 from compute_executor.endpoint.launch import Launch
@@ -15,6 +16,10 @@ from compute_executor.endpoint.outbox import Outcome
 from compute_executor.endpoint.process import Process
 from compute_executor.endpoint.rings import Ring
 from compute_executor.protocol.frames import Body
+
+ROOM_EVERY = 0.002
+"""Seconds between looks whether a worker whose outbox is full can go on: what fills it in less is being stored, a
+commit takes some milliseconds."""
 
 
 class Duties(Protocol):
@@ -25,6 +30,9 @@ class Duties(Protocol):
 
     def finished(self, member: Member, outcomes: list[Outcome]) -> None:
         """It has run these."""
+
+    def has_room(self, member: Member) -> bool:
+        """Whether so much of what it has finished is stored that its outbox takes another result."""
 
     def handed_back(self, tasks: list[Assignment]) -> None:
         """A worker will not run these, which it had received: a task before them takes long."""
@@ -54,7 +62,7 @@ class Member(Load):
         duties: Duties,
         ring: Ring,
         launch: Launch,
-        folder: str,
+        boxes: Boxes,
         setup: bytes,
         *,
         spare: Process | None = None,
@@ -67,9 +75,10 @@ class Member(Load):
         self.expired: Key | None = None
         """The task for whose walltime the process was killed."""
         self._limit: asyncio.TimerHandle | None = None
+        self._waiting: asyncio.TimerHandle | None = None
         self._seen = ring.count()
         self._settled = False
-        self.process = spare or Process(launch, ring.path, folder, self)
+        self.process = spare or Process(launch, ring.path, boxes, self)
         self.process.employ(setup, self)
 
     # -- towards the worker --
@@ -154,6 +163,8 @@ class Member(Load):
     def died(self, exit_code: int) -> None:
         """The process is gone; what it had finished counts."""
         self._forget_limit()
+        if self._waiting is not None:
+            self._waiting.cancel()
         self._finished(self.process.results())
         self._duties.died(self, exit_code)
 
@@ -187,7 +198,10 @@ class Member(Load):
         self._duties.begun(self, (batch, position, attempt), moment)
 
     def _on_room(self, _: bytes) -> None:
-        self.process.send(messages.ROOM)
+        if self._duties.has_room(self):
+            self.process.send(messages.ROOM)
+        else:
+            self._waiting = asyncio.get_running_loop().call_later(ROOM_EVERY, self._on_room, b"")
 
     def _on_output(self, payload: bytes) -> None:
         key = messages.KEY.unpack_from(payload)

@@ -106,16 +106,21 @@ class Pool:
         """A worker has run these."""
         ended = []
         took: dict[int, list[float]] = {}
-        for batch, position, attempt, status, blob, began, stopped, body in outcomes:
+        for batch, position, attempt, status, in_file, began, stopped, body in outcomes:
             task = member.remove((batch, position, attempt))
             if task is not None:
                 took.setdefault(task.function, []).append(stopped - began)
-                result = _blob(body) if blob else body
+                result = blob(body) if in_file else body
                 ended.append(Ended(batch, position, attempt, status, result, began, stopped))
         for function, seconds in took.items():
             self._giving.estimates.learn(function, len(seconds), sum(seconds))
         self._events.ended(self._name, ended)
+        member.process.reported(*self._events.progress())
         self.feed()
+
+    def has_room(self, member: Member) -> bool:
+        """A worker's outbox is full: whether enough of it is stored."""
+        return member.process.has_room(self._events.progress()[1])
 
     def handed_back(self, tasks: list[Assignment]) -> None:
         """A worker will not come to these soon."""
@@ -147,6 +152,7 @@ class Pool:
     def died(self, member: Member, exit_code: int) -> None:
         """A worker is dead. What it had not begun is returned, what it had begun is lost or timed out."""
         self._staff.remove(member)
+        member.process.reported(*self._events.progress())  # its outbox goes if that is stored
         last_words = member.process.last_output()
         begun = member.begun()
         self._give_back([key for key in member.tasks if key not in begun])
@@ -242,6 +248,7 @@ class Pool:
             self._gone()
 
 
-def _blob(reference: bytes) -> Blob:
+def blob(reference: bytes) -> Blob:
+    """The file that ``<name> <size>`` in a result refers to."""
     name, size = reference.decode().split()
     return Blob(name, int(size))

@@ -19,7 +19,8 @@ import socket
 import threading
 from typing import Protocol
 
-from compute_executor.endpoint import messages, outbox, output, system
+from compute_executor.endpoint import messages, output, system
+from compute_executor.endpoint.boxes import Boxes
 from compute_executor.endpoint.launch import Launch, Started
 from compute_executor.endpoint.outbox import Outcome
 
@@ -47,10 +48,10 @@ class Process:
     """A worker process. The constructor starts it; raises OSError if that cannot be done. It then waits to be
     employed."""
 
-    def __init__(self, launch: Launch, ring: str, folder: str, owner: Owner) -> None:
+    def __init__(self, launch: Launch, ring: str, boxes: Boxes, owner: Owner) -> None:
         self._loop = asyncio.get_running_loop()
         self.owner = owner
-        self._channels = Channels(folder)
+        self._channels = Channels(boxes)
         try:
             started = self._channels.start(launch, ring)
         except BaseException:
@@ -58,6 +59,8 @@ class Process:
             raise
         self._popen = started.popen
         self._contained = launch.contained
+        if not self._contained:
+            self._channels.box.inbox.used_by(self.pid, system.start_time(self.pid))
         self._timers: list[asyncio.TimerHandle] = []
         self._notice = self._watch()
         self._outgoing = b""
@@ -93,8 +96,19 @@ class Process:
 
     def results(self, tail: int | None = None) -> list[Outcome]:
         """The results up to ``tail`` that were not read yet; None: all there are, of a dead worker."""
-        inbox = self._channels.inbox
+        inbox = self._channels.box.inbox
         return inbox.read(inbox.written() if tail is None else tail)
+
+    def reported(self, count: int, stored: int) -> None:
+        """What `results` gave is among the first ``count`` outcomes told to the service, which stored so many."""
+        self._channels.box.reported(count)
+        self._channels.box.stored(stored)
+
+    def has_room(self, stored: int) -> bool:
+        """Whether the worker can put down another result, now that so many outcomes are stored."""
+        box = self._channels.box
+        box.stored(stored)
+        return box.settled() or box.has_room()
 
     def last_output(self) -> bytes:
         """What was written to stdout and stderr and not reported: of a dead worker, its last words."""
@@ -199,14 +213,14 @@ class Process:
 
 
 class Channels:
-    """The descriptors between engine and worker. ``folder``: where the output file lies, which has no name."""
+    """The descriptors between engine and worker. The file of the output has no name; it lies beside the boxes."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, boxes: Boxes) -> None:
         with contextlib.ExitStack() as kept, contextlib.ExitStack() as given:
-            self.output = system.scratch_file(folder)
+            self.output = system.scratch_file(boxes.folder)
             kept.callback(os.close, self.output)
-            memory = system.shared_memory(outbox.SIZE)
-            given.callback(os.close, memory)
+            self.box = boxes.take()
+            kept.callback(boxes.give_back, self.box)
             worker_life, life = os.pipe()
             given.callback(os.close, worker_life)
             self._life = contextlib.ExitStack()
@@ -216,8 +230,8 @@ class Channels:
             self.stream, worker_stream = socket.socketpair()
             kept.enter_context(self.stream)
             given.enter_context(worker_stream)
-            self.inbox = outbox.Inbox(memory)
-            self._inherited = [self.worker_tasks.fileno(), worker_stream.fileno(), worker_life, memory]
+            files = [self.worker_tasks.fileno(), worker_stream.fileno(), worker_life]
+            self._inherited = [*files, self.box.file]
             self._kept, self._given = kept.pop_all(), given.pop_all()
         self.tasks.setblocking(False)
         self.stream.setblocking(False)

@@ -9,8 +9,8 @@ Rings of a service that died are read by the next one (:func:`begun`) and remove
 conclusions (:func:`clear`). While a service lives its rings are never removed, only given to the next worker:
 an outcome that is reported may not be stored yet.
 
-Limit: a ring remembers the last CAPACITY tasks of a worker. The service must hold fewer reported but unstored
-outcomes than that; at the fastest rate of a worker (5 us a task) it has 300 ms for a commit.
+Limit: a ring remembers the last CAPACITY tasks of a worker. That is enough: of these only the last can be without a
+result in its outbox, which keeps it until it is stored (outbox.py).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import os
 import struct
 from collections.abc import Iterator
 
+from compute_executor.endpoint import system
 from compute_executor.endpoint.messages import Key
 
 CAPACITY = 1 << 16
@@ -36,7 +37,8 @@ class Ring:
         self.path = path
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.ftruncate(file, SIZE)
+            if os.fstat(file).st_size != SIZE:
+                system.allocate(file, SIZE)
             self._words = memoryview(mmap.mmap(file, SIZE)).cast("Q")
         finally:
             os.close(file)

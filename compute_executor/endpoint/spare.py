@@ -19,6 +19,7 @@ import os
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from compute_executor.endpoint.boxes import Boxes
 from compute_executor.endpoint.launch import Launch
 from compute_executor.endpoint.process import Process
 
@@ -39,10 +40,10 @@ class Like(NamedTuple):
 
 
 class Spare:
-    """The spare of an engine: one or none. ``folder``: where its output lies. Implements process.Owner."""
+    """The spare of an engine: one or none. Implements process.Owner."""
 
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
+    def __init__(self, boxes: Boxes) -> None:
+        self._boxes = boxes
         self._process: Process | None = None
         self._like: Like | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -55,7 +56,7 @@ class Spare:
             return
         self._end()
         with contextlib.suppress(OSError):  # then a pool will find out, and say so
-            self._process = Process(launch, "", self._folder, _Waiting(self))
+            self._process = Process(launch, "", self._boxes, _Waiting(self))
             self._like = like
             self._timer = asyncio.get_running_loop().call_later(KEPT_FOR, self._end)
 

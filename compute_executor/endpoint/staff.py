@@ -10,6 +10,7 @@ import os
 from typing import NamedTuple
 
 from compute_executor.endpoint import messages, reasons
+from compute_executor.endpoint.boxes import Boxes
 from compute_executor.endpoint.environment import Environment
 from compute_executor.endpoint.launch import launch
 from compute_executor.endpoint.member import Duties, Member
@@ -34,10 +35,12 @@ class Place(NamedTuple):
 
 
 class Rings:
-    """The rings of an engine. One is given from worker to worker and not removed: see rings.py."""
+    """The rings of an engine. One is given from worker to worker and not removed: see rings.py. ``boxes``: the
+    outboxes that lie beside them."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
+        self.boxes = Boxes(folder)
         self._free: list[Ring] = []
 
     def take(self) -> Ring:
@@ -89,9 +92,7 @@ class Staff:
         setup = self._setup(ring)
         try:
             spare = self._spare.take(self._launch, self.spec.path)
-            self.members.append(
-                Member(duties, ring, self._launch, self._place.ring_folder, setup, spare=spare)
-            )
+            self.members.append(Member(duties, ring, self._launch, self._rings.boxes, setup, spare=spare))
         except OSError:
             self._rings.give_back(ring)
             raise

@@ -16,14 +16,27 @@ def task_channel() -> tuple[socket.socket, socket.socket]:
     return socket.socketpair(socket.AF_UNIX, kind)
 
 
-def shared_memory(size: int) -> int:
-    """A descriptor of ``size`` bytes of memory that a child can map."""
-    if hasattr(os, "memfd_create"):
-        file = os.memfd_create("compute-executor-outbox", os.MFD_CLOEXEC)
+def allocate(file: int, size: int) -> None:
+    """Give a file this size, and the room for it. Raises OSError if the disk is full; where the system cannot tell,
+    that is found out when the file is written to."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
     else:
-        file = scratch_file("/tmp")
-    os.ftruncate(file, size)
-    return file
+        os.ftruncate(file, size)
+
+
+def start_time(pid: int) -> int:
+    """When a process started, in the kernel's ticks since boot; with its id, that names it for good. 0: it is not
+    there, or the system does not tell."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            words = file.read().rpartition(b")")[2].split()  # its name is in brackets and may hold anything
+    except OSError:
+        return 0
+    return 0 if words[0] in _ENDED else int(words[19])
+
+
+_ENDED = (b"Z", b"X")  # states of what is dead and waits to be reaped
 
 
 def death_notice(pid: int) -> int | None:

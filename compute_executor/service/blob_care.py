@@ -29,6 +29,10 @@ class BlobCare:
         """The bytes of a body."""
         return self._folder.read(body)
 
+    def holds(self, body: Body) -> bool:
+        """Whether a body can be read: it is inline, or its blob is there, whole."""
+        return not isinstance(body, Blob) or self._folder.holds(body)
+
     def require(self, blobs: Iterable[Blob]) -> None:
         """Raise InvalidRequest unless every one of these is there, whole; PayloadTooLarge if one is too large."""
         for blob in blobs:

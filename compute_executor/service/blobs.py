@@ -35,6 +35,13 @@ class BlobFolder:
             raise InvalidRequest(f"{name[:100]!r} is no blob name (32 lower-case hex digits)")
         return self.folder / name
 
+    def holds(self, blob: Blob) -> bool:
+        """Whether this blob is there, whole."""
+        try:
+            return self.path(blob.name).stat().st_size == blob.size
+        except (OSError, InvalidRequest):
+            return False
+
     async def receive(self, name: str, parts: AsyncIterable[bytes]) -> int:
         """Keep what comes as the blob ``name``; its size in bytes. One that exists already is left as it is."""
         final = self.path(name)

@@ -78,6 +78,10 @@ class EngineEvents:
         self._outcomes.put(self._dispatch.ended(outcomes))
         self._emptied(pool)
 
+    def progress(self) -> tuple[int, int]:
+        """How many outcomes ever came, and how many of these are stored."""
+        return self._outcomes.progress
+
     def returned(self, pool: bytes, tasks: list[Task]) -> None:
         """These (batch, position, attempt) have surely not begun; they are first in the queue again."""
         self._dispatch.returned(tasks)

@@ -97,6 +97,11 @@ class Outcomes:
         return self._put - self._done
 
     @property
+    def progress(self) -> tuple[int, int]:
+        """How many were ever put, and how many of these, the first, are stored."""
+        return self._put, self._done
+
+    @property
     def stored_count(self) -> int:
         """How many outcomes were stored since the start."""
         return self._done

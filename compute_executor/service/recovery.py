@@ -1,12 +1,13 @@
-"""Start-up: from what the store and the rings of workers say to what is to be done.
+"""Start-up: from what the store, the outboxes and the rings of workers say to what is to be done.
 
     open batches  ->  an outcome is stored            done
+                      finished (outboxes)             done, with what the worker put there
                       begun (rings), retries left     queued again, as the next attempt
                       begun, none left                done, LOST
                       anything else                   queued
 
-"Begun" is known without a commit: see `endpoint.rings`. What follows from it is stored before the rings are
-cleared and before any worker starts.
+"Finished" and "begun" are known without a commit: see `endpoint.boxes` and `endpoint.rings`. What follows from them
+is stored before they are cleared and before any worker starts. The first outcome that was stored counts.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from compute_executor.endpoint import rings
-from compute_executor.protocol.frames import Reason
+from compute_executor.endpoint import leftovers, rings
+from compute_executor.endpoint.events import Ended
+from compute_executor.protocol.frames import Body, Reason
 from compute_executor.service.dispatch import FIRST_ATTEMPT
 from compute_executor.service.events import lost_entry
 from compute_executor.service.open_batches import OpenBatches
@@ -30,31 +32,68 @@ log = logging.getLogger(__name__)
 
 Attempts = dict[int, dict[int, int]]  # by batch number, then position
 
+Finished = dict[int, dict[int, Ended]]  # by batch number, then position
+
 RESTARTED = "the service ended while this task ran, and its worker with it"
 
 
 class Found(NamedTuple):
     """What was open at the end of the run before: outcomes to be stored, attempts to be stored."""
 
-    lost: list[Entry]
+    ended: list[Entry]
     again: list[tuple[int, int, int]]
 
 
-def restore(read: Reader, batches: OpenBatches, folder: Path) -> Found:
-    """Queue what is open; what has begun and is not done becomes an outcome or another attempt."""
-    begun, due = _latest(rings.begun(folder)), _due(read)
-    found = Found([], [])
+def restore(read: Reader, batches: OpenBatches, folder: Path, readable: Callable[[Body], bool]) -> Found:
+    """Queue what is open; what has finished, or has begun and is not done, becomes an outcome or another attempt.
+    ``readable``: whether a result that is said to lie in a file does."""
+    begun, due, results = _latest(rings.begun(folder)), _due(read), _finished(folder, readable)
+    found, lost_count = Found([], []), 0
     for row in list(read.open_batches()):
         done, attempts = set(read.ended_positions(row.number)), dict(due.get(row.number, {}))
-        lost = _judge(row, begun.get(row.number, {}), done, attempts)
+        finished = _counting(row, results.get(row.number, {}), done, attempts)
+        lost = _judge(row, begun.get(row.number, {}), done.union(finished), attempts)
         found.again.extend((row.number, position, attempt) for position, attempt in attempts.items())
         batch = batches.restore(row, done, attempts)
-        for position, attempt in lost.items():
+        found.ended.extend((batch, outcome) for outcome in finished.values())
+        found.ended.extend(
+            lost_entry(batch, position, attempt, Reason(RESTARTED)) for position, attempt in lost.items()
+        )
+        for position in (*finished, *lost):
             batch.end(position)
-            found.lost.append(lost_entry(batch, position, attempt, Reason(RESTARTED)))
-    if found.lost or found.again:
-        log.warning("%d tasks were lost by a restart, %d run again", len(found.lost), len(found.again))
+        lost_count += len(lost)
+    if found.ended or found.again:
+        saved = len(found.ended) - lost_count
+        log.warning(
+            "a restart found %d results; %d tasks were lost, %d run again",
+            saved,
+            lost_count,
+            len(found.again),
+        )
     return found
+
+
+def _finished(folder: Path, readable: Callable[[Body], bool]) -> Finished:
+    """What workers had finished, each task at its highest attempt. A result whose file is gone is none."""
+    finished: Finished = defaultdict(dict)
+    for outcome in leftovers.finished(folder):
+        known = finished[outcome.batch].get(outcome.position)
+        if (known is None or known.attempt < outcome.attempt) and readable(outcome.body):
+            finished[outcome.batch][outcome.position] = outcome
+    return finished
+
+
+def _counting(
+    row: BatchRow, results: dict[int, Ended], done: set[int], attempts: dict[int, int]
+) -> dict[int, Ended]:
+    """Those of the results that are outcomes: no other is stored, and no later attempt is due."""
+    return {
+        position: outcome
+        for position, outcome in results.items()
+        if position < row.size
+        and position not in done
+        and outcome.attempt >= attempts.get(position, FIRST_ATTEMPT)
+    }
 
 
 def _judge(row: BatchRow, begun: dict[int, int], done: set[int], attempts: dict[int, int]) -> dict[int, int]:

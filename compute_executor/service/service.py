@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compute_executor.endpoint import rings
+from compute_executor.endpoint import leftovers, rings
 from compute_executor.endpoint.environments import Environments
 from compute_executor.errors import ComputeError, InvalidRequest, ServiceUnavailable
 from compute_executor.protocol.frames import Body, PoolSpec, Register, Registered, Result, Submit
@@ -90,11 +90,13 @@ class Service:
     async def start(self) -> None:
         """Go on where the service before ended; then let the workers start. Raises ServiceUnavailable."""
         parts = self._parts
-        found = restore(parts.store.read, parts.batches, self._rings)
+        await leftovers.wait_until_gone(self._rings)
+        found = restore(parts.store.read, parts.batches, self._rings, parts.blobs.holds)
         await parts.committer.commit(lambda writer: writer.next_attempts(found.again))
-        parts.outcomes.put(found.lost)
+        parts.outcomes.put(found.ended)
         await self._all_stored(START_PATIENCE)
         rings.clear(self._rings)
+        leftovers.clear(self._rings)
         parts.blobs.sweep(parts.store.read.blob_in_use, self.limits.keep_orphans)
         identities = await self._identities()
         parts.make_engine()
@@ -127,8 +129,9 @@ class Service:
         await self._environments.close()
         await parts.stock.close()
         await parts.pools.engine.close()
-        with contextlib.suppress(ServiceUnavailable):  # the rings tell the next start of them
+        with contextlib.suppress(ServiceUnavailable):  # rings and outboxes tell the next start of them
             await self._all_stored(CLOSE_PATIENCE)
+            leftovers.clear(self._rings)
         await parts.retention.stop()
         await parts.committer.close()
         parts.store.close()

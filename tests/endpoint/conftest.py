@@ -142,6 +142,9 @@ class Script:
             self.order.append(outcome.position)
         self._changed.set()
 
+    def progress(self) -> tuple[int, int]:
+        return len(self.ends), len(self.ends)
+
     def returned(self, pool: bytes, tasks: list[tuple[int, int, int]]) -> None:
         assert tasks
         self.given_back += [position for _, position, _ in tasks]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import struct
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,12 +15,29 @@ from compute_executor.endpoint import outbox, system
 from compute_executor.endpoint.outbox import Inbox, Outbox
 
 
+@pytest.fixture(scope="module", autouse=True)
+def small_ones() -> Iterator[None]:
+    """Outboxes of 1 MiB, so that laps are short. There are no workers here, whose own would be larger."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(outbox, "CAPACITY", 1 << 20)
+        patch.setattr(outbox, "SIZE", 64 + (1 << 20))
+        yield
+
+
 def pair() -> tuple[Outbox, Inbox]:
-    file = system.shared_memory(outbox.SIZE)
+    file = os.memfd_create("outbox")
+    system.allocate(file, outbox.SIZE)
     try:
         return Outbox(file), Inbox(file)
     finally:
         os.close(file)
+
+
+def read(writer: Outbox, reader: Inbox) -> list[outbox.Outcome]:
+    """All there is, as if it were stored at once."""
+    got = reader.read(writer.tail)
+    reader.release(reader.position)
+    return got
 
 
 def outcome(position: int, body: bytes, blob: int = 0) -> outbox.Outcome:
@@ -42,13 +63,15 @@ def test_only_what_was_announced_is_read():
     assert reader.read(writer.tail) == [outcome(2, b"two")]
 
 
-def test_a_full_outbox_refuses_until_it_is_read():
+def test_a_full_outbox_refuses_until_it_is_stored():
     writer, reader = pair()
     count = 0
     while writer.put(outcome(count, bytes(65_000))):
         count += 1
-    assert count == outbox.CAPACITY // (65_000 + outbox.RECORD.size)
+    assert count == outbox.CAPACITY // (65_000 + outbox.HEAD)
     assert len(reader.read(writer.tail)) == count
+    assert not writer.put(outcome(count, bytes(65_000))), "what was read may not be stored"
+    reader.release(reader.position)
     assert writer.put(outcome(count, bytes(65_000)))
 
 
@@ -59,22 +82,119 @@ def test_any_sizes_go_round_and_round(sizes, read_every):
     got = []
     for position, size in enumerate(sizes):
         while not writer.put(outcome(position, bytes(size))):
-            got += reader.read(writer.tail)
+            got += read(writer, reader)
         if position % read_every == 0:
-            got += reader.read(writer.tail)
-    got += reader.read(writer.tail)
+            got += read(writer, reader)
+    got += read(writer, reader)
     assert [(one[1], len(one[7])) for one in got] == list(enumerate(sizes))
 
 
-# -- with real workers --
+# -- what the next service reads --
 
 
-def test_more_results_than_the_outbox_holds(lab):
-    async def scenario(script):
-        await script.run(bytes, 1)
-        positions = [script.submit(bytes, 60_000) for _ in range(200)]
-        script.wake()
-        await script.until(lambda: len(script.ends) == 201)
-        assert all(script.outcome(position) == bytes(60_000) for position in positions)
+def written(*outcomes: outbox.Outcome, kept: int = 0, before: int = 0) -> bytearray:
+    """The bytes of an outbox with these, of which the first ``kept`` are stored; after so many large ones."""
+    file = os.memfd_create("outbox")
+    try:
+        system.allocate(file, outbox.SIZE)
+        writer, reader = Outbox(file), Inbox(file)
+        for position in range(before):
+            assert writer.put(outcome(position, bytes(60_000)))
+            read(writer, reader)
+        for number, one in enumerate(outcomes):
+            assert writer.put(one)
+            reader.read(writer.tail)
+            if number < kept:
+                reader.release(reader.position)
+        return bytearray(os.pread(file, outbox.SIZE, 0))
+    finally:
+        os.close(file)
 
-    lab(scenario)
+
+SOME = [outcome(position, b"body %d" % position) for position in range(5)]
+
+
+def test_the_next_service_reads_what_may_not_be_stored():
+    assert list(outbox.intact(written(*SOME, kept=2))) == SOME[2:]
+
+
+def test_results_of_two_laps():
+    many = [outcome(position, bytes(60_000)) for position in range(10)]
+    assert list(outbox.intact(written(*many, before=12))) == many
+
+
+def test_a_record_whose_tail_was_not_written_is_none():
+    data = written(*SOME)
+    size = outbox.HEAD + len(SOME[-1][-1])
+    tail = struct.pack("=Q", struct.unpack_from("=Q", data, 8)[0] - size)
+    data[8:16] = tail
+    assert list(outbox.intact(data)) == SOME[:-1]
+
+
+@pytest.mark.parametrize("size", [4096, 1 << 16])
+def test_a_page_of_an_earlier_lap_is_no_result(size):
+    """As after a loss of power: the tail is on the disk, a page of the second lap is not. Records of both laps lie
+    alike, so that the page holds a whole one or the first part of one."""
+    one, other = (outcome(1, body * (size - outbox.HEAD)) for body in (b"1", b"2"))
+    lap = outbox.CAPACITY // size
+    old, new = written(one), written(*[other] * (lap + 2), kept=lap - 1)
+    assert list(outbox.intact(bytes(new))) == [other] * 3
+    new[64 : 64 + 4096] = old[64 : 64 + 4096]
+    assert list(outbox.intact(bytes(new))) == [other]
+
+
+def test_the_worker_is_named():
+    file = os.memfd_create("outbox")
+    try:
+        system.allocate(file, outbox.SIZE)
+        reader = Inbox(file)
+        reader.used_by(12, 34)
+        assert outbox.user(os.pread(file, 64, 0)) == (12, 34)
+        reader.close()
+    finally:
+        os.close(file)
+    assert outbox.user(b"") == outbox.user(bytes(64)) == (0, 0)
+
+
+@given(st.binary(max_size=300))
+def test_what_is_no_outbox_holds_nothing(data):
+    assert list(outbox.intact(data)) == []
+    assert list(outbox.intact(data.ljust(outbox.SIZE, data[:1] or b"x"))) == []
+
+
+@given(st.integers(0, (1 << 20) + 63))
+def test_one_that_is_cut_short_holds_nothing(length):
+    assert list(outbox.intact(bytes(written(*SOME))[:length])) == []
+
+
+@functools.cache
+def two_laps() -> bytes:
+    return bytes(written(*LAPS, kept=1, before=15))
+
+
+LAPS = [outcome(position, bytes([position]) * 50_000) for position in range(12)]
+
+
+@settings(max_examples=200)
+@given(st.integers(0, 2000), st.binary(min_size=1, max_size=200), st.booleans())
+def test_damage_never_makes_a_result(where, damage, among_words):
+    """Whatever is overwritten: what is read was written so, in order, without a gap before it."""
+    data = bytearray(two_laps())
+    at = where % 64 if among_words else where * (outbox.SIZE // 2000)
+    damage = damage[: outbox.SIZE - at]
+    data[at : at + len(damage)] = damage
+    got = list(outbox.intact(bytes(data)))
+    known = {one: place for place, one in enumerate([*(outcome(n, bytes(60_000)) for n in range(15)), *LAPS])}
+    places = [known.get(one) for one in got]
+    assert None not in places
+    assert places == list(range(places[0], places[0] + len(places))) if places else True
+
+
+@settings(max_examples=200)
+@given(st.lists(st.integers(0, 2**64 - 1), min_size=4, max_size=4), st.binary(max_size=400))
+def test_garbage_with_the_words_of_an_outbox_is_read_without_harm(words, rest):
+    data = struct.pack("=5Q", outbox.FORMAT, *words).ljust(64, b"\0") + rest
+    assert list(outbox.intact(data.ljust(outbox.SIZE, b"\xff"))) == []
+    tail, kept = words[0] % (1 << 21), words[1] % (1 << 21)
+    data = struct.pack("=3Q", outbox.FORMAT, tail, kept).ljust(64, b"\0") + rest
+    assert list(outbox.intact(data.ljust(outbox.SIZE, b"\0"))) == []

@@ -20,12 +20,12 @@ PATIENCE = 60.0
 
 @pytest.fixture
 def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A state folder on a disk of 12 MB, which takes root to make."""
+    """A state folder on a disk of 20 MB, which takes root to make."""
     if os.geteuid():
         pytest.skip("making a small disk (mount -t tmpfs) takes root")
     folder = tmp_path / "disk"
     folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", folder], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", folder], check=True)
     monkeypatch.setenv("COMPUTE_EXECUTOR_HOME", str(folder))
     yield folder
     subprocess.run(["umount", "--lazy", folder], check=True)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
+from compute_executor.endpoint import leftovers, outbox
+from compute_executor.endpoint.boxes import Box
 from compute_executor.endpoint.rings import Ring
 from compute_executor.errors import ServiceUnavailable
 from compute_executor.protocol import frames
@@ -40,6 +44,21 @@ def begin(house: House, *tasks: tuple[int, int, int], name: str = "1") -> None:
     ring = Ring(str(house.rings / f"{name}.ring"))
     for task in tasks:
         ring.mark(*task)
+
+
+def finish(house: House, *outcomes: outbox.Outcome, name: str = "1") -> None:
+    """What workers write when user code has returned."""
+    box = Box(str(house.rings / f"{name}.outbox"))
+    writer = outbox.Outbox(box.file)
+    for outcome in outcomes:
+        assert writer.put(outcome)
+    del writer  # and dies
+    box.inbox.close()
+    os.close(box.file)
+
+
+def value(task: tuple[int, int, int], body: bytes, *, in_file: bool = False) -> outbox.Outcome:
+    return (*task, frames.VALUE, in_file, 1.0, 2.0, body)
 
 
 async def outcomes(service: Service, count: int) -> dict[int, frames.Result]:
@@ -79,6 +98,102 @@ async def test_open_tasks_go_on(house: House) -> None:
         await listener.heard(2)
         assert not list(house.store.read.open_batches())
         await service.submit(ALICE, sent)
+        assert house.engine.events.take(DEFAULT_POOL, 9) == []
+
+
+@live
+async def test_what_had_finished_is_an_outcome_whether_it_was_stored_or_not(house: House) -> None:
+    service = await house.start()
+    await register(service)
+    await service.submit(ALICE, batch([b"0", b"1", b"2", b"3"]))
+    tasks = house.engine.events.take(DEFAULT_POOL, 3)
+    begin(house, *[task[:3] for task in tasks])
+    house.engine.end(DEFAULT_POOL, tasks[:1])
+    await kill(house, service)
+    finish(house, value(tasks[0][:3], b"another"), value(tasks[1][:3], b"one"))
+    async with serving(house) as service:
+        found = await outcomes(service, 3)
+        assert found[0].body == b"0", "the first that was stored counts"
+        assert (found[1].status, found[1].body, found[1].ended) == (frames.VALUE, b"one", 2.0)
+        assert found[2].status == frames.LOST
+        assert [task.position for task in house.engine.events.take(DEFAULT_POOL, 9)] == [3]
+        assert list(house.rings.iterdir()) == []
+    assert list(house.rings.iterdir()) == []
+
+
+@live
+async def test_a_batch_whose_last_outcomes_are_found_is_finished(house: House) -> None:
+    service = await house.start()
+    await register(service)
+    await service.submit(ALICE, batch([b"0", b"1"]))
+    tasks = house.engine.events.take(DEFAULT_POOL, 9)
+    begin(house, *[task[:3] for task in tasks])
+    await kill(house, service)
+    finish(house, *[value(task[:3], b"x") for task in tasks])
+    async with serving(house) as service:
+        await outcomes(service, 2)
+        assert not list(house.store.read.open_batches())
+
+
+@live
+async def test_results_of_attempts_that_do_not_count_are_none(house: House) -> None:
+    service = await house.start()
+    await register(service)
+    await service.submit(ALICE, batch([b"0", b"1"], options=frames.Options(retries=1)))
+    tasks = house.engine.events.take(DEFAULT_POOL, 9)
+    number = tasks[0].batch
+    house.store.run([lambda writer: writer.next_attempts([(number, 0, 2)])])
+    begin(house, *[task[:3] for task in tasks])
+    await kill(house, service)
+    finish(house, value((number, 0, 1), b"void"), value((number, 1, 1), b"early"), name="1")
+    finish(house, value((number, 1, 2), b"late"), value((number, 7, 1), b"no task"), name="2")
+    finish(house, value((number + 1, 0, 1), b"no batch"), name="3")
+    async with serving(house) as service:
+        found = await outcomes(service, 1)
+        assert found[1].body == b"late"
+        (task,) = house.engine.events.take(DEFAULT_POOL, 9)
+        assert task[:3] == (number, 0, 2)
+
+
+@live
+async def test_a_result_in_a_file_needs_its_file(house: House) -> None:
+    service = await house.start()
+    await register(service)
+    await service.submit(ALICE, batch([b"0", b"1", b"2"]))
+    tasks = [task[:3] for task in house.engine.events.take(DEFAULT_POOL, 9)]
+    begin(house, *tasks)
+    await kill(house, service)
+    (house.blobs.folder / ("a" * 32)).write_bytes(b"12345")
+    names = (b"a" * 32 + b" 5", b"a" * 32 + b" 6", b"../store.sqlite 5")
+    finish(house, *[value(task, name, in_file=True) for task, name in zip(tasks, names, strict=True)])
+    async with serving(house) as service:
+        found = await outcomes(service, 3)
+        assert found[0].body == frames.Blob("a" * 32, 5)
+        assert [found[position].status for position in (1, 2)] == [frames.LOST] * 2
+
+
+@live
+async def test_workers_of_the_service_before_are_gone_before_anything_is_concluded(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that still runs puts down its result and begins another task."""
+    service = await house.start()
+    await register(service)
+    await service.submit(ALICE, batch([b"0", b"1"]))
+    tasks = house.engine.events.take(DEFAULT_POOL, 9)
+    await kill(house, service)
+    waited: list[object] = []
+
+    async def wait_until_gone(folder: object) -> None:
+        waited.append(folder)
+        begin(house, *[task[:3] for task in tasks])
+        finish(house, value(tasks[0][:3], b"zero"))
+
+    monkeypatch.setattr(leftovers, "wait_until_gone", wait_until_gone)
+    async with serving(house) as service:
+        found = await outcomes(service, 2)
+        assert waited == [house.rings]
+        assert (found[0].body, found[1].status) == (b"zero", frames.LOST)
         assert house.engine.events.take(DEFAULT_POOL, 9) == []
 
 
@@ -187,13 +302,14 @@ async def test_a_start_that_cannot_store_what_it_found_is_an_error(
     await service.submit(ALICE, batch([b"0"]))
     (task,) = house.engine.events.take(DEFAULT_POOL, 9)
     begin(house, task[:3])
+    finish(house, value(task[:3], b"0"))
     await kill(house, service)
     monkeypatch.setattr(service_module, "START_PATIENCE", 0.05)
     monkeypatch.setattr("compute_executor.service.writer.Writer.add_outcomes", _full)
     with pytest.raises(ServiceUnavailable, match="disk full"):
         await house.start()
     house.store.close()
-    assert len(list(house.rings.iterdir())) == 1, "what the rings say is still needed"
+    assert len(list(house.rings.iterdir())) == 2, "what ring and outbox say is still needed"
 
 
 def _full(*_: object) -> None:
@@ -214,8 +330,6 @@ async def test_closing_does_not_wait_for_a_full_disk(house: House, monkeypatch: 
 
 @live
 async def test_blobs_that_nothing_refers_to_are_swept(house: House) -> None:
-    import os
-
     for name in ("a" * 32, "b" * 32):
         (house.blobs.folder / name).write_bytes(b"12345")
         os.utime(house.blobs.folder / name, (1.0, 1.0))

@@ -62,6 +62,47 @@ def test_after_an_io_error_the_file_is_opened_anew(store: Store) -> None:
     assert do(store, lambda writer: writer.add_batch(new_batch())) == 1
 
 
+class Failing:
+    """A connection whose disk fails at the ``n``-th statement from now, and works again afterwards."""
+
+    def __init__(self, connection: sqlite3.Connection, n: int) -> None:
+        self._connection = connection
+        self.left = n
+
+    def execute(self, *statement: Any) -> sqlite3.Cursor:
+        self.left -= 1
+        if self.left == 0:
+            raise sqlite3.OperationalError("disk I/O error")
+        return self._connection.execute(*statement)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+
+def test_an_io_error_at_any_statement_promises_nothing_that_is_not_stored(store: Store) -> None:
+    """What is reported as stored is; what is reported as failed can be stored later, whole."""
+    fired, n = True, 0
+    while fired:
+        n += 1
+        failing = Failing(store._connection, n)
+        store._connection = store._writer._connection = failing  # type: ignore[assignment]
+        rows = [new_batch(3 * n + index) for index in range(3)]
+        operations = [lambda writer, row=row: writer.add_batch(row) for row in rows]
+        try:
+            done = store.run(operations)
+        except sqlite3.OperationalError:  # of BEGIN: nothing was tried
+            done = [store_module.Done(None, ServiceUnavailable("nothing tried"))] * 3
+        fired = failing.left <= 0
+        if isinstance(store._connection, Failing):
+            store._connection = store._writer._connection = failing._connection
+        for row, one in zip(rows, done, strict=True):
+            found = store.read.batch(row.prefix)
+            assert (found is not None) == (one.error is None), f"statement {n}"
+            if found is None:
+                assert do(store, lambda writer, row=row: writer.add_batch(row)) is not None
+    assert n > 8, "BEGIN, two statements of each, COMMIT"
+
+
 def test_a_database_that_cannot_be_opened_anew_is_tried_again(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
