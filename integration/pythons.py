@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,18 +35,29 @@ def found() -> dict[str, Path]:
     return dict(sorted(pythons.items(), key=lambda item: tuple(map(int, item[0].split(".")))))
 
 
+def absent(found: dict[str, Path]) -> list[str]:
+    """The supported minor versions that `found` has nothing of."""
+    here = {version.rpartition(".")[0] for version in found}
+    return [f"3.{minor}" for minor in MINORS if f"3.{minor}" not in here]
+
+
 def environment(python: Path, name: str, *requirements: str) -> Path:
     """The interpreter of the virtual environment `name` of `python`, with this project and `requirements` in it."""
     folder = ENVIRONMENTS / f"{name}-{_version(python)}"
     stamp, content = folder / "made-of", _content(requirements)
-    if not stamp.exists() or stamp.read_text() != content:
-        shutil.rmtree(folder, ignore_errors=True)
-        ENVIRONMENTS.mkdir(exist_ok=True)
-        (ENVIRONMENTS / ".gitignore").write_text("*\n")
-        subprocess.run([str(python), "-m", "venv", str(folder)], check=True)
-        _install(folder, "--editable", str(ROOT), *requirements)
-        stamp.write_text(content)
+    with _making:
+        if not stamp.exists() or stamp.read_text() != content:
+            shutil.rmtree(folder, ignore_errors=True)
+            ENVIRONMENTS.mkdir(exist_ok=True)
+            (ENVIRONMENTS / ".gitignore").write_text("*\n")
+            subprocess.run([str(python), "-m", "venv", str(folder)], check=True)
+            _install(folder, "--editable", str(ROOT), *requirements)
+            stamp.write_text(content)
     return folder / "bin" / "python"
+
+
+_making = threading.Lock()
+"""One environment is made at a time: two jobs may want the same one."""
 
 
 def _install(folder: Path, *arguments: str) -> None:

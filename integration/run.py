@@ -11,7 +11,8 @@ containers  integration/containers: functions in images, by podman, which is ins
 stock     integration/stock: unmodified Globus Compute SDK and endpoint on our service, with a RabbitMQ of their own,
           installed if it is absent and root asks; what could not be installed is said in the last lines
 
-Without a name: all. Each Python gets a virtual environment, made when it is needed (integration/pythons.py).
+Without a name: all, two at a time, for they wait more than they compute; what one wrote is shown when it has ended.
+Each Python gets a virtual environment, made when it is needed (integration/pythons.py).
 `--quick`: only the Python that runs this, and no tests marked slow. The last lines are the counts.
 """
 
@@ -24,13 +25,19 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from integration import pythons
 from integration.cpython.left_out import LEFT_OUT
 
-PARTS = ("cpython", "contract", "tools", "containers", "stock")
+PARTS = ("stock", "cpython", "contract", "tools", "containers")
+"""The longest first, which leaves the least for one alone at the end."""
+AT_A_TIME = 2
 TOOLS_PYTHON = "3.11."
 """The Python that integration/tools/requirements.txt was made for; another is tried where it is absent."""
 
@@ -38,10 +45,18 @@ TOOLS_PYTHON = "3.11."
 class Outcome(NamedTuple):
     """What one part gave on one Python."""
 
-    part: str
-    python: str
     passed: bool
     words: str
+    lines: Sequence[str]
+    """What it wrote."""
+
+
+class Job(NamedTuple):
+    """One part on one Python."""
+
+    part: str
+    python: str
+    run: Callable[[], Outcome]
 
 
 def main(arguments: list[str]) -> int:
@@ -53,33 +68,48 @@ def main(arguments: list[str]) -> int:
     found = pythons.found()
     here = {version: python for version, python in found.items() if python == Path(sys.executable)}
     chosen = here if asked.quick else found
-    outcomes: list[Outcome] = []
-    for part in asked.parts or PARTS:
-        outcomes += RUN[part](chosen if part != "tools" else found, asked.quick)
-    print("\n" + "\n".join(f"{one.part} on {one.python}: {one.words}" for one in outcomes))
-    if any(one.part == "cpython" for one in outcomes):
+    jobs = [
+        job
+        for part in asked.parts or PARTS
+        for job in RUN[part](found if part == "tools" else chosen, asked.quick)
+    ]
+    outcomes = dict(_side_by_side(jobs))
+    print("\n" + "\n".join(f"{job.part} on {job.python}: {outcomes[job].words}" for job in jobs))
+    if not asked.quick and (absent := pythons.absent(found)):
+        print(f"left out, for they are not on this machine: Python {', '.join(absent)}")
+    if any(job.part == "cpython" for job in jobs):
         print("\n".join(f"left out of cpython: {name}: {reason}" for name, reason in LEFT_OUT.items()))
-    return 0 if all(one.passed for one in outcomes) else 1
+    return 0 if all(one.passed for one in outcomes.values()) else 1
 
 
-def cpython(found: dict[str, Path], quick: bool) -> list[Outcome]:
+def _side_by_side(jobs: list[Job]) -> Iterator[tuple[Job, Outcome]]:
+    """Each job with its outcome, as they end, after its lines were shown."""
+    begun = time.monotonic()
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        running = {pool.submit(job.run): job for job in jobs}
+        for future in as_completed(running):
+            job, outcome = running[future], future.result()
+            after = f"ended {time.monotonic() - begun:.0f} s after the first began"
+            print(f"\n== {job.part} on {job.python}, {after}", *outcome.lines, sep="\n", flush=True)
+            yield job, outcome
+
+
+def cpython(found: dict[str, Path], quick: bool) -> list[Job]:
     """The mixins of test.test_concurrent_futures."""
-    return [_cpython_on(version, python) for version, python in found.items()]
+    return [Job("cpython", version, partial(_cpython_on, python)) for version, python in found.items()]
 
 
-def _cpython_on(version: str, python: Path) -> Outcome:
+def _cpython_on(python: Path) -> Outcome:
     environment = pythons.environment(python, "python", *TEST_REQUIREMENTS)
     code, lines = _in_a_home(environment, "-m", "integration.cpython.suite")
     counted = [line for line in lines if line.startswith('{"shipped"')]
     if not counted:
-        return Outcome("cpython", version, False, f"ended with {code} before it had counted")
+        return Outcome(False, f"ended with {code} before it had counted", lines)
     counts = json.loads(counted[-1])
     if not counts["shipped"]:
-        return Outcome(
-            "cpython", version, True, "0 run: this Python does not ship test.test_concurrent_futures"
-        )
+        return Outcome(True, "0 run: this Python does not ship test.test_concurrent_futures", lines)
     words = f"{counts['run']} run, {counts['passed']} passed, {counts['left_out']} left out"
-    return Outcome("cpython", version, code == 0, words)
+    return Outcome(code == 0, words, lines)
 
 
 TEST_REQUIREMENTS = ("pytest>=8.3", "pytest-timeout>=2.3", "pytest-xdist>=3.6", "hypothesis>=6.100")
@@ -87,81 +117,74 @@ BESIDE = ("-n", "2", "--dist", "worksteal")
 """As in the Makefile: these tests wait for processes more than they compute."""
 
 
-def contract(found: dict[str, Path], quick: bool) -> list[Outcome]:
+def contract(found: dict[str, Path], quick: bool) -> list[Job]:
     """The contract tests and the examples on each Python."""
+    chosen = ("integration/stdlib_examples", *BESIDE, *(("-m", "not slow") if quick else ()))
+    here = Path(sys.executable)  # on which `make test` has run the contract tests
     return [
-        _pytest(
-            "contract",
-            version,
-            pythons.environment(python, "python", *TEST_REQUIREMENTS),
-            *(
-                () if python == Path(sys.executable) else ("tests/contract",)
-            ),  # `make test` has run them on this
-            "integration/stdlib_examples",
-            *BESIDE,
-            *(("-m", "not slow") if quick else ()),
-        )
+        Job("contract", version, _tests(python, *(() if python == here else ("tests/contract",)), *chosen))
         for version, python in found.items()
     ]
 
 
-def tools(found: dict[str, Path], quick: bool) -> list[Outcome]:
+def tools(found: dict[str, Path], quick: bool) -> list[Job]:
     """integration/tools, on the Python that its requirements were made for."""
-    version = next((one for one in found if one.startswith(TOOLS_PYTHON)), next(iter(found)))
-    environment = pythons.environment(found[version], "tools", "-r", "integration/tools/requirements.txt")
+    version = _like(found, TOOLS_PYTHON)
+    requirements = ("-r", "integration/tools/requirements.txt")
     # What a tool's own dependencies deprecate is not ours to fail on.
-    return [_pytest("tools", version, environment, "integration/tools", "-o", "filterwarnings=default")]
+    chosen = ("integration/tools", "-o", "filterwarnings=default")
+    return [Job("tools", version, partial(_pytest, found[version], "tools", requirements, *chosen))]
 
 
-def containers(found: dict[str, Path], quick: bool) -> list[Outcome]:
+def containers(found: dict[str, Path], quick: bool) -> list[Job]:
     """integration/containers, on the Python that the system has as well: the image is made of that. All of it is
     slow."""
     minors = {version: version.rpartition(".")[0] for version in found}
     version = next((one for one in found if Path(f"/usr/bin/python{minors[one]}").exists()), list(found)[-1])
-    environment = pythons.environment(found[version], "python", *TEST_REQUIREMENTS)
     chosen = ("-rs", "-m", "not slow") if quick else ("-rs",)
-    return [_pytest("containers", version, environment, "integration/containers", *chosen)]
+    return [Job("containers", version, _tests(found[version], "integration/containers", *chosen))]
 
 
-def stock(found: dict[str, Path], quick: bool) -> list[Outcome]:
+def stock(found: dict[str, Path], quick: bool) -> list[Job]:
     """integration/stock: RabbitMQ, and the released Globus Compute packages in an environment of their own."""
-    version = next((one for one in found if one.startswith(TOOLS_PYTHON)), next(iter(found)))
-    environment = pythons.environment(found[version], "python", *TEST_REQUIREMENTS)
-    # Shown as it comes (-s): the tests say what was lost and what ran twice.
-    chosen = ("-m", "not slow") if quick else ()
-    return [
-        _pytest("stock", version, environment, "integration/stock", "-s", "-rs", "-W", "default", *chosen)
-    ]
+    version = _like(found, TOOLS_PYTHON)
+    # With what they print (-s): the tests say what was lost and what ran twice.
+    chosen = ("integration/stock", "-s", "-rs", "-W", "default", *(("-m", "not slow") if quick else ()))
+    return [Job("stock", version, _tests(found[version], *chosen))]
 
 
-def _pytest(part: str, version: str, environment: Path, *arguments: str) -> Outcome:
+def _like(found: dict[str, Path], wanted: str) -> str:
+    return next((version for version in found if version.startswith(wanted)), next(iter(found)))
+
+
+def _tests(python: Path, *arguments: str) -> Callable[[], Outcome]:
+    return partial(_pytest, python, "python", TEST_REQUIREMENTS, *arguments)
+
+
+def _pytest(python: Path, name: str, requirements: tuple[str, ...], *arguments: str) -> Outcome:
+    environment = pythons.environment(python, name, *requirements)
     code, lines = _in_a_home(environment, "-m", "pytest", "-q", *arguments)
     counts = [line.strip("= ") for line in lines if re.search(r"\d+ (passed|failed|skipped|error)", line)]
     skipped = {line.partition(": ")[2] for line in lines if line.startswith("SKIPPED [")}
-    return Outcome(
-        part, version, code == 0, "; ".join([counts[-1] if counts else f"ended with {code}", *skipped])
-    )
+    words = "; ".join([counts[-1] if counts else f"ended with {code}", *skipped])
+    return Outcome(code == 0, words, lines)
 
 
 def _in_a_home(*command: Path | str) -> tuple[int, list[str]]:
-    """Run `command` with a state folder of its own, from the root of the checkout: its exit code and its lines,
-    which are shown as they come."""
+    """Run `command` with a state folder of its own, from the root of the checkout: its exit code and its lines."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
         environ = {**os.environ, "COMPUTE_EXECUTOR_HOME": home, "COMPUTE_EXECUTOR_IDLE": "2"}
-        process = subprocess.Popen(
+        done = subprocess.run(
             command,
             cwd=pythons.ROOT,
             env=environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            errors="replace",
+            check=False,
         )
-        lines = []
-        with process:
-            for line in process.stdout or ():
-                sys.stdout.write(line)
-                lines.append(line.rstrip("\n"))
-        return process.returncode, lines
+        return done.returncode, done.stdout.splitlines()
 
 
 RUN = {"cpython": cpython, "contract": contract, "tools": tools, "containers": containers, "stock": stock}

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import pytest
 
+from integration import debian
+
 IMAGE = "localhost/compute-executor-integration:1"
 SIX = "1.15.0"
 
@@ -43,11 +45,11 @@ class Podman(NamedTuple):
 @pytest.fixture(scope="session")
 def installed() -> None:
     """podman is on PATH; root may install it."""
-    if shutil.which("podman") is None and os.getuid() == 0 and shutil.which("apt-get"):
-        packages = ["podman", "crun", "runc", "netavark"]
-        subprocess.run(["apt-get", "install", "-y", "--no-install-recommends", *packages], check=False)
     if shutil.which("podman") is None:
-        pytest.skip("podman is not installed here and could not be")
+        try:
+            debian.install("podman", "crun", "runc", "netavark")
+        except debian.CannotInstall as reason:
+            pytest.skip(str(reason))
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import time
 from pathlib import Path
+
+from integration import debian
 
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 PLUGINS = "[rabbitmq_management]."
@@ -16,21 +17,11 @@ PATIENCE = 90.0
 """Seconds that RabbitMQ may take to start or to end, on two busy cores."""
 
 
-class CannotInstall(Exception):
-    """What these tests need is not here and cannot be installed."""
-
-
 def require_rabbitmq() -> None:
     """RabbitMQ, from Debian's package if it is missing and we may install it."""
     if SERVER.exists():
         return
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise CannotInstall("RabbitMQ is not here; as root on Debian it would be installed (rabbitmq-server)")
-    environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update"], ["-y", "--no-install-recommends", "install", "rabbitmq-server"]):
-        done = subprocess.run(["apt-get", "-qq", *command], env=environ, capture_output=True, text=True)
-        if done.returncode:
-            raise CannotInstall(f"apt-get {command[-1]}: {done.stderr.strip()[-300:]}")
+    debian.install("rabbitmq-server")
     # The package starts a server for the whole machine, which nobody here needs.
     subprocess.run(["service", "rabbitmq-server", "stop"], capture_output=True)
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from integration.stock.broker import Broker, CannotInstall, require_rabbitmq
+from integration.debian import CannotInstall
+from integration.stock.broker import Broker, require_rabbitmq
 from integration.stock.environment import stock_python
 from integration.stock.peers import PORT, Endpoint, Sdk, Service
 

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from integration import pythons
-from integration.stock.broker import CannotInstall
+from integration.debian import CannotInstall
 
 REQUIREMENTS = Path(__file__).parent / "requirements.txt"
 PREFERRED = "3.11."
