@@ -19,11 +19,10 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Result]).decode
 
 
-def poll(address: Address, tasks: Iterable[tuple[bytes, list[int]]]) -> Iterator[Result]:
-    """The outcomes of those that have ended. Only for tasks that the service has confirmed: it calls one that it
-    does not know lost. Raises ComputeError."""
-    for part in parts(tasks, MAX_TASKS):
-        yield from _decode(request(address, "POST", "/v2/batch_status", _encode(part)))
+def poll(address: Address, tasks: Tasks) -> list[Result]:
+    """The outcomes of those that have ended, of at most MAX_TASKS. Only for tasks that the service has confirmed: it
+    calls one that it does not know lost. Raises ComputeError."""
+    return _decode(request(address, "POST", "/v2/batch_status", _encode(tasks)))
 
 
 def parts(tasks: Iterable[tuple[bytes, list[int]]], size: int) -> Iterator[Tasks]:

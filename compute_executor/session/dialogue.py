@@ -17,7 +17,6 @@ import msgspec
 from compute_executor.batch import Batch
 from compute_executor.errors import ComputeError, PoolBroken
 from compute_executor.future import ComputeFuture
-from compute_executor.peer import Address
 from compute_executor.protocol.frames import (
     BROKEN,
     Accepted,
@@ -42,6 +41,7 @@ from compute_executor.results.acknowledgements import Acknowledgements
 from compute_executor.results.outcomes import settle
 from compute_executor.results.reasons import container_of, reason_of
 from compute_executor.results.router import Router
+from compute_executor.session.login import Login
 from compute_executor.session.storage import NO_LIMIT, Storage, usable
 from compute_executor.session.withdrawal import Tasks, Withdrawal, Withdrawals
 from compute_executor.submission.sender import Failure, Sender, without
@@ -74,7 +74,7 @@ class Dialogue:
         self.broken = False
         self._when_broken = when_broken
         self.storage: Storage | None = None
-        self.address: Address | None = None
+        self.login: Login | None = None
         self.postponed: list[Batch] = []
         self.no_room: ComputeError | None = None
         self._write: Callable[[bytes], None] = _nowhere
@@ -95,12 +95,12 @@ class Dialogue:
 
     # -- out -------------------------------------------------------------------------------------------------
 
-    def opened(self, welcome: Welcome, address: Address, write: Callable[[bytes], None]) -> None:
+    def opened(self, welcome: Welcome, login: Login, write: Callable[[bytes], None]) -> None:
         """Begin, or take up again, on a new connection: all that was not confirmed is said once more."""
         self._write = write
-        self.address = address
+        self.login = login
         limit = welcome.limits.get("max_blob", NO_LIMIT)
-        self.storage = Storage(address, usable(welcome.blob_folder), limit)
+        self.storage = Storage(login, usable(welcome.blob_folder), limit)
         if self.pool is not None and self.spec is not None:
             write(_encode(OpenPool(self.pool, self.spec)))
         for group in self.groups:
@@ -110,10 +110,12 @@ class Dialogue:
         for cancel in self._withdrawals.again():
             write(_encode(cancel))
 
-    def reached(self, address: Address) -> None:
-        """The service is at this address, though there is no stream."""
-        self.address = address
-        self.storage = self.storage or Storage(address)
+    def reached(self, login: Login) -> None:
+        """The service is there, though there is no stream."""
+        self.login = login
+        if self.storage is None:
+            self.storage = Storage(login)
+        self.storage.login = login
 
     def reclaim(self) -> None:
         """A send was interrupted, nobody knows where: whatever has not been confirmed is said again. What the service

@@ -12,41 +12,43 @@ from collections.abc import Iterable
 from typing import Any
 
 from compute_executor.batch import Batch
-from compute_executor.errors import ComputeError
+from compute_executor.errors import ComputeError, NotAuthorized
 from compute_executor.future import ComputeFuture
-from compute_executor.peer import Address
 from compute_executor.protocol.frames import Accepted, OpenPool, Refused
-from compute_executor.results.polling import poll
+from compute_executor.results import polling
 from compute_executor.session import by_http
 from compute_executor.session.dialogue import Dialogue
+from compute_executor.session.login import Login
 
 log = logging.getLogger(__name__)
 
 
-def converse(dialogue: Dialogue, address: Address, batches: Iterable[Batch]) -> None:
-    """One round; ``batches`` are new. Raises ComputeError if the service cannot be reached that way either."""
-    dialogue.reached(address)
+def converse(dialogue: Dialogue, login: Login, batches: Iterable[Batch]) -> None:
+    """One round; ``batches`` are new. Raises ComputeError if the service cannot be reached that way either,
+    NotAuthorized if it does not let us in any more."""
+    dialogue.reached(login)
     for batch in batches:
         dialogue.send(batch)
     dialogue.retry_postponed()
     unconfirmed = dialogue.sender.unconfirmed
     if unconfirmed and dialogue.pool is not None and dialogue.spec is not None:
-        by_http.open_pool(address, OpenPool(dialogue.pool, dialogue.spec))
+        login.ask(by_http.open_pool, OpenPool(dialogue.pool, dialogue.spec))
     for batch in list(unconfirmed.values()):
-        _submit(dialogue, address, batch)
+        _submit(dialogue, login, batch)
     confirmed = [task for task in dialogue.router.tasks() if task[0] not in unconfirmed]
-    for result in poll(address, confirmed):
-        dialogue.end(result)
+    for part in polling.parts(confirmed, polling.MAX_TASKS):
+        for result in login.ask(polling.poll, part):
+            dialogue.end(result)
 
 
-def _submit(dialogue: Dialogue, address: Address, batch: Batch) -> None:
+def _submit(dialogue: Dialogue, login: Login, batch: Batch) -> None:
     registers, submit = dialogue.sender.messages(batch)
     try:
         for frame in registers:
-            by_http.register(address, frame)
-        by_http.submit(address, submit)
+            login.ask(by_http.register, frame)
+        login.ask(by_http.submit, submit)
     except ComputeError as error:
-        if error.retryable:
+        if error.retryable or isinstance(error, NotAuthorized):  # not about this batch
             raise
         dialogue.refused(Refused(batch.prefix, error.document()))
     else:
@@ -56,10 +58,10 @@ def _submit(dialogue: Dialogue, address: Address, batch: Batch) -> None:
 def withdraw(dialogue: Dialogue, futures: list[ComputeFuture[Any]] | None) -> None:
     """Cancel what has not begun (None: all), and wait for the answer."""
     tasks = dialogue.open_tasks(futures)
-    if not tasks or dialogue.address is None:
+    if not tasks or dialogue.login is None:
         return
     try:
-        cancelled = by_http.cancel(dialogue.address, tasks)
+        cancelled = dialogue.login.ask(by_http.cancel, tasks)
     except ComputeError as error:
         log.info("cannot cancel: %s", error)
         return

@@ -31,6 +31,7 @@ from compute_executor.results.listener import Listener
 from compute_executor.results.websocket import Stream, StreamLost, connect
 from compute_executor.session import outage
 from compute_executor.session.dialogue import Dialogue
+from compute_executor.session.login import Login
 from compute_executor.session.upkeep import Upkeep
 
 if TYPE_CHECKING:
@@ -234,45 +235,38 @@ class Pump:
 
     def _try(self, now: float) -> None:
         try:
-            address = self.settings.peer.address()
+            login = Login(self.settings.peer, self.settings.peer.address())
         except ComputeError as error:
             self._failed(error, now, final=not self.listener.ever_connected)
             return
         try:
-            self._open(*self._reached(address))
+            self._open(login.ask(_connected), login)
         except (StreamLost, ComputeError) as error:
-            final = isinstance(error, ComputeError) and not error.retryable
-            if final or not self._converse_by_http(address):
-                self._failed(error, now, final)
+            if isinstance(error, ComputeError) and not error.retryable:
+                self._failed(error, now, final=True)
+            else:
+                self._converse_by_http(login, now, error)
 
-    def _reached(self, address: Address) -> tuple[Stream, Address]:
-        """A stream; by another login if this one is refused: tokens are revoked, or forgotten."""
-        try:
-            return connect(address.url, address.authorization), address
-        except NotAuthorized:
-            again = self.settings.peer.renewed(address)
-            if again is None:
-                raise
-            return connect(again.url, again.authorization), again
-
-    def _converse_by_http(self, address: Address) -> bool:
-        """Whether the service answers at least that way."""
+    def _converse_by_http(self, login: Login, now: float, no_stream: ComputeError | StreamLost) -> None:
+        """See whether the service answers at least that way."""
         room = MAX_UNCONFIRMED - len(self.dialogue.sender.unconfirmed)
         try:
-            outage.converse(self.dialogue, address, self._handover.take(self._busy(), room))
+            outage.converse(self.dialogue, login, self._handover.take(self._busy(), room))
+        except NotAuthorized as error:
+            self._failed(error, now, final=True)
         except ComputeError as error:
             log.info("no answer by HTTP either: %s", error)
-            return False
-        self.listener.answered(time.monotonic())
-        return True
+            self._failed(no_stream, now, final=False)
+        else:
+            self.listener.answered(time.monotonic())
 
-    def _open(self, stream: Stream, address: Address) -> None:
+    def _open(self, stream: Stream, login: Login) -> None:
         try:
             welcome = greet(stream, trace=self.dialogue.trace is not None)
         except BaseException:
             stream.close()
             raise
-        self.dialogue.opened(welcome, address, stream.send)
+        self.dialogue.opened(welcome, login, stream.send)
         self.session.storage = self.dialogue.storage
         self.stream = stream
         self._writing = False
@@ -337,3 +331,7 @@ class Pump:
     def describe(self) -> tuple[int, str]:
         """Tasks in flight, and the state of the stream in a word. Any thread."""
         return self.dialogue.router.open, self.listener.state
+
+
+def _connected(address: Address) -> Stream:
+    return connect(address.url, address.authorization)

@@ -31,6 +31,7 @@ from compute_executor.serialization.large import whole
 from compute_executor.session import by_http, outage
 from compute_executor.session.dialogue import about
 from compute_executor.session.handover import Handover
+from compute_executor.session.login import Login
 from compute_executor.session.pump import Pump
 from compute_executor.session.storage import Storage
 from compute_executor.session.withdrawal import Withdrawal
@@ -217,17 +218,18 @@ class Session:
         code = self.form(lane).dump_function(function)
         if self.hosted:
             return self.settings.peer.client().register_code(_name(function), code, description)
-        address = self.settings.peer.address()
+        login = Login(self.settings.peer, self.settings.peer.address())
         name = _name(function)
-        body = Storage(address).store(code, f"the function {name}")
-        return by_http.register(address, Register(hashlib.sha256(code).digest(), name, body, description))
+        body = Storage(login).store(code, f"the function {name}")
+        return login.ask(by_http.register, Register(hashlib.sha256(code).digest(), name, body, description))
 
     def reload(self, group: uuid.UUID, lane: Lane) -> list[ComputeFuture[Any]]:
         """Futures for the tasks of a group, except those that are open here already."""
         self.form(lane)
         if self.hosted:
             return self._reload_hosted(group, lane)
-        counts = by_http.group_tasks(self.settings.peer.address(), group)
+        login = Login(self.settings.peer, self.settings.peer.address())
+        counts = login.ask(by_http.group_tasks, group)
         elsewhere = Lane(lane.endpoint, None, lane.options)  # their pool need not be ours
         batches = [self._batch(elsewhere, prefix, count) for prefix, count in counts.items()]
         with self.handover.lock:

@@ -12,20 +12,20 @@ import secrets
 from pathlib import Path
 
 from compute_executor.errors import PayloadTooLarge, ServiceUnavailable
-from compute_executor.peer import Address
 from compute_executor.protocol.frames import INLINE_LIMIT, Blob, Body
 from compute_executor.serialization import large
 from compute_executor.session import by_http
+from compute_executor.session.login import Login
 
 NO_LIMIT = 1 << 62
 
 
 class Storage:
     """Where large bodies go. ``folder``: the service's blob folder, if this process may use it; ``limit``: most
-    bytes of one body. Any thread."""
+    bytes of one body; ``login``: by which it is asked elsewhere. Any thread."""
 
-    def __init__(self, address: Address, folder: Path | None = None, limit: int = NO_LIMIT) -> None:
-        self._address = address
+    def __init__(self, login: Login, folder: Path | None = None, limit: int = NO_LIMIT) -> None:
+        self.login = login
         self._folder = folder
         self._limit = limit
 
@@ -42,7 +42,7 @@ class Storage:
             )
         name = secrets.token_hex(16)
         if self._folder is None:
-            by_http.put_blob(self._address, name, large.whole(content))
+            self.login.ask(by_http.put_blob, name, large.whole(content))
         else:
             _write(self._folder, name, content)
         return Blob(name, size)
@@ -50,7 +50,7 @@ class Storage:
     def fetch(self, blob: Blob) -> bytes | memoryview:
         """The content of a blob. Raises ComputeError."""
         if self._folder is None:
-            return by_http.get_blob(self._address, blob)
+            return self.login.ask(by_http.get_blob, blob)
         try:
             return large.read(str(self._folder / blob.name))
         except OSError as error:
