@@ -32,20 +32,14 @@ def test_parts_lose_nothing(tasks: list[tuple[bytes, list[int]]], size: int) -> 
     ]
 
 
-def test_each_part_is_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outcomes_are_asked_for_in_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def request(address: Address, method: str, path: str, body: bytes) -> bytes:
         asked.append((method, path, msgspec.msgpack.decode(body)))
-        return msgspec.msgpack.encode([Result(0, b"a", len(asked), VALUE, b"")])
+        return msgspec.msgpack.encode([Result(0, b"a", 2, VALUE, b"")])
 
     monkeypatch.setattr(polling, "request", request)
-    monkeypatch.setattr(polling, "MAX_TASKS", 2)
 
-    results = list(polling.poll(Address("http://x", ""), [(b"a", [1, 2, 3])]))
-
-    assert asked == [
-        ("POST", "/v2/batch_status", [[b"a", [1, 2]]]),
-        ("POST", "/v2/batch_status", [[b"a", [3]]]),
-    ]
-    assert [result.position for result in results] == [1, 2]
+    assert polling.poll(Address("http://x", ""), [(b"a", [1, 2])]) == [Result(0, b"a", 2, VALUE, b"")]
+    assert asked == [("POST", "/v2/batch_status", [[b"a", [1, 2]]])]

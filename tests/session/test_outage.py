@@ -4,16 +4,35 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, cast
 
+import msgspec
 import pytest
 
-from compute_executor.errors import NotFound, PayloadTooLarge, ServiceUnavailable
+from compute_executor.batch import Batch, Lane
+from compute_executor.errors import NotFound, PayloadTooLarge, ServiceUnavailable, WorkerLost
 from compute_executor.executor import Executor
+from compute_executor.future import ComputeFuture
+from compute_executor.peer import Address, Embedded
+from compute_executor.protocol.frames import LOST, Options, Reason, Result
+from compute_executor.protocol.ids import new_prefix
+from compute_executor.results import polling
 from compute_executor.results.websocket import Stream, connect
-from compute_executor.session import pump
+from compute_executor.session import outage, pump
+from compute_executor.session.dialogue import Dialogue
+from compute_executor.session.login import Login
+from tests.sdk.conftest import Reply, ScriptedService
 
 PATIENCE = 30.0
+REASON = msgspec.msgpack.encode(Reason("its worker died", -9, True, 1))
+
+
+@pytest.fixture
+def service() -> Iterator[ScriptedService]:
+    scripted = ScriptedService()
+    yield scripted
+    scripted.close()
 
 
 @pytest.fixture
@@ -39,6 +58,26 @@ def test_everything_by_http(no_stream: list[bool]) -> None:
         with pytest.raises(ZeroDivisionError):
             failing.result(PATIENCE)
         assert executor.submit(len, b"x" * 200_000).result(PATIENCE) == 200_000
+
+
+def test_much_is_asked_about_in_parts(service: ScriptedService, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(polling, "MAX_TASKS", 2)
+    prefix = new_prefix()
+    lost = [
+        msgspec.msgpack.encode([Result(0, prefix, position, LOST, REASON) for position in positions])
+        for positions in ([0, 1], [2])
+    ]
+    service.on("POST /v2/batch_status", *(Reply(200, body=body) for body in lost))
+    lane = Lane(b"", None, Options())
+    futures: list[ComputeFuture[Any]] = [ComputeFuture(cast(Any, None), b"") for _ in range(3)]
+    talk = Dialogue(b"g" * 16, None, None, lambda _: None)
+    talk.adopt(b"g" * 16, [Batch(lane, [], list(futures), prefix)])
+    outage.converse(talk, Login(Embedded(), Address(service.url, "")), [])
+    assert [msgspec.msgpack.decode(seen.body) for seen in service.seen] == [
+        [[prefix, [0, 1]]],
+        [[prefix, [2]]],
+    ]
+    assert [type(future.exception(0)) for future in futures] == [WorkerLost] * 3
 
 
 def test_back_to_the_stream(no_stream: list[bool]) -> None:
