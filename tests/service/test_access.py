@@ -5,13 +5,15 @@ import pickle
 
 import pytest
 
-from compute_executor.errors import InvalidRequest, NotFound, from_document
+from compute_executor.errors import InvalidRequest, LoginUnavailable, NotFound, from_document
 from compute_executor.service.access import (
     RULES,
     SERVICE,
+    FirstOf,
     Identity,
     LocalToken,
     Owned,
+    Remembering,
     absent,
     check,
     may,
@@ -120,3 +122,74 @@ def test_the_token_itself_is_not_kept() -> None:
     token = new_token()
     assert len(token) >= 43
     assert token.encode() not in pickle.dumps(vars(LocalToken(token)))
+
+
+# -- several authenticators -----------------------------------------------------------------------------------
+
+
+class Knows:
+    """An Authenticator that knows some tokens, and what it was asked."""
+
+    def __init__(self, **known: Identity) -> None:
+        self.known = known
+        self.asked: list[str] = []
+
+    async def identify(self, token: str) -> Identity | None:
+        self.asked.append(token)
+        return self.known.get(token)
+
+
+class Remembers(Knows):
+    """One that remembers, too."""
+
+    def __init__(self, **known: Identity) -> None:
+        super().__init__(**known)
+        self.forgotten: list[str] = []
+
+    def forget(self, token: str) -> None:
+        self.forgotten.append(token)
+
+
+def test_the_first_that_knows_a_token_says_whose_it_is() -> None:
+    first, second = Knows(one=ANN), Knows(one=BOB, two=BOB)
+    chain = FirstOf(first, second)
+    assert asyncio.run(chain.identify("one")) == ANN
+    assert second.asked == []  # a token is shown to nobody who need not see it
+    assert asyncio.run(chain.identify("two")) == BOB
+    assert (first.asked, second.asked) == (["one", "two"], ["two"])
+
+
+def test_a_token_that_none_knows_is_nobodys() -> None:
+    first, second = Knows(one=ANN), Knows()
+    assert asyncio.run(FirstOf(first, second).identify("three")) is None
+    assert first.asked == second.asked == ["three"]
+    assert asyncio.run(FirstOf().identify("three")) is None
+
+
+def test_trouble_of_one_is_not_passed_over() -> None:
+    """Else the next might take for a stranger, or for somebody else, whom the first could not find out."""
+
+    class Troubled(Knows):
+        async def identify(self, token: str) -> Identity | None:
+            raise LoginUnavailable("Globus Auth does not answer")
+
+    after = Knows(one=BOB)
+    with pytest.raises(LoginUnavailable):
+        asyncio.run(FirstOf(Troubled(), after).identify("one"))
+    assert after.asked == []
+
+
+def test_those_that_remember_forget_in_chains_of_chains_too() -> None:
+    near, far = Remembers(), Remembers()
+    chain = FirstOf(Knows(), near, FirstOf(Knows(), far))
+    assert isinstance(chain, Remembering)
+    chain.forget("one")
+    assert near.forgotten == far.forgotten == ["one"]
+
+
+def test_the_folders_token_is_good_beside_others() -> None:
+    chain = FirstOf(LocalToken("local"), Knows(one=ANN))
+    local = asyncio.run(chain.identify("local"))
+    assert local is not None
+    assert local.admin
+    assert asyncio.run(chain.identify("one")) == ANN
