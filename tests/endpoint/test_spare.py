@@ -11,6 +11,7 @@ import pytest
 
 from compute_executor.endpoint import spare
 from compute_executor.endpoint.launch import Here
+from compute_executor.endpoint.process import Process
 from tests.endpoint.conftest import spec
 from tests.endpoint.tasks import POOL, nothing
 
@@ -84,13 +85,16 @@ def test_one_that_was_killed_is_not_missed(lab):
 
 
 def test_it_does_not_wait_for_ever(lab, monkeypatch):
+    started = []  # noted as they start: one may be gone before anybody looks
     monkeypatch.setattr(spare, "KEPT_FOR", 0.01)
+    monkeypatch.setattr(spare, "Process", lambda *how: started.append(Process(*how)) or started[-1])
 
     async def scenario(script):
-        waiting = await left_spare(script)
-        while process_of(script) is not None:
+        await script.run(nothing)
+        script.engine.close_pool(POOL)
+        while not started or process_of(script) is not None:
             await asyncio.sleep(0.005)
-        while waiting._popen.returncode is None:
+        while started[0]._popen.returncode is None:
             await asyncio.sleep(0.005)
 
     lab(scenario)
