@@ -160,6 +160,10 @@ def connect(url: str, authorization: str, patience: float = CONNECT_PATIENCE, *,
     """
     try:
         sock = _socket(url, patience)
+    except ssl.SSLCertVerificationError as error:
+        from compute_executor.sdk.direct import untrusted
+
+        raise untrusted(url, error) from error
     except OSError as error:
         raise ServiceUnavailable(f"cannot connect to {url}: {error}") from error
     try:

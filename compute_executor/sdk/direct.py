@@ -174,13 +174,26 @@ def _connected(place: Place, on_failure: Callable[[], None]) -> http.client.HTTP
         connection.close()
         on_failure()
         if isinstance(error, ssl.SSLCertVerificationError):
-            raise ServiceUnavailable(
-                f"the certificate of {place.url} does not hold: {error.verify_message}"
-            ) from error
+            raise untrusted(place.url, error) from error
         raise NotSent(
             f"nobody answers at {place.url}: {error.strerror or error}. Is the service running?"
         ) from error
     return connection
+
+
+_UNKNOWN_SIGNERS = (18, 19, 20, 21)
+"""OpenSSL's X509_V_ERR_* for certificates that nobody known here has signed."""
+
+
+def untrusted(url: str, error: ssl.SSLCertVerificationError) -> ServiceUnavailable:
+    """What to say of a certificate that does not hold, and what to do about it."""
+    said = f"the certificate of {url} does not hold: {error.verify_message}"
+    if error.verify_code in _UNKNOWN_SIGNERS:
+        said += (
+            ". If this service is one that you trust, have SSL_CERT_FILE in the environment name a file with its "
+            "certificate, or that of whoever signed it"
+        )
+    return ServiceUnavailable(said)
 
 
 def _tls() -> ssl.SSLContext:

@@ -15,9 +15,12 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from compute_executor import Client, __version__
-from compute_executor.errors import NotAuthorized, NotFound
+from compute_executor.errors import NotAuthorized, NotFound, ServiceUnavailable
 from compute_executor.protocol import frames
+from compute_executor.results.websocket import connect as open_stream
 from compute_executor.service.state import LOG, read_announcement
+from tests.sdk.test_direct import self_signed
+from tests.service.town import running
 
 Command = Callable[..., Result]
 ROOT = Path(__file__).parents[2]
@@ -62,6 +65,28 @@ def test_wrong_input_is_told_in_a_line(do: Callable[..., str]) -> None:
     assert do("user", "remove", "bob") == "Error: there is no user 'bob'"
     assert do("group", "join", "lab", "ann") == "Error: there is no group 'lab'"
     assert "is no duration" in do("token", "new", "ann", "--expires", "soon")
+
+
+def test_with_a_service_whose_certificate_nobody_vouches_for(
+    do: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Commands find the service by its folder, so it needs no certificate to be known; users need one."""
+    certificate = self_signed(tmp_path)
+    with running(tmp_path / "state", certificate) as town:
+        do("user", "add", "bob")
+        token = do("token", "new", "bob")
+        assert do("group", "add", "lab")
+        assert do("group", "join", "lab", "bob") == ""
+        assert do("user", "remove", "eve") == "Error: there is no user 'eve'"
+        url = town.url.replace("127.0.0.1", "localhost")
+        with Client(base_url=url, token=token) as bob:
+            with pytest.raises(ServiceUnavailable, match=r"self.signed.*SSL_CERT_FILE"):
+                bob.get_endpoints()
+            with pytest.raises(ServiceUnavailable, match=r"self.signed.*SSL_CERT_FILE"):
+                open_stream(url, "Bearer nobody's")
+            monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+            assert bob.get_endpoints()
+            open_stream(url, f"Bearer {token}").close()
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
@@ -11,7 +10,6 @@ from typing import Any
 
 import msgspec
 import pytest
-import uvloop
 
 from compute_executor import executor as module
 from compute_executor.errors import ComputeError, NotAuthorized, NotFound, ServiceUnavailable
@@ -21,19 +19,12 @@ from compute_executor.protocol.frames import INLINE_LIMIT, Blob
 from compute_executor.protocol.ids import new_prefix
 from compute_executor.results.polling import poll
 from compute_executor.serialization import native
-from compute_executor.service.accounts.accounts import Accounts
-from compute_executor.service.app import Doors, make_app
-from compute_executor.service.server import Server, bind
-from compute_executor.service.service import Service
-from compute_executor.service.shell import Shell
 from compute_executor.session import by_http, dialogue, outage, pump
 from compute_executor.session.dialogue import Dialogue
 from compute_executor.session.login import Login
 from compute_executor.session.storage import Storage
 from tests.sdk.conftest import Reply, ScriptedService, Seen
-from tests.service.house import House
-
-uvloop.new_event_loop().close()  # libuv opens one pipe for all signals of the process, and keeps it
+from tests.service.town import Town, running
 
 PATIENCE = 20.0
 LARGE = b"x" * (INLINE_LIMIT + 1)
@@ -202,62 +193,10 @@ def test_what_is_asked_beside_the_stream_is_asked_by_the_renewed_login(
 # -- a token that dies midway ---------------------------------------------------------------------------------
 
 
-class Town:
-    """A service with users, as `serve --auth token` makes it, in a thread of the test; its workers give back what
-    they are given."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.listener = bind("127.0.0.1", 0)
-        self.port: int = self.listener.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.up = threading.Event()
-        self.accounts: Accounts
-        self._server: Server
-        self._loop: Any = uvloop.new_event_loop()
-
-    def run(self) -> None:
-        with contextlib.closing(self._loop) as loop:
-            loop.run_until_complete(self._serve())
-
-    async def _serve(self) -> None:
-        house = House(self._folder, echo=True)
-        service: Service = await house.start()
-        self.accounts = service.accounts()
-        await self.accounts.add_user("ann")
-        shell = Shell(service, house.blobs, "instance-1", lambda: None, accounts=self.accounts)
-        app = make_app(shell, Doors(self.accounts, [f"127.0.0.1:{self.port}"]))
-        self._server = Server(app, self.up.set, lambda: service.farewell("the service ends"))
-        try:
-            async with self.accounts.watching(service):
-                await self._server._serve([self.listener])  # signals are the main thread's
-        finally:
-            await service.close()
-
-    def stop(self) -> None:
-        self._server.stop()
-
-    def _do(self, change: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(change, self._loop).result(10)
-
-    def token(self) -> tuple[str, str]:
-        """A new token of ann's, and its id."""
-        token, kept = self._do(self.accounts.new_token("ann"))
-        return token, kept.id
-
-    def revoke(self, token_id: str) -> None:
-        self._do(self.accounts.revoke_token(token_id))
-
-
 @pytest.fixture
 def town(tmp_path: Path) -> Iterator[Town]:
-    town = Town(tmp_path)
-    thread = threading.Thread(target=town.run)
-    thread.start()
-    assert town.up.wait(10)
-    yield town
-    town.stop()
-    thread.join()
+    with running(tmp_path) as town:
+        yield town
 
 
 @pytest.fixture
