@@ -24,7 +24,7 @@ from compute_executor.sdk.outcome import Outcome
 from compute_executor.sdk.session import Session
 from compute_executor.sdk.transport import BYTES, MSGPACK, Call
 from compute_executor.sdk.wire import Accepted, Part, chunks
-from compute_executor.serialization import native, packing
+from compute_executor.serialization import native, packing, stock
 
 ByBatch = list[tuple[bytes, list[int]]]
 """Tasks as frames name them: prefix of the batch, positions in it."""
@@ -47,8 +47,8 @@ class NativeWire:
         return native.dumps_call(args, kwargs)
 
     def function_text(self, function: Callable[..., Any]) -> str:
-        """The native stream in a stock buffer: the service takes it out again, and stock peers can read it."""
-        return packing.function_to_text(native.dumps(function))
+        """A stream that workers of either kind read, in a stock buffer: the service takes it out again."""
+        return packing.function_to_text(stock.dumps_for_all(function))
 
     def size(self, task: BatchTask) -> int:
         """Bytes in the frame; a large body is not in it."""

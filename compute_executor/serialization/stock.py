@@ -34,6 +34,18 @@ def dumps_function(function: Any) -> bytes:
         raise _refusal(f"the function {_name(function)}", _told(error)) from error
 
 
+def dumps_for_all(function: Any) -> bytes:
+    """The stream of a function as it is, for workers of either kind: those of stock endpoints need not have
+    cloudpickle. What only cloudpickle can serialise is for ours alone. Raises SerializationError."""
+    stream = native.dumps(function)
+    if b"cloudpickle.cloudpickle" not in stream:
+        return stream
+    try:
+        return _stream(function)
+    except Exception:
+        return stream
+
+
 def dumps_source(function: Any) -> bytes:
     """The packed text of a function that travels as its source. Raises SerializationError for one that is more than
     its source: a closure, a method, something without a file."""

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from integration import debian
+from integration.stock import processes
 
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 PLUGINS = "[rabbitmq_management]."
@@ -31,7 +32,7 @@ class Broker:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port, self.management_port, self._distribution_port = _free_ports(3)
+        self.port, self.management_port, self._distribution_port, self._names_port = _free_ports(4)
         self._node = f"test{self.port}@localhost"
         self._process: subprocess.Popen[bytes] | None = None
         for name in ("data", "log"):
@@ -53,7 +54,9 @@ class Broker:
     def start(self) -> None:
         environ = {
             **os.environ,
+            processes.MARK: str(self.folder),
             "HOME": str(self.folder),
+            "ERL_EPMD_PORT": str(self._names_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODENAME": self._node,
             "RABBITMQ_DIST_PORT": str(self._distribution_port),
@@ -77,6 +80,11 @@ class Broker:
         os.killpg(self._process.pid, number)
         self._process.wait(PATIENCE)
         self._process = None
+        processes.kill(self._daemons)
+
+    def _daemons(self) -> list[int]:
+        """Its daemon of names, which outlives it."""
+        return [one for one in processes.of_peer(self.folder, None) if "epmd" in processes.words(one)]
 
     def restart(self) -> None:
         self.stop()

@@ -5,7 +5,6 @@ Stock peers know their service by a name; `local` is http://localhost:5000, so t
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -15,6 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from integration.pythons import ROOT
+from integration.stock import processes
 from integration.stock.broker import Broker
 
 HERE = Path(__file__).parent
@@ -30,6 +31,7 @@ def stock_environ(folder: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("GLOBUS", "PYTHON"))}
     return {
         **kept,
+        processes.MARK: str(folder),
         "GLOBUS_SDK_ENVIRONMENT": "local",
         "GLOBUS_SDK_SERVICE_URL_AUTH": f"http://localhost:{PORT}/",
         "GLOBUS_COMPUTE_CLIENT_ID": CLIENT_ID,
@@ -49,6 +51,7 @@ class Service:
     def start(self, *options: str) -> None:
         environ = {
             **os.environ,
+            processes.MARK: str(self.folder),
             "COMPUTE_EXECUTOR_AMQP_URL": self._broker.url,
             "COMPUTE_EXECUTOR_CLIENT_ID": CLIENT_ID,
             "COMPUTE_EXECUTOR_CLIENT_SECRET": CLIENT_SECRET,
@@ -137,56 +140,48 @@ class Endpoint:
         wait_until(lambda: all(one.exists() and one.stat().st_size for one in started), "the endpoint starts")
 
     def kill(self) -> None:
-        """SIGKILL to it and to everything it has started."""
-        if self._process is None:
-            return
-        for pid in [*_descendants(self._process.pid), self._process.pid]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        self._process.wait(PATIENCE)
-        self._process = None
-
-    def user_endpoints(self) -> list[int]:
-        """The processes that run tasks for users."""
-        return _descendants(self._process.pid) if self._process else []
-
-    def stop(self) -> None:
-        if self._process is None:
-            return
-        children = _descendants(self._process.pid)
-        self._process.terminate()
-        try:
+        """SIGKILL to it and to everything it has started, also what it has detached."""
+        if self._process is not None:
+            main = self._process.pid
+            processes.kill(lambda: processes.of_peer(self.folder, main))
             self._process.wait(PATIENCE)
-        finally:
-            for pid in children:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
             self._process = None
 
 
 class Sdk:
-    """Scripts that run with the stock SDK."""
+    """Scripts that run with an SDK: the stock one's, or ours, whose Python is that of these tests."""
 
     def __init__(self, folder: Path, python: Path) -> None:
         self._python = python
-        self.environ = stock_environ(folder)
+        self._environ = stock_environ(folder)
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    def start(self, script: str, *arguments: str) -> subprocess.Popen[str]:
-        """A script of `scripts`, running; `answer` waits for it."""
+    @classmethod
+    def ours(cls, folder: Path) -> Sdk:
+        """Ours, asking the service on the port of these tests."""
+        made = cls(folder, Path(sys.executable))
+        made._environ |= {"PYTHONPATH": str(ROOT), "TEST_SERVICE": f"http://localhost:{PORT}"}
+        return made
+
+    def start(
+        self, script: str, *arguments: str, config: dict[str, Any] | None = None
+    ) -> subprocess.Popen[str]:
+        """A script of `scripts`, running; `answer` waits for it. ``config``: of the user endpoint."""
         return subprocess.Popen(
             [str(self._python), str(HERE / "scripts" / script), *arguments],
-            env=self.environ,
+            env={**self._environ, "TEST_CONFIG": json.dumps(config) if config else ""},
             cwd=self._folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
 
-    def run(self, script: str, *arguments: str, patience: float = 180.0) -> Any:
+    def run(
+        self, script: str, *arguments: str, config: dict[str, Any] | None = None, patience: float = 180.0
+    ) -> Any:
         """What a script prints last, as JSON."""
-        return answer(self.start(script, *arguments), patience)
+        return answer(self.start(script, *arguments, config=config), patience)
 
 
 def answer(process: subprocess.Popen[str], patience: float = 180.0) -> Any:
@@ -209,20 +204,3 @@ def wait_until(holds: Any, what: str, died: Any = lambda: "", patience: float = 
         assert not reason, reason
         assert time.monotonic() < deadline, f"not after {patience:.0f} s: {what}"
         time.sleep(0.1)
-
-
-def _descendants(pid: int) -> list[int]:
-    """All processes below one, deepest first."""
-    found: list[int] = []
-    try:
-        tasks = os.listdir(f"/proc/{pid}/task")
-    except OSError:
-        return found
-    for task in tasks:
-        try:
-            children = Path(f"/proc/{pid}/task/{task}/children").read_text().split()
-        except OSError:
-            continue
-        for child in map(int, children):
-            found += [*_descendants(child), child]
-    return found

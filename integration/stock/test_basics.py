@@ -5,65 +5,71 @@ from __future__ import annotations
 import base64
 import json
 import urllib.request
+from typing import Any
 
 import pika
 import pytest
 
-from integration.stock.conftest import World
+from integration.stock.conftest import ENGINES, Runs, World
 from integration.stock.peers import OWN_ENDPOINT
 
-ENGINES = ("ThreadPoolEngine", "ProcessPoolEngine", "GlobusComputeEngine")
 pytestmark = pytest.mark.timeout(400)
 
 
-def check_basics(found: dict[str, object], limit: str | None) -> None:
+def check_basics(found: dict[str, Any], limit: str | None) -> None:
     assert found["first"] == 49
     assert found["squares"] is True
     assert found["keywords"] == 3
     assert found["closure"] == 11
     assert found["large"] is True
-    kind, text = found["raised"]  # type: ignore[misc]
+    kind, text = found["raised"]
     assert kind == "TaskExecutionFailed"
     assert "KeyError: 'no such key'" in text
     assert found["reloaded"] == 1006
     assert found["reloaded_squares"] == sum(number * number for number in range(1000))
     if limit is None:
-        assert found["too_large"][0] == "NoneType"  # type: ignore[index]
+        assert found["too_large"][0] == "NoneType"
     else:
-        assert limit in found["too_large"][1]  # type: ignore[index]
+        assert limit in found["too_large"][1]
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_the_stock_executor_on_a_stock_endpoint(
-    world: World, engine: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world.sdk.environ["TEST_CONFIG"] = json.dumps({"engine": engine})
-    check_basics(world.sdk.run("basics.py", world.endpoint.id, patience=300), "MaxResultSizeExceeded")
+def test_the_stock_executor_on_a_stock_endpoint(runs: Runs, engine: str) -> None:
+    check_basics(runs.found(engine), "MaxResultSizeExceeded")
 
 
-def test_the_stock_executor_on_our_endpoint(world: World) -> None:
-    world.sdk.environ["TEST_CONFIG"] = ""
-    check_basics(world.sdk.run("basics.py", OWN_ENDPOINT), None)
+def test_the_stock_executor_on_our_endpoint(runs: Runs) -> None:
+    check_basics(runs.found("own endpoint"), None)
 
 
-def test_the_stock_client_on_a_stock_endpoint(world: World) -> None:
-    world.sdk.environ["TEST_CONFIG"] = ""
-    check_client(world.sdk.run("by_client.py", world.endpoint.id), world)
+@pytest.mark.parametrize("where", ["client", "client, own endpoint"])
+def test_the_stock_client(world: World, runs: Runs, where: str) -> None:
+    found = runs.found(where)
+    check_client(found, world)
+    check_ours_by_them(found)
+    check_theirs_by_us(world, found)
 
 
-def test_the_stock_client_on_our_endpoint(world: World) -> None:
-    world.sdk.environ["TEST_CONFIG"] = ""
-    check_client(world.sdk.run("by_client.py", OWN_ENDPOINT), world)
-
-
-def check_client(found: dict[str, object], world: World) -> None:
+def check_client(found: dict[str, Any], world: World) -> None:
     assert found["value"] == 36
     assert found["values"] == [number * number for number in range(20)]
     assert found["statuses"] == ["success"]
     assert "KeyError" in str(found["failure"])
     assert "413" in str(found["refused"])
     assert found["status"] == "online"
-    assert {OWN_ENDPOINT, world.endpoint.id} <= set(found["endpoints"])  # type: ignore[call-overload]
+    assert {OWN_ENDPOINT, world.endpoint.id} <= set(found["endpoints"])
+
+
+def check_ours_by_them(found: dict[str, Any]) -> None:
+    """A function that our client registered, run by the stock one; a result of ours, read by it."""
+    assert found["foreign"] == 8**3
+    assert found["foreign_result"] == 5**3
+
+
+def check_theirs_by_us(world: World, found: dict[str, Any]) -> None:
+    """A function that the stock client registered, run by ours; a result of theirs, read by it."""
+    read = world.ours.run("ours_reads.py", world.endpoint.id, found["function"], found["task"])
+    assert read == {"ran": 81, "ran_here": 81, "read": 36}
 
 
 def test_an_endpoint_may_read_its_own_queue_only(world: World) -> None:

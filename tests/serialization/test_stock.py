@@ -81,3 +81,26 @@ def test_the_generic_caller_and_each_of_travel_as_source_too() -> None:
         text = stock.dumps_as_source(function).decode()
         assert "st\n" in text
         assert "compute_executor." not in text
+
+
+def _without_cloudpickle(function: Any) -> Any:
+    stream = stock.dumps_for_all(function)
+    assert b"cloudpickle.cloudpickle" not in stream
+    return native.loads(stream)
+
+
+def test_a_registered_function_needs_no_cloudpickle_there() -> None:
+    def inner(x: int) -> int:
+        return double(x) + 1
+
+    assert _without_cloudpickle(len) is len
+    assert _without_cloudpickle(inner)(3) == 7
+    assert _without_cloudpickle(lambda: 7)() == 7
+
+
+def test_what_only_cloudpickle_serialises_is_for_our_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> bytes:
+        raise TypeError("dill cannot")
+
+    monkeypatch.setattr(stock, "_stream", refuse)
+    assert native.loads(stock.dumps_for_all(lambda: 7))() == 7

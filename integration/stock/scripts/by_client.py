@@ -1,4 +1,5 @@
-"""register, run, get_result, batches, status: the stock Client. Arguments: endpoint, a function of another SDK."""
+"""register, run, get_result, batches, status: the stock Client. Arguments: endpoint; a function and a task of
+another SDK."""
 
 import sys
 import time
@@ -50,9 +51,7 @@ values = [result_of(one) for one in tasks]
 statuses = client.get_batch_result(tasks)
 failed = client.run(endpoint_id=endpoint, function_id=client.register_function(missing))
 failure = raised_by(lambda: result_of(failed))
-foreign = (
-    result_of(client.run(8, endpoint_id=endpoint, function_id=sys.argv[2])) if len(sys.argv) > 2 else None
-)
+foreign = result_of(client.run(8, endpoint_id=endpoint, function_id=sys.argv[2]))
 oversize = client.create_batch()
 oversize.add(function, args=(b"z" * (13 * 1024 * 1024),))
 say(
@@ -63,6 +62,7 @@ say(
     statuses=sorted({one["status"] for one in statuses.values()}),
     failure=failure,
     foreign=foreign,
+    foreign_result=result_of(sys.argv[3]),
     refused=raised_by(lambda: client.batch_run(endpoint, oversize)),
     status=client.get_endpoint_status(endpoint)["status"],
     endpoints=[one["uuid"] for one in client.get_endpoints()],
