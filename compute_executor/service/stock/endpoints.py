@@ -143,7 +143,7 @@ class Endpoints:
                 raise FunctionNotPermitted(
                     f"function {uuid.UUID(bytes=function)} is not permitted on endpoint {endpoint}: it runs "
                     f"only the {len(row.allowed or [])} functions that its owner has listed"
-                )
+                ) from absent(f"endpoint {endpoint}", forbidden="run this function on endpoint")
         return row
 
     def online(self, endpoint: uuid.UUID) -> bool:

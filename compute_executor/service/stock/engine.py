@@ -31,7 +31,6 @@ from compute_executor.service.stock.inbox import Inbox
 from compute_executor.service.stock.link import Delivery, Link, Unconfirmed, Unroutable
 from compute_executor.service.stock.tasks import TaskWriter
 from compute_executor.service.stock.user_endpoints import (
-    MOST_GIVEN,
     WINDOW,
     UserEndpoint,
     UserEndpoints,
@@ -95,18 +94,16 @@ class BrokerEngine:
             for position in range(span.start, span.stop):
                 task = (span.batch, position)
                 if span.back:
-                    one.given.pop(task, None)
+                    one.forget(task)
                 else:
                     one.note(task, span.attempt)
         for one in self._users:
             self._lease_again(one)
 
     def _lease_again(self, one: UserEndpoint) -> None:
-        one.given = {
-            task: attempt
-            for task, attempt in one.given.items()
-            if self._dispatch.lease_again(task[0], task[1], attempt)
-        }
+        for task, attempt in list(one.given.items()):
+            if not self._dispatch.lease_again(task[0], task[1], attempt):
+                one.forget(task)
         if one.given:
             one.uncertain = True
             one.watch.restored(report(one.row.state).process)
@@ -178,14 +175,23 @@ class BrokerEngine:
         if one.uncertain or not one.declared or not one.watch.running:
             self._news.set()
             return
-        room = min(WINDOW - one.in_flight, MOST_GIVEN - len(one.given))
-        assignments = self._events.take(one.pool, room) if room > 0 else []
+        assignments = self._take(one)
         if assignments:
-            one.in_flight += len(assignments)
-            for task in assignments:
-                one.note((task.batch, task.position), task.attempt)
             keys = [(task.batch, task.position, task.attempt) for task in assignments]
             self._record(one, keys, back=False, done=lambda error: self._recorded(one, assignments, error))
+
+    def _take(self, one: UserEndpoint) -> list[Assignment]:
+        """What it may be given now: noted, and to be recorded and published."""
+        taken: list[Assignment] = []
+        while (room := min(WINDOW - one.in_flight, one.credit.room())) > 0:
+            some = self._events.take(one.pool, room)
+            if not some:
+                break
+            one.in_flight += len(some)
+            for task in some:
+                one.note((task.batch, task.position), task.attempt, task.function)
+            taken += some
+        return taken
 
     def _record(
         self,
@@ -208,7 +214,7 @@ class BrokerEngine:
             log.error("tasks for user endpoint %s wait: %s", one.row.id, error)
             one.in_flight = max(0, one.in_flight - len(assignments))
             for task in assignments:
-                one.given.pop((task.batch, task.position), None)
+                one.forget((task.batch, task.position))
             self._events.returned(
                 one.pool, [(task.batch, task.position, task.attempt) for task in assignments]
             )
@@ -241,20 +247,22 @@ class BrokerEngine:
             self._feed(one)
 
     def _refuse(self, one: UserEndpoint, task: Assignment, message: str) -> None:
-        one.given.pop((task.batch, task.position), None)
+        one.forget((task.batch, task.position))
         body, now = encode(Reason(message, None, False, 0)), time.time()
         ended = Ended(task.batch, task.position, task.attempt, BROKEN, body, 0.0, now)
         self._events.ended(one.pool, [ended])
 
     # -- hearing ------------------------------------------------------------------------------------------
 
-    def ended(self, pool: bytes, tasks: list[Task]) -> None:
+    def ended(self, pool: bytes, outcomes: list[Ended]) -> None:
         """Results came (and are being stored)."""
         one = self._users.get(pool)
         if one is None:
             return
-        for task in tasks:
-            one.given.pop(task, None)
+        for outcome in outcomes:
+            task = (outcome.batch, outcome.position)
+            one.credit.ended(task, outcome.ended - outcome.began if outcome.began else None)
+            one.forget(task)
             one.watch.ended(task)
         self._feed(one)
 
@@ -292,7 +300,7 @@ class BrokerEngine:
         log.error("%s", message)
         assert self._link is not None
         try:
-            if (await self._link.look(names.task_queue(one.row.id))).consumers == 0:
+            if await self._settle(one, self._link):
                 await self._link.purge(names.task_queue(one.row.id))
                 self._give_back(one, [task for task in one.given if task not in one.watch.suspects])
         except ServiceUnavailable as error:
@@ -302,7 +310,8 @@ class BrokerEngine:
     def abandon(self, one: UserEndpoint, message: str) -> None:
         """Its endpoint is deleted: what waits or is out ends."""
         out = [(*task, attempt) for task, attempt in one.given.items()]
-        one.given.clear()
+        for task in list(one.given):
+            one.forget(task)
         self._events.returned(one.pool, out)
         self._events.broken(one.pool, message)
         self._users.forget(one)
@@ -378,18 +387,20 @@ class BrokerEngine:
 
     def _give_back(self, one: UserEndpoint, tasks: list[Task]) -> None:
         """These are not with the broker: queued again."""
-        back = [(*task, one.given.pop(task)) for task in dict.fromkeys(tasks)]
+        back = [(*task, one.forget(task)) for task in dict.fromkeys(tasks)]
         self._record(one, back, back=True, done=lambda _error: None)
         self._events.returned(one.pool, back)
 
-    async def _settle(self, one: UserEndpoint, link: Link) -> None:
-        """It has ended: what it had taken from its queue is suspect."""
+    async def _settle(self, one: UserEndpoint, link: Link) -> bool:
+        """It has ended: what it had taken from its queue is suspect. False if that cannot be told."""
         waiting = await link.peek(names.task_queue(one.row.id))
         if waiting is None:
-            return
+            return False
         seen = {str(headers.get("task_uuid")) for headers in waiting}
         taken = [(task, attempt) for task, attempt in one.given.items() if self._tasks.name(task) not in seen]
         one.watch.settled(taken)
+        for task, _attempt in taken:
+            one.credit.dropped(task)  # nobody works on it: the next one may be given as much as a new one
         if taken:
             log.warning(
                 "user endpoint %s has ended with %d tasks that it had taken, %d still wait in its queue",
@@ -397,6 +408,7 @@ class BrokerEngine:
                 len(taken),
                 len(waiting),
             )
+        return True
 
     async def _heard_everything(self, link: Link) -> bool:
         """Whether no result waits that would acquit a suspect."""
@@ -406,7 +418,7 @@ class BrokerEngine:
         if not heard_everything:
             return
         for (batch, position), attempt in one.watch.lost(time.monotonic()).items():
-            one.given.pop((batch, position), None)
+            one.forget((batch, position))
             message = (
                 f"endpoint {one.row.endpoint} took this task and then its user endpoint ended without a result: it "
                 "may have run, in part or whole. (Stock endpoints acknowledge a task when they take it.)"

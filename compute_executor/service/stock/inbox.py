@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Task = tuple[int, int]
-
 
 class Inbox:
     """What has come and is not stored yet. Duplicates, and results of tasks that have ended, change nothing."""
@@ -37,13 +35,13 @@ class Inbox:
         self._users = users
         self._waiting: list[Delivery] = []
         self._working: asyncio.Task[None] | None = None
-        self._ended: Callable[[bytes, list[Task]], None] = lambda _pool, _tasks: None
+        self._ended: Callable[[bytes, list[Ended]], None] = lambda _pool, _ended: None
         self._detailed: Callable[[UserEndpoint, dict[str, Any]], None] = lambda _one, _details: None
         self.dropped = 0
 
     def tell(
         self,
-        ended: Callable[[bytes, list[Task]], None],
+        ended: Callable[[bytes, list[Ended]], None],
         detailed: Callable[[UserEndpoint, dict[str, Any]], None],
     ) -> None:
         """Who hears of tasks that have ended, and of what workers say of themselves."""
@@ -91,7 +89,7 @@ class Inbox:
                 return
         for pool, ended in by_pool.items():
             self._events.ended(pool, ended)
-            self._ended(pool, [(one.batch, one.position) for one in ended])
+            self._ended(pool, ended)
         await asyncio.shield(self._outcomes.all_stored())
         deliveries[-1].done()
 

@@ -13,6 +13,7 @@ from compute_executor.service.access import Identity
 from compute_executor.service.committer import Committer
 from compute_executor.service.reader import Reader
 from compute_executor.service.stock import documents, names, rows
+from compute_executor.service.stock.credit import Credit, workers
 from compute_executor.service.stock.rows import UserEndpointRow
 from compute_executor.service.stock.watch import Report, Task, Watch
 
@@ -20,19 +21,17 @@ WINDOW = 128
 """Tasks of one user endpoint that may be on their way to the broker without its confirmation; so many messages the
 log queue keeps, which tells after a break which of them arrived."""
 
-MOST_GIVEN = 10_000
-"""Tasks of one user endpoint that are with the broker or the endpoint. A stock endpoint takes all that lie in its
-queue into memory; what we keep can still be cancelled."""
-
 
 class UserEndpoint:
     """One of them. ``given``: what is out, with attempts, in the order in which it was published."""
 
-    __slots__ = ("declared", "given", "in_flight", "recent", "row", "uncertain", "watch")
+    __slots__ = ("credit", "declared", "given", "in_flight", "recent", "row", "uncertain", "watch")
 
     def __init__(self, row: UserEndpointRow) -> None:
         self.row = row
         self.watch = Watch()
+        self.credit = Credit()
+        self.credit.workers = workers(row.state)
         self.given: dict[Task, int] = {}
         self.recent: deque[Task] = deque(maxlen=WINDOW)  # given last: the log queue knows of them
         self.in_flight = 0  # published, not confirmed
@@ -44,10 +43,16 @@ class UserEndpoint:
         """The id of the pool that it is."""
         return self.row.id.bytes
 
-    def note(self, task: Task, attempt: int) -> None:
+    def note(self, task: Task, attempt: int, function: int | None = None) -> None:
         """A task is given to the broker."""
         self.given[task] = attempt
+        self.credit.given(task, function)
         self.recent.append(task)
+
+    def forget(self, task: Task) -> int:
+        """It is not out any more. Its attempt; 0 if it was not out."""
+        self.credit.dropped(task)
+        return self.given.pop(task, 0)
 
 
 class UserEndpoints:
@@ -103,6 +108,7 @@ class UserEndpoints:
         """Store a heartbeat."""
         now = time.time()
         one.row = one.row._replace(state=state, seen=now)
+        one.credit.workers = workers(state)
         values = (json.dumps(state), now, one.pool)
         self._committer.soon(lambda writer: writer.run("user_endpoint_seen", values), _ignore)
 

@@ -42,7 +42,7 @@ class Around:
         self.user = SimpleNamespace(row=SimpleNamespace(id=POOL))
         self.inbox = Inbox(*cast(Any, (self, self, self, self, self)))
         self.inbox.tell(
-            lambda pool, tasks: self.told.append((pool, tasks)),
+            lambda pool, ended: self.told.append((pool, [(one.batch, one.position) for one in ended])),
             lambda _one, details: self.details.append(details),
         )
 
