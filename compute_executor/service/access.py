@@ -128,7 +128,7 @@ def may(who: Identity, action: str, thing: Owned) -> bool:
 def check(who: Identity, action: str, thing: Owned, name: str) -> None:
     """Raise NotFound unless it is allowed: a foreign thing and an absent one must look the same."""
     if not may(who, action, thing):
-        raise absent(name)
+        raise absent(name, forbidden=action)
 
 
 _CODES = {
@@ -143,19 +143,28 @@ _CODES = {
 
 
 class _Absent(NotFound):
-    """A NotFound with the number of the kind of thing; to clients simply a NotFound."""
+    """A NotFound with the number of the kind of thing; to clients simply a NotFound. ``forbidden``: what was not
+    allowed, if it is there."""
 
-    def __init__(self, kind: str, name: str) -> None:
+    def __init__(self, kind: str, name: str, forbidden: str | None) -> None:
         super().__init__(f"there is no {name} for you")
         self._number = _CODES.get(kind, NotFound.code)
+        self.forbidden = forbidden
 
     def document(self) -> dict[str, Any]:
         return {**super().document(), "name": NotFound.__name__, "code": self._number}
 
 
-def absent(name: str) -> NotFound:
-    """The one answer for what is not there, or not for whoever asks. ``name``: a kind of thing and its id."""
-    return _Absent(name.rpartition(" ")[0], name)
+def absent(name: str, forbidden: str | None = None) -> NotFound:
+    """The one answer for what is not there, or not for whoever asks. ``name``: a kind of thing and its id;
+    ``forbidden``: the action, if it is there, which the service's own log says and nobody else learns."""
+    return _Absent(name.rpartition(" ")[0], name, forbidden)
+
+
+def forbidden_action(error: BaseException) -> str | None:
+    """What was not allowed, if that is what an error is about, or its cause."""
+    found = error if isinstance(error, _Absent) else error.__cause__
+    return found.forbidden if isinstance(found, _Absent) else None
 
 
 # -- groups of users ----------------------------------------------------------------------------------------
@@ -176,7 +185,7 @@ def shareable(who: Identity, group: str | None) -> str | None:
         return None
     canonical = group_id(group)
     if canonical not in who.groups and who.id != LOCAL_USER:
-        raise absent(f"group {canonical}")
+        raise absent(f"group {canonical}", forbidden="share with group")
     return canonical
 
 

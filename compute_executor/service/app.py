@@ -75,7 +75,7 @@ def make_app(shell: Shell, doors: Doors) -> Starlette:
     app = Starlette(
         routes=ROUTES,
         middleware=[
-            Middleware(ErrorDocuments),
+            Middleware(ErrorDocuments, shell.service.audit),
             Middleware(HostCheck, doors.hosts),
             Middleware(OriginCheck, doors.origins),
             Middleware(TokenCheck, doors.authenticator, {login.TOKEN_PATH}),

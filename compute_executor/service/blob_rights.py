@@ -32,7 +32,7 @@ class BlobRights:
             return
         owners = self._owners(name)
         if who.id not in owners and not (owners and self._of_readable_function(who, name)):
-            raise absent(f"blob {name}")
+            raise absent(f"blob {name}", forbidden="read blob" if owners else None)
 
     def _of_readable_function(self, who: Identity, name: str) -> bool:
         shared = self._read.functions_of_blob(name)
@@ -41,7 +41,7 @@ class BlobRights:
     def put(self, who: Identity, name: str) -> None:
         """A blob is about to be put. Raises NotFound if the name is somebody else's."""
         if self._foreign(who, name):
-            raise absent(f"blob {name}")
+            raise absent(f"blob {name}", forbidden="put blob")
         self._fresh[name] = who.id
         if len(self._fresh) > FRESH:
             del self._fresh[next(iter(self._fresh))]
@@ -50,7 +50,7 @@ class BlobRights:
         """Raise InvalidRequest, as for one that is not there, if one of these is somebody else's."""
         for blob in blobs:
             if self._foreign(who, blob.name):
-                raise missing(blob.name)
+                raise missing(blob.name) from absent(f"blob {blob.name}", forbidden="use blob")
 
     def _foreign(self, who: Identity, name: str) -> bool:
         fresh = self._fresh.get(name)

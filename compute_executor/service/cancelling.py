@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+from compute_executor.errors import NotFound
 from compute_executor.protocol.frames import CANCELLED, Reason
-from compute_executor.service.access import Identity, Owned, may
+from compute_executor.service.access import Identity, Owned, check
+from compute_executor.service.audit import Audit
 from compute_executor.service.dispatch import Batch, Dispatch
 from compute_executor.service.outcomes import Outcomes, made_here
 from compute_executor.service.pools import Pools
@@ -20,12 +22,13 @@ class Cancelling:
     """Owner: the loop thread."""
 
     def __init__(
-        self, dispatch: Dispatch, submissions: Submissions, outcomes: Outcomes, pools: Pools
+        self, dispatch: Dispatch, submissions: Submissions, outcomes: Outcomes, pools: Pools, audit: Audit
     ) -> None:
         self._dispatch = dispatch
         self._submissions = submissions
         self._outcomes = outcomes
         self._pools = pools
+        self._audit = audit
 
     async def cancel(self, who: Identity, tasks: Tasks) -> Tasks:
         """Which of the tasks surely will not run; returns when that is stored. Foreign and unknown ones are not
@@ -37,7 +40,12 @@ class Cancelling:
 
     def _withdraw(self, who: Identity, prefix: bytes, positions: list[int]) -> list[int]:
         batch = self._dispatch.by_prefix(prefix)
-        if batch is None or not may(who, "cancel task", Owned(batch.owner)):
+        if batch is None:
+            return []
+        try:
+            check(who, "cancel task", Owned(batch.owner), f"batch {prefix.hex()}")
+        except NotFound as error:
+            self._audit.refused(who, "a cancel", error)
             return []
         return self.withdraw(batch, positions, CANCELLED, BEFORE)
 

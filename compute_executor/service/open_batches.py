@@ -193,7 +193,7 @@ class OpenBatches:
 
 def taken(prefix: bytes) -> NotFound:
     """The answer to a batch whose prefix is somebody else's."""
-    return absent(f"batch {prefix.hex()}")
+    return absent(f"batch {prefix.hex()}", forbidden="use batch")
 
 
 def _tasks(lease: Lease) -> list[tuple[int, int, int]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from compute_executor.endpoint.environments import Environments
 from compute_executor.protocol.frames import PoolSpec
+from compute_executor.service.audit import Audit
 from compute_executor.service.blob_care import BlobCare
 from compute_executor.service.blob_rights import BlobRights
 from compute_executor.service.blobs import BlobFolder
@@ -69,7 +70,8 @@ class Parts:
         self.outcomes = Outcomes(
             self.committer, self._loop, self.batches.with_blobs, self._stored, self.wake_all
         )
-        self.cancelling = Cancelling(self.dispatch, self.submissions, self.outcomes, self.pools)
+        self.audit = Audit()
+        self.cancelling = Cancelling(self.dispatch, self.submissions, self.outcomes, self.pools, self.audit)
         self.permits = self._permits()
         self.batches.accepted = self.permits.accepted
         self.events = self._events()

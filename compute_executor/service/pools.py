@@ -19,7 +19,7 @@ import msgspec
 
 from compute_executor.errors import InvalidRequest, NotFound, PoolBroken
 from compute_executor.protocol.frames import PoolSpec
-from compute_executor.service.access import Identity, Owned, check, may
+from compute_executor.service.access import Identity, Owned, absent, check, may
 from compute_executor.service.committer import Committer
 from compute_executor.service.containers import Containers
 from compute_executor.service.dispatch import Dispatch
@@ -147,8 +147,11 @@ class Pools:
         if pool is None or pool == DEFAULT_POOL:
             return self._require_default()
         found = self._pools.get(pool)
-        if found is None or found.closing or not may(who, "use pool", Owned(found.owner)):
-            raise NotFound(f"there is no open pool {pool.hex()} for you: open it before submitting to it")
+        none = NotFound(f"there is no open pool {pool.hex()} for you: open it before submitting to it")
+        if found is None or found.closing:
+            raise none
+        if not may(who, "use pool", Owned(found.owner)):
+            raise none from absent(f"pool {pool.hex()}", forbidden="use pool")
         if found.failed:
             raise PoolBroken(found.failed, began=False)
         return pool

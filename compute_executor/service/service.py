@@ -82,6 +82,7 @@ class Service:
         self.stock = self._parts.stock
         self.blob_rights = self._parts.blob_rights
         self.visitors = Visitors()
+        self.audit = self._parts.audit
         self._who_is = who_is
         self._connections: set[Subscriber] = set()
 
@@ -181,6 +182,7 @@ class Service:
                 frame.group,
             )
         except ComputeError as error:
+            self.audit.refused(who, "a registration", error)
             return Registered(frame.digest, b"", error.document())
         return Registered(frame.digest, function)
 

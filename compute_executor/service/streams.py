@@ -94,6 +94,7 @@ async def _serve_guide(websocket: WebSocket, visit: Visit, service: Service, gro
     try:
         await GuideConnection(websocket, visit, service).run(group_id)
     except NotFound as error:
+        service.audit.refused(visit.who, "the id of a task group on a stream", error)
         raise Refused(FOREIGN, str(error)) from None
     except ComputeError as error:
         raise Refused(MALFORMED, str(error)) from None
@@ -271,14 +272,19 @@ class Connection:
         try:
             await _HANDLERS[type(frame)](self, frame)
         except NotFound as error:
+            self._audit(frame, error)
             raise Refused(FOREIGN, str(error)) from None
         except ComputeError as error:
             raise Refused(MALFORMED, str(error)) from None
+
+    def _audit(self, frame: frames.ToService, error: ComputeError) -> None:
+        self._service.audit.refused(self._visit.who, f"frame {type(frame).__name__}", error)
 
     async def _open_pool(self, frame: frames.OpenPool) -> None:
         try:
             await self._service.open_pool(self._visit.who, frame.pool, frame.spec, self)
         except ComputeError as error:
+            self._audit(frame, error)
             self._answer(frames.PoolFailed(frame.pool, str(error)))
 
     async def _close_pool(self, frame: frames.ClosePool) -> None:
@@ -305,6 +311,7 @@ class Connection:
         try:
             stored = self._service.submit_soon(self._visit.who, frame)
         except ComputeError as error:
+            self._audit(frame, error)
             self._answer(_refusal(frame.prefix, error))
         else:
             stored.add_done_callback(lambda stored: self._submitted(frame.prefix, stored))
@@ -312,6 +319,7 @@ class Connection:
     def _submitted(self, prefix: bytes, stored: asyncio.Future[None]) -> None:
         error = stored.exception()
         if error is not None:
+            self._service.audit.refused(self._visit.who, "frame Submit", error)
             self._answer(_refusal(prefix, error))
             return
         if self._hops is not None:

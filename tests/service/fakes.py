@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from compute_executor.errors import InvalidRequest, NotFound
 from compute_executor.protocol import frames
 from compute_executor.service.access import Identity
+from compute_executor.service.audit import Audit
 from compute_executor.service.rows import FunctionRow, KnownSubmit
 from compute_executor.service.service import Service
 
@@ -63,6 +64,7 @@ class FakeService:
     cancelled: list[Any] = field(default_factory=list)
     pools: dict[bytes, Any] = field(default_factory=dict)
     raises: Exception | None = None
+    audit: Audit = field(default_factory=Audit)
 
     async def register(
         self,

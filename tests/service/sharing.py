@@ -73,6 +73,8 @@ class World:
     def __init__(self, house: House, service: Service) -> None:
         self.house, self.service = house, service
         self.stopped = 0
+        self.audited: list[str] = []
+        service.audit._write = self.audited.append
         shell = Shell(service, house.blobs, "instance-1", stop=self._stop, accounts=service.accounts())
         self.app = make_app(shell, Doors(ByName(), [HOST]))
         service.stock._link = service.stock._credentials = cast(Any, Broker())
@@ -98,6 +100,13 @@ class World:
                 await client.leave()
                 return heard
         return [*heard, f"{message['code']} {message['reason']}".encode()]
+
+    def audit(self) -> list[str]:
+        """The lines of refusals since this was asked before."""
+        lines, self.audited[:] = list(self.audited), []
+        self.service.audit._counts.clear()
+        self.service.audit._lines = 0
+        return lines
 
     # -- things of the owner's ----------------------------------------------------------------------------
 

@@ -246,6 +246,14 @@ FRAMES: dict[type, list[Probe]] = {
     ],
 }
 
+LEFT_OUT = {
+    (("GET", "/v2/functions"), "function"),
+    (("GET", "/v2/endpoints"), "endpoint"),
+    (("GET", "/v2/api/identities"), "user"),
+    (("GET", "/v2/endpoints/{id}/status"), "nothing"),
+}
+"""Lists, and what shows more to some: what is not theirs is left out, and nothing is refused."""
+
 _NO = (b"for you", b"is not there", b"authenticated", b"bearer token")
 
 
@@ -299,15 +307,29 @@ async def judge(world: World, ask: Any, what: Any, probe: Probe) -> None:
         for user in USERS:
             cell = (what, probe.thing, sharing, user)
             thing, world.prefix = await world.make(probe.thing, sharing), new_prefix()
+            world.audit()
             answer = await ask(world, user, what, probe, thing)
             assert granted(answer, probe, thing) == (user in allowed), (cell, answer[:500])
             if user in allowed:
+                assert world.audit() == [], cell
                 continue
+            if (what, probe.thing) not in LEFT_OUT:
+                check_audited(world, user, thing, cell)
             assert world.stands(probe.thing, thing), cell
             if probe.thing != "nothing" and not probe.claims:
                 absent = world.absent(probe.thing)
+                world.audit()
                 other = await ask(world, user, what, probe, absent)
+                assert world.audit() == [] or probe.thing == "team", cell  # who knows which groups there are?
                 assert masked(answer, thing) == masked(other, absent), cell
+
+
+def check_audited(world: World, user: str, thing: str, cell: Any) -> None:
+    """One line, of who it was, and not of which thing."""
+    (line,) = world.audit() or [f"nothing, for {cell}"]
+    names = ("somebody",) if TOKEN_PATH.rpartition("/")[2] in line else (f"{USERS[user].name} ({user})",)
+    assert line.startswith(tuple(f"refused: {name} " for name in names)), cell
+    assert not thing or not any(one in line for one in (thing, thing.replace("-", ""))), cell
 
 
 @pytest.mark.parametrize("route", HTTP, ids=" ".join)

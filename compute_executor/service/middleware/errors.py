@@ -9,16 +9,19 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from compute_executor.errors import ComputeError
+from compute_executor.service.audit import Audit, shape
 from compute_executor.service.refusals import Refusal, answer
 
 logger = logging.getLogger(__name__)
 
 
 class ErrorDocuments:
-    """Answers errors with their documents, and what is no error of ours with a 500 that only the log explains."""
+    """Answers errors with their documents, and what is no error of ours with a 500 that only the log explains.
+    ``audit`` hears of all."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, audit: Audit) -> None:
         self.app = app
+        self.audit = audit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = False
@@ -33,9 +36,15 @@ class ErrorDocuments:
         except ClientDisconnect:  # nobody is there to be answered
             return
         except Exception as error:
+            self._note(scope, error)
             if started:  # half an answer, or an open stream: only closing the connection tells the client
                 raise
             await answer(_named(error, scope))(scope, receive, send)
+
+    def _note(self, scope: Scope, error: Exception) -> None:
+        where = f"{scope.get('method', 'stream')} {shape(scope.get('path', ''))}"
+        client = scope.get("client")
+        self.audit.refused(scope.get("identity"), where, error, client[0] if client else "")
 
 
 def _named(error: Exception, scope: Scope) -> ComputeError | Refusal:

@@ -126,7 +126,8 @@ def _document(request: Request, task_id: str) -> dict[str, Any]:
 def _document_or_unknown(request: Request, task_id: str) -> dict[str, Any]:
     try:
         return _document(request, task_id)
-    except NotFound:
+    except NotFound as error:
+        _audit(request, error)
         return documents.unknown_task(task_id, time.time())
 
 
@@ -143,11 +144,16 @@ async def _outcomes(request: Request, tasks: list[tuple[bytes, int]]) -> list[fr
     return found
 
 
+def _audit(request: Request, error: NotFound) -> None:
+    shell_of(request).service.audit.refused(identity_of(request), f"POST {request.url.path}", error)
+
+
 def _outcome(request: Request, prefix: bytes, position: int) -> frames.Result | None:
     """How the task ended; None if it has not. An unknown one has ended too: nobody must wait for it for ever."""
     try:
         return shell_of(request).service.task(identity_of(request), prefix, position).outcome
     except NotFound as error:
+        _audit(request, error)
         reason = frames.Reason(f"the service knows no such task: {error}", began=False, attempts=0)
         return frames.Result(
             0, prefix, position, frames.LOST, msgspec.msgpack.encode(reason), 0.0, time.time()

@@ -8,6 +8,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from compute_executor.errors import InvalidRequest
+from compute_executor.service.audit import Audit
 from compute_executor.service.middleware.errors import ErrorDocuments
 from tests.service.asgi import ask
 from tests.service.conftest import World
@@ -36,7 +37,7 @@ def test_an_answer_that_has_begun_is_only_broken_off() -> None:
         raise RuntimeError("in the middle")
 
     with pytest.raises(RuntimeError, match="in the middle"):
-        ask(ErrorDocuments(half), "GET", "/")
+        ask(ErrorDocuments(half, Audit()), "GET", "/")
 
 
 def test_a_client_that_has_gone_is_not_answered(caplog: pytest.LogCaptureFixture) -> None:
@@ -44,5 +45,5 @@ def test_a_client_that_has_gone_is_not_answered(caplog: pytest.LogCaptureFixture
         await asyncio.sleep(0)
         raise ClientDisconnect
 
-    assert ask(ErrorDocuments(gone), "GET", "/").status == 0
+    assert ask(ErrorDocuments(gone, Audit()), "GET", "/").status == 0
     assert caplog.text == ""
