@@ -33,7 +33,7 @@ SPANS = (
     ("to the worker", "began"),
     ("run", "ended"),
     ("from the worker", "reported"),
-    ("commit of the outcome", "stored"),
+    ("until it may be told", "stored"),
     ("wait for the stream", "streamed"),
     ("to the future", "set"),
 )

@@ -45,8 +45,9 @@ class Events(Protocol):
     def began(self, pool: bytes, tasks: list[tuple[int, int, int, float]]) -> None:
         """These (batch, position, attempt, unix time) run, and for so long that it is worth saying."""
 
-    def ended(self, pool: bytes, outcomes: list[Ended]) -> None:
-        """These have ended."""
+    def ended(self, pool: bytes, outcomes: list[Ended], *, kept: bool = False) -> None:
+        """These have ended. ``kept``: each is in the outbox of its worker, and stays there until `progress` says that
+        it is stored."""
 
     def progress(self) -> tuple[int, int]:
         """How many outcomes were ever taken in, by `ended` or otherwise, and how many of these, the first, are

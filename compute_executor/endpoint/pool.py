@@ -114,7 +114,7 @@ class Pool:
                 ended.append(Ended(batch, position, attempt, status, result, began, stopped))
         for function, seconds in took.items():
             self._giving.estimates.learn(function, len(seconds), sum(seconds))
-        self._events.ended(self._name, ended)
+        self._events.ended(self._name, ended, kept=True)
         member.process.reported(*self._events.progress())
         self.feed()
 

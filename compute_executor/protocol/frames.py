@@ -12,7 +12,7 @@ first frame is a bare task group id. All later frames are binary: msgpack arrays
     Submit(prefix, tasks)   ->                 one transaction
                             <-                 Accepted(prefix) | Refused(prefix, ...)
                             <-                 Began(...)       when a worker has begun it
-                            <-                 Results(group, [...])   stored before they are sent
+                            <-                 Results(group, [...])   they cannot be lost any more
     Ack(group, seq)         ->                 after the futures are set
     Cancel(request, ...)    ->
                             <-                 Cancelled(request, which)
@@ -233,7 +233,7 @@ class Result(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Results(msgspec.Struct, array_like=True, frozen=True, tag=4):
-    """Outcomes, durable before they are sent, in rising ``seq``."""
+    """Outcomes that cannot be lost any more, in rising ``seq``."""
 
     group: bytes
     results: list[Result]

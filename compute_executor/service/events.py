@@ -71,11 +71,11 @@ class EngineEvents:
         """Workers have begun these tasks: (batch, position, attempt, Unix time)."""
         self._groups.began(self._dispatch.began(tasks))
 
-    def ended(self, pool: bytes, outcomes: list[Ended]) -> None:
-        """Tasks have ended."""
+    def ended(self, pool: bytes, outcomes: list[Ended], *, kept: bool = False) -> None:
+        """Tasks have ended. ``kept``: that is in an outbox until it is stored."""
         if trace.marks is not None:
             trace.reported(trace.marks, outcomes)
-        self._outcomes.put(self._dispatch.ended(outcomes))
+        self._outcomes.put(self._dispatch.ended(outcomes), kept=kept)
         self._emptied(pool)
 
     def progress(self) -> tuple[int, int]:

@@ -23,7 +23,10 @@ class Subscriber(Protocol):
     """Who wants to hear of results."""
 
     def results(self, group: bytes, results: list[Result]) -> None:
-        """Outcomes that are stored, in rising ``seq``."""
+        """Outcomes that cannot be lost any more, in rising ``seq``."""
+
+    def stored(self, group: bytes) -> None:
+        """There are more outcomes of the group in the store."""
 
     def began(self, tasks: list[Began]) -> None:
         """Tasks of the subscribed groups that have begun."""
@@ -131,7 +134,7 @@ class Groups:
         """Stored outcomes of a group above ``after``, about ``limit`` bytes of them; the number up to which these
         are all; and whether there is nothing more. Looks at a bounded part of the store."""
         last, found, size = self._read.last_seq(), [], 0
-        until = min(last, after + SCAN)
+        until = min(last, max(after, self._read.next_seq(after) - 1) + SCAN)  # starts leave out numbers
         for result in self._read.outcomes(group, after, until):
             found.append(result)
             size += body_size(result)
@@ -141,8 +144,15 @@ class Groups:
 
     # -- telling them -------------------------------------------------------------------------------------
 
-    def stored(self, first_seq: int, outcomes: Iterable[tuple[Batch, Ended]]) -> None:
-        """Outcomes have been committed with the numbers from ``first_seq``: tell the listeners of their groups."""
+    def stored(self, outcomes: Iterable[tuple[Batch, Ended]]) -> None:
+        """These are in the store from now on."""
+        for group in {batch.group for batch, _ in outcomes}:
+            found = self._groups.get(group)
+            for subscriber in list(found.subscribers) if found else ():
+                subscriber.stored(group)
+
+    def tell(self, first_seq: int, outcomes: Iterable[tuple[Batch, Ended]]) -> None:
+        """Outcomes with the numbers from ``first_seq`` cannot be lost any more: tell those who listen."""
         told: dict[bytes, list[Result]] = {}
         batch: Batch | None = None
         results: list[Result] | None = None

@@ -103,7 +103,10 @@ class GuideConnection:
 
     # -- what the service pushes --------------------------------------------------------------------------
 
-    def results(self, group: bytes, results: list[Result]) -> None:  # noqa: ARG002 - read from the store
+    def results(self, group: bytes, results: list[Result]) -> None:
+        """Read from the store, once they are there."""
+
+    def stored(self, group: bytes) -> None:  # noqa: ARG002 - every group is looked at
         """There are new ones."""
         self._work.set()
 

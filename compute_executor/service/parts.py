@@ -68,7 +68,13 @@ class Parts:
         self.batches = self._open_batches(limits)
         self.submissions = self._submissions(limits)
         self.outcomes = Outcomes(
-            self.committer, self._loop, self.batches.with_blobs, self._stored, self.wake_all
+            self.committer,
+            self._loop,
+            self.batches.with_blobs,
+            self.groups.tell,
+            self._stored,
+            self.wake_all,
+            commit_first=store.durable,
         )
         self.audit = Audit()
         self.cancelling = Cancelling(self.dispatch, self.submissions, self.outcomes, self.pools, self.audit)
@@ -157,12 +163,12 @@ class Parts:
 
     # -- what happens after commits -----------------------------------------------------------------------
 
-    def _stored(self, first: int, entries: list[Entry], finished: list[Batch], unused: list[str]) -> None:
+    def _stored(self, entries: list[Entry], finished: list[Batch], unused: list[str]) -> None:
         for batch in finished:
             self.batches.finish(batch)
             self.permits.finished(batch.number)
             self.stock.engine.finished(batch.lane.pool, batch.number)
-        self.groups.stored(first, entries)
+        self.groups.stored(entries)
         self.blobs.delete(unused)
 
     def _wake(self, pool: bytes) -> None:

@@ -52,6 +52,10 @@ class Reader:
         """The highest outcome number that is stored."""
         return int(self._one("last_seq")[0])
 
+    def next_seq(self, after: int) -> int:
+        """The lowest outcome number above ``after`` that is stored; 0: there is none."""
+        return int(self._one("next_seq", (after,))[0])
+
     def rows(self, name: str, values: Sequence[Any] = ()) -> list[Any]:
         """What a named query finds, for a room that keeps rows of its own."""
         return self._all(name, values).fetchall()

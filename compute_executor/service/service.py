@@ -29,6 +29,7 @@ from compute_executor.service.endpoint_ids import BUILT_IN
 from compute_executor.service.functions import Description, Sharing, new_function
 from compute_executor.service.groups import Subscriber
 from compute_executor.service.limits import Limits
+from compute_executor.service.outcomes import AHEAD
 from compute_executor.service.parts import Parts
 from compute_executor.service.recovery import orphaned_pools, restore
 from compute_executor.service.rows import FunctionRow, KnownSubmit
@@ -94,6 +95,8 @@ class Service:
         await leftovers.wait_until_gone(self._rings)
         found = restore(parts.store.read, parts.batches, self._rings, parts.blobs.holds)
         await parts.committer.commit(lambda writer: writer.next_attempts(found.again))
+        skipped = AHEAD if parts.dispatch.batches() else 0  # nothing else can be told and not stored
+        parts.outcomes.number_from(await parts.committer.commit(lambda writer: writer.skip_numbers(skipped)))
         parts.outcomes.put(found.ended)
         await self._all_stored(START_PATIENCE)
         rings.clear(self._rings)
@@ -270,8 +273,12 @@ class Service:
         return max(after, self._parts.groups.subscribe(who, subscriber, group))
 
     def replay(self, group: bytes, after: int, limit: int) -> tuple[list[Result], int, bool]:
-        """Stored outcomes of a subscribed group; see `groups.Groups.replay`."""
-        return self._parts.groups.replay(group, after, limit)
+        """Earlier outcomes of a subscribed group: those in the store, see `groups.Groups.replay`, then those that
+        were told before they are."""
+        found, until, all_of_them = self._parts.groups.replay(group, after, limit)
+        if all_of_them and (ahead := self._parts.outcomes.ahead(group, until)):
+            return [*found, *ahead], ahead[-1].seq, True
+        return found, until, all_of_them
 
     def ack(self, who: Identity, group: bytes, seq: int) -> None:
         """The client has set the futures of all outcomes of the group up to ``seq``."""

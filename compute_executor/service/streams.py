@@ -179,7 +179,7 @@ class Connection:
     # -- what the service pushes --------------------------------------------------------------------------
 
     def results(self, group: bytes, results: list[frames.Result]) -> None:
-        """Queue stored outcomes; those for which there is no room are read from the store later."""
+        """Queue outcomes; those for which there is no room are read from the store later."""
         feed = self._feeds.get(group)
         if feed is None or not feed.live:
             return
@@ -193,6 +193,9 @@ class Connection:
             self._outbox.add_results(group, fitting, size)
             feed.sent = fitting[-1].seq
         self._work.set()
+
+    def stored(self, group: bytes) -> None:
+        """What was not queued by then is read in its turn."""
 
     def _fitting(self, results: list[frames.Result]) -> tuple[list[frames.Result], int]:
         """The first of the results, as many as there is room for, and about how many bytes they are."""

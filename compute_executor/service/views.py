@@ -61,6 +61,8 @@ class Views:
             raise absent(name)
         check(who, "read task", Owned(batch.owner), name)
         outcome = self._store.read.outcome(batch.number, prefix, position)
+        if outcome is None and not batch.finished:
+            outcome = self._outcomes.outcome(batch.number, position)
         if outcome is not None:
             status = SUCCESS if outcome.status == VALUE else FAILED
         else:

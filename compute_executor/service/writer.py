@@ -80,12 +80,11 @@ class Writer:
     # -- outcomes -----------------------------------------------------------------------------------------
 
     def add_outcomes(
-        self, outcomes: Sequence[Ended], finished: Iterable[FinishedBatch], now: float
-    ) -> tuple[int, list[str]]:
-        """Store outcomes, and that with them some batches are finished; the number of the first outcome, and the
-        blobs that nothing refers to any more."""
-        first = self.last_seq + 1
-        self.last_seq += len(outcomes)
+        self, first: int, outcomes: Sequence[Ended], finished: Iterable[FinishedBatch], now: float
+    ) -> list[str]:
+        """Store outcomes with numbers from ``first``, and that with them some batches are finished; the blobs that
+        nothing refers to any more."""
+        self.last_seq = first + len(outcomes) - 1
         form = repeated("add_outcomes")
         values, blobs = _outcome_values(outcomes, first)
         step = form.rows * form.width
@@ -96,7 +95,13 @@ class Writer:
             self._connection.execute(form.one, values[at : at + form.width])
         for blob, batch in blobs:
             self._execute("add_outcome_blob", (blob.name, batch))
-        return first, [name for batch in finished for name in self._finish(batch, now)]
+        return [name for batch in finished for name in self._finish(batch, now)]
+
+    def skip_numbers(self, count: int) -> int:
+        """Leave out so many numbers of outcomes, for good; the last of them."""
+        self.last_seq += count
+        self._execute("set_meta", ("seq", self.last_seq))
+        return self.last_seq
 
     def _finish(self, batch: FinishedBatch, now: float) -> list[str]:
         self._execute("finish_batch", (now, self.last_seq, batch.number))

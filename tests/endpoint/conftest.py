@@ -135,7 +135,7 @@ class Script:
             self.begun[position] = moment
         self._changed.set()
 
-    def ended(self, pool: bytes, outcomes: list[Ended]) -> None:
+    def ended(self, pool: bytes, outcomes: list[Ended], *, kept: bool = False) -> None:
         for outcome in outcomes:
             assert outcome.position not in self.ends, "ended twice"
             self.ends[outcome.position] = outcome

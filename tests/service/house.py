@@ -57,13 +57,16 @@ class FakeEngine:
         while assignments := self.events.take(pool, 256):
             self.end(pool, assignments)
 
-    def end(self, pool: bytes, assignments: list[Assignment], status: int = frames.VALUE) -> None:
+    def end(
+        self, pool: bytes, assignments: list[Assignment], status: int = frames.VALUE, *, kept: bool = False
+    ) -> None:
         self.events.ended(
             pool,
             [
                 Ended(batch, pos, attempt, status, body, 1.0, 2.0)
                 for batch, pos, attempt, _, body, _ in assignments
             ],
+            kept=kept,
         )
 
     def withdraw(self, pool: bytes, tasks: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
@@ -84,6 +87,7 @@ class Listener:
 
     def __init__(self) -> None:
         self.got: list[frames.Result] = []
+        self.stored_groups: list[bytes] = []
         self.begun: list[tuple[bytes, int, float]] = []
         self.failures: list[tuple[bytes, str]] = []
         self.goodbyes: list[str] = []
@@ -92,6 +96,9 @@ class Listener:
     def results(self, group: bytes, results: list[frames.Result]) -> None:
         self.got += results
         self._news.set()
+
+    def stored(self, group: bytes) -> None:
+        self.stored_groups.append(group)
 
     def began(self, tasks: list[tuple[bytes, int, float]]) -> None:
         self.begun += tasks

@@ -32,6 +32,9 @@ class Store:
     def last_seq(self) -> int:
         return len(self.stored)
 
+    def next_seq(self, after: int) -> int:
+        return min((result.seq for _, result in self.stored if result.seq > after), default=0)
+
     def outcomes(self, group: bytes, after: int, until: int) -> Any:
         for its, result in self.stored:
             if its == group and after < result.seq <= until:
@@ -98,7 +101,7 @@ def test_who_listens_hears_of_its_group_until_it_leaves(groups: Groups) -> None:
     groups.subscribe(ALICE, first, GROUP)
     groups.subscribe(ALICE, first, GROUP)  # once is enough
     groups.subscribe(ALICE, second, OTHER)
-    groups.stored(
+    groups.tell(
         5, [(batch(), ended(0)), (batch(), ended(1)), (batch(OTHER), ended(2)), (batch(b"?" * 16), ended(3))]
     )
     assert [(one.seq, one.position) for one in first.got] == [(5, 0), (6, 1)]
@@ -106,8 +109,10 @@ def test_who_listens_hears_of_its_group_until_it_leaves(groups: Groups) -> None:
     groups.began([(batch(), 0, 1.5), (batch(b"?" * 16), 1, 1.5)])
     assert first.begun == [(b"p" * 12, 0, 1.5)]
     assert second.begun == []
+    groups.stored([(batch(), ended(0)), (batch(), ended(1)), (batch(b"?" * 16), ended(3))])
+    assert (first.stored_groups, second.stored_groups) == ([GROUP], [])
     groups.unsubscribe(first)
-    groups.stored(9, [(batch(), ended(4))])
+    groups.tell(9, [(batch(), ended(4))])
     assert len(first.got) == 2
     assert set(groups._groups) == {OTHER}
 

@@ -1,4 +1,4 @@
-"""Outcomes reach the store in order, survive trouble, and are told of only then."""
+"""Outcomes reach the store in order, survive trouble, and are told of as soon as they cannot be lost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from compute_executor.protocol.frames import CANCELLED, Reason
 from compute_executor.service import outcomes as outcomes_module
 from compute_executor.service.dispatch import Batch, Dispatch
 from compute_executor.service.outcomes import Outcomes, made_here
-from tests.service.house import live, turn
+from tests.service.house import GROUP, live, turn
 
 
 class Commits:
@@ -21,15 +21,15 @@ class Commits:
     def __init__(self) -> None:
         self.waiting: list[tuple[Any, Any]] = []
         self.writes: list[tuple[list[Ended], list[int]]] = []
-        self._next = 1
+        self.numbers: list[int] = []
 
     def soon(self, operation: Any, done: Any) -> None:
         self.waiting.append((operation, done))
 
-    def add_outcomes(self, outcomes: list[Ended], finished: Any, now: float) -> tuple[int, list[str]]:
+    def add_outcomes(self, first: int, outcomes: list[Ended], finished: Any, now: float) -> list[str]:
         self.writes.append((outcomes, [batch.number for batch in finished]))
-        first, self._next = self._next, self._next + len(outcomes)
-        return first, ["unused"]
+        self.numbers += range(first, first + len(outcomes))
+        return ["unused"]
 
     def succeed(self) -> None:
         operation, done = self.waiting.pop(0)
@@ -41,17 +41,31 @@ class Commits:
 
 
 class World:
-    def __init__(self) -> None:
+    """``told``: first number and how many; ``stored``: how many, and the batches finished by them."""
+
+    def __init__(self, *, commit_first: bool = False) -> None:
         self.commits = Commits()
-        self.told: list[tuple[int, int, list[int]]] = []
+        self.told: list[tuple[int, int]] = []
+        self.stored: list[tuple[int, list[int]]] = []
         self.recoveries = 0
         self.dispatch = Dispatch()
         loop = asyncio.get_running_loop()
-        self.outcomes = Outcomes(self.commits, loop, lambda _: False, self.stored, self.recovered)  # type: ignore[arg-type]
+        self.outcomes = Outcomes(
+            self.commits,  # type: ignore[arg-type]
+            loop,
+            lambda _: False,
+            self._tell,
+            self._stored,
+            self.recovered,
+            commit_first=commit_first,
+        )
 
-    def stored(self, first: int, entries: list[Any], finished: list[Batch], unused: list[str]) -> None:
+    def _tell(self, first: int, entries: list[Any]) -> None:
+        self.told.append((first, len(entries)))
+
+    def _stored(self, entries: list[Any], finished: list[Batch], unused: list[str]) -> None:
         assert unused == ["unused"]
-        self.told.append((first, len(entries), [batch.number for batch in finished]))
+        self.stored.append((len(entries), [batch.number for batch in finished]))
 
     def recovered(self) -> None:
         self.recoveries += 1
@@ -62,19 +76,98 @@ class World:
         self.dispatch.take(b"p" * 16, count)
         return batch
 
-    def end(self, batch: Batch, *positions: int) -> None:
+    def end(self, batch: Batch, *positions: int, kept: bool = False) -> None:
         outcomes = [Ended(batch.number, position, 1, 0, b"", 1.0, 2.0) for position in positions]
-        self.outcomes.put(self.dispatch.ended(outcomes))
+        self.outcomes.put(self.dispatch.ended(outcomes), kept=kept)
+
+
+@pytest.mark.parametrize(("commit_first", "kept"), [(False, False), (True, True)])
+@live
+async def test_nothing_is_told_before_it_is_stored(commit_first: bool, kept: bool) -> None:
+    world = World(commit_first=commit_first)
+    world.end(world.batch(1, 2), 0, kept=kept)
+    assert (world.told, world.outcomes.pending) == ([], 1)
+    world.commits.succeed()
+    assert (world.told, world.stored) == ([(1, 1)], [(1, [])])
+    assert (world.outcomes.pending, world.outcomes.stored_count) == (0, 1)
 
 
 @live
-async def test_nothing_is_told_before_it_is_stored() -> None:
+async def test_what_is_kept_elsewhere_is_told_at_once_and_once() -> None:
     world = World()
-    world.end(world.batch(1, 2), 0)
-    assert (world.told, world.outcomes.pending) == ([], 1)
+    batch = world.batch(1, 3)
+    world.outcomes.number_from(100)
+    world.end(batch, 0, kept=True)
+    world.end(batch, 2, 1, kept=True)
+    assert world.told == [(101, 1), (102, 2)]
+    assert world.stored == []
+    assert [one.seq for one in world.outcomes.ahead(GROUP, 101)] == [102, 103]
+    assert world.outcomes.ahead(b"o" * 16, 0) == []
     world.commits.succeed()
-    assert world.told == [(1, 1, [])]
-    assert (world.outcomes.pending, world.outcomes.stored_count) == (0, 1)
+    assert [one.seq for one in world.outcomes.ahead(GROUP, 0)] == [102, 103]
+    found = world.outcomes.outcome(1, 2)
+    assert found is not None
+    assert (found.seq, found.prefix, found.position) == (102, batch.prefix, 2)
+    world.commits.succeed()
+    assert world.outcomes.outcome(1, 2) is None
+    assert world.outcomes.ahead(GROUP, 0) == []
+    assert world.commits.numbers == [101, 102, 103]
+    assert (world.told, world.stored) == ([(101, 1), (102, 2)], [(1, []), (2, [1])])
+
+
+@live
+async def test_what_waits_to_be_told_is_told_before_what_comes_after_it() -> None:
+    world = World()
+    batch = world.batch(1, 5)
+    world.end(batch, 0, kept=True)
+    world.end(batch, 1)
+    world.end(batch, 2, kept=True)
+    assert world.told == [(1, 1)]
+    assert [one.position for one in world.outcomes.ahead(GROUP, 0)] == [0]
+    assert world.outcomes.outcome(1, 2) is None
+    world.commits.succeed()
+    world.end(batch, 3, kept=True)
+    assert world.told == [(1, 1)]
+    world.commits.succeed()
+    assert world.told == [(1, 1), (2, 2)]
+    world.commits.succeed()
+    assert world.told == [(1, 1), (2, 2), (4, 1)]
+    world.end(batch, 4, kept=True)
+    assert world.told == [(1, 1), (2, 2), (4, 1), (5, 1)]
+
+
+@live
+async def test_what_is_told_and_what_is_not_can_share_a_commit() -> None:
+    world = World()
+    batch = world.batch(1, 3)
+    world.end(batch, 0)
+    world.commits.succeed()
+    world.end(batch, 1, kept=True)
+    world.outcomes._sent, world.outcomes._waiting = [], world.outcomes._sent  # a commit that takes both
+    world.commits.waiting.clear()
+    world.end(batch, 2)
+    world.outcomes._send()
+    world.commits.succeed()
+    assert world.told == [(1, 1), (2, 1), (3, 1)]
+
+
+@live
+async def test_so_many_are_told_before_they_are_stored_and_none_in_trouble(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(outcomes_module, "AHEAD", 2)
+    world = World()
+    batch = world.batch(1, 6)
+    world.end(batch, 0, 1, kept=True)
+    world.end(batch, 2, kept=True)
+    assert world.told == [(1, 2)]
+    for _ in range(2):
+        world.commits.succeed()
+    world.end(batch, 3, kept=True)
+    assert world.told == [(1, 2), (3, 1), (4, 1)]
+    world.commits.fail()
+    world.end(batch, 4, kept=True)
+    assert world.told == [(1, 2), (3, 1), (4, 1)]
 
 
 @live
@@ -87,7 +180,8 @@ async def test_what_comes_during_a_write_is_the_next_one_and_finishes_the_batch(
     assert len(world.commits.waiting) == 1
     world.commits.succeed()
     world.commits.succeed()
-    assert world.told == [(1, 1, []), (2, 3, [1, 2])]
+    assert world.told == [(1, 1), (2, 3)]
+    assert world.stored == [(1, []), (3, [1, 2])]
     assert [finished for _, finished in world.commits.writes] == [[], [1, 2]]
     world.outcomes.put([])
     assert world.commits.waiting == []
@@ -111,7 +205,8 @@ async def test_trouble_loses_nothing_and_keeps_the_order(monkeypatch: pytest.Mon
     world.commits.succeed()
     assert (world.outcomes.stalled, world.recoveries) == (False, 1)
     world.commits.succeed()
-    assert world.told == [(1, 1, []), (2, 2, [1])]
+    assert world.told == [(1, 1), (2, 2)]
+    assert world.stored == [(1, []), (2, [1])]
     assert world.outcomes._pause == 0.001
 
 
@@ -150,4 +245,5 @@ async def test_very_many_are_stored_in_parts(monkeypatch: pytest.MonkeyPatch) ->
     world.end(world.batch(2, 1), 0)
     for _ in range(2):
         world.commits.succeed()
-    assert world.told == [(1, 3, []), (4, 2, [1, 2])]
+    assert world.told == [(1, 3), (4, 2)]
+    assert world.stored == [(3, []), (2, [1, 2])]

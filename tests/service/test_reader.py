@@ -47,7 +47,7 @@ def test_a_batch_and_its_outcomes_are_read_as_written(store: Store) -> None:
     (row,) = read.open_batches()
     assert (row.functions[0], row.options.retries) == (FUNCTION, 3)
     assert read.group_batches(GROUP) == [(one.prefix, 2)]
-    do(store, lambda writer: writer.add_outcomes([ended(number, 1, Blob("n" * 32, 7))], [], 1.0))
+    do(store, lambda writer: writer.add_outcomes(1, [ended(number, 1, Blob("n" * 32, 7))], [], 1.0))
     assert read.ended_positions(number) == [1]
     outcome = read.outcome(number, one.prefix, 1)
     assert outcome is not None

@@ -63,7 +63,10 @@ def value(task: tuple[int, int, int], body: bytes, *, in_file: bool = False) -> 
 
 async def outcomes(service: Service, count: int) -> dict[int, frames.Result]:
     """The first ``count`` outcomes of the group, by position."""
-    found, _, _ = service.replay(GROUP, 0, 1_000_000)
+    found, after, complete = service.replay(GROUP, 0, 1_000_000)
+    while not complete:
+        more, after, complete = service.replay(GROUP, after, 1_000_000)
+        found += more
     assert len(found) == count
     return {result.position: result for result in found}
 
@@ -119,6 +122,34 @@ async def test_what_had_finished_is_an_outcome_whether_it_was_stored_or_not(hous
         assert [task.position for task in house.engine.events.take(DEFAULT_POOL, 9)] == [3]
         assert list(house.rings.iterdir()) == []
     assert list(house.rings.iterdir()) == []
+
+
+@live
+async def test_what_was_told_before_it_was_stored_is_told_again_under_a_number_of_its_own(
+    house: House,
+) -> None:
+    service = await house.start()
+    await register(service)
+    listener = Listener()
+    service.subscribe(ALICE, listener, GROUP)
+    await service.submit(ALICE, batch([b"0", b"1"]))
+    tasks = house.engine.events.take(DEFAULT_POOL, 2)
+    begin(house, *[task[:3] for task in tasks])
+    service._parts.committer._next = lambda: None  # type: ignore[method-assign] - killed before the commit
+    house.engine.end(DEFAULT_POOL, tasks[:1], kept=True)
+    (told,) = listener.got
+    assert house.store.read.last_seq() < told.seq
+    await kill(house, service)
+    finish(house, value(tasks[0][:3], b"0"), value(tasks[1][:3], b"1"))
+    async with serving(house) as service:
+        listener = Listener()
+        after = service.subscribe(ALICE, listener, GROUP, after=told.seq)
+        found, seen = [], False
+        while not seen:
+            results, after, seen = service.replay(GROUP, after, 1_000_000)
+            found += results
+        assert [(one.position, one.body) for one in found] == [(0, b"0"), (1, b"1")]
+        assert told.seq < found[0].seq < found[1].seq
 
 
 @live

@@ -33,6 +33,7 @@ from tests.service.house import (
     live,
     register,
     serving,
+    take,
     turn,
 )
 
@@ -294,6 +295,35 @@ async def test_results_read_from_the_store_before_they_are_told_come_once(house:
         connection.results(b"u" * 16, results)
         await service.submit(ALICE, batch([b"y"]))
         assert (await client.results(1))[0].body == b"y"
+
+
+@live
+async def test_results_come_before_they_are_stored_if_they_are_kept_until_then(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also to one that subscribes after they were told to others, and to those who ask by HTTP."""
+    house.echo = False
+    async with serving(house) as service, connected(service) as early, connected(service) as late:
+        await register(service)
+        early.say(frames.Subscribe(GROUP))
+        sent = batch([b"0", b"1"])
+        await service.submit(ALICE, sent)
+        tasks = take(house)
+        house.engine.end(DEFAULT_POOL, tasks[:1])
+        stored = await early.results(1)
+        monkeypatch.setattr(service._parts.committer, "_next", lambda: None)  # a checkpoint holds up commits
+        house.engine.end(DEFAULT_POOL, tasks[1:], kept=True)
+        told = await early.results(1)
+        late.say(frames.Subscribe(GROUP))
+        assert await late.results(2) == stored + told
+        assert service.task(ALICE, sent.prefix, 1).outcome == told[0]
+        assert service.task(ALICE, sent.prefix, 0).outcome == stored[0]
+        assert house.store.read.last_seq() == stored[0].seq
+        monkeypatch.undo()
+        service._parts.committer._next()
+        await turn(20)
+        assert house.store.read.last_seq() == told[0].seq
+        assert service.task(ALICE, sent.prefix, 1).outcome == told[0]
 
 
 @live

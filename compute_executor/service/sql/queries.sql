@@ -7,6 +7,9 @@ INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET valu
 -- The highest outcome number ever given: deleting the newest outcomes must not make numbers come again.
 SELECT max(coalesce((SELECT max(seq) FROM outcomes), 0), coalesce((SELECT value FROM meta WHERE key = 'seq'), 0));
 
+-- name: next_seq
+SELECT coalesce(min(seq), 0) FROM outcomes WHERE seq > ?;
+
 -- name: quick_check
 PRAGMA quick_check(1);
 

@@ -55,7 +55,10 @@ class ResultQueue:
         """What the broker calls it."""
         return names.result_queue(self.owner, self.group)
 
-    def results(self, group: bytes, results: list[frames.Result]) -> None:  # noqa: ARG002
+    def results(self, group: bytes, results: list[frames.Result]) -> None:
+        """See Subscriber. They are published from the store."""
+
+    def stored(self, group: bytes) -> None:  # noqa: ARG002 - it has but one
         """See Subscriber."""
         self._pump(self)
 

@@ -246,6 +246,7 @@ def test_other_news_are_none_for_a_queue() -> None:
     queue.began([(b"", 0, 1.0)])
     queue.pool_failed(b"", "why")
     asyncio.run(queue.goodbye("bye"))
-    assert pumped == []
     queue.results(GROUP, [])
+    assert pumped == []
+    queue.stored(GROUP)
     assert pumped == [queue]
