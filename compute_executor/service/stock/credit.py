@@ -2,8 +2,9 @@
 
 A stock endpoint takes all that lies in its queue into memory and acknowledges it, so what it is given is lost when
 it is killed, and can be cancelled no more. It reports results twice a second; to have its workers busy from one
-report to the next it needs as much work as they do in that time, and a little more: `AHEAD` seconds for each worker, by what
-its function has lately taken there. A function of which no task has ended there is taken to need `UNKNOWN` seconds.
+report to the next it needs as much work as they do in that time, and a little more: `AHEAD` seconds for each worker,
+by what its function has lately taken there. A function of which no task has ended there is taken to need `UNKNOWN`
+seconds.
 """
 
 from __future__ import annotations

@@ -359,7 +359,7 @@ class BrokerEngine:
             await self._ascertain(one, link)
         if one.watch.unsettled and not sight.consumers:
             await self._settle(one, link)
-        self._judge(one, await self._heard_everything(link))
+        self._judge(one, await self._heard_everything(link), sight.ready)
         if one.watch.command_due(time.monotonic()) and self._endpoints.online(one.row.endpoint):
             await self._start(one, link)
         self._feed(one)
@@ -414,16 +414,23 @@ class BrokerEngine:
         """Whether no result waits that would acquit a suspect."""
         return self._inbox.empty and not (await link.look(names.RESULTS)).ready
 
-    def _judge(self, one: UserEndpoint, heard_everything: bool) -> None:
+    def _judge(self, one: UserEndpoint, heard_everything: bool, waiting: int = 0) -> None:
         if not heard_everything:
             return
-        for (batch, position), attempt in one.watch.lost(time.monotonic()).items():
-            one.forget((batch, position))
-            message = (
-                f"endpoint {one.row.endpoint} took this task and then its user endpoint ended without a result: it "
-                "may have run, in part or whole. (Stock endpoints acknowledge a task when they take it.)"
-            )
-            self._events.lost(one.pool, batch, position, attempt, Reason(message, None, True, attempt))
+        now = time.monotonic()
+        for task, attempt in one.watch.lost(now).items():
+            self._lose(one, task, attempt, "and then its user endpoint ended without a result")
+        if one.watch.forgotten(now) and not (waiting or one.in_flight or one.uncertain):
+            for task, attempt in list(one.given.items()):
+                self._lose(one, task, attempt, "has nothing to do any more, and has sent no result")
+
+    def _lose(self, one: UserEndpoint, task: Task, attempt: int, what: str) -> None:
+        one.forget(task)
+        message = (
+            f"endpoint {one.row.endpoint} took this task {what}: it may have run, in part or whole. (Stock endpoints "
+            "acknowledge a task when they take it.)"
+        )
+        self._events.lost(one.pool, *task, attempt, Reason(message, None, True, attempt))
 
     async def _start(self, one: UserEndpoint, link: Link) -> None:
         from pika import BasicProperties

@@ -172,8 +172,9 @@ class ResultQueues:
         sent = [self._send(queue, link, result) for result in results]
         if sent:
             await asyncio.wait(sent)
-            for one in sent:
-                one.result()
+            failures = [error for one in sent if (error := one.exception()) is not None]
+            if failures:
+                raise failures[0]
         queue.sent = until
         group = queue.group
         if results:

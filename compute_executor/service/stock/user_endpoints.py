@@ -47,6 +47,7 @@ class UserEndpoint:
         """A task is given to the broker."""
         self.given[task] = attempt
         self.credit.given(task, function)
+        self.watch.given()
         self.recent.append(task)
 
     def forget(self, task: Task) -> int:
@@ -124,7 +125,9 @@ def report(state: dict[str, Any]) -> Report:
     """What a user endpoint's heartbeat says."""
     period = state.get("heartbeat_period")
     process = f"{state.get('start_unix')} {state.get('posix_pid')}"
-    return Report(bool(state.get("active", True)), float(period) if period else 0.0, process)
+    # Engines that count their tasks ever (total_tasks) count those that are out; the others always say 0.
+    idle = "total_tasks" in state and not state.get("outstanding_tasks", 1)
+    return Report(bool(state.get("active", True)), float(period) if period else 0.0, process, idle)
 
 
 def spans(tasks: Iterable[tuple[int, int, int]]) -> list[tuple[int, int, int, int]]:

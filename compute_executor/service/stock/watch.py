@@ -31,11 +31,12 @@ Task = tuple[int, int]  # batch and position
 
 
 class Report(NamedTuple):
-    """A heartbeat. ``process``: names this run of the user endpoint."""
+    """A heartbeat. ``process``: names this run of the user endpoint; ``idle``: it says that no task is with it."""
 
     active: bool
     period: float
     process: str
+    idle: bool = False
 
 
 class Watch:
@@ -49,6 +50,7 @@ class Watch:
         self._period = DEFAULT_PERIOD
         self._reported = self._hope_until = 0.0
         self._alone_since: float | None = None
+        self._idle_since: float | None = None
         self._commanded: float | None = None
         self._unheard = True
 
@@ -74,6 +76,7 @@ class Watch:
         self._reported = now
         self._unheard = False
         self._period = report.period or self._period
+        self._idle_since = (self._idle_since or now) if report.idle else None
         if not report.active:
             self._end()
             return {}
@@ -84,6 +87,10 @@ class Watch:
         self.running, self.unsettled = True, False
         self._alone_since = self._commanded = None
         return cleared
+
+    def given(self) -> None:
+        """A task was given to it."""
+        self._idle_since = None
 
     def looked(self, consumers: int, now: float) -> None:
         """So many consumers has its task queue: one is itself."""
@@ -125,6 +132,13 @@ class Watch:
             return {}
         lost, self.suspects = self.suspects, {}
         return lost
+
+    def forgotten(self, now: float) -> bool:
+        """Whether it has said for so long that it has nothing to do that what it had taken will have no result. A
+        stock endpoint forgets the results that the broker had not confirmed when the connection was lost."""
+        if self._idle_since is None or not self.running:
+            return False
+        return now - self._idle_since >= MISSED * self._period + ALONE
 
     def command_due(self, now: float) -> bool:
         """Whether a start command is to be sent, if there is work and an endpoint to send it to."""

@@ -217,3 +217,42 @@ async def test_a_refusal_while_another_consumes_takes_nothing_back() -> None:
     await around.settled()
     assert around.returned_tasks == []
     assert around.queue
+
+
+@live
+async def test_what_an_idle_endpoint_has_forgotten_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its broker was killed before it had confirmed the results, and it does not send them again."""
+    around = Around()
+    around.waiting = around.waiting[:5]
+    idle = {**RUNNING, "total_tasks": 5, "outstanding_tasks": 0}
+    around.reports(**{**idle, "outstanding_tasks": 5})
+    await around.settled()
+    around.takes(5)
+    around.consumers = 1
+    around.ends(0, 1)
+    around.reports(**idle)
+    await around.engine._care(around.one, cast(Any, around))
+    assert around.lost_tasks == []
+    later = time.monotonic() + watch.MISSED * 5 + watch.ALONE
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    await around.engine._care(around.one, cast(Any, around))
+    assert around.lost_tasks == [2, 3, 4]
+    assert around.one.given == {}
+
+
+@live
+@pytest.mark.parametrize("state", [{}, {"total_tasks": 5, "outstanding_tasks": 1}])
+async def test_who_is_busy_or_does_not_count_has_forgotten_nothing(
+    state: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    around = Around()
+    around.reports(**RUNNING)
+    await around.settled()
+    around.takes(len(around.queue))
+    around.consumers = 1
+    around.reports(**RUNNING, **state)
+    await around.settled()
+    later = time.monotonic() + 1000
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    await around.engine._care(around.one, cast(Any, around))
+    assert around.lost_tasks == []
