@@ -7,12 +7,17 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from compute_executor import executor as module
 from compute_executor.executor import Executor
 from tests.fake_service import FakeService, Faults
 
 MakeExecutor = Callable[..., Executor]
+
+# How long an example takes depends on what else runs on the machine.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture

@@ -362,7 +362,7 @@ class Histories(RuleBasedStateMachine):
 
 
 TestHistories = Histories.TestCase
-TestHistories.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestHistories.settings = settings(max_examples=60, stateful_step_count=30)
 
 
 def test_what_is_out_with_an_engine_that_outlived_us_is_leased_not_queued() -> None:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from compute_executor.endpoint.events import Ended
@@ -125,7 +125,6 @@ def test_the_highest_acknowledgement_counts_and_is_taken_once(groups: Groups) ->
     assert groups.take_acknowledged() == []
 
 
-@settings(deadline=None)
 @given(st.lists(st.booleans(), max_size=40), st.integers(1, 300), st.integers(1, 10))
 def test_a_replay_in_parts_is_all_of_a_group_once_and_in_order(
     mine: list[bool], limit: int, scan: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from compute_executor.protocol.frames import Options
@@ -15,7 +15,6 @@ from compute_executor.service.rows import (
 )
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(min_size=16, max_size=16), max_size=5))
 def test_ids_in_one_column_come_apart(ids: list[bytes]) -> None:
     assert split_ids(b"".join(ids)) == ids
