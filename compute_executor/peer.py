@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from compute_executor import __version__
 from compute_executor.errors import InvalidRequest, NotFound, ServiceUnavailable, from_document
+from compute_executor.results.versions import Versions
 
 if TYPE_CHECKING:
     import http.client
@@ -96,6 +97,7 @@ class OfClient:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._versions = Versions()
 
     def address(self) -> Address:
         """What the client says."""
@@ -112,8 +114,12 @@ class OfClient:
         """Found out by asking the service, and of one of ours its endpoint."""
         if not self._client.is_own_service():
             return Kind.HOSTED
-        document = self._client.get_endpoint_metadata(uuid.UUID(bytes=endpoint))
-        return Kind.OURS if document.get("built_in") else Kind.STOCK
+        endpoint_id = uuid.UUID(bytes=endpoint)
+        document = self._client.get_endpoint_metadata(endpoint_id)
+        if document.get("built_in"):
+            return Kind.OURS
+        self._versions.check(str(endpoint_id), document)  # before anything is sent that they may not read
+        return Kind.STOCK
 
     def client(self) -> Client:
         """The client itself."""

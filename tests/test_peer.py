@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import platform
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -19,7 +21,8 @@ from compute_executor.errors import (
     PayloadTooLarge,
     ServiceUnavailable,
 )
-from compute_executor.peer import Address, OfClient, request
+from compute_executor.peer import Address, Kind, OfClient, request
+from compute_executor.results.versions import VersionsDiffer
 from compute_executor.session import by_http
 
 
@@ -114,3 +117,38 @@ def test_the_address_of_a_client(authorization: str | None, sent: str) -> None:
             return authorization
 
     assert OfClient(Client()).address() == Address("http://there", sent)  # type: ignore[arg-type]
+
+
+class _OwnService:
+    """A Client of a service of our own, whose one endpoint is a stock one."""
+
+    def __init__(self, **document: Any) -> None:
+        self.document = document
+
+    def is_own_service(self) -> bool:
+        return True
+
+    def get_endpoint_metadata(self, _endpoint: uuid.UUID) -> dict[str, Any]:
+        return self.document
+
+
+def test_other_versions_at_a_stock_endpoint_are_said_once_before_anything_is_sent() -> None:
+    peer = OfClient(cast(Any, _OwnService(python_version="3.1.4", dill_version="0.0.1")))
+    with pytest.warns(
+        VersionsDiffer, match=r"Python 3\.1\.4 there.*dill 0\.0\.1 there.*by_source=True"
+    ) as told:
+        kinds = [peer.kind(one) for one in (b"e" * 16, b"e" * 16, b"f" * 16)]
+    assert kinds == [Kind.STOCK] * 3
+    assert len(told) == 2  # once for each endpoint
+
+
+@pytest.mark.parametrize(
+    ("document", "kind"),
+    [
+        ({"python_version": platform.python_version()}, Kind.STOCK),
+        ({}, Kind.STOCK),
+        ({"built_in": True, "python_version": "3.1.4"}, Kind.OURS),
+    ],
+)
+def test_the_same_versions_and_our_own_workers_are_no_news(document: dict[str, Any], kind: Kind) -> None:
+    assert OfClient(cast(Any, _OwnService(**document))).kind(b"e" * 16) is kind

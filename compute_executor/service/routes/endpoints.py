@@ -27,7 +27,9 @@ async def endpoints(request: Request) -> Response:
 async def endpoint(request: Request) -> Response:
     """``GET /v2/endpoints/{id}``"""
     row = _row(request)
-    return json_answer(documents.registered_endpoint(row) if row else documents.endpoint())
+    if row is None:
+        return json_answer(documents.endpoint())
+    return json_answer({**documents.registered_endpoint(row), **_stock(request).versions(row.id)})
 
 
 async def status(request: Request) -> Response:

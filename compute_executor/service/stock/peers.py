@@ -183,6 +183,11 @@ class StockPeers:
         one = self.users.get(pool)
         return self.endpoints.find(one.row.endpoint) if one is not None else None
 
+    def versions(self, endpoint: uuid.UUID) -> dict[str, str]:
+        """What Python and dill its workers have, as far as one has told with a result."""
+        told = next((one.row.details for one in self.users.of(endpoint) if one.row.details), {})
+        return {name: str(told[name]) for name in ("python_version", "dill_version") if told.get(name)}
+
     # -- for SDKs -----------------------------------------------------------------------------------------
 
     async def result_address(self, who: Identity) -> dict[str, str]:

@@ -150,3 +150,16 @@ def test_what_a_registration_says() -> None:
         registration(
             msgspec.convert({"endpoint_name": "n", "allowed_functions": ["no id"]}, EndpointDocument)
         )
+
+
+@live
+async def test_what_its_workers_have_is_told_when_one_has_said_it(house: House) -> None:
+    async with serving(house) as service:
+        row = await service.stock.endpoints.register(ALICE, PLAIN, None)
+        users = service.stock.users
+        assert service.stock.versions(row.id) == {}
+        one = users.get(users.require(ALICE, row.id, None, None))
+        assert one is not None
+        assert service.stock.versions(row.id) == {}
+        users.detailed(one, {"python_version": "3.9.1", "dill_version": "0.3.6", "os": "Linux"})
+        assert service.stock.versions(row.id) == {"python_version": "3.9.1", "dill_version": "0.3.6"}
