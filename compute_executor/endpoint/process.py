@@ -24,8 +24,11 @@ from compute_executor.endpoint.boxes import Boxes
 from compute_executor.endpoint.launch import Launch, Started
 from compute_executor.endpoint.outbox import Outcome
 
-RECEIVE = 1 << 18
-"""Bytes read from a stream at once."""
+RECEIVE = 1 << 16
+"""Bytes read from a stream at once. From 128 KiB on, each read would map memory and unmap it: three system calls."""
+
+DATAGRAM = 1 << 18
+"""Bytes of the largest datagram, and more."""
 
 TERMINATE_AFTER, KILL_AFTER = 0.8, 1.4
 """Seconds after being asked to end at which a worker gets SIGTERM, then its group SIGKILL."""
@@ -90,7 +93,7 @@ class Process:
         """All datagrams that the worker has not received, oldest first. It will not see them."""
         taken = []
         with contextlib.suppress(BlockingIOError):
-            while datagram := self._channels.worker_tasks.recv(RECEIVE, socket.MSG_DONTWAIT):
+            while datagram := self._channels.worker_tasks.recv(DATAGRAM, socket.MSG_DONTWAIT):
                 taken.append(datagram)
         return taken
 

@@ -28,7 +28,7 @@ CONNECT_PATIENCE = 10.0
 """Seconds for connection and handshake."""
 
 PATH = "/v3/stream"
-_CHUNK = 256 * 1024
+_CHUNK = 64 * 1024  # from 128 KiB on, each read would map memory and unmap it
 _HIGH_WATER = 4 * 1024 * 1024
 
 
