@@ -16,6 +16,7 @@ import logging
 import selectors
 import socket
 import threading
+import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,6 @@ class Desk:
         self.group = str(uuid.UUID(bytes=session.settings.group))
         self._handover = session.handover
         self._session = session
-        self._abandoned = threading.Event()
         self._versions = Versions()
         self.watcher = Watcher(client, self.group, self, session.settings.grace)
 
@@ -74,7 +74,7 @@ class Desk:
 
     def wait(self, seconds: float) -> bool:
         """Rest before another try; False if nobody waits for it any more."""
-        self._abandoned.wait(seconds)
+        time.sleep(seconds)
         return not self._session.abandoned
 
     def adopt_ids(
@@ -112,8 +112,6 @@ class Desk:
     def withdraw(self, withdrawal: Withdrawal) -> None:
         """Nothing: Globus Compute has no way to withdraw a task."""
         withdrawal.answered.set()
-        if self._session.abandoned:
-            self._abandoned.set()
 
     # -- in --------------------------------------------------------------------------------------------------
 

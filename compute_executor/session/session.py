@@ -207,11 +207,16 @@ class Session:
         found = self.handover.waiting(lane)
         return found + self._from_pump(lambda pump: pump.dialogue.router.futures(lane))
 
-    def _all_open(self) -> list[ComputeFuture[Any]]:
-        """All futures that have not ended, oldest first. One that leaves while we look is found in both places."""
+    def _withdrawable(self, spared: int) -> list[ComputeFuture[Any]]:
+        """All futures that have not ended, oldest first, without the first ``spared``. One that leaves while we look
+        is found in both places. A hosted service withdraws nothing: what is there need not be found, for which its
+        pump, which may be in a request, would have to be waited for while more leaves."""
         waiting = self.handover.waiting()
+        if self.hosted:
+            in_flight = self._pump.describe()[0] if self._pump is not None else 0
+            return waiting[max(0, spared - in_flight) :]
         found = self._from_pump(lambda pump: pump.dialogue.router.futures()) + waiting
-        return list({id(future): future for future in found}.values())
+        return list({id(future): future for future in found}.values())[spared:]
 
     def register(self, lane: Lane, function: Any, description: str) -> str:
         """Register a function by HTTP; its id."""
@@ -288,7 +293,7 @@ class Session:
         with self.handover.lock:
             self.closed = True
         if cancel_futures:
-            self.withdraw(self._all_open()[spared:])
+            self.withdraw(self._withdrawable(spared))
         self._cancelling = False
         self.handover.wake()
         if wait and not self._ours():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import socket
 import threading
 import time
 import warnings
@@ -12,16 +13,26 @@ from typing import Any
 import pytest
 
 from compute_executor import Client, Executor
+from compute_executor.batch import Call, Function
 from compute_executor.errors import (
+    ComputeError,
     InvalidRequest,
     NotFound,
     PayloadTooLarge,
     ResultDecodeError,
     SerializationError,
+    ServiceUnavailable,
     SubmitOutcomeUnknown,
     TaskExecutionFailed,
 )
+from compute_executor.future import ComputeFuture
+from compute_executor.protocol import frames
 from compute_executor.results.versions import VersionsDiffer
+from compute_executor.sdk.outcome import Outcome
+from compute_executor.sdk.text_wire import TextWire
+from compute_executor.serialization import native
+from compute_executor.session.hosted import Desk, HostedPump, settle
+from compute_executor.session.withdrawal import Withdrawal
 from tests.hosted_service import HostedService, Scripted
 
 ENDPOINT = "5a3c0e38-7a31-4f2c-9f0d-1f2d3c4b5a69"
@@ -309,6 +320,188 @@ def test_shutdown_in_a_callback_waits_for_nothing(client: Client) -> None:
     ex.submit(add_one, 1).add_done_callback(leave)
     assert done.wait(10)
     ex.shutdown()
+
+
+@pytest.mark.slow
+def test_a_service_of_the_guides_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It names no result queues, and its results come by its stream: nothing is asked for."""
+    asked: list[Any] = []
+
+    def no_queues() -> Any:
+        raise NotFound("no such route")
+
+    monkeypatch.setattr(TextWire, "outcomes", lambda _, task_ids: asked.append(task_ids) or {})
+    with Client() as client:  # our own serves that stream, too
+        endpoint = client.get_endpoints()[0]["uuid"]
+        monkeypatch.setattr(client, "_own", False)
+        monkeypatch.setattr(client, "result_queues", no_queues)
+        with Executor(endpoint, client=client) as ex:
+            assert ex.submit(add_one, 41).result(30) == 42
+            assert "stream: connected" in repr(ex)
+            assert list(ex.map(add_one, range(30))) == list(range(1, 31))
+            with pytest.raises(Trouble, match="no 7"):
+                ex.submit(fails, 7).result(30)
+            assert ex.submit(len, b"x" * 200_000).result(30) == 200_000
+    assert asked == []
+
+
+def test_an_error_of_our_own_ends_the_futures(
+    ex: Executor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(HostedPump, "_post", fail)
+    monkeypatch.setattr(HostedPump, "_finished", fail)
+    with pytest.raises(ComputeError, match="please report it: ZeroDivisionError"):
+        ex.submit(add_one, 1).result(10)
+    assert "the I/O thread of an Executor failed" in caplog.text
+
+
+def test_shutting_down_drops_what_waits_and_waits_for_the_rest(
+    client: Client, service: HostedService
+) -> None:
+    """A task that the service has cannot be withdrawn."""
+    service.prompt = False
+    ex = Executor(ENDPOINT, client=client)
+    sent = ex.submit(add_one, 1)
+    _until(lambda: bool(service.waiting))
+    service.answers.append(Scripted("/submit", 429, headers={"Retry-After": "1"}))
+    blocked = ex.submit(add_one, 2)
+    _until(lambda: service.count("/submit") == 2)
+    waiting = ex.submit(add_one, 3)
+    ex._session.shutdown(wait=False, cancel_futures=True)
+    assert waiting.cancelled()
+    assert not sent.done()
+    _until(lambda: len(service.waiting) == 2)
+    service.run()
+    ex.shutdown()
+    assert [sent.result(0), blocked.result(0)] == [2, 3]
+
+
+def test_who_leaves_in_a_hurry_waits_for_nothing(client: Client, service: HostedService) -> None:
+    service.prompt = False
+    ex = Executor(ENDPOINT, client=client)
+    future = ex.submit(add_one, 1)
+    _until(lambda: bool(service.waiting))
+    ex._session.abandon()
+    ex._session.join(10)
+    assert ex._session._thread is None
+    assert not future.done()
+
+
+# -- the desk -------------------------------------------------------------------------------------------------
+
+
+class Quiet:
+    """Of a watcher, what is asked of it."""
+
+    def __init__(self) -> None:
+        self.needed = 0
+        self.asked: list[list[str]] = []
+        self.groups: list[str] = []
+
+    def need(self) -> None:
+        self.needed += 1
+
+    def fetch(self, task_ids: Any) -> None:
+        self.asked.append(list(task_ids))
+
+    def add_group(self, group: str) -> None:
+        self.groups.append(group)
+
+
+@pytest.fixture
+def desk(ex: Executor, client: Client) -> Desk:
+    desk = Desk(ex._session, client)
+    desk.watcher = Quiet()  # type: ignore[assignment]
+    return desk
+
+
+def task(number: int) -> str:
+    return f"00000000-0000-4000-8000-{number:012}"
+
+
+def ended(number: int) -> Outcome:
+    return Outcome(task(number), "success", frames.VALUE, native.dumps(number))
+
+
+def calls(ex: Executor, count: int) -> list[Call[Any]]:
+    function = Function(b"d" * 32, "f", b"")
+    return [Call(ComputeFuture[Any](ex._session, b""), function, b"", ex._lane) for _ in range(count)]
+
+
+def test_results_that_come_before_the_answer_find_their_futures(ex: Executor, desk: Desk) -> None:
+    desk.ended(ended(1))
+    desk.ended(ended(9))  # somebody else's
+    one, two = sent = calls(ex, 2)
+    desk.taken(ex._lane, sent, [task(1), task(2)])
+    assert one.future.result(0) == 1
+    assert one.future.task_id == task(1)
+    assert not two.future.done()
+    assert desk.router.futures() == [two.future]
+    desk.ended(ended(2))
+    assert two.future.result(0) == 2
+    assert desk.watcher.asked == []  # type: ignore[attr-defined]
+
+
+def test_results_for_which_there_was_no_room_are_asked_for(
+    ex: Executor, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk.waiting, "_max_early", 1)
+    desk.ended(ended(1))
+    desk.ended(ended(2))
+    desk.taken(ex._lane, calls(ex, 2), [task(1), task(2)])
+    assert desk.watcher.asked == [[task(1), task(2)]]  # type: ignore[attr-defined]
+
+
+def test_tasks_are_adopted_once(ex: Executor, desk: Desk) -> None:
+    desk.ended(ended(1))
+    futures = {task(number): ComputeFuture[Any](ex._session, b"") for number in (1, 2)}
+    assert desk.adopt_ids("other", ex._lane, futures) == list(futures.values())
+    assert futures[task(1)].result(0) == 1
+    again = {task(2): ComputeFuture[Any](ex._session, b"")}
+    assert desk.adopt_ids("other", ex._lane, again) == []
+    quiet: Any = desk.watcher
+    assert (quiet.groups, quiet.asked) == (["other", "other"], [[task(1), task(2)], []])
+    desk.ended(ended(2))
+    assert futures[task(2)].result(0) == 2
+
+
+def test_giving_up_ends_each_future_with_an_error_about_itself(ex: Executor, desk: Desk) -> None:
+    sent = calls(ex, 2)
+    desk.taken(ex._lane, sent, [task(1), task(2)])
+    desk.give_up(ServiceUnavailable("gone for too long"))
+    errors = [call.future.exception(0) for call in sent]
+    assert [(type(one), str(one), one.task_id) for one in errors] == [  # type: ignore[union-attr]
+        (ServiceUnavailable, "gone for too long", task(number)) for number in (1, 2)
+    ]
+    assert desk.waiting.open == 0
+
+
+def test_a_wish_to_cancel_is_answered_at_once(desk: Desk) -> None:
+    withdrawal = Withdrawal(None)
+    desk.withdraw(withdrawal)
+    assert withdrawal.answered.is_set()
+
+
+def test_in_the_child_of_a_fork_the_futures_are_orphans(ex: Executor, client: Client) -> None:
+    waker, other = socket.socketpair()
+    with waker, other:
+        pump = HostedPump(ex._session, waker, client)
+        pump.dialogue.watcher = Quiet()  # type: ignore[assignment]
+        sent = calls(ex, 2)
+        pump.dialogue.taken(ex._lane, sent, [task(1), task(2)])
+        pump.dialogue.ended(ended(1))
+        assert not pump.send_now()
+        assert pump.forked() == [sent[1].future]
+        assert pump._selector.get_map() is None
+
+
+def test_a_time_that_is_none_is_no_time(ex: Executor) -> None:
+    future = ComputeFuture[Any](ex._session, b"")
+    settle(future, ended(3)._replace(completion_t="yesterday"))
+    assert (future.result(0), future.timings.ended) == (3, 0.0)
 
 
 def _decoded(payload: str) -> str:
