@@ -1,12 +1,10 @@
-"""A scripted hosted service with result queues in a real RabbitMQ.
+"""A scripted hosted service with result queues in a real RabbitMQ, which is started for these tests.
 
-``HOSTED_AMQP_URL`` names the broker (default: one of Debian's on port 5799, as ``stock.sh broker-up`` starts it);
-without one these tests are skipped.
+What cannot be installed skips them, and says so in the last lines.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,17 +12,19 @@ import pika
 import pytest
 
 from compute_executor import Client
+from integration.debian import CannotInstall
+from integration.stock import broker as rabbitmq
 from tests.hosted_service import HostedService
 
-URL = os.environ.get("HOSTED_AMQP_URL", "amqp://guest:guest@127.0.0.1:5799/%2F")
 PREFIX = "results."
 
 
 class Broker:
     """Publishes as the service does, into queues named after their group."""
 
-    def __init__(self) -> None:
-        self.connection = pika.BlockingConnection(pika.URLParameters(URL))
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.connection = pika.BlockingConnection(pika.URLParameters(url))
         self.channel = self.connection.channel()
         self.made: set[str] = set()
         self.silent = False
@@ -53,19 +53,30 @@ class Broker:
         self.connection.close()
 
 
-@pytest.fixture
-def broker() -> Iterator[Broker]:
+@pytest.fixture(scope="session")
+def broker_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     try:
-        broker = Broker()
-    except pika.exceptions.AMQPConnectionError:
-        pytest.skip(f"no broker at {URL.rpartition('@')[2]}")
+        rabbitmq.require_rabbitmq()
+    except CannotInstall as error:
+        pytest.skip(str(error))
+    server = rabbitmq.Broker(tmp_path_factory.mktemp("hosted") / "broker")
+    try:
+        server.start()
+        yield server.url
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def broker(broker_url: str) -> Iterator[Broker]:
+    broker = Broker(broker_url)
     yield broker
     broker.close()
 
 
 @pytest.fixture
 def service(broker: Broker) -> Iterator[HostedService]:
-    service = HostedService(broker.publish, {"queue_prefix": PREFIX, "connection_url": URL})
+    service = HostedService(broker.publish, {"queue_prefix": PREFIX, "connection_url": broker.url})
     yield service
     service.close()
 

@@ -13,7 +13,7 @@ import pytest
 
 from compute_executor import Client, Executor
 from compute_executor.results import watcher
-from integration.hosted.conftest import PREFIX, URL, Broker
+from integration.hosted.conftest import PREFIX, Broker
 from integration.hosted.proxy import Proxy
 from tests.hosted_service import HostedService
 
@@ -31,8 +31,8 @@ def ex(client: Client) -> Iterator[Executor]:
 
 
 @pytest.fixture
-def proxy(service: HostedService) -> Iterator[Proxy]:
-    place = urlsplit(URL)
+def proxy(service: HostedService, broker: Broker) -> Iterator[Proxy]:
+    place = urlsplit(broker.url)
     proxy = Proxy((place.hostname or "localhost", place.port or 5672))
     service.queues = {
         "queue_prefix": PREFIX,

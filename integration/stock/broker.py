@@ -32,20 +32,29 @@ class Broker:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port, self.management_port, self._distribution_port, self._names_port = _free_ports(4)
+        self.port, self.tls_port, self.management_port, self._distribution_port, self._names_port = (
+            _free_ports(5)
+        )
         self._node = f"test{self.port}@localhost"
         self._process: subprocess.Popen[bytes] | None = None
         for name in ("data", "log"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / "enabled_plugins").write_text(PLUGINS)
+        self.certificate = _certificate(folder)
         (folder / "rabbitmq.conf").write_text(
-            f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
+            f"listeners.tcp.1 = 127.0.0.1:{self.port}\nlisteners.ssl.1 = 127.0.0.1:{self.tls_port}\n"
+            f"ssl_options.certfile = {self.certificate}\nssl_options.keyfile = {folder / 'key.pem'}\n"
             f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {self.management_port}\n"
         )
 
     @property
     def url(self) -> str:
         return f"amqp://guest:guest@127.0.0.1:{self.port}/%2F"
+
+    @property
+    def tls_url(self) -> str:
+        """The same with TLS; its certificate is known to nobody."""
+        return f"amqps://guest:guest@localhost:{self.tls_port}/%2F"
 
     @property
     def management_url(self) -> str:
@@ -89,6 +98,19 @@ class Broker:
     def restart(self) -> None:
         self.stop()
         self.start()
+
+
+def _certificate(folder: Path) -> Path:
+    """A certificate for localhost that it has signed itself, with its key in key.pem beside it."""
+    made = folder / "certificate.pem"
+    options = ("-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost")
+    names = ("-addext", "subjectAltName=DNS:localhost")
+    subprocess.run(
+        ["openssl", "req", "-x509", *options, *names, "-keyout", folder / "key.pem", "-out", made],
+        check=True,
+        capture_output=True,
+    )
+    return made
 
 
 def _free_ports(count: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import urllib.request
@@ -10,6 +11,7 @@ from typing import Any
 import pika
 import pytest
 
+from compute_executor.service.stock.link import Link
 from integration.stock.conftest import ENGINES, Runs, World
 from integration.stock.peers import OWN_ENDPOINT
 
@@ -98,3 +100,25 @@ def test_a_listener_cannot_read_what_is_not_its_own(world: World) -> None:
     with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="ACCESS_REFUSED"):
         channel.basic_get("results")
     connection.close()
+
+
+def test_a_broker_with_tls_and_a_certificate_of_its_own(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service reaches it if SSL_CERT_FILE names the certificate, and not without."""
+    assert "certificate verify failed" in asyncio.run(trouble_of(world.broker.tls_url))
+    monkeypatch.setenv("SSL_CERT_FILE", str(world.broker.certificate))
+    assert asyncio.run(trouble_of(world.broker.tls_url)) == ""
+
+
+async def trouble_of(url: str) -> str:
+    """What keeps our link to a broker from being open; "" if nothing does."""
+    opened = asyncio.Event()
+    link = Link(url, asyncio.get_running_loop(), opened=opened.set, closed=lambda: None, consumers={})
+    link.start()
+    try:
+        while not link.open and link.trouble == "not connected yet":
+            await asyncio.sleep(0.05)
+    finally:
+        await link.close()
+    return "" if opened.is_set() else link.trouble

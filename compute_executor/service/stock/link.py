@@ -344,5 +344,8 @@ def _parameters(url: str) -> pika.URLParameters:
     return parameters
 
 
-def _words(error: Exception | str) -> str:
+def _words(error: Any) -> str:
+    """What went wrong. pika wraps it, in errors that say nothing themselves."""
+    while inner := (getattr(error, "exceptions", None) or [getattr(error, "exception", None)])[-1]:
+        error = inner
     return str(error) or type(error).__name__

@@ -373,3 +373,12 @@ async def test_after_the_connection_is_lost_nothing_is_acknowledged(broker: Fake
         await story.until("opened", "closed", "opened")
         story.came[0].done()  # it will come again
         assert broker.acknowledged == []
+
+
+def test_the_reason_is_what_pika_has_wrapped() -> None:
+    refused = ConnectionRefusedError(111, "Connection refused")
+    inner = pika.adapters.utils.connection_workflow.AMQPConnectorSocketConnectError(refused)
+    outer = pika.adapters.utils.connection_workflow.AMQPConnectionWorkflowFailed([ValueError("first"), inner])
+    assert module._words(outer) == "[Errno 111] Connection refused"
+    assert module._words("lost") == "lost"
+    assert module._words(TimeoutError()) == "TimeoutError"
