@@ -36,8 +36,9 @@ check: $(DEV)  ## style, types, and which room may import which
 quick: $(DEV)  ## the tests that take less than a second each
 	$(BIN)/python -m pytest tests -m "not slow"
 
-bench: $(DEV)  ## measure beside the peers; writes docs/benchmarks.md
+bench: $(DEV)  ## measure beside the peers; writes docs/benchmarks.md and docs/benchmarks-stock.md
 	$(BIN)/python -m benchmarks --output docs
+	$(BIN)/python -m benchmarks.stock --output docs
 
 docs: $(DEV)  ## run every example of the documentation and follow its links
 	$(BIN)/python -m pytest tests/test_docs.py --doctest-modules $$(grep -rl '>>>' compute_executor --include='*.py')

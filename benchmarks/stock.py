@@ -1,12 +1,11 @@
 """Our Executor beside the official one: same service, same RabbitMQ, same stock endpoint, one after the other.
 
-    compute-executor serve --amqp-url ...          on port 5000, where the stock peers look
-    globus-compute-endpoint start ...              registered there
-    python -m benchmarks.stock ENDPOINT_ID --stock-python .../venv/bin/python [--rounds 3]
+    python -m benchmarks.stock [--rounds 2] [--output docs]
 
-Each measurement is a process of its own; a round runs all of them, in an order that turns from round to round.
-Between two single tasks there is a pause of random length: the endpoint sends results twice a second, and who
-submits in step with that measures nothing else.
+starts RabbitMQ, our service and an unmodified Globus Compute endpoint as integration/stock does, measures, and writes
+benchmarks-stock.md. Each measurement is a process of its own; a round runs all of them, in an order that turns from
+round to round. Between two single tasks there is a pause of random length: the endpoint sends results twice a second,
+and who submits in step with that measures nothing else.
 """
 
 from __future__ import annotations
@@ -16,15 +15,20 @@ import json
 import os
 import random
 import statistics
-import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import Executor, wait
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from integration.stock.conftest import World
 
 ROOT = Path(__file__).resolve().parent.parent
 URL = "http://localhost:5000"
+BULK = (1_000, 10_000)
+"""Tasks that are submitted at once."""
 OURS, STOCK, UNLIMITED = "compute_executor", "globus-compute-sdk", "globus-compute-sdk, no rate limit"
 
 WARM_UP = 4
@@ -73,79 +77,75 @@ def rate(executor: Executor, count: int) -> float:
     return count / (time.perf_counter() - began)
 
 
-def measure(who: str, endpoint_id: str, count: int, tasks: int) -> dict[str, float]:
+def measure(who: str, endpoint_id: str, count: int) -> dict[str, float]:
     """The figures of one process."""
     with connect(who, endpoint_id) as executor:
         assert executor.submit(no_op, 7).result(300) == 7  # registers, and has a worker started
         latency(executor, WARM_UP, 0.6)
         found = {"latency": latency(executor, 4 if who == STOCK else count, 0.6)}
-        if who != STOCK:
-            found["rate"] = rate(executor, tasks)
+        if who != STOCK:  # its limit concerns single tasks only
+            found.update((f"rate {tasks}", rate(executor, tasks)) for tasks in BULK)
     return found
 
 
 # -- all of them ----------------------------------------------------------------------------------------------
 
-
-def run(who: str, given: argparse.Namespace) -> dict[str, float]:
-    """One measurement in a process of its own."""
-    python = sys.executable if who == OURS else given.stock_python
-    command = [python, __file__, given.endpoint_id, "--who", who]
-    command += ["--count", str(given.count), "--tasks", str(given.tasks)]
-    answer = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=900, env=_environment())
-    found: dict[str, float] = json.loads(answer.stdout.splitlines()[-1])
-    print(f"  {who:36} " + "  ".join(f"{name} {value:.4g}" for name, value in found.items()), flush=True)
-    return found
+Samples = dict[str, list[dict[str, float]]]
 
 
-def _environment() -> dict[str, str]:
-    """Where the stock SDK finds the service."""
-    return {
-        **os.environ,
-        "GLOBUS_SDK_ENVIRONMENT": "local",
-        "GLOBUS_SDK_SERVICE_URL_AUTH": f"{URL}/",
-    }
-
-
-def report(found: dict[str, list[dict[str, float]]]) -> str:
-    """Medians over the rounds, and our ratios to the others."""
-
-    def median(who: str, figure: str) -> float:
-        return statistics.median(one[figure] for one in found[who])
-
-    ours, bulk = median(OURS, "latency"), median(OURS, "rate")
-    return "\n".join(
-        [
-            f"one task:    ours {ours:.3f} s; the official SDK as shipped {median(STOCK, 'latency'):.3f} s "
-            f"(ratio {ours / median(STOCK, 'latency'):.2f}), without its rate limit "
-            f"{median(UNLIMITED, 'latency'):.3f} s (ratio {ours / median(UNLIMITED, 'latency'):.2f})",
-            f"many at once: ours {bulk:.0f} tasks/s, the official SDK {median(UNLIMITED, 'rate'):.0f} "
-            f"(ratio {bulk / median(UNLIMITED, 'rate'):.2f})",
-        ]
-    )
+def run(world: World, rounds: int, count: int) -> tuple[Samples, list[float]]:
+    """Every measurement so many times, and the load before each round."""
+    found: Samples = {OURS: [], STOCK: [], UNLIMITED: []}
+    loads, order = [], list(found)
+    for number in range(rounds):
+        loads.append(os.getloadavg()[0])
+        print(f"round {number + 1} of {rounds}, load {loads[-1]:.1f}", flush=True)
+        for who in order:
+            sdk = world.ours if who == OURS else world.sdk
+            one = sdk.run(__file__, world.endpoint.id, "--who", who, "--count", str(count), patience=900)
+            print(
+                f"  {who:36} " + "  ".join(f"{name} {value:.4g}" for name, value in one.items()), flush=True
+            )
+            found[who].append(one)
+        order.append(order.pop(0))
+    return found, loads
 
 
 def main() -> None:
     """Measure, as one process or all of them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("endpoint_id")
-    parser.add_argument("--stock-python", default="python3", help="a Python with globus-compute-sdk")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("endpoint_id", nargs="?", help=argparse.SUPPRESS)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--count", type=int, default=15, help="single tasks of a measurement")
-    parser.add_argument("--tasks", type=int, default=1000, help="tasks at once")
+    parser.add_argument("--output", type=Path, help="folder for benchmarks-stock.md (none: print only)")
     parser.add_argument("--who", choices=(OURS, STOCK, UNLIMITED), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.who:
-        print(json.dumps(measure(given.who, given.endpoint_id, given.count, given.tasks)))
+        print(json.dumps(measure(given.who, given.endpoint_id, given.count)))
         return
-    found: dict[str, list[dict[str, Any]]] = {OURS: [], STOCK: [], UNLIMITED: []}
-    order = list(found)
-    for number in range(given.rounds):
-        print(f"round {number + 1} of {given.rounds}, load {os.getloadavg()[0]:.1f}", flush=True)
-        for who in order:
-            found[who].append(run(who, given))
-        order.append(order.pop(0))
-    print(report(found))
+    measure_all(given)
+
+
+def measure_all(given: argparse.Namespace) -> None:
+    """Start the peers, measure, report."""
+    from benchmarks import stock_report
+    from integration.debian import CannotInstall
+    from integration.stock.conftest import World
+
+    began = time.time()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        try:
+            world = World.installed(Path(folder))
+        except CannotInstall as error:
+            sys.exit(f"not measured: {error}")
+        try:
+            world.start()
+            found, loads = run(world, given.rounds, given.count)
+        finally:
+            world.stop()
+    print("\n" + stock_report.figures(found))
+    if given.output:
+        stock_report.write(found, loads, time.time() - began, given.output)
 
 
 if __name__ == "__main__":

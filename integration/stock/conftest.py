@@ -36,6 +36,27 @@ class World:
     ours: Sdk
     folder: Path
 
+    @classmethod
+    def installed(cls, folder: Path) -> World:
+        """Their files in ``folder``, what they need installed, nothing started. Raises CannotInstall."""
+        python = stock_python()
+        require_rabbitmq()
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", PORT)) == 0:
+                raise CannotInstall(
+                    f"port {PORT}, the one that stock peers know, is taken by another program"
+                )
+        processes.adopt_orphans()
+        broker = Broker(folder / "broker")
+        return cls(
+            broker,
+            Service(folder / "state", broker),
+            Endpoint(folder / "endpoint", python),
+            Sdk(folder / "sdk", python),
+            Sdk.ours(folder / "ours"),
+            folder,
+        )
+
     def start(self) -> None:
         """Have all of them up."""
         with ThreadPoolExecutor(1) as beside:
@@ -58,24 +79,9 @@ class World:
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     try:
-        python = stock_python()
-        require_rabbitmq()
+        world = World.installed(tmp_path_factory.mktemp("stock"))
     except CannotInstall as error:
         pytest.skip(str(error))
-    with socket.socket() as probe:
-        if probe.connect_ex(("127.0.0.1", PORT)) == 0:
-            pytest.skip(f"port {PORT}, the one that stock peers know, is taken by another program")
-    folder = tmp_path_factory.mktemp("stock")
-    processes.adopt_orphans()
-    broker = Broker(folder / "broker")
-    world = World(
-        broker,
-        Service(folder / "state", broker),
-        Endpoint(folder / "endpoint", python),
-        Sdk(folder / "sdk", python),
-        Sdk.ours(folder / "ours"),
-        folder,
-    )
     try:
         world.start()
         yield world

@@ -153,7 +153,7 @@ class Sdk:
 
     def __init__(self, folder: Path, python: Path) -> None:
         self._python = python
-        self._environ = stock_environ(folder)
+        self.environ = stock_environ(folder)
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -161,7 +161,7 @@ class Sdk:
     def ours(cls, folder: Path) -> Sdk:
         """Ours, asking the service on the port of these tests."""
         made = cls(folder, Path(sys.executable))
-        made._environ |= {"PYTHONPATH": str(ROOT), "TEST_SERVICE": f"http://localhost:{PORT}"}
+        made.environ |= {"PYTHONPATH": str(ROOT), "TEST_SERVICE": f"http://localhost:{PORT}"}
         return made
 
     def start(
@@ -170,7 +170,7 @@ class Sdk:
         """A script of `scripts`, running; `answer` waits for it. ``config``: of the user endpoint."""
         return subprocess.Popen(
             [str(self._python), str(HERE / "scripts" / script), *arguments],
-            env={**self._environ, "TEST_CONFIG": json.dumps(config) if config else ""},
+            env={**self.environ, "TEST_CONFIG": json.dumps(config) if config else ""},
             cwd=self._folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

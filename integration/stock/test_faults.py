@@ -20,7 +20,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 class Open:
-    """500 tasks of 0.1 s on four workers, under way when `begin` returns. ``sdk``: whose Executor it is."""
+    """500 tasks of 0.1 s on four workers, under way when `begin` returns. ``sdk``: whose Executor it is. The user
+    endpoints are those of the tests before, as they are up."""
 
     def __init__(
         self, world: World, sdk: Sdk, name: str, engine: str = "ThreadPoolEngine", *arguments: str
@@ -30,7 +31,7 @@ class Open:
         self._process = sdk.start(
             "open_tasks.py" if sdk is world.sdk else "ours_open.py",
             *(world.endpoint.id, str(self.mark), str(TASKS), str(SECONDS), *arguments),
-            config={"engine": engine, "workers": WORKERS, "name": name},
+            config={"engine": engine, "workers": WORKERS, "name": "theirs" if sdk is world.sdk else "ours"},
         )
 
     def begin(self) -> None:
@@ -115,8 +116,9 @@ def test_the_endpoint_is_killed(world: World) -> None:
         assert found["wrong"] == 0
         assert found["right"] + sum(found["failed"].values()) == TASKS
         assert all(world.endpoint.id in text for text in found["failed"])
-        assert len(found["twice"]) <= WORKERS
+        assert len(found["twice"]) <= AGAIN
+        assert found["lost"] or found["twice"]  # else it had all ended before
         assert len(found["lost"]) <= TASKS // 4
     found = ours.end()
     assert (found["right"], found["wrong"], found["failed"]) == (TASKS, 0, {})
-    assert len(found["twice"]) <= AGAIN
+    assert 1 <= len(found["twice"]) <= AGAIN

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
-from integration.stock.conftest import Runs
+from integration.stock.conftest import Runs, World
+from integration.stock.peers import PORT
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -37,3 +40,19 @@ def test_what_was_not_sent_is_cancelled(found: dict[str, Any]) -> None:
 
 def test_an_exception_is_not_retried(found: dict[str, Any]) -> None:
     assert found["retried"] == ["KeyError", 1]
+
+
+def test_the_doctor_finds_all_well(world: World) -> None:
+    """Service, broker and a stock endpoint that is online."""
+    command = [sys.executable, "-m", "compute_executor", "doctor", "--url", f"http://localhost:{PORT}"]
+    done = subprocess.run(
+        [*command, "--endpoint", world.endpoint.id],
+        env=world.ours.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ok       endpoint stock: is online, with Python 3." in done.stdout
+    assert "lets us in" in done.stdout
+    assert "broker" in done.stdout
