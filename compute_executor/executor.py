@@ -12,7 +12,7 @@ import os
 import sys
 import uuid
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from compute_executor import mapping
@@ -22,6 +22,7 @@ from compute_executor.future import ComputeFuture
 from compute_executor.peer import ByLogin, Embedded, OfClient
 from compute_executor.protocol.frames import Options, PoolSpec
 from compute_executor.protocol.ids import MAX_BATCH
+from compute_executor.sdk.arguments import named, positional
 from compute_executor.sdk.names import AnyId, canonical
 from compute_executor.serialization import native
 from compute_executor.session.session import Session
@@ -250,13 +251,14 @@ class Executor(concurrent.futures.Executor):
         return view
 
     def submit_to_registered_function(
-        self, function_id: AnyId, args: Iterable[Any] = (), kwargs: dict[str, Any] | None = None
+        self, function_id: AnyId, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None
     ) -> ComputeFuture[Any]:
-        """Run a function that is registered already, by its id."""
+        """Run a function that is registered already, by its id. Raises InvalidRequest for what is no id, no sequence
+        or no mapping from names."""
         self._check_open()
         number = uuid.UUID(canonical(function_id, "function"))
         route = Route(Function(number.bytes, f"function {number}", None))
-        return self._session.submit(self._lane, route, tuple(args), kwargs or {})
+        return self._session.submit(self._lane, route, positional(args), named(kwargs))
 
     def register_function(self, function: Callable[..., Any], *, description: str = "") -> str:
         """Register ``function`` at the service and return its id; again with the same content: the same id.

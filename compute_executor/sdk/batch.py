@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from compute_executor.errors import InvalidRequest
+from compute_executor.sdk.arguments import named, positional
 from compute_executor.sdk.names import AnyId, canonical
 
 EncodeCall = Callable[[tuple[Any, ...], dict[str, Any]], bytes]
@@ -80,21 +81,5 @@ class Batch:
                 "either batch.add(*args, endpoint_id=..., function_id=..., **kwargs) or batch.add(function_id, args, "
                 f"kwargs){': no endpoint_id, but ' + ', '.join(others) if others else ': function_id is missing'}"
             )
-        payload = self._encode_call(_positional(args), _named(kwargs))
+        payload = self._encode_call(positional(args), named(kwargs))
         self.tasks.append(BatchTask(canonical(function_id, "function"), None, payload))
-
-
-def _positional(args: Any) -> tuple[Any, ...]:
-    if args is None:
-        return ()
-    if isinstance(args, (list, tuple)):
-        return tuple(args)
-    raise InvalidRequest(f"args must be a list or tuple of arguments, not {type(args).__name__}")
-
-
-def _named(kwargs: Any) -> dict[str, Any]:
-    if kwargs is None:
-        return {}
-    if isinstance(kwargs, Mapping) and all(isinstance(name, str) for name in kwargs):
-        return dict(kwargs)
-    raise InvalidRequest(f"kwargs must be a mapping from names to arguments, not {type(kwargs).__name__}")

@@ -96,6 +96,10 @@ class FunctionCalls(Calls):
         return list(self._session.get("/v2/functions", {"search": text} if text else None))
 
     def _register(self, document: dict[str, Any], metadata: Mapping[str, Any] | None) -> str:
+        if metadata is not None and not isinstance(metadata, Mapping):
+            raise InvalidRequest(
+                f"metadata must be a mapping, not {type(metadata).__name__}: {metadata!r:.100}"
+            )
         limits.check("the function's code", len(document["function_code"]), self._wire.limits.function_bytes)
         versions = {"python_version": platform.python_version(), "sdk_version": __version__}
         document["meta"] = {**versions, **(metadata or {})}

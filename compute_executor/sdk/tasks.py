@@ -83,6 +83,8 @@ class TaskCalls(Calls):
     def get_batch_result(self, task_id_list: Iterable[AnyId]) -> dict[str, dict[str, Any]]:
         """How these tasks stand, by id, in the order asked: pending ones with their status word, ended ones with
         ``result`` or ``exception`` and ``completion_t``. Failed ones are not left out."""
+        if isinstance(task_id_list, str) or not isinstance(task_id_list, Iterable):
+            raise InvalidRequest(f"a list of task ids is needed, not {task_id_list!r:.100}")
         task_ids = list(dict.fromkeys(canonical(task_id, "task") for task_id in task_id_list))
         found = self._outcomes(task_ids)
         return {task_id: found[task_id].document() for task_id in task_ids}

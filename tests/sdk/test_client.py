@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import os
 import platform
 import signal
@@ -295,6 +297,13 @@ BY_ID: dict[str, Callable[[Client, Any], Any]] = {
     "delete_function": lambda client, one: client.delete_function(one),
     "get_endpoint_status": lambda client, one: client.get_endpoint_status(one),
     "get_endpoint_metadata": lambda client, one: client.get_endpoint_metadata(one),
+    "stop_endpoint": lambda client, one: client.stop_endpoint(one),
+    "delete_endpoint": lambda client, one: client.delete_endpoint(one),
+    "get_allowed_functions": lambda client, one: client.get_allowed_functions(one),
+    "get_container": lambda client, one: client.get_container(one),
+    "get_container_build_status": lambda client, one: client.get_container_build_status(one),
+    "get_container_build_log": lambda client, one: client.get_container_build_log(one),
+    "register_function": lambda client, one: client.register_function(add, container_uuid=one),
 }
 
 
@@ -310,12 +319,6 @@ MORE_BY_ID: dict[str, Callable[[Client, Any], Any]] = {
     "cancel_task": lambda client, one: client.cancel_task(one),
     "batch_run": lambda client, one: client.batch_run(one, client.create_batch()),
     "create_batch": lambda client, one: client.create_batch(task_group_id=one),
-    "stop_endpoint": lambda client, one: client.stop_endpoint(one),
-    "delete_endpoint": lambda client, one: client.delete_endpoint(one),
-    "get_allowed_functions": lambda client, one: client.get_allowed_functions(one),
-    "get_container": lambda client, one: client.get_container(one),
-    "get_container_build_status": lambda client, one: client.get_container_build_status(one),
-    "register_function": lambda client, one: client.register_function(add, container_uuid=one),
     "register_endpoint": lambda client, one: client.register_endpoint("name", one),
 }
 
@@ -333,6 +336,13 @@ def test_unknown_tasks_of_a_batch_result_hurt_nobody(client: Client) -> None:
     assert isinstance(found[UNKNOWN]["exception"], NotFound)
     assert found[task_id]["result"] == 1
     assert client.get_batch_result([]) == {}
+    assert not client.cancel_task(UNKNOWN)
+
+
+@pytest.mark.parametrize("value", [None, 5, UNKNOWN])
+def test_what_is_no_list_of_tasks_is_named(client: Client, value: Any) -> None:
+    with pytest.raises(InvalidRequest, match="a list of task ids"):
+        client.get_batch_result(value)
 
 
 def test_an_empty_batch_is_refused(client: Client) -> None:
@@ -352,6 +362,22 @@ def test_what_is_no_group_is_named(client: Client) -> None:
 def test_what_is_no_function_is_refused(client: Client, value: Any) -> None:
     with pytest.raises(InvalidRequest, match="a function is registered"):
         client.register_function(value)
+
+
+def test_a_function_without_source_or_name_runs(client: Client) -> None:
+    space: dict[str, Any] = {}
+    exec("def made(x):\n    return x + 1", space)
+    for function in (space["made"], functools.partial(add, 1), operator.attrgetter("real")):
+        assert result_of(client, client.run(1, function_id=client.register_function(function))) in (1, 2)
+
+
+@pytest.mark.parametrize(
+    "options", [{"function_name": "  "}, {"function_name": 5}, {"metadata": 5}, {"description": 5}]
+)
+def test_what_describes_no_function_is_refused(client: Client, options: Any) -> None:
+    (name,) = options
+    with pytest.raises(InvalidRequest, match=name):
+        client.register_function(add, **options)
 
 
 def test_what_cannot_travel_is_named(client: Client) -> None:

@@ -136,6 +136,8 @@ def test_a_group_is_found_again() -> None:
             "ZeroDivisionError('integer division or modulo by zero')",
         ]
         assert other.reload_tasks() == []
+        with pytest.raises(NotFound, match="there is no task group"):
+            other.reload_tasks("00000000-0000-4000-8000-000000000000")
         with pytest.raises(ValueError, match="is no task group id"):
             other.reload_tasks("no id")
 

@@ -384,6 +384,26 @@ def test_an_error_of_our_own_ends_the_futures(
         executor.submit(abs, 1).result(PATIENCE)
 
 
+@pytest.mark.parametrize(
+    ("function", "args", "kwargs", "word"),
+    [
+        ("no id", (), None, "function id"),
+        (None, 5, None, "args must be a sequence"),
+        (None, "25", None, "args must be a sequence"),
+        (None, (2, 5), 7, "kwargs must be a mapping"),
+        (None, (2, 5), {1: 2}, "kwargs must be a mapping"),
+    ],
+)
+def test_what_is_no_call_of_a_registered_function_is_named_at_once(
+    executor: Executor, fake: FakeService, function: Any, args: Any, kwargs: Any, word: str
+) -> None:
+    some = "00000000-0000-4000-8000-000000000001"
+    with pytest.raises(InvalidRequest, match=word):
+        executor.submit_to_registered_function(function or some, args, kwargs)
+    assert executor.submit(abs, -1).result(PATIENCE) == 1
+    assert len(fake.submits) == 1
+
+
 # -- refusals -----------------------------------------------------------------------------------------------
 
 
