@@ -23,6 +23,10 @@ class Aim(NamedTuple):
         """Is that good enough?"""
         return value <= self.bound if self.most else value >= self.bound
 
+    def missed_by(self, value: float) -> float:
+        """How far that is from the bound, as a part of it."""
+        return abs(value - self.bound) / self.bound
+
     def value(self, findings: Findings) -> float | None:
         """The median over the rounds; None if it was not measured."""
         pairs = findings.of(self.job, OURS)
@@ -65,6 +69,8 @@ DISTRIBUTED = ("dask.distributed", "Parsl HTEX", "ipyparallel")
 
 def behind(findings: Findings, job: Job, figure: Figure, peer: str) -> bool:
     """Whether a peer's median ratio is better than ours, where both were measured."""
+    if not figure.ratio:
+        return False
     theirs = [pair.ratio(figure.name) for pair in findings.of(job.name, peer)]
     ours = [pair.ratio(figure.name) for pair in findings.of(job.name, OURS)]
     if not theirs or not ours:

@@ -18,6 +18,7 @@ COLOURS = {True: "#c1272d", False: "#4c6a92"}
 def ratios(findings: Findings, figures: list[tuple[Job, Figure]], peers: list[Peer], path: Path) -> None:
     """A small panel per figure, a line per peer, the advantage over ProcessPoolExecutor on a log axis."""
     plt = _pyplot()
+    figures = [(job, figure) for job, figure in figures if figure.ratio]
     peers = [peer for peer in peers if any(pair.peer == peer.name for pair in findings.pairs)]
     rows = -(-len(figures) // COLUMNS)
     figure, axes = plt.subplots(rows, COLUMNS, figsize=(13, 0.7 + 1.9 * rows), sharey=True, squeeze=False)

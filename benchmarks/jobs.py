@@ -21,16 +21,19 @@ SEED = 20_240_501
 
 
 class Figure(NamedTuple):
-    """One number of a job. ``more``: is more of it better?"""
+    """One number of a job. ``more``: is more of it better? ``ratio``: does it mean anything beside another's?"""
 
     name: str
     label: str
     unit: str
     more: bool = False
+    ratio: bool = True
 
 
 class Job(NamedTuple):
-    """``tasks``: how many, or how many inputs. ``limit``: seconds a client may take. ``peers``: all, or these."""
+    """``tasks``: how many, or how many inputs. ``limit``: seconds a client may take. ``peers``: all, or these.
+    ``like``: the job of fewer tasks whose rate tells how long this one would take; ``chunks``: of peers that ignore
+    the chunksize only."""
 
     name: str
     run: Callable[[Peer, int], dict[str, float]]
@@ -39,6 +42,8 @@ class Job(NamedTuple):
     limit: float = 60.0
     rounds: int = 99
     peers: frozenset[str] = frozenset()
+    like: str = ""
+    chunks: bool = False
 
 
 # -- start --------------------------------------------------------------------------------------------------
@@ -305,9 +310,9 @@ JOBS = {
         ),
         Job("burst 1k", burst, 1_000, (_RATE, _CPU)),
         Job("burst 10k", burst, 10_000, (_RATE, _CPU)),
-        Job("burst 100k", burst, 100_000, (_RATE, _CPU)),
+        Job("burst 100k", burst, 100_000, (_RATE, _CPU), like="burst 10k"),
         Job("map chunksize 1", map_singly, 10_000, (_RATE,)),
-        Job("map chunksize 100", map_chunks, 100_000, (_RATE,)),
+        Job("map chunksize 100", map_chunks, 100_000, (_RATE,), like="map chunksize 1", chunks=True),
         Job("100 x 1 MB", bodies_1mb, 100, (_BANDWIDTH,)),
         Job("4 x 64 MB", bodies_64mb, 4, (_BANDWIDTH,)),
         Job("sweep 5-50 ms", sweep, 400, (Figure("efficiency", "efficiency", "of 1", more=True),)),
@@ -318,7 +323,7 @@ JOBS = {
             "a million inputs",
             million,
             1_000_000,
-            (_RATE, Figure("growth", "memory growth", "MB")),
+            (_RATE, Figure("growth", "memory growth", "MB", ratio=False)),
             limit=400,
             rounds=1,
             peers=frozenset({OURS, REFERENCE}),

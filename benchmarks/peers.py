@@ -24,7 +24,7 @@ _Connect = Callable[[str], AbstractContextManager[Any]]
 class Peer(NamedTuple):
     """How to start one peer. ``service`` yields the address that ``connect`` wants, or None: it has none.
     ``alone``: ``connect`` starts the service itself when there is none. ``package`` is what pip calls it;
-    ``missing`` says why it is not measured at all, if it is not."""
+    ``missing`` says why it is not measured at all, if it is not. ``chunks``: its ``map`` heeds a chunksize."""
 
     name: str
     package: str
@@ -32,6 +32,7 @@ class Peer(NamedTuple):
     service: _Service | None = None
     alone: bool = False
     missing: str = ""
+    chunks: bool = True
 
     @contextmanager
     def open(self) -> Iterator[Any]:
@@ -187,8 +188,8 @@ PEERS = {
         Peer("loky", "loky", _loky),
         Peer("executorlib", "executorlib", _executorlib),
         Peer("mpi4py.futures", "mpi4py", _mpi4py),
-        Peer("Parsl HTEX", "parsl", _parsl),
-        Peer("dask.distributed", "distributed", _dask, _dask_service),
+        Peer("Parsl HTEX", "parsl", _parsl, chunks=False),
+        Peer("dask.distributed", "distributed", _dask, _dask_service, chunks=False),
         Peer("ipyparallel", "ipyparallel", _ipyparallel),
         Peer(
             "globus-compute-sdk", "", _no_executor, missing="a group of its own: python -m benchmarks.stock"

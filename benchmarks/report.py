@@ -18,11 +18,14 @@ from benchmarks.peers import OURS, REFERENCE, Peer
 from benchmarks.runner import PYTHON, ROOT, Findings
 
 NOTHING = "-"
+NOTES = ROOT / "benchmarks" / "notes.md"
+"""What is known of aims that may be missed; what is said of each is written by hand, after measurements."""
 HEAD = """# Benchmarks
 
-Written by `make bench`; not edited by hand. Every figure is a **ratio to ProcessPoolExecutor**, measured on the same
-job right before or after, each in a fresh client process, {rounds} rounds interleaved: median (lowest to highest).
-Absolute figures move by a factor of two from hour to hour on a shared machine; ratios hold.
+Written by `make bench`; not edited by hand. Every figure is a **ratio to ProcessPoolExecutor**, unless it has a unit,
+measured on the same job right before or after, each in a fresh client process, interleaved: {rounds} of
+compute_executor, {peer_rounds} of each other peer, because the slow ones take most of the time; median (lowest to
+highest). Absolute figures move by a factor of two from hour to hour on a shared machine; ratios hold.
 ↑ more is better, ↓ less is better. {workers} workers each.
 
 {facts}
@@ -50,9 +53,15 @@ def write(findings: Findings, jobs: list[Job], peers: list[Peer], folder: Path) 
 
     folder.mkdir(exist_ok=True)
     chart.ratios(findings, list(_figures(jobs)), peers, folder / "benchmarks.png")
-    text = HEAD.format(rounds=findings.rounds, workers=2, facts=facts(findings))
+    text = HEAD.format(
+        rounds=_rounds(findings.rounds),
+        peer_rounds=_rounds(findings.peer_rounds or findings.rounds),
+        workers=2,
+        facts=facts(findings),
+    )
     text += "## Beside ProcessPoolExecutor\n\n" + table(findings, jobs, peers)
     text += "\n\n## Aims\n\n" + aims(findings, jobs)
+    text += "\n\n## Aims that are missed\n\n" + missed(findings)
     text += (
         "\n\n## Our own figures\n\n" + _absolute(findings, jobs) + "\n\n## The jobs\n\n" + _jobs(jobs) + "\n"
     )
@@ -78,6 +87,31 @@ def aims(findings: Findings, jobs: list[Job]) -> str:
     return "\n".join(lines)
 
 
+def missed(findings: Findings) -> str:
+    """Of each aim that is missed: by how much, and what notes.md says of it."""
+    paragraphs = []
+    notes = _notes()
+    for aim in AIMS:
+        value = aim.value(findings)
+        if value is not None and not aim.reached(value):
+            said = f"**{_aimed(aim)}**: missed by {100 * aim.missed_by(value):.0f} %."
+            paragraphs.append(f"{said}\n{notes.get((aim.job, aim.figure), '')}".rstrip())
+    if not paragraphs:
+        return "None."
+    return "\n\n".join([notes["", ""], *paragraphs])
+
+
+def _notes() -> dict[tuple[str, str], str]:
+    """The paragraphs of notes.md by job and figure; its first one, which is for all, by ("", "")."""
+    first, *parts = NOTES.read_text().split("\n## ")
+    found = {("", ""): first.partition("\n\n")[2].strip()}
+    for part in parts:
+        title, _, text = part.partition("\n")
+        job, _, figure = title.rpartition(": ")
+        found[job, figure] = text.strip()
+    return found
+
+
 def facts(findings: Findings) -> str:
     """The machine, the versions, the commit, and how busy the machine was otherwise."""
     cpu = next(
@@ -100,10 +134,12 @@ def _title(job: Job, figure: Figure) -> str:
 
 
 def _cell(findings: Findings, job: Job, figure: Figure, peer: str) -> str:
-    ratios = sorted(pair.ratio(figure.name) for pair in findings.of(job.name, peer))
+    pairs = findings.of(job.name, peer)
+    ratios = sorted(pair.ratio(figure.name) if figure.ratio else pair.figures[figure.name] for pair in pairs)
     if not ratios:
-        return "failed" if (peer, job.name) in findings.failures else NOTHING
-    middle = _short(statistics.median(ratios))
+        why = findings.failures.get((peer, job.name))
+        return NOTHING if why is None else "not begun" if why.startswith("not begun") else "failed"
+    middle = _short(statistics.median(ratios)) + ("" if figure.ratio else f" {figure.unit}")
     text = f"{middle} ({_short(ratios[0])} to {_short(ratios[-1])})" if len(ratios) > 1 else middle
     return f"**{text}**" if peer == OURS else text
 
@@ -145,6 +181,10 @@ def _aim(what: str, bound: str, value: float | None, aim: Aim) -> str:
     if value is None:
         return f"| {what} | {bound} | not measured | |"
     return f"| {what} | {bound} | {_short(value)} | {'yes' if aim.reached(value) else '**no**'} |"
+
+
+def _rounds(number: int) -> str:
+    return f"{number} round" + ("s" if number != 1 else "")
 
 
 def _short(number: float) -> str:

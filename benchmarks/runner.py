@@ -2,7 +2,9 @@
 
 The order of a pair changes from round to round, and a round goes through all peers of a job before the next
 job, so that a machine that grows slow does so for everyone. What fails is kept with its reason and not tried
-again: a peer that takes longer than a job's limit would take that long in every round.
+again: a peer that takes longer than a job's limit would take that long in every round. A job that would take a peer
+longer than that at the rate of the same job with fewer tasks is not begun. The other peers have fewer rounds than
+compute_executor: the slow ones take most of the time.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from benchmarks.jobs import Job
-from benchmarks.peers import REFERENCE, Peer
+from benchmarks.peers import OURS, REFERENCE, Peer
 
 ROOT = Path(__file__).parent.parent
 VENV = ROOT / "benchmarks" / ".venv"
@@ -55,6 +57,7 @@ class Findings:
     failures: dict[tuple[str, str], str] = field(default_factory=dict)
     loads: list[float] = field(default_factory=list)
     rounds: int = 0
+    peer_rounds: int = 0
     seconds: float = 0.0
 
     def dump(self) -> str:
@@ -102,12 +105,14 @@ def _pip(*what: str) -> str:
     return _last_line(done.stderr) if done.returncode else ""
 
 
-def run(jobs: list[Job], peers: list[Peer], rounds: int, size: float, say: Callable[[str], None]) -> Findings:
-    """All rounds. ``size`` scales every job's count (1: as defined)."""
-    findings = Findings(rounds=rounds)
+def run(
+    jobs: list[Job], peers: list[Peer], rounds: tuple[int, int], size: float, say: Callable[[str], None]
+) -> Findings:
+    """All rounds: so many of ours, so many of the others. ``size`` scales every job's count (1: as defined)."""
+    findings = Findings(rounds=rounds[0], peer_rounds=rounds[1])
     began = time.monotonic()
     findings.failures |= {(name, "all"): why for name, why in prepare(peers).items()}
-    for number in range(rounds):
+    for number in range(max(rounds)):
         findings.loads.append(float(Path(NOISE).read_text().split()[0]))
         for job, peer in _wanted(jobs, peers, number, findings):
             _one_pair(findings, job, peer, number, max(1, int(job.tasks * size)))
@@ -122,12 +127,19 @@ def _wanted(
     for job in jobs:
         for peer in peers:
             failed = (peer.name, "all") in findings.failures or (peer.name, job.name) in findings.failures
-            if number < job.rounds and not failed and (not job.peers or peer.name in job.peers):
+            rounds = findings.rounds if peer.name == OURS else findings.peer_rounds
+            if number < min(job.rounds, rounds) and not failed and (not job.peers or peer.name in job.peers):
                 yield job, peer
 
 
 def _one_pair(findings: Findings, job: Job, peer: Peer, number: int, count: int) -> None:
     order = [REFERENCE, peer.name] if number % 2 == 0 else [peer.name, REFERENCE]
+    if (expected := _expected(findings, job, peer, count)) > job.limit:
+        why = (
+            f"not begun: some {expected:.0f} s at its rate in {job.like}, and {job.limit:.0f} s are the limit"
+        )
+        findings.failures[peer.name, job.name] = why
+        return
     try:
         figures = {name: measure(job, name, count) for name in order}
     except Failed as failure:
@@ -136,13 +148,22 @@ def _one_pair(findings: Findings, job: Job, peer: Peer, number: int, count: int)
         findings.pairs.append(Pair(number, job.name, peer.name, figures[peer.name], figures[REFERENCE]))
 
 
+def _expected(findings: Findings, job: Job, peer: Peer, count: int) -> float:
+    """Seconds that a job would take at the best rate of the job that it is like; 0.0 if nothing tells."""
+    if job.chunks and peer.chunks:
+        return 0.0
+    rates = [pair.figures["rate"] for pair in findings.of(job.like, peer.name)]
+    return count / max(rates) if rates else 0.0
+
+
 def _said(findings: Findings, job: Job, peer: Peer, number: int) -> str:
     where = f"round {number + 1}  {job.name:<18} {peer.name:<18}"
     if (peer.name, job.name) in findings.failures:
         return f"{where} {findings.failures[peer.name, job.name]}"
     pair = findings.pairs[-1]
     return where + "  ".join(
-        f" {figure.label} {pair.figures[figure.name]:.4g} {figure.unit} (x {pair.ratio(figure.name):.3g})"
+        f" {figure.label} {pair.figures[figure.name]:.4g} {figure.unit}"
+        + (f" (x {pair.ratio(figure.name):.3g})" if figure.ratio else "")
         for figure in job.figures
     )
 
