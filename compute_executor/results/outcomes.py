@@ -30,6 +30,7 @@ from compute_executor.protocol.frames import (
     Reason,
     Result,
 )
+from compute_executor.results.versions import met, told
 from compute_executor.serialization import exceptions, native, packing, strategies
 from compute_executor.serialization.raised import raised
 
@@ -92,14 +93,22 @@ _PLAIN: dict[int, type[ComputeError]] = {
 """Errors that need no more than the message."""
 
 
+def _versions(future: ComputeFuture[Any]) -> str:
+    """Which versions met, if the workers of its endpoint have said what theirs are."""
+    there = told(future.endpoint_id or "")
+    return f". {met(there)}" if there else ""
+
+
 def _undecodable(future: ComputeFuture[Any], result: Result, trouble: BaseException) -> ComputeError:
     if isinstance(trouble, ComputeError) and not isinstance(trouble, InvalidRequest):  # that is said of text
         trouble.task_id = future.task_id
+        if isinstance(trouble, ResultDecodeError):
+            trouble.args = (f"{trouble.args[0]}{_versions(future)}", *trouble.args[1:])
         return trouble
     size = result.body.size if isinstance(result.body, Blob) else len(result.body)
     error = ResultDecodeError(
         f"the outcome of task {future.task_id} ({size} bytes, status {result.status}) cannot be read: "
-        f"{type(trouble).__name__}: {trouble}",
+        f"{type(trouble).__name__}: {trouble}{_versions(future)}",
         task_id=future.task_id,
     )
     error.__cause__ = trouble

@@ -48,6 +48,15 @@ def met(there: dict[str, Any] | None) -> str:
     )
 
 
+_told: dict[str, dict[str, Any]] = {}
+"""What was told of the workers of endpoints, by id, in this process: any thread puts and gets whole values."""
+
+
+def told(endpoint_id: str) -> dict[str, Any] | None:
+    """What was last told of the workers of an endpoint; None if nothing was."""
+    return _told.get(endpoint_id)
+
+
 class Versions:
     """Which endpoints have been looked at. Owner: whoever ends futures."""
 
@@ -56,6 +65,8 @@ class Versions:
 
     def check(self, endpoint_id: str, details: dict[str, Any] | None) -> None:
         """Warn, once per endpoint, if its workers' versions are not those here."""
+        if details:
+            _told[endpoint_id] = details
         if not details or endpoint_id in self._seen:
             return
         self._seen.add(endpoint_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+import uuid
 from concurrent.futures import BrokenExecutor, CancelledError
 from typing import Any
 
@@ -36,6 +37,7 @@ from compute_executor.protocol.frames import (
     Reason,
     Result,
 )
+from compute_executor.results import versions
 from compute_executor.results.outcomes import settle
 from compute_executor.serialization import carrier, exceptions, native, packing
 
@@ -205,3 +207,18 @@ def test_a_text_that_carries_nothing_is_told(future: ComputeFuture[Any]) -> None
     with pytest.raises(TaskExecutionFailed, match="OSError: no disk") as caught:
         future.result(0)
     assert caught.value.task_id == future.task_id
+
+
+@pytest.mark.parametrize("body", [b"\x80\x04cno_such_module\nthing\n.", b"neither"])
+def test_what_cannot_be_read_says_which_versions_met(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an endpoint whose workers have said theirs; of others nothing is known."""
+    endpoint = uuid.uuid4()
+    there = {"python_version": "3.1.4", "dill_version": "0.0.1"}
+    monkeypatch.setitem(versions._told, str(endpoint), there)
+    for one, said in ((endpoint, True), (uuid.uuid4(), False)):
+        future: ComputeFuture[Any] = ComputeFuture(Nobody(), one.bytes)
+        future.assign(Batch(Lane(one.bytes, None, Options()), [], [future], b"p" * 12), 3)
+        settle(future, Result(1, b"p" * 12, 3, VALUE, body), fetch)
+        error = future.exception()
+        assert isinstance(error, ResultDecodeError)
+        assert ("Python 3.1.4 with dill 0.0.1, here are Python" in str(error)) is said
