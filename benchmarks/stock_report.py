@@ -17,7 +17,7 @@ PAGE = """# Benchmarks: a stock Globus Compute endpoint
 
 Written by `make bench` (`python -m benchmarks.stock`); not edited by hand. Our Executor and that of the official SDK,
 one after the other through the same service of ours, the same RabbitMQ and the same unmodified endpoint with two
-worker threads, each in a fresh process, {rounds} rounds interleaved: median (lowest to highest). Every task is a no-op.
+worker threads, each in a fresh process, {rounds} rounds interleaved: median (lowest to highest). Tasks do nothing.
 The benchmarks on our own workers are in [benchmarks.md](benchmarks.md).
 
 {facts}
