@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -136,5 +137,9 @@ def test_with_a_service(do: Callable[..., str], tmp_path: Path) -> None:
             assert given["access_token"]
             log = (folder / LOG).read_text()
             assert not any(one in log for one in (ann_token, bob_token, secret, given["access_token"]))
+            assert re.search(
+                r"refused: bob \(.*\) at 127.0.0.1 may not read function, by GET /v2/functions/\*", log
+            )
+            assert "refused: somebody at 127.0.0.1 is not let in" in log
         finally:
             process.terminate()

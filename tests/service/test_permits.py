@@ -12,7 +12,7 @@ import pytest
 from compute_executor.errors import NotAuthorized, ServiceUnavailable
 from compute_executor.protocol import frames
 from compute_executor.sdk.outcome import of_result
-from compute_executor.service.access import Identity
+from compute_executor.service.access import Identity, forbidden_action
 from compute_executor.service.pools import DEFAULT_POOL
 from compute_executor.service.service import Service
 from compute_executor.service.stock.endpoints import FunctionNotPermitted, Registration
@@ -205,8 +205,11 @@ async def test_an_endpoint_that_registers_again_runs_only_what_it_still_permits(
         assert await again(open_to_team) == ["waiting-for-ep"] * 3
         only = open_to_team._replace(allowed=[str(uuid.UUID(bytes=second))])
         assert await again(only) == ["failed", "waiting-for-ep", "waiting-for-ep"]
-        with pytest.raises(FunctionNotPermitted, match=f"{uuid.UUID(bytes=first)} is not permitted"):
+        with pytest.raises(
+            FunctionNotPermitted, match=f"{uuid.UUID(bytes=first)} is not permitted"
+        ) as caught:
             await service.submit(ALICE, batch([b"a"], endpoint=there.bytes, functions=[first]))
+        assert forbidden_action(caught.value) == "run this function on endpoint"
         assert await again(only._replace(group=None)) == ["failed", "waiting-for-ep", "failed"]
         outcome = service.task(MEMBER, theirs.prefix, 0).outcome
         assert outcome is not None
