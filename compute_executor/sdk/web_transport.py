@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from compute_executor.errors import NotAuthorized
+from compute_executor.errors import NotAuthorized, ServiceUnavailable
 from compute_executor.sdk.transport import Answer, Call, NoAnswer, NotSent
 
 
@@ -27,7 +27,8 @@ class WebTransport:
         self._demand: Any = None  # globus_sdk's GARE: what the service demands of the login
 
     def send(self, call: Call) -> Answer:
-        """Do the exchange once. Raises NotSent or NoAnswer; NotAuthorized if there is no token to be had."""
+        """Do the exchange once. Raises NotSent or NoAnswer; NotAuthorized if there is no token to be had,
+        ServiceUnavailable if a certificate does not hold."""
         import globus_sdk  # 30 ms, and only logins need it
 
         self.authorization()  # so that trouble with the login is told from trouble with the request
@@ -76,7 +77,8 @@ class WebTransport:
     def authorization(self) -> str | None:
         """The value of the Authorization header, renewed if need be; None if the web client does not tell.
 
-        Raises NotSent if Globus Auth cannot be reached, NotAuthorized if it refuses or the login cannot be used.
+        Raises NotSent if Globus Auth cannot be reached, NotAuthorized if it refuses or the login cannot be used,
+        ServiceUnavailable if its certificate does not hold.
         """
         import globus_sdk
 
@@ -86,6 +88,7 @@ class WebTransport:
         except globus_sdk.GlobusAPIError as error:
             raise NotAuthorized(f"Globus Auth gave no token: {error.http_status} {error.message}") from None
         except globus_sdk.NetworkError as error:
+            _check_certificate("the server that gives tokens", error)
             raise NotSent(f"Globus Auth cannot be reached for a token: {error}") from None
         except globus_sdk.GlobusError as error:
             raise NotAuthorized(f"the login cannot be used: {error}") from None
@@ -133,12 +136,26 @@ def _network_trouble(url: str, call: Call, error: Any) -> NotSent | NoAnswer:
     import globus_sdk
     from urllib3.exceptions import NameResolutionError, NewConnectionError
 
+    _check_certificate(url, error)
     cause = error.underlying_exception
     reason = getattr(cause.args[0] if cause.args else None, "reason", None)
     unreached = isinstance(reason, (NewConnectionError, NameResolutionError))
     if unreached or isinstance(error, globus_sdk.GlobusConnectionTimeoutError):
         return NotSent(f"no connection to {url}: {reason or cause}")
     return NoAnswer(f"no answer from {url} to {call.method} {call.path}: {error}")
+
+
+def _check_certificate(whose: str, error: Any) -> None:
+    """Raise ServiceUnavailable if what lies beneath is a certificate: asking again does not make it hold."""
+    from requests.exceptions import SSLError
+
+    cause = error.underlying_exception
+    if isinstance(cause, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(cause):
+        why = str(cause).rpartition("certificate verify failed: ")[2].partition(" (_ssl")[0]
+        raise ServiceUnavailable(
+            f"the certificate of {whose} does not hold ({why}). If it is one that you trust, have "
+            "GLOBUS_SDK_VERIFY_SSL in the environment name a file with it, or with that of whoever signed it"
+        ) from None
 
 
 def _lower(headers: Any) -> dict[str, str]:

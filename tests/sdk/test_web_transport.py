@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import globus_sdk
 import pytest
 
-from compute_executor.errors import NotAuthorized
+from compute_executor.errors import NotAuthorized, ServiceUnavailable
 from compute_executor.sdk.transport import JSON, Call, NoAnswer, NotSent
 from compute_executor.sdk.web_client import WebClient
 from compute_executor.sdk.web_transport import WebTransport
 from tests.sdk.conftest import CANARY, Reply, ScriptedService
+from tests.sdk.test_direct import self_signed
 
 MSGPACK = "application/msgpack"
 
@@ -178,3 +181,43 @@ def test_the_content_type_is_only_there_with_a_body() -> None:
 def test_globus_sdk_is_imported_when_a_login_needs_it() -> None:
     code = "import sys, compute_executor.sdk.client as c; c.Client(); sys.exit('globus_sdk' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# -- a certificate that nobody vouches for --------------------------------------------------------------------
+
+
+def secured(service: ScriptedService, folder: Path) -> tuple[str, Path]:
+    """The service speaks TLS; its URL, and its certificate."""
+    certificate, key = self_signed(folder)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    service.server.socket = context.wrap_socket(service.server.socket, server_side=True)
+    return service.url.replace("http://127.0.0.1", "https://localhost"), certificate
+
+
+ADVICE = r"does not hold \(self.signed certificate\)\. .*GLOBUS_SDK_VERIFY_SSL"
+
+
+def test_a_certificate_that_does_not_hold_is_told_at_once(
+    service: ScriptedService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, certificate = secured(service, tmp_path)
+    with pytest.raises(ServiceUnavailable, match=f"certificate of {url} {ADVICE}") as caught:
+        transport_to(url).send(Call("GET", "/x"))
+    assert type(caught.value) is ServiceUnavailable  # others are tried again
+    assert service.seen == []
+    monkeypatch.setenv("GLOBUS_SDK_VERIFY_SSL", str(certificate))
+    service.on("GET /x", Reply(200, "securely"))
+    assert transport_to(url).send(Call("GET", "/x")).document() == "securely"
+
+
+def test_so_is_that_of_whoever_gives_tokens(service: ScriptedService, tmp_path: Path) -> None:
+    url, _ = secured(service, tmp_path)
+    login = globus_sdk.ConfidentialAppAuthClient("id", "secret", base_url=url)
+    login.retry_config.max_retries = 0
+    authorizer = partial(globus_sdk.ClientCredentialsAuthorizer, login, "all")
+    transport = WebTransport(url, lambda: WebClient(base_url=url, authorizer=authorizer()))
+    with pytest.raises(ServiceUnavailable, match=f"the server that gives tokens {ADVICE}") as caught:
+        transport.send(Call("GET", "/x"))
+    assert type(caught.value) is ServiceUnavailable
+    assert service.seen == []
