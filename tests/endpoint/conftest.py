@@ -32,6 +32,7 @@ class Script:
         self.codes: dict[int, Any] = {}
         self.asked: list[int] = []
         self.ends: dict[int, Ended] = {}
+        self.kept: set[int] = set()
         self.order: list[int] = []
         self.begun: dict[int, float] = {}
         self.given_back: list[int] = []
@@ -139,6 +140,8 @@ class Script:
         for outcome in outcomes:
             assert outcome.position not in self.ends, "ended twice"
             self.ends[outcome.position] = outcome
+            if kept:
+                self.kept.add(outcome.position)
             self.order.append(outcome.position)
         self._changed.set()
 

@@ -42,6 +42,7 @@ def test_a_task_over_its_walltime_is_stopped_with_its_children(lab, tmp_path):
         assert not script.losses
         gone([int(note.read_text())])
         assert script.given_back == [behind]
+        assert script.kept == {1}, "what the engine has made itself is in no outbox"
 
     lab(scenario)
 

@@ -87,6 +87,20 @@ def test_under_a_flood_of_short_tasks() -> None:
 
 
 @pytest.mark.slow
+def test_what_was_told_is_there_afterwards() -> None:
+    """Also what was told before it was stored: another client asks the next service."""
+    with Executor(max_workers=WORKERS) as executor:
+        futures = [executor.submit(divmod, name, 7) for name in range(4000)]
+        futures[1000].result(PATIENCE)
+        kill_service()
+        told = {future.task_id: future.result() for future in futures if future.done()}
+        wait(futures, timeout=PATIENCE)
+        with Executor() as other:
+            found = {one.task_id: one for one in other.reload_tasks(executor.task_group_id)}
+            assert {name: found[name].result(PATIENCE) for name in told} == told
+
+
+@pytest.mark.slow
 def test_what_was_running_runs_again_where_retries_were_asked_for(trace: Path) -> None:
     with Executor(max_workers=2) as executor:
         retrying = executor.options(retries=1)

@@ -30,7 +30,7 @@ class Store:
         return self.known.get(group)
 
     def last_seq(self) -> int:
-        return len(self.stored)
+        return max((result.seq for _, result in self.stored), default=0)
 
     def next_seq(self, after: int) -> int:
         return min((result.seq for _, result in self.stored if result.seq > after), default=0)
@@ -143,6 +143,13 @@ def test_a_replay_in_parts_is_all_of_a_group_once_and_in_order(
     finally:
         module.SCAN = usual
     assert [one.seq for one in found] == [seq for seq, one in enumerate(mine, 1) if one]
+
+
+def test_numbers_that_a_start_left_out_are_passed_over_at_once(groups: Groups, store: Store) -> None:
+    for seq in (1, 100_000):
+        store.stored.append((GROUP, Result(seq, b"p" * 12, 0, 0, b"x", 1.0, 2.0)))
+    found, until, complete = groups.replay(GROUP, 1, 1000)
+    assert ([one.seq for one in found], until, complete) == ([100_000], 100_000, True)
 
 
 def test_a_result_weighs_what_it_takes_in_a_frame() -> None:
