@@ -346,6 +346,15 @@ def _parameters(url: str) -> pika.URLParameters:
 
 def _words(error: Any) -> str:
     """What went wrong. pika wraps it, in errors that say nothing themselves."""
-    while inner := (getattr(error, "exceptions", None) or [getattr(error, "exception", None)])[-1]:
+    while (inner := _wrapped(error)) is not None:
         error = inner
     return str(error) or type(error).__name__
+
+
+def _wrapped(error: Any) -> Any:
+    for name in ("exceptions", "exception", "args"):
+        value = getattr(error, name, None)
+        found = value[-1] if isinstance(value, (list, tuple)) and value else value
+        if isinstance(found, Exception):
+            return found
+    return None

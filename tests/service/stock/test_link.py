@@ -380,5 +380,6 @@ def test_the_reason_is_what_pika_has_wrapped() -> None:
     inner = pika.adapters.utils.connection_workflow.AMQPConnectorSocketConnectError(refused)
     outer = pika.adapters.utils.connection_workflow.AMQPConnectionWorkflowFailed([ValueError("first"), inner])
     assert module._words(outer) == "[Errno 111] Connection refused"
+    assert module._words(pika.exceptions.AMQPConnectionError(outer)) == "[Errno 111] Connection refused"
     assert module._words("lost") == "lost"
     assert module._words(TimeoutError()) == "TimeoutError"
