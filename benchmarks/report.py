@@ -26,7 +26,8 @@ Written by `make bench`; not edited by hand. Every figure is a **ratio to Proces
 measured on the same job right before or after, each in a fresh client process, interleaved: {rounds} of
 compute_executor, {peer_rounds} of each other peer, because the slow ones take most of the time; median (lowest to
 highest). Absolute figures move by a factor of two from hour to hour on a shared machine; ratios hold.
-↑ more is better, ↓ less is better. {workers} workers each.
+↑ more is better, ↓ less is better. {workers} workers each. Stock Globus Compute endpoints: [a page of its
+own](benchmarks-stock.md).
 
 {facts}
 
