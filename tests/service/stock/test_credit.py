@@ -75,6 +75,14 @@ def test_a_function_that_becomes_slow_is_given_less() -> None:
     assert filled(credit, 7) <= LEAST * 2 + STEP < many
 
 
+def test_some_that_take_much_longer_than_most_do_not_count_for_more() -> None:
+    credit = learned(0.001)
+    for position in range(100):
+        credit.given((2, position), 7)
+        credit.ended((2, position), 0.1 if position % 8 == 0 else 0.0005)
+    assert filled(credit, 7) > 2000
+
+
 def test_a_task_without_times_teaches_nothing() -> None:
     credit = learned(0.001)
     credit.given((1, 1), 7)
