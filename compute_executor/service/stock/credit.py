@@ -32,8 +32,8 @@ MOST = 10_000
 WEIGHT = 0.2
 """Of the newest task in what its function is taken to need."""
 FACTOR = 2.0
-"""By which one task may differ from what its function was taken to need; it counts as that if it differs by more. Some
-no-ops of a busy endpoint take a hundred times as long as most: their mean was 5 ms, their median 0.5 ms."""
+"""By which one task may differ from what its function was taken to need; it counts as that if it differs by more.
+Some no-ops of a busy endpoint take a hundred times as long as most: their mean was 5 ms, their median 0.5 ms."""
 FUNCTIONS = 1_000
 """Functions that are remembered."""
 
