@@ -16,8 +16,8 @@ Task = tuple[int, int]  # batch and position
 
 AHEAD = 1.5
 """Seconds of work for each worker: half a second until a result is sent, the way here and back, and half a second
-until the next report if a task just missed one. Between 0.75 s and everything at once, 1,000 and 10,000 no-ops on two
-threads of an endpoint differed by less from one another than from run to run (340 to 420 a second, busy machine)."""
+until the next report if a task just missed one. With it two threads of an endpoint ended 10,000 no-ops at 495 and 530
+a second, and at 496 and 508 when given all at once (runs by turns, `benchmarks.stock`)."""
 LEAST = 2
 """Tasks for each worker, however long they take: the one it runs, and the next."""
 UNKNOWN = 0.1
