@@ -5,10 +5,10 @@
 
 Each outcome has its number from `put` on. It is *told* to those who wait for it as soon as it cannot be lost: that is
 after the commit, or, for what a worker has put into its outbox, a file that keeps it until it is stored and that the
-next start reads (`endpoint.boxes`), at once. That holds for the death of any process; a store that promises more
-(durable: the loss of power) always commits first. What is told is a prefix of what was put, so numbers are told in
-order. At most AHEAD are told and not stored, and a start that finds open batches leaves out as many numbers: none
-is told twice.
+next start reads (`endpoint.boxes`), at once if nothing is being stored. That holds for the death of any process; a
+store that promises more (durable: the loss of power) always commits first. What is told is a prefix of what was put,
+so numbers are told in order. At most AHEAD are told and not stored, and a start that finds open batches leaves out as
+many numbers: none is told twice.
 
 There is one operation at a time, so that a batch is never marked finished before an earlier outcome of it is
 stored. If it fails (disk full), the outcomes wait and are tried again; meanwhile engines get no new work, so
@@ -110,10 +110,9 @@ class Outcomes:
             self._send()
 
     def _may_tell(self, count: int) -> bool:
-        """Whether all before them are told, and these may be before they are stored."""
-        if self._commit_first or self.stalled or self._told != self._put:
-            return False
-        return self._put + count - self._done <= AHEAD
+        """Whether outcomes that are kept may be told now. While others are being stored they go with those: fewer and
+        larger frames, and in order."""
+        return not self._commit_first and not self._busy and count <= AHEAD
 
     def _tell_up_to(self, count: int, entries: list[Entry]) -> None:
         """``entries`` are the last of the first ``count`` ever put, and the first that are not told."""

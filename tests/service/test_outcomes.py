@@ -97,22 +97,23 @@ async def test_what_is_kept_elsewhere_is_told_at_once_and_once() -> None:
     world = World()
     batch = world.batch(1, 3)
     world.outcomes.number_from(100)
-    world.end(batch, 0, kept=True)
-    world.end(batch, 2, 1, kept=True)
-    assert world.told == [(101, 1), (102, 2)]
+    world.end(batch, 0, 2, kept=True)
+    world.end(batch, 1, kept=True)  # the others are being stored: it goes with the next commit
+    assert world.told == [(101, 2)]
     assert world.stored == []
-    assert [one.seq for one in world.outcomes.ahead(GROUP, 101)] == [102, 103]
+    assert [one.seq for one in world.outcomes.ahead(GROUP, 100)] == [101, 102]
+    assert [one.seq for one in world.outcomes.ahead(GROUP, 101)] == [102]
     assert world.outcomes.ahead(b"o" * 16, 0) == []
-    world.commits.succeed()
-    assert [one.seq for one in world.outcomes.ahead(GROUP, 0)] == [102, 103]
     found = world.outcomes.outcome(1, 2)
     assert found is not None
     assert (found.seq, found.prefix, found.position) == (102, batch.prefix, 2)
+    assert world.outcomes.outcome(1, 1) is None
     world.commits.succeed()
     assert world.outcomes.outcome(1, 2) is None
     assert world.outcomes.ahead(GROUP, 0) == []
+    world.commits.succeed()
     assert world.commits.numbers == [101, 102, 103]
-    assert (world.told, world.stored) == ([(101, 1), (102, 2)], [(1, []), (2, [1])])
+    assert (world.told, world.stored) == ([(101, 2), (103, 1)], [(2, []), (1, [1])])
 
 
 @live
@@ -158,16 +159,14 @@ async def test_so_many_are_told_before_they_are_stored_and_none_in_trouble(
     monkeypatch.setattr(outcomes_module, "AHEAD", 2)
     world = World()
     batch = world.batch(1, 6)
-    world.end(batch, 0, 1, kept=True)
-    world.end(batch, 2, kept=True)
-    assert world.told == [(1, 2)]
-    for _ in range(2):
-        world.commits.succeed()
-    world.end(batch, 3, kept=True)
-    assert world.told == [(1, 2), (3, 1), (4, 1)]
+    world.end(batch, 0, 1, 2, kept=True)
+    assert world.told == []
+    world.commits.succeed()
+    world.end(batch, 3, 4, kept=True)
+    assert world.told == [(1, 3), (4, 2)]
     world.commits.fail()
-    world.end(batch, 4, kept=True)
-    assert world.told == [(1, 2), (3, 1), (4, 1)]
+    world.end(batch, 5, kept=True)
+    assert world.told == [(1, 3), (4, 2)]
 
 
 @live
