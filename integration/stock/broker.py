@@ -61,6 +61,7 @@ class Broker:
         return f"http://127.0.0.1:{self.management_port}"
 
     def start(self) -> None:
+        processes.adopt_orphans()  # its daemon of names is one
         environ = {
             **os.environ,
             processes.MARK: str(self.folder),
