@@ -9,7 +9,8 @@ tools     integration/tools, in an environment that has the tools
 containers  integration/containers: functions in images, by podman, which is installed if it is absent and root asks;
             where it cannot run here, the reason is among the skipped
 stock     integration/stock: unmodified Globus Compute SDK and endpoint on our service, with a RabbitMQ of their own,
-          installed if it is absent and root asks; what could not be installed is said in the last lines
+          installed if it is absent and root asks; what could not be installed is said in the last lines. Then
+          integration/hosted: our Executor on a stand-in of the hosted service, over RabbitMQ too
 
 Without a name: all, two at a time, for they wait more than they compute; what one wrote is shown when it has ended.
 Each Python gets a virtual environment, made when it is needed (integration/pythons.py).
@@ -146,10 +147,18 @@ def containers(found: dict[str, Path], quick: bool) -> list[Job]:
 
 
 def stock(found: dict[str, Path], quick: bool) -> list[Job]:
-    """integration/stock: RabbitMQ, and the released Globus Compute packages in an environment of their own."""
+    """What needs RabbitMQ, and the released Globus Compute packages in an environment of their own."""
     version = _like(found, TOOLS_PYTHON)
     # With what they print (-s): the tests say what was lost and what ran twice.
-    chosen = ("integration/stock", "-s", "-rs", "-W", "default", *(("-m", "not slow") if quick else ()))
+    chosen = (
+        "integration/stock",
+        "integration/hosted",
+        "-s",
+        "-rs",
+        "-W",
+        "default",
+        *(("-m", "not slow") if quick else ()),
+    )
     return [Job("stock", version, _tests(found[version], *chosen))]
 
 

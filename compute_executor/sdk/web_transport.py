@@ -86,7 +86,7 @@ class WebTransport:
             with self._renewing:  # one thread at a time: globus_sdk's apps are not made for more
                 return _header(self._web_client())
         except globus_sdk.GlobusAPIError as error:
-            raise NotAuthorized(f"Globus Auth gave no token: {error.http_status} {error.message}") from None
+            raise NotAuthorized(_no_token(error)) from None
         except globus_sdk.NetworkError as error:
             _check_certificate("the server that gives tokens", error)
             raise NotSent(f"Globus Auth cannot be reached for a token: {error}") from None
@@ -116,6 +116,18 @@ def _demand(error: Any) -> Any:
     from globus_sdk.gare import to_gare
 
     return to_gare(error) if error.http_status == 403 else None
+
+
+def _no_token(error: Any) -> str:
+    """Of the answer of Globus Auth, or of a service of one's own in its place, globus_sdk reads the message only;
+    RFC 6749, 5.2, has the reason in ``error``."""
+    document = error.raw_json if isinstance(error.raw_json, dict) else {}
+    reason = error.message or document.get("error") or "no reason given"
+    return (
+        f"no token for this login: {error.http_status} {reason}. Of a client, check id and secret "
+        "(GLOBUS_COMPUTE_CLIENT_ID, GLOBUS_COMPUTE_CLIENT_SECRET, or the `app` that was passed) and that it was not "
+        "removed; a person runs `compute-executor login`"
+    )
 
 
 def _said(demand: Any) -> str:

@@ -113,7 +113,7 @@ def test_a_login_that_gives_no_token_is_told_from_the_service(service: ScriptedS
     service.on("POST /v2/oauth2/token", Reply(401, {"error": "invalid_client"}))
     expected: list[tuple[Callable[[], Any], type[Exception], str]] = [
         (unusable, NotAuthorized, "no refresh token"),
-        (lambda: unknown_to(service.url), NotAuthorized, "Globus Auth gave no token: 401"),
+        (lambda: unknown_to(service.url), NotAuthorized, "no token for this login: 401 invalid_client"),
         (lambda: unknown_to("http://127.0.0.1:1"), NotSent, "Globus Auth cannot be reached"),
     ]
     for trouble, kind, text in expected:
