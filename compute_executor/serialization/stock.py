@@ -36,14 +36,17 @@ def dumps_function(function: Any) -> bytes:
 
 def dumps_for_all(function: Any) -> bytes:
     """The stream of a function as it is, for workers of either kind: those of stock endpoints need not have
-    cloudpickle. What only cloudpickle can serialise is for ours alone. Raises SerializationError."""
+    cloudpickle. For ours alone is what only cloudpickle serialises, or serialises otherwise: dill does not know of
+    modules that were registered to travel by value, and a class that it makes anew does not come back as itself.
+    Raises SerializationError."""
     stream = native.dumps(function)
     if b"cloudpickle.cloudpickle" not in stream:
         return stream
     try:
-        return _stream(function)
+        for_stock = _stream(function)
     except Exception:
         return stream
+    return for_stock if b"_create_function" in for_stock and b"_create_type" not in for_stock else stream
 
 
 def dumps_source(function: Any) -> bytes:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pickletools
+import sys
 from typing import Any
 
+import cloudpickle
 import pytest
 
 from compute_executor.errors import SerializationError
@@ -96,6 +98,25 @@ def test_a_registered_function_needs_no_cloudpickle_there() -> None:
     assert _without_cloudpickle(len) is len
     assert _without_cloudpickle(inner)(3) == 7
     assert _without_cloudpickle(lambda: 7)() == 7
+
+
+def test_a_module_that_travels_by_value_does_so() -> None:
+    module = sys.modules[__name__]
+    cloudpickle.register_pickle_by_value(module)
+    try:
+        stream = stock.dumps_for_all(double)
+    finally:
+        cloudpickle.unregister_pickle_by_value(module)
+    assert native.loads(stream) is not double
+    assert native.loads(stream)(3) == 6
+
+
+def test_a_class_of_ones_own_comes_back_as_itself() -> None:
+    class Point:
+        pass
+
+    make = native.loads(stock.dumps_for_all(lambda: Point()))
+    assert type(make()) is Point
 
 
 def test_what_only_cloudpickle_serialises_is_for_our_workers(monkeypatch: pytest.MonkeyPatch) -> None:
