@@ -11,7 +11,8 @@ could put a marker of their own at its end. The worst that comes of it is anothe
 among modules that are loaded already, must be exceptions, and are not called; literals are all they can hold.
 
 The wrapper must run where this package is not installed, in any Python that the function itself runs in. It is
-therefore compiled from source under a module name that exists nowhere, which makes dill send it by value.
+therefore compiled from source under a module name that exists nowhere, which makes dill send it by value. Stock
+workers load a function anew for each task, so what only exceptions need is a text in it until one comes.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ MARK = "compute-executor carries:"
 MAX_DESCRIPTION = 64 * 1024
 """Characters of a description that may ride in a text; over it, the exception is only described by the text."""
 
-SOURCE = f"""
+NAME = "__compute_executor_carrier__"
+"""The module that exists nowhere."""
+
+MARKING = f"""
 class Carrier(Exception):
     carries = True
 
@@ -62,6 +66,10 @@ def mark(error):
     if not 0 < len(text) <= {MAX_DESCRIPTION}:
         return ""
     return "{MARK} " + base64.b64encode(text.encode("utf-8", "backslashreplace")).decode("ascii")
+"""
+
+SOURCE = f"""
+MARKING = {MARKING!r}
 
 
 def carrying(function):
@@ -69,10 +77,14 @@ def carrying(function):
         try:
             return function(*args, **kwargs)
         except Exception as error:
-            marked = "" if getattr(error, "carries", False) else mark(error)
+            if getattr(error, "carries", False):
+                raise
+            space = {{"__name__": "{NAME}"}}
+            exec(MARKING, space)
+            marked = space["mark"](error)
             if not marked:
                 raise
-            raise Carrier(f"{{type(error).__name__}}: {{error}}\\n{{marked}}") from error
+            raise space["Carrier"](f"{{type(error).__name__}}: {{error}}\\n{{marked}}") from error
 
     call.__name__ = getattr(function, "__name__", "call")
     call.__doc__ = getattr(function, "__doc__", None)
@@ -92,7 +104,9 @@ def each_of(function):
         except Exception as error:
             import traceback
 
-            text = traceback.format_exc() + mark(error)
+            space = {{"__name__": "{NAME}"}}
+            exec(MARKING, space)
+            text = traceback.format_exc() + space["mark"](error)
             return values, text.encode("utf-8", "backslashreplace")
         return values, None
 
@@ -116,7 +130,7 @@ def made(name: str, *args: Any) -> Any:
 
 def space() -> dict[str, Any]:
     """A new namespace in which the source has run."""
-    namespace: dict[str, Any] = {"__name__": "__compute_executor_carrier__"}
+    namespace: dict[str, Any] = {"__name__": NAME}
     exec(compile(SOURCE, "<carrier>", "exec"), namespace)  # our own source, see the module's docstring
     return namespace
 
