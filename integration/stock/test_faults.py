@@ -103,8 +103,9 @@ def test_the_service_is_killed(world: World) -> None:
 
 
 def test_the_endpoint_is_killed(world: World) -> None:
-    """What its user endpoints had taken is lost, as the futures say, and that is what it needed to be busy; nothing
-    runs twice. Our Executor has it run again, if it is asked to, and then all of it ends well."""
+    """What its user endpoints had acknowledged is lost, as the futures say, and that is what it needed to be busy;
+    what they had not acknowledged yet, they get again. Our Executor has what is lost run again, if it is asked to,
+    and then all of it ends well."""
     of_threads = Open(world, world.sdk, "endpoint killed", "ThreadPoolEngine")
     of_blocks = Open(world, world.sdk, "endpoint killed, GlobusComputeEngine", "GlobusComputeEngine")
     ours = Open(world, world.ours, "endpoint killed, our Executor", "ThreadPoolEngine", "retries=3")
