@@ -31,6 +31,9 @@ BULK = (1_000, 10_000)
 """Tasks that are submitted at once."""
 OURS, STOCK, UNLIMITED = "compute_executor", "globus-compute-sdk", "globus-compute-sdk, no rate limit"
 
+PAUSE = 1.0
+"""Seconds between single tasks, at most: two periods of the endpoint, so that each moment of one is as likely."""
+
 WARM_UP = 4
 """Single tasks before the clock starts: so many the stock SDK lets through in a burst, before it slows down."""
 
@@ -57,11 +60,11 @@ def connect(who: str, endpoint_id: str) -> Executor:
     return executor
 
 
-def latency(executor: Executor, count: int, step: float) -> float:
+def latency(executor: Executor, count: int) -> float:
     """Seconds from one submit to its result, median."""
     times = []
     for number in range(count):
-        time.sleep(step * random.random())
+        time.sleep(PAUSE * random.random())
         began = time.perf_counter()
         assert executor.submit(no_op, number).result(300) == number
         times.append(time.perf_counter() - began)
@@ -81,8 +84,8 @@ def measure(who: str, endpoint_id: str, count: int) -> dict[str, float]:
     """The figures of one process."""
     with connect(who, endpoint_id) as executor:
         assert executor.submit(no_op, 7).result(300) == 7  # registers, and has a worker started
-        latency(executor, WARM_UP, 0.6)
-        found = {"latency": latency(executor, 4 if who == STOCK else count, 0.6)}
+        latency(executor, WARM_UP)
+        found = {"latency": latency(executor, 4 if who == STOCK else count)}
         if who != STOCK:  # its limit concerns single tasks only
             found.update((f"rate {tasks}", rate(executor, tasks)) for tasks in BULK)
     return found
@@ -116,7 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("endpoint_id", nargs="?", help=argparse.SUPPRESS)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--count", type=int, default=15, help="single tasks of a measurement")
+    parser.add_argument("--count", type=int, default=30, help="single tasks of a measurement")
     parser.add_argument("--output", type=Path, help="folder for benchmarks-stock.md (none: print only)")
     parser.add_argument("--who", choices=(OURS, STOCK, UNLIMITED), help=argparse.SUPPRESS)
     given = parser.parse_args()
