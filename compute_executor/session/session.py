@@ -218,13 +218,15 @@ class Session:
         found = self._from_pump(lambda pump: pump.dialogue.router.futures()) + waiting
         return list({id(future): future for future in found}.values())[spared:]
 
+    def _login(self) -> Login:
+        return Login(self.settings.peer, self.settings.peer.address())
+
     def register(self, lane: Lane, function: Any, description: str) -> str:
         """Register a function by HTTP; its id."""
         code = self.form(lane).dump_function(function)
         if self.hosted:
             return self.settings.peer.client().register_code(_name(function), code, description)
-        login = Login(self.settings.peer, self.settings.peer.address())
-        name = _name(function)
+        login, name = self._login(), _name(function)
         body = Storage(login).store(code, f"the function {name}")
         return login.ask(by_http.register, Register(hashlib.sha256(code).digest(), name, body, description))
 
@@ -233,8 +235,7 @@ class Session:
         self.form(lane)
         if self.hosted:
             return self._reload_hosted(group, lane)
-        login = Login(self.settings.peer, self.settings.peer.address())
-        counts = login.ask(by_http.group_tasks, group)
+        counts = self._login().ask(by_http.group_tasks, group)
         elsewhere = Lane(lane.endpoint, None, lane.options)  # their pool need not be ours
         batches = [self._batch(elsewhere, prefix, count) for prefix, count in counts.items()]
         with self.handover.lock:
