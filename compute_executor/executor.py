@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from compute_executor import mapping
+from compute_executor import leaving, mapping
 from compute_executor.batch import Function, Lane
 from compute_executor.errors import ComputeError
 from compute_executor.future import ComputeFuture
@@ -189,7 +189,7 @@ class Executor(concurrent.futures.Executor):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
         """Finish what was submitted; after Ctrl-C, leave at once and withdraw what no worker has begun."""
-        if kind is not None and issubclass(kind, KeyboardInterrupt):
+        if leaving.by_interrupt(error):
             self._end(wait=False, cancel_futures=True, spared=0)
         else:
             self.shutdown(wait=True)

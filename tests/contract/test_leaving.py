@@ -188,6 +188,10 @@ INTERRUPTED = {
     "result, not begun": "f = ex.submit(hold); ready(); f.result()",
     "result, begun": "f = ex.submit(hold); ready(f); f.result()",
     "result in with": "with ex:\n    f = ex.submit(hold); ready(f); f.result()",
+    "result in with, in a lock": "with ex:\n    f = ex.submit(hold); ready(f)\n"
+    "    try: f.result()\n    finally: raise RuntimeError('cannot release un-acquired lock')",
+    "result, in a lock": "f = ex.submit(hold); ready(f)\n"
+    "try: f.result()\nfinally: raise RuntimeError('cannot release un-acquired lock')",
     "end of with": "with ex:\n    f = ex.submit(hold); ready(f)",
     "shutdown": "f = ex.submit(hold); ready(f); ex.shutdown()",
     "map": "ready(); list(ex.map(hold, range(1000)))",
@@ -198,7 +202,8 @@ INTERRUPTED = {
     "async def main(): await asyncio.wrap_future(f)\n"
     "asyncio.run(main())",
 }
-"""Where a program may be when the user presses Ctrl-C."""
+"""Where a program may be when the user presses Ctrl-C. In a lock: what ``Condition.wait`` makes of one that comes
+just as it begins (`leaving.by_interrupt`)."""
 
 
 @pytest.mark.parametrize("where", list(INTERRUPTED))
