@@ -26,14 +26,6 @@ PROTOCOL = 4  # read by every Python that an endpoint may run
 _PLAIN = frozenset({int, float, bool, type(None), complex, str, bytes})
 
 
-def dumps_function(function: Any) -> bytes:
-    """The stream of a function, wrapped so that its exceptions come back. Raises SerializationError."""
-    try:
-        return _stream(carrier.carrying(function))
-    except Exception as error:
-        raise _refusal(f"the function {_name(function)}", _told(error)) from error
-
-
 def dumps_for_all(function: Any) -> bytes:
     """The stream of a function as it is, for workers of either kind: those of stock endpoints need not have
     cloudpickle. For ours alone is what only cloudpickle serialises, or serialises otherwise: dill does not know of
@@ -47,14 +39,6 @@ def dumps_for_all(function: Any) -> bytes:
     except Exception:
         return stream
     return for_stock if b"_create_function" in for_stock and b"_create_type" not in for_stock else stream
-
-
-def dumps_source(function: Any) -> bytes:
-    """The packed text of a function that travels as its source. Raises SerializationError for one that is more than
-    its source: a closure, a method, something without a file."""
-    name, source = _source(function)
-    text = f"{carrier.SOURCE}\n\n{source}\n\n{name} = carrying({name})\n"
-    return packing.function_from_source(name, text)
 
 
 def dump_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Content:
@@ -78,31 +62,33 @@ call = _Caller()
 
 
 class EachOf:
-    """A function made to take many argument tuples at once, to be serialised as a function: its answer is
-    ``(values, error)``, the error as the text of its traceback."""
+    """A function made to take many argument tuples at once (`carrier.each`), to be serialised as a function."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
 
 
 def dumps(function: Any) -> bytes:
-    """The stream of a function, of the generic caller, or of an EachOf."""
-    if function is call:
-        return dumps_function(carrier.space()["calling"])
-    if isinstance(function, EachOf):
-        return dumps_function(carrier.made("each_of", function.function))
-    return dumps_function(function)
+    """The stream of a function, of the generic caller, or of an EachOf. Raises SerializationError."""
+    try:
+        if function is call:
+            return _stream(carrier.calling())
+        if isinstance(function, EachOf):
+            function = function.function
+            return _stream(carrier.each(function))
+        return _stream(carrier.carrying(function))
+    except Exception as error:
+        raise _refusal(f"the function {_name(function)}", _told(error)) from error
 
 
 def dumps_as_source(function: Any) -> bytes:
-    """The same by source."""
+    """The packed text of the same. Raises SerializationError for a function that is more than its source: a closure,
+    a method, something without a file."""
     if function is call:
-        return packing.function_from_source("call", f"{carrier.SOURCE}\n\ncall = carrying(calling)\n")
+        return packing.function_from_source(carrier.CARRYING, carrier.source(carrier.CALLING, ""))
     if isinstance(function, EachOf):
-        name, source = _source(function.function)
-        text = f"{carrier.SOURCE}\n\n{source}\n\n{name} = carrying(each_of({name}))\n"
-        return packing.function_from_source(name, text)
-    return dumps_source(function)
+        return packing.function_from_source(carrier.EACH, carrier.source(*_source(function.function)))
+    return packing.function_from_source(carrier.CARRYING, carrier.source(*_source(function)))
 
 
 def _source(function: Any) -> tuple[str, str]:

@@ -135,7 +135,6 @@ def test_anything_else_at_the_end_of_a_text_is_only_text(tail: str) -> None:
 
 def test_the_function_keeps_its_name() -> None:
     def named() -> None:
-        """And says what it does."""
+        pass
 
-    wrapped = carrier.carrying(named)
-    assert (wrapped.__name__, wrapped.__doc__) == ("named", "And says what it does.")
+    assert carrier.carrying(named).__name__ == "named"

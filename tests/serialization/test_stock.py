@@ -10,12 +10,16 @@ import cloudpickle
 import pytest
 
 from compute_executor.errors import SerializationError
-from compute_executor.serialization import native, stock
+from compute_executor.serialization import carrier, native, packing, stock, strategies
 from compute_executor.serialization.large import whole
 
 
 def double(x: int) -> int:
     return x * 2
+
+
+def factorial(n: int) -> int:
+    return n * factorial(n - 1) if n > 1 else 1
 
 
 def picky(x: int) -> int:
@@ -57,7 +61,7 @@ def test_a_function_that_cannot_go_is_named() -> None:
         return numbers
 
     with pytest.raises(SerializationError, match=r"the function .*counting"):
-        stock.dumps_function(counting)
+        stock.dumps(counting)
 
 
 def test_each_of_gives_values_and_the_error_after_them() -> None:
@@ -65,7 +69,13 @@ def test_each_of_gives_values_and_the_error_after_them() -> None:
     assert many([(1,), (2,)]) == ([1, 2], None)
     values, error = many([(1,), (-1,), (2,)])
     assert values == [1]
-    assert b"ValueError: -1" in error
+    assert _carried(error) == (ValueError, (-1,))
+
+
+def _carried(text: bytes) -> tuple[type[Exception], tuple[Any, ...]]:
+    error = carrier.unload(text.decode())
+    assert error is not None
+    return type(error), error.args
 
 
 def test_the_generic_caller_calls() -> None:
@@ -75,14 +85,31 @@ def test_the_generic_caller_calls() -> None:
 @pytest.mark.parametrize("function", [len, lambda: 1, [].append, double.__call__])
 def test_what_is_more_than_its_source_is_refused(function: Any) -> None:
     with pytest.raises(SerializationError):
-        stock.dumps_source(function)
+        stock.dumps_as_source(function)
 
 
-def test_the_generic_caller_and_each_of_travel_as_source_too() -> None:
-    for function in (stock.call, stock.EachOf(picky), picky):
-        text = stock.dumps_as_source(function).decode()
-        assert "st\n" in text
-        assert "compute_executor." not in text
+def _from_source(function: Any) -> Any:
+    (text,) = packing.unpack(packing.function_to_text(stock.dumps_as_source(function)))
+    assert "compute_executor." not in text
+    return strategies.loads(text)
+
+
+def test_a_function_travels_as_source_with_what_carries_it() -> None:
+    there = _from_source(picky)
+    assert there(4) == 4
+    with pytest.raises(Exception, match=r"^ValueError: -4\n") as caught:
+        there(-4)
+    assert _carried(str(caught.value).encode()) == (ValueError, (-4,))
+
+
+def test_the_generic_caller_travels_as_source_too() -> None:
+    assert _from_source(stock.call)(double, 4) == 8
+
+
+def test_each_of_travels_as_source_too_and_the_function_may_call_itself() -> None:
+    values, error = _from_source(stock.EachOf(factorial))([(3,), (4,), ("a",), (1,)])
+    assert values == [6, 24]
+    assert _carried(error)[0] is TypeError
 
 
 def _without_cloudpickle(function: Any) -> Any:
