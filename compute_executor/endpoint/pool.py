@@ -217,7 +217,7 @@ class Pool:
             try:
                 self._staff.start(self)
             except OSError as error:
-                if not self._staff.content_with_fewer():
+                if not self._staff.make_do(error, self.feed):
                     self._break(reasons.cannot_run(self._staff.spec, error))
                 return
 

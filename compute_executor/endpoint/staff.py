@@ -6,7 +6,10 @@ All state belongs to the loop's thread.
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
 import os
+from collections.abc import Callable
 from typing import NamedTuple
 
 from compute_executor.endpoint import messages, reasons
@@ -19,8 +22,17 @@ from compute_executor.endpoint.rings import SUFFIX, Ring
 from compute_executor.endpoint.spare import Spare
 from compute_executor.protocol.frames import INLINE_LIMIT, PoolSpec
 
+log = logging.getLogger(__name__)
+
 MOST_FAILURES = 3
 """Workers in a row that may die before they are ready; then the pool is broken."""
+
+SCARCE = {errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM}
+"""What the system says if there are too many descriptors, processes, or too little memory: that may pass."""
+SCARCE_PAUSE = 1.0
+"""Seconds until another try."""
+SCARCE_PATIENCE = 60.0
+"""Seconds without a single worker after which the pool is broken."""
 
 IDLE_AFTER = 10.0
 """Seconds without work after which a worker is let go, unless it is the last."""
@@ -77,6 +89,8 @@ class Staff:
         self._launch = launch(spec, environment, place.blob_folder)
         self._failures = 0
         self._idle_timer: asyncio.TimerHandle | None = None
+        self._scarce_timer: asyncio.TimerHandle | None = None
+        self._scarce_since: float | None = None
 
     def ready(self) -> list[Member]:
         """Those that can be given tasks."""
@@ -126,14 +140,31 @@ class Staff:
         if not self._failures:
             self._spare.prepare(self._launch, self.spec.path)
 
-    def content_with_fewer(self) -> bool:
-        """The system cannot start another (processes, descriptors, memory): try no more, if there are some."""
+    def make_do(self, error: OSError, again: Callable[[], None]) -> bool:
+        """The system would not start another. Whether the pool can go on: with those that there are, or by waiting
+        until the system has room (``again`` is called then), but not for ever if there are none."""
         self.most = len(self.members)
-        return self.most > 0
+        if error.errno not in SCARCE:
+            return self.most > 0
+        loop = asyncio.get_running_loop()
+        if self._scarce_since is None:
+            self._scarce_since = loop.time()
+            log.warning("no more than %d workers can be started now: %s", self.most, error)
+        if not self.members and loop.time() - self._scarce_since > SCARCE_PATIENCE:
+            return False
+        if self._scarce_timer is None:
+            self._scarce_timer = loop.call_later(SCARCE_PAUSE, self._try_again, again)
+        return True
+
+    def _try_again(self, again: Callable[[], None]) -> None:
+        self._scarce_timer = None
+        self.most = self.spec.max_workers
+        again()
 
     def proved(self) -> None:
         """A worker has become ready, so they can."""
         self._failures = 0
+        self._scarce_since = None
 
     def failed(self, exit_code: int, last_words: bytes) -> str | None:
         """A worker died before it was ready. What to say if that is once too often."""
@@ -144,9 +175,10 @@ class Staff:
 
     def end(self, members: list[Member]) -> None:
         """End these at once; the pool takes no more work."""
-        if self._idle_timer is not None:
-            self._idle_timer.cancel()
-            self._idle_timer = None
+        for timer in (self._idle_timer, self._scarce_timer):
+            if timer is not None:
+                timer.cancel()
+        self._idle_timer = self._scarce_timer = None
         for member in members:
             member.end()
 

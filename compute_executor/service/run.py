@@ -41,6 +41,7 @@ from compute_executor.service.accounts.accounts import Accounts, load_book
 from compute_executor.service.app import Doors, make_app
 from compute_executor.service.assembly import open_service
 from compute_executor.service.clients import Clients, ConfiguredClient
+from compute_executor.service.connections import most, raise_limit
 from compute_executor.service.database import open_reader
 from compute_executor.service.globus.registration import Registration
 from compute_executor.service.idle import DEFAULT_IDLE, IdleClock
@@ -226,7 +227,7 @@ class _Process:
             accounts=self._accounts,
         )
         app = make_app(shell, Doors(tokens, self._hosts))
-        server = Server(app, self._started, stopping, tls=self._settings.tls)
+        server = Server(app, self._started, stopping, tls=self._settings.tls, connections=most(raise_limit()))
         return server
 
     def _started(self) -> None:

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from compute_executor.errors import ServiceUnavailable
 from compute_executor.protocol.frames import MAX_FRAME
+from compute_executor.service.connections import MOST, Connection
 
 BACKLOG = 1024
 KEEP_ALIVE = 15
@@ -44,7 +45,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 class Server(uvicorn.Server):
     """uvicorn's server with hooks: ``started`` when it accepts connections, ``stopping`` before it closes any.
-    ``tls``: files of certificate and key."""
+    ``tls``: files of certificate and key. ``connections``: how many are held."""
 
     def __init__(
         self,
@@ -53,8 +54,9 @@ class Server(uvicorn.Server):
         stopping: Callable[[], Awaitable[None]],
         *,
         tls: tuple[Path, Path] | None = None,
+        connections: int = MOST,
     ) -> None:
-        super().__init__(_config(app, tls))
+        super().__init__(_config(app, tls, connections))
         self._on_started = started
         self._on_stopping = stopping
 
@@ -96,12 +98,15 @@ class Server(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
 
-def _config(app: ASGIApp, tls: tuple[Path, Path] | None) -> uvicorn.Config:
+def _config(app: ASGIApp, tls: tuple[Path, Path] | None, connections: int) -> uvicorn.Config:
+    class Limited(Connection):
+        most = connections
+
     return uvicorn.Config(
         app,
         ssl_certfile=tls[0] if tls else None,
         ssl_keyfile=tls[1] if tls else None,
-        http="httptools",
+        http=Limited,
         ws="websockets-sansio",
         ws_max_size=MAX_FRAME,
         ws_ping_interval=PING_INTERVAL,

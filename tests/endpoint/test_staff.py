@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+
+import pytest
 
 from compute_executor.endpoint import launch, staff
 from compute_executor.serialization import native
@@ -82,6 +85,62 @@ def test_an_interpreter_that_cannot_be_run_breaks_the_pool(lab):
         assert "/no/such/python cannot be run" in script.troubles[0]
 
     lab(scenario, python="/no/such/python")
+
+
+@pytest.fixture
+def short_of_descriptors(monkeypatch):
+    """Starts of workers fail with what the system says then: as long as the list says so, one by one."""
+    monkeypatch.setattr(staff, "SCARCE_PAUSE", 0.01)
+    refusals = []
+    start = launch.Here.start
+
+    def scarcely(self, *args):
+        if refusals and refusals.pop(0):
+            raise OSError(errno.EMFILE, "Too many open files")
+        return start(self, *args)
+
+    monkeypatch.setattr(launch.Here, "start", scarcely)
+    return refusals
+
+
+def test_a_pool_waits_until_the_system_has_room_for_a_worker(lab, short_of_descriptors):
+    short_of_descriptors += [True] * 5
+
+    async def scenario(script):
+        assert await script.run(nothing) is None
+        assert not script.troubles
+        assert not short_of_descriptors
+
+    lab(scenario)
+
+
+def test_a_pool_without_a_worker_does_not_wait_for_ever(lab, short_of_descriptors, monkeypatch):
+    monkeypatch.setattr(staff, "SCARCE_PATIENCE", 0.05)
+    short_of_descriptors += [True] * 1000
+
+    async def scenario(script):
+        script.submit(nothing)
+        script.wake()
+        await script.until(lambda: script.troubles)
+        assert "Too many open files" in script.troubles[0]
+
+    lab(scenario)
+
+
+def test_a_pool_with_some_workers_goes_on_and_gets_the_others_later(lab, short_of_descriptors, tmp_path):
+    short_of_descriptors += [False, True, True]
+    gate = str(tmp_path / "gate")
+
+    async def scenario(script):
+        positions = [script.submit(wait_for, gate) for _ in range(3)]
+        script.wake()
+        await script.until(lambda: len(script.begun) == 3)
+        assert not short_of_descriptors
+        open(gate, "w").close()
+        for position in positions:
+            await script.result(position)
+
+    lab(scenario, max_workers=3)
 
 
 def test_a_working_directory_that_is_gone_breaks_the_pool(lab):
