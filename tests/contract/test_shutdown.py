@@ -147,11 +147,12 @@ def test_a_worker_is_initialized_once(make_executor: MakeExecutor, tmp_path: obj
     executor = make_executor(max_workers=2, initializer=record, initargs=(str(tmp_path),))
 
     list(executor.map(work.square, range(50)))
-    executor.shutdown()  # a worker that got none of them may only be about to be initialized
+    executor.shutdown()
 
     files = [name for name in os.listdir(str(tmp_path)) if name.replace("-", "").isdigit()]
     assert 1 <= len(files) <= 2
-    assert all(os.path.getsize(os.path.join(str(tmp_path), name)) == 1 for name in files)
+    # A worker that got none of the calls may have been stopped between making its file and writing into it.
+    assert max(os.path.getsize(os.path.join(str(tmp_path), name)) for name in files) == 1
 
 
 def test_an_initializer_of_the_test_itself(make_executor: MakeExecutor, tmp_path: object) -> None:
