@@ -28,8 +28,19 @@ def write_blob(folder: str, content: large.Content, durable: bool) -> bytes:
             if durable:
                 os.fsync(file.fileno())
         os.rename(path + ".part", path)
+        if durable:
+            _sync_folder(folder)
     except OSError:
         with contextlib.suppress(OSError):
             os.unlink(path + ".part")
         raise
     return f"{name} {large.size(content)}".encode()
+
+
+def _sync_folder(folder: str) -> None:
+    """A new name is on disk when its folder is: a sync of another file, as that of the store, need not bring it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

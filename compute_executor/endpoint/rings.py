@@ -2,8 +2,8 @@
 
 Each worker has a file, mapped into the memory of both sides: a counter (u64), then CAPACITY entries of 16 bytes,
 ``batch u64, position u32, attempt u32``. The worker writes the entry, then the counter, just before user code
-runs. The page cache outlives every process, so this costs no system call and no commit; it does not outlive a
-power loss, and need not: then no worker is alive either, and what it had begun is found by its missing outcome.
+runs. The page cache outlives every process, so this costs no system call and no commit. It does not outlive a loss
+of power: then what has no stored outcome runs, again if it had begun.
 
 Rings of a service that died are read by the next one (:func:`begun`) and removed when it has drawn its
 conclusions (:func:`clear`). While a service lives its rings are never removed, only given to the next worker:
