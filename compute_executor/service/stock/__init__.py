@@ -3,6 +3,7 @@
 names, messages, documents, watch      pure: what things are called, how they are written, what follows
 link                                   one connection to the broker, kept
 engine                                 stock endpoints behind the seam of `endpoint.engine`
+giving, care                           its two hands: tasks out; user endpoints looked after
 endpoints                              who has registered, and what may be run there
 result_queues                          results of SDKs that listen to the broker
 management                             users and permissions in RabbitMQ

@@ -53,7 +53,10 @@ class Around:
                 },
             )
         )
-        self.engine._link = cast(Any, self)
+        self.engine._link = self.engine._giving.link = cast(Any, self)
+
+    async def look_after(self) -> None:
+        await self.engine._care.look_after(self.one, cast(Any, self), cast(Any, None))
 
     # the users
     detailed = None
@@ -176,7 +179,7 @@ async def test_what_a_killed_endpoint_had_taken_does_not_keep_the_next_from_work
     given = len(around.queue)
     around.takes(given)
     around.one.watch.parent_restarted()
-    await around.engine._care(around.one, cast(Any, around))
+    await around.look_after()
     around.reports(**{**RUNNING, "posix_pid": 2})
     await around.settled()
     assert len(around.queue) == given
@@ -202,7 +205,7 @@ async def test_after_a_second_kill_what_was_taken_is_lost_and_not_broken(
     assert around.lost_tasks == []
     later = time.monotonic() + watch.MISSED * 5 + 1
     monkeypatch.setattr(time, "monotonic", lambda: later)
-    around.engine._judge(around.one, True)
+    around.engine._care.judge(around.one, True)
     assert around.lost_tasks == taken
     assert around.one.given == {}
 
@@ -231,11 +234,11 @@ async def test_what_an_idle_endpoint_has_forgotten_is_lost(monkeypatch: pytest.M
     around.consumers = 1
     around.ends(0, 1)
     around.reports(**idle)
-    await around.engine._care(around.one, cast(Any, around))
+    await around.look_after()
     assert around.lost_tasks == []
     later = time.monotonic() + watch.MISSED * 5 + watch.ALONE
     monkeypatch.setattr(time, "monotonic", lambda: later)
-    await around.engine._care(around.one, cast(Any, around))
+    await around.look_after()
     assert around.lost_tasks == [2, 3, 4]
     assert around.one.given == {}
 
@@ -254,5 +257,5 @@ async def test_who_is_busy_or_does_not_count_has_forgotten_nothing(
     await around.settled()
     later = time.monotonic() + 1000
     monkeypatch.setattr(time, "monotonic", lambda: later)
-    await around.engine._care(around.one, cast(Any, around))
+    await around.look_after()
     assert around.lost_tasks == []
