@@ -160,7 +160,7 @@ class ComputeFuture(Future[T]):
         """Whether it was withdrawn."""
         return self._state in (_CANCELLED, _NOTIFIED)
 
-    # -- for the standard library, whose code knows these three attributes --
+    # -- for the standard library, whose code knows these three attributes (plain ones there: type: ignore) --
 
     def _meet(self) -> _Meeting:
         made = _Meeting()

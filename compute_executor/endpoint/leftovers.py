@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import os
 import signal
@@ -60,12 +59,9 @@ def _alive(folder: str | os.PathLike[str]) -> list[str]:
 def _is_held(path: str) -> bool:
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return system.is_locked(file)
     finally:
         os.close(file)
-    return False
 
 
 def _is_dead(path: str) -> bool:

@@ -25,6 +25,16 @@ def allocate(file: int, size: int) -> None:
         os.ftruncate(file, size)
 
 
+def is_locked(file: int) -> bool:
+    """Whether another descriptor of the file has its lock (flock). It is asked by taking a shared one: close this
+    descriptor to let it go."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
+
+
 def start_time(pid: int) -> int:
     """When a process started, in the kernel's ticks since boot; with its id, that names it for good. 0: it is not
     there, or the system does not tell."""
