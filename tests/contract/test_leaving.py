@@ -212,7 +212,7 @@ def test_interrupt(run: Run, where: str) -> None:
     program = run(READY + INTERRUPTED[where] + "\n")
     program.kill(signal.SIGINT)
 
-    ended = program.end(5)
+    ended = program.end()
 
     assert ended.code in (-signal.SIGINT, 1, 130)
     assert "KeyboardInterrupt" in ended.err
@@ -227,7 +227,7 @@ def test_interrupt_when_the_script_has_ended(run: Run) -> None:
         program.process.wait(2)
     program.process.send_signal(signal.SIGINT)
 
-    assert program.end(5).code in (0, -signal.SIGINT, 1, 130)
+    assert program.end().code in (0, -signal.SIGINT, 1, 130)
 
 
 def test_terminate(run: Run, tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_terminate(run: Run, tmp_path: Path) -> None:
     )
     program.kill(signal.SIGTERM)
 
-    assert program.end(5).code == -signal.SIGTERM
+    assert program.end().code == -signal.SIGTERM
     program.leaves_nothing()
     assert len(list(tmp_path.glob("*.txt"))) == 3
 

@@ -104,7 +104,7 @@ def test_a_stopped_worker_is_killed(holder, tmp_path, monkeypatch):
     monkeypatch.setattr(leftovers, "PATIENCE", 0.05)
     os.kill(holder.pid, signal.SIGSTOP)
     assert wait_until_gone(tmp_path) < 1
-    assert holder.wait(5) == -signal.SIGKILL
+    assert holder.wait(20) == -signal.SIGKILL
 
 
 def test_another_process_of_the_same_number_is_left_alone(holder, tmp_path, monkeypatch):

@@ -51,12 +51,12 @@ def test_a_process_dies_when_the_pipe_ends(child):
     process, writing = child()
     assert process.stdout.readline() == b"armed\n"
     os.close(writing)
-    assert process.wait(5) == -9
+    assert process.wait(20) == -9
 
 
 def test_a_process_that_comes_too_late_leaves(child):
     process, _ = child(late=True)
-    assert process.wait(5) == 1
+    assert process.wait(20) == 1
     assert process.stdout.read() == b""
 
 
