@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from compute_executor.cli.wrong_input import WrongInput
-from compute_executor.errors import InvalidRequest
+from compute_executor.errors import ComputeError, InvalidRequest
 from compute_executor.service.state import home
 
 if TYPE_CHECKING:
@@ -116,7 +116,22 @@ def serve(  # noqa: PLR0917 - as many as there are options
         globus=_globus(auth),
         accounts=auth == "token",
     )
-    sys.exit(run(settings))
+    sys.exit(run(settings, Terminal(settings.folder)))
+
+
+class Terminal:
+    """Whoever typed the command. A `service.report.Starter`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def serving(self, url: str) -> None:
+        """Say where."""
+        click.echo(f"serving at {url}, Ctrl-C ends it; the log is in {self._folder}")
+
+    def failed(self, error: ComputeError) -> None:
+        """Say why not."""
+        click.echo(f"cannot serve: {error}", err=True)
 
 
 def _tls(certificate: Path | None, key: Path | None) -> tuple[Path, Path] | None:

@@ -13,6 +13,7 @@ import logging
 import logging.handlers
 import os
 import re
+import sys
 from io import TextIOWrapper
 from pathlib import Path
 
@@ -64,6 +65,12 @@ class _LogFile(logging.handlers.RotatingFileHandler):
         super().__init__(
             path, maxBytes=MAX_LOG, backupCount=KEPT_LOGS, encoding="utf-8", errors="backslashreplace"
         )
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """A line for which the disk has no room is lost: a traceback for each, on the standard error, which may be
+        this file, would help nobody."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
 
     def _open(self) -> TextIOWrapper:
         descriptor = open_private(Path(self.baseFilename), os.O_WRONLY | os.O_APPEND | os.O_CREAT)

@@ -1,28 +1,39 @@
-"""What a starting service tells whoever started it, over a pipe: that it serves, or why it does not."""
+"""What a starting service tells whoever started it: that it serves, or why it does not."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+from typing import Protocol
 
 from compute_executor.errors import ComputeError
 
 
+class Starter(Protocol):
+    """Who has started a service. Told one of the two, once."""
+
+    def serving(self, url: str) -> None:
+        """Connections are accepted at this address and the announcement is written."""
+
+    def failed(self, error: ComputeError) -> None:
+        """It will not come to that."""
+
+
 class Report:
-    """One JSON object, once; nothing if there is nobody to tell (``descriptor`` None)."""
+    """A Starter at the other end of a pipe, told by one JSON object; nobody (``descriptor`` None)."""
 
     def __init__(self, descriptor: int | None) -> None:
         self._descriptor = descriptor
         if descriptor is not None:
             os.set_inheritable(descriptor, False)  # workers must not keep the pipe open
 
-    def serving(self) -> None:
-        """Connections are accepted and the announcement is written."""
+    def serving(self, url: str) -> None:  # noqa: ARG002 - found in the announcement
+        """See Starter."""
         self._tell({"serving": True})
 
     def failed(self, error: ComputeError) -> None:
-        """It will not come to that."""
+        """See Starter."""
         self._tell({"error": error.document()})
 
     def _tell(self, message: dict[str, object]) -> None:

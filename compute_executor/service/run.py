@@ -49,7 +49,7 @@ from compute_executor.service.limits import Limits
 from compute_executor.service.locks import FolderTaken, try_lock, wait_lock
 from compute_executor.service.log import open_log
 from compute_executor.service.reader import Reader
-from compute_executor.service.report import Report
+from compute_executor.service.report import Report, Starter
 from compute_executor.service.server import Server, bind
 from compute_executor.service.service import Service
 from compute_executor.service.shell import Shell
@@ -98,10 +98,10 @@ class Settings:
     accounts: bool = False
 
 
-def run(settings: Settings) -> int:
+def run(settings: Settings, starter: Starter | None = None) -> int:
     """Serve until told to end. The exit code: 0 after an end in order, 1 if it could not serve (said in the log
-    and to whoever started it)."""
-    report = Report(settings.ready)
+    and to whoever started it: ``starter``, or the pipe of the settings)."""
+    report = starter or Report(settings.ready)
     try:
         listener = _claim(settings)
         uvloop.run(_Process(settings, listener, report).serve())
@@ -151,7 +151,7 @@ def _patience() -> float:
 class _Process:
     """One run of a service. Owner of everything: the loop thread."""
 
-    def __init__(self, settings: Settings, listener: socket.socket, report: Report) -> None:
+    def __init__(self, settings: Settings, listener: socket.socket, report: Starter) -> None:
         self._settings = settings
         self._listener = listener
         self._report = report
@@ -233,7 +233,7 @@ class _Process:
     def _started(self) -> None:
         """Connections are accepted from now on."""
         write_announcement(self._settings.folder, self._announcement)
-        self._report.serving()
+        self._report.serving(self._announcement.url)
         gc.collect()
         gc.freeze()  # modules and routes live as long as the process: no collection need look at them again
         logger.info("serving at %s from %s", self._announcement.url, self._settings.folder)

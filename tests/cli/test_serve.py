@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -39,7 +40,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     """What would have been run."""
     found: list[Settings] = []
 
-    def run(settings: Settings) -> int:
+    def run(settings: Settings, starter: object) -> int:
         found.append(settings)
         return 0
 
@@ -66,6 +67,24 @@ def test_without_one_it_says_what_is_missing(command: Command, started: list[Set
     assert f"needs {CLIENT_ID} and {CLIENT_SECRET}" in result.output
 
 
+def test_whoever_typed_it_is_told_why_not(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = [
+            sys.executable,
+            "-m",
+            "compute_executor",
+            "serve",
+            "--port",
+            port,
+            "--state",
+            str(tmp_path / "state"),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"cannot serve: cannot listen on 127.0.0.1 port {port}" in done.stderr
+
+
 @pytest.fixture
 def served(fauxbus: Fauxbus, tmp_path: Path) -> Iterator[str]:
     """The URL of `compute-executor serve --auth globus` in a process of its own."""
@@ -90,6 +109,7 @@ def served(fauxbus: Fauxbus, tmp_path: Path) -> Iterator[str]:
             said, _ = process.communicate()
     log = (state / LOG).read_text()
     assert "serving at" in log
+    assert "serving at http://127.0.0.1:" in said
     assert "canary" not in said + log
 
 

@@ -89,3 +89,21 @@ os.write(2, b"a crash of the interpreter")
         [sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[2], env=dict(os.environ)
     )
     assert (tmp_path / "service.log").read_text().endswith("a crash of the interpreter")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"), [(OSError(28, "No space left on device"), False), (TypeError(), True)]
+)
+def test_a_full_disk_costs_a_line_and_says_no_more(
+    handler: logging.Handler,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    said: bool,
+) -> None:
+    def fail(_record: logging.LogRecord) -> str:
+        raise error
+
+    monkeypatch.setattr(handler, "format", fail)
+    logging.getLogger("compute_executor.x").error("lost")
+    assert ("Logging error" in capsys.readouterr().err) == said

@@ -18,9 +18,9 @@ def test_that_it_serves() -> None:
     os.set_inheritable(write, True)
     report = Report(write)
     assert not os.get_inheritable(write)
-    report.serving()
+    report.serving("http://127.0.0.1:5000")
     assert told(read) == {"serving": True}
-    report.serving()  # once is enough
+    report.serving("http://127.0.0.1:5000")  # once is enough
 
 
 def test_why_it_does_not() -> None:
@@ -34,5 +34,5 @@ def test_why_it_does_not() -> None:
 def test_whoever_started_it_may_have_gone() -> None:
     read, write = os.pipe()
     os.close(read)
-    Report(write).serving()
+    Report(write).serving("http://127.0.0.1:5000")
     Report(None).failed(ServiceUnavailable("nobody hears it"))
