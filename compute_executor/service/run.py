@@ -107,7 +107,8 @@ def run(settings: Settings, starter: Starter | None = None) -> int:
         uvloop.run(_Process(settings, listener, report).serve())
         return 0
     except ComputeError as error:
-        logger.error("cannot serve: %s", error)  # noqa: TRY400 - the message says all, the traceback nothing
+        if logger.hasHandlers():  # else there is no log yet
+            logger.error("cannot serve: %s", error)  # noqa: TRY400 - the message says all, the traceback nothing
         report.failed(error)
         return 1
 

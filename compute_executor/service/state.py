@@ -30,6 +30,8 @@ SCHEMA = 4
 """Version of what lies in the folder: database schema, rings, blobs."""
 
 HOME = "COMPUTE_EXECUTOR_HOME"
+PLACE = f"{HOME} (or --state of `serve`)"
+"""What says where a state folder is, in messages."""
 START_LOCK = "start.lock"
 SERVICE_LOCK = "service.lock"
 ANNOUNCEMENT = "service.json"
@@ -83,7 +85,7 @@ def prepare_folder(folder: Path) -> None:
     _check_found(folder, found)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ServiceUnavailable(
-            f"the state folder {folder} cannot be written. Make it writable (chmod 700 {folder}) or set {HOME} "
+            f"the state folder {folder} cannot be written. Make it writable (chmod 700 {folder}) or set {PLACE} "
             "to a folder that is"
         )
 
@@ -95,10 +97,10 @@ def check_folder(folder: Path) -> None:
 
 def _check_found(folder: Path, found: os.stat_result) -> None:
     if not stat.S_ISDIR(found.st_mode):
-        raise NotAuthorized(f"{folder} is no folder (or a link to one). Remove it, or set {HOME}")
+        raise NotAuthorized(f"{folder} is no folder (or a link to one). Remove it, or set {PLACE}")
     if found.st_uid != os.geteuid():
         raise NotAuthorized(
-            f"the state folder {folder} belongs to user {found.st_uid}, not to you ({os.geteuid()}). Set {HOME} "
+            f"the state folder {folder} belongs to user {found.st_uid}, not to you ({os.geteuid()}). Set {PLACE} "
             "to a folder of your own"
         )
     if found.st_mode & 0o077:
@@ -188,15 +190,15 @@ def trouble(doing: str, path: Path, error: OSError) -> NotAuthorized | ServiceUn
         return NotAuthorized(f"{path} is a symbolic link, which is not followed. Remove it")
     if error.errno in (errno.EACCES, errno.EPERM):
         return NotAuthorized(
-            f"cannot {doing} {path}: {error.strerror}. Give yourself the right to (chmod, chown), or set {HOME} "
+            f"cannot {doing} {path}: {error.strerror}. Give yourself the right to (chmod, chown), or set {PLACE} "
             "to a folder of your own"
         )
     if error.errno == errno.EROFS:
         return ServiceUnavailable(
-            f"cannot {doing} {path}: it lies on a read-only file system. Set {HOME} to a folder that can be written"
+            f"cannot {doing} {path}: it lies on a read-only file system. Set {PLACE} to a folder that can be written"
         )
     if error.errno in _PLACE_FULL:
         return ServiceUnavailable(
-            f"cannot {doing} {path}: no space left. Free some, or set {HOME} to a folder on another disk"
+            f"cannot {doing} {path}: no space left. Free some, or set {PLACE} to a folder on another disk"
         )
-    return ServiceUnavailable(f"cannot {doing} {path}: {error.strerror}. Set {HOME} to another folder")
+    return ServiceUnavailable(f"cannot {doing} {path}: {error.strerror}. Set {PLACE} to another folder")
