@@ -1,19 +1,26 @@
-"""This user's embedded service, as `status` and `stop` meet it: found, asked, never started."""
+"""The service of this machine, or one of `serve`, as `status` and `stop` meet it: found, asked, never started."""
 
 from __future__ import annotations
 
 import http.client
 import json
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
 
 from compute_executor.errors import ComputeError, ServiceUnavailable, from_document
-from compute_executor.service.embedded import ServiceAddress, find
+from compute_executor.service.embedded import ServiceAddress
 from compute_executor.service.locks import is_held
-from compute_executor.service.state import LOG, SERVICE_LOCK, read_announcement, state_folder
+from compute_executor.service.state import (
+    LOG,
+    SERVICE_LOCK,
+    check_folder,
+    read_announcement,
+    state_folder,
+)
 
 PATIENCE = 10.0
 """Seconds that an answer may take: the service answers within milliseconds unless the machine is overloaded."""
@@ -57,20 +64,43 @@ def _connection(url: str) -> http.client.HTTPConnection:
     return http.client.HTTPSConnection(host, timeout=PATIENCE, context=ssl._create_unverified_context())
 
 
-def running() -> LocalService | None:
-    """The service if one runs. Raises ClickException when there is one that cannot be talked to."""
-    folder = state_folder()
+of_folder: Callable[..., Any] = click.option(
+    "--state",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder of a service of your own, as for `serve`.  [default: the service of this machine]",
+)
+
+
+def find(folder: Path) -> ServiceAddress | None:
+    """Where the service of a folder is, if it answers. Raises NotAuthorized if the folder's files are not ours
+    alone."""
+    announced = read_announcement(folder)
+    if announced is None or not is_held(folder / SERVICE_LOCK):
+        return None
+    check_folder(folder)
     try:
-        address = find()
-        announced = read_announcement(folder)
-        held = is_held(folder / SERVICE_LOCK)
+        ask(announced.url, announced.token, "GET", "/v2/version")
+    except ServiceUnavailable:
+        return None
+    return ServiceAddress(announced.url, announced.token, announced.instance)
+
+
+def running(folder: Path | None = None) -> LocalService | None:
+    """The service of this machine, or of that folder, if one runs. Raises ClickException when there is one that
+    cannot be talked to."""
+    place = folder or state_folder()
+    try:
+        address = find(place)
+        announced = read_announcement(place)
+        held = is_held(place / SERVICE_LOCK)
     except ComputeError as error:
         raise click.ClickException(str(error)) from error
     if address is not None and announced is not None:
-        return LocalService(address, announced.pid, folder)
+        return LocalService(address, announced.pid, place)
     if held:
         who = f"process {announced.pid}" if announced else "a process"
-        raise click.ClickException(f"{who} is the service but does not answer (yet); see {folder / LOG}")
+        raise click.ClickException(f"{who} is the service but does not answer (yet); see {place / LOG}")
     return None
 
 

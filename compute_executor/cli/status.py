@@ -1,30 +1,36 @@
-"""``compute-executor status``: the service of this machine, its workers, and its tasks by state."""
+"""``compute-executor status``: a service, its workers, and its tasks by state."""
 
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import click
 
 from compute_executor import __version__
-from compute_executor.cli.local_service import LocalService, running
+from compute_executor.cli.local_service import LocalService, of_folder, running
 from compute_executor.cli.progress import duration
 from compute_executor.cli.summary import count, one_line
 from compute_executor.errors import ComputeError
 from compute_executor.service.state import state_folder
 
+_SURVIVED = {"process": "the death of any process", "machine": "a loss of power"}
+
 
 @click.command()
-def status() -> None:
-    """Show the service of this machine, its workers and its tasks.
+@of_folder
+def status(folder: Path | None) -> None:
+    """Show the service of this machine, or one of your own, its workers and its tasks.
 
     The exit code is 1 when none runs. Looking does not start one.
     """
-    service = running()
+    service = running(folder)
     if service is None:
         click.echo(
-            f"No service is running; the next Executor() starts one. Its state is kept in {state_folder()}"
+            f"No service is running on {folder}"
+            if folder
+            else f"No service is running; the next Executor() starts one. Its state is kept in {state_folder()}"
         )
         raise click.exceptions.Exit(1)
     try:
@@ -46,7 +52,7 @@ def _service(service: LocalService, overview: dict[str, Any]) -> list[tuple[str,
     stalled = "" if overview["storing"] == "ok" else "; results cannot be stored at the moment, see the log"
     return [
         ("service", f"{service.address.url}, version {__version__}, pid {service.pid}, up {up}"),
-        ("state", f"{service.folder}, survives the death of any {overview['durability']}{stalled}"),
+        ("state", f"{service.folder}, survives {_SURVIVED[overview['durability']]}{stalled}"),
         ("clients", f"{overview['connections']:,} connected"),
     ]
 

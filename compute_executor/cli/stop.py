@@ -1,12 +1,13 @@
-"""``compute-executor stop``: end the service of this machine."""
+"""``compute-executor stop``: end a service."""
 
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import click
 
-from compute_executor.cli.local_service import LocalService, ended, running
+from compute_executor.cli.local_service import LocalService, ended, of_folder, running
 from compute_executor.cli.summary import count
 from compute_executor.errors import ComputeError
 from compute_executor.service.state import LOG
@@ -21,13 +22,14 @@ _PAUSE = 0.05
 
 @click.command()
 @click.option("--force", is_flag=True, help="Stop it even while tasks are open.")
-def stop(force: bool) -> None:
-    """Stop the service of this machine.
+@of_folder
+def stop(force: bool, folder: Path | None) -> None:
+    """Stop the service of this machine, or one of your own.
 
     Open tasks stay stored: what has not begun runs when a service is next started, what is running now is lost
     (its future ends with WorkerLost).
     """
-    service = running()
+    service = running(folder)
     if service is None:
         click.echo("No service is running.")
         return

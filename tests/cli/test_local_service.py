@@ -79,7 +79,7 @@ def test_one_that_holds_its_lock_but_is_silent_is_told() -> None:
 
 
 def test_files_of_others_are_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> None:
+    def refuse(_folder: object) -> None:
         raise NotAuthorized("service.json is readable by others")
 
     monkeypatch.setattr(local_service, "find", refuse)

@@ -113,6 +113,17 @@ def served(fauxbus: Fauxbus, tmp_path: Path) -> Iterator[str]:
     assert "canary" not in said + log
 
 
+@pytest.mark.slow
+def test_it_is_looked_at_and_stopped_by_its_folder(served: str, command: Command, tmp_path: Path) -> None:
+    state = str(tmp_path / "state")
+    shown = command("status", "--state", state)
+    assert shown.exit_code == 0
+    assert served in shown.stdout
+    assert f"{state}, survives the death of any process" in shown.stdout
+    assert command("stop", "--state", state).stdout.startswith("Stopped")
+    assert command("status", "--state", state).stdout == f"No service is running on {state}\n"
+
+
 def of(url: str, token: str, **options: Any) -> Client:
     return Client(base_url=url, authorizer=globus_sdk.AccessTokenAuthorizer(token), **options)
 

@@ -42,7 +42,7 @@ OVERVIEW: dict[str, Any] = {
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> None:
     found = LocalService(ServiceAddress("http://127.0.0.1:5", "secret", "i"), 99, Path("/state"))
-    monkeypatch.setattr(status, "running", lambda: found)
+    monkeypatch.setattr(status, "running", lambda _folder: found)
 
 
 def test_it_shows_service_tasks_workers_and_pools(

@@ -32,7 +32,7 @@ def run(command: Command, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Resu
 
     def with_service(service: Service, *arguments: str, ended: bool = True) -> Result:
         found = LocalService(ServiceAddress("http://127.0.0.1:5", "secret", "i"), 99, Path("/state"))
-        monkeypatch.setattr(stop, "running", lambda: found)
+        monkeypatch.setattr(stop, "running", lambda _folder: found)
         monkeypatch.setattr(stop, "ended", lambda _: ended)
         monkeypatch.setattr(stop, "PATIENCE", 0.0)
         monkeypatch.setattr(LocalService, "ask", lambda *asked: service.ask(*asked))
