@@ -1,6 +1,6 @@
 """Our Executor beside the official one: same service, same RabbitMQ, same stock endpoint, one after the other.
 
-    python -m benchmarks.stock [--rounds 2] [--output docs]
+    python -m benchmarks.stock [--rounds 4] [--output docs]
 
 starts RabbitMQ, our service and an unmodified Globus Compute endpoint as integration/stock does, measures, and writes
 benchmarks-stock.md. Each measurement is a process of its own; a round runs all of them, in an order that turns from
@@ -118,7 +118,7 @@ def main() -> None:
     """Measure, as one process or all of them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("endpoint_id", nargs="?", help=argparse.SUPPRESS)
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--count", type=int, default=30, help="single tasks of a measurement")
     parser.add_argument("--output", type=Path, help="folder for benchmarks-stock.md (none: print only)")
     parser.add_argument("--who", choices=(OURS, STOCK, UNLIMITED), help=argparse.SUPPRESS)
