@@ -39,13 +39,20 @@ class Report(NamedTuple):
     idle: bool = False
 
 
+class Suspect(NamedTuple):
+    """What had been taken by a run of the user endpoint that has ended, as far as can be seen."""
+
+    attempt: int
+    process: str
+
+
 class Watch:
     """What is known of one user endpoint. Owner: the loop thread."""
 
     def __init__(self) -> None:
         self.running = False
         self.unsettled = False  # it has ended, and its queue was not looked at yet
-        self.suspects: dict[Task, int] = {}  # with their attempts
+        self.suspects: dict[Task, Suspect] = {}
         self._process = ""
         self._period = DEFAULT_PERIOD
         self._reported = self._hope_until = 0.0
@@ -80,9 +87,9 @@ class Watch:
         if not report.active:
             self._end()
             return {}
-        cleared = self.suspects if report.process == self._process else {}
-        if cleared:
-            self.suspects = {}
+        cleared = {task: one.attempt for task, one in self.suspects.items() if one.process == report.process}
+        for task in cleared:
+            del self.suspects[task]
         self._process = report.process
         self.running, self.unsettled = True, False
         self._alone_since = self._commanded = None
@@ -118,7 +125,7 @@ class Watch:
         """Its queue was looked at: these had been taken from it."""
         self.unsettled = False
         self._hope_until = self._reported + MISSED * self._period
-        self.suspects.update(taken)
+        self.suspects.update((task, Suspect(attempt, self._process)) for task, attempt in taken)
 
     def ended(self, task: Task) -> None:
         """The task has an outcome."""
@@ -131,7 +138,7 @@ class Watch:
         if now < self._hope_until:
             return {}
         lost, self.suspects = self.suspects, {}
-        return lost
+        return {task: one.attempt for task, one in lost.items()}
 
     def forgotten(self, now: float) -> bool:
         """Whether it has said for so long that it has nothing to do that what it had taken will have no result. A

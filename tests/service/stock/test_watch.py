@@ -84,6 +84,9 @@ def test_suspects_are_lost_when_three_heartbeats_are_missed() -> None:
 def test_another_process_does_not_acquit_them() -> None:
     watch = ended_with(TASK)
     assert watch.report(Report(True, PERIOD, "second"), 120.0) == {}
+    assert watch.report(Report(True, PERIOD, "second"), 125.0) == {}, (
+        "the same as before, but not the one that took them"
+    )
     assert watch.lost(100.0 + MISSED * PERIOD) == {TASK: 1}
 
 
