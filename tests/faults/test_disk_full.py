@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import wait
@@ -12,6 +14,7 @@ import pytest
 
 from compute_executor import Executor
 from compute_executor.errors import ServiceUnavailable
+from compute_executor.service.state import read_announcement, state_folder
 from compute_executor.settings import Settings
 
 MEGABYTE = 1024 * 1024
@@ -28,6 +31,10 @@ def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", folder], check=True)
     monkeypatch.setenv("COMPUTE_EXECUTOR_HOME", str(folder))
     yield folder
+    announced = read_announcement(state_folder())
+    if announced is not None:  # one with a result for which there is no room would wait for room for ever
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(announced.pid, signal.SIGKILL)
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
