@@ -144,7 +144,7 @@ class ComputeFuture(Future[T]):
     def result(self, timeout: float | None = None) -> T:
         """The value; raises the call's exception, TimeoutError or CancelledError as the standard library's."""
         if self._state == _FINISHED and self._exception is None:
-            value: T = self._result  # type: ignore[assignment]
+            value: T = self._result  # type: ignore[assignment]  # finished, so it is set
             return value
         return super().result(timeout)
 
@@ -160,7 +160,7 @@ class ComputeFuture(Future[T]):
         """Whether it was withdrawn."""
         return self._state in (_CANCELLED, _NOTIFIED)
 
-    # -- for the standard library, whose code knows these three attributes (plain ones there: type: ignore) --
+    # -- for the standard library, whose code knows these three attributes --
 
     def _meet(self) -> _Meeting:
         made = _Meeting()
@@ -170,11 +170,11 @@ class ComputeFuture(Future[T]):
             return self._meeting
 
     @property
-    def _condition(self) -> threading.Condition:  # type: ignore[override]
+    def _condition(self) -> threading.Condition:  # type: ignore[override]  # an attribute there
         return (self._meeting or self._meet()).condition
 
     @property
-    def _waiters(self) -> list[Any]:  # type: ignore[override]
+    def _waiters(self) -> list[Any]:  # type: ignore[override]  # an attribute there
         return (self._meeting or self._meet()).waiters
 
     @property

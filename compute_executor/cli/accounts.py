@@ -12,8 +12,8 @@ import click
 from compute_executor.cli.local_service import ask
 from compute_executor.cli.wrong_input import WrongInput
 from compute_executor.errors import ComputeError, InvalidRequest, NotFound
-from compute_executor.service.locks import is_held
-from compute_executor.service.state import SERVICE_LOCK, home, read_announcement
+from compute_executor.service.locks import living
+from compute_executor.service.state import home
 
 if TYPE_CHECKING:
     from compute_executor.service.accounts.commands import Document
@@ -23,8 +23,8 @@ def perform(folder: Path | None, command: str, **asked: str | None) -> Document:
     """Have it done by the service of the folder; in the folder itself when none runs. Raises click's errors."""
     place = folder.absolute() if folder else home() / "served"
     try:
-        announced = read_announcement(place)
-        if announced is not None and is_held(place / SERVICE_LOCK):
+        announced = living(place)
+        if announced is not None:
             return ask(announced.url, announced.token, "POST", f"/v3/admin/{command}", asked)
         from compute_executor.service.accounts.commands import Asked
         from compute_executor.service.accounts.folder import perform_in

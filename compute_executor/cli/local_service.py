@@ -13,14 +13,8 @@ import click
 
 from compute_executor.errors import ComputeError, ServiceUnavailable, from_document
 from compute_executor.service.embedded import ServiceAddress
-from compute_executor.service.locks import is_held
-from compute_executor.service.state import (
-    LOG,
-    SERVICE_LOCK,
-    check_folder,
-    read_announcement,
-    state_folder,
-)
+from compute_executor.service.locks import is_held, living
+from compute_executor.service.state import LOG, SERVICE_LOCK, Announcement, state_folder
 
 PATIENCE = 10.0
 """Seconds that an answer may take: the service answers within milliseconds unless the machine is overloaded."""
@@ -72,36 +66,30 @@ of_folder: Callable[..., Any] = click.option(
 )
 
 
-def find(folder: Path) -> ServiceAddress | None:
-    """Where the service of a folder is, if it answers. Raises NotAuthorized if the folder's files are not ours
-    alone."""
-    announced = read_announcement(folder)
-    if announced is None or not is_held(folder / SERVICE_LOCK):
-        return None
-    check_folder(folder)
-    try:
-        ask(announced.url, announced.token, "GET", "/v2/version")
-    except ServiceUnavailable:
-        return None
-    return ServiceAddress(announced.url, announced.token, announced.instance)
-
-
 def running(folder: Path | None = None) -> LocalService | None:
     """The service of this machine, or of that folder, if one runs. Raises ClickException when there is one that
     cannot be talked to."""
     place = folder or state_folder()
     try:
-        address = find(place)
-        announced = read_announcement(place)
-        held = is_held(place / SERVICE_LOCK)
+        announced = living(place)
+        held = announced is not None or is_held(place / SERVICE_LOCK)
     except ComputeError as error:
         raise click.ClickException(str(error)) from error
-    if address is not None and announced is not None:
+    if announced is not None and _answers(announced):
+        address = ServiceAddress(announced.url, announced.token, announced.instance)
         return LocalService(address, announced.pid, place)
     if held:
         who = f"process {announced.pid}" if announced else "a process"
         raise click.ClickException(f"{who} is the service but does not answer (yet); see {place / LOG}")
     return None
+
+
+def _answers(announced: Announcement) -> bool:
+    try:
+        ask(announced.url, announced.token, "GET", "/v2/version")
+    except ComputeError:
+        return False
+    return True
 
 
 def ended(folder: Path) -> bool:

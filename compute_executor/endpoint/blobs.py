@@ -29,7 +29,7 @@ def write_blob(folder: str, content: large.Content, durable: bool) -> bytes:
                 os.fsync(file.fileno())
         os.rename(path + ".part", path)
         if durable:
-            _sync_folder(folder)
+            sync_folder(folder)
     except OSError:
         with contextlib.suppress(OSError):
             os.unlink(path + ".part")
@@ -37,7 +37,7 @@ def write_blob(folder: str, content: large.Content, durable: bool) -> bytes:
     return f"{name} {large.size(content)}".encode()
 
 
-def _sync_folder(folder: str) -> None:
+def sync_folder(folder: str | os.PathLike[str]) -> None:
     """A new name is on disk when its folder is: a sync of another file, as that of the store, need not bring it."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

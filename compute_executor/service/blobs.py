@@ -15,6 +15,7 @@ import secrets
 from collections.abc import AsyncIterable, AsyncIterator
 from pathlib import Path
 
+from compute_executor.endpoint.blobs import sync_folder
 from compute_executor.errors import InvalidRequest, NotFound
 from compute_executor.protocol.frames import INLINE_LIMIT, Blob, Body
 from compute_executor.service.state import trouble
@@ -81,14 +82,8 @@ class BlobFolder:
             await asyncio.to_thread(os.fsync, descriptor)
 
     async def _flush_folder(self) -> None:
-        """A new name is durable when its folder is."""
-        if not self._sync:
-            return
-        descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            await self._flush(descriptor)
-        finally:
-            os.close(descriptor)
+        if self._sync:
+            await asyncio.to_thread(sync_folder, self.folder)
 
 
 async def _only(data: bytes) -> AsyncIterator[bytes]:

@@ -25,13 +25,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from compute_executor.errors import ServiceUnavailable, from_document
-from compute_executor.service.locks import FolderTaken, is_held, locked
+from compute_executor.service.locks import FolderTaken, is_held, living, locked
 from compute_executor.service.state import (
     LOG,
     SERVICE_LOCK,
     START_LOCK,
     Announcement,
-    check_folder,
     open_private,
     prepare_folder,
     read_announcement,
@@ -83,12 +82,8 @@ def find_or_start() -> ServiceAddress:
 def find() -> ServiceAddress | None:
     """The address of this user's service if one is running and answers. Raises NotAuthorized if its files are not
     ours alone."""
-    folder = state_folder()
-    announced = read_announcement(folder)
-    if announced is None or not is_held(folder / SERVICE_LOCK):
-        return None
-    check_folder(folder)
-    if not _answers(announced):
+    announced = living(state_folder())
+    if announced is None or not _answers(announced):
         return None
     return ServiceAddress(announced.url, announced.token, announced.instance)
 

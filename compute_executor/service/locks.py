@@ -11,7 +11,13 @@ from pathlib import Path
 
 from compute_executor.endpoint.system import is_locked
 from compute_executor.errors import ServiceUnavailable
-from compute_executor.service.state import open_private
+from compute_executor.service.state import (
+    SERVICE_LOCK,
+    Announcement,
+    check_folder,
+    open_private,
+    read_announcement,
+)
 
 _FIRST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.02
@@ -52,6 +58,16 @@ def is_held(path: Path) -> bool:
         return is_locked(descriptor)
     finally:
         os.close(descriptor)
+
+
+def living(folder: Path) -> Announcement | None:
+    """What the service of a state folder has announced, if its process lives. Raises NotAuthorized if the folder's
+    files are not ours alone."""
+    announced = read_announcement(folder)
+    if announced is None or not is_held(folder / SERVICE_LOCK):
+        return None
+    check_folder(folder)
+    return announced
 
 
 @contextmanager

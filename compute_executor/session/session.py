@@ -196,7 +196,7 @@ class Session:
                 outage.withdraw(pump.dialogue, futures)
             return
         withdrawal = Withdrawal(futures)
-        held: bool = self.handover.lock._is_owned()  # type: ignore[attr-defined]
+        held: bool = self.handover.lock._is_owned()  # type: ignore[attr-defined]  # not in typeshed
         if self.handover.wish(lambda: pump.dialogue.withdraw(withdrawal)) and not held:
             withdrawal.answered.wait(CANCEL_PATIENCE)
 

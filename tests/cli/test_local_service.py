@@ -82,6 +82,6 @@ def test_files_of_others_are_not_trusted(monkeypatch: pytest.MonkeyPatch) -> Non
     def refuse(_folder: object) -> None:
         raise NotAuthorized("service.json is readable by others")
 
-    monkeypatch.setattr(local_service, "find", refuse)
+    monkeypatch.setattr(local_service, "living", refuse)
     with pytest.raises(click.ClickException, match="readable by others"):
         running()

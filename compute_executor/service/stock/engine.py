@@ -72,7 +72,6 @@ class BrokerEngine:
             giving=self._giving,
             news=self._news,
         )
-        self._link: Link | None = None
         self._caring: asyncio.Task[None] | None = None
         self._failing: set[asyncio.Task[None]] = set()
         inbox.tell(self.ended, self._users.detailed)
@@ -105,7 +104,7 @@ class BrokerEngine:
 
     def connect(self, link: Link, url_for: UrlFor) -> None:
         """Use this connection from now on."""
-        self._link = self._giving.link = link
+        self._giving.link = link
         self._caring = asyncio.get_running_loop().create_task(self._care.for_ever(link, url_for))
 
     async def close(self) -> None:
@@ -205,10 +204,11 @@ class BrokerEngine:
     async def _fail(self, one: UserEndpoint, message: str) -> None:
         """It cannot start: what waits for it ends so. The next submit has it tried again."""
         log.error("%s", message)
-        assert self._link is not None
+        link = self._giving.link
+        assert link is not None
         try:
-            if await self._care.settle(one, self._link):
-                await self._link.purge(names.task_queue(one.row.id))
+            if await self._care.settle(one, link):
+                await link.purge(names.task_queue(one.row.id))
                 self._giving.give_back(one, [task for task in one.given if task not in one.watch.suspects])
         except ServiceUnavailable as error:
             log.warning("user endpoint %s: %s", one.row.id, error)

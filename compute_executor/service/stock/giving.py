@@ -20,6 +20,7 @@ from compute_executor.service.stock.watch import Task
 
 if TYPE_CHECKING:
     from compute_executor.service.committer import Committer
+    from compute_executor.service.writer import Writer
 
 log = logging.getLogger(__name__)
 
@@ -70,9 +71,9 @@ class Giving:
     ) -> None:
         values = [(one.pool, *span, back) for span in spans(tasks)]
 
-        def store(writer: object) -> None:
+        def store(writer: Writer) -> None:
             for row in values:
-                writer.run("add_given", row)  # type: ignore[attr-defined]
+                writer.run("add_given", row)
 
         self._committer.soon(store, lambda _result, error: done(error))
 

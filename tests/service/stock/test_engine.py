@@ -53,7 +53,7 @@ class Around:
                 },
             )
         )
-        self.engine._link = self.engine._giving.link = cast(Any, self)
+        self.engine._giving.link = cast(Any, self)
 
     async def look_after(self) -> None:
         await self.engine._care.look_after(self.one, cast(Any, self), cast(Any, None))
