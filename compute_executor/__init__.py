@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from compute_executor._version import __version__
+
 if TYPE_CHECKING:
     from compute_executor.executor import Executor as Executor
     from compute_executor.future import ComputeFuture as ComputeFuture
     from compute_executor.sdk.client import Client as Client
     from compute_executor.sdk.containers import ContainerSpec as ContainerSpec
 
-__version__ = "0.1.0"
 __all__ = ["Client", "ComputeFuture", "ContainerSpec", "Executor", "__version__"]
 
 _HOMES = {

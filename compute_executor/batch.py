@@ -12,8 +12,8 @@ from compute_executor.protocol.frames import Body, Options
 from compute_executor.protocol.ids import new_prefix
 
 if TYPE_CHECKING:
+    from compute_executor.functions.codecs import Form
     from compute_executor.future import ComputeFuture
-    from compute_executor.submission.forms import Form
 
 T = TypeVar("T")
 

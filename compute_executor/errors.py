@@ -7,11 +7,18 @@
     ├── InvalidRequest (ValueError)             the call itself is malformed
     │   └── PayloadTooLarge                     over a limit of the service; names size and limit
     ├── NotAuthorized (PermissionError)         no valid credentials, or they do not allow this
+    │   └── FunctionNotPermitted                the endpoint runs only certain functions
     ├── NotFound (LookupError)                  no such task, function, endpoint, group, for this caller
     ├── ServiceUnavailable (ConnectionError)    the service cannot be reached, started, or has no room
     │   ├── SubmitOutcomeUnknown                sent, no answer, and repeating could run it twice
-    │   └── LoginUnavailable                    Globus Auth does not answer the service: who is it?
+    │   ├── LoginUnavailable                    Globus Auth does not answer the service: who is it?
+    │   ├── RequestNotSent, NoAnswer            the service did not see the request; it may have seen it
+    │   ├── FolderTaken                         another service runs on this state folder
+    │   ├── StorageFull, StoreBusy,             the disk is full; the database is locked by another process;
+    │   │   StoreDamaged                        it is not what the service wrote
+    │   └── BrokerUnconfirmed, BrokerUnroutable the broker may not have a message; it has no queue for it
     ├── VersionMismatch (RuntimeError)          the two sides do not understand each other
+    ├── EndpointLocked                          the endpoint was stopped from afar a short while ago
     ├── TaskPending                             the result is asked for before the task has ended
     ├── TaskExecutionFailed                     the function raised what cannot be rebuilt here
     ├── TaskCancelled (CancelledError)          withdrawn before it began
@@ -101,6 +108,13 @@ class NotAuthorized(ComputeError, PermissionError):
     http_status = 401
 
 
+class FunctionNotPermitted(NotAuthorized):
+    """The endpoint runs only certain functions, and this is none of them."""
+
+    code = 10
+    http_status = 403
+
+
 class NotFound(ComputeError, LookupError):
     """Nothing of that id exists for this caller: services do not tell foreign ids from absent ones."""
 
@@ -136,11 +150,69 @@ class LoginUnavailable(ServiceUnavailable):
         self.retry_after = retry_after
 
 
+class FolderTaken(ServiceUnavailable):
+    """Another service runs on this state folder."""
+
+    code = 112
+
+
+class StorageFull(ServiceUnavailable):
+    """The disk of the service has no room: nothing was stored."""
+
+    code = 113
+    http_status = 507
+
+
+class StoreBusy(ServiceUnavailable):
+    """Another process holds the write lock of the service's database."""
+
+    code = 114
+
+
+class StoreDamaged(ServiceUnavailable):
+    """The database file is not what the service wrote."""
+
+    code = 115
+    retryable = False
+
+
+class BrokerUnconfirmed(ServiceUnavailable):
+    """The connection was lost before the broker had said that it has the message."""
+
+    code = 116
+
+
+class BrokerUnroutable(ServiceUnavailable):
+    """The broker has no queue for the message."""
+
+    code = 117
+
+
+class RequestNotSent(ServiceUnavailable):
+    """No connection could be made: the service surely did not see the request."""
+
+    code = 118
+
+
+class NoAnswer(ServiceUnavailable):
+    """The connection broke, or the time was over, after something was sent: the service may have done it."""
+
+    code = 119
+
+
 class VersionMismatch(ComputeError, RuntimeError):
     """Client, service or worker are of versions that do not understand each other."""
 
     code = 19
     http_status = 400
+
+
+class EndpointLocked(ComputeError):
+    """The endpoint was stopped from afar a short while ago; the stock CLI understands the status."""
+
+    code = 120
+    http_status = 423
+    retryable = True
 
 
 class TaskPending(ComputeError):

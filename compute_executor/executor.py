@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from compute_executor import leaving, mapping
 from compute_executor.batch import Function, Lane
 from compute_executor.errors import ComputeError
+from compute_executor.functions.registry import Route
 from compute_executor.future import ComputeFuture
 from compute_executor.peer import ByLogin, Embedded, OfClient
 from compute_executor.protocol.frames import Options, PoolSpec
@@ -27,7 +28,6 @@ from compute_executor.sdk.names import AnyId, canonical
 from compute_executor.serialization import native
 from compute_executor.session.session import Session
 from compute_executor.settings import Settings
-from compute_executor.submission.registry import Route
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -13,9 +13,9 @@ import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
-from compute_executor import __version__
+from compute_executor._version import __version__
 from compute_executor.errors import InvalidRequest, NotFound, ServiceUnavailable, from_document
-from compute_executor.results.versions import Versions
+from compute_executor.serialization.python_versions import Versions
 
 if TYPE_CHECKING:
     import http.client
@@ -74,7 +74,7 @@ class Embedded:
 
     def address(self) -> Address:
         """Where it listens now."""
-        from compute_executor.service.embedded import find_or_start
+        from compute_executor.local.embedded import find_or_start
 
         found = find_or_start()
         return Address(found.url, f"Bearer {found.token}")

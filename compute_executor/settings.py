@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from compute_executor.peer import Peer
 from compute_executor.protocol.frames import PoolSpec
-from compute_executor.results.listener import GRACE
+from compute_executor.session.reconnect import GRACE
 
 
 class Settings(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from compute_executor.errors import PoolBroken, TaskPending
-from compute_executor.sdk.transport import Call
+from compute_executor.sdk.http.transport import Call
 from tests.sdk.conftest import CREDENTIALS
 
 PAGE = Path(__file__).parent.parent / "docs" / "environments.md"

@@ -23,9 +23,9 @@ import pytest
 
 from compute_executor import Client
 from compute_executor.errors import NotFound, TaskPending
+from compute_executor.sdk.http.transport import Call
 from compute_executor.sdk.login_manager import environments, tokens
 from compute_executor.sdk.login_manager.protocol import LoginManagerProtocol
-from compute_executor.sdk.transport import Call
 from tests.sdk.conftest import CLIENT_ID, Reply, ScriptedAuth, ScriptedService
 
 GUIDE = (Path(__file__).parent / "guide.md").read_text().replace("globus_compute_sdk", "compute_executor")

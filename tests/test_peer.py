@@ -22,8 +22,8 @@ from compute_executor.errors import (
     ServiceUnavailable,
 )
 from compute_executor.peer import Address, Kind, OfClient, request
-from compute_executor.results.versions import VersionsDiffer
-from compute_executor.session import by_http
+from compute_executor.serialization.python_versions import VersionsDiffer
+from compute_executor.session.stream import by_http
 
 
 @pytest.fixture

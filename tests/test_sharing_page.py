@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from compute_executor.cli import commands
-from compute_executor.service.state import read_announcement
+from compute_executor.local.state import read_announcement
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "sharing.md"

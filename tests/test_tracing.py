@@ -11,10 +11,10 @@ import pytest
 
 import compute_executor
 from compute_executor import tracing
-from compute_executor.endpoint import trace
+from compute_executor.endpoint.worker import trace
 from compute_executor.protocol.frames import Result
 from compute_executor.protocol.ids import new_prefix
-from compute_executor.service.hops import Hops
+from compute_executor.service.api.task_times import Hops
 
 PLACES = ("submitted", *(place for _, place in tracing.SPANS))
 NAMES = [span for span, _ in tracing.SPANS]

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from compute_executor import __version__
+from compute_executor._version import __version__
 from compute_executor.cli import accounts as accounts_file
 from compute_executor.cli import doctor as doctor_file
 from compute_executor.cli import login as login_file

@@ -12,11 +12,11 @@ import click
 from compute_executor.cli.local_service import ask
 from compute_executor.cli.wrong_input import WrongInput
 from compute_executor.errors import ComputeError, InvalidRequest, NotFound
-from compute_executor.service.locks import living
-from compute_executor.service.state import home
+from compute_executor.local.locks import living
+from compute_executor.local.state import home
 
 if TYPE_CHECKING:
-    from compute_executor.service.accounts.commands import Document
+    from compute_executor.service.auth.accounts.commands import Document
 
 
 def perform(folder: Path | None, command: str, **asked: str | None) -> Document:
@@ -26,8 +26,8 @@ def perform(folder: Path | None, command: str, **asked: str | None) -> Document:
         announced = living(place)
         if announced is not None:
             return ask(announced.url, announced.token, "POST", f"/v3/admin/{command}", asked)
-        from compute_executor.service.accounts.commands import Asked
-        from compute_executor.service.accounts.folder import perform_in
+        from compute_executor.service.auth.accounts.commands import Asked
+        from compute_executor.service.auth.accounts.folder import perform_in
 
         return perform_in(place, command, Asked(**asked))
     except (InvalidRequest, NotFound) as error:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
-from compute_executor import __version__
+from compute_executor._version import __version__
 from compute_executor.errors import ComputeError, NotAuthorized, NotFound, ServiceUnavailable, VersionMismatch
 
 OK, WARNING, WRONG = "ok", "warning", "wrong"

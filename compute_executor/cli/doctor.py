@@ -91,8 +91,8 @@ def _login(client: Client) -> Finding:
 
 
 def _stream(client: Client) -> Finding:
-    from compute_executor.results.greeting import greet
-    from compute_executor.results.websocket import StreamLost, connect
+    from compute_executor.session.stream.handshake import greet
+    from compute_executor.session.stream.websocket import StreamLost, connect
 
     try:
         stream = connect(client.address(), client.authorization() or "")
@@ -112,7 +112,7 @@ def _stream(client: Client) -> Finding:
 
 
 def _broker(client: Client) -> Finding:
-    from compute_executor.results import amqp
+    from compute_executor.session.hosted import amqp
 
     try:
         found = client.result_queues()

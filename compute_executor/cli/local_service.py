@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import click
 
 from compute_executor.errors import ComputeError, ServiceUnavailable, from_document
-from compute_executor.service.embedded import ServiceAddress
-from compute_executor.service.locks import is_held, living
-from compute_executor.service.state import LOG, SERVICE_LOCK, Announcement, state_folder
+from compute_executor.local.embedded import ServiceAddress
+from compute_executor.local.locks import is_held, living
+from compute_executor.local.state import LOG, SERVICE_LOCK, Announcement, state_folder
 
 PATIENCE = 10.0
 """Seconds that an answer may take: the service answers within milliseconds unless the machine is overloaded."""

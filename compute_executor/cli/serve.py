@@ -13,10 +13,10 @@ import click
 
 from compute_executor.cli.wrong_input import WrongInput
 from compute_executor.errors import ComputeError, InvalidRequest
-from compute_executor.service.state import home
+from compute_executor.local.state import home
 
 if TYPE_CHECKING:
-    from compute_executor.service.globus.registration import Registration
+    from compute_executor.service.auth.globus_auth.registration import Registration
     from compute_executor.service.limits import Limits
 
 AMQP_URL = "COMPUTE_EXECUTOR_AMQP_URL"
@@ -98,8 +98,8 @@ def serve(  # noqa: PLR0917 - as many as there are options
             f"{host} can be reached from other machines: give --tls-certificate and --tls-key, or --insecure-bind "
             "if something in front of this service encrypts"
         )
-    from compute_executor.service.run import Settings, run
-    from compute_executor.service.stock.peers import BrokerSettings
+    from compute_executor.service.globus_compute.peers import BrokerSettings
+    from compute_executor.service.process.run import Settings, run
 
     environment_url = os.environ.pop(AMQP_URL, None)
     url = amqp_url or environment_url
@@ -120,7 +120,7 @@ def serve(  # noqa: PLR0917 - as many as there are options
 
 
 class Terminal:
-    """Whoever typed the command. A `service.report.Starter`."""
+    """Whoever typed the command. A `service.process.starter.Starter`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -163,7 +163,7 @@ def _client() -> tuple[str, str] | None:
 
 def _globus(auth: str) -> Registration | None:
     """The registration with Globus Auth. It leaves the environment in any case."""
-    from compute_executor.service.globus.registration import take_registration
+    from compute_executor.service.auth.globus_auth.registration import take_registration
 
     try:
         registration = take_registration(os.environ)

@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from compute_executor import __version__
+from compute_executor._version import __version__
 from compute_executor.cli.local_service import LocalService, of_folder, running
 from compute_executor.cli.progress import duration
 from compute_executor.cli.summary import count, one_line
 from compute_executor.errors import ComputeError
-from compute_executor.service.state import state_folder
+from compute_executor.local.state import state_folder
 
 _SURVIVED = {"process": "the death of any process", "machine": "a loss of power"}
 

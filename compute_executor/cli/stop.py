@@ -10,7 +10,7 @@ import click
 from compute_executor.cli.local_service import LocalService, ended, of_folder, running
 from compute_executor.cli.summary import count
 from compute_executor.errors import ComputeError
-from compute_executor.service.state import LOG
+from compute_executor.local.state import LOG
 
 OPEN = ("queued", "leased", "began")
 """States of a task that has not ended."""

@@ -16,12 +16,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from compute_executor.errors import InvalidRequest
-from compute_executor.sdk.direct import DirectTransport, Place, fixed_place
+from compute_executor.sdk.http.direct import DirectTransport, Place, fixed_place
+from compute_executor.sdk.http.transport import Transport
+from compute_executor.sdk.http.web_transport import WebTransport
 from compute_executor.sdk.login_manager import credentials, environments, tokens
 from compute_executor.sdk.login_manager.credentials import ClientCredentials
 from compute_executor.sdk.login_manager.protocol import LoginManagerProtocol
-from compute_executor.sdk.transport import Transport
-from compute_executor.sdk.web_transport import WebTransport
 
 if TYPE_CHECKING:
     from globus_sdk import GlobusApp
@@ -164,7 +164,7 @@ def _logged_in() -> bool:
 
 
 def _embedded() -> Place:
-    from compute_executor.service import embedded
+    from compute_executor.local import embedded
 
     found = embedded.find_or_start()
     return Place(found.url, found.token)
@@ -172,7 +172,7 @@ def _embedded() -> Place:
 
 def _embedded_token(url: str) -> str | None:
     """The token of the embedded service if this is its URL."""
-    from compute_executor.service import embedded
+    from compute_executor.local import embedded
 
     found = embedded.find()
     return found.token if found is not None and found.url == url.rstrip("/") else None

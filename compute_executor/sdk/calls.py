@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from compute_executor.sdk.http.requests import Session
 from compute_executor.sdk.result_cache import ResultCache
-from compute_executor.sdk.session import Session
-from compute_executor.sdk.wire import Wire
+from compute_executor.sdk.wires.wire import Wire
 
 
 class Calls(Protocol):

@@ -26,16 +26,16 @@ from compute_executor.sdk import backends, versions
 from compute_executor.sdk.backends import Wanted
 from compute_executor.sdk.containers import ContainerCalls
 from compute_executor.sdk.endpoints import EndpointCalls
+from compute_executor.sdk.http.pacing import Pacer
+from compute_executor.sdk.http.requests import Session
+from compute_executor.sdk.http.transport import Call
 from compute_executor.sdk.limits import HOSTED
 from compute_executor.sdk.login_manager import environments
 from compute_executor.sdk.login_manager.protocol import LoginManagerProtocol
-from compute_executor.sdk.native_wire import ByBatch, NativeWire
-from compute_executor.sdk.pacing import Pacer
 from compute_executor.sdk.result_cache import ResultCache
-from compute_executor.sdk.session import Session
-from compute_executor.sdk.text_wire import TextWire
-from compute_executor.sdk.transport import Call
-from compute_executor.sdk.wire import Wire
+from compute_executor.sdk.wires.native_wire import ByBatch, NativeWire
+from compute_executor.sdk.wires.text_wire import TextWire
+from compute_executor.sdk.wires.wire import Wire
 from compute_executor.serialization import packing
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 _NOTHING: Mapping[str, str] = {}
 _NO_CACHE: Mapping[str, str] = {"Cache-Control": "no-cache"}
-"""What a service of ours remembers about the token is not to count (`service.middleware.token`)."""
+"""What a service of ours remembers about the token is not to count (`service.api.middleware.token`)."""
 
 
 class ResultQueues(NamedTuple):

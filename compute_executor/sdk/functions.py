@@ -6,7 +6,7 @@ import platform
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from compute_executor import __version__
+from compute_executor._version import __version__
 from compute_executor.errors import InvalidRequest
 from compute_executor.sdk import limits
 from compute_executor.sdk.calls import Calls

@@ -19,7 +19,7 @@ from compute_executor.protocol.ids import new_prefix, task_uuid
 from compute_executor.sdk import limits
 from compute_executor.sdk.batch import BatchOptions, BatchTask
 from compute_executor.sdk.outcome import Outcome, failed
-from compute_executor.sdk.wire import Accepted, Part, Wire
+from compute_executor.sdk.wires.wire import Accepted, Part, Wire
 
 CULPABLE = (InvalidRequest, NotAuthorized, NotFound)
 """Refusals that concern what was sent, so that a smaller part of it may be taken."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from compute_executor import __version__
+from compute_executor._version import __version__
 from compute_executor.errors import VersionMismatch
 from compute_executor.protocol.frames import PROTOCOL
 

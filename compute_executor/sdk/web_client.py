@@ -11,7 +11,7 @@ from globus_sdk.gare import GARE
 from globus_sdk.scopes import ComputeScopes, Scope
 from globus_sdk.services.compute import ComputeAPIError
 
-from compute_executor import __version__
+from compute_executor._version import __version__
 
 USER_AGENT = f"compute-executor/{__version__} Python/{platform.python_version()}"
 

@@ -1,19 +1,12 @@
-"""Who is asking, and may they.
+"""Authorization: one table, `RULES`, from an action to the relations to a thing that allow it.
 
-Who: a bearer token becomes an `Identity` through an `Authenticator`. The embedded service has one, of one token
-(`LocalToken`). Users with stored tokens, or the introspection of somebody else's tokens, are further classes
-with the same method; it is a coroutine because those must look something up.
-
-May they: one table, `RULES`, from an action to the relations to a thing that allow it.
+Who is asking is an `Identity`, which `auth.authenticators` make of a token.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import secrets
 import uuid
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 from compute_executor.errors import InvalidRequest, NotFound
 
@@ -29,67 +22,6 @@ class Identity(NamedTuple):
     groups: frozenset[str] = frozenset()
     admin: bool = False
 
-
-class Authenticator(Protocol):
-    """Knows tokens."""
-
-    async def identify(self, token: str) -> Identity | None:
-        """Whose token it is; None if nobody's."""
-        ...
-
-
-@runtime_checkable
-class Remembering(Protocol):
-    """An Authenticator that remembers for a while what it was told elsewhere."""
-
-    def forget(self, token: str) -> None:
-        """Find out anew at the next request whose token it is, and in which groups they are."""
-        ...
-
-
-class LocalToken:
-    """One token, that of the user whose service this is. Only its hash is kept."""
-
-    def __init__(self, token: str, identity: Identity | None = None) -> None:
-        self._digest = token_digest(token)
-        self._identity = identity or Identity(LOCAL_USER, LOCAL_USER, admin=True)
-
-    async def identify(self, token: str) -> Identity | None:
-        """The local user, if it is the token. Hashes are compared, so the time taken says nothing about it."""
-        return self._identity if hmac.compare_digest(token_digest(token), self._digest) else None
-
-
-class FirstOf:
-    """Several Authenticators, asked in order."""
-
-    def __init__(self, *authenticators: Authenticator) -> None:
-        self._authenticators = authenticators
-
-    async def identify(self, token: str) -> Identity | None:
-        """Whoever the first that knows the token says."""
-        for one in self._authenticators:
-            if (found := await one.identify(token)) is not None:
-                return found
-        return None
-
-    def forget(self, token: str) -> None:
-        """See Remembering: those that remember forget it."""
-        for one in self._authenticators:
-            if isinstance(one, Remembering):
-                one.forget(token)
-
-
-def new_token() -> str:
-    """256 random bits."""
-    return secrets.token_urlsafe(32)
-
-
-def token_digest(token: str) -> bytes:
-    """What is kept of a token: its SHA-256 (a token has 256 random bits, so nothing slower is needed)."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
-
-
-# -- may they -----------------------------------------------------------------------------------------------
 
 OWNER, MEMBER, ANYONE, ADMIN = "owner", "member", "anyone", "admin"
 
@@ -201,3 +133,17 @@ def _relations(who: Identity, thing: Owned) -> set[str]:
 
 SERVICE = Owned(owner="")
 """The service itself, as a thing that rules speak of."""
+
+
+# -- ids of users -------------------------------------------------------------------------------------------
+
+_SUBJECTS = uuid.UUID("c0de0000-0000-8000-8000-00000000a3e9")
+"""Namespace of the ids of users whose own id is no UUID."""
+
+
+def subject(identity: str) -> str:
+    """The UUID that stock peers know an identity by."""
+    try:
+        return str(uuid.UUID(identity))
+    except ValueError:
+        return str(uuid.uuid5(_SUBJECTS, identity))

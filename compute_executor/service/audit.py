@@ -22,7 +22,6 @@ from collections.abc import Callable
 
 from compute_executor.errors import NotAuthorized
 from compute_executor.service.access import Identity, forbidden_action
-from compute_executor.service.refusals import Refusal
 
 WINDOW = 60.0
 """Seconds for which refusals are counted together."""
@@ -86,8 +85,7 @@ def _why(error: BaseException) -> str | None:
     action = forbidden_action(error)
     if action is not None:
         return f"may not {action}"
-    found = error.error if isinstance(error, Refusal) else error
-    return f"is not let in ({found})" if isinstance(found, NotAuthorized) else None
+    return f"is not let in ({error})" if isinstance(error, NotAuthorized) else None
 
 
 def _named(who: Identity | None) -> str:

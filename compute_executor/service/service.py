@@ -16,32 +16,33 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compute_executor.endpoint import leftovers, rings
-from compute_executor.endpoint.environments import Environments
+from compute_executor.endpoint.environments.environments import Environments
+from compute_executor.endpoint.pool import leftovers
+from compute_executor.endpoint.worker import begun_log
 from compute_executor.errors import ComputeError, InvalidRequest, ServiceUnavailable
 from compute_executor.protocol.frames import Body, PoolSpec, Register, Registered, Result, Submit
 from compute_executor.service.access import SERVICE, Identity, may, shareable
-from compute_executor.service.accounts.accounts import Accounts
-from compute_executor.service.blobs import BlobFolder
-from compute_executor.service.cancelling import Tasks
-from compute_executor.service.containers import Containers
-from compute_executor.service.endpoint_ids import BUILT_IN
-from compute_executor.service.functions import Description, Sharing, new_function
-from compute_executor.service.groups import Subscriber
+from compute_executor.service.auth.accounts.accounts import Accounts
+from compute_executor.service.auth.open_streams import Visitors
+from compute_executor.service.blobs.folder import BlobFolder
+from compute_executor.service.endpoints.ids import BUILT_IN
+from compute_executor.service.globus_compute.peers import BrokerSettings
 from compute_executor.service.limits import Limits
-from compute_executor.service.outcomes import AHEAD
-from compute_executor.service.parts import Parts
-from compute_executor.service.recovery import orphaned_pools, restore
-from compute_executor.service.rows import FunctionRow, KnownSubmit
-from compute_executor.service.stock.peers import BrokerSettings
-from compute_executor.service.store import Store
-from compute_executor.service.submissions import Key
-from compute_executor.service.views import TaskView
-from compute_executor.service.visitors import Visitors
+from compute_executor.service.pools.containers import Containers
+from compute_executor.service.pools.subscriber import Subscriber
+from compute_executor.service.store.rows import FunctionRow, KnownSubmit
+from compute_executor.service.store.store import Store
+from compute_executor.service.tasks.cancelling import Tasks
+from compute_executor.service.tasks.functions import Description, Sharing, new_function
+from compute_executor.service.tasks.outcomes import AHEAD
+from compute_executor.service.tasks.recovery import orphaned_pools, restore
+from compute_executor.service.tasks.status import TaskView
+from compute_executor.service.tasks.submissions import Key
+from compute_executor.service.wiring import Parts
 
 if TYPE_CHECKING:
-    from compute_executor.endpoint.engine import Engine
-    from compute_executor.endpoint.events import Events
+    from compute_executor.endpoint.pool.engine import Engine
+    from compute_executor.endpoint.pool.events import Events
 
 START_PATIENCE, CLOSE_PATIENCE = 10.0, 3.0
 """Seconds that outcomes may take to be stored at the start and at the end of a service."""
@@ -99,7 +100,7 @@ class Service:
         parts.outcomes.number_from(await parts.committer.commit(lambda writer: writer.skip_numbers(skipped)))
         parts.outcomes.put(found.ended)
         await self._all_stored(START_PATIENCE)
-        rings.clear(self._rings)
+        begun_log.clear(self._rings)
         leftovers.clear(self._rings)
         parts.blobs.sweep(parts.store.read.blob_in_use, self.limits.keep_orphans)
         identities = await self._identities()
@@ -313,9 +314,13 @@ class Service:
         self.visitors.changed(user, identity)
         self._parts.permits.reconsider(user, identity)
 
+    def stream_tokens(self) -> set[bytes]:
+        """The hashes of the tokens of the open streams."""
+        return self.visitors.tokens()
+
     def token_died(self, digest: bytes) -> None:
         """To be called when a token is revoked or expires: its streams are closed. ``digest``: its
-        `access.token_digest`."""
+        `authenticators.token_digest`."""
         self.visitors.token_died(digest)
 
     def waiting_users(self) -> set[str]:

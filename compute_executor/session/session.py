@@ -23,25 +23,25 @@ from typing import TYPE_CHECKING, Any
 from compute_executor import leaving
 from compute_executor.batch import Batch, Call, Lane, gather
 from compute_executor.errors import ComputeError, InvalidRequest, PoolBroken
+from compute_executor.functions.codecs import Form, of_ours, of_stock
+from compute_executor.functions.registry import Route
 from compute_executor.future import ComputeFuture, forked
 from compute_executor.peer import Kind
 from compute_executor.protocol.frames import INLINE_LIMIT, Body, Register
 from compute_executor.serialization import exceptions
 from compute_executor.serialization.large import whole
-from compute_executor.session import by_http, outage
-from compute_executor.session.dialogue import about
-from compute_executor.session.handover import Handover
-from compute_executor.session.login import Login
-from compute_executor.session.pump import Pump
-from compute_executor.session.storage import Storage
+from compute_executor.session.buffer import Buffer
+from compute_executor.session.stream import by_http, http_fallback
+from compute_executor.session.stream.login import Login
+from compute_executor.session.stream.loop import Pump
+from compute_executor.session.stream.protocol import about
+from compute_executor.session.stream.storage import Storage
+from compute_executor.session.submit_queue import Handover
 from compute_executor.session.withdrawal import Withdrawal
 from compute_executor.settings import Settings
-from compute_executor.submission.buffer import Buffer
-from compute_executor.submission.forms import Form, of_ours, of_stock
-from compute_executor.submission.registry import Route
 
 if TYPE_CHECKING:
-    from compute_executor.session.hosted import HostedPump
+    from compute_executor.session.hosted.connection import HostedPump
 
 BYTE_LIMIT = 1024 * 1024
 """Bytes of arguments in one batch, unless one call alone has more: far below MAX_FRAME, far above what one
@@ -157,7 +157,9 @@ class Session:
         waker = self.handover.open()
         if not self.hosted:
             return Pump(self, waker)
-        from compute_executor.session.hosted import HostedPump  # only a service that is none of ours needs it
+        from compute_executor.session.hosted.connection import (
+            HostedPump,  # only a service that is none of ours needs it
+        )
 
         return HostedPump(self, waker, self.settings.peer.client())
 
@@ -193,7 +195,7 @@ class Session:
             return
         if threading.current_thread() is self._thread:
             if isinstance(pump, Pump):  # a hosted service withdraws nothing
-                outage.withdraw(pump.dialogue, futures)
+                http_fallback.withdraw(pump.dialogue, futures)
             return
         withdrawal = Withdrawal(futures)
         held: bool = self.handover.lock._is_owned()  # type: ignore[attr-defined]  # not in typeshed

@@ -15,11 +15,11 @@ import cloudpickle
 import pytest
 
 from compute_executor import Client, ContainerSpec, Executor
-from compute_executor.endpoint import images
-from compute_executor.endpoint.recipes import OWN_PYTHON, Recipe
+from compute_executor.endpoint.environments import images
+from compute_executor.endpoint.environments.recipes import OWN_PYTHON, Recipe
 from compute_executor.errors import InvalidRequest, PoolBroken, TaskPending, TaskTimeout, WorkerLost
-from compute_executor.sdk.transport import Call
-from compute_executor.service import state
+from compute_executor.local import state
+from compute_executor.sdk.http.transport import Call
 from integration.containers.conftest import IMAGE, SIX, Podman
 
 PATIENCE = 60.0
@@ -159,7 +159,7 @@ def test_an_image_is_built_on_another(
 
 
 def _alive() -> bool:
-    from compute_executor.service import embedded
+    from compute_executor.local import embedded
 
     return embedded.find() is not None
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from compute_executor import Client, Executor
-from compute_executor.results import watcher
+from compute_executor.session.hosted import results
 from integration.hosted.conftest import PREFIX, Broker
 from integration.hosted.proxy import Proxy
 from tests.hosted_service import HostedService
@@ -191,7 +191,7 @@ def test_a_queue_that_is_gone_is_no_end(service: HostedService, broker: Broker, 
 def test_no_connection_when_nothing_is_open(
     service: HostedService, ex: Executor, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watcher, "LINGER", 0.2)
+    monkeypatch.setattr(results, "LINGER", 0.2)
     assert ex.submit(add_one, 1).result(20) == 2
     until(lambda: not [one for one in threading.enumerate() if one.name == "compute-executor-results"])
     assert broker.channel.queue_declare(PREFIX + ex.task_group_id, passive=True).method.consumer_count == 0

@@ -11,7 +11,7 @@ from typing import Any
 import pika
 import pytest
 
-from compute_executor.service.stock.link import Link
+from compute_executor.service.globus_compute.broker_link import Link
 from integration.stock.conftest import ENGINES, Runs, World
 from integration.stock.peers import OWN_ENDPOINT
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from compute_executor.service.stock.credit import AHEAD, STEP, UNKNOWN
+from compute_executor.service.globus_compute.credit import AHEAD, STEP, UNKNOWN
 from integration.stock.conftest import World
 from integration.stock.peers import Sdk, answer, wait_until
 

@@ -17,10 +17,10 @@ from websockets.sync.client import connect
 
 from compute_executor import Client, __version__
 from compute_executor.errors import NotAuthorized, NotFound, ServiceUnavailable
+from compute_executor.local.state import LOG, read_announcement
 from compute_executor.protocol import frames
-from compute_executor.results.websocket import connect as open_stream
-from compute_executor.service.state import LOG, read_announcement
-from tests.sdk.test_direct import self_signed
+from compute_executor.session.stream.websocket import connect as open_stream
+from tests.sdk.http.test_direct import self_signed
 from tests.service.town import running
 
 Command = Callable[..., Result]

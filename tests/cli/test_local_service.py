@@ -12,8 +12,8 @@ import pytest
 from compute_executor.cli import local_service
 from compute_executor.cli.local_service import LocalService, ended, running
 from compute_executor.errors import NotAuthorized, ServiceUnavailable
-from compute_executor.service.embedded import ServiceAddress
-from compute_executor.service.state import SERVICE_LOCK, prepare_folder, state_folder
+from compute_executor.local.embedded import ServiceAddress
+from compute_executor.local.state import SERVICE_LOCK, prepare_folder, state_folder
 
 
 class Answers(BaseHTTPRequestHandler):

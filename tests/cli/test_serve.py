@@ -16,11 +16,11 @@ import pytest
 
 from compute_executor import Client, Executor
 from compute_executor.errors import LoginUnavailable, NotAuthorized, NotFound
-from compute_executor.service.globus.registration import CLIENT_ID, CLIENT_SECRET, Registration
-from compute_executor.service.run import Settings
-from compute_executor.service.state import LOG, read_announcement
+from compute_executor.local.state import LOG, read_announcement
+from compute_executor.service.auth.globus_auth.registration import CLIENT_ID, CLIENT_SECRET, Registration
+from compute_executor.service.process.run import Settings
 from tests.cli.conftest import Command
-from tests.service.globus.conftest import (
+from tests.service.auth.globus_auth.conftest import (
     ALICES,
     BOB,
     BOBS,
@@ -44,7 +44,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
         found.append(settings)
         return 0
 
-    monkeypatch.setattr("compute_executor.service.run.run", run)
+    monkeypatch.setattr("compute_executor.service.process.run.run", run)
     return found
 
 

@@ -10,7 +10,7 @@ from click.testing import Result
 from compute_executor.cli import status
 from compute_executor.cli.local_service import LocalService
 from compute_executor.errors import ServiceUnavailable
-from compute_executor.service.embedded import ServiceAddress
+from compute_executor.local.embedded import ServiceAddress
 
 Command = Callable[..., Result]
 

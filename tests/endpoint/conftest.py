@@ -15,7 +15,7 @@ import cloudpickle
 import msgspec
 import pytest
 
-from compute_executor.endpoint.engine import Assignment, Ended, ProcessEngine
+from compute_executor.endpoint.pool.engine import Assignment, Ended, ProcessEngine
 from compute_executor.protocol.frames import TIMEOUT, VALUE, Blob, PoolSpec, Reason
 from compute_executor.serialization import exceptions, native
 from tests.endpoint.tasks import POOL

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from compute_executor.endpoint.launch import INSIDE, PACKAGE
+from compute_executor.endpoint.pool.launch import INSIDE, PACKAGE
 
 INTERPRETER = f"#!/bin/sh\nexec {sys.executable} "
 

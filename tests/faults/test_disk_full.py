@@ -14,7 +14,7 @@ import pytest
 
 from compute_executor import Executor
 from compute_executor.errors import ServiceUnavailable
-from compute_executor.service.state import read_announcement, state_folder
+from compute_executor.local.state import read_announcement, state_folder
 from compute_executor.settings import Settings
 
 MEGABYTE = 1024 * 1024

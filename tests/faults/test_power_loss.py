@@ -24,7 +24,7 @@ import pytest
 
 from compute_executor import Client, Executor
 from compute_executor.errors import TaskPending
-from compute_executor.service.state import DATABASE, Announcement, read_announcement
+from compute_executor.local.state import DATABASE, Announcement, read_announcement
 from tests.contract.work import wait_until
 
 SIZE = 128 * 1024 * 1024

@@ -13,10 +13,10 @@ import pytest
 
 from compute_executor import Executor
 from compute_executor.errors import WorkerLost
-from compute_executor.service import embedded
-from compute_executor.service.embedded import ServiceAddress
-from compute_executor.service.locks import is_held
-from compute_executor.service.state import SERVICE_LOCK, read_announcement, state_folder
+from compute_executor.local import embedded
+from compute_executor.local.embedded import ServiceAddress
+from compute_executor.local.locks import is_held
+from compute_executor.local.state import SERVICE_LOCK, read_announcement, state_folder
 from tests.contract.work import wait_until
 from tests.faults import work
 from tests.faults.proxy import Proxy

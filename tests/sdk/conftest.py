@@ -138,7 +138,7 @@ def nobody_logged_in(monkeypatch: pytest.MonkeyPatch) -> None:
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Pauses between attempts are noted, not made."""
     pauses: list[float] = []
-    monkeypatch.setattr("compute_executor.sdk.session.sleep", pauses.append)
+    monkeypatch.setattr("compute_executor.sdk.http.requests.sleep", pauses.append)
     return pauses
 
 

@@ -12,14 +12,14 @@ import pytest
 
 from compute_executor import Client
 from compute_executor.errors import InvalidRequest
+from compute_executor.local.embedded import ServiceAddress
 from compute_executor.peer import OfClient
 from compute_executor.sdk import backends
 from compute_executor.sdk.backends import Wanted
-from compute_executor.sdk.direct import DirectTransport, Place
+from compute_executor.sdk.http.direct import DirectTransport, Place
+from compute_executor.sdk.http.web_transport import WebTransport
 from compute_executor.sdk.login_manager import LoginManager, environments, tokens
 from compute_executor.sdk.web_client import WebClient
-from compute_executor.sdk.web_transport import WebTransport
-from compute_executor.service.embedded import ServiceAddress
 from tests.sdk.conftest import CANARY, CLIENT_ID, SECRET, Reply, ScriptedAuth, ScriptedService, Seen
 
 OWN_VERSION = Reply(200, {"compute_executor": "0.1.0"})
@@ -49,7 +49,7 @@ class Brought:
 
 def test_nothing_given_and_nothing_found_is_the_embedded_service(monkeypatch: pytest.MonkeyPatch) -> None:
     address = ServiceAddress("http://127.0.0.1:1", "token", "instance")
-    monkeypatch.setattr("compute_executor.service.embedded.find_or_start", lambda: address)
+    monkeypatch.setattr("compute_executor.local.embedded.find_or_start", lambda: address)
     backend = backends.choose(Wanted())
     assert isinstance(backend.transport, DirectTransport)
     assert (backend.own, backend.transport.address(), backend.transport.authorization()) == (
@@ -110,7 +110,7 @@ def test_a_url_alone_has_no_token(service: ScriptedService) -> None:
 
 def test_the_embedded_services_url_has_its_token(monkeypatch: pytest.MonkeyPatch) -> None:
     address = ServiceAddress("http://127.0.0.1:1", "token", "instance")
-    monkeypatch.setattr("compute_executor.service.embedded.find", lambda: address)
+    monkeypatch.setattr("compute_executor.local.embedded.find", lambda: address)
     assert backends.choose(Wanted(base_url=f"{address.url}/")).transport.authorization() == "Bearer token"
     assert backends.choose(Wanted(base_url="http://127.0.0.1:2")).transport.authorization() is None
 

@@ -1,6 +1,7 @@
 """A token that must not be seen: in no log, repr, message or traceback, on the ways of the Client and the Executor.
 
-(`login_manager/test_manager.py` and `service/globus/test_authenticator.py` do the same for logins and for a service.)
+(`login_manager/test_manager.py` and `auth/globus_auth/test_authenticator.py` do the same for logins and for a
+service.)
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import pytest
 from compute_executor import Client, Executor
 from compute_executor.errors import ComputeError, InvalidRequest, NotAuthorized, ServiceUnavailable
 from compute_executor.peer import Address
-from compute_executor.sdk.direct import Place
+from compute_executor.sdk.http.direct import Place
 from tests.hosted_service import HostedService, Scripted
 from tests.sdk.conftest import CANARY, Reply, ScriptedService
 

@@ -27,13 +27,13 @@ from compute_executor.errors import (
     TaskPending,
     WorkerLost,
 )
+from compute_executor.local import embedded
+from compute_executor.local.embedded import ServiceAddress
 from compute_executor.protocol import frames
 from compute_executor.protocol.ids import new_prefix, split_task_id
+from compute_executor.sdk.http.transport import Call
 from compute_executor.sdk.login_manager.environments import TUTORIAL_ENDPOINT
-from compute_executor.sdk.transport import Call
 from compute_executor.serialization import native, packing, strategies
-from compute_executor.service import embedded
-from compute_executor.service.embedded import ServiceAddress
 
 PATIENCE = 20.0
 

@@ -20,7 +20,7 @@ from compute_executor.sdk import sending
 from compute_executor.sdk.batch import BatchOptions, BatchTask
 from compute_executor.sdk.limits import OWN, Limits
 from compute_executor.sdk.outcome import Outcome
-from compute_executor.sdk.wire import Accepted, Part
+from compute_executor.sdk.wires.wire import Accepted, Part
 
 OPTIONS = BatchOptions()
 

@@ -9,11 +9,12 @@ from typing import Any, cast
 
 import pytest
 
-from compute_executor.service.access import Identity, LocalToken
-from compute_executor.service.app import Doors, make_app
-from compute_executor.service.blobs import BlobFolder
-from compute_executor.service.shell import Shell
-from compute_executor.service.store import Store
+from compute_executor.service.access import Identity
+from compute_executor.service.api.app import Doors, make_app
+from compute_executor.service.api.context import Shell
+from compute_executor.service.auth.authenticators import LocalToken
+from compute_executor.service.blobs.folder import BlobFolder
+from compute_executor.service.store.store import Store
 from tests.service.asgi import HOST, TOKEN
 from tests.service.fakes import FakeService
 from tests.service.house import House

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import Route, WebSocketRoute
 
-from compute_executor.service.app import ROUTES
+from compute_executor.service.api.app import ROUTES
 from tests.service.asgi import HOST, TOKEN
 
 HTTP = sorted(

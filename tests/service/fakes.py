@@ -12,8 +12,8 @@ from compute_executor.errors import InvalidRequest, NotFound
 from compute_executor.protocol import frames
 from compute_executor.service.access import Identity
 from compute_executor.service.audit import Audit
-from compute_executor.service.rows import FunctionRow, KnownSubmit
 from compute_executor.service.service import Service
+from compute_executor.service.store.rows import FunctionRow, KnownSubmit
 
 
 class View(NamedTuple):

@@ -13,15 +13,15 @@ from typing import Any
 
 import msgspec
 
-from compute_executor.endpoint.events import Assignment, Ended, Events, WorkerView
+from compute_executor.endpoint.pool.events import Assignment, Ended, Events, WorkerView
 from compute_executor.protocol import frames
 from compute_executor.protocol.ids import new_prefix
 from compute_executor.service.access import Identity
-from compute_executor.service.blobs import BlobFolder
+from compute_executor.service.blobs.folder import BlobFolder
 from compute_executor.service.limits import Limits
-from compute_executor.service.pools import DEFAULT_POOL
+from compute_executor.service.pools.pools import DEFAULT_POOL
 from compute_executor.service.service import Service
-from compute_executor.service.store import Store
+from compute_executor.service.store.store import Store
 
 ALICE, BOB = Identity("alice", "Alice"), Identity("bob", "Bob")
 SPEC = frames.PoolSpec(2, "python", [], "/", {}, label="test")

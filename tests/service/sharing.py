@@ -15,21 +15,20 @@ from typing import Any, cast
 
 import msgspec
 
-from compute_executor.endpoint.environment import Environment
-from compute_executor.endpoint.environments import Environments
-from compute_executor.endpoint.recipes import RecipeDocument
+from compute_executor.endpoint.environments.environment import Environment
+from compute_executor.endpoint.environments.environments import Environments
+from compute_executor.endpoint.environments.recipes import RecipeDocument
 from compute_executor.protocol import frames
 from compute_executor.protocol.ids import new_prefix, split_task_id, task_uuid
-from compute_executor.service.access import Identity
-from compute_executor.service.app import Doors, make_app
-from compute_executor.service.pools import DEFAULT_POOL
+from compute_executor.service.access import Identity, subject
+from compute_executor.service.api.app import Doors, make_app
+from compute_executor.service.api.context import Shell
+from compute_executor.service.endpoints.registry import Registration
+from compute_executor.service.pools.pools import DEFAULT_POOL
 from compute_executor.service.service import Service
-from compute_executor.service.shell import Shell
-from compute_executor.service.stock.endpoints import Registration
-from compute_executor.service.stock.names import subject
+from tests.service.api.test_stream import Client
 from tests.service.asgi import HOST, Answer, request
 from tests.service.house import SPEC, House, batch, serving, take, turn
-from tests.service.test_streams import Client
 
 TEAM = "0a1b2c3d-0000-4000-8000-00000000000f"
 USERS = {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from compute_executor.endpoint.events import Ended
+from compute_executor.endpoint.pool.events import Ended
 from compute_executor.protocol.frames import Blob, Options
-from compute_executor.service.rows import NewBatch
-from compute_executor.service.store import Operation, Store
+from compute_executor.service.store.rows import NewBatch
+from compute_executor.service.store.store import Operation, Store
 
 GROUP, POOL, FUNCTION = b"g" * 16, b"p" * 16, b"f" * 16
 

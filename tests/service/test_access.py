@@ -6,20 +6,8 @@ import pickle
 import pytest
 
 from compute_executor.errors import InvalidRequest, LoginUnavailable, NotFound, from_document
-from compute_executor.service.access import (
-    RULES,
-    SERVICE,
-    FirstOf,
-    Identity,
-    LocalToken,
-    Owned,
-    Remembering,
-    absent,
-    check,
-    may,
-    new_token,
-    shareable,
-)
+from compute_executor.service.access import RULES, SERVICE, Identity, Owned, absent, check, may, shareable
+from compute_executor.service.auth.authenticators import FirstOf, LocalToken, Remembering, new_token
 
 ANN = Identity("ann", "Ann")
 BOB = Identity("bob", "Bob", frozenset({"physics"}))

@@ -8,9 +8,10 @@ import uuid
 import pytest
 
 from compute_executor.errors import InvalidRequest, LoginUnavailable, NotFound, ServiceUnavailable
-from compute_executor.service.access import Identity, absent, new_token
+from compute_executor.service.access import Identity, absent
+from compute_executor.service.api.error_responses import refusal, unauthenticated
 from compute_executor.service.audit import LINES, NAMED, PER_WINDOW, WINDOW, Audit, shape
-from compute_executor.service.refusals import refusal, unauthenticated
+from compute_executor.service.auth.authenticators import new_token
 
 ANN, LOCAL = Identity("id-ann", "Ann"), Identity("local", "local")
 FOREIGN = absent("task 1234", forbidden="read task")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from compute_executor.protocol import frames
-from compute_executor.service.pools import DEFAULT_POOL
+from compute_executor.service.pools.pools import DEFAULT_POOL
 from tests.service.house import (
     ALICE,
     CODE,

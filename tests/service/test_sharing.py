@@ -19,12 +19,12 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from compute_executor.endpoint import runtimes
+from compute_executor.endpoint.environments import runtimes
 from compute_executor.protocol import frames
 from compute_executor.protocol.ids import new_prefix, split_task_id
-from compute_executor.service.endpoint_ids import BUILT_IN
-from compute_executor.service.routes import tasks as task_routes
-from compute_executor.service.routes.login import TOKEN_PATH
+from compute_executor.service.api.routes import tasks as task_routes
+from compute_executor.service.api.routes.login import TOKEN_PATH
+from compute_executor.service.endpoints.ids import BUILT_IN
 from tests.service.asgi import Answer
 from tests.service.every_route import HTTP, STREAMS
 from tests.service.house import CODE, SPEC, live
@@ -350,7 +350,7 @@ async def test_who_may_do_what_on_the_stream(tmp_path: Path, frame: type) -> Non
 
 @live
 async def test_who_may_listen_to_a_group_on_the_stream_of_the_guides_time(tmp_path: Path) -> None:
-    from tests.service.test_streams import Client
+    from tests.service.api.test_stream import Client
 
     async with shared_world(tmp_path) as world:
         group = await world.make("group", "private")

@@ -13,13 +13,13 @@ from typing import Any
 
 import uvloop
 
-from compute_executor.service.access import FirstOf, LocalToken
-from compute_executor.service.accounts.accounts import Accounts
-from compute_executor.service.app import Doors, make_app
-from compute_executor.service.locks import try_lock
-from compute_executor.service.server import Server, bind
-from compute_executor.service.shell import Shell
-from compute_executor.service.state import SERVICE_LOCK, Announcement, prepare_folder, write_announcement
+from compute_executor.local.locks import try_lock
+from compute_executor.local.state import SERVICE_LOCK, Announcement, prepare_folder, write_announcement
+from compute_executor.service.api.app import Doors, make_app
+from compute_executor.service.api.context import Shell
+from compute_executor.service.auth.accounts.accounts import Accounts
+from compute_executor.service.auth.authenticators import FirstOf, LocalToken
+from compute_executor.service.process.server import Server, bind
 from tests.service.house import House
 
 uvloop.new_event_loop().close()  # libuv opens one pipe for all signals of the process, and keeps it

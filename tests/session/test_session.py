@@ -27,11 +27,11 @@ from compute_executor.executor import Executor
 from compute_executor.peer import Address
 from compute_executor.protocol import frames
 from compute_executor.protocol.ids import new_prefix
-from compute_executor.results.websocket import StreamLost
 from compute_executor.serialization import native
-from compute_executor.session import pump, upkeep
-from compute_executor.session.dialogue import Dialogue
-from compute_executor.submission.sender import Sender
+from compute_executor.session.stream import keepalive, loop
+from compute_executor.session.stream.protocol import Dialogue
+from compute_executor.session.stream.sender import Sender
+from compute_executor.session.stream.websocket import StreamLost
 from tests.conftest import MakeExecutor
 from tests.fake_service import FakeService
 
@@ -295,7 +295,7 @@ def test_a_stream_that_is_lost_while_nothing_is_open_is_not_opened_again(
 def test_a_service_that_was_never_there(
     make: MakeExecutor, fake: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("compute_executor.results.listener.FIRST_GRACE", 0.2)
+    monkeypatch.setattr("compute_executor.session.reconnect.FIRST_GRACE", 0.2)
     fake.stop()
     future = make().submit(abs, 1)
     try:
@@ -348,7 +348,7 @@ def test_a_service_that_lets_nobody_in(
     def refuse(*_: Any) -> Any:
         raise error
 
-    monkeypatch.setattr(pump, "connect", refuse)
+    monkeypatch.setattr(loop, "connect", refuse)
 
     with pytest.raises(type(error)):
         executor.submit(abs, 1).result(PATIENCE)
@@ -358,7 +358,7 @@ def test_a_login_that_is_refused_is_renewed_once(
     executor: Executor, fake: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    reach = pump.connect
+    reach = loop.connect
 
     def refuse(url: str, authorization: str) -> Any:
         asked.append(authorization)
@@ -366,7 +366,7 @@ def test_a_login_that_is_refused_is_renewed_once(
             raise NotAuthorized("who are you?")
         return reach(url, authorization)
 
-    monkeypatch.setattr(pump, "connect", refuse)
+    monkeypatch.setattr(loop, "connect", refuse)
     fake.next_authorization = "Bearer renewed"
     assert executor.submit(abs, -1).result(PATIENCE) == 1
     assert asked == ["Bearer test", "Bearer renewed"]
@@ -378,7 +378,7 @@ def test_an_error_of_our_own_ends_the_futures(
     def fail(*_: Any, **__: Any) -> Any:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(pump, "greet", fail)
+    monkeypatch.setattr(loop, "greet", fail)
 
     with pytest.raises(ComputeError, match="please report it: ZeroDivisionError"):
         executor.submit(abs, 1).result(PATIENCE)
@@ -435,7 +435,7 @@ def test_a_culprit_fails_and_its_neighbours_run(make: MakeExecutor, fake: FakeSe
 def test_no_room_now_but_later(
     executor: Executor, fake: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upkeep, "NO_ROOM_PAUSE", 0.01)
+    monkeypatch.setattr(keepalive, "NO_ROOM_PAUSE", 0.01)
     refusals = iter([ServiceUnavailable("disk full")] * 3)
     fake.faults.refuse = lambda *_: next(((error, None) for error in refusals), None)
 
@@ -443,7 +443,7 @@ def test_no_room_now_but_later(
 
 
 def test_no_room_for_too_long(make: MakeExecutor, fake: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upkeep, "NO_ROOM_PAUSE", 0.01)
+    monkeypatch.setattr(keepalive, "NO_ROOM_PAUSE", 0.01)
     executor = make()
     executor._session.settings = executor._session.settings._replace(grace=0.05)
     fake.faults.refuse = lambda *_: (ServiceUnavailable("disk full"), None)

@@ -14,8 +14,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from compute_executor.service import state
-from compute_executor.service.locks import locked
+from compute_executor.local import state
+from compute_executor.local.locks import locked
 
 FILE = "tokens.json"
 LOCK = "tokens.lock"

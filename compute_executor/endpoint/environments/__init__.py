@@ -1,0 +1,1 @@
+"""Virtual environments and images that workers start in."""

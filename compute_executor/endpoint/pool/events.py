@@ -1,0 +1,67 @@
+"""What an engine asks of whoever gives it work, and tells it. All calls are made on the loop's thread."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from compute_executor.endpoint.pool.scheduling_policy import Assignment
+from compute_executor.endpoint.worker.messages import Key
+from compute_executor.protocol.frames import Body, Reason
+
+__all__ = ["Assignment", "Ended", "Events", "Key", "WorkerView"]
+
+
+class Ended(NamedTuple):
+    """A task has ended. ``status``: VALUE, EXCEPTION or TIMEOUT of protocol.frames, which say what ``body`` is.
+    ``began`` and ``ended`` are unix times."""
+
+    batch: int
+    position: int
+    attempt: int
+    status: int
+    body: Body
+    began: float
+    ended: float
+
+
+class WorkerView(NamedTuple):
+    """A worker, for people to look at. ``state``: starting, idle, running or ending. ``task``: batch and position."""
+
+    pid: int
+    pool: bytes
+    state: str
+    task: tuple[int, int] | None
+
+
+class Events(Protocol):
+    """The other side of an engine. Methods must not block; they may call the engine's."""
+
+    def take(self, pool: bytes, limit: int) -> list[Assignment]:
+        """Up to ``limit`` tasks to run now; from here on they are the engine's until it reports on each."""
+
+    def function_code(self, number: int) -> Body:
+        """The code of a function that was assigned. Asked once per worker and function."""
+
+    def began(self, pool: bytes, tasks: list[tuple[int, int, int, float]]) -> None:
+        """These (batch, position, attempt, unix time) run, and for so long that it is worth saying."""
+
+    def ended(self, pool: bytes, outcomes: list[Ended], *, kept: bool = False) -> None:
+        """These have ended. ``kept``: each is in the outbox of its worker, and stays there until `progress` says that
+        it is stored."""
+
+    def progress(self) -> tuple[int, int]:
+        """How many outcomes were ever taken in, by `ended` or otherwise, and how many of these, the first, are
+        stored."""
+
+    def returned(self, pool: bytes, tasks: list[Key]) -> None:
+        """These have surely not begun and are not the engine's any more: to be given again, at the same attempt."""
+
+    def lost(self, pool: bytes, batch: int, position: int, attempt: int, reason: Reason) -> None:
+        """This one had begun, and its worker is dead."""
+
+    def broken(self, pool: bytes, message: str) -> None:
+        """Workers of this pool cannot start, or its initializer raised: it takes no more tasks. What still runs
+        is reported as usual, what had not begun was returned before."""
+
+    def output(self, batch: int, position: int, text: bytes) -> None:
+        """What the task wrote to stdout and stderr, at most 64 KiB of it and a line that says what is missing."""

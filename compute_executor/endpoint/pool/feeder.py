@@ -1,0 +1,83 @@
+"""What waits in a pool, and giving it to the workers. Decisions are in handover.py; this does them.
+
+Everything that waits here was taken from the service and has not begun. It may have been with a worker before:
+taken back unreceived for an idle one, or handed back because a neighbour in its chunk takes long.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterable
+
+from compute_executor.endpoint.pool import scheduling_policy
+from compute_executor.endpoint.pool.events import Assignment, Events, Key
+from compute_executor.endpoint.pool.worker_handle import Member
+from compute_executor.endpoint.pool.worker_set import Staff
+
+
+class Giving:
+    """The tasks of pool ``name`` that are with the engine but with no worker. Belongs to the loop's thread."""
+
+    def __init__(self, name: bytes, events: Events, staff: Staff) -> None:
+        self.estimates = scheduling_policy.Estimates()
+        self._name = name
+        self._events = events
+        self._staff = staff
+        self._waiting: deque[Assignment] = deque()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def hand_out(self) -> int:
+        """Take tasks and give them to workers. Returns how many more workers there should be."""
+        ready = self._staff.ready()
+        self._take(ready)
+        self._deal(ready)
+        if not self._waiting and not any(len(member.tasks) > 1 for member in ready):
+            return 0  # nothing to take over, nothing to start a worker for: so it is after most single tasks
+        self._steal(ready)
+        staff = self._staff
+        return scheduling_policy.to_start(
+            ready, staff.starting(), len(self._waiting), self.estimates, staff.most
+        )
+
+    def put_back(self, tasks: Iterable[Assignment]) -> None:
+        """These, in order, come before all others."""
+        self._waiting.extendleft(reversed(list(tasks)))
+
+    def withdraw(self, tasks: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
+        """Those of ``tasks`` that wait here or that their worker has not received; they are gone from both."""
+        wanted = set(tasks)
+        for member in self._staff.ready():
+            if any(key[:2] in wanted for key in member.tasks):
+                self.put_back(member.take_back())
+        found = {task[:2] for task in self._waiting if task[:2] in wanted}
+        self._waiting = deque(task for task in self._waiting if task[:2] not in found)
+        return found
+
+    def drain(self) -> list[Key]:
+        """All that waits; nothing waits any more."""
+        keys = [task[:3] for task in self._waiting]
+        self._waiting.clear()
+        return keys
+
+    def _take(self, ready: list[Member]) -> None:
+        coming = self._staff.most - len(ready)
+        wanted = scheduling_policy.demand(ready, len(self._waiting), self.estimates, coming)
+        if wanted > 0:
+            self._waiting.extend(self._events.take(self._name, wanted))
+
+    def _deal(self, ready: list[Member]) -> None:
+        waiting, estimates = self._waiting, self.estimates
+        while waiting and (member := scheduling_policy.least_loaded(ready)) is not None:
+            chunk = scheduling_policy.next_chunk(waiting, len(ready), estimates)
+            if not member.give(chunk, estimates):
+                self.put_back(chunk)
+                member.stuck = True  # its channel is full: no more until it reports
+
+    def _steal(self, ready: list[Member]) -> None:
+        if self._waiting or all(member.tasks for member in ready):
+            return
+        if (victim := scheduling_policy.worth_stealing(ready)) is not None:
+            self.put_back(victim.take_back())
+            self._deal(ready)

@@ -1,0 +1,155 @@
+"""How a worker process is started: here, in a virtual environment, or in a container.
+
+Whatever starts it, it runs start.py with four descriptors. In an environment it must not see the packages of our own
+interpreter: it finds our modules in a folder that holds this package and nothing else, and the two that unpickle
+functions (cloudpickle, dill) in another, where it looks last.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from compute_executor.endpoint.environments import runtimes
+from compute_executor.endpoint.environments.environment import Environment
+from compute_executor.endpoint.environments.runtimes import Mount
+from compute_executor.endpoint.pool.fd_server import NAME, Door
+from compute_executor.endpoint.worker.worker import Support
+from compute_executor.protocol.frames import PoolSpec
+
+PACKAGE = Path(__file__).parents[2]
+START = str(PACKAGE / "endpoint" / "worker" / "start.py")
+INIT = "endpoint/worker/container_init.py"
+"""The first process of a container, below the package."""
+
+LINKS = "links"
+"""The folder beside the environments with a link to this package."""
+INSIDE = "/compute-executor"
+"""Where a container sees this package, and what workers need for pickling."""
+
+
+class Started(NamedTuple):
+    """A process, and what is to be called when it is not to start any more, or has ended."""
+
+    popen: subprocess.Popen[bytes]
+    close: Callable[[], None]
+
+
+Way = tuple[list[str], str, dict[str, str]]
+"""Command, working folder, environment variables."""
+
+
+class Launch(Protocol):
+    """A way to start workers. ``contained``: the process that is started is not the worker, but ends as it ends."""
+
+    contained: bool
+    support: list[str]
+    """The folders where workers find what they need for pickling."""
+    way: Way | None
+    """What a process that was started before must have been started with to be the same; None: there is none."""
+
+    def start(self, files: list[int], output: int, ring: str) -> Started:
+        """Start one with these descriptors, and ``output`` as its stdout and stderr. Raises OSError."""
+        ...
+
+
+def launch(spec: PoolSpec, environment: Environment | None, blob_folder: str) -> Launch:
+    """The way to start the workers of a pool."""
+    if environment is None:
+        return Here([spec.python, START], spec.cwd, spec.environ)
+    if environment.image:
+        return Contained(environment, blob_folder)
+    folder = _linked(Path(environment.python).parents[4])
+    start = os.path.join(folder, PACKAGE.name, "endpoint", "worker", "start.py")
+    return Here([environment.python, start], spec.cwd, environment.environ(spec))
+
+
+class Here:
+    """A child of ours, which inherits the descriptors."""
+
+    contained = False
+
+    def __init__(self, command: list[str], cwd: str, environ: dict[str, str]) -> None:
+        self.way: Way | None = (command, cwd, environ)
+        self._command = command
+        self._cwd = cwd
+        self._environ = environ
+        self.support = sorted({os.path.dirname(package) for package in _pickling()})
+
+    def start(self, files: list[int], output: int, ring: str) -> Started:  # noqa: ARG002 - it sees all files
+        """See Launch."""
+        popen = subprocess.Popen(
+            [*self._command, *map(str, files)],
+            pass_fds=files,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=self._cwd,
+            env=self._environ,
+            start_new_session=True,
+        )
+        return Started(popen, lambda: None)
+
+
+class Contained:
+    """A container, which gets the descriptors through a door and sees of this machine what it needs: its ring, the
+    blobs, our package. Working folder and environment variables are the image's own."""
+
+    contained = True
+    way: Way | None = None  # the runtime's program needs the ring when it starts
+
+    def __init__(self, environment: Environment, blob_folder: str) -> None:
+        self._environment = environment
+        self._mounts = [
+            Mount(blob_folder, blob_folder, writable=True),
+            Mount(str(PACKAGE), f"{INSIDE}/{PACKAGE.name}"),
+            *(Mount(package, f"{INSIDE}/support/{os.path.basename(package)}") for package in _pickling()),
+        ]
+        self.support = [f"{INSIDE}/support"]
+
+    def start(self, files: list[int], output: int, ring: str) -> Started:
+        """See Launch."""
+        door = Door([*files, output])
+        mounts = [*self._mounts, Mount(ring, ring, writable=True), Mount(door.folder, door.folder)]
+        environment = self._environment
+        command = runtimes.command(environment.runtime, environment.image, environment.python, mounts)
+        try:
+            popen = subprocess.Popen(
+                [
+                    *command,
+                    f"{INSIDE}/{PACKAGE.name}/{INIT}",
+                    os.path.join(door.folder, NAME),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        except BaseException:
+            door.close()
+            raise
+        return Started(popen, door.close)
+
+
+def _pickling() -> list[str]:
+    """The folders of the packages that workers need for pickling."""
+    specs = [importlib.util.find_spec(name) for name in sorted(Support.NAMES)]
+    return [folder for spec in specs if spec for folder in spec.submodule_search_locations or ()]
+
+
+def _linked(environments: Path) -> str:
+    """A folder with a link to this package, and nothing else. It is made anew if this package is elsewhere now."""
+    folder = environments / LINKS
+    folder.mkdir(exist_ok=True)
+    link = folder / PACKAGE.name
+    with contextlib.suppress(OSError):
+        if link.resolve() == PACKAGE.resolve():
+            return str(folder)
+        link.unlink()
+    link.symlink_to(PACKAGE)
+    return str(folder)

@@ -1,0 +1,268 @@
+"""One pool: its workers, and what becomes of its tasks.
+
+The way of a task here: taken from the service -> waiting (giving.py) -> given to a worker, *outstanding* there
+(member.py) -> ended. When its worker dies, the ring tells whether it had begun: then it is lost, else returned.
+
+All state belongs to the loop's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection
+
+import msgspec
+
+from compute_executor.endpoint.pool import loss_reasons
+from compute_executor.endpoint.pool.events import Assignment, Ended, Events, Key, WorkerView
+from compute_executor.endpoint.pool.feeder import Giving
+from compute_executor.endpoint.pool.worker_handle import Member
+from compute_executor.endpoint.pool.worker_set import Staff
+from compute_executor.endpoint.worker.result_ring import Outcome
+from compute_executor.protocol.frames import TIMEOUT, Blob, Body, Reason
+
+LOOK_EVERY, LOOK_SELDOM = 0.01, 0.025
+"""Seconds between looks at the rings while tasks run whose beginning was not reported; none when all were. A look
+finds tasks that take longer than was expected: where that is longer, looks are rarer. They are a third of what the
+service does while tasks of 20 ms run. The longest pause is still short beside :data:`REPORT_AFTER`."""
+
+REPORT_AFTER = 0.05
+"""Seconds that a task must have been seen running before that is reported. The report costs some 0.2 ms of processor
+time on its way to the future, too much for a task of 20 ms."""
+
+OPEN, CLOSING, ENDING = range(3)
+"""Phases of a pool: takes work; takes work until there is none; takes none, what runs may end."""
+
+
+class Pool:
+    """One pool of an engine. ``gone`` is called when it takes no more work and its last worker is dead."""
+
+    def __init__(self, name: bytes, events: Events, staff: Staff, gone: Callable[[], None]) -> None:
+        self._name = name
+        self._events = events
+        self._staff = staff
+        self._gone = gone
+        self._giving = Giving(name, events, staff)
+        self._phase = OPEN
+        self._feeding = False
+        self._looking: asyncio.TimerHandle | None = None
+        self._seen_running: list[
+            tuple[Member, Key, float, float]
+        ] = []  # not reported; unix time, loop's time
+
+    # -- from the engine --
+
+    def open(self) -> None:
+        """Start the first worker, from the loop: a failure must not be reported before the caller goes on."""
+        asyncio.get_running_loop().call_soon(self._open)
+
+    def _open(self) -> None:
+        if self._phase == OPEN and not self._staff.members:
+            self._start(1)
+
+    def feed(self) -> None:
+        """See that every worker has enough to do, and that there are enough workers."""
+        if self._feeding:  # called by Events.take, whose answer is about to be dealt with
+            return
+        self._feeding = True
+        try:
+            if self._phase != ENDING:
+                self._start(self._giving.hand_out())
+        finally:
+            self._feeding = False
+        self._keep_looking()
+        self._staff.mind_the_idle()
+        self._end_if_done()
+
+    def withdraw(self, tasks: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
+        """Those of ``tasks`` that the engine has and that surely will not run now."""
+        found = self._giving.withdraw(tasks)
+        self.feed()
+        return found
+
+    def close(self) -> None:
+        """End the workers as soon as there is nothing more to do."""
+        self._phase = max(self._phase, CLOSING)
+        self.feed()
+
+    def stop(self) -> None:
+        """End the workers now, and what they run with them."""
+        self._phase = ENDING
+        self._give_back(self._giving.drain())
+        self._staff.end(self._staff.members)
+        self._leave_if_empty()
+
+    def views(self) -> list[WorkerView]:
+        """The workers, for people to look at."""
+        return [member.view(self._name) for member in self._staff.members]
+
+    # -- member.Duties: what workers report --
+
+    def ready(self) -> None:
+        """A worker has started."""
+        self._staff.proved()
+        self.feed()
+
+    def finished(self, member: Member, outcomes: list[Outcome]) -> None:
+        """A worker has run these."""
+        ended = []
+        took: dict[int, list[float]] = {}
+        for batch, position, attempt, status, in_file, began, stopped, body in outcomes:
+            task = member.remove((batch, position, attempt))
+            if task is not None:
+                took.setdefault(task.function, []).append(stopped - began)
+                result = blob(body) if in_file else body
+                ended.append(Ended(batch, position, attempt, status, result, began, stopped))
+        for function, seconds in took.items():
+            self._giving.estimates.learn(function, len(seconds), sum(seconds))
+        self._events.ended(self._name, ended, kept=True)
+        member.process.reported(*self._events.progress())
+        self.feed()
+
+    def has_room(self, member: Member) -> bool:
+        """A worker's outbox is full: whether enough of it is stored."""
+        return member.process.has_room(self._events.progress()[1])
+
+    def handed_back(self, tasks: list[Assignment]) -> None:
+        """A worker will not come to these soon."""
+        self._giving.put_back(tasks)
+        self.feed()
+
+    def begun(self, member: Member, key: Key, moment: float) -> None:
+        """A task with a walltime has begun."""
+        entry = member.tasks.get(key)
+        if entry is None:
+            return
+        self._events.began(self._name, [(*key, moment)])
+        if (walltime := entry[0].walltime) is not None:
+            member.limit(key, min(walltime, moment + walltime - time.time()))
+
+    def failed(self, member: Member, message: str) -> None:
+        """The initializer raised in a worker."""
+        member.ending = True
+        self._break(message)
+
+    def code(self, function: int) -> Body:
+        """The code of a function."""
+        return self._events.function_code(function)
+
+    def output(self, key: Key, text: bytes) -> None:
+        """A task has written something."""
+        self._events.output(key[0], key[1], text)
+
+    def died(self, member: Member, exit_code: int) -> None:
+        """A worker is dead. What it had not begun is returned, what it had begun is lost or timed out."""
+        self._staff.remove(member)
+        member.process.reported(*self._events.progress())  # its outbox goes if that is stored
+        last_words = member.process.last_output()
+        begun = member.begun()
+        self._give_back([key for key in member.tasks if key not in begun])
+        for key in begun:
+            if last_words:
+                self.output(key, last_words)
+            self._report_death(member, key, exit_code, last_words)
+        if not member.is_ready and not member.ending:
+            self._start_again(exit_code, last_words)
+        self.feed()
+
+    def _report_death(self, member: Member, key: Key, exit_code: int, last_words: bytes) -> None:
+        walltime = member.tasks[key][0].walltime
+        pid = member.process.pid
+        if key == member.expired and walltime is not None:
+            body = msgspec.msgpack.encode(Reason(loss_reasons.timed_out(walltime), exit_code))
+            now = time.time()
+            self._events.ended(self._name, [Ended(*key, TIMEOUT, body, now - walltime, now)])
+            return
+        message = (
+            loss_reasons.stopped(pid) if member.ending else loss_reasons.lost(pid, exit_code, last_words)
+        )
+        self._events.lost(self._name, *key, Reason(message, exit_code))
+
+    def _give_back(self, keys: list[Key]) -> None:
+        if keys:
+            self._events.returned(self._name, keys)
+
+    # -- beginnings --
+
+    def _keep_looking(self) -> None:
+        if self._looking is None and (
+            self._seen_running or any(member.unsettled() for member in self._staff.members)
+        ):
+            pause = look_after(self._giving.estimates.mean)
+            self._looking = asyncio.get_running_loop().call_later(pause, self._look)
+
+    def _look(self) -> None:
+        """Find tasks that run since the last look. They take long, so others may have to be found room."""
+        self._looking = None
+        when = time.time(), asyncio.get_running_loop().time()
+        unsettled = [member for member in self._staff.members if member.unsettled()]
+        long = [(member, task) for member in unsettled if (task := member.look())]
+        self._seen_running += [(member, task[:3], *when) for member, task in long if task.walltime is None]
+        self._report_running(when[1] - REPORT_AFTER)
+        if long:
+            self.feed()
+        self._keep_looking()
+
+    def _report_running(self, before: float) -> None:
+        """Tell of those that run still and were first seen before that (loop's time). Tasks with a walltime have
+        told of themselves."""
+        running = [seen for seen in self._seen_running if seen[1] in seen[0].tasks]
+        self._seen_running = [seen for seen in running if seen[3] > before]
+        if began := [(*key, unix) for _, key, unix, since in running if since <= before]:
+            self._events.began(self._name, began)
+
+    # -- starting and ending workers --
+
+    def _start(self, count: int) -> None:
+        for _ in range(count):
+            try:
+                self._staff.start(self)
+            except OSError as error:
+                if not self._staff.make_do(error, self.feed):
+                    self._break(loss_reasons.cannot_run(self._staff.spec, error))
+                return
+
+    def _start_again(self, exit_code: int, last_words: bytes) -> None:
+        """A worker died before it was ready."""
+        if (message := self._staff.failed(exit_code, last_words)) is not None:
+            self._break(message)
+        elif self._phase != ENDING:
+            self._start(1)
+
+    def _break(self, message: str) -> None:
+        """No worker can start: give back what waits, run no more."""
+        if self._phase != ENDING:
+            self._phase = ENDING
+            self._give_back(self._giving.drain())
+            self._events.broken(self._name, message)
+            self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        if self._phase == OPEN:
+            return
+        idle = [member for member in self._staff.members if not member.tasks]
+        if self._phase == CLOSING and not self._giving and len(idle) == len(self._staff.members):
+            self._phase = ENDING
+        if self._phase == ENDING:
+            self._staff.end(idle)
+        self._leave_if_empty()
+
+    def _leave_if_empty(self) -> None:
+        if self._phase == ENDING and not self._staff.members:
+            self._gone()
+
+
+def look_after(mean: float) -> float:
+    """Seconds until the next look, where tasks take ``mean`` seconds.
+
+    >>> look_after(0.00001), look_after(0.02), look_after(600.0)
+    (0.01, 0.02, 0.025)
+    """
+    return min(max(LOOK_EVERY, mean), LOOK_SELDOM)
+
+
+def blob(reference: bytes) -> Blob:
+    """The file that ``<name> <size>`` in a result refers to."""
+    name, size = reference.decode().split()
+    return Blob(name, int(size))

@@ -1,0 +1,272 @@
+"""One worker process as the engine sees it: starting it, its channels, its end. Knows frames but no tasks.
+
+The engine keeps both ends of the task channel: the sending one, and a copy of the worker's receiving one, with
+which it takes back what the worker has not received. It holds the writing end of a pipe that never carries a
+byte; when the service dies the kernel closes it, and that kills the worker's process group (system.die_with).
+
+All methods run on the loop's thread. The worker is a session and process group of its own, so that signals of the
+user's terminal do not reach it and all it has started can be stopped with it. What a task starts in a session of
+its own (a daemon) is out of reach, as it is meant to be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import threading
+from typing import Protocol
+
+from compute_executor import system
+from compute_executor.endpoint.pool.launch import Launch, Started
+from compute_executor.endpoint.pool.result_files import Boxes
+from compute_executor.endpoint.worker import messages, output
+from compute_executor.endpoint.worker.result_ring import Outcome
+
+RECEIVE = 1 << 16
+"""Bytes read from a stream at once. From 128 KiB on, each read would map memory and unmap it: three system calls."""
+
+DATAGRAM = 1 << 18
+"""Bytes of the largest datagram, and more."""
+
+TERMINATE_AFTER, KILL_AFTER = 0.8, 1.4
+"""Seconds after being asked to end at which a worker gets SIGTERM, then its group SIGKILL."""
+
+RUNTIME_AFTER = 5.0
+"""Seconds that a container's runtime may take to end after its worker was killed, before it is killed as well."""
+
+
+class Owner(Protocol):
+    """Who is told what a worker does. Called on the loop's thread."""
+
+    def received(self, kind: int, payload: bytes) -> None:
+        """A frame came."""
+
+    def died(self, exit_code: int) -> None:
+        """The process is dead and reaped; its outbox and output can still be read. Called once."""
+
+
+class Process:
+    """A worker process. The constructor starts it; raises OSError if that cannot be done. It then waits to be
+    employed."""
+
+    def __init__(self, launch: Launch, ring: str, boxes: Boxes, owner: Owner) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.owner = owner
+        self._channels = Channels(boxes)
+        try:
+            started = self._channels.start(launch, ring)
+        except BaseException:
+            self._channels.close()
+            raise
+        self._popen = started.popen
+        self._contained = launch.contained
+        if not self._contained:
+            self._channels.box.inbox.used_by(self.pid, system.start_time(self.pid))
+        self._timers: list[asyncio.TimerHandle] = []
+        self._notice = self._watch()
+        self._outgoing = b""
+        self._loop.add_reader(self._channels.stream, self._readable)
+
+    def employ(self, setup: bytes, owner: Owner) -> None:
+        """Let it begin."""
+        self.owner = owner
+        self.send(messages.SETUP, setup)
+
+    @property
+    def pid(self) -> int:
+        """The process id, which is the process group's too."""
+        return self._popen.pid
+
+    # -- tasks and results --
+
+    def send_tasks(self, datagram: bytes) -> bool:
+        """Queue a datagram for the worker. False if the channel is full."""
+        try:
+            self._channels.tasks.send(datagram)
+        except (BlockingIOError, OSError):  # OSError: ENOBUFS, the same in the words of macOS
+            return False
+        return True
+
+    def take_back(self) -> list[bytes]:
+        """All datagrams that the worker has not received, oldest first. It will not see them."""
+        taken = []
+        with contextlib.suppress(BlockingIOError):
+            while datagram := self._channels.worker_tasks.recv(DATAGRAM, socket.MSG_DONTWAIT):
+                taken.append(datagram)
+        return taken
+
+    def results(self, tail: int | None = None) -> list[Outcome]:
+        """The results up to ``tail`` that were not read yet; None: all there are, of a dead worker."""
+        inbox = self._channels.box.inbox
+        return inbox.read(inbox.written() if tail is None else tail)
+
+    def reported(self, count: int, stored: int) -> None:
+        """What `results` gave is among the first ``count`` outcomes told to the service, which stored so many."""
+        self._channels.box.reported(count)
+        self._channels.box.stored(stored)
+
+    def has_room(self, stored: int) -> bool:
+        """Whether the worker can put down another result, now that so many outcomes are stored."""
+        box = self._channels.box
+        box.stored(stored)
+        return box.settled() or box.has_room()
+
+    def last_output(self) -> bytes:
+        """What was written to stdout and stderr and not reported: of a dead worker, its last words."""
+        file = self._channels.output
+        return output.tail(file, os.fstat(file).st_size)
+
+    # -- the stream --
+
+    def send(self, kind: int, payload: bytes = b"") -> None:
+        """Send a frame, now or as soon as the worker reads. Nothing is ever dropped while it lives."""
+        self._outgoing += messages.frame(kind, payload)
+        if len(self._outgoing) == messages.FRAME.size + len(payload):
+            self._writable()
+
+    def _writable(self) -> None:
+        stream = self._channels.stream
+        try:
+            self._outgoing = self._outgoing[stream.send(self._outgoing) :]
+        except BlockingIOError:
+            pass
+        except OSError:  # the worker is dying: its death is about to be noticed
+            self._outgoing = b""
+        if self._outgoing:
+            self._loop.add_writer(stream, self._writable)
+        else:
+            self._loop.remove_writer(stream)
+
+    def _readable(self) -> None:
+        try:
+            data = self._channels.stream.recv(RECEIVE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:  # dead, or a task has closed the stream, which makes the worker useless
+            self._loop.remove_reader(self._channels.stream)
+            self.kill()
+            return
+        for kind, payload in self._channels.frames.feed(data):
+            self.owner.received(kind, payload)
+
+    # -- its end --
+
+    def end(self, busy: bool = False) -> None:
+        """Ask the worker to end; see to it after a while. A busy one is stopped in its task."""
+        if self._timers:
+            return
+        if busy or not self.send_tasks(messages.EXIT):
+            self._signal(signal.SIGTERM)
+        self._timers = [
+            self._loop.call_later(TERMINATE_AFTER, self._signal, signal.SIGTERM),
+            self._loop.call_later(KILL_AFTER, self.kill),
+        ]
+
+    def kill(self) -> None:
+        """SIGKILL to the worker and all that it has started in its group. One in a container gets it by the end of
+        its life line; if we killed the runtime's program instead, it would count as dead while it still runs."""
+        if not self._contained:
+            self._signal(signal.SIGKILL)
+        elif self._channels.cut():
+            self._timers.append(self._loop.call_later(RUNTIME_AFTER, self._signal, signal.SIGKILL))
+
+    def _signal(self, number: int) -> None:
+        if self._popen.returncode is None:  # not reaped, so the number is still this group's
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._popen.pid, number)
+
+    def _watch(self) -> int | None:
+        """Have ``_dead`` called when the process is dead: by the kernel, or by a thread that waits for it."""
+        notice = system.death_notice(self._popen.pid)
+        if notice is not None:
+            self._loop.add_reader(notice, self._dead)
+        else:
+            threading.Thread(target=self._wait, name="compute-executor reaper", daemon=True).start()
+        return notice
+
+    def _wait(self) -> None:
+        os.waitid(os.P_PID, self._popen.pid, os.WEXITED | os.WNOWAIT)
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._dead)
+
+    def _dead(self) -> None:
+        self.kill()  # what it left behind in its group, while the number is surely still ours
+        exit_code = _exit_code(self._popen.wait(), self._contained)
+        if self._notice is not None:
+            self._loop.remove_reader(self._notice)
+            os.close(self._notice)
+        for timer in self._timers:
+            timer.cancel()
+        self._read_rest()
+        self._loop.remove_reader(self._channels.stream)
+        self._loop.remove_writer(self._channels.stream)
+        self.owner.died(exit_code)
+        self._channels.close()
+
+    def _read_rest(self) -> None:
+        """Frames that the worker sent before it died."""
+        with contextlib.suppress(OSError):
+            while data := self._channels.stream.recv(RECEIVE):
+                for kind, payload in self._channels.frames.feed(data):
+                    self.owner.received(kind, payload)
+
+
+class Channels:
+    """The descriptors between engine and worker. The file of the output has no name; it lies beside the boxes."""
+
+    def __init__(self, boxes: Boxes) -> None:
+        with contextlib.ExitStack() as kept, contextlib.ExitStack() as given:
+            self.output = system.scratch_file(boxes.folder)
+            kept.callback(os.close, self.output)
+            self.box = boxes.take()
+            kept.callback(boxes.give_back, self.box)
+            worker_life, life = os.pipe()
+            given.callback(os.close, worker_life)
+            self._life = contextlib.ExitStack()
+            self._life.callback(os.close, life)
+            kept.enter_context(self._life)
+            self.tasks, self.worker_tasks = map(kept.enter_context, system.task_channel())
+            self.stream, worker_stream = socket.socketpair()
+            kept.enter_context(self.stream)
+            given.enter_context(worker_stream)
+            files = [self.worker_tasks.fileno(), worker_stream.fileno(), worker_life]
+            self._inherited = [*files, self.box.file]
+            self._kept, self._given = kept.pop_all(), given.pop_all()
+        self.tasks.setblocking(False)
+        self.stream.setblocking(False)
+        self.frames = messages.FrameReader()
+        self._cut = False
+
+    def start(self, launch: Launch, ring: str) -> Started:
+        """Start the worker with its ends of the channels, and close those of them that the engine does not need."""
+        with self._given:
+            started = launch.start(self._inherited, self.output, ring)
+        self._kept.callback(started.close)
+        self._life.callback(started.close)
+        return started
+
+    def cut(self) -> bool:
+        """End the worker's life line, or the start of one that has not come to it. False: that was done before."""
+        if self._cut:
+            return False
+        self._cut = True
+        self._life.close()
+        return True
+
+    def close(self) -> None:
+        """Close what is left."""
+        self._kept.close()
+
+
+def _exit_code(code: int, contained: bool) -> int:
+    """As of ``Popen.returncode``; runtimes of containers tell of a signal as shells do.
+
+    >>> _exit_code(137, contained=True), _exit_code(137, contained=False)
+    (-9, 137)
+    """
+    return 128 - code if contained and 128 < code < 128 + signal.NSIG else code

@@ -1,0 +1,240 @@
+"""One worker as its pool sees it: a process, what it was given, its ring. Translates frames into what they mean."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from compute_executor.endpoint.pool.events import WorkerView
+from compute_executor.endpoint.pool.launch import Launch
+from compute_executor.endpoint.pool.process import Process
+from compute_executor.endpoint.pool.result_files import Boxes
+from compute_executor.endpoint.pool.scheduling_policy import Assignment, Estimates, Load
+from compute_executor.endpoint.worker import messages, trace
+from compute_executor.endpoint.worker.begun_log import Ring
+from compute_executor.endpoint.worker.messages import Key
+from compute_executor.endpoint.worker.result_ring import Outcome
+from compute_executor.protocol.frames import Body
+
+ROOM_EVERY = 0.002
+"""Seconds between looks whether a worker whose outbox is full can go on: what fills it in less is being stored, a
+commit takes some milliseconds."""
+
+
+class Duties(Protocol):
+    """What a member does for its pool's eyes; the pool implements it."""
+
+    def ready(self) -> None:
+        """A worker has started, its initializer has run."""
+
+    def finished(self, member: Member, outcomes: list[Outcome]) -> None:
+        """It has run these."""
+
+    def has_room(self, member: Member) -> bool:
+        """Whether so much of what it has finished is stored that its outbox takes another result."""
+
+    def handed_back(self, tasks: list[Assignment]) -> None:
+        """A worker will not run these, which it had received: a task before them takes long."""
+
+    def begun(self, member: Member, key: Key, moment: float) -> None:
+        """It has begun a task that has a walltime."""
+
+    def failed(self, member: Member, message: str) -> None:
+        """Its initializer raised."""
+
+    def code(self, function: int) -> Body:
+        """The code of a function."""
+
+    def output(self, key: Key, text: bytes) -> None:
+        """This task wrote that."""
+
+    def died(self, member: Member, exit_code: int) -> None:
+        """Its process is gone."""
+
+
+class Member(Load):
+    """A worker of a pool: a load and the process that carries it, a ``spare`` or a new one. Raises OSError if that
+    cannot be started."""
+
+    def __init__(
+        self,
+        duties: Duties,
+        ring: Ring,
+        launch: Launch,
+        boxes: Boxes,
+        setup: bytes,
+        *,
+        spare: Process | None = None,
+    ) -> None:
+        super().__init__()
+        self._duties = duties
+        self.ring = ring
+        self.is_ready = False
+        self.ending = False
+        self.expired: Key | None = None
+        """The task for whose walltime the process was killed."""
+        self._limit: asyncio.TimerHandle | None = None
+        self._waiting: asyncio.TimerHandle | None = None
+        self._seen = ring.count()
+        self._settled = False
+        self.process = spare or Process(launch, ring.path, boxes, self)
+        self.process.employ(setup, self)
+
+    # -- towards the worker --
+
+    def give(self, tasks: list[Assignment], estimates: Estimates) -> bool:
+        """Queue these as one chunk. False, and nothing happens, if the channel is full."""
+        if not self.process.send_tasks(b"".join([_record(task) for task in tasks])):
+            return False
+        if trace.marks is not None:
+            trace.sent(trace.marks, tasks)
+        self._settled = self._settled and bool(self.tasks)
+        self.add(tasks, estimates)
+        return True
+
+    def take_back(self) -> list[Assignment]:
+        """What it has not received, in order. It will not run it."""
+        keys = [task[:3] for datagram in self.process.take_back() for task in _tasks(datagram)]
+        return self.give_up(keys)
+
+    def give_up(self, keys: Iterable[Key]) -> list[Assignment]:
+        """Remove these from its load."""
+        return [task for key in keys if (task := self.remove(key)) is not None]
+
+    def end(self) -> None:
+        """Ask it to end, now if it runs something."""
+        self.ending = True
+        self.process.end(busy=bool(self.tasks))
+
+    def limit(self, key: Key, seconds: float) -> None:
+        """Kill the process if this task, which it runs now, still runs after so many seconds."""
+        self._forget_limit()
+        self._limit = asyncio.get_running_loop().call_later(max(0.0, seconds), self._expire, key)
+
+    def _forget_limit(self) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+
+    def _expire(self, key: Key) -> None:
+        if key in self.tasks:
+            self.expired = key
+            self.process.kill()
+
+    # -- what it has begun --
+
+    def current(self) -> Key | None:
+        """The task it runs now, as far as its ring tells."""
+        newest = next(self.ring.recent(1), None)
+        return newest if newest in self.tasks else None
+
+    def begun(self) -> set[Key]:
+        """Those of its outstanding tasks that it has begun."""
+        return set(self.ring.recent(len(self.tasks))).intersection(self.tasks)
+
+    def look(self) -> Assignment | None:
+        """The task that it already ran at the last look; each is returned once, and makes it stuck."""
+        count = self.ring.count()
+        if count != self._seen:
+            self._seen = count
+            return None
+        key = self.current()
+        if key is None:
+            return None
+        self._settled = self.stuck = True
+        return self.tasks[key][0]
+
+    def unsettled(self) -> bool:
+        """Whether it may run a task whose beginning is not known yet."""
+        return bool(self.tasks) and not self._settled
+
+    def view(self, pool: bytes) -> WorkerView:
+        """This worker, for people to look at."""
+        states = {self.ending: "ending", not self.is_ready: "starting", bool(self.tasks): "running"}
+        current = self.current()
+        return WorkerView(self.process.pid, pool, states.get(True, "idle"), current and current[:2])
+
+    # -- from the worker: process.Owner --
+
+    def received(self, kind: int, payload: bytes) -> None:
+        """A frame came."""
+        _HANDLERS[kind](self, payload)
+
+    def died(self, exit_code: int) -> None:
+        """The process is gone; what it had finished counts."""
+        self._forget_limit()
+        if self._waiting is not None:
+            self._waiting.cancel()
+        self._finished(self.process.results())
+        self._duties.died(self, exit_code)
+
+    def _on_ready(self, _: bytes) -> None:
+        self.is_ready = True
+        self._duties.ready()
+
+    def _on_results(self, payload: bytes) -> None:
+        (tail,) = messages.TAIL.unpack(payload)
+        self._finished(self.process.results(tail))
+
+    def _finished(self, outcomes: list[Outcome]) -> None:
+        self._settled = self.stuck = False
+        if outcomes:
+            self._duties.finished(self, outcomes)
+
+    def _on_function(self, payload: bytes) -> None:
+        (number,) = messages.NUMBER.unpack(payload)
+        flags, body = _packed(self._duties.code(number))
+        self.process.send(messages.CODE, bytes([flags]) + body)
+
+    def _on_returned(self, payload: bytes) -> None:
+        tasks = self.give_up(messages.unpack_keys(payload))
+        self.stuck = bool(
+            self.tasks
+        )  # the long task may have ended meanwhile: nothing would free us any more
+        self._duties.handed_back(tasks)
+
+    def _on_began(self, payload: bytes) -> None:
+        batch, position, attempt, moment = messages.BEGUN.unpack(payload)
+        self._duties.begun(self, (batch, position, attempt), moment)
+
+    def _on_room(self, _: bytes) -> None:
+        if self._duties.has_room(self):
+            self.process.send(messages.ROOM)
+        else:
+            self._waiting = asyncio.get_running_loop().call_later(ROOM_EVERY, self._on_room, b"")
+
+    def _on_output(self, payload: bytes) -> None:
+        key = messages.KEY.unpack_from(payload)
+        self._duties.output(key, payload[messages.KEY.size :])
+
+    def _on_failed(self, payload: bytes) -> None:
+        self._duties.failed(self, payload.decode(errors="replace"))
+
+
+_HANDLERS: dict[int, Callable[[Member, bytes], None]] = {
+    messages.READY: Member._on_ready,
+    messages.RESULTS: Member._on_results,
+    messages.FUNCTION: Member._on_function,
+    messages.RETURNED: Member._on_returned,
+    messages.BEGAN: Member._on_began,
+    messages.ROOM: Member._on_room,
+    messages.OUTPUT: Member._on_output,
+    messages.FAILED: Member._on_failed,
+}
+
+
+def _record(task: Assignment) -> bytes:
+    batch, position, attempt, function, body, walltime = task
+    flags, payload = _packed(body)
+    if walltime is not None:
+        flags |= messages.TELL
+    return messages.pack_task((batch, position, attempt, function, flags, payload))
+
+
+def _packed(body: Body) -> tuple[int, bytes]:
+    """Flags and bytes of a body."""
+    return (0, body) if isinstance(body, bytes) else (messages.BLOB, body.name.encode())
+
+
+def _tasks(datagram: bytes) -> list[messages.TaskRecord]:
+    return [] if datagram == messages.EXIT else messages.unpack_tasks(datagram)

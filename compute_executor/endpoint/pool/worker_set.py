@@ -1,0 +1,202 @@
+"""Who works in a pool: starting workers, counting those that fail to, letting go those that idle.
+
+All state belongs to the loop's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+from compute_executor.endpoint.environments.environment import Environment
+from compute_executor.endpoint.environments.recipes import OWN_PYTHON
+from compute_executor.endpoint.pool import loss_reasons
+from compute_executor.endpoint.pool.launch import launch
+from compute_executor.endpoint.pool.prestarted import Spare
+from compute_executor.endpoint.pool.result_files import Boxes
+from compute_executor.endpoint.pool.worker_handle import Duties, Member
+from compute_executor.endpoint.worker import messages
+from compute_executor.endpoint.worker.begun_log import SUFFIX, Ring
+from compute_executor.protocol.frames import INLINE_LIMIT, PoolSpec
+
+log = logging.getLogger(__name__)
+
+MOST_FAILURES = 3
+"""Workers in a row that may die before they are ready; then the pool is broken."""
+
+SCARCE = {errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM}
+"""What the system says if there are too many descriptors, processes, or too little memory: that may pass."""
+SCARCE_PAUSE = 1.0
+"""Seconds until another try."""
+SCARCE_PATIENCE = 60.0
+"""Seconds without a single worker after which the pool is broken."""
+
+IDLE_AFTER = 10.0
+"""Seconds without work after which a worker is let go, unless it is the last."""
+
+
+class Place(NamedTuple):
+    """Where an engine works. ``durable``: blobs of results survive a power loss as well."""
+
+    blob_folder: str
+    ring_folder: str
+    durable: bool = False
+
+
+class Rings:
+    """The rings of an engine. One is given from worker to worker and not removed: see rings.py. ``boxes``: the
+    outboxes that lie beside them."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self.boxes = Boxes(folder)
+        self._free: list[Ring] = []
+
+    def take(self) -> Ring:
+        """One that no living worker uses."""
+        if self._free:
+            return self._free.pop()
+        return Ring(os.path.join(self._folder, os.urandom(8).hex() + SUFFIX))
+
+    def give_back(self, ring: Ring) -> None:
+        """Its worker is dead."""
+        self._free.append(ring)
+
+
+class Staff:
+    """The workers of a pool, of at most ``spec.max_workers``; in ``environment``, if there is one. ``spare``: where
+    one may wait already."""
+
+    def __init__(
+        self,
+        spec: PoolSpec,
+        place: Place,
+        rings: Rings,
+        spare: Spare,
+        environment: Environment | None = None,
+    ) -> None:
+        self.spec = spec
+        self.most = spec.max_workers
+        """How many there may be."""
+        self.members: list[Member] = []
+        self._place = place
+        self._rings = rings
+        self._spare = spare
+        self._environment = environment
+        self._launch = launch(spec, environment, place.blob_folder)
+        self._failures = 0
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._scarce_timer: asyncio.TimerHandle | None = None
+        self._scarce_since: float | None = None
+
+    def ready(self) -> list[Member]:
+        """Those that can be given tasks."""
+        return [member for member in self.members if member.is_ready and not member.ending]
+
+    def starting(self) -> int:
+        """How many are not ready yet."""
+        return sum(not member.is_ready and not member.ending for member in self.members)
+
+    def start(self, duties: Duties) -> None:
+        """Start one more. Raises OSError if the system would not."""
+        ring = self._rings.take()
+        setup = self._setup(ring)
+        try:
+            spare = self._spare.take(self._launch, self.spec.path)
+            self.members.append(Member(duties, ring, self._launch, self._rings.boxes, setup, spare=spare))
+        except OSError:
+            self._rings.give_back(ring)
+            raise
+
+    def _setup(self, ring: Ring) -> bytes:
+        place, inside = self._place, self._environment
+        caller, path = b"", self.spec.path
+        if inside is not None:
+            caller = (self.spec.python_version or OWN_PYTHON).encode()
+            path = [*inside.path, *inside.caller_path(self.spec)]
+        return messages.pack_parts(
+            [
+                os.fsencode(ring.path),
+                os.fsencode(place.blob_folder),
+                str(INLINE_LIMIT).encode(),
+                b"1" if place.durable else b"0",
+                self.spec.initializer or b"",
+                b"\0".join(map(os.fsencode, self._launch.support)),
+                caller,
+                *map(os.fsencode, path),
+            ]
+        )
+
+    def remove(self, member: Member) -> None:
+        """This one is dead."""
+        self.members.remove(member)
+        self._rings.give_back(member.ring)
+
+    def leave_spare(self) -> None:
+        """All are gone: let one wait for the next pool of this kind, if they worked."""
+        if not self._failures:
+            self._spare.prepare(self._launch, self.spec.path)
+
+    def make_do(self, error: OSError, again: Callable[[], None]) -> bool:
+        """The system would not start another. Whether the pool can go on: with those that there are, or by waiting
+        until the system has room (``again`` is called then), but not for ever if there are none."""
+        self.most = len(self.members)
+        if error.errno not in SCARCE:
+            return self.most > 0
+        loop = asyncio.get_running_loop()
+        if self._scarce_since is None:
+            self._scarce_since = loop.time()
+            log.warning("no more than %d workers can be started now: %s", self.most, error)
+        if not self.members and loop.time() - self._scarce_since > SCARCE_PATIENCE:
+            return False
+        if self._scarce_timer is None:
+            self._scarce_timer = loop.call_later(SCARCE_PAUSE, self._try_again, again)
+        return True
+
+    def _try_again(self, again: Callable[[], None]) -> None:
+        self._scarce_timer = None
+        self.most = self.spec.max_workers
+        again()
+
+    def proved(self) -> None:
+        """A worker has become ready, so they can."""
+        self._failures = 0
+        self._scarce_since = None
+
+    def failed(self, exit_code: int, last_words: bytes) -> str | None:
+        """A worker died before it was ready. What to say if that is once too often."""
+        self._failures += 1
+        if self._failures < MOST_FAILURES:
+            return None
+        return loss_reasons.cannot_start(self.spec, exit_code, last_words, self._failures)
+
+    def end(self, members: list[Member]) -> None:
+        """End these at once; the pool takes no more work."""
+        for timer in (self._idle_timer, self._scarce_timer):
+            if timer is not None:
+                timer.cancel()
+        self._idle_timer = self._scarce_timer = None
+        for member in members:
+            member.end()
+
+    def mind_the_idle(self) -> None:
+        """Let go workers beyond one that have nothing to do for a while, counting from now."""
+        if self._idle_timer is None and len(self.members) > 1 and len(self.ready()) > 1:
+            self._idle_timer = asyncio.get_running_loop().call_later(
+                IDLE_AFTER, self._let_go, self._work_done()
+            )
+
+    def _work_done(self) -> dict[Member, int]:
+        return {member: member.ring.count() for member in self.ready()}
+
+    def _let_go(self, work_done: dict[Member, int]) -> None:
+        self._idle_timer = None
+        ready = self.ready()
+        idle = [m for m in ready if not m.tasks and work_done.get(m) == m.ring.count()]
+        for member in idle[: len(ready) - 1]:
+            member.end()
+        self.mind_the_idle()

@@ -1,0 +1,1 @@
+"""What runs inside a worker process. Imports only the standard library and serialization."""

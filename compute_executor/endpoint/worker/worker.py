@@ -1,0 +1,337 @@
+"""The loop inside a worker process. Standard library, our own message files and `serialization` only.
+
+The way of a chunk of tasks:
+
+1. ``recv`` from the task channel: one task, or several that the engine expects to be short;
+2. per task: mark it in the ring, look the function up (asked from the engine once), load, call, dump;
+3. the result goes into the outbox; a RESULTS frame tells the engine how far the outbox is filled: at once when
+   nothing is left to do or the last frame is GATHER seconds old, else a little later for many results;
+4. a :class:`Watchdog` looks after chunks: when one of its tasks takes long after all, what was held back is
+   announced and the unstarted rest goes back to the engine, so that nobody waits for a long neighbour.
+
+What a task may do to its process is its own affair as in a thread pool (working directory, environment, signal
+handlers and modules stay changed for later tasks), but it cannot break the loop: our descriptors are out of the
+way above FIRST_FILE, a forked child that returns here leaves, and whatever is raised becomes the task's outcome.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import fcntl
+import os
+import select
+import socket
+import sys
+import types
+from collections.abc import Callable
+from time import monotonic, time
+from typing import Any
+
+from compute_executor import system
+from compute_executor.endpoint.worker import messages
+from compute_executor.endpoint.worker.begun_log import Ring
+from compute_executor.endpoint.worker.blobs import read_blob, write_blob
+from compute_executor.endpoint.worker.messages import TaskRecord
+from compute_executor.endpoint.worker.output import Output
+from compute_executor.endpoint.worker.result_ring import Outbox, Outcome
+from compute_executor.endpoint.worker.watchdog import Watchdog
+from compute_executor.serialization import native
+from compute_executor.serialization.large import Content
+
+FIRST_FILE = 100
+"""Our descriptors lie above this number: tasks that close what they see (daemon code closes 0-20) miss them."""
+
+MAX_DATAGRAM = 1 << 18
+GATHER = 0.0003
+"""Seconds for which results of short tasks are gathered. A frame costs about 10 us, most of it waking the engine."""
+
+FIRST_TASK = 0.01
+"""Seconds after the start in which a task comes if one was waiting. It is not to wait for what it may not need."""
+
+FUNCTIONS = 500
+"""Functions kept unpickled. More than that and the least recently used is asked for again."""
+
+
+def main(tasks: int, stream: int, life: int, outbox: int) -> None:
+    """Serve until the engine says EXIT or is gone. The arguments are inherited descriptors."""
+    tasks, stream, life, outbox = (_out_of_the_way(file) for file in (tasks, stream, life, outbox))
+    system.die_with(life)
+    faulthandler.enable()  # a crash of native code leaves a traceback in the output
+    link = Link(socket.socket(fileno=stream), Outbox(outbox))
+    kind, payload = link.receive()
+    if kind != messages.SETUP:
+        raise RuntimeError(f"the first frame must be SETUP ({messages.SETUP}), not {kind}")
+    setup = Setup(messages.unpack_parts(payload))
+    setup.apply()
+    channel = socket.socket(fileno=tasks)
+    worker = Worker(link, channel, setup)
+    with contextlib.suppress(EOFError, ConnectionError):  # the engine is gone: nobody to tell
+        if initialized(link, setup.initializer):
+            link.send(messages.READY)
+            if not select.select([channel], [], [], FIRST_TASK)[0]:
+                _foresee()
+            worker.serve()
+
+
+def _foresee() -> None:
+    """Import what the first task most likely needs, as it has not come yet."""
+    with contextlib.suppress(Exception):  # whoever does need it will report it
+        import cloudpickle  # noqa: F401
+
+
+def _out_of_the_way(file: int) -> int:
+    moved = fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, FIRST_FILE)
+    os.close(file)
+    return moved
+
+
+class Setup:
+    """What the engine says first: where things are, and what the caller's interpreter looked like."""
+
+    def __init__(self, parts: list[bytes]) -> None:
+        ring, blob_folder, limit, durable, initializer, support, caller, *path = parts
+        self.ring = os.fsdecode(ring)
+        self.blob_folder = os.fsdecode(blob_folder)
+        self.inline_limit = int(limit)
+        self.durable = durable == b"1"
+        self.initializer = initializer
+        self._support = [os.fsdecode(folder) for folder in support.split(b"\0") if folder]
+        self._caller = caller.decode()
+        self._path = [os.fsdecode(folder) for folder in path]
+
+    def apply(self) -> None:
+        """Make this process look like the caller's: its sys.path, and a ``__main__`` with nothing of ours in it,
+        because functions and classes of the caller's ``__main__`` come by value and must not find other ones. In an
+        environment, which is told by the caller's version of Python, the interpreter's own path comes first."""
+        sys.path[:] = [*sys.path, *self._path] if self._caller else self._path
+        sys.argv[:] = [""]
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        sys.meta_path.append(Support(self._support))
+        if self._caller:
+            from compute_executor.endpoint.worker import bytecode
+
+            bytecode.guard(self._caller)
+
+
+class Support:
+    """Finds our pickling libraries where the engine has them, if the caller's sys.path does not have them."""
+
+    NAMES = frozenset({"cloudpickle", "dill"})
+
+    def __init__(self, path: list[str]) -> None:
+        self._path = path
+
+    def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> Any:
+        """importlib's question to the last entry of sys.meta_path."""
+        if name not in self.NAMES:
+            return None
+        from importlib.machinery import PathFinder
+
+        return PathFinder.find_spec(name, self._path)
+
+
+class Link:
+    """The stream and the outbox towards the engine. The watchdog's thread sends too; only the main one receives."""
+
+    def __init__(self, stream: socket.socket, outbox: Outbox) -> None:
+        import threading
+
+        self._stream = stream
+        self._outbox = outbox
+        self._reader = messages.FrameReader()
+        self._lock = threading.Lock()
+        self.told = outbox.tail
+        """How far the engine knows the outbox to be filled."""
+
+    def send(self, kind: int, payload: bytes = b"") -> None:
+        """Send one frame."""
+        data = messages.frame(kind, payload)
+        with self._lock:
+            self._stream.sendall(data)
+
+    def receive(self) -> tuple[int, bytes]:
+        """Wait for a frame from the engine. Raises EOFError if the engine is gone."""
+        while True:
+            data = self._stream.recv(MAX_DATAGRAM)
+            if not data:
+                raise EOFError
+            for answer in self._reader.feed(data):
+                return answer
+
+    def ask(self, kind: int, payload: bytes = b"") -> bytes:
+        """Send a frame and wait for the one that answers it."""
+        self.tell_results()
+        self.send(kind, payload)
+        return self.receive()[1]
+
+    def put(self, outcome: Outcome) -> None:
+        """A result into the outbox; waits for the engine to read when it is full."""
+        while not self._outbox.put(outcome):
+            self.ask(messages.ROOM)
+
+    def holding(self) -> bool:
+        """Whether results lie in the outbox that the engine was not told of."""
+        return self._outbox.tail > self.told
+
+    def tell_results(self) -> None:
+        """Tell the engine how far the outbox is filled."""
+        tail = self._outbox.tail
+        if tail > self.told:
+            self.told = tail
+            self.send(messages.RESULTS, messages.TAIL.pack(tail))
+
+
+def initialized(link: Link, payload: bytes) -> bool:
+    """Run the initializer, if there is one. If it raises, say so and return False."""
+    if not payload:
+        return True
+    pid = os.getpid()
+    try:
+        (function, initargs), _ = load_call(payload)
+        function(*initargs)
+        if os.getpid() != pid:
+            os._exit(0)  # see Worker._run
+    except BaseException as error:
+        import traceback
+
+        text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        link.send(messages.FAILED, f"the initializer raised {type(error).__name__}: {error}\n{text}".encode())
+        return False
+    return True
+
+
+class Worker:
+    """Takes chunks of tasks and runs them one by one. All but the watchdog is the main thread's."""
+
+    def __init__(self, link: Link, tasks: socket.socket, setup: Setup) -> None:
+        self._link = link
+        self._tasks = tasks
+        self._ring = Ring(setup.ring)
+        self._setup = setup
+        self._functions: dict[int, Callable[..., Any]] = {}
+        self._output = Output()
+        self._watchdog = Watchdog(link)
+        self._pid = os.getpid()
+        # Kept: memory of this size is mapped, and unmapped when it is freed, which is three system calls a datagram.
+        self._buffer = memoryview(bytearray(MAX_DATAGRAM))
+
+    def serve(self) -> None:
+        """Run what comes until EXIT, or until the engine is gone."""
+        while datagram := self._next_datagram():
+            if datagram == messages.EXIT:
+                return
+            chunk = messages.unpack_tasks(datagram)
+            if len(chunk) == 1:
+                self._link.tell_results()  # this one may take any time
+                self._run(chunk[0])
+            else:
+                self._run_chunk(chunk)
+
+    def _next_datagram(self) -> bytes:
+        """The next datagram; results are told before waiting for it."""
+        if self._link.holding():
+            try:
+                return self._receive(socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                self._link.tell_results()
+        self._output.restore()
+        return self._receive()
+
+    def _receive(self, flags: int = 0) -> bytes:
+        return bytes(self._buffer[: self._tasks.recv_into(self._buffer, 0, flags)])
+
+    def _run_chunk(self, chunk: list[TaskRecord]) -> None:
+        watchdog, link = self._watchdog, self._link
+        watchdog.guard(chunk)
+        told = monotonic()
+        while (task := watchdog.next_task()) is not None:
+            self._run(task)
+            if (now := monotonic()) - told > GATHER:
+                told = now
+                link.tell_results()
+
+    def _run(self, task: TaskRecord) -> None:
+        """One task from its mark in the ring to its result in the outbox."""
+        batch, position, attempt, number, flags, body = task
+        code = None if number in self._functions else self._ask_function(number)
+        began = time()
+        self._ring.mark(batch, position, attempt)
+        if flags & messages.TELL:
+            self._link.send(messages.BEGAN, messages.BEGUN.pack(batch, position, attempt, began))
+        status, result = self._outcome(number, code, flags, body)
+        if os.getpid() != self._pid:
+            os._exit(0)  # a child of a task that forked: the task goes on in the parent, and only there
+        if text := self._output.taken():
+            self._link.send(messages.OUTPUT, messages.KEY.pack(batch, position, attempt) + text)
+        blob = False
+        if not isinstance(result, bytes) or len(result) > self._setup.inline_limit:
+            status, blob, result = self._in_file(status, result)
+        self._link.put((batch, position, attempt, status, blob, began, time(), result))
+
+    def _outcome(self, number: int, code: bytes | None, flags: int, body: bytes) -> tuple[int, Content]:
+        """Run user code. A function of its own, so that arguments and result are freed when it returns."""
+        try:
+            function = self._known(number) if code is None else self._load(number, code)
+            payload = read_blob(self._setup.blob_folder, body) if flags & messages.BLOB else body
+            args, kwargs = load_call(payload)
+            return messages.VALUE, native.dump(function(*args, **kwargs))
+        except BaseException as error:
+            return messages.EXCEPTION, encode_exception(error)
+
+    def _in_file(self, status: int, result: Content) -> tuple[int, bool, bytes]:
+        """A large result as a blob. A disk that is full is this task's exception, not this worker's end."""
+        try:
+            return status, True, write_blob(self._setup.blob_folder, result, self._setup.durable)
+        except OSError as error:
+            return messages.EXCEPTION, False, encode_exception(error)
+
+    def _ask_function(self, number: int) -> bytes:
+        return self._link.ask(messages.FUNCTION, messages.NUMBER.pack(number))
+
+    def _known(self, number: int) -> Callable[..., Any]:
+        """A function that was loaded before, which becomes the one used last."""
+        function = self._functions[number] = self._functions.pop(number)
+        return function
+
+    def _load(self, number: int, code: bytes) -> Callable[..., Any]:
+        """The function, kept for next time. The least recently used makes room."""
+        flags, body = code[0], code[1:]
+        function = load_function(read_blob(self._setup.blob_folder, body) if flags & messages.BLOB else body)
+        while len(self._functions) >= FUNCTIONS:
+            del self._functions[next(iter(self._functions))]
+        self._functions[number] = function
+        return function
+
+
+def load_function(code: bytes | memoryview) -> Callable[..., Any]:
+    """The function of a native stream or of a stock client's packed text."""
+    if code[:1] == b"\x80":
+        function: Callable[..., Any] = native.loads(code)
+        return function
+    from compute_executor.serialization import packing, strategies
+
+    loaded: Callable[..., Any] = strategies.loads(packing.unpack(bytes(code).decode())[0])
+    return loaded
+
+
+def load_call(payload: bytes | memoryview) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """``(args, kwargs)`` of a native call payload or of a stock client's packed text."""
+    if payload[4:5] == b"\x80":
+        return native.loads_call(payload)
+    from compute_executor.serialization import packing, strategies
+
+    text = bytes(payload)
+    return strategies.loads_call(text.decode()) if packing.is_text(text) else native.loads_call(text)
+
+
+def encode_exception(error: BaseException) -> bytes:
+    """The exception as bytes, without our own frames; one whose text or pickling ends the interpreter, by name."""
+    from compute_executor.serialization import exceptions
+
+    try:
+        return exceptions.encode(error, skip_frames=1)
+    except BaseException:
+        return exceptions.encode(
+            RuntimeError(f"{type(error).__name__}, which cannot be described or pickled")
+        )

@@ -1,0 +1,138 @@
+"""How a function travels: registered by content, or as an argument of the generic caller.
+
+    importable (function, class, builtin)      registered: its stream is just its name
+    plain function of __main__, lambda, ...    registered by value; again only when a fingerprint says it changed
+    its second different content, and          argument of `remote.call`, registered once for all: varying
+    partials, bound methods, callable objects  closures must not fill the service with functions
+
+No I/O, no locks, no clock: serialization is passed in. Any thread may call at any time. Two that race for one
+function come to the same content, hence to the same digest; that it is registered exactly once is up to the
+one thread that sends (sender.py). Every change of a table is one atomic dict operation.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import weakref
+from collections.abc import Callable
+from types import CodeType, FunctionType
+from typing import Any, NamedTuple, Protocol
+
+from compute_executor.batch import Function
+from compute_executor.functions import remote
+from compute_executor.functions.fingerprint import Snapshot, importable, snapshot
+
+MAX_ENTRIES = 4096
+"""Functions remembered; a full table is emptied. Far above what a program has, below what a leak would be."""
+
+_NOTHING: Any = object()
+
+
+class Route(NamedTuple):
+    """How one call is made: ``function(*args)``, or ``function(subject, *args)`` for the generic caller."""
+
+    function: Function
+    subject: Any = _NOTHING
+
+    def arguments(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The positional arguments that travel."""
+        return args if self.subject is _NOTHING else (self.subject, *args)
+
+
+class _Entry(NamedTuple):
+    target: weakref.ref[Any]
+    snapshot: Snapshot | None
+    route: Route
+
+
+class Remote(Protocol):
+    """What runs on the worker's side on our behalf: `remote` of our own workers, `serialization.stock` of others."""
+
+    @property
+    def call(self) -> Any:
+        """The generic caller."""
+
+    @property
+    def EachOf(self) -> Callable[[Any], Any]:
+        """A function made to take many argument tuples."""
+
+
+class Registry:
+    """Functions of one process, by identity and by content. ``dumps``: function to stream. ``there``: what runs on
+    the workers' side."""
+
+    def __init__(
+        self, dumps: Callable[[Any], bytes], limit: int = MAX_ENTRIES, there: Remote = remote
+    ) -> None:
+        self._dumps = dumps
+        self._there = there
+        self._limit = limit
+        self._entries: dict[int, _Entry] = {}
+        self._first: dict[
+            tuple[CodeType | None, str], bytes
+        ] = {}  # code object -> the one content registered
+        self._caller: Function | None = None
+
+    def route(self, function: Any) -> Route:
+        """How to call ``function`` now. Raises SerializationError if it cannot become bytes."""
+        entry = self._entries.get(id(function))
+        if (
+            entry is not None
+            and entry.target() is function
+            and (entry.snapshot is None or entry.snapshot.unchanged(function))
+        ):
+            return entry.route
+        return self._find(function)
+
+    def each_of(self, function: Any) -> Route:
+        """As :meth:`route`, for calls with many argument tuples (`remote.EachOf`); not remembered."""
+        stream = self._dumps(self._there.EachOf(function))
+        if importable(function):
+            return Route(self._function(function, stream))
+        return self._first_of((getattr(function, "__code__", None), "each"), function, stream)
+
+    def _find(self, function: Any) -> Route:
+        if importable(function):
+            return self._remember(function, None, Route(self._function(function, self._dumps(function))))
+        if type(function) is not FunctionType:
+            return Route(self._generic(), function)
+        taken = snapshot(function)  # before the stream: a change in between is then seen as one
+        route = self._first_of((function.__code__, ""), function, self._dumps(function))
+        if taken is None or route.subject is not _NOTHING:
+            return route
+        return self._remember(function, taken, route)
+
+    def _first_of(self, key: tuple[CodeType | None, str], function: Any, stream: bytes) -> Route:
+        """Registered if its code has this content only; else it travels as the generic caller's argument."""
+        content = self._function(function, stream)
+        _make_room(self._first, self._limit)
+        if key[0] is not None and self._first.setdefault(key, content.digest) == content.digest:
+            return Route(content)
+        return Route(self._generic(), remote.Stream(stream))
+
+    def _remember(self, function: Any, taken: Snapshot | None, route: Route) -> Route:
+        key = id(function)
+        entries = self._entries
+        _make_room(entries, self._limit)
+        with contextlib.suppress(TypeError):  # without weak references it is found anew at each call
+            entries[key] = _Entry(weakref.ref(function, lambda _: entries.pop(key, None)), taken, route)
+        return route
+
+    def _generic(self) -> Function:
+        if self._caller is None:
+            self._caller = self._function(self._there.call, self._dumps(self._there.call))
+        return self._caller
+
+    def _function(self, function: Any, stream: bytes) -> Function:
+        name = getattr(function, "__qualname__", None)
+        return Function(
+            hashlib.sha256(stream).digest(),
+            name if isinstance(name, str) else type(function).__qualname__,
+            stream,
+        )
+
+
+def _make_room(table: dict[Any, Any], limit: int) -> None:
+    if len(table) >= limit:
+        table.clear()

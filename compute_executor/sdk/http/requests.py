@@ -1,0 +1,196 @@
+"""Requests with everything that goes around them: pace, repetition, renewal, and errors of errors.py.
+
+What comes of an attempt, and what is done about it:
+
+====================================  =================================================================
+no connection                         again, after a pause: nothing was sent
+no answer                             again if the call is repeatable; else SubmitOutcomeUnknown
+401; 403 that asks for a new login    once more with a renewed token
+429; 503 with Retry-After             again after the time it says: the service did nothing
+500, 502, 504; 503 without            again if the call is repeatable; else SubmitOutcomeUnknown
+2xx                                   the answer
+any other                             the error that its document describes
+====================================  =================================================================
+
+This is the only place where answers become errors. A pause is cut short by nothing: at most ATTEMPTS of them.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from collections.abc import Callable, Mapping
+from time import monotonic, sleep
+from typing import Any
+
+from compute_executor.errors import (
+    ComputeError,
+    NoAnswer,
+    RequestNotSent,
+    ServiceUnavailable,
+    SubmitOutcomeUnknown,
+    from_document,
+)
+from compute_executor.sdk.http.pacing import Pacer
+from compute_executor.sdk.http.transport import JSON, Answer, Call, Transport
+
+ATTEMPTS = 6
+"""How often a call is tried in all (globus_sdk: 1 + 5)."""
+FIRST_PAUSE = 0.25
+LONGEST_PAUSE = 10.0
+"""Seconds between two attempts: doubled from the first, up to the longest, a random half of it taken off."""
+LONGEST_RETRY_AFTER = 120.0
+"""Seconds that a service may ask us to wait; one that asks for more gets its refusal handed to the caller."""
+
+_TROUBLED = (500, 502, 503, 504)
+
+
+class Session:
+    """Calls to one service. Any thread may call; the pacer is used under a lock.
+
+    ``opening``: done once, before the first call; if it raises, that call was not made, and the next tries again.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        pacer: Pacer | None = None,
+        *,
+        opening: Callable[[Session], None] | None = None,
+        pause: Callable[[float], None] | None = None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self.transport = transport
+        self._pacer = pacer
+        self._pacing = threading.Lock()
+        self._opening = opening
+        self._pause = pause or sleep
+        self._clock = clock
+
+    def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
+        """The document at ``path``."""
+        return self.call(Call("GET", path, query=query or {})).document()
+
+    def post(self, path: str, document: Any, **options: Any) -> Any:
+        """Send a document, get one. ``options`` are fields of Call."""
+        return self.call(Call("POST", path, body=_json(document), **options)).document()
+
+    def call_once(self, path: str, document: Any) -> Any:
+        """Send a document that makes something new each time it arrives, so that it is not sent again when it is
+        unknown whether it did."""
+        return self.post(path, document, repeatable=False)
+
+    def put(self, path: str, document: Any) -> Any:
+        """Replace the document at ``path``."""
+        return self.call(Call("PUT", path, body=_json(document))).document()
+
+    def delete(self, path: str) -> Any:
+        """Remove what is at ``path``."""
+        return self.call(Call("DELETE", path)).document()
+
+    def call(self, call: Call) -> Answer:
+        """The answer to a call, if it is one of success. Raises an error of errors.py otherwise."""
+        self._open()
+        renewed = False
+        trouble: ComputeError = ServiceUnavailable("not tried yet")
+        for attempt in range(ATTEMPTS):
+            self._keep_pace()
+            try:
+                answer = self.transport.send(call)
+            except RequestNotSent as error:
+                trouble, pause = error, _pause(attempt)
+            except NoAnswer as error:
+                trouble, pause = _repeatable(call, error), _pause(attempt)
+            else:
+                if answer.ok:
+                    return answer
+                if _wants_renewal(answer) and not renewed:
+                    renewed = True
+                    self.transport.renew()
+                    continue
+                trouble, pause = _refusal(answer), _refusal_pause(call, answer, attempt)
+            if attempt + 1 < ATTEMPTS:
+                self._pause(pause)
+        raise _as_public(trouble)
+
+    def _open(self) -> None:
+        """Calls of the opening itself find it under way, and go through."""
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            try:
+                opening(self)
+            except BaseException:
+                self._opening = opening
+                raise
+
+    def _keep_pace(self) -> None:
+        if self._pacer is None:
+            return
+        with self._pacing:
+            pause = self._pacer.reserve(self._clock())
+        if pause > 0:
+            self._pause(pause)
+
+
+def _json(document: Any) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def _pause(attempt: int) -> float:
+    return min(FIRST_PAUSE * 2.0**attempt, LONGEST_PAUSE) * (0.5 + random.random() / 2)
+
+
+def _repeatable(call: Call, error: NoAnswer) -> NoAnswer:
+    """The error itself if the call may be made again; else raises what is to be told."""
+    if call.repeatable:
+        return error
+    raise SubmitOutcomeUnknown(
+        f"{error}. The tasks may or may not run: this service cannot recognise a repetition, so they were not sent "
+        "again. Look for their effects, then submit what is missing"
+    ) from error
+
+
+def _wants_renewal(answer: Answer) -> bool:
+    """Whether a new token may help: it is expired, or the service names what the login must hold besides."""
+    return answer.status == 401 or (answer.status == 403 and b"authorization_parameters" in answer.body)
+
+
+def _refusal_pause(call: Call, answer: Answer, attempt: int) -> float:
+    """Seconds until the call may be made again. Raises the refusal if it stays one however often it is asked."""
+    asked = _retry_after(answer)
+    if asked > LONGEST_RETRY_AFTER:
+        raise _refusal(answer)
+    if answer.status == 429 or (answer.status == 503 and asked):
+        return asked or _pause(attempt)
+    if answer.status not in _TROUBLED:
+        raise _refusal(answer)
+    if not call.repeatable:
+        _repeatable(call, NoAnswer(f"the service answered {answer.status} to {call.method} {call.path}"))
+    return _pause(attempt)
+
+
+def _retry_after(answer: Answer) -> float:
+    """Seconds of a Retry-After header; 0 if there is none, or one with a date."""
+    value = answer.headers.get("retry-after", "")
+    return float(value) if value.isascii() and value.isdigit() else 0.0
+
+
+def _refusal(answer: Answer) -> ComputeError:
+    """What an answer of failure says, as an error."""
+    document: Any = None
+    if answer.headers.get("content-type", JSON).startswith(JSON):
+        try:
+            document = json.loads(answer.body)
+        except ValueError:
+            document = None
+    if not isinstance(document, dict):
+        document = {
+            "reason": f"the service answered {answer.status}: {answer.body[:200].decode(errors='replace')!r}"
+        }
+    return from_document(document, http_status=answer.status)
+
+
+def _as_public(error: ComputeError) -> ComputeError:
+    """Without the distinction between RequestNotSent and NoAnswer, which is of this package."""
+    return ServiceUnavailable(str(error)) if isinstance(error, (RequestNotSent, NoAnswer)) else error

@@ -1,0 +1,78 @@
+"""One HTTP exchange, as values: what is asked, what comes back, and the two ways in which nothing comes back.
+
+The two transports (`direct`, `web_transport`) do the exchange; `session` decides what to do about its outcome.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+from compute_executor.errors import ComputeError
+
+JSON = "application/json"
+MSGPACK = "application/msgpack"
+BYTES = "application/octet-stream"
+
+
+class Call(NamedTuple):
+    """A request. ``repeatable``: doing it twice is the same as doing it once, so it may be sent again when it is
+    unknown whether it arrived. ``path`` begins with a slash."""
+
+    method: str
+    path: str
+    body: bytes | None = None
+    content_type: str = JSON
+    accept: str = JSON
+    query: Mapping[str, str] = {}
+    headers: Mapping[str, str] = {}
+    repeatable: bool = True
+
+    def all_headers(self) -> dict[str, str]:
+        """The headers to send, authorisation apart."""
+        found = {"Accept": self.accept, **self.headers}
+        if self.body is not None:
+            found["Content-Type"] = self.content_type
+        return found
+
+
+class Answer(NamedTuple):
+    """What came back. Header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def ok(self) -> bool:
+        """Whether the service did what was asked."""
+        return 200 <= self.status < 300
+
+    def document(self) -> Any:
+        """The body as JSON. Raises ComputeError if it is none (a proxy's error page, say)."""
+        try:
+            return json.loads(self.body or b"null")
+        except ValueError as error:
+            raise ComputeError(
+                f"the service answered {self.status}, {len(self.body)} bytes that are no JSON: {self.body[:200]!r}"
+            ) from error
+
+
+class Transport(Protocol):
+    """Carries requests to one service under one identity. Any thread may call it."""
+
+    def send(self, call: Call) -> Answer:
+        """Do the exchange once. Raises RequestNotSent or NoAnswer."""
+
+    def renew(self) -> None:
+        """The service did not accept our authorisation: get a new one for the next request, if that is possible."""
+
+    def address(self) -> str:
+        """The service's base URL, without a slash at its end."""
+
+    def authorization(self) -> str | None:
+        """The value of the Authorization header, for connections that are made elsewhere."""
+
+    def close(self) -> None:
+        """Close the connections. Later requests open new ones."""

@@ -1,0 +1,169 @@
+"""Speaking to a service of our own: msgpack frames, payloads as they are, exceptions as themselves.
+
+Ids are drawn here and are known before a batch is sent; sent twice, it is recognised by its prefix. Bodies over
+frames.INLINE_LIMIT travel as blobs beside it.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from compute_executor.errors import NotFound, ResultDecodeError
+from compute_executor.protocol import frames
+from compute_executor.protocol.ids import new_prefix, split_task_id, task_uuid
+from compute_executor.sdk import outcome as outcomes
+from compute_executor.sdk.batch import BatchTask
+from compute_executor.sdk.http.requests import Session
+from compute_executor.sdk.http.transport import BYTES, MSGPACK, Call
+from compute_executor.sdk.limits import OWN, Limits
+from compute_executor.sdk.login_manager.environments import TUTORIAL_ENDPOINT
+from compute_executor.sdk.outcome import Outcome
+from compute_executor.sdk.wires.wire import Accepted, Part, chunks
+from compute_executor.serialization import native, packing, stock
+
+ByBatch = list[tuple[bytes, list[int]]]
+"""Tasks as frames name them: prefix of the batch, positions in it."""
+
+_TASK_FRAME = 16
+"""Bytes of msgpack around the body of a task, at most."""
+
+
+class NativeWire:
+    """The native way. Any thread may use it."""
+
+    limits: Limits = OWN
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._group = uuid.uuid4()
+
+    def encode_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        """A native call payload."""
+        return native.dumps_call(args, kwargs)
+
+    def function_text(self, function: Callable[..., Any]) -> str:
+        """A stream that workers of either kind read, in a stock buffer: the service takes it out again."""
+        return packing.function_to_text(stock.dumps_for_all(function))
+
+    def size(self, task: BatchTask) -> int:
+        """Bytes in the frame; a large body is not in it."""
+        return _TASK_FRAME + min(len(task.payload), frames.INLINE_LIMIT)
+
+    def submit(self, part: Part) -> Accepted:
+        """Hand in the tasks as one frame."""
+        group = uuid.UUID(part.options.task_group_id) if part.options.task_group_id else self._group
+        functions = list(dict.fromkeys(task.function_id for task in part.tasks))
+        numbers = {function_id: number for number, function_id in enumerate(functions)}
+        tasks = [(numbers[task.function_id], self._body(task.payload)) for task in part.tasks]
+        own = part.endpoint_id in (None, TUTORIAL_ENDPOINT)
+        frame = frames.Submit(
+            prefix=new_prefix(),
+            group=group.bytes,
+            endpoint=b"" if own else uuid.UUID(part.endpoint_id).bytes,
+            pool=None,
+            functions=[uuid.UUID(function_id).bytes for function_id in functions],
+            tasks=msgspec.Raw(msgspec.msgpack.encode(tasks)),
+            count=len(tasks),
+            options=frames.Options(resource_specification=part.options.resource_specification),
+        )
+        self.submit_frame(frame)
+        task_ids = [task_uuid(frame.prefix, position) for position in range(frame.count)]
+        return Accepted(
+            task_ids, str(group), task_uuid(frame.prefix, 0xFFFFFFFF), part.endpoint_id or TUTORIAL_ENDPOINT
+        )
+
+    def submit_frame(self, frame: frames.Submit) -> None:
+        """Hand in a batch; again with the same prefix: nothing happens twice."""
+        endpoint_id = uuid.UUID(bytes=frame.endpoint) if frame.endpoint else TUTORIAL_ENDPOINT
+        self._post(f"/v3/endpoints/{endpoint_id}/submit", frame, {"Idempotency-Key": frame.prefix.hex()})
+
+    def outcome(self, task_id: str) -> Outcome:
+        """How a task stands. Raises NotFound."""
+        found = self.poll(_by_batch([task_id]))
+        if found:
+            return self._ended(task_id, found[0])
+        return _open(task_id, self._session.get(f"/v2/tasks/{task_id}"))
+
+    def outcomes(self, task_ids: Sequence[str]) -> dict[str, Outcome]:
+        """How these tasks stand: ended ones with their bodies, the others by their status word."""
+        found: dict[str, Outcome] = {}
+        for some in chunks(task_ids, self.limits.status_tasks):
+            for result in self.poll(_by_batch(some)):
+                task_id = task_uuid(result.prefix, result.position)
+                found[task_id] = self._ended_or_unknown(task_id, result)
+        open_ids = [task_id for task_id in task_ids if task_id not in found]
+        for some in chunks(open_ids, self.limits.status_tasks):
+            documents = self._session.post("/v2/batch_status", {"task_ids": list(some)})["results"]
+            found.update((task_id, _open(task_id, documents[task_id])) for task_id in some)
+        return found
+
+    def poll(self, tasks: ByBatch) -> list[frames.Result]:
+        """The results of those of ``tasks`` that have ended."""
+        return msgspec.msgpack.decode(self._post("/v2/batch_status", tasks), type=list[frames.Result])
+
+    def cancel(self, task_ids: Sequence[str]) -> set[str]:
+        """Withdraw tasks; those that surely do not run."""
+        withdrawn = self.cancel_frames(_by_batch(task_ids))
+        return {task_uuid(prefix, position) for prefix, positions in withdrawn for position in positions}
+
+    def cancel_frames(self, tasks: ByBatch) -> ByBatch:
+        """The same, in the form of frames."""
+        return msgspec.msgpack.decode(self._post("/v3/tasks/cancel", tasks), type=ByBatch)
+
+    def read(self, body: frames.Body) -> bytes:
+        """The bytes of a body, fetched if they are a blob. Raises ResultDecodeError if some are missing."""
+        if isinstance(body, bytes):
+            return body
+        found = self._session.call(Call("GET", f"/v3/blobs/{body.name}", accept=BYTES)).body
+        if len(found) != body.size:
+            raise ResultDecodeError(f"blob {body.name} has {body.size} bytes, {len(found)} came")
+        return found
+
+    def _body(self, payload: bytes) -> frames.Body:
+        if len(payload) <= frames.INLINE_LIMIT:
+            return payload
+        name = os.urandom(16).hex()
+        self._session.call(Call("PUT", f"/v3/blobs/{name}", body=payload, content_type=BYTES))
+        return frames.Blob(name, len(payload))
+
+    def _ended(self, task_id: str, result: frames.Result) -> Outcome:
+        """The outcome, with its body fetched. Raises NotFound: the service answers about a task that it does not
+        know as about one that was lost in no attempt, so that nobody waits for it."""
+        body = self.read(result.body)
+        if result.status == frames.LOST:
+            reason = msgspec.msgpack.decode(body, type=frames.Reason)
+            if reason.attempts == 0:
+                raise NotFound(reason.message, task_id=task_id)
+        return outcomes.of_result(task_id, result, body)
+
+    def _ended_or_unknown(self, task_id: str, result: frames.Result) -> Outcome:
+        try:
+            return self._ended(task_id, result)
+        except NotFound as error:
+            return outcomes.failed(task_id, error, f"{result.ended:.7f}")
+
+    def _post(self, path: str, message: Any, headers: dict[str, str] | None = None) -> bytes:
+        body = msgspec.msgpack.encode(message)
+        call = Call("POST", path, body=body, content_type=MSGPACK, accept=MSGPACK, headers=headers or {})
+        return self._session.call(call).body
+
+
+def _by_batch(task_ids: Sequence[str]) -> ByBatch:
+    grouped: dict[bytes, list[int]] = {}
+    for task_id in task_ids:
+        prefix, position = split_task_id(task_id)
+        grouped.setdefault(prefix, []).append(position)
+    return list(grouped.items())
+
+
+def _open(task_id: str, document: dict[str, Any]) -> Outcome:
+    """A task that had not ended when it was polled. If it has by now, the next question tells how."""
+    status = str(document.get("status", outcomes.WAITING))
+    return outcomes.pending(
+        task_id, outcomes.RUNNING if status in (outcomes.SUCCESS, outcomes.FAILED) else status
+    )

@@ -1,0 +1,96 @@
+"""The service as an ASGI application: its routes, and what a request passes before it reaches one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from compute_executor.errors import InvalidRequest, NotFound
+from compute_executor.service.api.context import Shell, identity_of, shell_of
+from compute_executor.service.api.error_responses import Refusal, answer
+from compute_executor.service.api.middleware.body import BodyLimit
+from compute_executor.service.api.middleware.errors import ErrorDocuments
+from compute_executor.service.api.middleware.host import HostCheck
+from compute_executor.service.api.middleware.origin import OriginCheck
+from compute_executor.service.api.middleware.token import TokenCheck
+from compute_executor.service.api.routes import (
+    admin,
+    blobs,
+    containers,
+    endpoints,
+    functions,
+    login,
+    pools,
+    service,
+    submit,
+    tasks,
+)
+from compute_executor.service.auth.authenticators import Authenticator
+
+
+@dataclass(frozen=True)
+class Doors:
+    """Who is let in. ``hosts``: values of the Host header; ``origins``: of Origin, for our own web pages."""
+
+    authenticator: Authenticator
+    hosts: Iterable[str]
+    origins: Iterable[str] = ()
+
+
+async def stream(websocket: WebSocket) -> None:
+    """``/ws/v2/`` (guide era) and ``/v3/stream`` (ours): the first frame tells which is spoken."""
+    from compute_executor.service.api.stream import serve_stream
+
+    await serve_stream(
+        websocket, identity_of(websocket), shell_of(websocket).service, websocket.scope["token_digest"]
+    )
+
+
+ROUTES: Sequence[BaseRoute] = [
+    *submit.ROUTES,
+    *tasks.ROUTES,
+    *functions.ROUTES,
+    *pools.ROUTES,
+    *containers.ROUTES,
+    *endpoints.ROUTES,
+    *blobs.ROUTES,
+    *service.ROUTES,
+    *admin.ROUTES,
+    *login.ROUTES,
+    WebSocketRoute("/ws/v2/", stream),
+    WebSocketRoute("/v3/stream", stream),
+]
+
+
+def make_app(shell: Shell, doors: Doors) -> Starlette:
+    """The application. Nothing is opened or started by it."""
+    app = Starlette(
+        routes=ROUTES,
+        middleware=[
+            Middleware(ErrorDocuments, shell.service.audit),
+            Middleware(HostCheck, doors.hosts),
+            Middleware(OriginCheck, doors.origins),
+            Middleware(TokenCheck, doors.authenticator, {login.TOKEN_PATH}),
+            Middleware(BodyLimit),
+        ],
+        exception_handlers={HTTPException: _no_such_route},
+    )
+    app.router.redirect_slashes = False
+    app.state.shell = shell
+    return app
+
+
+def _no_such_route(request: Request, error: Exception) -> Response:
+    """Starlette found no route (404), or one for other methods (405)."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        return answer(NotFound(f"there is no route {request.url.path}"))
+    return answer(Refusal(error.status_code, InvalidRequest(error.detail), dict(error.headers or {})))

@@ -1,0 +1,43 @@
+"""Blobs over HTTP, for clients on other machines. On this one they read and write the folder themselves."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
+
+from compute_executor.service.access import absent
+from compute_executor.service.api.context import identity_of, json_answer, shell_of
+
+OCTETS = "application/octet-stream"
+
+
+class BlobResponse(FileResponse):
+    """The file in few, large parts: each is read in a helper thread, which costs a turn of the loop."""
+
+    chunk_size = 1024 * 1024
+
+
+async def put(request: Request) -> Response:
+    """``PUT /v3/blobs/{name}``: keep the body. The name is drawn by the client, so a repetition does no harm."""
+    name = request.path_params["name"]
+    shell_of(request).blobs.path(name)
+    shell_of(request).service.blob_rights.put(identity_of(request), name)
+    size = await shell_of(request).blobs.receive(name, request.stream())
+    return json_answer({"name": name, "size": size})
+
+
+async def get(request: Request) -> Response:
+    """``GET /v3/blobs/{name}``: for whoever may read what it belongs to."""
+    name = request.path_params["name"]
+    path = shell_of(request).blobs.path(name)
+    shell_of(request).service.blob_rights.check_read(identity_of(request), name)
+    if not path.is_file():
+        raise absent(f"blob {name}")
+    return BlobResponse(path, media_type=OCTETS)
+
+
+ROUTES = [
+    Route("/v3/blobs/{name}", put, methods=["PUT"]),
+    Route("/v3/blobs/{name}", get, methods=["GET"]),
+]

@@ -1,0 +1,98 @@
+"""Endpoints: the built-in one, and those that registered themselves."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from compute_executor.service.api import documents
+from compute_executor.service.api.context import identity_of, json_answer, shell_of
+from compute_executor.service.api.request_bodies import parse_uuid, read_json
+from compute_executor.service.endpoints.ids import BUILT_IN, is_built_in
+from compute_executor.service.endpoints.registry import registration
+from compute_executor.service.endpoints.rows import EndpointRow
+from compute_executor.service.globus_compute.peers import StockPeers
+
+
+async def endpoints(request: Request) -> Response:
+    """``GET /v2/endpoints?role=``: all that the caller may use."""
+    found = _stock(request).endpoints.visible(identity_of(request), request.query_params.get("role"))
+    return json_answer([documents.endpoint(), *map(documents.registered_endpoint, found)])
+
+
+async def endpoint(request: Request) -> Response:
+    """``GET /v2/endpoints/{id}``"""
+    row = _row(request)
+    if row is None:
+        return json_answer(documents.endpoint())
+    return json_answer({**documents.registered_endpoint(row), **_stock(request).versions(row.id)})
+
+
+async def status(request: Request) -> Response:
+    """``GET /v2/endpoints/{id}/status``"""
+    row = _row(request)
+    if row is None:
+        return json_answer(documents.endpoint_status(shell_of(request).service.figures(identity_of(request))))
+    online = _stock(request).endpoints.online(row.id)
+    return json_answer(documents.registered_endpoint_status(online, row))
+
+
+async def register(request: Request) -> Response:
+    """``POST /v3/endpoints``, ``PUT /v3/endpoints/{id}``: an endpoint starts, and is told where its queues are."""
+    said = registration(await read_json(request, documents.EndpointDocument))
+    endpoint_id = _id(request) if "id" in request.path_params else None
+    return json_answer(await _stock(request).register(identity_of(request), said, endpoint_id))
+
+
+async def lock(request: Request) -> Response:
+    """``POST /v3/endpoints/{id}/lock``: it cannot register for a while."""
+    endpoint_id = _id(request)
+    until = await _stock(request).endpoints.lock(identity_of(request), endpoint_id)
+    return json_answer({"endpoint_id": str(endpoint_id), "lock_end": until})
+
+
+async def delete(request: Request) -> Response:
+    """``DELETE /v2/endpoints/{id}``"""
+    endpoint_id = _id(request)
+    await _stock(request).delete(identity_of(request), endpoint_id)
+    return json_answer({"endpoint_id": str(endpoint_id), "result": 302})
+
+
+async def allowed_functions(request: Request) -> Response:
+    """``GET /v3/endpoints/{id}/allowed_functions``"""
+    row = _row(request)
+    allowed = row.allowed if row else None
+    document: dict[str, Any] = {"endpoint_id": str(row.id if row else BUILT_IN)}
+    return json_answer({**document, "restricted": allowed is not None, "functions": allowed or []})
+
+
+def _stock(request: Request) -> StockPeers:
+    return shell_of(request).service.stock
+
+
+def _id(request: Request) -> uuid.UUID:
+    return parse_uuid(request.path_params["id"], "endpoint")
+
+
+def _row(request: Request) -> EndpointRow | None:
+    """The endpoint that is asked about; None if it is the built-in one. Raises NotFound."""
+    endpoint_id = _id(request)
+    if is_built_in(endpoint_id):
+        return None
+    return _stock(request).endpoints.row(identity_of(request), endpoint_id)
+
+
+ROUTES = [
+    Route("/v2/endpoints", endpoints, methods=["GET"]),
+    Route("/v3/endpoints", register, methods=["POST"]),
+    Route("/v3/endpoints/{id}", register, methods=["PUT"]),
+    Route("/v2/endpoints/{id}", endpoint, methods=["GET"]),
+    Route("/v2/endpoints/{id}", delete, methods=["DELETE"]),
+    Route("/v2/endpoints/{id}/status", status, methods=["GET"]),
+    Route("/v3/endpoints/{id}/lock", lock, methods=["POST"]),
+    Route("/v3/endpoints/{id}/allowed_functions", allowed_functions, methods=["GET"]),
+]

@@ -1,0 +1,192 @@
+"""Submitting a batch: as our frame, as the current SDK's JSON, and as that of the guide's time.
+
+A JSON batch becomes a frames.Submit like any other: its payloads lose their base64, large ones become blobs, and
+the service draws the prefix that makes the task ids. With an ``Idempotency-Key`` header the prefix is found again
+when the same request comes twice (key and body; another body is answered 422).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import NamedTuple
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from compute_executor.errors import InvalidRequest
+from compute_executor.protocol import frames
+from compute_executor.protocol.ids import MAX_BATCH, new_prefix
+from compute_executor.serialization import packing
+from compute_executor.service.api import documents
+from compute_executor.service.api.context import identity_of, json_answer, msgpack_answer, shell_of
+from compute_executor.service.api.error_responses import Refusal, refusal
+from compute_executor.service.api.request_bodies import (
+    MSGPACK,
+    content_type,
+    parse_uuid,
+    read_json,
+    read_msgpack,
+)
+from compute_executor.service.endpoints.ids import BUILT_IN, is_built_in
+from compute_executor.service.limits import MAX_IDEMPOTENCY_KEY
+from compute_executor.service.store.rows import KnownSubmit
+
+Call = tuple[str, str]
+"""Function id and packed arguments, as they came."""
+
+
+class Key(NamedTuple):
+    """An Idempotency-Key, and the digest of the body it came with."""
+
+    text: str
+    digest: bytes
+
+
+class Where(NamedTuple):
+    """Where tasks are to run, and where their results are to go: into which task group (None: a new one), and also
+    into a queue of the broker."""
+
+    endpoint: uuid.UUID
+    group: str | None
+    create_queue: bool
+
+
+async def submit(request: Request) -> Response:
+    """``POST /v3/endpoints/{id}/submit``"""
+    endpoint = _endpoint(request, request.path_params["id"])
+    if content_type(request) == MSGPACK:
+        frame = read_msgpack(await request.body(), frames.Submit)
+        await shell_of(request).service.submit(identity_of(request), frame)
+        return msgpack_answer(frames.Accepted(frame.prefix))
+    document = await read_json(request, documents.SubmitDocument)
+    calls = [(name, payload) for name, payloads in document.tasks.items() for payload in payloads]
+    where = Where(endpoint, document.task_group_id, document.create_queue)
+    options = frames.Options(
+        resource_specification=document.resource_specification,
+        user_endpoint_config=document.user_endpoint_config,
+        result_serializers=document.result_serializers,
+        user_runtime=document.user_runtime,
+    )
+    prefix, group, replayed = await _accept(request, calls, where, options)
+    counts = {name: len(payloads) for name, payloads in document.tasks.items()}
+    answer = documents.submitted(_request_id(prefix), endpoint, group, prefix, counts)
+    return json_answer(answer, _replayed_header(replayed))
+
+
+async def guide_submit(request: Request) -> Response:
+    """``POST /v2/submit``"""
+    document = await read_json(request, documents.GuideSubmitDocument)
+    endpoints = {_endpoint(request, endpoint_id) for _, endpoint_id, _ in document.tasks}
+    if len(endpoints) > 1:
+        raise InvalidRequest("a batch is for one endpoint; send one for each")
+    calls = [(function_id, payload) for function_id, _, payload in document.tasks]
+    where = Where(next(iter(endpoints), BUILT_IN), document.task_group_id, create_queue=False)
+    prefix, group, replayed = await _accept(request, calls, where, frames.Options())
+    return json_answer(documents.guide_submitted(group, prefix, len(calls)), _replayed_header(replayed))
+
+
+def _endpoint(request: Request, text: str) -> uuid.UUID:
+    """The endpoint that is meant. Raises NotFound."""
+    endpoint = parse_uuid(text, "endpoint")
+    if is_built_in(endpoint):
+        return BUILT_IN
+    return shell_of(request).service.stock.endpoints.row(identity_of(request), endpoint).id
+
+
+async def _accept(
+    request: Request, calls: list[Call], where: Where, options: frames.Options
+) -> tuple[bytes, bytes, bool]:
+    """Prefix and group under which the calls are stored, and whether they had been before."""
+    key = await _key(request)
+    known = _known(request, key)
+    if known is not None:
+        return known.prefix, known.group, True
+    group = parse_uuid(where.group, "task group").bytes if where.group else uuid.uuid4().bytes
+    shell, who = shell_of(request), identity_of(request)
+    with _under_way(shell.keys, (who.id, key.text) if key else None):
+        batch = await _batch(request, calls, where.endpoint, group, options)
+        queue = shell.service.stock.queues.wanted(who, group) if where.create_queue else nullcontext()
+        async with queue:
+            await shell.service.submit(who, batch, key)
+    return batch.prefix, group, False
+
+
+@contextmanager
+def _under_way(keys: set[tuple[str, str]], key: tuple[str, str] | None) -> Iterator[None]:
+    """Hold a key while its batch is on its way into the store; the same key meanwhile is told to come back (as
+    draft-ietf-httpapi-idempotency-key-header-07 has it)."""
+    if key is None:
+        yield
+        return
+    if key in keys:
+        raise refusal(
+            409, "the first request with this Idempotency-Key is being worked on", {"Retry-After": "1"}
+        )
+    keys.add(key)
+    try:
+        yield
+    finally:
+        keys.discard(key)
+
+
+def _known(request: Request, key: Key | None) -> KnownSubmit | None:
+    """What was submitted with this key before; a refusal (422) if that was another request."""
+    if key is None:
+        return None
+    try:
+        return shell_of(request).service.known_submit(identity_of(request), key)
+    except InvalidRequest as error:
+        raise Refusal(422, error) from None
+
+
+async def _key(request: Request) -> Key | None:
+    """The request's Idempotency-Key with the digest of what it must come with again."""
+    text = request.headers.get("idempotency-key")
+    if text is None:
+        return None
+    if not 0 < len(text) <= MAX_IDEMPOTENCY_KEY:
+        raise InvalidRequest(
+            f"an Idempotency-Key has 1 to {MAX_IDEMPOTENCY_KEY} characters, this has {len(text)}"
+        )
+    digest = hashlib.sha256(request.url.path.encode() + b"\0" + await request.body()).digest()
+    return Key(text, digest)
+
+
+async def _batch(
+    request: Request, calls: list[Call], endpoint: uuid.UUID, group: bytes, options: frames.Options
+) -> frames.Submit:
+    if not 0 < len(calls) <= MAX_BATCH:
+        raise InvalidRequest(f"a batch has 1 to {MAX_BATCH} tasks, this has {len(calls)}")
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(name for name, _ in calls))}
+    blobs = shell_of(request).blobs
+    tasks = [(numbers[name], await blobs.keep(packing.call_from_text(payload))) for name, payload in calls]
+    return frames.Submit(
+        prefix=new_prefix(),
+        group=group,
+        endpoint=endpoint.bytes,
+        pool=None,
+        functions=[parse_uuid(name, "function").bytes for name in numbers],
+        tasks=msgspec.Raw(msgspec.msgpack.encode(tasks)),
+        count=len(tasks),
+        options=options,
+    )
+
+
+def _request_id(prefix: bytes) -> uuid.UUID:
+    """The same for the same batch, and no task's id: no batch has that many tasks."""
+    return uuid.UUID(bytes=prefix + b"\xff\xff\xff\xff")
+
+
+def _replayed_header(replayed: bool) -> dict[str, str]:
+    return {"Idempotent-Replayed": "true"} if replayed else {}
+
+
+ROUTES = [
+    Route("/v3/endpoints/{id}/submit", submit, methods=["POST"]),
+    Route("/v2/submit", guide_submit, methods=["POST"]),
+]

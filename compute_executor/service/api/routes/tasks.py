@@ -1,0 +1,168 @@
+"""Tasks after their submission: how they are doing, how they ended, which are to be withdrawn."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from compute_executor.errors import InvalidRequest, NotFound
+from compute_executor.protocol import frames
+from compute_executor.protocol.ids import split_task_id, task_uuid
+from compute_executor.service.api import documents
+from compute_executor.service.api.context import identity_of, json_answer, msgpack_answer, shell_of
+from compute_executor.service.api.request_bodies import (
+    MSGPACK,
+    content_type,
+    parse_uuid,
+    read_json,
+    read_msgpack,
+    wants_msgpack,
+)
+from compute_executor.service.limits import MAX_ANSWER, MAX_STATUS_QUERY
+
+ByBatch = list[tuple[bytes, list[int]]]
+"""Tasks as frames.Cancel has them: prefix and positions."""
+
+TURN = 200
+"""Tasks looked up (some 20 us each) before others have their turn."""
+
+
+async def task(request: Request) -> Response:
+    """``GET /v2/tasks/{id}``"""
+    task_id = str(parse_uuid(request.path_params["id"], "task"))
+    return json_answer(_document(request, task_id))
+
+
+async def batch_status(request: Request) -> Response:
+    """``POST /v2/batch_status``: JSON, or msgpack of a `ByBatch`; results as documents, or as frames.Result where
+    msgpack is accepted (then only of those that have ended). Results for which there is no room in one answer
+    are told as if they were not there yet: whoever polls gets them the next time."""
+    tasks = _flat(await _named_tasks(request))
+    if wants_msgpack(request):
+        return msgpack_answer(await _outcomes(request, tasks))
+    return json_answer({"response": "batch", "results": await _documents(request, tasks)})
+
+
+async def task_group(request: Request) -> Response:
+    """``GET /v2/taskgroup/{id}``: the id is answered as it was asked, because the stock SDK compares it."""
+    group_id = request.path_params["id"]
+    group = parse_uuid(group_id, "task group")
+    batches = shell_of(request).service.group_tasks(identity_of(request), group.bytes)
+    tasks = ((prefix, position) for prefix, count in batches for position in range(count))
+    ids = [{"id": task_uuid(prefix, position)} async for prefix, position in _in_turns(tasks)]
+    return json_answer({"taskgroup_id": group_id, "tasks": ids})
+
+
+async def cancel(request: Request) -> Response:
+    """``POST /v3/tasks/cancel``: which of the tasks surely will not run."""
+    by_batch = await _named_tasks(request)
+    cancelled = await shell_of(request).service.cancel(identity_of(request), by_batch)
+    if wants_msgpack(request):
+        return msgpack_answer(cancelled)
+    return json_answer({"cancelled": [task_uuid(prefix, position) for prefix, position in _flat(cancelled)]})
+
+
+async def _named_tasks(request: Request) -> ByBatch:
+    """The tasks that a body names, by batch."""
+    if content_type(request) == MSGPACK:
+        by_batch = read_msgpack(await request.body(), ByBatch)
+        _check_count(sum(len(positions) for _, positions in by_batch))
+        return by_batch
+    document = await read_json(request, documents.TaskIds)
+    _check_count(len(document.task_ids))
+    grouped: dict[bytes, list[int]] = {}
+    for task_id in document.task_ids:
+        prefix, position = split_task_id(parse_uuid(task_id, "task"))
+        grouped.setdefault(prefix, []).append(position)
+    return list(grouped.items())
+
+
+def _check_count(count: int) -> None:
+    if count > MAX_STATUS_QUERY:
+        raise InvalidRequest(f"{count} tasks are asked about; the limit is {MAX_STATUS_QUERY}. Ask in parts")
+
+
+def _flat(by_batch: ByBatch) -> list[tuple[bytes, int]]:
+    return [(prefix, position) for prefix, positions in by_batch for position in positions]
+
+
+async def _in_turns(tasks: Iterable[tuple[bytes, int]]) -> AsyncIterator[tuple[bytes, int]]:
+    """The tasks, with a pause for everybody else after some: they are looked up on the loop thread."""
+    for number, one in enumerate(tasks, 1):
+        yield one
+        if number % TURN == 0:
+            await asyncio.sleep(0)
+
+
+async def _documents(request: Request, tasks: list[tuple[bytes, int]]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    room = MAX_ANSWER
+    async for prefix, position in _in_turns(tasks):
+        task_id = task_uuid(prefix, position)
+        if room > 0:
+            found[task_id] = _document_or_unknown(request, task_id)
+            room -= len(found[task_id].get("result", ""))
+        else:
+            found[task_id] = documents.open_task(task_id, documents.RUNNING)
+    return found
+
+
+def _document(request: Request, task_id: str) -> dict[str, Any]:
+    shell = shell_of(request)
+    view = shell.service.task(identity_of(request), *split_task_id(task_id))
+    if view.outcome is None:
+        return documents.open_task(task_id, view.status)
+    details = shell.service.stock.details(view.outcome.prefix)
+    return documents.ended_task(task_id, view.outcome, shell.blobs.read, details)
+
+
+def _document_or_unknown(request: Request, task_id: str) -> dict[str, Any]:
+    try:
+        return _document(request, task_id)
+    except NotFound as error:
+        _audit(request, error)
+        return documents.unknown_task(task_id, time.time())
+
+
+async def _outcomes(request: Request, tasks: list[tuple[bytes, int]]) -> list[frames.Result]:
+    found: list[frames.Result] = []
+    room = MAX_ANSWER
+    async for prefix, position in _in_turns(tasks):
+        result = _outcome(request, prefix, position)
+        if result is not None:
+            found.append(result)
+            room -= len(result.body) if isinstance(result.body, bytes) else 0
+        if room <= 0:
+            break
+    return found
+
+
+def _audit(request: Request, error: NotFound) -> None:
+    shell_of(request).service.audit.refused(identity_of(request), f"POST {request.url.path}", error)
+
+
+def _outcome(request: Request, prefix: bytes, position: int) -> frames.Result | None:
+    """How the task ended; None if it has not. An unknown one has ended too: nobody must wait for it for ever."""
+    try:
+        return shell_of(request).service.task(identity_of(request), prefix, position).outcome
+    except NotFound as error:
+        _audit(request, error)
+        reason = frames.Reason(f"the service knows no such task: {error}", began=False, attempts=0)
+        return frames.Result(
+            0, prefix, position, frames.LOST, msgspec.msgpack.encode(reason), 0.0, time.time()
+        )
+
+
+ROUTES = [
+    Route("/v2/tasks/{id}", task, methods=["GET"]),
+    Route("/v2/batch_status", batch_status, methods=["POST"]),
+    Route("/v2/taskgroup/{id}", task_group, methods=["GET"]),
+    Route("/v3/tasks/cancel", cancel, methods=["POST"]),
+]

@@ -1,0 +1,380 @@
+"""The stream between a client and the service: a WebSocket that speaks `protocol.frames`.
+
+    receive  -> one frame after the other -> Service
+    send     <- Outbox <- results, answers                 one task, sends whatever has accumulated
+
+A slow reader: once about `Limits.stream_buffer` bytes wait, results of its groups are no longer queued. When all has
+been sent, the connection reads on from the store, from the number up to which it has sent, until it has caught up.
+Answers are never dropped; while too many of them wait, no further frame is read.
+
+A frame that cannot be read, or that does what it may not, closes the connection with a reason; nobody else notices.
+Owner of all state: the loop thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+import msgspec
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from compute_executor._version import __version__
+from compute_executor.errors import ComputeError, InvalidRequest, NotFound
+from compute_executor.protocol import frames
+from compute_executor.protocol.ids import split_task_id
+from compute_executor.service.access import Identity
+from compute_executor.service.api.legacy_stream import GuideConnection
+from compute_executor.service.api.send_queue import Outbox
+from compute_executor.service.api.task_times import Hops
+from compute_executor.service.auth.open_streams import Dismissed, Visit
+from compute_executor.service.limits import announced
+from compute_executor.service.service import Service
+from compute_executor.service.tasks.groups import body_size
+
+log = logging.getLogger(__name__)
+
+RESTARTING = 1012  # RFC 6455's registry: the client may connect again
+MALFORMED, UNAUTHENTICATED, FOREIGN, OTHER_VERSION = 4400, 4401, 4404, 4426
+"""Close codes of ours (RFC 6455 section 7.4.2: 4000 to 4999 are for private use), like HTTP statuses."""
+LONGEST_REASON = 123
+"""Bytes of a close frame's reason (RFC 6455 section 5.5)."""
+HELLO_PATIENCE = 10.0
+"""Seconds until the first frame must have come."""
+COMPANY = 0.001
+"""Seconds that an Accepted waits for results of its batch, which make it superfluous: a frame costs some 100 us on
+both sides together, a fifth of a short task's whole way."""
+
+_decode_hello = msgspec.json.Decoder(frames.Hello).decode
+_decode = msgspec.msgpack.Decoder(frames.ToService).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Refused(Exception):
+    """The connection must be closed: with this code, for this reason."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+async def serve_stream(websocket: WebSocket, who: Identity, service: Service, token: bytes = b"") -> None:
+    """Serve one WebSocket of ``who`` until either side ends it. ``token``: the hash of the token it came with."""
+    visit = service.visitors.enter(who, token)
+    try:
+        await visit.during(_converse(websocket, visit, service))
+    except WebSocketDisconnect:
+        return
+    except Dismissed as dismissed:
+        log.info("stream of %s ended: %s", who.id, dismissed)
+        await _close(websocket, UNAUTHENTICATED, str(dismissed))
+    except Refused as refused:
+        log.info("stream of %s closed: %s", who.id, refused)
+        await _close(websocket, refused.code, str(refused))
+    finally:
+        service.visitors.leave(visit)
+
+
+async def _converse(websocket: WebSocket, visit: Visit, service: Service) -> None:
+    await websocket.accept()
+    first = await _first_frame(websocket)
+    if first.startswith("{"):
+        hello = await _greet(websocket, service, first)
+        await Connection(websocket, visit, service, Hops() if hello.trace else None).run()
+    else:
+        await _serve_guide(websocket, visit, service, first)
+    await _close(websocket, RESTARTING, "the service ends")
+
+
+async def _serve_guide(websocket: WebSocket, visit: Visit, service: Service, group_id: str) -> None:
+    """Serve a client of the guide's time."""
+    try:
+        await GuideConnection(websocket, visit, service).run(group_id)
+    except NotFound as error:
+        service.audit.refused(visit.who, "the id of a task group on a stream", error)
+        raise Refused(FOREIGN, str(error)) from None
+    except ComputeError as error:
+        raise Refused(MALFORMED, str(error)) from None
+
+
+async def _first_frame(websocket: WebSocket) -> str:
+    """What tells which protocol is spoken."""
+    try:
+        return await asyncio.wait_for(websocket.receive_text(), HELLO_PATIENCE)
+    except (KeyError, asyncio.TimeoutError):
+        raise Refused(
+            MALFORMED, "the first frame must be text and come soon: a Hello, or a task group id"
+        ) from None
+
+
+async def _greet(websocket: WebSocket, service: Service, first: str) -> frames.Hello:
+    """The first frames: Hello and Welcome."""
+    try:
+        hello = _decode_hello(first)
+    except msgspec.MsgspecError as error:
+        raise Refused(MALFORMED, f"the first frame is no Hello: {error}") from None
+    if hello.compute_executor != frames.PROTOCOL:
+        raise Refused(
+            OTHER_VERSION, f"protocol {hello.compute_executor} is not spoken, only {frames.PROTOCOL}"
+        )
+    welcome = frames.Welcome(
+        frames.PROTOCOL, __version__, str(service.endpoint), str(service.blobs.folder), announced()
+    )
+    await websocket.send_text(msgspec.json.encode(welcome).decode())
+    return hello
+
+
+async def _close(websocket: WebSocket, code: int, reason: str) -> None:
+    with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # it is closed already
+        await websocket.close(code, reason.encode()[:LONGEST_REASON].decode(errors="ignore"))
+
+
+class Feed:
+    """The results of one group to one client. ``sent``: number up to which all are sent or queued. ``live``: new ones
+    are queued as they come; else they are read from the store after ``sent``."""
+
+    __slots__ = ("live", "sent")
+
+    def __init__(self, sent: int) -> None:
+        self.sent = sent
+        self.live = False
+
+
+class Connection:
+    """One client. A `groups.Subscriber`. ``hops``: for one that traces."""
+
+    def __init__(
+        self, websocket: WebSocket, visit: Visit, service: Service, hops: Hops | None = None
+    ) -> None:
+        self._websocket = websocket
+        self._visit = visit
+        self._service = service
+        self._limit = service.limits.stream_buffer
+        self._outbox = Outbox()
+        self._feeds: dict[bytes, Feed] = {}
+        self._work, self._room, self._told = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._answers: set[asyncio.Task[None]] = set()
+        self._ending = False
+        self._hops = hops
+
+    async def run(self) -> None:
+        """Until the client goes or must go."""
+        self._service.connect(self)
+        sender = asyncio.ensure_future(self._send())
+        receiver = asyncio.ensure_future(self._receive())
+        try:
+            await asyncio.wait((sender, receiver), return_when=asyncio.FIRST_COMPLETED)
+            (sender if sender.done() else receiver).result()
+        finally:
+            self._service.unsubscribe(self)
+            if self._hops is not None:
+                self._hops.close()
+            for task in (sender, receiver, *self._answers):
+                task.cancel()
+            await asyncio.gather(sender, receiver, *self._answers, return_exceptions=True)
+
+    # -- what the service pushes --------------------------------------------------------------------------
+
+    def results(self, group: bytes, results: list[frames.Result]) -> None:
+        """Queue outcomes; those for which there is no room are read from the store later."""
+        feed = self._feeds.get(group)
+        if feed is None or not feed.live:
+            return
+        if results[0].seq <= feed.sent:  # read from the store before we were told
+            results = [result for result in results if result.seq > feed.sent]
+        fitting, size = self._fitting(results)
+        feed.live = len(fitting) == len(results)
+        if fitting:
+            if self._hops is not None:
+                self._hops.stored(fitting)
+            self._outbox.add_results(group, fitting, size)
+            feed.sent = fitting[-1].seq
+        self._work.set()
+
+    def stored(self, group: bytes) -> None:
+        """What was not queued by then is read in its turn."""
+
+    def _fitting(self, results: list[frames.Result]) -> tuple[list[frames.Result], int]:
+        """The first of the results, as many as there is room for, and about how many bytes they are."""
+        size = sum(map(body_size, results))
+        room = self._limit - self._outbox.size
+        if size <= room:
+            return results, size
+        return _first(results, room)
+
+    def began(self, tasks: list[tuple[bytes, int, float]]) -> None:
+        """Queue that tasks have begun, unless the client is slow: it is a courtesy."""
+        if self._outbox.size < self._limit:
+            self._outbox.add_began(tasks)
+            self._work.set()
+
+    def pool_failed(self, pool: bytes, message: str) -> None:
+        """Queue that workers cannot start."""
+        self._answer(frames.PoolFailed(pool, message))
+
+    async def goodbye(self, reason: str) -> None:
+        """Send what is queued and a Goodbye, then end. What is not sent is in the store."""
+        self._ending = True
+        self._answer(frames.Goodbye(reason))
+        await self._told.wait()
+
+    def _answer(self, frame: frames.ToClient) -> None:
+        self._outbox.add(frame)
+        self._work.set()
+
+    # -- sending ------------------------------------------------------------------------------------------
+
+    async def _send(self) -> None:
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            if self._hops is not None and (hops := self._hops.take()) is not None:
+                await self._websocket.send_bytes(_encode(hops))
+            for frame in self._outbox.take():
+                await self._websocket.send_bytes(frame)
+            self._room.set()
+            if self._ending:
+                self._told.set()
+                return
+            if self._catch_up():
+                await asyncio.sleep(0)  # looking costs milliseconds, and there may be nothing to wait for
+
+    def _catch_up(self) -> bool:
+        """Read on from the store for groups that were dropped behind; whether there were any."""
+        behind = False
+        for group, feed in self._feeds.items():
+            if feed.live:
+                continue
+            behind = True
+            self._work.set()
+            room = self._limit - self._outbox.size
+            if room <= 0:
+                break
+            results, feed.sent, feed.live = self._service.replay(group, feed.sent, room)
+            if results:
+                self._outbox.add_results(group, results, sum(map(body_size, results)))
+        return behind
+
+    # -- receiving ----------------------------------------------------------------------------------------
+
+    async def _receive(self) -> None:
+        while True:
+            while self._outbox.size > self._limit:
+                self._room.clear()
+                await self._room.wait()
+            try:
+                frame = _decode(await self._websocket.receive_bytes())
+            except (KeyError, msgspec.MsgspecError, RecursionError) as error:
+                raise Refused(MALFORMED, f"a frame cannot be read: {error}") from None
+            await self._handle(frame)
+
+    async def _handle(self, frame: frames.ToService) -> None:
+        try:
+            await _HANDLERS[type(frame)](self, frame)
+        except NotFound as error:
+            self._audit(frame, error)
+            raise Refused(FOREIGN, str(error)) from None
+        except ComputeError as error:
+            raise Refused(MALFORMED, str(error)) from None
+
+    def _audit(self, frame: frames.ToService, error: ComputeError) -> None:
+        self._service.audit.refused(self._visit.who, f"frame {type(frame).__name__}", error)
+
+    async def _open_pool(self, frame: frames.OpenPool) -> None:
+        try:
+            await self._service.open_pool(self._visit.who, frame.pool, frame.spec, self)
+        except ComputeError as error:
+            self._audit(frame, error)
+            self._answer(frames.PoolFailed(frame.pool, str(error)))
+
+    async def _close_pool(self, frame: frames.ClosePool) -> None:
+        self._service.close_pool(self._visit.who, frame.pool)
+
+    async def _register(self, frame: frames.Register) -> None:
+        self._answer(await self._service.registered(self._visit.who, frame))
+
+    async def _subscribe(self, frame: frames.Subscribe) -> None:
+        most = self._service.limits.groups_per_stream
+        if len(self._feeds) >= most and frame.group not in self._feeds:
+            raise InvalidRequest(
+                f"one stream carries the results of {most} task groups at most: open another one"
+            )
+        self._feeds[frame.group] = Feed(
+            self._service.subscribe(self._visit.who, self, frame.group, frame.after)
+        )
+        self._work.set()
+
+    async def _submit(self, frame: frames.Submit) -> None:
+        """Not waited for: the next frame may come into the same transaction."""
+        if self._hops is not None:
+            self._hops.received(frame.prefix, frame.count)
+        try:
+            stored = self._service.submit_soon(self._visit.who, frame)
+        except ComputeError as error:
+            self._audit(frame, error)
+            self._answer(_refusal(frame.prefix, error))
+        else:
+            stored.add_done_callback(lambda stored: self._submitted(frame.prefix, stored))
+
+    def _submitted(self, prefix: bytes, stored: asyncio.Future[None]) -> None:
+        error = stored.exception()
+        if error is not None:
+            self._service.audit.refused(self._visit.who, "frame Submit", error)
+            self._answer(_refusal(prefix, error))
+            return
+        if self._hops is not None:
+            self._hops.committed(prefix, self._service.batch_number(prefix))
+        self._outbox.accepted(prefix)
+        asyncio.get_running_loop().call_later(COMPANY, self._announce)
+
+    def _announce(self) -> None:
+        """Send what waited for company and has not gone with it."""
+        if self._outbox:
+            self._work.set()
+
+    async def _ack(self, frame: frames.Ack) -> None:
+        self._service.ack(self._visit.who, frame.group, frame.seq)
+
+    async def _cancel(self, frame: frames.Cancel) -> None:
+        self._later(self._cancelled(frame))
+
+    async def _cancelled(self, frame: frames.Cancel) -> None:
+        cancelled = await self._service.cancel(self._visit.who, frame.tasks)
+        self._answer(frames.Cancelled(frame.request, cancelled))
+
+    def _later(self, answer: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(answer)
+        self._answers.add(task)
+        task.add_done_callback(self._answers.discard)
+
+
+def _first(results: list[frames.Result], room: int) -> tuple[list[frames.Result], int]:
+    """As many of the results as fit into ``room`` bytes, which not all of them do; and their size."""
+    fitting, size = 0, 0
+    while size + body_size(results[fitting]) <= room:
+        size += body_size(results[fitting])
+        fitting += 1
+    return results[:fitting], size
+
+
+def _refusal(prefix: bytes, error: BaseException) -> frames.Refused:
+    """Nothing of the batch is kept."""
+    known = (
+        error if isinstance(error, ComputeError) else ComputeError(f"the batch could not be stored: {error}")
+    )
+    position = split_task_id(known.task_id)[1] if known.task_id else None
+    return frames.Refused(prefix, known.document(), position)
+
+
+_HANDLERS: dict[type, Any] = {
+    frames.OpenPool: Connection._open_pool,
+    frames.ClosePool: Connection._close_pool,
+    frames.Register: Connection._register,
+    frames.Subscribe: Connection._subscribe,
+    frames.Submit: Connection._submit,
+    frames.Ack: Connection._ack,
+    frames.Cancel: Connection._cancel,
+}

@@ -1,0 +1,24 @@
+"""Tokens of Globus Auth at a running service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from compute_executor.service.auth.authenticators import Authenticator
+from compute_executor.service.auth.globus_auth.authenticator import GlobusAuthenticator
+from compute_executor.service.auth.globus_auth.following import Following, StreamOwner
+from compute_executor.service.auth.globus_auth.registration import Registration
+
+
+@asynccontextmanager
+async def globus_logins(ours: Registration, service: StreamOwner) -> AsyncIterator[Authenticator]:
+    """Who knows tokens of Globus Auth, while ``service`` is told of what becomes of them."""
+    globus = GlobusAuthenticator(ours)
+    following = asyncio.ensure_future(Following(globus, service).run())
+    try:
+        yield globus
+    finally:
+        following.cancel()
+        globus.close()

@@ -1,0 +1,84 @@
+"""The open streams: whose each is now, and with which token it came. Owner: the loop thread.
+
+A request is over before its token can die; a stream may last for weeks. So whoever knows of users and tokens says
+here when one of them changes: a stream then goes on with the new identity, or ends. Of a token only the hash
+(`authenticators.token_digest`) is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from compute_executor.service.access import Identity
+
+USER_GONE = "this user is known here no more"
+TOKEN_DEAD = "the token of this stream is valid no more: connect with a new one"
+
+
+class Dismissed(Exception):
+    """The stream must end, for this reason."""
+
+
+class Visit:
+    """One open stream. ``who``: whose it is now; to be asked anew for each thing that is done for it."""
+
+    def __init__(self, who: Identity, token: bytes) -> None:
+        self.who = who
+        self.token = token
+        self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def end(self, reason: str) -> None:
+        """The stream ends as soon as the loop gets to it."""
+        if not self._over.done():
+            self._over.set_result(reason)
+
+    async def during(self, conversation: Coroutine[Any, Any, None]) -> None:
+        """Run the conversation of the stream. Raises Dismissed if the visit is ended before it is over."""
+        talk = asyncio.ensure_future(conversation)
+        try:
+            await asyncio.wait((talk, self._over), return_when=asyncio.FIRST_COMPLETED)
+            if self._over.done():
+                raise Dismissed(self._over.result())
+            talk.result()
+        finally:
+            talk.cancel()
+            await asyncio.gather(talk, return_exceptions=True)
+
+
+class Visitors:
+    """All open streams."""
+
+    def __init__(self) -> None:
+        self._visits: set[Visit] = set()
+
+    def enter(self, who: Identity, token: bytes) -> Visit:
+        """A stream has opened. ``token``: the hash of the token that it came with."""
+        visit = Visit(who, token)
+        self._visits.add(visit)
+        return visit
+
+    def leave(self, visit: Visit) -> None:
+        """A stream has ended."""
+        self._visits.discard(visit)
+
+    def tokens(self) -> set[bytes]:
+        """The hashes of the tokens that the open streams came with."""
+        return {visit.token for visit in self._visits}
+
+    def changed(self, user: str, identity: Identity | None) -> None:
+        """All streams of this user get the new identity, or end if there is none."""
+        for visit in self._visits:
+            if visit.who.id != user:
+                continue
+            if identity is None:
+                visit.end(USER_GONE)
+            else:
+                visit.who = identity
+
+    def token_died(self, token: bytes) -> None:
+        """The token of this hash is valid no more: its streams end."""
+        for visit in self._visits:
+            if visit.token == token:
+                visit.end(TOKEN_DEAD)

@@ -1,0 +1,1 @@
+"""Large bodies as files: the folder, who refers to them, who may read them."""

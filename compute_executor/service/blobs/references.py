@@ -1,0 +1,64 @@
+"""The service's care for its blob folder: what it refers to must exist, what nothing refers to must go."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+
+from compute_executor.errors import InvalidRequest, PayloadTooLarge
+from compute_executor.protocol.frames import Blob, Body
+from compute_executor.service.blobs.folder import BlobFolder
+from compute_executor.service.blobs.rights import missing
+
+log = logging.getLogger(__name__)
+
+
+class BlobCare:
+    """Checks and deletes blobs. ``limit``: bytes of the largest that may be referred to."""
+
+    def __init__(self, folder: BlobFolder, limit: int) -> None:
+        self._folder = folder
+        self._limit = limit
+
+    async def keep(self, body: Body) -> Body:
+        """The body itself if it is a blob or small, else a new blob that holds it."""
+        return body if isinstance(body, Blob) else await self._folder.keep(body)
+
+    def read(self, body: Body) -> bytes:
+        """The bytes of a body."""
+        return self._folder.read(body)
+
+    def holds(self, body: Body) -> bool:
+        """Whether a body can be read: it is inline, or its blob is there, whole."""
+        return not isinstance(body, Blob) or self._folder.holds(body)
+
+    def require(self, blobs: Iterable[Blob]) -> None:
+        """Raise InvalidRequest unless every one of these is there, whole; PayloadTooLarge if one is too large."""
+        for blob in blobs:
+            if blob.size > self._limit:
+                raise PayloadTooLarge(f"a body of {blob.size} bytes is over the limit of {self._limit}")
+            try:
+                size = self._folder.path(blob.name).stat().st_size
+            except FileNotFoundError:
+                raise missing(blob.name) from None
+            if size != blob.size:
+                raise InvalidRequest(f"blob {blob.name} has {size} bytes, not {blob.size} as was said")
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Remove the files. One that is gone already is nobody's trouble."""
+        for name in names:
+            try:
+                self._folder.path(name).unlink(missing_ok=True)
+            except OSError as error:
+                log.warning("blob %s stays: %s", name, error)
+
+    def sweep(self, in_use: Callable[[str], bool], older_than: float) -> int:
+        """Remove files of at least that age in seconds which nothing refers to; how many. For start-up: what a
+        client put and never submitted, what a worker wrote as it was killed, unfinished temporary files."""
+        oldest, removed = time.time() - older_than, 0
+        for path in self._folder.folder.iterdir():
+            if path.stat().st_mtime < oldest and not in_use(path.name):
+                path.unlink(missing_ok=True)
+                removed += 1
+        return removed

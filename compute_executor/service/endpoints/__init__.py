@@ -1,0 +1,1 @@
+"""Registered endpoints, whatever speaks to them: whose they are, and what may be run there."""

@@ -1,0 +1,160 @@
+"""The endpoints that have registered: whose they are, what may be run there, when they were last heard.
+
+Owner: the loop thread. All rows are in memory; each change is committed before it is answered.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from typing import Any, NamedTuple
+
+from compute_executor.errors import EndpointLocked, FunctionNotPermitted, InvalidRequest
+from compute_executor.service.access import Identity, absent, check, may, shareable
+from compute_executor.service.endpoints import rows
+from compute_executor.service.endpoints.rows import EndpointRow
+from compute_executor.service.store.committer import Committer
+from compute_executor.service.store.reader import Reader
+
+LOCKED = 600.0
+"""Seconds that a stopped endpoint may not register again (the hosted service: "a short time")."""
+
+
+class Registration(NamedTuple):
+    """What an endpoint says when it registers."""
+
+    name: str
+    display_name: str = ""
+    multi_user: bool = False
+    public: bool = False
+    group: str | None = None
+    allowed: list[str] | None = None
+    metadata: dict[str, Any] = {}  # noqa: RUF012 - a NamedTuple's, and never changed
+
+
+class Endpoints:
+    """All registered endpoints. ``period``: seconds between the heartbeats of one that does not say; one that has
+    missed ``missed`` of them is offline."""
+
+    def __init__(self, read: Reader, committer: Committer, *, period: float, missed: int) -> None:
+        self._committer = committer
+        self._period = period
+        self._missed = missed
+        self._rows = {row.id: row for row in map(rows.endpoint, read.rows("all_endpoints"))}
+
+    # -- coming and going ---------------------------------------------------------------------------------
+
+    async def register(self, who: Identity, said: Registration, endpoint: uuid.UUID | None) -> EndpointRow:
+        """A new endpoint, or one that comes back and may have changed. Raises NotFound, EndpointLocked."""
+        now = time.time()
+        said = said._replace(group=shareable(who, said.group))
+        old = self._rows.get(endpoint) if endpoint is not None else None
+        if endpoint is not None and old is not None:
+            check(who, "manage endpoint", old.owned, f"endpoint {endpoint}")
+            if old.locked_until > now:
+                raise EndpointLocked(
+                    f"endpoint {endpoint} was stopped by its owner; it may register again in "
+                    f"{old.locked_until - now:.0f} s"
+                )
+        row = EndpointRow(
+            endpoint or uuid.uuid4(),
+            old.owner if old else who.id,
+            *said,
+            state=old.state if old else {},
+            seen=now,
+            locked_until=0.0,
+            created=old.created if old else now,
+        )
+        await self._committer.commit(lambda writer: writer.run("put_endpoint", rows.endpoint_values(row)))
+        self._rows[row.id] = row
+        return row
+
+    async def lock(self, who: Identity, endpoint: uuid.UUID) -> float:
+        """It may not register for a while; until which Unix time. Raises NotFound."""
+        row = self.managed(who, endpoint)
+        until = time.time() + LOCKED
+        await self._committer.commit(lambda writer: writer.run("lock_endpoint", (until, endpoint.bytes)))
+        self._rows[endpoint] = row._replace(locked_until=until, seen=0.0)
+        return until
+
+    async def delete(self, who: Identity, endpoint: uuid.UUID) -> None:
+        """Forget it. Raises NotFound."""
+        self.managed(who, endpoint)
+        await self._committer.commit(lambda writer: writer.run("drop_endpoint", (endpoint.bytes,)))
+        self._rows.pop(endpoint, None)
+
+    def heard(self, endpoint: uuid.UUID, state: dict[str, Any]) -> bool:
+        """A heartbeat came; whether it is one that we know. It is stored with the next commit."""
+        row = self._rows.get(endpoint)
+        if row is None:
+            return False
+        now = time.time() if state.get("heartbeat_period") != 0 else 0.0  # 0: its last
+        self._rows[endpoint] = row._replace(state=state, seen=now)
+        values = (json.dumps(state), now, endpoint.bytes)
+        self._committer.soon(lambda writer: writer.run("endpoint_seen", values), lambda _result, _error: None)
+        return True
+
+    # -- looking ------------------------------------------------------------------------------------------
+
+    def find(self, endpoint: uuid.UUID) -> EndpointRow | None:
+        """An endpoint, for the service itself."""
+        return self._rows.get(endpoint)
+
+    def visible(self, who: Identity, role: str | None) -> list[EndpointRow]:
+        """All that ``who`` may see; with role ``owner`` only its own."""
+        return [
+            row
+            for row in self._rows.values()
+            if (row.owner == who.id if role == "owner" else may(who, "read endpoint", row.owned))
+        ]
+
+    def row(self, who: Identity, endpoint: uuid.UUID, action: str = "read endpoint") -> EndpointRow:
+        """An endpoint that ``who`` may see, or change. Raises NotFound."""
+        found = self._rows.get(endpoint)
+        if found is None:
+            raise absent(f"endpoint {endpoint}")
+        check(who, action, found.owned, f"endpoint {endpoint}")
+        return found
+
+    def managed(self, who: Identity, endpoint: uuid.UUID) -> EndpointRow:
+        """An endpoint that ``who`` may change. Raises NotFound."""
+        return self.row(who, endpoint, "manage endpoint")
+
+    def require(self, who: Identity, endpoint: uuid.UUID, functions: list[bytes]) -> EndpointRow:
+        """An endpoint on which ``who`` may run these functions. Raises NotFound, FunctionNotPermitted."""
+        row = self.row(who, endpoint)
+        check(who, "run on endpoint", row.usable, f"endpoint {endpoint}")
+        for function in functions:
+            if not row.permits(function):
+                raise FunctionNotPermitted(
+                    f"function {uuid.UUID(bytes=function)} is not permitted on endpoint {endpoint}: it runs "
+                    f"only the {len(row.allowed or [])} functions that its owner has listed"
+                ) from absent(f"endpoint {endpoint}", forbidden="run this function on endpoint")
+        return row
+
+    def online(self, endpoint: uuid.UUID) -> bool:
+        """Whether it was heard of lately."""
+        row = self._rows.get(endpoint)
+        if row is None:
+            return False
+        period = row.state.get("heartbeat_period") or self._period
+        return time.time() - row.seen < self._missed * float(period)
+
+
+def registration(document: Any) -> Registration:
+    """What a `documents.EndpointDocument` says. Raises InvalidRequest."""
+    allowed = document.allowed_functions
+    try:
+        functions = [str(uuid.UUID(one)) for one in allowed] if allowed is not None else None
+    except ValueError:
+        raise InvalidRequest("allowed_functions is a list of function ids (UUIDs)") from None
+    return Registration(
+        document.endpoint_name,
+        document.display_name or document.endpoint_name,
+        bool(document.multi_user),
+        bool(document.public),
+        document.group,
+        functions,
+        document.metadata or {},
+    )

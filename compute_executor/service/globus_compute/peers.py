@@ -1,0 +1,211 @@
+"""Everything about stock peers in one place: what the service and its routes ask for. Owner: the loop thread."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import uuid
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from compute_executor.errors import ServiceUnavailable
+from compute_executor.protocol.frames import Options
+from compute_executor.service.access import Identity
+from compute_executor.service.endpoints.registry import Endpoints, Registration
+from compute_executor.service.endpoints.rows import EndpointRow
+from compute_executor.service.globus_compute import documents, heartbeats, management, names
+from compute_executor.service.globus_compute.broker_link import Link
+from compute_executor.service.globus_compute.engine import BrokerEngine
+from compute_executor.service.globus_compute.inbox import Inbox
+from compute_executor.service.globus_compute.result_queues import ResultQueues
+from compute_executor.service.globus_compute.task_writer import TaskWriter
+from compute_executor.service.globus_compute.user_endpoints import UserEndpoints
+
+if TYPE_CHECKING:
+    from compute_executor.endpoint.pool.events import Events
+    from compute_executor.service.blobs.references import BlobCare
+    from compute_executor.service.scheduling.dispatch import Dispatch
+    from compute_executor.service.store.committer import Committer
+    from compute_executor.service.store.reader import Reader
+    from compute_executor.service.tasks.functions import Functions
+    from compute_executor.service.tasks.groups import Groups
+    from compute_executor.service.tasks.open_batches import OpenBatches
+    from compute_executor.service.tasks.outcomes import Outcomes
+
+_SECRET = "broker secret"
+
+
+class BrokerSettings(NamedTuple):
+    """Where the broker is. ``url``: amqp(s), with our credentials; ``public``: how endpoints and SDKs reach it, if
+    otherwise; ``management``: http(s) address of its management interface, if not on port 15672 there."""
+
+    url: str
+    public: str | None = None
+    management: str | None = None
+
+    def __repr__(self) -> str:
+        return "BrokerSettings(...)"
+
+
+class StockPeers:
+    """Endpoints that registered, their user endpoints, and SDKs that listen to the broker. ``changed``: called with
+    the id of an endpoint that has registered."""
+
+    def __init__(
+        self,
+        *,
+        read: Reader,
+        committer: Committer,
+        dispatch: Dispatch,
+        batches: OpenBatches,
+        functions: Functions,
+        groups: Groups,
+        outcomes: Outcomes,
+        blobs: BlobCare,
+        events: Events,
+        settings: BrokerSettings | None,
+    ) -> None:
+        self.changed: Callable[[uuid.UUID], object] = lambda _: None
+        self._read = read
+        self._committer = committer
+        self._settings = settings
+        self._link: Link | None = None
+        self._credentials: management.Credentials | None = None
+        self.endpoints = Endpoints(
+            read, committer, period=heartbeats.DEFAULT_PERIOD, missed=heartbeats.MISSED
+        )
+        self.users = UserEndpoints(read, committer)
+        self.queues = ResultQueues(read, committer, groups, blobs, self.details)
+        self._inbox = Inbox(events, dispatch, outcomes, blobs, self.users)
+        self.engine = BrokerEngine(
+            events=events,
+            dispatch=dispatch,
+            committer=committer,
+            endpoints=self.endpoints,
+            users=self.users,
+            tasks=TaskWriter(dispatch, batches, functions, blobs),
+            inbox=self._inbox,
+        )
+
+    # -- life ---------------------------------------------------------------------------------------------
+
+    async def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Connect to the broker, if there is one. Returns at once: it may come later."""
+        if self._settings is None:
+            return
+        await self._committer.commit(_tidy)
+        self._credentials = management.Credentials(
+            self._settings.url,
+            await self._secret(),
+            public=self._settings.public,
+            management=self._settings.management,
+        )
+        await self._credentials.probe()
+        self._link = Link(
+            self._settings.url,
+            loop,
+            opened=self._opened,
+            closed=self.engine.closed,
+            consumers={names.RESULTS: self._inbox.came, names.HEARTBEATS: self.engine.heartbeat},
+        )
+        self.engine.connect(self._link, self._user_endpoint_url)
+        self.queues.connect(self._link)
+        self._link.start()
+
+    def _opened(self) -> None:
+        self.engine.opened()
+        self.queues.opened()
+
+    async def _secret(self) -> bytes:
+        found = self._read.rows("meta_value", (_SECRET,))
+        if found:
+            return bytes(found[0][0])
+        secret = secrets.token_bytes(32)
+        await self._committer.commit(lambda writer: writer.run("set_meta", (_SECRET, secret)))
+        return secret
+
+    async def close(self) -> None:
+        """Leave the broker. What is not stored or not published stays there, or is done by the next service."""
+        await self.engine.close()
+        await self.queues.close()
+        await self._inbox.close()
+        if self._link is not None:
+            await self._link.close()
+
+    # -- for endpoints ------------------------------------------------------------------------------------
+
+    async def register(self, who: Identity, said: Registration, endpoint: uuid.UUID | None) -> dict[str, Any]:
+        """The registration document of an endpoint. Raises ServiceUnavailable, NotFound, EndpointLocked."""
+        link, credentials = self._broker()
+        row = await self.endpoints.register(who, said, endpoint)
+        self.changed(row.id)
+        await link.declare(names.command_queue(row.id))
+        self.engine.parent_restarted(row.id)
+        url = await credentials.url(str(row.id), management.endpoint_rights(row.id))
+        return documents.registration(row.id, url)
+
+    async def delete(self, who: Identity, endpoint: uuid.UUID) -> None:
+        """Forget an endpoint, with its queues and credentials. Tasks that wait for it end. Raises NotFound."""
+        self.endpoints.managed(who, endpoint)
+        await self.endpoints.delete(who, endpoint)
+        await self._drop_queues(names.command_queue(endpoint))
+        for one in self.users.of(endpoint):
+            self.engine.abandon(one, f"endpoint {endpoint} was deleted by its owner")
+            await self._drop_queues(names.task_queue(one.row.id), names.log_queue(one.row.id))
+            if self._credentials is not None:
+                await self._credentials.drop(str(one.row.id))
+        if self._credentials is not None:
+            await self._credentials.drop(str(endpoint))
+
+    async def _drop_queues(self, *queues: str) -> None:
+        if self._link is not None and self._link.open:
+            for queue in queues:
+                await self._link.delete(queue)
+
+    async def _user_endpoint_url(self, user_endpoint: uuid.UUID) -> str:
+        _, credentials = self._broker()
+        return await credentials.url(str(user_endpoint), management.user_endpoint_rights(user_endpoint))
+
+    def _broker(self) -> tuple[Link, management.Credentials]:
+        if self._link is None or self._credentials is None:
+            raise ServiceUnavailable(
+                "this service has no broker: stock endpoints and SDKs need one (compute-executor serve --amqp-url)"
+            )
+        return self._link, self._credentials
+
+    # -- for submissions ----------------------------------------------------------------------------------
+
+    def place(self, who: Identity, endpoint: uuid.UUID, functions: list[bytes], options: Options) -> bytes:
+        """The pool for a batch of these functions. Raises NotFound, FunctionNotPermitted."""
+        self.endpoints.require(who, endpoint, functions)
+        return self.users.require(who, endpoint, options.user_endpoint_config, options.user_runtime)
+
+    def endpoint_of(self, pool: bytes) -> EndpointRow | None:
+        """The endpoint that a pool belongs to; None if it is one of our own workers."""
+        one = self.users.get(pool)
+        return self.endpoints.find(one.row.endpoint) if one is not None else None
+
+    def versions(self, endpoint: uuid.UUID) -> dict[str, str]:
+        """What Python and dill its workers have, as far as one has told with a result."""
+        told = next((one.row.details for one in self.users.of(endpoint) if one.row.details), {})
+        return {name: str(told[name]) for name in ("python_version", "dill_version") if told.get(name)}
+
+    # -- for SDKs -----------------------------------------------------------------------------------------
+
+    async def result_address(self, who: Identity) -> dict[str, str]:
+        """Where results of ``who`` are published. Raises ServiceUnavailable."""
+        _, credentials = self._broker()
+        prefix = names.result_prefix(who.id)
+        url = await credentials.url(prefix + "listener", management.listener_rights(who.id))
+        return {"queue_prefix": prefix, "connection_url": url}
+
+    def details(self, prefix: bytes) -> dict[str, Any] | None:
+        """What the workers that run tasks of a batch say of themselves; None if they are our own."""
+        found = self._read.rows("batch_pool", (prefix,))
+        one = self.users.get(bytes(found[0][0])) if found else None
+        return (one.row.details or None) if one is not None else None
+
+
+def _tidy(writer: Any) -> None:
+    writer.run("drop_old_given")
+    writer.run("drop_old_result_queues")

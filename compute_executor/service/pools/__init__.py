@@ -1,0 +1,1 @@
+"""Worker pools: opened, closed, broken, restored; and their variants in containers."""

@@ -1,0 +1,278 @@
+"""Pools of workers: one for each Executor, and the default one for everything else.
+
+    open_pool -> in use -> closing -> ended        closing: no new tasks, those accepted still run
+                       \\-> failed                  its workers cannot start; submissions are refused
+
+A pool belongs to the subscribers (connections) that opened it. When the last of them has gone without closing it,
+and for `Limits.pool_grace` none comes back, it is closed on their behalf. Owner: the loop thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from compute_executor.errors import InvalidRequest, NotFound, PoolBroken
+from compute_executor.protocol.frames import PoolSpec
+from compute_executor.service.access import Identity, Owned, absent, check, may
+from compute_executor.service.limits import Limits
+from compute_executor.service.pools.container_pools import Lodging, lodged
+from compute_executor.service.pools.containers import Containers
+from compute_executor.service.pools.subscriber import Subscriber
+from compute_executor.service.scheduling.dispatch import Dispatch
+from compute_executor.service.store.committer import Committer
+from compute_executor.service.store.rows import ID_BYTES, PoolRow
+
+if TYPE_CHECKING:
+    from compute_executor.endpoint.environments.environment import Environment
+    from compute_executor.endpoint.pool.engine import Engine
+
+log = logging.getLogger(__name__)
+
+DEFAULT_POOL = bytes(ID_BYTES)
+"""The id of the pool that serves tasks submitted without one."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(PoolSpec).decode
+
+
+class Pool:
+    """One pool. ``running``: the engine knows it, or will as soon as its container is ready. ``failed``: why its
+    workers cannot start, or "". ``like``: the pool that it is one in a container of, if it is."""
+
+    __slots__ = ("closing", "failed", "like", "owner", "running", "spec", "users", "waiting")
+
+    def __init__(self, owner: str, spec: PoolSpec) -> None:
+        self.owner = owner
+        self.spec = spec
+        self.like: bytes | None = None
+        self.users: list[Subscriber] = []
+        self.running = self.closing = False
+        self.failed = ""
+        self.waiting: asyncio.TimerHandle | None = None  # for a user to come back
+
+
+class Pools:
+    """All pools of the service."""
+
+    def __init__(  # noqa: PLR0917 - the rooms it needs
+        self,
+        committer: Committer,
+        dispatch: Dispatch,
+        default: PoolSpec | None,
+        containers: Containers,
+        limits: Limits,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._committer = committer
+        self._dispatch = dispatch
+        self._default = default
+        self._containers = containers
+        self._limits = limits
+        self._loop = loop
+        self._pools: dict[bytes, Pool] = {}
+        self.engine: Engine  # both set later by whoever makes them, for they need pools
+        self.lodging: Lodging
+
+    # -- opening ------------------------------------------------------------------------------------------
+
+    async def open(self, who: Identity, pool: bytes, spec: PoolSpec, user: Subscriber | None) -> None:
+        """Make a pool durable and start it; again with the same id: only note who uses it."""
+        if len(pool) != ID_BYTES or pool == DEFAULT_POOL:
+            raise InvalidRequest("a pool is named by 16 bytes that are not all zero")
+        if not 1 <= spec.max_workers <= self._limits.workers:
+            raise InvalidRequest(f"a pool has 1 to {self._limits.workers} workers, not {spec.max_workers}")
+        if spec.container is not None:
+            self._containers.find(who, spec.container)
+        found = self._pools.get(pool)
+        if found is None:
+            now, document = time.time(), _encode(spec)
+            await self._committer.commit(lambda writer: writer.add_pool(pool, who.id, document, now))
+            found = self._pools.setdefault(pool, Pool(who.id, spec))
+        check(who, "use pool", Owned(found.owner), f"pool {pool.hex()}")
+        if not found.failed and user is not None and user not in found.users:
+            found.users.append(user)
+        self._use(found, pool)
+
+    def _run(self, pool: bytes, found: Pool) -> None:
+        if found.running:
+            return
+        found.running = True
+        if found.spec.container is None:
+            self.engine.open(pool, found.spec)
+        else:
+            self.lodging.open(pool, found.spec)
+
+    def inside(self, who: Identity, like: bytes, container: bytes) -> bytes:
+        """The id of the pool that is like an open one but for its workers, which are in a container. It is made when
+        it is first submitted to, and ends some time after it was last. Raises PoolBroken."""
+        pool = lodged(like, container)
+        found = self._pools.get(pool)
+        if found is None:
+            spec = msgspec.structs.replace(self._pools[like].spec, container=container)
+            found = self._pools[pool] = Pool(self._pools[like].owner or who.id, spec)
+            row = (pool, found.owner, _encode(spec), time.time())
+            self._committer.soon(lambda writer: writer.add_pool(*row), _logged)
+        found.like = like
+        self._use(found, pool)
+        return pool
+
+    def _use(self, found: Pool, pool: bytes) -> None:
+        if found.failed:
+            raise PoolBroken(found.failed, began=False)
+        found.closing = False
+        self._run(pool, found)
+        self._watch(pool, found)
+
+    def lodge(self, pool: bytes, spec: PoolSpec, environment: Environment) -> None:
+        """The container of a pool is ready. The pool may have ended meanwhile."""
+        if pool in self._pools:
+            self.engine.open(pool, spec, environment)
+            self.engine.wake(pool)
+
+    def try_again(self, container: bytes) -> None:
+        """What failed in this container may do better now: such pools are made anew when they are submitted to."""
+        for pool, found in list(self._pools.items()):
+            if found.failed and found.spec.container == container:
+                found.closing = True
+                self._end_if_empty(pool)
+
+    def require(self, who: Identity, pool: bytes | None) -> bytes:
+        """The id of the pool to submit to; None is the default one. Raises NotFound, PoolBroken."""
+        if pool is None or pool == DEFAULT_POOL:
+            return self._require_default()
+        found = self._pools.get(pool)
+        none = NotFound(f"there is no open pool {pool.hex()} for you: open it before submitting to it")
+        if found is None or found.closing:
+            raise none
+        if not may(who, "use pool", Owned(found.owner)):
+            raise none from absent(f"pool {pool.hex()}", forbidden="use pool")
+        if found.failed:
+            raise PoolBroken(found.failed, began=False)
+        return pool
+
+    def _require_default(self) -> bytes:
+        found = self._pools.get(DEFAULT_POOL)
+        if found is None:
+            if self._default is None:
+                raise NotFound("this service runs no workers of its own: name a pool or an endpoint")
+            found = self._pools[DEFAULT_POOL] = Pool("", self._default)
+        if found.failed:
+            raise PoolBroken(found.failed, began=False)
+        self._run(DEFAULT_POOL, found)
+        return DEFAULT_POOL
+
+    def restore(self, row: PoolRow) -> None:
+        """A pool that was there before a restart; it runs if it has open tasks."""
+        found = self._pools[row.id] = Pool(row.owner, _decode(row.spec))
+        if self._dispatch.open_in(row.id):
+            self._run(row.id, found)
+        self._watch(row.id, found)
+
+    def failure(self, pool: bytes) -> str:
+        """Why the workers of a pool cannot start; "" if they can."""
+        found = self._pools.get(pool)
+        return found.failed if found is not None else ""
+
+    def container(self, pool: bytes) -> bytes | None:
+        """The container that the workers of a pool start in, if they do."""
+        found = self._pools.get(pool)
+        return found.spec.container if found is not None else None
+
+    def exists(self, pool: bytes) -> bool:
+        """Whether tasks of this pool can be run. Starts the default pool."""
+        if pool == DEFAULT_POOL and self._default is not None:
+            self._require_default()
+        return pool in self._pools
+
+    # -- ending -------------------------------------------------------------------------------------------
+
+    def close(self, who: Identity, pool: bytes) -> None:
+        """No more tasks will come: end it when it is empty. Unknown, or somebody else's: it has ended already."""
+        found = self._pools.get(pool)
+        if found is not None and may(who, "use pool", Owned(found.owner)):
+            for other in [pool, *(name for name, one in self._pools.items() if one.like == pool)]:
+                self._pools[other].closing = True
+                self._end_if_empty(other)
+
+    def leave(self, user: Subscriber) -> None:
+        """A connection is gone; pools that only it used wait for it to come back."""
+        for pool, found in list(self._pools.items()):
+            if user in found.users:
+                found.users.remove(user)
+                self._watch(pool, found)
+
+    def _watch(self, pool: bytes, found: Pool) -> None:
+        if found.waiting is not None:
+            found.waiting.cancel()
+            found.waiting = None
+        if not found.users and pool != DEFAULT_POOL:
+            found.waiting = self._loop.call_later(self._limits.pool_grace, self._abandoned, pool)
+
+    def _abandoned(self, pool: bytes) -> None:
+        self._pools[pool].closing = True
+        self._end_if_empty(pool)
+
+    def emptied(self, pool: bytes) -> None:
+        """The last open task of a pool has ended."""
+        if pool in self._pools:
+            self._end_if_empty(pool)
+
+    def _end_if_empty(self, pool: bytes) -> None:
+        found = self._pools[pool]
+        if not found.closing or self._dispatch.open_in(pool):
+            return
+        if found.waiting is not None:
+            found.waiting.cancel()
+        del self._pools[pool]
+        self._dispatch.drop_pool(pool)
+        if found.running:
+            self.engine.close_pool(pool)
+        self._committer.soon(lambda writer: writer.drop_pool(pool), _logged)
+
+    def failed(self, pool: bytes, message: str) -> None:
+        """Its workers cannot start. Refuse what comes, tell who uses it."""
+        found = self._pools.get(pool)
+        if found is None or found.failed:
+            return
+        log.error("pool %s: %s", pool.hex(), message)
+        found.failed = message
+        for user in list(found.users):
+            user.pool_failed(pool, message)
+
+    def stop(self) -> None:
+        """The service ends: wait for nobody."""
+        for found in self._pools.values():
+            if found.waiting is not None:
+                found.waiting.cancel()
+
+    def running(self) -> list[bytes]:
+        """The pools that the engine knows."""
+        return [pool for pool, found in self._pools.items() if found.running and not found.failed]
+
+    def view(self) -> list[dict[str, Any]]:
+        """What `status` shows of each pool."""
+        return [_view(pool, found, self._dispatch.open_in(pool)) for pool, found in self._pools.items()]
+
+
+def _view(pool: bytes, found: Pool, open_tasks: int) -> dict[str, Any]:
+    container = found.spec.container
+    return {
+        "pool": pool.hex(),
+        "label": found.spec.label,
+        "container": None if container is None else str(uuid.UUID(bytes=container)),
+        "max_workers": found.spec.max_workers,
+        "open_tasks": open_tasks,
+        "clients": len(found.users),
+        "state": "failed" if found.failed else "closing" if found.closing else "open",
+    }
+
+
+def _logged(_result: object, error: Exception | None) -> None:
+    if error is not None:
+        log.warning("a pool that has ended stays in the store until the next start: %s", error)

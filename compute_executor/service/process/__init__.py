@@ -1,0 +1,1 @@
+"""The life of the service process: start, listening, connections, log, end."""

@@ -1,0 +1,98 @@
+"""Puts the parts of a service together over a state folder: store, blobs, engine, coordinator."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from compute_executor.endpoint.pool.engine import Engine, ProcessEngine
+from compute_executor.endpoint.pool.events import Events
+from compute_executor.errors import ServiceUnavailable
+from compute_executor.local.state import BLOBS, DATABASE, RINGS, trouble
+from compute_executor.protocol.frames import PoolSpec
+from compute_executor.service.blobs.folder import BlobFolder
+from compute_executor.service.globus_compute.peers import BrokerSettings
+from compute_executor.service.limits import Limits
+from compute_executor.service.service import Service, WhoIs
+from compute_executor.service.store.store import Store
+
+_OURS = ("PYTHONPATH", "PYTHONSAFEPATH")
+"""Set by `local.embedded` for the service process alone."""
+
+
+async def open_service(
+    folder: Path,
+    *,
+    durable: bool,
+    limits: Limits | None = None,
+    broker: BrokerSettings | None = None,
+    who_is: WhoIs | None = None,
+) -> Service:
+    """The service that the folder holds, started: what was open goes on. ``who_is``: see `service.Service`.
+
+    Raises ServiceUnavailable or VersionMismatch if the folder cannot be used.
+    """
+    blobs, rings = _subfolder(folder / BLOBS), _subfolder(folder / RINGS)
+
+    def engine(events: Events) -> Engine:
+        return ProcessEngine(events, blob_folder=blobs, ring_folder=rings, durable=durable)
+
+    store = _open_store(folder / DATABASE, durable=durable)
+    try:
+        service = Service(
+            store,
+            BlobFolder(blobs, sync=durable),
+            rings,
+            engine,
+            default_pool=default_pool(),
+            limits=limits or Limits(),
+            broker=broker,
+            who_is=who_is,
+        )
+        await service.start()
+    except BaseException:
+        store.close()
+        raise
+    return service
+
+
+def _open_store(path: Path, *, durable: bool) -> Store:
+    """The store; what is wrong with it is told with its place and the room there. A full disk has many faces:
+    SQLite calls it an I/O error where its shared memory cannot grow."""
+    try:
+        return Store(path, durable=durable)
+    except ServiceUnavailable as error:
+        place = os.statvfs(path.parent)
+        room = place.f_bavail * place.f_frsize // 1024
+        raise type(error)(f"cannot open {path} ({room} KiB free there): {error}") from error
+
+
+def default_pool() -> PoolSpec:
+    """The workers for tasks that name no pool (`Client.run`): as many as there are CPUs, in the user's home, with
+    the interpreter, environment and packages of the service. They end with the service, and start on demand."""
+    environ = {name: value for name, value in os.environ.items() if name not in _OURS}
+    home = os.path.expanduser("~")
+    return PoolSpec(
+        max_workers=_cpus(),
+        python=sys.executable,
+        path=list(sys.path),
+        cwd=home if os.path.isdir(home) else "/",
+        environ=environ,
+        label="default",
+    )
+
+
+def _cpus() -> int:
+    """The CPUs that this process may use, where the system tells."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _subfolder(path: Path) -> Path:
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise trouble("make", path, error) from error
+    return path

@@ -1,0 +1,260 @@
+"""The life of a service process: claim the folder, open the store, serve, and leave in order.
+
+    run(settings)
+      claim      state folder checked, log opened, service.lock taken (for life), port bound
+      open       store -> Service -> engine, from what the folder holds: a service that was killed goes on here
+      serve      uvicorn accepts connections; service.json is written; whoever started us is told
+      leave      SIGTERM, /v3/shutdown, or idle: service.json removed, streams told, workers ended, store closed
+
+Killed at any point, nothing is left that hinders the next: locks are the kernel's, service.json without a holder
+of service.lock counts for nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import math
+import os
+import secrets
+import socket
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import uvloop
+
+from compute_executor.errors import ComputeError, FolderTaken, InvalidRequest
+from compute_executor.local.locks import try_lock, wait_lock
+from compute_executor.local.state import (
+    DATABASE,
+    LOG,
+    SERVICE_LOCK,
+    START_LOCK,
+    Announcement,
+    prepare_folder,
+    read_announcement,
+    remove_announcement,
+    write_announcement,
+)
+from compute_executor.service.access import LOCAL_USER, Identity
+from compute_executor.service.api.app import Doors, make_app
+from compute_executor.service.api.context import Shell
+from compute_executor.service.auth.accounts.accounts import Accounts, load_book
+from compute_executor.service.auth.authenticators import Authenticator, FirstOf, LocalToken, new_token
+from compute_executor.service.auth.clients import Clients, ConfiguredClient
+from compute_executor.service.auth.globus_auth.registration import Registration
+from compute_executor.service.globus_compute.peers import BrokerSettings
+from compute_executor.service.limits import Limits
+from compute_executor.service.process.assembly import open_service
+from compute_executor.service.process.connections import most, raise_limit
+from compute_executor.service.process.idle import DEFAULT_IDLE, IdleClock
+from compute_executor.service.process.log import open_log
+from compute_executor.service.process.server import Server, bind
+from compute_executor.service.process.starter import Report, Starter
+from compute_executor.service.service import Service
+from compute_executor.service.store.database import open_reader
+from compute_executor.service.store.reader import Reader
+
+IDLE = "COMPUTE_EXECUTOR_IDLE"
+CLAIM_PATIENCE = 1.0
+"""Seconds to wait for service.lock: who asks whether it is held holds it for an instant."""
+LONGEST_LOOK = 1.0
+"""Seconds between two looks at whether the service is idle."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to serve. ``embedded``: in the background, for one user, until idle. ``durable``: what is accepted
+    survives a power loss, not only a killed process. ``ready``: descriptor of a pipe for the `Report`. ``names``:
+    further values that the Host header may have, with or without port; ``tls``: files of certificate and key;
+    ``client``: id and secret of whoever may log in; ``globus``: this service's registration with Globus Auth, if
+    that is where people log in; ``accounts``: tokens of the users and clients in the store are good, too."""
+
+    folder: Path
+    embedded: bool = False
+    host: str = "127.0.0.1"
+    port: int = 0
+    durable: bool = False
+    ready: int | None = None
+    limits: Limits = field(default_factory=Limits)
+    names: tuple[str, ...] = ()
+    tls: tuple[Path, Path] | None = None
+    broker: BrokerSettings | None = None
+    client: tuple[str, str] | None = field(default=None, repr=False)
+    globus: Registration | None = None
+    accounts: bool = False
+
+
+def run(settings: Settings, starter: Starter | None = None) -> int:
+    """Serve until told to end. The exit code: 0 after an end in order, 1 if it could not serve (said in the log
+    and to whoever started it: ``starter``, or the pipe of the settings)."""
+    report = starter or Report(settings.ready)
+    try:
+        listener = _claim(settings)
+        uvloop.run(_Process(settings, listener, report).serve())
+        return 0
+    except ComputeError as error:
+        if logger.hasHandlers():  # else there is no log yet
+            logger.error("cannot serve: %s", error)  # noqa: TRY400 - the message says all, the traceback nothing
+        report.failed(error)
+        return 1
+
+
+def _claim(settings: Settings) -> socket.socket:
+    """Make the folder and the port ours, or say why not."""
+    os.umask(0o077)
+    prepare_folder(settings.folder)
+    open_log(settings.folder / LOG, take_output=settings.embedded)
+    if wait_lock(settings.folder / SERVICE_LOCK, time.monotonic() + CLAIM_PATIENCE) is None:
+        other = read_announcement(settings.folder)
+        raise FolderTaken(
+            f"another service ({f'process {other.pid} at {other.url}' if other else 'not yet announced'}) runs in "
+            f"{settings.folder}: it holds {SERVICE_LOCK}. Use that one, stop it first, or choose another folder"
+        )
+    return bind(settings.host, settings.port)
+
+
+def _in_url(host: str) -> str:
+    """As URLs and the Host header write it: IPv6 addresses in brackets (RFC 3986 section 3.2.2)."""
+    return f"[{host}]" if ":" in host else host
+
+
+def _hosts(names: Iterable[str], port: int) -> list[str]:
+    """Values of the Host header. A client leaves the port out where it is the scheme's own."""
+    return [value for name in map(_in_url, names) for value in (f"{name}:{port}", name)]
+
+
+def _patience() -> float:
+    """Seconds until an idle embedded service ends."""
+    text = os.environ.get(IDLE, "")
+    try:
+        seconds = float(text) if text else DEFAULT_IDLE
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < math.inf:
+        raise InvalidRequest(f"{IDLE}={text!r} is no number of seconds")
+    return seconds
+
+
+class _Process:
+    """One run of a service. Owner of everything: the loop thread."""
+
+    def __init__(self, settings: Settings, listener: socket.socket, report: Starter) -> None:
+        self._settings = settings
+        self._listener = listener
+        self._report = report
+        self._accounts: Accounts | None = None  # where their tokens are good
+        host, port = listener.getsockname()[:2]
+        url = f"{'https' if settings.tls else 'http'}://{_in_url(host)}:{port}"
+        self._announcement = Announcement(url, new_token(), secrets.token_hex(16), os.getpid())
+        self._hosts = _hosts({host, "127.0.0.1", "localhost", *settings.names}, port)
+
+    async def serve(self) -> None:
+        """From the first look into the store to its closing."""
+        patience = _patience() if self._settings.embedded else math.inf
+        chosen = self._settings
+        service = await open_service(
+            chosen.folder,
+            durable=chosen.durable,
+            limits=chosen.limits,
+            broker=chosen.broker,
+            who_is=self._who_is if chosen.accounts else None,
+        )
+        try:
+            async with self._authenticator(service) as authenticator:
+                server = self._server(service, authenticator)
+                watch = asyncio.ensure_future(self._end_when_idle(server, service, patience))
+                await server.serve(sockets=[self._listener])
+                watch.cancel()
+        finally:
+            await service.close()
+            logger.info("ended in order")
+
+    @asynccontextmanager
+    async def _authenticator(self, service: Service) -> AsyncIterator[Authenticator]:
+        """Who knows the tokens: that of the folder, which is for whoever runs the service, and those of others."""
+        local = LocalToken(self._announcement.token)
+        if self._settings.accounts:
+            self._accounts = service.accounts()
+            async with self._accounts.watching(service):
+                yield FirstOf(local, self._accounts)
+        elif self._settings.globus is not None:
+            # Not before it is needed: globus_sdk takes a while, and memory.
+            from compute_executor.service.auth.globus_auth.opening import globus_logins
+
+            async with globus_logins(self._settings.globus, service) as globus:
+                yield FirstOf(local, globus)  # in this order: the folder's token is not shown to Globus Auth
+        else:
+            yield local
+
+    async def _who_is(self, user: str) -> Identity | None:
+        """Who somebody is now whose tasks are open: accounts may have changed while no service ran."""
+        if user == LOCAL_USER or (self._settings.client and user == self._settings.client[0]):
+            return Identity(user, user, admin=user == LOCAL_USER)
+        with contextlib.closing(open_reader(self._settings.folder / DATABASE)) as connection:
+            return load_book(Reader(connection)).identity(user)
+
+    def _server(self, service: Service, tokens: Authenticator) -> Server:
+        def stop() -> None:
+            server.stop()
+
+        async def stopping() -> None:
+            remove_announcement(self._settings.folder, self._announcement.instance)
+            await service.farewell("the service ends")
+
+        clients: Clients | None = self._accounts
+        if self._settings.client is not None:
+            clients = configured = ConfiguredClient(*self._settings.client, self._accounts)
+            tokens = FirstOf(configured, tokens)
+        shell = Shell(
+            service,
+            service.blobs,
+            self._announcement.instance,
+            stop,
+            clients=clients,
+            accounts=self._accounts,
+        )
+        app = make_app(shell, Doors(tokens, self._hosts))
+        server = Server(app, self._started, stopping, tls=self._settings.tls, connections=most(raise_limit()))
+        return server
+
+    def _started(self) -> None:
+        """Connections are accepted from now on."""
+        write_announcement(self._settings.folder, self._announcement)
+        self._report.serving(self._announcement.url)
+        gc.collect()
+        gc.freeze()  # modules and routes live as long as the process: no collection need look at them again
+        logger.info("serving at %s from %s", self._announcement.url, self._settings.folder)
+
+    async def _end_when_idle(self, server: Server, service: Service, patience: float) -> None:
+        """Stop the server once nothing has happened for ``patience`` seconds (inf: never).
+
+        start.lock is taken first and kept until the process is gone: whoever wants a service now either was heard
+        before (a request came, so we are not idle) or waits for the lock and starts the next one.
+        """
+        clock = IdleClock(patience, time.monotonic())
+        while True:
+            await asyncio.sleep(min(LONGEST_LOOK, patience / 4 + 0.01))
+            busy = server.busy or service.busy()
+            if not clock.look(busy=busy, requests=server.requests, now=time.monotonic()):
+                continue
+            if self._alone():
+                break
+        logger.info("idle for %g s", patience)
+        remove_announcement(self._settings.folder, self._announcement.instance)
+        server.stop()
+
+    def _alone(self) -> bool:
+        """Take start.lock; also true if there is no folder left that anybody could find us by."""
+        try:
+            return try_lock(self._settings.folder / START_LOCK) is not None
+        except (ComputeError, OSError) as error:
+            logger.warning("the state folder cannot be used any more: %s", error)
+            return True

@@ -1,0 +1,1 @@
+"""What the service keeps: a SQLite database with one writer, readers and grouped commits."""

@@ -1,0 +1,132 @@
+"""Grouped commits: whatever arrived while the last commit ran goes into one next transaction.
+
+    soon(operation, done) ... -> one transaction -> done(result, error) for each, in order
+
+With a durable store a commit waits for the disk (some 0.3 to 3 ms), so it runs in one helper thread while the
+loop goes on collecting. Otherwise it takes some 30 us and runs on the loop thread, once per turn of the loop.
+When the WAL has become long, the helper copies it into the database: some tens of milliseconds, in which commits
+wait.
+Operations are run in the order in which they came, and the callbacks are called in that order, on the loop thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from compute_executor.errors import StoreBusy
+from compute_executor.service.store.store import Done, Operation, Store
+
+log = logging.getLogger(__name__)
+
+BUSY_PATIENCE = 5.0
+"""Seconds that a write waits for a foreign lock on the database (the usual busy_timeout), before it fails."""
+BUSY_PAUSE = 0.05
+"""Seconds between two tries at a locked database: the loop thread does not wait in SQLite."""
+
+LOOK_AFTER = 16
+"""Commits between two looks at the length of the WAL: a look is a system call, a tenth of a small commit."""
+
+Callback = Callable[[Any, "Exception | None"], None]
+
+
+class Committer:
+    """The one way to the store's write side. Owner: the loop thread."""
+
+    def __init__(self, store: Store, loop: asyncio.AbstractEventLoop) -> None:
+        self._store = store
+        self._loop = loop
+        self._waiting: list[tuple[Operation, Callback]] = []
+        self._running = False  # a turn of the loop, a commit in the helper or a pause is under way
+        self._patience = BUSY_PATIENCE
+        self._commits = 0
+        self._helper = ThreadPoolExecutor(1, "commit")  # starts its thread at the first use
+
+    def soon(self, operation: Operation, done: Callback) -> None:
+        """Run ``operation`` in the next transaction; after its commit, or when it failed, call ``done``."""
+        self._waiting.append((operation, done))
+        if not self._running:
+            self._running = True
+            self._loop.call_soon(self._next)
+
+    def commit(self, operation: Operation) -> asyncio.Future[Any]:
+        """The same, with a future for the result."""
+        future = self._loop.create_future()
+        self.soon(operation, lambda result, error: settle(future, result, error))
+        return future
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is waiting or running."""
+        return not self._running
+
+    async def close(self) -> None:
+        """Wait until everything given so far is committed or failed."""
+        if self._running:
+            future = self._loop.create_future()
+            self.soon(lambda _writer: None, lambda _result, _error: settle(future, None, None))
+            await future
+        self._helper.shutdown()
+
+    def _next(self) -> None:
+        """Commit what waits; first, now and then, empty the WAL, if it is long."""
+        look = self._commits % LOOK_AFTER == 0
+        self._commits += 1
+        if look and self._store.wal_is_long():
+            job = self._helper.submit(self._store.checkpoint)
+            job.add_done_callback(lambda _: self._loop.call_soon_threadsafe(self._commit))
+        else:
+            self._commit()
+
+    def _commit(self) -> None:
+        group, self._waiting = self._waiting, []
+        operations = [operation for operation, _ in group]
+        if not self._store.durable:
+            self._finish(group, *self._attempt(operations))
+            return
+        job = self._helper.submit(self._attempt, operations)
+        job.add_done_callback(lambda job: self._loop.call_soon_threadsafe(self._finish, group, *job.result()))
+
+    def _attempt(self, operations: list[Operation]) -> tuple[list[Done], Exception | None]:
+        """What became of each; or why nothing could be tried. In the helper thread, if the store is durable."""
+        try:
+            return self._store.run(operations), None
+        except Exception as error:
+            return [], error
+
+    def _finish(
+        self, group: list[tuple[Operation, Callback]], results: list[Done], error: Exception | None
+    ) -> None:
+        if isinstance(error, StoreBusy) and self._patience > 0:
+            self._patience -= BUSY_PAUSE
+            self._waiting = group + self._waiting
+            self._loop.call_later(BUSY_PAUSE, self._next)
+            return
+        self._patience = BUSY_PATIENCE
+        if error is not None:
+            results = [Done(None, error)] * len(group)
+        for (_, done), (result, failed) in zip(group, results, strict=True):
+            self._report(done, result, failed)
+        if self._waiting:
+            self._loop.call_soon(self._next)
+        else:
+            self._running = False
+
+    def _report(self, done: Callback, result: Any, error: Exception | None) -> None:
+        try:
+            done(result, error)
+        except Exception:
+            log.exception("after a commit")  # its neighbours must hear of theirs
+
+
+def settle(future: asyncio.Future[Any], result: Any, error: Exception | None) -> None:
+    """Give a future its end, unless whoever waited has gone."""
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)

@@ -1,0 +1,169 @@
+"""What can be read, over the read-only connection. Owner: the loop thread. Sees committed data only."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from compute_executor.protocol.frames import Blob, Body, Result
+from compute_executor.service.access import Owned
+from compute_executor.service.store.rows import (
+    BatchHead,
+    BatchRow,
+    FunctionRow,
+    GroupRow,
+    KnownSubmit,
+    PoolRow,
+    decode_metadata,
+    decode_options,
+    split_ids,
+)
+from compute_executor.service.store.sql import queries
+
+SCAN = 5000
+"""Outcome numbers looked at by one query of a replay: some milliseconds of the loop thread."""
+
+
+def joined(body: bytes | None, blob: str | None, size: int) -> Body:
+    """The columns body, blob, size as a body."""
+    return Blob(blob, size) if blob is not None else (body or b"")
+
+
+def _function_row(row: Any) -> FunctionRow:
+    return FunctionRow._make((*row[:6], decode_metadata(row[6]), bool(row[7]), *row[8:]))
+
+
+class Reader:
+    """The read side of the store."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._queries = queries()
+
+    def _all(self, name: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        return self._connection.execute(self._queries[name], values)
+
+    def _one(self, name: str, values: Sequence[Any] = ()) -> Any:
+        return self._all(name, values).fetchone()
+
+    def last_seq(self) -> int:
+        """The highest outcome number that is stored."""
+        return int(self._one("last_seq")[0])
+
+    def next_seq(self, after: int) -> int:
+        """The lowest outcome number above ``after`` that is stored; 0: there is none."""
+        return int(self._one("next_seq", (after,))[0])
+
+    def rows(self, name: str, values: Sequence[Any] = ()) -> list[Any]:
+        """What a named query finds, for a room that keeps rows of its own."""
+        return self._all(name, values).fetchall()
+
+    # -- functions ----------------------------------------------------------------------------------------
+
+    def function(self, function: bytes) -> FunctionRow | None:
+        """A function by its id."""
+        row = self._one("function_by_id", (function,))
+        return _function_row(row) if row is not None else None
+
+    def functions_shared(self, owner: str, groups: list[str], text: str, limit: int) -> list[FunctionRow]:
+        """Functions of this owner, of these groups and of everybody that have this text in name or description."""
+        found = self._all("functions_shared", (owner, json.dumps(groups), text, text, limit))
+        return [_function_row(row) for row in found]
+
+    def functions_of_blob(self, name: str) -> list[Owned]:
+        """With whom the functions are shared whose code lies in this blob."""
+        return [
+            Owned(owner, group, bool(public))
+            for owner, group, public in self._all("functions_of_blob", (name,))
+        ]
+
+    def function_owned(self, function: bytes) -> Owned:
+        """Whose a function is and with whom it is shared; nobody's if it is not there."""
+        row = self._one("function_owned", (function,))
+        return Owned(row[0], row[1], bool(row[2])) if row else Owned("")
+
+    def function_by_digest(self, owner: str, digest: bytes) -> bytes | None:
+        """The id of the owner's function of this content (the newest, if it was shared in several ways)."""
+        row = self._one("functions_by_digest", (owner, digest))
+        return bytes(row[0]) if row else None
+
+    def function_code(self, function: bytes) -> Body:
+        """The code of a function that exists."""
+        return joined(*self._one("function_code", (function,)))
+
+    # -- batches and tasks --------------------------------------------------------------------------------
+
+    def batch(self, prefix: bytes) -> BatchHead | None:
+        """A batch by its prefix, open or finished."""
+        row = self._one("batch_by_prefix", (prefix,))
+        return BatchHead(row[0], row[1], row[2], row[3], row[4] is not None) if row else None
+
+    def batch_tasks(self, number: int) -> bytes:
+        """The tasks of an open batch: the msgpack array as it came."""
+        return bytes(self._one("batch_tasks", (number,))[0])
+
+    def open_batches(self) -> Iterator[BatchRow]:
+        """Every open batch, in order of acceptance, without its tasks."""
+        for row in self._all("open_batches"):
+            yield BatchRow._make((*row[:6], split_ids(row[6]), row[7], decode_options(row[8])))
+
+    def ended_positions(self, batch: int) -> list[int]:
+        """The positions of a batch that have an outcome."""
+        return [position for (position,) in self._all("ended_positions", (batch,))]
+
+    def attempts_due(self) -> Iterator[tuple[int, int, int]]:
+        """Batch, position, attempt of every task that runs again after a lost worker."""
+        yield from self._all("attempts_due")
+
+    def known_submit(self, owner: str, key: str) -> KnownSubmit | None:
+        """What a submit with this Idempotency-Key was answered."""
+        row = self._one("submit_key", (owner, key))
+        return KnownSubmit(*row) if row else None
+
+    # -- outcomes -----------------------------------------------------------------------------------------
+
+    def outcome(self, number: int, prefix: bytes, position: int) -> Result | None:
+        """How a task ended, if it has."""
+        row = self._one("outcome_of", (number, position))
+        if row is None:
+            return None
+        seq, status, body, blob, size, began, ended = row
+        return Result(seq, prefix, position, status, joined(body, blob, size), began, ended)
+
+    def outcomes(self, group: bytes, after: int, until: int) -> Iterator[Result]:
+        """The outcomes of a group with numbers above ``after``, up to ``until``, rising; lazily."""
+        for seq, prefix, position, status, body, blob, size, began, ended in self._all(
+            "group_outcomes", (after, until, group)
+        ):
+            yield Result(seq, prefix, position, status, joined(body, blob, size), began, ended)
+
+    # -- groups, pools, blobs -----------------------------------------------------------------------------
+
+    def group(self, group: bytes) -> GroupRow | None:
+        """A task group that has had a batch."""
+        row = self._one("group_by_id", (group,))
+        return GroupRow(*row) if row else None
+
+    def group_batches(self, group: bytes) -> list[tuple[bytes, int]]:
+        """Prefix and count of every batch of a group, in order of acceptance."""
+        return [(bytes(prefix), count) for prefix, count in self._all("group_batches", (group,))]
+
+    def pools(self) -> list[PoolRow]:
+        """Every pool that is to exist."""
+        return [PoolRow(*row) for row in self._all("all_pools")]
+
+    def blob_in_use(self, name: str) -> bool:
+        """Whether any row refers to this blob."""
+        return self._one("blob_in_use", (name,)) is not None
+
+    def expired_batch(self, acknowledged_before: float, any_before: float) -> tuple[int, bytes] | None:
+        """Number and prefix of the oldest finished batch that may be deleted."""
+        row = self._one("expired_batch", (acknowledged_before, any_before))
+        return (row[0], bytes(row[1])) if row else None
+
+    def totals(self) -> tuple[int, int]:
+        """Batches and tasks in the database."""
+        batches, tasks = self._one("count_tasks")
+        return batches, tasks

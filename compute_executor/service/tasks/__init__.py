@@ -1,0 +1,1 @@
+"""What happens to a task: submit, queue, reports of engines, outcomes, cancelling, recovery, retention."""

@@ -1,0 +1,146 @@
+"""What engines report, and what it changes: the service's side of the seam to `endpoint.pool.engine`.
+
+Owner: the loop thread. Each report is checked by `dispatch` (does this attempt still count?), then its outcome
+goes to the store, and only from there to those who wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from compute_executor.endpoint.pool.events import Assignment, Ended
+from compute_executor.endpoint.worker import trace
+from compute_executor.protocol.frames import BROKEN, LOST, Body, Reason
+from compute_executor.protocol.ids import task_uuid
+from compute_executor.service.pools.pools import Pools
+from compute_executor.service.scheduling.dispatch import Batch, Dispatch, Task
+from compute_executor.service.store.committer import Committer
+from compute_executor.service.tasks.functions import Functions
+from compute_executor.service.tasks.groups import Groups
+from compute_executor.service.tasks.open_batches import OpenBatches
+from compute_executor.service.tasks.outcomes import Entry, Outcomes, made_here
+from compute_executor.service.tasks.recheck import Permits
+
+log = logging.getLogger(__name__)
+task_log = logging.getLogger("compute_executor.task")
+
+
+class EngineEvents:
+    """Given to an engine, which calls it on the loop thread. A report about unknown or past things is ignored."""
+
+    def __init__(
+        self,
+        *,
+        dispatch: Dispatch,
+        batches: OpenBatches,
+        outcomes: Outcomes,
+        functions: Functions,
+        groups: Groups,
+        pools: Pools,
+        permits: Permits,
+        committer: Committer,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._dispatch = dispatch
+        self._batches = batches
+        self._outcomes = outcomes
+        self._functions = functions
+        self._groups = groups
+        self._pools = pools
+        self._permits = permits
+        self._committer = committer
+        self._loop = loop
+
+    def take(self, pool: bytes, limit: int) -> list[Assignment]:
+        """Up to ``limit`` tasks to be run now; none while outcomes cannot be stored."""
+        if self._outcomes.stalled:
+            return []
+        while taken := self._batches.take(pool, limit):
+            permitted = self._permits.sift(taken)
+            if permitted:
+                return permitted
+            self._loop.call_soon(self._emptied, pool)
+        return []
+
+    def function_code(self, number: int) -> Body:
+        """The code of the function that assignments call ``number``."""
+        return self._functions.code(number)
+
+    def began(self, pool: bytes, tasks: list[tuple[int, int, int, float]]) -> None:  # noqa: ARG002
+        """Workers have begun these tasks: (batch, position, attempt, Unix time)."""
+        self._groups.began(self._dispatch.began(tasks))
+
+    def ended(self, pool: bytes, outcomes: list[Ended], *, kept: bool = False) -> None:
+        """Tasks have ended. ``kept``: that is in an outbox until it is stored."""
+        if trace.marks is not None:
+            trace.reported(trace.marks, outcomes)
+        self._outcomes.put(self._dispatch.ended(outcomes), kept=kept)
+        self._emptied(pool)
+
+    def progress(self) -> tuple[int, int]:
+        """How many outcomes ever came, and how many of these are stored."""
+        return self._outcomes.progress
+
+    def returned(self, pool: bytes, tasks: list[Task]) -> None:
+        """These (batch, position, attempt) have surely not begun; they are first in the queue again."""
+        self._dispatch.returned(tasks)
+        self._end_if_failed(pool)
+
+    def lost(self, pool: bytes, batch: int, position: int, attempt: int, reason: Reason) -> None:
+        """The worker died under this task: run it again if retries are left, else that is its outcome."""
+        lost = self._dispatch.lost(batch, position, attempt)
+        if lost is None:
+            return
+        if lost.again:
+            # Runs again at once; if this very write is lost in a crash, the worker's ring still tells of it.
+            due = lost.attempt
+            self._committer.soon(lambda writer: writer.next_attempts([(batch, position, due)]), _logged)
+            self._pools.engine.wake(pool)
+            self._end_if_failed(pool)
+            return
+        self._outcomes.put([lost_entry(lost.batch, position, attempt, reason)])
+        self._emptied(pool)
+
+    def broken(self, pool: bytes, message: str) -> None:
+        """The workers of this pool cannot start: what is queued ends so, and what comes later is refused."""
+        self._pools.failed(pool, message)
+        self.end_queued(pool, message)
+
+    def end_queued(self, pool: bytes, message: str) -> None:
+        """End every queued task of a pool as BROKEN."""
+        reason = Reason(message, None, False, 0, self._pools.container(pool))
+        self._outcomes.put(made_here(self._dispatch.break_pool(pool), BROKEN, reason))
+        self._emptied(pool)
+
+    def _end_if_failed(self, pool: bytes) -> None:
+        """Nobody will take from the queue of a failed pool."""
+        if message := self._pools.failure(pool):
+            self.end_queued(pool, message)
+
+    def output(self, batch: int, position: int, text: bytes) -> None:
+        """What a task wrote to its standard output or error: into the log, line by line, made harmless."""
+        found = self._dispatch.by_number(batch)
+        name = task_uuid(found.prefix, position) if found else f"{batch}/{position}"
+        for line in text.decode("utf-8", "backslashreplace").splitlines():
+            task_log.info("task %s: %s", name, harmless(line))
+
+    def _emptied(self, pool: bytes) -> None:
+        if not self._dispatch.open_in(pool):
+            self._pools.emptied(pool)
+
+
+def lost_entry(batch: Batch, position: int, attempt: int, reason: Reason) -> Entry:
+    """The outcome of a task whose worker died, after so many attempts."""
+    told = Reason(reason.message, reason.exit_code, reason.began, attempt)
+    return made_here([(batch, position)], LOST, told)[0]
+
+
+def harmless(line: str) -> str:
+    """Text without control characters: whoever reads the log has a terminal."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in line)
+
+
+def _logged(_result: object, error: Exception | None) -> None:
+    if error is not None:
+        log.error("that a task runs again could not be stored: %s", error)

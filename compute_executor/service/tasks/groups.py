@@ -1,0 +1,170 @@
+"""Task groups: whose they are, who listens, and handing stored outcomes to the listeners.
+
+Owner: the loop thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from compute_executor.endpoint.pool.events import Ended
+from compute_executor.protocol.frames import Result
+from compute_executor.service.access import Identity, Owned, absent, check
+from compute_executor.service.pools.subscriber import Began, Subscriber
+from compute_executor.service.scheduling.dispatch import Batch
+from compute_executor.service.store.reader import SCAN, Reader
+
+
+class Group:
+    """One task group that is in use. ``floor``: outcome number below which nothing is its own."""
+
+    __slots__ = ("acked", "floor", "open_batches", "owner", "subscribers")
+
+    def __init__(self, owner: str, floor: int, acked: int = 0) -> None:
+        self.owner = owner
+        self.floor = floor
+        self.acked = acked
+        self.open_batches = 0
+        self.subscribers: list[Subscriber] = []
+
+
+class Groups:
+    """The groups in use: those with open batches or subscribers. Others are only in the store."""
+
+    def __init__(self, read: Reader) -> None:
+        self._read = read
+        self._groups: dict[bytes, Group] = {}
+        self._acknowledged: dict[bytes, int] = {}  # not written yet
+
+    # -- whose --------------------------------------------------------------------------------------------
+
+    def known(self, who: Identity, group: bytes) -> None:
+        """Raise NotFound unless this group exists and ``who`` may read it."""
+        found = self._find(group)
+        if found is None:
+            raise absent(f"task group {group.hex()}")
+        check(who, "read group", Owned(found.owner), f"task group {group.hex()}")
+
+    def claim(self, who: Identity, group: bytes) -> Group:
+        """The group, made if it is new. Raises NotFound if it is somebody else's."""
+        found = self._find(group)
+        if found is None:
+            found = Group(who.id, self._read.last_seq())
+        check(who, "read group", Owned(found.owner), f"task group {group.hex()}")
+        return self._groups.setdefault(group, found)
+
+    def _find(self, group: bytes) -> Group | None:
+        if group in self._groups:
+            return self._groups[group]
+        row = self._read.group(group)
+        return Group(*row) if row else None
+
+    # -- batches ------------------------------------------------------------------------------------------
+
+    def opened(self, group: bytes) -> None:
+        """A batch of this group is open."""
+        found = self._find(group)
+        assert found is not None, "a batch is stored together with its group"
+        self._groups.setdefault(group, found).open_batches += 1
+
+    def finished(self, group: bytes) -> None:
+        """A batch of this group is not open any more."""
+        self._groups[group].open_batches -= 1
+        self.forget(group)
+
+    def open(self, group: bytes) -> bool:
+        """Whether a batch of this group is open."""
+        return group in self._groups and self._groups[group].open_batches > 0
+
+    def forget(self, group: bytes) -> None:
+        """Keep a group in memory only while it is in use."""
+        found = self._groups.get(group)
+        if found is not None and not found.open_batches and not found.subscribers:
+            del self._groups[group]
+
+    # -- listeners ----------------------------------------------------------------------------------------
+
+    def subscribe(self, who: Identity, subscriber: Subscriber, group: bytes) -> int:
+        """Add a listener; the outcome number below which there is nothing for it."""
+        found = self.claim(who, group)
+        if subscriber not in found.subscribers:
+            found.subscribers.append(subscriber)
+        return found.floor
+
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        """Forget a listener in all groups."""
+        for group in [group for group, found in self._groups.items() if subscriber in found.subscribers]:
+            self._groups[group].subscribers.remove(subscriber)
+            self.forget(group)
+
+    def acknowledge(self, who: Identity, group: bytes, seq: int) -> None:
+        """A client has everything of the group up to ``seq``. Written by and by: losing it costs only disk."""
+        self.known(who, group)
+        self._acknowledged[group] = max(seq, self._acknowledged.get(group, 0))
+
+    def take_acknowledged(self) -> list[tuple[bytes, int]]:
+        """What is to be written of that."""
+        taken, self._acknowledged = list(self._acknowledged.items()), {}
+        return taken
+
+    def replay(self, group: bytes, after: int, limit: int) -> tuple[list[Result], int, bool]:
+        """Stored outcomes of a group above ``after``, about ``limit`` bytes of them; the number up to which these
+        are all; and whether there is nothing more. Looks at a bounded part of the store."""
+        last, found, size = self._read.last_seq(), [], 0
+        until = min(last, max(after, self._read.next_seq(after) - 1) + SCAN)  # starts leave out numbers
+        for result in self._read.outcomes(group, after, until):
+            found.append(result)
+            size += body_size(result)
+            if size >= limit:
+                return found, result.seq, result.seq >= last
+        return found, max(after, until), until >= last
+
+    # -- telling them -------------------------------------------------------------------------------------
+
+    def stored(self, outcomes: Iterable[tuple[Batch, Ended]]) -> None:
+        """These are in the store from now on."""
+        for group in {batch.group for batch, _ in outcomes}:
+            found = self._groups.get(group)
+            for subscriber in list(found.subscribers) if found else ():
+                subscriber.stored(group)
+
+    def tell(self, first_seq: int, outcomes: Iterable[tuple[Batch, Ended]]) -> None:
+        """Outcomes with the numbers from ``first_seq`` cannot be lost any more: tell those who listen."""
+        told: dict[bytes, list[Result]] = {}
+        batch: Batch | None = None
+        results: list[Result] | None = None
+        for seq, (its_batch, outcome) in enumerate(outcomes, first_seq):
+            if its_batch is not batch:
+                batch = its_batch
+                results = self._listened(batch.group, told)
+            if results is not None:
+                _, position, _, status, body, began, ended = outcome
+                results.append(Result(seq, batch.prefix, position, status, body, began, ended))
+        for group, list_of_results in told.items():
+            for subscriber in list(self._groups[group].subscribers):
+                subscriber.results(group, list_of_results)
+
+    def _listened(self, group: bytes, told: dict[bytes, list[Result]]) -> list[Result] | None:
+        """The list to add results of this group to; None if nobody listens."""
+        found = self._groups.get(group)
+        return told.setdefault(group, []) if found is not None and found.subscribers else None
+
+    def began(self, news: Iterable[tuple[Batch, int, float]]) -> None:
+        """Tasks have begun: tell the listeners of their groups."""
+        told: dict[bytes, list[Began]] = {}
+        for batch, position, when in news:
+            told.setdefault(batch.group, []).append((batch.prefix, position, when))
+        for group, tasks in told.items():
+            found = self._groups.get(group)
+            for subscriber in list(found.subscribers) if found else ():
+                subscriber.began(tasks)
+
+
+RESULT_BYTES = 56
+"""What a Result takes in a frame besides its body, at most: prefix 14, two floats 18, numbers and lengths 21."""
+
+
+def body_size(result: Result) -> int:
+    """About how many bytes a result takes in a frame."""
+    body = result.body
+    return RESULT_BYTES + (len(body) if type(body) is bytes else RESULT_BYTES)

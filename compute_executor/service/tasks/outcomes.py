@@ -1,0 +1,232 @@
+"""Outcomes on their way into the store: in order, in groups, and never dropped.
+
+    put -> waiting -> one operation of the committer -> stored(outcomes)
+       \\-> told, at once or after the commit
+
+Each outcome has its number from `put` on. It is *told* to those who wait for it as soon as it cannot be lost: that is
+after the commit, or, for what a worker has put into its outbox, a file that keeps it until it is stored and that the
+next start reads (`endpoint.pool.result_files`), at once if nothing is being stored. That holds for the death of any
+process; a store that promises more (durable: the loss of power) always commits first. What is told is a prefix
+of what was put, so numbers are told in order. At most AHEAD are told and not stored, and a start that
+finds open batches leaves out as many numbers: none is told twice.
+
+There is one operation at a time, so that a batch is never marked finished before an earlier outcome of it is
+stored. If it fails (disk full), the outcomes wait and are tried again; meanwhile engines get no new work, so
+that what waits is bounded by what is with the workers. Owner: the loop thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
+
+import msgspec
+
+from compute_executor.endpoint.pool.events import Ended
+from compute_executor.protocol.frames import Reason, Result
+from compute_executor.service.scheduling.dispatch import Batch
+from compute_executor.service.store.committer import Committer, settle
+from compute_executor.service.store.rows import FinishedBatch
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+"""Seconds before a failed write is tried again; doubled each time."""
+
+MOST_AT_ONCE = 4000
+"""Outcomes in one transaction, some 15 ms: when a million tasks are cancelled, others are not to wait for all."""
+
+AHEAD = 100_000
+"""Outcomes that may be told and not stored; and numbers that a start leaves out because they may have been told."""
+
+Entry = tuple[Batch, Ended]
+Told = Callable[[int, list[Entry]], None]
+Stored = Callable[[list[Entry], list[Batch], list[str]], None]
+
+encode = msgspec.msgpack.Encoder().encode
+
+
+def made_here(tasks: Iterable[tuple[Batch, int]], status: int, reason: Reason) -> list[Entry]:
+    """Outcomes that come from the service, not from a worker: the same for all these tasks."""
+    body, now = encode(reason), time.time()
+    return [
+        (batch, Ended(batch.number, position, batch.attempt(position), status, body, 0.0, now))
+        for batch, position in tasks
+    ]
+
+
+class Outcomes:
+    """What has ended and is not stored yet. ``told`` is called with the first number and outcomes that cannot be lost
+    any more; ``stored`` after each commit: outcomes, batches that are finished by them, blobs not needed any more;
+    ``recovered`` when writing works again after trouble. ``commit_first``: whether nothing is told before."""
+
+    def __init__(  # noqa: PLR0917 - what it asks, then whom it tells
+        self,
+        committer: Committer,
+        loop: asyncio.AbstractEventLoop,
+        with_blobs: Callable[[int], bool],
+        told: Told,
+        stored: Stored,
+        recovered: Callable[[], None],
+        *,
+        commit_first: bool,
+    ) -> None:
+        self._committer = committer
+        self._loop = loop
+        self._with_blobs = with_blobs
+        self._tell = told
+        self._stored = stored
+        self._recovered = recovered
+        self._waiting: list[Entry] = []
+        self._sent: list[Entry] = []  # in the operation under way, or in the one that failed
+        self._finishing: list[Batch] = []  # belongs to _sent
+        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._commit_first = commit_first
+        self._put = self._told = self._done = 0  # how many outcomes ever came, were told, were stored
+        self._before = 0  # highest number that was given before
+        self._busy = False
+        self._pause = FIRST_PAUSE
+        self.stalled = False
+
+    def number_from(self, before: int) -> None:
+        """Give numbers above ``before``. To be called before anything is put."""
+        self._before = before
+
+    def put(self, entries: list[Entry], *, kept: bool = False) -> None:
+        """Have these stored. The caller has checked that they count (`dispatch.ended` and the like). ``kept``: they
+        are in an outbox until they are stored."""
+        if not entries:
+            return
+        self._waiting += entries
+        at_once = kept and self._may_tell(len(entries))
+        self._put += len(entries)
+        if at_once:
+            self._tell_up_to(self._put, entries)
+        if not self._busy:
+            self._busy = True
+            self._send()
+
+    def _may_tell(self, count: int) -> bool:
+        """Whether outcomes that are kept may be told now. While others are being stored they go with those: fewer and
+        larger frames, and in order."""
+        return not self._commit_first and not self._busy and count <= AHEAD
+
+    def _tell_up_to(self, count: int, entries: list[Entry]) -> None:
+        """``entries`` are the last of the first ``count`` ever put, and the first that are not told."""
+        first = self._before + self._told + 1
+        self._told = count
+        self._tell(first, entries)
+
+    def ahead(self, group: bytes, after: int) -> list[Result]:
+        """What of a group is told and not stored, of numbers above ``after``."""
+        return [
+            result_of(seq, entry)
+            for seq, entry in self._told_only()
+            if seq > after and entry[0].group == group
+        ]
+
+    def outcome(self, number: int, position: int) -> Result | None:
+        """How a task of batch ``number`` ended, if that is told and not stored."""
+        for seq, entry in self._told_only():
+            if entry[1][:2] == (number, position):
+                return result_of(seq, entry)
+        return None
+
+    def _told_only(self) -> Iterator[tuple[int, Entry]]:
+        entries = chain(self._sent, self._waiting)
+        return enumerate(islice(entries, max(0, self._told - self._done)), self._before + self._done + 1)
+
+    def all_stored(self) -> asyncio.Future[None]:
+        """A future that is done when everything put so far is stored."""
+        future: asyncio.Future[None] = self._loop.create_future()
+        if self._done == self._put:
+            future.set_result(None)
+        else:
+            self._waiters.append((self._put, future))
+        return future
+
+    @property
+    def pending(self) -> int:
+        """How many outcomes wait to be stored."""
+        return self._put - self._done
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """How many were ever put, and how many of these, the first, are stored."""
+        return self._put, self._done
+
+    @property
+    def stored_count(self) -> int:
+        """How many outcomes were stored since the start."""
+        return self._done
+
+    def _send(self) -> None:
+        if not self._sent:
+            self._sent = self._waiting[:MOST_AT_ONCE]
+            del self._waiting[:MOST_AT_ONCE]
+            self._finishing = _count_off(self._sent)
+        first = self._before + self._done + 1
+        outcomes = [outcome for _, outcome in self._sent]
+        finished = [
+            FinishedBatch(batch.number, self._with_blobs(batch.number), bool(batch.attempts))
+            for batch in self._finishing
+        ]
+        now = time.time()
+        self._committer.soon(
+            lambda writer: writer.add_outcomes(first, outcomes, finished, now), self._written
+        )
+
+    def _written(self, unused: list[str], error: Exception | None) -> None:
+        if error is not None:
+            self._trouble(error)
+            return
+        entries, finished, self._sent = self._sent, self._finishing, []
+        self._done += len(entries)
+        if self.stalled:
+            self._recover()
+        if self._told < self._done:
+            self._tell_up_to(self._done, entries[self._told - self._done :])
+        self._stored(entries, finished, unused)
+        self._wake()
+        if self._waiting:
+            self._send()
+        else:
+            self._busy = False
+
+    def _trouble(self, error: Exception) -> None:
+        if not self.stalled:
+            log.error(
+                "%d outcomes cannot be stored now; they are kept and tried again: %s", self.pending, error
+            )
+        self.stalled = True
+        self._loop.call_later(self._pause, self._send)
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+
+    def _recover(self) -> None:
+        log.warning("outcomes can be stored again")
+        self.stalled = False
+        self._pause = FIRST_PAUSE
+        self._recovered()
+
+    def _wake(self) -> None:
+        while self._waiters and self._waiters[0][0] <= self._done:
+            settle(self._waiters.pop(0)[1], None, None)
+
+
+def result_of(seq: int, entry: Entry) -> Result:
+    """An outcome as clients are told it."""
+    batch, (_, position, _, status, body, began, ended) = entry
+    return Result(seq, batch.prefix, position, status, body, began, ended)
+
+
+def _count_off(entries: list[Entry]) -> list[Batch]:
+    """The batches whose last outcome is among these."""
+    finished = []
+    for batch, _ in entries:
+        batch.unstored -= 1
+        if not batch.unstored:
+            finished.append(batch)
+    return finished

@@ -1,0 +1,103 @@
+"""What can be seen of the service: one task, a group's batches, how it is doing as a whole.."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from compute_executor.protocol.frames import VALUE, Result
+from compute_executor.protocol.ids import task_uuid
+from compute_executor.service.access import Identity, Owned, absent, check
+from compute_executor.service.pools.containers import Containers
+from compute_executor.service.pools.pools import Pools
+from compute_executor.service.scheduling.dispatch import Batch, Dispatch
+from compute_executor.service.scheduling.lifecycle import State
+from compute_executor.service.store.store import Store
+from compute_executor.service.tasks.outcomes import Outcomes
+
+if TYPE_CHECKING:
+    from compute_executor.endpoint.pool.engine import Engine
+    from compute_executor.endpoint.pool.events import WorkerView
+
+STATUS_WORDS = {
+    State.QUEUED: "waiting-for-ep",
+    State.LEASED: "waiting-for-launch",
+    State.BEGAN: "running",
+    State.DONE: "running",  # until its outcome is stored
+}
+"""How Globus Compute calls the states of a task that has not ended."""
+SUCCESS, FAILED = "success", "failed"
+
+
+class TaskView(NamedTuple):
+    """One task as its owner sees it. ``status``: a word of Globus Compute's. ``outcome``: how it ended, if it has."""
+
+    prefix: bytes
+    position: int
+    status: str
+    outcome: Result | None
+    group: bytes
+
+
+class Views:
+    """The looks that others may have at a service."""
+
+    def __init__(
+        self, store: Store, dispatch: Dispatch, outcomes: Outcomes, pools: Pools, containers: Containers
+    ) -> None:
+        self._store = store
+        self._dispatch = dispatch
+        self._outcomes = outcomes
+        self._pools = pools
+        self._containers = containers
+        self._started = time.monotonic()
+
+    def task(self, who: Identity, prefix: bytes, position: int) -> TaskView:
+        """One task. Raises NotFound."""
+        name = f"task {task_uuid(prefix, position)}"
+        batch = self._store.read.batch(prefix)
+        if batch is None or not 0 <= position < batch.size:
+            raise absent(name)
+        check(who, "read task", Owned(batch.owner), name)
+        outcome = self._store.read.outcome(batch.number, prefix, position)
+        if outcome is None and not batch.finished:
+            outcome = self._outcomes.outcome(batch.number, position)
+        if outcome is not None:
+            status = SUCCESS if outcome.status == VALUE else FAILED
+        else:
+            status = _waiting(self._dispatch.by_prefix(prefix), position)
+        return TaskView(prefix, position, status, outcome, batch.group)
+
+    def overview(self, engine: Engine, connections: int) -> dict[str, Any]:
+        """What `status` shows: plain values."""
+        return {
+            "uptime": time.monotonic() - self._started,
+            "durability": "machine" if self._store.durable else "process",
+            "tasks": {**self._dispatch.by_state(), "ended_since_start": self._outcomes.stored_count},
+            "storing": "stalled" if self._outcomes.stalled else "ok",
+            "connections": connections,
+            "workers": [self._worker(view) for view in engine.workers()],
+            "pools": self._pools.view(),
+            "environments": self._containers.environments.all(),
+        }
+
+    def own(self, who: Identity) -> dict[str, Any]:
+        """What `status` shows of the tasks of one user."""
+        states = Counter[int]()
+        for batch in self._dispatch.batches():
+            if batch.owner == who.id:
+                states.update(batch.states)
+        return {"tasks": {state.name.lower(): states[state] for state in State}}
+
+    def _worker(self, view: WorkerView) -> dict[str, Any]:
+        task = None
+        if view.task is not None:
+            batch = self._dispatch.by_number(view.task[0])
+            task = task_uuid(batch.prefix, view.task[1]) if batch else None
+        return {"pid": view.pid, "pool": view.pool.hex(), "state": view.state, "task": task}
+
+
+def _waiting(batch: Batch | None, position: int) -> str:
+    """The word for a task without outcome. A batch that is stored this moment is not in dispatch yet."""
+    return STATUS_WORDS[State(batch.states[position]) if batch else State.QUEUED]

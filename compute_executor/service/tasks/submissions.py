@@ -1,0 +1,236 @@
+"""Accepting batches: checked, stored, answered, queued, in this order; and each prefix only once.
+
+    submit -> checked -> one operation of the committer -> queued -> the caller's future is done
+
+A prefix is the batch's idempotency key. The same again from the same owner is accepted and runs nothing, whether the
+first is still on its way, open or finished; from another owner it is refused. Owner: the loop thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from compute_executor.errors import (
+    ComputeError,
+    InvalidRequest,
+    PayloadTooLarge,
+    ServiceUnavailable,
+)
+from compute_executor.protocol.frames import INLINE_LIMIT, Blob, Options, Submit
+from compute_executor.protocol.ids import PREFIX_BYTES, task_uuid
+from compute_executor.service.access import Identity
+from compute_executor.service.blobs.references import BlobCare
+from compute_executor.service.blobs.rights import BlobRights
+from compute_executor.service.endpoints.ids import BUILT_IN
+from compute_executor.service.limits import Limits
+from compute_executor.service.pools.containers import Containers
+from compute_executor.service.pools.pools import Pools
+from compute_executor.service.store.committer import Committer, settle
+from compute_executor.service.store.rows import ID_BYTES, NewBatch
+from compute_executor.service.tasks.functions import Functions
+from compute_executor.service.tasks.groups import Groups
+from compute_executor.service.tasks.open_batches import Call, OpenBatches, decode_calls, taken
+
+Key = tuple[str, bytes]  # an Idempotency-Key and the digest of the request's body
+Accepted = asyncio.Future[None]
+Elsewhere = Callable[[Identity, uuid.UUID, list[bytes], Options], bytes]
+
+
+class Checked(NamedTuple):
+    """A batch that may be stored: as a row, and its tasks decoded."""
+
+    row: NewBatch
+    calls: list[Call]
+
+
+class Submissions:
+    """What is being accepted. ``elsewhere``: finds the pool on an endpoint that is not built in."""
+
+    def __init__(
+        self,
+        *,
+        committer: Committer,
+        functions: Functions,
+        containers: Containers,
+        groups: Groups,
+        pools: Pools,
+        blobs: BlobCare,
+        rights: BlobRights,
+        batches: OpenBatches,
+        limits: Limits,
+        elsewhere: Elsewhere,
+    ) -> None:
+        self._elsewhere = elsewhere
+        self._committer = committer
+        self._functions = functions
+        self._containers = containers
+        self._groups = groups
+        self._pools = pools
+        self._blobs = blobs
+        self._rights = rights
+        self._batches = batches
+        self._limits = limits
+        self._under_way: dict[bytes, tuple[str, Accepted]] = {}
+
+    def submit(self, who: Identity, batch: Submit, key: Key | None) -> Accepted:
+        """A future that is done when the batch is stored. What is wrong with it is raised at once."""
+        known = self._known(who, batch.prefix)
+        if known is not None:
+            return known
+        accepted: Accepted = asyncio.get_running_loop().create_future()
+        try:
+            checked = self._check(who, batch, key)
+        except ComputeError:
+            if not self._batches.stored(batch.prefix, who.id):
+                raise
+            accepted.set_result(None)  # long ago, when it could be: its pool may be closed since
+            return accepted
+        self._under_way[batch.prefix] = (who.id, accepted)
+        self._committer.soon(
+            lambda writer: writer.add_batch(checked.row),
+            lambda number, error: self._stored(checked, number, error, accepted),
+        )
+        return accepted
+
+    @property
+    def pending(self) -> int:
+        """How many batches wait for their commit."""
+        return len(self._under_way)
+
+    async def settled(self, prefixes: Iterable[bytes]) -> None:
+        """Returns when none of these batches is on its way any more."""
+        waiting = [self._under_way[prefix][1] for prefix in prefixes if prefix in self._under_way]
+        if waiting:
+            await asyncio.wait(waiting)
+
+    # -- the same again -----------------------------------------------------------------------------------
+
+    def _known(self, who: Identity, prefix: bytes) -> Accepted | None:
+        """The future of a batch that is on its way or open."""
+        owner, accepted = self._under_way.get(prefix, (None, None))
+        if accepted is None:
+            owner = self._batches.owner(prefix)
+            if owner is None:
+                return None
+            accepted = asyncio.get_running_loop().create_future()
+            accepted.set_result(None)
+        _same_owner(owner, who.id, prefix)
+        return accepted
+
+    def _stored(
+        self, checked: Checked, number: int | None, error: Exception | None, accepted: Accepted
+    ) -> None:
+        """Committed; or there was one of this prefix already (number is None); or it failed."""
+        row = checked.row
+        del self._under_way[row.prefix]
+        if error is None and number is None:
+            error = self._batches.accept_again(row, checked.calls)
+        elif error is None and number is not None:
+            self._batches.accept(number, row, checked.calls)
+        self._groups.forget(row.group)
+        settle(accepted, None, error)
+
+    # -- checks -------------------------------------------------------------------------------------------
+
+    def _check(self, who: Identity, batch: Submit, key: Key | None) -> Checked:
+        self._check_ids(batch)
+        self._check_room(batch.count)
+        self._check_options(batch.options)
+        functions = [self._functions.resolve(who, name) for name in batch.functions]
+        container = self._container(who, batch)
+        endpoint, pool = self._place(who, batch, functions)
+        calls, blobs = self._check_calls(who, batch)
+        self._groups.claim(who, batch.group)
+        if container is not None and endpoint == BUILT_IN.bytes:
+            pool = self._pools.inside(who, pool, container)
+        names = [blob.name for blob in blobs]
+        what = (functions, bytes(batch.tasks), batch.count, batch.options, time.time())
+        return Checked(NewBatch(batch.prefix, who.id, batch.group, endpoint, pool, *what, names, key), calls)
+
+    def _check_ids(self, batch: Submit) -> None:
+        if len(batch.prefix) != PREFIX_BYTES or batch.prefix[6] >> 4 != 8 or batch.prefix[8] >> 6 != 2:
+            raise InvalidRequest(f"the prefix {batch.prefix.hex()} is not 12 bytes of a UUID of version 8")
+        if len(batch.group) != ID_BYTES:
+            raise InvalidRequest(f"a task group is named by 16 bytes, not by {len(batch.group)}")
+        if len(batch.endpoint) not in (0, ID_BYTES):
+            raise InvalidRequest(f"an endpoint is named by 16 bytes or none, not by {len(batch.endpoint)}")
+
+    def _place(self, who: Identity, batch: Submit, functions: list[bytes]) -> tuple[bytes, bytes]:
+        """The endpoint and the pool that the batch is for."""
+        if batch.endpoint in (b"", BUILT_IN.bytes):
+            return BUILT_IN.bytes, self._pools.require(who, batch.pool)
+        endpoint = uuid.UUID(bytes=batch.endpoint)
+        return batch.endpoint, self._elsewhere(who, endpoint, functions, batch.options)
+
+    def _check_room(self, count: int) -> None:
+        if not 1 <= count <= self._limits.batch:
+            raise InvalidRequest(f"a batch has 1 to {self._limits.batch} tasks, this says {count}")
+        if self._batches.open + count > self._limits.open_tasks:
+            raise ServiceUnavailable(
+                f"{self._batches.open} tasks are open, with {count} more it would be over the limit of "
+                f"{self._limits.open_tasks}; send them again when some have ended"
+            )
+
+    def _check_options(self, options: Options) -> None:
+        if not 0 <= options.retries <= self._limits.retries:
+            raise InvalidRequest(f"retries may be 0 to {self._limits.retries}, not {options.retries}")
+        if options.walltime is not None and not options.walltime > 0:
+            raise InvalidRequest(f"a task may run for more than 0 seconds, not for {options.walltime}")
+
+    def _container(self, who: Identity, batch: Submit) -> bytes | None:
+        """The container to run a batch in: the one that is asked for, else that of its functions, whose owner may
+        use it, as was seen to when they were registered. A batch is run in one place."""
+        if batch.options.container is not None:
+            return self._containers.find(who, batch.options.container).id
+        named = {self._functions.container(name) for name in batch.functions}
+        if len(named) > 1:
+            raise InvalidRequest(
+                "the functions of this batch are for different containers (or some for none): submit them apart"
+            )
+        return named.pop() if named else None
+
+    def _check_calls(self, who: Identity, batch: Submit) -> tuple[list[Call], list[Blob]]:
+        if not 1 <= len(batch.functions) <= self._limits.functions_per_batch:
+            limit = self._limits.functions_per_batch
+            raise InvalidRequest(f"a batch names 1 to {limit} functions, this has {len(batch.functions)}")
+        try:
+            calls = decode_calls(batch.tasks)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise InvalidRequest(f"the tasks of batch {batch.prefix.hex()} cannot be read: {error}") from None
+        if len(calls) != batch.count:
+            raise InvalidRequest(
+                f"batch {batch.prefix.hex()} has {len(calls)} tasks, not {batch.count} as it says"
+            )
+        blobs = self._check_bodies(batch.prefix, calls, len(batch.functions))
+        self._rights.check_use(who, blobs)
+        self._blobs.require(blobs)
+        return calls, blobs
+
+    def _check_bodies(self, prefix: bytes, calls: list[Call], functions: int) -> list[Blob]:
+        blobs = {}
+        for position, (function, body) in enumerate(calls):
+            if not 0 <= function < functions:
+                raise InvalidRequest(
+                    f"task {position} is for function {function} of {functions} (from 0)",
+                    task_id=task_uuid(prefix, position),
+                )
+            if isinstance(body, Blob):
+                blobs[body.name] = body
+            elif len(body) > INLINE_LIMIT:
+                raise PayloadTooLarge(
+                    f"the arguments of task {position} are {len(body)} bytes; "
+                    f"over {INLINE_LIMIT} they go into a blob",
+                    task_id=task_uuid(prefix, position),
+                )
+        return list(blobs.values())
+
+
+def _same_owner(owner: str | None, asking: str, prefix: bytes) -> None:
+    if owner != asking:
+        raise taken(prefix)

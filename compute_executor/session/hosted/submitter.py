@@ -1,0 +1,189 @@
+"""Submits to a service that is none of ours: functions registered first, batches in parts that the service takes.
+
+    calls -> ids of their functions -> parts within the limits -> POST each
+          <- taken          the calls have their task ids, in order
+          <- refused        one part by function, then in halves, until the one to blame is alone
+          <- nothing        SubmitOutcomeUnknown if it may have arrived: not sent again, unless that was asked for
+          <- unreachable    again, until the patience is over
+
+Owner: the pump's thread (`hosted`), which all of this may block.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, TypeVar
+
+from compute_executor.batch import Call, Function, Lane
+from compute_executor.errors import (
+    ComputeError,
+    InvalidRequest,
+    NotAuthorized,
+    NotFound,
+    PayloadTooLarge,
+    SubmitOutcomeUnknown,
+)
+from compute_executor.sdk.batch import BatchOptions, BatchTask
+from compute_executor.sdk.limits import check
+from compute_executor.sdk.wires.wire import Accepted, Part, Wire
+from compute_executor.serialization.large import whole
+
+Answer = TypeVar("Answer")
+Calls = list[Call[Any]]
+Ready = list[tuple[Call[Any], BatchTask]]
+"""Calls, and what is sent for each."""
+UNKNOWN_TRIES = 5
+"""How often a submit whose outcome is unknown is sent again where that is wished."""
+
+
+class Place(Protocol):
+    """What this needs of the pump."""
+
+    def taken(self, lane: Lane, calls: Calls, task_ids: list[str]) -> None:
+        """These calls are tasks now."""
+
+    def refused(self, call: Call[Any], error: ComputeError) -> None:
+        """This call will be no task."""
+
+    def wait(self, seconds: float) -> bool:
+        """Rest before another try; False if there shall be none."""
+
+
+class Posting:
+    """See the module. ``register``: name and code to a function's id. ``grace``: seconds of patience with a service
+    that has answered once; with another there is none beyond the tries of each request."""
+
+    def __init__(
+        self, wire: Wire, register: Callable[[str, bytes], str], place: Place, group: str, grace: float
+    ) -> None:
+        self._wire = wire
+        self._register = register
+        self._place = place
+        self._group = group
+        self._grace = grace
+        self._ids: dict[bytes, str] = {}
+        self.resend_unknown = False
+        self.reached = False
+
+    def post(self, lane: Lane, calls: Calls) -> None:
+        """Hand in calls of one lane. Never raises: what comes of it is told to the place, call by call."""
+        ready = []
+        for call in calls:
+            try:
+                _check_options(lane)
+                self._name(call.function)
+                ready.append((call, self._task(call)))
+            except ComputeError as error:
+                self._place.refused(call, error)
+        for part in self._parts(ready):
+            self._hand_in(lane, part)
+
+    def _name(self, function: Function) -> None:
+        """Know the function's id: registered once for each content."""
+        if function.digest in self._ids:
+            return
+        if function.code is None:
+            self._ids[function.digest] = str(uuid.UUID(bytes=function.digest))
+            return
+        code = function.code
+        assert isinstance(code, bytes), "there is no storage for blobs at such a service"
+        self._ids[function.digest] = self._patiently(lambda: self._register(function.name, code))
+
+    def _task(self, call: Call[Any]) -> BatchTask:
+        assert isinstance(call.body, (bytes, list)), "there is no storage for blobs at such a service"
+        task = BatchTask(self._ids[call.function.digest], None, whole(call.body))
+        size = self._wire.size(task)
+        # The payload's base64 is a third larger than the payload.
+        check(f"the arguments of {call.function.name}", size * 4 // 3, self._wire.limits.request_bytes)
+        return task
+
+    def _parts(self, ready: Ready) -> Iterator[Ready]:
+        part: Ready = []
+        size = 0
+        for call, task in ready:
+            more = self._wire.size(task) * 4 // 3
+            if part and (
+                size + more > self._wire.limits.request_bytes or len(part) == self._wire.limits.batch_tasks
+            ):
+                yield part
+                part, size = [], 0
+            part.append((call, task))
+            size += more
+        if part:
+            yield part
+
+    def _hand_in(self, lane: Lane, part: Ready) -> None:
+        waiting = [part]
+        while waiting:
+            some = waiting.pop(0)
+            try:
+                answer = self._submit(lane, [task for _, task in some])
+            except ComputeError as error:
+                smaller = _split(some, error)
+                waiting[:0] = smaller
+                if not smaller:
+                    for call, _ in some:
+                        self._place.refused(call, error)
+            else:
+                self._place.taken(lane, [call for call, _ in some], answer.task_ids)
+
+    def _submit(self, lane: Lane, tasks: list[BatchTask]) -> Accepted:
+        options = BatchOptions(
+            task_group_id=self._group,
+            resource_specification=lane.options.resource_specification,
+            user_endpoint_config=lane.options.user_endpoint_config,
+            create_queue=True,
+        )
+        part = Part(str(uuid.UUID(bytes=lane.endpoint)), tasks, options)
+        tries = UNKNOWN_TRIES if self.resend_unknown else 0
+        while True:
+            try:
+                return self._patiently(lambda: self._wire.submit(part))
+            except SubmitOutcomeUnknown:
+                tries -= 1
+                if tries < 0 or not self._place.wait(1.0):
+                    raise
+
+    def _patiently(self, act: Callable[[], Answer]) -> Answer:
+        """Try again while the service is away, if it has been there."""
+        until = time.monotonic() + self._grace
+        while True:
+            try:
+                answer = act()
+            except ComputeError as error:
+                away = error.retryable and self.reached and time.monotonic() < until
+                if not away or not self._place.wait(1.0):
+                    raise
+            else:
+                self.reached = True
+                return answer
+
+
+def _check_options(lane: Lane) -> None:
+    options = lane.options
+    if not lane.endpoint:
+        raise InvalidRequest(
+            "endpoint_id is missing: this service has no endpoint of its own to run tasks on"
+        )
+    if options.walltime is not None or options.container is not None or options.retries:
+        raise InvalidRequest(
+            "timeout, retries and container are kept by services of this package; Globus Compute has none of them. "
+            "Its endpoints are given such limits in their own configuration"
+        )
+
+
+def _split(some: Ready, error: ComputeError) -> list[Ready]:
+    """Smaller parts that the service may take; none if there is nothing to be gained."""
+    if not isinstance(error, (InvalidRequest, NotAuthorized, NotFound)) or len(some) == 1:
+        return []
+    by_function: dict[str, Ready] = {}
+    for one in some:
+        by_function.setdefault(one[1].function_id, []).append(one)
+    if len(by_function) > 1 and not isinstance(error, PayloadTooLarge):
+        return list(by_function.values())
+    if isinstance(error, InvalidRequest):
+        middle = len(some) // 2
+        return [some[:middle], some[middle:]]
+    return []

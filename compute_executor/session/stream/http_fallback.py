@@ -1,0 +1,68 @@
+"""The conversation by HTTP requests while there is no stream: confirm batches, ask for outcomes, cancel.
+
+Also for a cancel from within a callback: that runs on the thread that would have to read the stream's answer.
+
+Owner: the session's I/O thread.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from compute_executor.batch import Batch
+from compute_executor.errors import ComputeError, NotAuthorized
+from compute_executor.future import ComputeFuture
+from compute_executor.protocol.frames import Accepted, OpenPool, Refused
+from compute_executor.session.stream import by_http, polling
+from compute_executor.session.stream.login import Login
+from compute_executor.session.stream.protocol import Dialogue
+
+log = logging.getLogger(__name__)
+
+
+def converse(dialogue: Dialogue, login: Login, batches: Iterable[Batch]) -> None:
+    """One round; ``batches`` are new. Raises ComputeError if the service cannot be reached that way either,
+    NotAuthorized if it does not let us in any more."""
+    dialogue.reached(login)
+    for batch in batches:
+        dialogue.send(batch)
+    dialogue.retry_postponed()
+    unconfirmed = dialogue.sender.unconfirmed
+    if unconfirmed and dialogue.pool is not None and dialogue.spec is not None:
+        login.ask(by_http.open_pool, OpenPool(dialogue.pool, dialogue.spec))
+    for batch in list(unconfirmed.values()):
+        _submit(dialogue, login, batch)
+    confirmed = [task for task in dialogue.router.tasks() if task[0] not in unconfirmed]
+    for part in polling.parts(confirmed, polling.MAX_TASKS):
+        for result in login.ask(polling.poll, part):
+            dialogue.end(result)
+
+
+def _submit(dialogue: Dialogue, login: Login, batch: Batch) -> None:
+    registers, submit = dialogue.sender.messages(batch)
+    try:
+        for frame in registers:
+            login.ask(by_http.register, frame)
+        login.ask(by_http.submit, submit)
+    except ComputeError as error:
+        if error.retryable or isinstance(error, NotAuthorized):  # not about this batch
+            raise
+        dialogue.refused(Refused(batch.prefix, error.document()))
+    else:
+        dialogue.accepted(Accepted(batch.prefix))
+
+
+def withdraw(dialogue: Dialogue, futures: list[ComputeFuture[Any]] | None) -> None:
+    """Cancel what has not begun (None: all), and wait for the answer."""
+    tasks = dialogue.open_tasks(futures)
+    if not tasks or dialogue.login is None:
+        return
+    try:
+        cancelled = dialogue.login.ask(by_http.cancel, tasks)
+    except ComputeError as error:
+        log.info("cannot cancel: %s", error)
+        return
+    for prefix, positions in cancelled:
+        dialogue.withdrawn(prefix, positions)

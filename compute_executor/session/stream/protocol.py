@@ -1,0 +1,330 @@
+"""What is said between a session and its service, and what it means for the futures.
+
+Sits between the bytes (loop.py, websocket.py) and the two halves that decide: sender.py for the way out,
+router.py for the way back. Writes frames through a function that it is given.
+
+Owner: the session's I/O thread.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from compute_executor.batch import Batch
+from compute_executor.errors import ComputeError, PoolBroken
+from compute_executor.future import ComputeFuture
+from compute_executor.protocol.frames import (
+    BROKEN,
+    Accepted,
+    Began,
+    Blob,
+    Cancelled,
+    ClosePool,
+    Goodbye,
+    Hops,
+    OpenPool,
+    PoolFailed,
+    PoolSpec,
+    Refused,
+    Registered,
+    Result,
+    Results,
+    Subscribe,
+    ToClient,
+    Welcome,
+)
+from compute_executor.session.outcomes import settle
+from compute_executor.session.reasons import container_of, reason_of
+from compute_executor.session.stream.acknowledgements import Acknowledgements
+from compute_executor.session.stream.login import Login
+from compute_executor.session.stream.router import Router
+from compute_executor.session.stream.sender import Failure, Sender, without
+from compute_executor.session.stream.storage import NO_LIMIT, Storage, usable
+from compute_executor.session.withdrawal import Tasks, Withdrawal, Withdrawals
+
+if TYPE_CHECKING:
+    from compute_executor.tracing import Trace
+
+log = logging.getLogger(__name__)
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(ToClient).decode
+
+
+class Dialogue:
+    """One session's side of the stream, over any number of connections."""
+
+    def __init__(
+        self,
+        group: bytes,
+        pool: bytes | None,
+        spec: PoolSpec | None,
+        when_broken: Callable[[PoolBroken], None],
+    ) -> None:
+        """``when_broken`` is told once if the workers of ``pool`` cannot start, before any future is."""
+        self.sender = Sender(group)
+        self.router = Router()
+        self.groups = {group}
+        self.pool = pool
+        self.spec = spec
+        self.broken = False
+        self._when_broken = when_broken
+        self.storage: Storage | None = None
+        self.login: Login | None = None
+        self.postponed: list[Batch] = []
+        self.no_room: ComputeError | None = None
+        self._write: Callable[[bytes], None] = _nowhere
+        self._withdrawals = Withdrawals()
+        self._acknowledgements = Acknowledgements(self.router.read)
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            Accepted: self.accepted,
+            Refused: self.refused,
+            Registered: self.sender.registered,
+            Results: self._results,
+            Began: self._began,
+            Cancelled: self._cancelled,
+            PoolFailed: self._pool_failed,
+            Goodbye: self._goodbye,
+            Hops: self._hops,
+        }
+        self.trace: Trace | None = None
+
+    # -- out -------------------------------------------------------------------------------------------------
+
+    def opened(self, welcome: Welcome, login: Login, write: Callable[[bytes], None]) -> None:
+        """Begin, or take up again, on a new connection: all that was not confirmed is said once more."""
+        self._write = write
+        self.login = login
+        limit = welcome.limits.get("max_blob", NO_LIMIT)
+        self.storage = Storage(login, usable(welcome.blob_folder), limit)
+        if self.pool is not None and self.spec is not None:
+            write(_encode(OpenPool(self.pool, self.spec)))
+        for group in self.groups:
+            self.subscribe(group)
+        for batch in self.sender.reconnected():
+            self.send(batch)
+        for cancel in self._withdrawals.again():
+            write(_encode(cancel))
+
+    def reached(self, login: Login) -> None:
+        """The service is there, though there is no stream."""
+        self.login = login
+        if self.storage is None:
+            self.storage = Storage(login)
+        self.storage.login = login
+
+    def reclaim(self) -> None:
+        """A send was interrupted, nobody knows where: whatever has not been confirmed is said again. What the service
+        hears twice, it runs once."""
+        for batch in self.router.batches():
+            if batch.calls:
+                self.sender.unconfirmed.setdefault(batch.prefix, batch)
+
+    def closed(self) -> None:
+        """The connection is gone."""
+        self._write = _nowhere
+
+    def subscribe(self, group: bytes) -> None:
+        """Ask for the results of a group, from where we are."""
+        self.groups.add(group)
+        self._write(_encode(Subscribe(group, self.router.read.get(group, 0))))
+
+    def send(self, batch: Batch) -> None:
+        """Send a batch; calls whose bodies cannot be put where they belong fail, the others go."""
+        failures = self._outsource(batch)
+        if failures:
+            self._fail(failures)
+            self.router.remove(batch.prefix)
+            for rest in without(batch, failures):
+                self.send(rest)
+            return
+        self.router.add(batch)
+        if self.trace is not None:
+            self.trace.flushed(batch)
+        for frame in self.sender.frames(batch):
+            self._write(frame)
+
+    def _outsource(self, batch: Batch) -> list[Failure]:
+        """Put what is too large for a frame beside it."""
+        assert self.storage is not None
+        failures = []
+        for call in batch.calls:
+            try:
+                if isinstance(call.body, bytes):
+                    call.body = self.storage.store(call.body, f"the arguments of {call.function.name}")
+                if isinstance(call.function.code, bytes):
+                    call.function.code = self.storage.store(
+                        call.function.code, f"the function {call.function.name}"
+                    )
+            except ComputeError as error:
+                failures.append(Failure(call, error))
+        return failures
+
+    def retry_postponed(self) -> None:
+        """Offer again what the service had no room for."""
+        batches, self.postponed = self.postponed, []
+        for batch in batches:
+            self.send(batch)
+
+    def withdraw(self, withdrawal: Withdrawal) -> None:
+        """Ask the service not to run what has not begun."""
+        cancel = self._withdrawals.ask(withdrawal, self.open_tasks(withdrawal.futures))
+        if cancel is not None:
+            self._write(_encode(cancel))
+
+    def open_tasks(self, futures: list[ComputeFuture[Any]] | None) -> Tasks:
+        """Those of the futures' tasks that have not ended (None: all)."""
+        if futures is None:
+            return list(self.router.tasks())
+        tasks: dict[bytes, list[int]] = {}
+        for future in futures:
+            place = future.place
+            if place is not None and self.router.find(*place) is future:
+                tasks.setdefault(place[0], []).append(place[1])
+        return list(tasks.items())
+
+    def acknowledge(self) -> None:
+        """Tell the service which results have reached their futures."""
+        for ack in self._acknowledgements.due():
+            self._write(_encode(ack))
+
+    @property
+    def owes_acknowledgement(self) -> bool:
+        """Whether :meth:`acknowledge` has something to say."""
+        return self._acknowledgements.owed
+
+    def goodbye(self) -> None:
+        """The last words: nothing more will come for our pool."""
+        self.acknowledge()
+        if self.pool is not None:
+            self._write(_encode(ClosePool(self.pool)))
+
+    # -- in --------------------------------------------------------------------------------------------------
+
+    def hear(self, frame: bytes) -> None:
+        """Act on a frame of the service. Raises msgspec.DecodeError for what is none."""
+        message = _decode(frame)
+        self._handlers[type(message)](message)
+
+    def accepted(self, answer: Accepted) -> None:
+        """A batch is confirmed."""
+        self.sender.accepted(answer.prefix)
+        self.no_room = None
+
+    def refused(self, answer: Refused) -> None:
+        """A batch is not taken as it is."""
+        if answer.prefix not in self.sender.unconfirmed:
+            return
+        refusal = self.sender.refused(answer)
+        if refusal.later is not None:
+            self.no_room = refusal.error
+            self.postponed.append(refusal.later)
+            return
+        self.router.remove(answer.prefix)
+        self._fail(refusal.failures)
+        for batch in refusal.again:
+            self.send(batch)
+
+    def _results(self, frame: Results) -> None:
+        for result in frame.results:
+            self.end(result)
+        self.router.read_up_to(frame)
+        if self.sender.unconfirmed:
+            for prefix in {result.prefix for result in frame.results}:
+                self.sender.accepted(prefix)
+
+    def end(self, result: Result) -> None:
+        """One outcome, into its future."""
+        ours = result.status == BROKEN and self.router.expects(result.prefix, self.pool)
+        if ours and container_of(result) is None:
+            self._break(PoolBroken(reason_of(result)))
+        future = self.router.pop(result.prefix, result.position)
+        if future is not None:
+            settle(future, result, self._fetch)
+            if self.trace is not None:
+                self.trace.ended(future, result)
+
+    def _hops(self, frame: Hops) -> None:
+        if self.trace is not None:
+            self.trace.hops(frame)
+
+    def _began(self, frame: Began) -> None:
+        for prefix, position, when in frame.tasks:
+            future = self.router.find(prefix, position)
+            if future is not None:
+                future.begin(when)
+
+    def _cancelled(self, answer: Cancelled) -> None:
+        for prefix, positions in answer.tasks:
+            self.withdrawn(prefix, positions)
+        self._withdrawals.answered(answer.request)
+
+    def withdrawn(self, prefix: bytes, positions: Iterable[int]) -> None:
+        """These tasks surely will not run."""
+        for position in positions:
+            future = self.router.find(prefix, position)
+            if future is not None and future.withdrawn():
+                self.router.pop(prefix, position)
+
+    def _pool_failed(self, frame: PoolFailed) -> None:
+        if frame.pool == self.pool:
+            self._break(PoolBroken(frame.message))
+
+    def _break(self, error: PoolBroken) -> None:
+        if not self.broken:
+            self.broken = True
+            self._when_broken(error)
+
+    def _goodbye(self, frame: Goodbye) -> None:
+        log.info("the service ends: %s", frame.reason)
+
+    def _fetch(self, blob: Blob) -> bytes | memoryview:
+        assert self.storage is not None
+        return self.storage.fetch(blob)
+
+    def adopt(self, group: bytes, batches: list[Batch]) -> list[ComputeFuture[Any]]:
+        """Expect the outcomes of tasks that were submitted elsewhere, or earlier; the futures of those that are
+        not expected already."""
+        adopted = [batch for batch in batches if self.router.add(batch)]
+        self.router.read.pop(group, None)
+        self.subscribe(group)
+        return [future for batch in adopted for future in batch.futures if future is not None]
+
+    # -- giving up -------------------------------------------------------------------------------------------
+
+    def give_up(self, error: ComputeError) -> None:
+        """End all that is open: the service cannot be reached, or takes nothing from us."""
+        self.sender.unconfirmed.clear()
+        self.postponed.clear()
+        for prefix, positions in list(self.router.tasks()):
+            for position in positions:
+                future = self.router.pop(prefix, position)
+                if future is not None:
+                    future.fail(about(error, future))
+        self._withdrawals.give_up()
+
+    def give_up_postponed(self, error: ComputeError) -> None:
+        """End what the service had no room for."""
+        for batch in self.postponed:
+            self.router.remove(batch.prefix)
+            self._fail([Failure(call, error) for call in batch.calls])
+        self.postponed.clear()
+
+    def _fail(self, failures: list[Failure]) -> None:
+        for call, error in failures:
+            call.future.fail(about(error, call.future))
+
+
+def about(error: ComputeError, future: ComputeFuture[Any]) -> ComputeError:
+    """The same error, about one task: each future has an exception of its own."""
+    one = type(error)(error.message, task_id=future.task_id)
+    one.__cause__ = error.__cause__
+    return one
+
+
+def _nowhere(frame: bytes) -> None:
+    """There is no connection: what matters is said again when there is one."""

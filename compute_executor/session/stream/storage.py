@@ -1,0 +1,87 @@
+"""Bodies that are too large for a frame: put beside it as blobs, and read from there.
+
+On the service's own machine a blob is a file in its folder, which we write and read ourselves, by its rules:
+written under another name, and renamed when it is whole. Elsewhere it is a PUT and a GET.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+from compute_executor.errors import PayloadTooLarge, ServiceUnavailable
+from compute_executor.protocol.frames import INLINE_LIMIT, Blob, Body
+from compute_executor.serialization import large
+from compute_executor.session.stream import by_http
+from compute_executor.session.stream.login import Login
+
+NO_LIMIT = 1 << 62
+
+
+class Storage:
+    """Where large bodies go. ``folder``: the service's blob folder, if this process may use it; ``limit``: most
+    bytes of one body; ``login``: by which it is asked elsewhere. Any thread."""
+
+    def __init__(self, login: Login, folder: Path | None = None, limit: int = NO_LIMIT) -> None:
+        self.login = login
+        self._folder = folder
+        self._limit = limit
+
+    def store(self, content: large.Content, what: str) -> Body:
+        """``content`` as a body. ``what`` is named in errors: PayloadTooLarge, or ServiceUnavailable if there is no
+        room or nobody to take it."""
+        size = large.size(content)
+        if size <= INLINE_LIMIT:
+            return large.whole(content)
+        if size > self._limit:
+            raise PayloadTooLarge(
+                f"{what}: {size} bytes are over the service's limit of {self._limit} bytes. Pass the data by "
+                "reference (a file name, a key in a store), or in parts."
+            )
+        name = secrets.token_hex(16)
+        if self._folder is None:
+            self.login.ask(by_http.put_blob, name, large.whole(content))
+        else:
+            _write(self._folder, name, content)
+        return Blob(name, size)
+
+    def fetch(self, blob: Blob) -> bytes | memoryview:
+        """The content of a blob. Raises ComputeError."""
+        if self._folder is None:
+            return self.login.ask(by_http.get_blob, blob)
+        try:
+            return large.read(str(self._folder / blob.name))
+        except OSError as error:
+            raise ServiceUnavailable(
+                f"{self._folder / blob.name} cannot be read: {error.strerror}"
+            ) from error
+
+
+def usable(folder: str | None) -> Path | None:
+    """The service's blob folder, if it is one of this user on this machine."""
+    if folder is None:
+        return None
+    path = Path(folder)
+    with contextlib.suppress(OSError):
+        if path.stat().st_uid == os.getuid() and os.access(path, os.W_OK | os.X_OK):
+            return path
+    return None
+
+
+def _write(folder: Path, name: str, content: large.Content) -> None:
+    temporary = folder / f"{name}.part"
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        try:
+            large.write(descriptor, content)
+        finally:
+            os.close(descriptor)
+        os.rename(temporary, folder / name)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise ServiceUnavailable(
+            f"cannot write {large.size(content)} bytes to {folder}: {error.strerror}. Make room there."
+        ) from error

@@ -1,0 +1,166 @@
+"""Where submitting threads and the I/O thread meet: calls in one direction, a wake-up with them.
+
+A wake-up is a system call (10 us, most of a submit), so there is one only if the I/O thread sleeps, and then
+only for the first call that waits and for the one that makes a batch full: it sleeps no longer than until the
+first call is due anyway.
+
+Everything here is under ``lock``, except ``wake``, which a finalizer may call at any point.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from compute_executor.batch import Batch, Call, Lane, seal
+from compute_executor.future import ComputeFuture
+from compute_executor.session.buffer import Buffer
+
+Wish = Callable[[], None]
+"""What another thread wants the I/O thread to do."""
+
+
+class Handover:
+    """See the module. The lock may be taken again by its holder: the garbage collector runs anything anywhere."""
+
+    def __init__(self, buffer: Buffer) -> None:
+        self.lock = threading.RLock()
+        self._buffer = buffer
+        self._seal: Callable[[Lane, list[Call[Any]]], Batch] = seal
+        self._outbox: list[Batch] = []  # sealed, because somebody asked for an id
+        self._wishes: list[Wish] = []
+        self._asleep = False
+        self._wakers: tuple[socket.socket, ...] = ()
+        self._waker: socket.socket | None = None
+
+    # -- any thread ------------------------------------------------------------------------------------------
+
+    def add(self, call: Call[Any]) -> bool:
+        """Append a call; whether the I/O thread must be woken for it. The caller holds the lock."""
+        buffer = self._buffer
+        buffer.add(call)
+        if self._asleep and (buffer.count == 1 or buffer.full()):
+            self._asleep = False
+            return True
+        return False
+
+    def wake(self) -> None:
+        """Wake the I/O thread if there is one. Takes no lock."""
+        waker = self._waker
+        if waker is not None:
+            with contextlib.suppress(OSError):  # full: it is awake already; closed: it is gone
+                waker.send(b"\0")
+
+    def wish(self, wish: Wish) -> bool:
+        """Have the I/O thread do something; False if there is none."""
+        with self.lock:
+            if self._waker is None:
+                return False
+            self._wishes.append(wish)
+            self._asleep = False
+        self.wake()
+        return True
+
+    def seal_with(self, make: Callable[[Lane, list[Call[Any]]], Batch]) -> None:
+        """Have batches made in another way: before the first call comes."""
+        self._seal = make
+
+    def seal(self) -> None:
+        """Give all that waits its ids; it leaves with the next flush."""
+        with self.lock:
+            while (taken := self._buffer.take()) is not None:
+                self._outbox.append(self._seal(*taken))
+            self._asleep = False
+        self.wake()
+
+    def drop(self, futures: list[ComputeFuture[Any]]) -> None:
+        """Cancel those whose calls have not left."""
+        with self.lock:
+            dropped = [one for one in futures if one.call is not None and self._buffer.drop(one.call)]
+        for future in dropped:
+            future.call = None
+            future.withdrawn()
+
+    def waiting(self, lane: Lane | None = None) -> list[ComputeFuture[Any]]:
+        """The futures of calls that have no id yet, or those of one lane."""
+        with self.lock:
+            return [call.future for call in self._buffer.calls() if lane is None or call.lane is lane]
+
+    @property
+    def count(self) -> int:
+        """How many calls have not left."""
+        return self._buffer.count + sum(batch.open for batch in self._outbox)
+
+    def clear(self) -> list[Call[Any]]:
+        """Take out all calls that have not left, because they never will."""
+        with self.lock:
+            calls = [call for batch in self._outbox for call in batch.calls]
+            self._outbox.clear()
+            while (taken := self._buffer.take()) is not None:
+                calls += taken[1]
+        for call in calls:
+            call.future.call = None
+        return calls
+
+    # -- the I/O thread --------------------------------------------------------------------------------------
+
+    def take(self, busy: bool, room: int) -> list[Batch]:
+        """Batches to be sent now, at most ``room`` of the buffer. ``busy``: the service owes an answer."""
+        with self.lock:
+            now = time.monotonic()
+            batches, self._outbox = self._outbox, []
+            while len(batches) < room and self._buffer.due(now, busy or bool(batches)):
+                taken = self._buffer.take()
+                assert taken is not None
+                batches.append(self._seal(*taken))
+        return batches
+
+    def wishes(self) -> list[Wish]:
+        """What other threads want done, once."""
+        with self.lock:
+            wishes, self._wishes = self._wishes, []
+        return wishes
+
+    def rest(self, busy: bool, room: int) -> float | None:
+        """How long to sleep: 0.0 if there is work, None if until something happens."""
+        with self.lock:
+            if self._outbox or self._wishes:
+                return 0.0
+            if room <= 0:
+                return None
+            now = time.monotonic()
+            if self._buffer.due(now, busy):
+                return 0.0
+            self._asleep = True
+            deadline = self._buffer.deadline()
+            return None if deadline is None else max(0.0, deadline - now)
+
+    def awake(self) -> None:
+        """Nobody needs to wake us now."""
+        self._asleep = False
+
+    # -- beginning and end -----------------------------------------------------------------------------------
+
+    def open(self) -> socket.socket:
+        """Make the waker; what the I/O thread is to watch."""
+        reading, writing = self._wakers = socket.socketpair()
+        reading.setblocking(False)
+        writing.setblocking(False)
+        self._waker = writing
+        return reading
+
+    def close(self) -> None:
+        """There is no I/O thread any more."""
+        with self.lock:
+            self._waker = None
+        for sock in self._wakers:
+            sock.close()
+
+    def forked(self) -> None:
+        """In the child of a fork: the lock may be held by a thread that is not here."""
+        self.lock = threading.RLock()
+        self.close()

@@ -1,1 +1,0 @@
-"""The way out: function and arguments to bytes, bytes to batches, batches to the service."""

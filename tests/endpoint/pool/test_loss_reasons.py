@@ -1,0 +1,31 @@
+"""What people read when a worker is gone."""
+
+from __future__ import annotations
+
+import pytest
+
+from compute_executor.endpoint.pool import loss_reasons
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "text"),
+    [
+        (0, "exited with code 0"),
+        (-9, "died of SIGKILL; somebody killed it, or the system did because memory ran out"),
+        (-10, "died of SIGUSR1"),
+        (-40, "died of signal 40"),
+    ],
+)
+def test_how_a_process_ended(exit_code, text):
+    assert loss_reasons.ending(exit_code) == text
+
+
+def test_last_words_are_quoted_at_their_end():
+    assert loss_reasons.lost(7, 1, b"") == "worker process 7 exited with code 1 while it ran this task"
+    message = loss_reasons.lost(7, 1, b"x" * 10_000 + b"the end\xff\n")
+    assert message.endswith("the end\ufffd")
+    assert len(message) < 5000
+
+
+def test_a_walltime_is_named():
+    assert "after 2.5 s" in loss_reasons.timed_out(2.5)

@@ -1,0 +1,225 @@
+"""How worker processes end, and what else can happen to their channels."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from compute_executor import system
+from compute_executor.serialization import native
+from tests.endpoint.tasks import gone
+
+
+def die(how: str) -> None:
+    """End this process in the named way."""
+    import os
+    import signal
+
+    if how == "exit":
+        os._exit(3)
+    os.kill(os.getpid(), getattr(signal, how))
+
+
+DEATHS = [("exit", 3), ("SIGKILL", -9), ("SIGSEGV", -11), ("SIGABRT", -6), ("SIGTERM", -15)]
+
+
+SERVICE = """
+import asyncio, os, sys
+from pathlib import Path
+from compute_executor.endpoint.pool.engine import ProcessEngine, Assignment
+from compute_executor.protocol.frames import PoolSpec
+from compute_executor.serialization import native
+
+def spawn(path):
+    import os, subprocess, time
+    child = subprocess.Popen(["sleep", "60"])
+    Path(path + ".part").write_text(f"{os.getpid()} {child.pid}")
+    os.rename(path + ".part", path)
+    while True: time.sleep(1)
+
+class Events:
+    def __init__(self): self.todo = [Assignment(1, 0, 1, 0, native.dumps_call((sys.argv[1],), {}))]
+    def take(self, pool, limit): return [self.todo.pop()] if self.todo else []
+    def function_code(self, number): return native.dumps(spawn)
+    def began(self, *_): pass
+    def output(self, *_): pass
+
+async def main():
+    engine = ProcessEngine(Events(), blob_folder=sys.argv[2], ring_folder=sys.argv[2])
+    engine.open(b"p", PoolSpec(2, sys.executable, sys.path, os.getcwd(), dict(os.environ)))
+    engine.wake(b"p")
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("uv", [False, True])
+@pytest.mark.parametrize(("how", "exit_code"), DEATHS)
+def test_a_task_that_kills_its_worker_is_lost_alone(lab, how, exit_code, uv):
+    def step(how=None):
+        if how:
+            die(how)
+
+    async def scenario(script):
+        for _ in range(30):
+            await script.run(step)  # short, so that the next ones share chunks
+        before = [script.submit(step) for _ in range(20)]
+        killer = script.submit(step, how)
+        after = [script.submit(step) for _ in range(20)]
+        script.wake()
+        await script.until(lambda: script.losses)
+        assert list(script.losses) == [killer]
+        reason = script.losses[killer]
+        assert reason.exit_code == exit_code
+        assert reason.began
+        assert "worker process" in reason.message
+        assert set(before) <= set(script.ends), "what was finished is not lost with the worker"
+        back, script.given_back = script.given_back, []
+        assert set(back) <= set(after)
+        again = [script.submit(step) for _ in back]  # what the service does with them
+        script.wake()
+        await script.until(lambda: set(again) | set(after) - set(back) <= set(script.ends))
+        assert list(script.losses) == [killer]
+
+    lab(scenario, uv=uv)
+
+
+@pytest.mark.slow
+def test_ten_deaths_in_a_row_break_nothing(lab):
+    async def scenario(script):
+        for _ in range(10):
+            killer = script.submit(die, "SIGKILL")
+            script.wake()
+            await script.until(lambda killer=killer: killer in script.losses)
+        assert await script.run(len, "ab") == 2
+
+    lab(scenario)
+
+
+def test_native_crashes_leave_their_traceback_in_the_output(lab):
+    def crash():
+        import ctypes
+
+        ctypes.string_at(0)
+
+    async def scenario(script):
+        position = script.submit(crash)
+        script.wake()
+        await script.until(lambda: script.losses)
+        assert "SIGSEGV" in script.losses[position].message
+        assert b"in crash" in script.texts[position]
+
+    lab(scenario)
+
+
+def test_endless_recursion_in_native_code_is_a_death_of_that_task(lab):
+    def recurse():
+        import sys
+
+        class Endless:
+            def __repr__(self):
+                return repr(self)
+
+        sys.setrecursionlimit(1 << 30)
+        repr(Endless())
+
+    async def scenario(script):
+        position = script.submit(recurse)
+        script.wake()
+        await script.until(lambda: script.losses or script.ends)
+        assert position in script.losses or position in script.ends  # 3.12 and later raise RecursionError
+        assert await script.run(len, "ab") == 2
+
+    lab(scenario)
+
+
+def test_closing_all_descriptors_costs_only_that_task(lab):
+    def close_all():
+        import os
+
+        os.closerange(0, 10_000)
+
+    async def scenario(script):
+        position = script.submit(close_all)
+        script.wake()
+        await script.until(lambda: position in script.losses)
+        assert await script.run(len, "ab") == 2
+
+    lab(scenario)
+
+
+def test_a_forked_child_that_stays_does_not_hide_the_death(lab):
+    def fork():
+        import os
+        import signal
+        import time
+
+        if os.fork() == 0:
+            time.sleep(60)
+            os._exit(0)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    async def scenario(script):
+        began = time.monotonic()
+        position = script.submit(fork)
+        script.wake()
+        await script.until(lambda: position in script.losses)
+        assert time.monotonic() - began < 5
+
+    lab(scenario)
+
+
+def test_workers_and_their_children_die_with_the_service(tmp_path):
+    note = tmp_path / "pids"
+    root = str(Path(__file__).parents[3])
+    service = subprocess.Popen(
+        [sys.executable, "-c", SERVICE, str(note), str(tmp_path)], env=os.environ | {"PYTHONPATH": root}
+    )
+    try:
+        deadline = time.monotonic() + 15
+        while not note.exists():
+            assert time.monotonic() < deadline
+            assert service.poll() is None
+            time.sleep(0.01)
+        pids = [int(pid) for pid in note.read_text().split()]
+    finally:
+        service.send_signal(signal.SIGKILL)
+        service.wait()
+    gone(pids)
+
+
+def test_more_to_say_at_first_than_a_stream_holds(lab):
+    def prepare(data):
+        import builtins
+
+        builtins.prepared = len(data)
+
+    def look():
+        import builtins
+
+        return builtins.prepared
+
+    async def scenario(script):
+        assert await script.run(look) == 5_000_000
+
+    lab(scenario, initializer=native.dumps_call((prepare, (bytes(5_000_000),)), {}))
+
+
+def test_deaths_are_noticed_without_a_descriptor_for_them(lab, monkeypatch):
+    monkeypatch.setattr(system, "death_notice", lambda pid: None)
+
+    async def scenario(script):
+        position = script.submit(os._exit, 4)
+        script.wake()
+        await script.until(lambda: position in script.losses)
+        assert script.losses[position].exit_code == 4
+        assert await script.run(len, "ab") == 2
+
+    lab(scenario)

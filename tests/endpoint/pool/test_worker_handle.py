@@ -1,0 +1,114 @@
+"""The walltime of tasks."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+
+import pytest
+
+from compute_executor.endpoint.pool import worker_handle
+from compute_executor.endpoint.pool.scheduling_policy import Assignment, Estimates
+from compute_executor.endpoint.worker import messages
+from compute_executor.endpoint.worker.begun_log import Ring
+from compute_executor.protocol.frames import TIMEOUT
+from tests.endpoint.tasks import gone, nothing
+
+
+def spawn_and_wait(path: str) -> None:
+    """Start a child that waits, note its process id, and wait too."""
+    import time
+
+    child = subprocess.Popen(["sleep", "60"])
+    with open(path + ".part", "w") as file:
+        file.write(str(child.pid))
+    __import__("os").rename(path + ".part", path)
+    time.sleep(60)
+
+
+def test_a_task_over_its_walltime_is_stopped_with_its_children(lab, tmp_path):
+    note = tmp_path / "pid"
+
+    async def scenario(script):
+        await script.run(nothing)
+        position = script.submit(spawn_and_wait, str(note), walltime=0.5)
+        behind = script.submit(nothing)
+        began = time.monotonic()
+        script.wake()
+        reason = await script.result(position)
+        assert 0.4 < time.monotonic() - began < 2
+        assert script.ends[position].status == TIMEOUT
+        assert "after 0.5 s" in reason.message
+        assert position in script.begun
+        assert not script.losses
+        gone([int(note.read_text())])
+        assert script.given_back == [behind]
+        assert script.kept == {1}, "what the engine has made itself is in no outbox"
+
+    lab(scenario)
+
+
+def test_a_task_within_its_walltime_is_left_alone(lab):
+    async def scenario(script):
+        positions = [script.submit(len, "ab", walltime=0.3) for _ in range(3)]
+        script.wake()
+        for position in positions:
+            assert await script.result(position) == 2
+        pids = script.pids()
+        long = script.submit(
+            time.sleep, 0.5
+        )  # over the time of the tasks before, which are not running any more
+        script.wake()
+        await script.result(long)
+        assert script.pids() == pids
+
+    lab(scenario)
+
+
+# -- without a process --
+
+
+class Still:
+    """In place of a process: takes everything, says nothing."""
+
+    def __init__(self, *_):
+        self.pid = 1
+
+    def employ(self, setup, owner):
+        pass
+
+    def send_tasks(self, datagram):
+        return True
+
+
+class Pool:
+    """Remembers what it is told."""
+
+    def __init__(self):
+        self.back = []
+
+    def handed_back(self, tasks):
+        self.back += tasks
+
+
+@pytest.fixture
+def still_member(monkeypatch, tmp_path):
+    monkeypatch.setattr(worker_handle, "Process", Still)
+    return worker_handle.Member(Pool(), Ring(str(tmp_path / "a.ring")), None, "", b"")
+
+
+def test_a_worker_that_hands_back_is_stuck_while_it_has_something_left(still_member):
+    tasks = [Assignment(1, position, 1, 1, b"") for position in range(3)]
+    still_member.give(tasks, Estimates())
+    still_member.received(messages.RETURNED, messages.pack_keys([task[:3] for task in tasks[1:]]))
+    assert still_member._duties.back == tasks[1:]
+    assert still_member.stuck
+
+
+def test_a_worker_whose_long_task_ends_while_it_hands_back_is_free(still_member):
+    tasks = [Assignment(1, position, 1, 1, b"") for position in range(3)]
+    still_member.give(tasks, Estimates())
+    still_member.remove(tasks[0][:3])  # its result came before the frame that hands back the others
+    still_member.received(messages.RETURNED, messages.pack_keys([task[:3] for task in tasks[1:]]))
+    assert not still_member.stuck
+    assert still_member.has_room()

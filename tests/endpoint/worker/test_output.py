@@ -1,0 +1,152 @@
+"""What a task wrote, read from a file."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+from compute_executor import system
+from compute_executor.endpoint.worker import output
+from compute_executor.endpoint.worker.output import LIMIT
+from tests.endpoint.tasks import nothing
+
+
+@pytest.fixture
+def file(tmp_path):
+    number = system.scratch_file(str(tmp_path))
+    yield number
+    os.close(number)
+
+
+def test_a_short_output_is_whole(file):
+    os.write(file, b"hello")
+    assert output.tail(file, 5) == b"hello"
+
+
+def test_of_a_long_output_the_end_is_kept(file):
+    os.write(file, b"a" * output.LIMIT + b"end")
+    text = output.tail(file, output.LIMIT + 3)
+    assert text.startswith(b"[3 bytes dropped]\n")
+    assert text.endswith(b"aend")
+
+
+def test_writes_go_to_the_end_of_what_is_left(file):
+    os.write(file, b"before")
+    os.ftruncate(file, 0)
+    os.write(file, b"after")
+    assert output.tail(file, os.fstat(file).st_size) == b"after"
+
+
+@pytest.mark.parametrize("broken", [None, 5])
+def test_a_stream_that_cannot_be_flushed_is_replaced(monkeypatch, broken):
+    monkeypatch.setattr(sys, "stdout", broken)
+    output.flush()
+    assert sys.stdout.fileno() == 1
+    sys.stdout.close()
+
+
+# -- with real workers --
+
+
+def test_closing_the_descriptors_one_can_see(lab, tmp_path):
+    def close_them():
+        import os
+
+        os.closerange(0, 21)
+
+    def write(path):
+        import os
+
+        with open(path, "w") as file:
+            print("to the output")
+            os.system("echo from a child")
+            file.write("to the file")
+
+    async def scenario(script):
+        await script.run(close_them)
+        position = script.submit(write, str(tmp_path / "file"))
+        script.wake()
+        await script.result(position)
+        assert (tmp_path / "file").read_text() == "to the file"
+        assert sorted(script.texts[position].split(b"\n")) == [b"", b"from a child", b"to the output"]
+        assert not script.losses
+
+    lab(scenario)
+
+
+@pytest.mark.parametrize("wrong", ["sys.stdout.close()", "sys.stdout = None", "sys.stdout = sys.stderr = 5"])
+def test_a_broken_stdout_is_mended(lab, wrong):
+    def spoil(code):
+        import sys  # noqa: F401
+
+        exec(code)
+
+    async def scenario(script):
+        await script.run(spoil, wrong)
+        position = script.submit(print, "hello")
+        script.wake()
+        await script.result(position)
+        assert script.texts[position] == b"hello\n"
+
+    lab(scenario)
+
+
+def test_output_belongs_to_the_task_that_wrote_it(lab):
+    def write(text):
+        import os
+        import sys
+
+        print(text)
+        print("also", text, file=sys.stderr)
+        sys.stdout.flush()
+        os.system(f"echo child of {text}")
+
+    async def scenario(script):
+        positions = [script.submit(write, str(index)) for index in range(3)]
+        quiet = script.submit(nothing)
+        script.wake()
+        for position in [*positions, quiet]:
+            await script.result(position)
+        for index, position in enumerate(positions):
+            lines = script.texts[position].decode().splitlines()
+            assert sorted(lines) == sorted([str(index), f"also {index}", f"child of {index}"])
+        assert quiet not in script.texts
+
+    lab(scenario)
+
+
+def test_a_flood_of_output_is_cut_to_its_end(lab):
+    def flood():
+        import sys
+
+        sys.stdout.write("x" * 50_000_000 + "end")
+
+    async def scenario(script):
+        await script.run(flood)
+        first, _, rest = script.texts[1].partition(b"\n")
+        assert first == b"[%d bytes dropped]" % (50_000_003 - LIMIT)
+        assert len(rest) == LIMIT
+        assert rest.endswith(b"xend")
+        await script.run(nothing)
+        assert 2 not in script.texts
+
+    lab(scenario)
+
+
+def test_the_last_words_of_a_worker_are_reported(lab):
+    def speak_and_die():
+        import os
+
+        os.write(1, b"I was here")
+        os._exit(1)
+
+    async def scenario(script):
+        position = script.submit(speak_and_die)
+        script.wake()
+        await script.until(lambda: position in script.losses)
+        assert script.texts[position] == b"I was here"
+        assert "I was here" in script.losses[position].message
+
+    lab(scenario)

@@ -1,0 +1,39 @@
+"""What runs on the worker's side on our behalf."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from compute_executor.functions import remote
+from compute_executor.serialization import exceptions
+
+
+def test_the_generic_caller_passes_every_keyword() -> None:
+    assert remote.call(dict, function=1, self=2) == {"function": 1, "self": 2}
+
+
+def test_a_stream_arrives_as_the_object() -> None:
+    assert pickle.loads(pickle.dumps(remote.Stream(pickle.dumps([1, 2])))) == [1, 2]
+
+
+def test_each_of_many_calls() -> None:
+    assert remote.EachOf(pow)([(2, 3), (3, 2)]) == ([8, 9], None)
+
+
+def test_an_error_does_not_take_the_earlier_values_with_it() -> None:
+    values, error = remote.EachOf(divmod)([(7, 2), (1, 0), (9, 2)])
+
+    assert values == [(3, 1)]
+    assert error is not None
+    with pytest.raises(ZeroDivisionError):
+        raise exceptions.decode(error)
+
+
+def test_leaving_ends_the_chunk() -> None:
+    def leave() -> None:
+        raise SystemExit(3)
+
+    with pytest.raises(SystemExit):
+        remote.EachOf(leave)([()])

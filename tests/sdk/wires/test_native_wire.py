@@ -1,0 +1,63 @@
+"""Our own wire where a service misbehaves; the rest of it is tested against the real one in test_client.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from compute_executor import Client
+from compute_executor.errors import ResultDecodeError
+from compute_executor.protocol import frames
+from compute_executor.protocol.ids import new_prefix, task_uuid
+from compute_executor.sdk.http.transport import MSGPACK
+from compute_executor.serialization import native
+from tests.sdk.conftest import Reply, ScriptedService
+
+NAME = "0" * 32
+
+
+@pytest.fixture
+def client(service: ScriptedService) -> Iterator[Client]:
+    service.on("GET /v2/version", Reply(200, {"compute_executor": "0.1.0"}))
+    with Client(base_url=service.url) as client:
+        yield client
+
+
+def packed(message: object) -> Reply:
+    return Reply(200, body=msgspec.msgpack.encode(message), headers={"Content-Type": MSGPACK})
+
+
+def test_a_blob_that_is_cut_short_is_not_read(client: Client, service: ScriptedService) -> None:
+    service.on(
+        f"GET /v3/blobs/{NAME}", Reply(200, body=b"123", headers={"Content-Type": "application/octet-stream"})
+    )
+    assert client.read_body(frames.Blob(NAME, 3)) == b"123"
+    with pytest.raises(ResultDecodeError, match="has 4 bytes, 3 came"):
+        client.read_body(frames.Blob(NAME, 4))
+
+
+def test_a_submit_is_sent_again_with_its_key(client: Client, service: ScriptedService) -> None:
+    route = f"POST /v3/endpoints/{'0' * 8}-0000-4000-8000-{'0' * 12}/submit"
+    service.on(route, Reply(hang_up=True), Reply(503), packed([1]))
+    function_id = endpoint_id = "00000000-0000-4000-8000-000000000000"
+    client.run(1, function_id=function_id, endpoint_id=endpoint_id)
+    sent = service.requests(route)
+    assert len(sent) == 3
+    assert len({(seen.body, seen.headers["idempotency-key"]) for seen in sent}) == 1
+
+
+def test_a_task_that_ends_between_two_questions_is_still_running(
+    client: Client, service: ScriptedService
+) -> None:
+    """Polled before its end, asked for its status after: the next question has its result."""
+    prefix = new_prefix()
+    task_id = task_uuid(prefix, 0)
+    result = frames.Result(1, prefix, 0, frames.VALUE, native.dumps(5), 1.0, 2.0)
+    document = {"task_id": task_id, "status": "success", "result": "x"}
+    service.on(
+        "POST /v2/batch_status", packed([]), Reply(200, {"results": {task_id: document}}), packed([result])
+    )
+    assert client.get_batch_result([task_id])[task_id] == {"pending": True, "status": "running"}
+    assert client.get_batch_result([task_id])[task_id]["result"] == 5

@@ -1,0 +1,150 @@
+"""What follows from what is seen of a user endpoint, as values: times are passed in."""
+
+from __future__ import annotations
+
+from compute_executor.service.globus_compute.heartbeats import (
+    ALONE,
+    COMMAND_LIFE,
+    MISSED,
+    STILL_THERE,
+    TRIED_AGAIN,
+    Report,
+    Watch,
+)
+
+PERIOD = 10.0
+ALIVE = Report(True, PERIOD, "first")
+LAST = Report(False, PERIOD, "first")
+TASK, OTHER = (1, 0), (1, 1)
+
+
+def running() -> Watch:
+    watch = Watch()
+    watch.connected(0.0)
+    watch.report(ALIVE, 0.0)
+    return watch
+
+
+def ended_with(*tasks: tuple[int, int]) -> Watch:
+    """It ended at 100, having taken these."""
+    watch = running()
+    watch.report(LAST, 100.0)
+    watch.settled([(task, 1) for task in tasks])
+    return watch
+
+
+def test_a_report_says_that_it_runs() -> None:
+    watch = Watch()
+    assert not watch.running
+    watch.report(ALIVE, 1.0)
+    assert watch.running
+    assert watch.process == "first"
+
+
+def test_its_last_report_leaves_its_queue_to_be_looked_at_before_another_start() -> None:
+    watch = running()
+    watch.report(LAST, 100.0)
+    assert (watch.running, watch.unsettled, watch.command_due(101.0)) == (False, True, False)
+    watch.settled([])
+    assert watch.command_due(101.0)
+
+
+def test_without_a_consumer_it_has_ended_after_a_while() -> None:
+    watch = running()
+    watch.looked(0, 50.0)
+    watch.looked(0, 50.0 + ALONE - 1)
+    assert watch.running
+    watch.looked(0, 50.0 + ALONE)
+    assert not watch.running
+
+
+def test_one_that_reconnects_has_not_ended() -> None:
+    watch = running()
+    watch.looked(0, 50.0)
+    watch.looked(1, 50.0 + ALONE - 1)
+    watch.looked(0, 50.0 + ALONE)
+    assert watch.running
+
+
+def test_what_was_not_heard_while_the_broker_was_away_means_nothing() -> None:
+    watch = running()
+    watch.looked(0, 50.0)
+    watch.connected(500.0)
+    watch.looked(0, 501.0)
+    assert watch.running
+
+
+def test_suspects_are_lost_when_three_heartbeats_are_missed() -> None:
+    watch = ended_with(TASK)
+    assert watch.lost(100.0 + MISSED * PERIOD - 1) == {}
+    assert watch.lost(100.0 + MISSED * PERIOD) == {TASK: 1}
+    assert watch.lost(1000.0) == {}
+
+
+def test_another_process_does_not_acquit_them() -> None:
+    watch = ended_with(TASK)
+    assert watch.report(Report(True, PERIOD, "second"), 120.0) == {}
+    assert watch.report(Report(True, PERIOD, "second"), 125.0) == {}, (
+        "the same as before, but not the one that took them"
+    )
+    assert watch.lost(100.0 + MISSED * PERIOD) == {TASK: 1}
+
+
+def test_the_same_process_does() -> None:
+    watch = ended_with(TASK, OTHER)
+    assert watch.report(ALIVE, 110.0) == {TASK: 1, OTHER: 1}
+    assert watch.lost(1000.0) == {}
+
+
+def test_so_does_a_result() -> None:
+    watch = ended_with(TASK, OTHER)
+    watch.ended(TASK)
+    assert watch.lost(1000.0) == {OTHER: 1}
+
+
+def test_a_command_is_repeated_when_the_last_is_void() -> None:
+    watch = Watch()
+    assert watch.command_due(0.0)
+    watch.commanded(0.0)
+    assert not watch.command_due(1.5 * COMMAND_LIFE)
+    assert watch.command_due(1.5 * COMMAND_LIFE + 0.1)
+    watch.report(ALIVE, 40.0)
+    assert not watch.command_due(1000.0)
+
+
+def test_a_killed_ones_pid_file_is_waited_for_other_reasons_are_final() -> None:
+    watch = Watch()
+    watch.commanded(0.0)
+    assert watch.refused("no such template", 1.0)
+    assert not watch.refused(f"| {STILL_THERE}. Refusing", 1.0)
+    assert not watch.command_due(1.0 + TRIED_AGAIN)
+    assert watch.command_due(1.1 + TRIED_AGAIN)
+
+
+def test_children_of_an_endpoint_that_starts_anew_have_ended() -> None:
+    watch = running()
+    watch.parent_restarted()
+    assert (watch.running, watch.unsettled) == (False, True)
+    idle = Watch()
+    idle.commanded(0.0)
+    idle.parent_restarted()
+    assert idle.command_due(0.1)
+
+
+def test_after_a_restart_of_ours_it_is_taken_to_run() -> None:
+    watch = Watch()
+    watch.restored("first")
+    watch.connected(0.0)
+    assert watch.running
+    watch.looked(0, 0.0)
+    watch.looked(0, ALONE)
+    assert watch.unsettled
+
+
+def test_a_consumer_tells_after_a_restart_that_it_runs_but_not_after_its_last_report() -> None:
+    watch = Watch()
+    watch.looked(1, 0.0)
+    assert watch.running
+    watch.report(LAST, 1.0)
+    watch.looked(1, 2.0)
+    assert not watch.running

@@ -1,0 +1,147 @@
+"""Pools live as long as somebody needs them, and say why when they cannot."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from compute_executor.errors import (
+    InvalidRequest,
+    NotFound,
+    PoolBroken,
+)
+from compute_executor.protocol import frames
+from compute_executor.service.limits import Limits
+from compute_executor.service.pools.pools import DEFAULT_POOL
+from tests.service.house import (
+    ALICE,
+    GROUP,
+    POOL,
+    SPEC,
+    House,
+    Listener,
+    batch,
+    live,
+    register,
+    serving,
+    take,
+    turn,
+)
+
+
+@live
+async def test_a_pool_lives_until_it_is_closed_and_empty(house: House) -> None:
+    async with serving(house) as service:
+        await register(service)
+        await service.open_pool(ALICE, POOL, SPEC)
+        await service.open_pool(ALICE, POOL, SPEC)
+        assert house.engine.opened == {POOL: SPEC}
+        await service.submit(ALICE, batch([b"a"], pool=POOL))
+        service.close_pool(ALICE, POOL)
+        assert house.engine.closed == []
+        with pytest.raises(NotFound):
+            await service.submit(ALICE, batch([b"b"], pool=POOL))
+        house.engine.end(POOL, take(house, pool=POOL))
+        assert house.engine.closed == [POOL]
+        service.close_pool(ALICE, POOL)
+        await turn(20)
+        assert house.store.read.pools() == []
+
+
+@live
+async def test_cancelling_the_last_task_empties_a_pool(house: House) -> None:
+    async with serving(house) as service:
+        await register(service)
+        await service.open_pool(ALICE, POOL, SPEC)
+        sent = batch([b"a"], pool=POOL)
+        await service.submit(ALICE, sent)
+        service.close_pool(ALICE, POOL)
+        await service.cancel(ALICE, [(sent.prefix, [0])])
+        assert house.engine.closed == [POOL]
+
+
+@live
+async def test_a_pool_waits_for_its_client_to_come_back(house: House) -> None:
+    async with serving(house, limits=Limits(pool_grace=0.02)) as service:
+        await register(service)
+        client = Listener()
+        await service.open_pool(ALICE, POOL, SPEC, client)
+        await asyncio.sleep(0.05)
+        assert house.engine.closed == []
+        await service.submit(ALICE, batch([b"a"], pool=POOL))
+        service.unsubscribe(client)
+        await service.open_pool(ALICE, POOL, SPEC, client)
+        await asyncio.sleep(0.05)
+        await service.submit(ALICE, batch([b"b"], pool=POOL))
+        service.unsubscribe(client)
+        while service.overview()["pools"][0]["state"] == "open":
+            await asyncio.sleep(0.01)
+        assert house.engine.closed == []
+        house.engine.end(POOL, take(house, pool=POOL))
+        assert house.engine.closed == [POOL]
+
+
+@pytest.mark.parametrize(
+    ("pool", "changed"),
+    [
+        (b"short", {}),
+        (DEFAULT_POOL, {}),
+        (POOL, {"max_workers": 0}),
+        (POOL, {"max_workers": 10**6}),
+    ],
+)
+@live
+async def test_pools_that_cannot_be(house: House, pool: bytes, changed: dict[str, Any]) -> None:
+    async with serving(house) as service:
+        with pytest.raises(InvalidRequest):
+            await service.open_pool(ALICE, pool, msgspec.structs.replace(SPEC, **changed))
+
+
+@live
+async def test_a_broken_pool_ends_what_waits_and_refuses_what_comes(house: House) -> None:
+    async with serving(house) as service:
+        await register(service)
+        client = Listener()
+        service.subscribe(ALICE, client, GROUP)
+        await service.open_pool(ALICE, POOL, SPEC, client)
+        await service.submit(ALICE, batch([b"a", b"b", b"c"], pool=POOL, options=frames.Options(retries=5)))
+        running, given = take(house, 2, POOL)
+        house.engine.events.returned(POOL, [given[:3]])
+        house.engine.events.broken(POOL, "initializer raised")
+        house.engine.events.broken(POOL, "again")
+        results = await client.heard(2)
+        assert [(result.position, result.status) for result in results] == [
+            (1, frames.BROKEN),
+            (2, frames.BROKEN),
+        ]
+        assert client.failures == [(POOL, "initializer raised")]
+        with pytest.raises(PoolBroken, match="initializer raised"):
+            await service.submit(ALICE, batch([b"d"], pool=POOL))
+        with pytest.raises(PoolBroken):
+            await service.open_pool(ALICE, POOL, SPEC, client)
+        house.engine.events.lost(POOL, *running[:3], frames.Reason("killed", -9))
+        results = await client.heard(3)
+        assert {result.status for result in results} == {frames.BROKEN}
+        assert service.overview()["pools"][0]["state"] == "failed"
+
+
+@live
+async def test_a_service_without_workers_says_so(house: House) -> None:
+    async with serving(house, default_pool=None) as service:
+        await register(service)
+        with pytest.raises(NotFound, match="no workers of its own"):
+            await service.submit(ALICE, batch([b"a"]))
+
+
+@live
+async def test_a_broken_default_pool_refuses(house: House) -> None:
+    async with serving(house) as service:
+        await register(service)
+        await service.submit(ALICE, batch([b"a"]))
+        house.engine.events.broken(DEFAULT_POOL, "no interpreter")
+        house.engine.events.broken(POOL, "unknown")
+        with pytest.raises(PoolBroken, match="no interpreter"):
+            await service.submit(ALICE, batch([b"a"]))

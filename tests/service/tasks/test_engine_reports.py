@@ -1,0 +1,144 @@
+"""What engines report: lost workers, returned tasks, output; and outcomes when the disk is full."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from compute_executor.errors import (
+    ServiceUnavailable,
+)
+from compute_executor.protocol import frames
+from compute_executor.protocol.ids import task_uuid
+from compute_executor.service.limits import Limits
+from compute_executor.service.pools.pools import DEFAULT_POOL
+from tests.service.house import (
+    ALICE,
+    GROUP,
+    House,
+    Listener,
+    batch,
+    live,
+    reason,
+    register,
+    serving,
+    take,
+    turn,
+)
+
+# -- trouble with workers -----------------------------------------------------------------------------------
+
+
+@live
+async def test_a_lost_worker_ends_its_task(house: House) -> None:
+    async with serving(house) as service:
+        await register(service)
+        listener = Listener()
+        service.subscribe(ALICE, listener, GROUP)
+        await service.submit(ALICE, batch([b"a"]))
+        (task,) = take(house)
+        house.engine.events.lost(DEFAULT_POOL, *task[:3], frames.Reason("killed", -9))
+        house.engine.events.lost(DEFAULT_POOL, *task[:3], frames.Reason("killed", -9))
+        house.engine.end(DEFAULT_POOL, [task])
+        (result,) = await listener.heard(1)
+        assert result.status == frames.LOST
+        assert reason(result.body) == frames.Reason("killed", -9, True, 1)  # type: ignore[arg-type]
+        await turn(20)
+        assert not house.store.read.ended_positions(99)
+        assert len(listener.got) == 1
+
+
+@live
+async def test_retries_are_for_lost_workers(house: House) -> None:
+    async with serving(house) as service:
+        await register(service)
+        listener = Listener()
+        service.subscribe(ALICE, listener, GROUP)
+        await service.submit(ALICE, batch([b"a"], options=frames.Options(retries=1)))
+        (first,) = take(house)
+        house.engine.events.lost(DEFAULT_POOL, *first[:3], frames.Reason("killed", -9))
+        assert house.engine.woken == [DEFAULT_POOL] * 2
+        (second,) = take(house)
+        assert second.attempt == 2
+        house.engine.end(DEFAULT_POOL, [first])
+        await turn(20)
+        assert listener.got == []
+        assert list(house.store.read.attempts_due()) == [(first.batch, 0, 2)]
+        house.engine.events.lost(DEFAULT_POOL, *second[:3], frames.Reason("killed", -9))
+        (result,) = await listener.heard(1)
+        assert reason(result.body).attempts == 2  # type: ignore[arg-type]
+
+
+@live
+async def test_returned_tasks_are_given_again(house: House) -> None:
+    async with serving(house) as service:
+        await register(service)
+        await service.submit(ALICE, batch([b"a", b"b"]))
+        tasks = take(house, 1)
+        house.engine.events.returned(DEFAULT_POOL, [tasks[0][:3]])
+        assert take(house, 1) == tasks
+
+
+@live
+async def test_output_reaches_the_log_harmless(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "compute_executor.task")
+    async with serving(house) as service:
+        await register(service)
+        sent = batch([b"a"])
+        await service.submit(ALICE, sent)
+        (task,) = take(house)
+        house.engine.events.output(task.batch, 0, b"hello\n\x1b[31mred\xff")
+        house.engine.events.output(77, 3, b"late")
+    texts = [record.getMessage() for record in caplog.records if record.name == "compute_executor.task"]
+    name = task_uuid(sent.prefix, 0)
+    assert texts == [f"task {name}: hello", f"task {name}: \\x1b[31mred\\xff", "task 77/3: late"]
+
+
+# -- the store in trouble -----------------------------------------------------------------------------------
+
+
+@live
+async def test_a_full_disk_is_survived(house: House) -> None:
+    async with serving(house) as service:
+        await register(service)
+        listener = Listener()
+        service.subscribe(ALICE, listener, GROUP)
+        sent = batch([b"x" * 200] * 2000)
+        await service.submit(ALICE, sent)
+        tasks = take(house, 1000)
+        connection = house.store._connection
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count = {pages + 1}")
+        house.engine.end(DEFAULT_POOL, tasks)
+        await turn(20)
+        assert service.overview()["storing"] == "stalled"
+        assert take(house) == [], "no new work while outcomes cannot be stored"
+        with pytest.raises(ServiceUnavailable, match="full"):
+            await service.submit(ALICE, batch([b"y" * 60_000]))
+        house.engine.woken.clear()
+        connection.execute("PRAGMA max_page_count = 1000000")
+        assert len(await listener.heard(1000)) == 1000
+        assert house.engine.woken == [DEFAULT_POOL]
+        house.engine.end(DEFAULT_POOL, take(house, 5000))
+        await listener.heard(2000)
+
+
+@live
+async def test_arguments_that_cannot_be_read_wait(
+    house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("compute_executor.service.wiring.READ_AGAIN", 0.001)
+    async with serving(house, limits=Limits(decoded_tasks=0)) as service:
+        await register(service)
+        await service.submit(ALICE, batch([b"a", b"b"]))
+        await service.submit(ALICE, batch([b"c"]))
+        good = service._parts.batches._bodies._load
+        service._parts.batches._bodies._load = lambda _number: b""
+        assert take(house) == []
+        assert "cannot be read" in caplog.text
+        service._parts.batches._bodies._load = good
+        house.engine.woken.clear()
+        while not house.engine.woken:
+            await asyncio.sleep(0.001)
+        assert [task.body for task in take(house)] == [b"a", b"b", b"c"]

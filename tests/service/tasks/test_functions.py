@@ -1,0 +1,169 @@
+"""Functions by content, by id, shared or not; their code in the store or in a file."""
+
+from __future__ import annotations
+
+import pytest
+
+from compute_executor.errors import (
+    InvalidRequest,
+    NotFound,
+    PayloadTooLarge,
+)
+from compute_executor.protocol import frames
+from compute_executor.service.access import Identity
+from compute_executor.service.limits import Limits
+from compute_executor.service.pools.pools import DEFAULT_POOL
+from tests.service.house import (
+    ALICE,
+    BOB,
+    CODE,
+    DIGEST,
+    POOL,
+    SPEC,
+    House,
+    batch,
+    live,
+    register,
+    serving,
+    take,
+    turn,
+)
+
+TEAM = "0a1b2c3d-0000-4000-8000-00000000000f"
+
+
+@live
+async def test_functions_are_known_by_content(house: House) -> None:
+    async with serving(house) as service:
+        first, again = await register(service), await register(service)
+        assert first == again
+        assert service.function(ALICE, first).name == "f"
+        assert service.function_body(ALICE, first) == CODE
+        shared = await service.register(ALICE, DIGEST, "f", CODE, "", None, True)
+        assert shared != first
+        assert service.function(BOB, shared).public
+        await service.submit(BOB, batch([b"a"], functions=[shared]))
+        assert len(take(house)) == 1
+
+
+@live
+async def test_who_registers_it_again_may_call_it_otherwise(house: House) -> None:
+    async with serving(house) as service:
+        function = await service.register(ALICE, DIGEST, "old", CODE, "old text", {"version": 1})
+        assert service.function(ALICE, function).name == "old"
+        assert await service.register(ALICE, DIGEST, "new", CODE, "new text", {"version": 2}) == function
+        found = service.function(ALICE, function)
+        assert (found.name, found.description, found.metadata) == ("new", "new text", {"version": 2})
+
+
+@live
+async def test_it_is_shared_with_a_group_of_ones_own_only(house: House) -> None:
+    member = Identity("carol", "Carol", frozenset({TEAM}))
+    async with serving(house) as service:
+        with pytest.raises(NotFound, match=f"^there is no group {TEAM} for you$") as caught:
+            await service.register(ALICE, DIGEST, "f", CODE, group=TEAM)
+        assert caught.value.document()["code"] == 7
+        with pytest.raises(InvalidRequest, match="'physics' is no group id"):
+            await service.register(ALICE, DIGEST, "f", CODE, group="physics")
+        written = {
+            await service.register(member, DIGEST, "f", CODE, group=text)
+            for text in (TEAM, TEAM.upper(), TEAM.replace("-", ""), f"{{{TEAM}}}")
+        }
+        assert len(written) == 1
+        assert service.function(Identity("dan", "Dan", frozenset({TEAM})), *written).group == TEAM
+
+
+@live
+async def test_one_finds_what_one_may_run(house: House) -> None:
+    member, other = (Identity(name, name, frozenset({TEAM})) for name in ("carol", "dan"))
+    async with serving(house) as service:
+        own = await service.register(member, DIGEST, "Heat_map", CODE, "draws 100 %")
+        team = await service.register(member, DIGEST, "heat", CODE, group=TEAM)
+        everybody = await service.register(member, DIGEST, "sum", CODE, "of Heat", public=True)
+        gone = await service.register(other, DIGEST, "heat", CODE, public=True)
+        await service.delete_function(other, gone)
+
+        def found(who: Identity, text: str = "") -> set[bytes]:
+            return {row.id for row in service.find_functions(who, text)}
+
+        assert found(member) == {own, team, everybody}
+        assert found(other) == {team, everybody}
+        assert found(BOB) == {everybody}
+        assert found(member, "HEAT") == {own, team, everybody}
+        assert found(member, "%") == found(member, "t_m") == {own}
+        assert found(member, "' OR 1") == set()
+
+
+@live
+async def test_a_wrong_digest_and_too_much_code_are_refused(house: House) -> None:
+    async with serving(house, limits=Limits(function=100_000)) as service:
+        with pytest.raises(InvalidRequest, match="sha256"):
+            await service.register(ALICE, b"d" * 32, "f", CODE)
+        with pytest.raises(PayloadTooLarge, match="limit is 100000"):
+            await service.register(ALICE, DIGEST, "f", bytes(100_001))
+        with pytest.raises(PayloadTooLarge, match="metadata"):
+            await service.register(ALICE, DIGEST, "f", CODE, "", {"large": "x" * 70_000})
+
+
+@live
+async def test_large_code_is_a_file_once(house: House) -> None:
+    import hashlib
+
+    code = bytes(80_000)
+    async with serving(house) as service:
+        for _ in range(2):
+            function = await service.register(ALICE, hashlib.sha256(code).digest(), "f", code)
+        assert len(list(house.blobs.folder.iterdir())) == 1
+        body = service.function_body(ALICE, function)
+        assert house.blobs.read(body) == code
+        assert await service.register(ALICE, hashlib.sha256(code).digest(), "f", body) == function
+        assert house.blobs.read(body) == code
+
+
+@live
+async def test_a_deleted_function_is_gone_but_its_open_tasks_run(house: House) -> None:
+    async with serving(house) as service:
+        function = await register(service)
+        await service.submit(ALICE, batch([b"a"]))
+        await service.delete_function(ALICE, function)
+        with pytest.raises(NotFound):
+            service.function(ALICE, function)
+        with pytest.raises(NotFound):
+            await service.submit(ALICE, batch([b"a"]))
+        (task,) = take(house)
+        assert house.engine.events.function_code(task.function) == CODE
+
+
+@live
+async def test_few_functions_are_remembered_and_all_are_found(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("compute_executor.service.tasks.functions.CACHED", 1)
+    async with serving(house) as service:
+        first = await register(service)
+        shared = await service.register(ALICE, DIGEST, "f", CODE, public=True)
+        for function in (first, shared, first):
+            assert service.function(ALICE, function).id == function
+        await register(service, BOB)
+        await service.submit(ALICE, batch([b"a"]))
+
+
+@live
+async def test_notes_that_cannot_be_stored_are_logged(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("no space left")
+
+    async with serving(house) as service:
+        await register(service)
+        await service.open_pool(ALICE, POOL, SPEC)
+        await service.submit(ALICE, batch([b"a"], options=frames.Options(retries=1)))
+        monkeypatch.setattr("compute_executor.service.store.writer.Writer.next_attempts", full)
+        monkeypatch.setattr("compute_executor.service.store.writer.Writer.drop_pool", full)
+        (task,) = take(house)
+        house.engine.events.lost(DEFAULT_POOL, *task[:3], frames.Reason("killed", -9))
+        service.close_pool(ALICE, POOL)
+        await turn(20)
+        assert "runs again could not be stored" in caplog.text
+        assert "stays in the store" in caplog.text

@@ -1,0 +1,114 @@
+"""What has been kept long enough goes, in small steps; what has not, stays."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from compute_executor.errors import NotFound
+from compute_executor.protocol import frames
+from compute_executor.service.limits import Limits
+from compute_executor.service.tasks import retention as retention_module
+from tests.service.house import ALICE, GROUP, House, Listener, batch, live, register, serving
+
+DAY = 24 * 3600.0
+LIMITS = Limits(keep_acknowledged=DAY, keep=14 * DAY)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path, echo=True)
+
+
+@live
+async def test_acknowledged_outcomes_go_first(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention_module, "STEP", 2)
+    monkeypatch.setattr(retention_module, "PAUSE", 0.0)
+    async with serving(house, limits=LIMITS) as service:
+        await register(service)
+        mine, other = Listener(), Listener()
+        service.subscribe(ALICE, mine, GROUP)
+        service.subscribe(ALICE, other, b"o" * 16)
+        sent, theirs = batch([b"x"] * 5), batch([b"y"], group=b"o" * 16)
+        await service.submit(ALICE, sent, ("key", b"digest"))
+        results = await mine.heard(5)
+        await service.submit(ALICE, theirs)
+        await other.heard(1)
+        service.unsubscribe(mine)
+        service.unsubscribe(other)
+        now = time.time()
+        service.ack(ALICE, GROUP, results[3].seq)
+        assert await service._parts.retention.clean(now + 2 * DAY) == 0, "one is not acknowledged"
+        service.ack(ALICE, GROUP, results[4].seq)
+        service.ack(ALICE, GROUP, 1)
+        assert await service._parts.retention.clean(now) == 0, "not old enough"
+        assert await service._parts.retention.clean(now + 2 * DAY) == 1
+        with pytest.raises(NotFound):
+            service.task(ALICE, sent.prefix, 0)
+        with pytest.raises(NotFound):
+            service.group_tasks(ALICE, GROUP)
+        assert service.known_submit(ALICE, ("key", b"digest")) is None
+        assert service.task(ALICE, theirs.prefix, 0).status == "success"
+        assert await service._parts.retention.clean(now + 15 * DAY) == 1
+        assert house.store.read.totals() == (0, 0)
+
+
+@live
+async def test_result_files_go_with_their_batch(house: House) -> None:
+    async with serving(house, limits=LIMITS) as service:
+        await register(service)
+        blob = frames.Blob("a" * 32, 5)
+        (house.blobs.folder / blob.name).write_bytes(b"12345")
+        listener = Listener()
+        service.subscribe(ALICE, listener, GROUP)
+        await service.submit(ALICE, batch([blob]))
+        await listener.heard(1)
+        assert (house.blobs.folder / blob.name).exists(), "the echo made it a result"
+        await service._parts.retention.clean(time.time() + 15 * DAY)
+        assert not (house.blobs.folder / blob.name).exists()
+
+
+@live
+async def test_open_batches_stay(house: House) -> None:
+    house.echo = False
+    async with serving(house, limits=LIMITS) as service:
+        await register(service)
+        await service.submit(ALICE, batch([b"x"]))
+        assert await service._parts.retention.clean(time.time() + 100 * DAY) == 0
+        assert house.store.read.totals() == (1, 1)
+
+
+@live
+async def test_acknowledgements_are_written_at_the_end(house: House) -> None:
+    async with serving(house) as service:
+        await register(service)
+        listener = Listener()
+        service.subscribe(ALICE, listener, GROUP)
+        await service.submit(ALICE, batch([b"x"]))
+        await listener.heard(1)
+        service.ack(ALICE, GROUP, 1)
+    async with serving(house):
+        group = house.store.read.group(GROUP)
+        assert group is not None
+        assert group.acked == 1
+
+
+@live
+async def test_it_runs_by_itself_and_survives_trouble(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(retention_module, "PERIOD", 0.001)
+    async with serving(house) as service:
+        looks = []
+
+        async def clean(now: float) -> int:
+            looks.append(now)
+            raise ValueError("disk trouble")
+
+        monkeypatch.setattr(service._parts.retention, "clean", clean)
+        while len(looks) < 2:
+            await asyncio.sleep(0.001)
+    assert "disk trouble" in caplog.text

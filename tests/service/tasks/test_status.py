@@ -1,0 +1,70 @@
+"""How the service says that it is doing."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from compute_executor.endpoint.pool.events import WorkerView
+from compute_executor.protocol.ids import task_uuid
+from compute_executor.service.pools.pools import DEFAULT_POOL
+from tests.service.house import ALICE, House, Listener, batch, live, register, serving, take, turn
+
+
+@live
+async def test_busy_is_open_or_connected(house: House) -> None:
+    async with serving(house) as service:
+        assert not service.busy()
+        client = Listener()
+        service.connect(client)
+        assert service.busy()
+        service.unsubscribe(client)
+        assert not service.busy()
+        await register(service)
+        await service.submit(ALICE, batch([b"a"]))
+        assert service.busy()
+        house.engine.end(DEFAULT_POOL, take(house))
+        assert service.busy()
+        await turn(20)
+        assert not service.busy()
+
+
+@live
+async def test_the_overview_is_plain(house: House) -> None:
+    async with serving(house) as service:
+        await register(service)
+        sent = batch([b"a"])
+        await service.submit(ALICE, sent)
+        (task,) = take(house)
+        house.engine.views = [
+            WorkerView(11, DEFAULT_POOL, "running", (task.batch, 0)),
+            WorkerView(12, DEFAULT_POOL, "idle", None),
+            WorkerView(13, DEFAULT_POOL, "running", (99, 0)),
+        ]
+        overview = service.overview()
+        msgspec.json.encode(overview)
+        assert [worker["task"] for worker in overview["workers"]] == [task_uuid(sent.prefix, 0), None, None]
+        assert (overview["durability"], overview["connections"]) == ("process", 0)
+        assert overview["pools"][0]["max_workers"] == 2
+
+
+@live
+async def test_farewell_reaches_who_listens(house: House) -> None:
+    class Deaf(Listener):
+        async def goodbye(self, reason: str) -> None:
+            await asyncio.Event().wait()
+
+    async with serving(house) as service:
+        await service.farewell("nobody there")
+        listener = Listener()
+        service.connect(listener)
+        service.connect(Deaf())
+        import compute_executor.service.service as module
+
+        module_farewell, module.FAREWELL = module.FAREWELL, 0.01
+        try:
+            await service.farewell("the end")
+        finally:
+            module.FAREWELL = module_farewell
+        assert listener.goodbyes == ["the end"]

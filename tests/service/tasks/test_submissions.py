@@ -1,0 +1,192 @@
+"""A batch is stored once, whole, or refused with a reason that names what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from compute_executor.errors import (
+    InvalidRequest,
+    NotFound,
+    PayloadTooLarge,
+    ServiceUnavailable,
+)
+from compute_executor.protocol import frames
+from compute_executor.protocol.ids import new_prefix
+from compute_executor.service.limits import Limits
+from compute_executor.service.pools.pools import DEFAULT_POOL
+from tests.service.house import (
+    ALICE,
+    BOB,
+    GROUP,
+    POOL,
+    SPEC,
+    House,
+    Listener,
+    batch,
+    live,
+    register,
+    serving,
+    take,
+    turn,
+)
+
+# -- idempotence --------------------------------------------------------------------------------------------
+
+
+@live
+async def test_the_same_batch_again_runs_nothing(house: House) -> None:
+    async with serving(house) as service:
+        await register(service)
+        sent = batch([b"a"])
+        together = await asyncio.gather(service.submit(ALICE, sent), service.submit(ALICE, sent))
+        await service.submit(ALICE, sent)
+        assert together == [None, None]
+        tasks = take(house)
+        assert len(tasks) == 1
+        house.engine.end(DEFAULT_POOL, tasks)
+        await turn(20)
+        await service.submit(ALICE, sent)
+        assert take(house) == []
+
+
+@live
+async def test_anothers_prefix_is_refused(house: House) -> None:
+    async with serving(house) as service:
+        await register(service)
+        await register(service, BOB)
+        sent = batch([b"a"])
+        first = service.submit_soon(ALICE, sent)
+        theirs = batch([b"a"], prefix=sent.prefix, group=b"b" * 16)
+        for _ in ("on its way", "open", "finished"):
+            with pytest.raises(NotFound, match=f"^there is no batch {sent.prefix.hex()} for you$"):
+                await service.submit(BOB, theirs)
+            await first
+            house.engine.end(DEFAULT_POOL, take(house))
+            await turn(20)
+
+
+@live
+async def test_a_commit_that_failed_and_is_there_all_the_same(house: House) -> None:
+    """After an fsync error a batch may be in the file although its client heard of a failure."""
+    async with serving(house) as service:
+        await register(service)
+        sent = batch([b"a"])
+        await service.submit(ALICE, sent)
+        (task,) = take(house)
+        service._parts.batches.finish(service._parts.dispatch.by_prefix(sent.prefix))  # type: ignore[arg-type]
+        await service.submit(ALICE, sent)
+        assert take(house) == [task]
+
+
+@live
+async def test_idempotency_keys(house: House) -> None:
+    async with serving(house) as service:
+        await register(service)
+        sent, key = batch([b"a"]), ("key", b"digest of the body")
+        assert service.known_submit(ALICE, key) is None
+        await service.submit(ALICE, sent, key)
+        known = service.known_submit(ALICE, key)
+        assert known is not None
+        assert (known.prefix, known.group) == (sent.prefix, GROUP)
+        assert service.known_submit(BOB, key) is None
+        with pytest.raises(InvalidRequest, match="new one"):
+            service.known_submit(ALICE, ("key", b"another body"))
+
+
+# -- refusals -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "says"),
+    [
+        ({"prefix": b"x" * 12}, InvalidRequest, "version 8"),
+        ({"prefix": b"x"}, InvalidRequest, "12 bytes"),
+        ({"group": b"x"}, InvalidRequest, "16 bytes"),
+        ({"endpoint": b"e" * 16}, NotFound, "no endpoint"),
+        ({"count": 0}, InvalidRequest, "1 to"),
+        ({"count": 3}, InvalidRequest, "has 1 tasks, not 3"),
+        ({"count": 51}, InvalidRequest, "1 to 50"),
+        ({"functions": []}, InvalidRequest, "names 1 to"),
+        ({"functions": [b"short"]}, InvalidRequest, "16 bytes"),
+        ({"functions": [b"u" * 32]}, NotFound, "register it first"),
+        ({"functions": [b"u" * 16]}, NotFound, "no function"),
+        ({"pool": b"u" * 16}, NotFound, "open it"),
+        ({"tasks": msgspec.Raw(b"\xc1")}, InvalidRequest, "cannot be read"),
+        ({"tasks": msgspec.Raw(msgspec.msgpack.encode([(1, b"")]))}, InvalidRequest, "function 1 of 1"),
+        ({"tasks": msgspec.Raw(msgspec.msgpack.encode([(-1, b"")]))}, InvalidRequest, "function -1"),
+        ({"tasks": msgspec.Raw(msgspec.msgpack.encode([(0, bytes(70_000))]))}, PayloadTooLarge, "65536"),
+        ({"tasks": msgspec.Raw(msgspec.msgpack.encode([(0, ["a" * 32, 5])]))}, InvalidRequest, "not there"),
+        ({"tasks": msgspec.Raw(msgspec.msgpack.encode([(0, ["../x", 5])]))}, InvalidRequest, "no blob name"),
+        ({"options": frames.Options(container=b"c" * 16)}, NotFound, "no container 63636363-"),
+        ({"options": frames.Options(retries=-1)}, InvalidRequest, "retries"),
+        ({"options": frames.Options(retries=10**6)}, InvalidRequest, "retries"),
+        ({"options": frames.Options(walltime=0.0)}, InvalidRequest, "0 seconds"),
+        ({"options": frames.Options(walltime=float("nan"))}, InvalidRequest, "0 seconds"),
+    ],
+)
+@live
+async def test_what_is_wrong_is_named_and_nothing_is_kept(
+    house: House, changed: dict[str, Any], error: type[Exception], says: str
+) -> None:
+    async with serving(house, limits=Limits(batch=50)) as service:
+        await register(service)
+        with pytest.raises(error, match=says):
+            await service.submit(ALICE, batch([b"a"], **changed))
+        assert list(house.store.read.open_batches()) == []
+        assert not service.busy()
+
+
+@live
+async def test_too_many_open_tasks_are_refused_for_now(house: House) -> None:
+    async with serving(house, limits=Limits(open_tasks=3)) as service:
+        await register(service)
+        await service.submit(ALICE, batch([b"a", b"b"]))
+        with pytest.raises(ServiceUnavailable, match="limit of 3"):
+            await service.submit(ALICE, batch([b"c", b"d"]))
+        await service.submit(ALICE, batch([b"c"]))
+
+
+@live
+async def test_foreign_things_do_not_exist(house: House) -> None:
+    async with serving(house) as service:
+        function = await register(service)
+        sent = batch([b"a"])
+        await service.submit(ALICE, sent)
+        await service.open_pool(ALICE, POOL, SPEC)
+        for deny in (
+            lambda: service.function(BOB, function),
+            lambda: service.function_body(BOB, function),
+            lambda: service.task(BOB, sent.prefix, 0),
+            lambda: service.group_tasks(BOB, GROUP),
+            lambda: service.subscribe(BOB, Listener(), GROUP),
+            lambda: service.ack(BOB, GROUP, 1),
+            lambda: service.submit_soon(BOB, batch([b"b"], functions=[function], group=b"b" * 16)),
+            lambda: service.submit_soon(ALICE, batch([b"b"], functions=[b"u" * 16])),
+        ):
+            with pytest.raises(NotFound):
+                deny()
+        await register(service, BOB)
+        for theirs in (batch([b"b"]), batch([b"b"], pool=POOL, group=b"b" * 16)):
+            with pytest.raises(NotFound):
+                await service.submit(BOB, theirs)
+        assert await service.cancel(BOB, [(sent.prefix, [0])]) == []
+        with pytest.raises(NotFound):
+            await service.delete_function(BOB, function)
+
+
+@live
+async def test_absent_things_do_not_exist_either(house: House) -> None:
+    async with serving(house) as service:
+        await register(service)
+        sent = batch([b"a"])
+        await service.submit(ALICE, sent)
+        for prefix, position in ((new_prefix(), 0), (sent.prefix, 1)):
+            with pytest.raises(NotFound):
+                service.task(ALICE, prefix, position)
+        with pytest.raises(NotFound):
+            service.group_tasks(ALICE, b"u" * 16)
+        assert await service.cancel(ALICE, [(new_prefix(), [0])]) == []

@@ -1,0 +1,115 @@
+"""The connection's state: when to try again, when to give up."""
+
+from __future__ import annotations
+
+import itertools
+
+from compute_executor.session.reconnect import (
+    FIRST_GRACE,
+    FIRST_PAUSE,
+    GRACE,
+    LONGEST_PAUSE,
+    POLL_PAUSE,
+    Listener,
+)
+
+
+def listener(chance: float = 0.5, grace: float = GRACE) -> Listener:
+    return Listener(lambda: chance, grace)
+
+
+def test_the_first_try_is_made_at_once() -> None:
+    assert listener().next_try <= 0.0
+
+
+def test_after_a_loss_the_first_new_try_is_made_at_once() -> None:
+    one = listener()
+    one.opened()
+    one.lost(100.0)
+
+    assert one.next_try == 100.0
+    assert not one.connected
+
+
+def test_pauses_grow_up_to_a_limit() -> None:
+    one = listener(chance=1.0)
+    pauses = []
+    for _ in range(14):
+        one.failed(0.0)
+        pauses.append(one.next_try)
+
+    assert all(later >= earlier for earlier, later in itertools.pairwise(pauses))
+    assert pauses[0] == 2 * FIRST_PAUSE
+    assert pauses[-1] == LONGEST_PAUSE
+
+
+def test_chance_spreads_the_pauses_but_never_to_nothing() -> None:
+    one = listener(chance=0.0)
+    for _ in range(10):
+        one.failed(0.0)
+
+    assert one.next_try == FIRST_PAUSE
+
+
+def test_success_makes_pauses_short_again() -> None:
+    one = listener(chance=1.0)
+    for _ in range(8):
+        one.failed(0.0)
+    one.opened()
+    one.lost(50.0)
+    one.failed(50.0)
+
+    assert one.next_try == 50.0 + 2 * FIRST_PAUSE
+
+
+def test_a_service_that_was_there_is_given_up_after_the_grace() -> None:
+    one = listener(grace=60.0)
+    one.opened()
+    one.lost(100.0)
+    one.failed(101.0)
+
+    assert not one.given_up(159.9)
+    assert one.given_up(160.0)
+
+
+def test_one_that_never_was_there_is_given_up_sooner() -> None:
+    one = listener()
+    one.failed(100.0)
+
+    assert not one.given_up(100.0)
+    assert one.given_up(100.0 + FIRST_GRACE)
+
+
+def test_an_answer_by_http_shows_that_it_is_there() -> None:
+    one = listener(grace=60.0)
+    one.opened()
+    one.lost(100.0)
+    one.answered(159.0)
+
+    assert not one.given_up(1000.0)
+    assert one.next_try == 159.0 + POLL_PAUSE
+    one.failed(200.0)
+    assert not one.given_up(259.0)
+    assert one.given_up(260.0)
+
+
+def test_after_giving_up_patience_begins_anew() -> None:
+    one = listener(grace=1.0)
+    one.failed(0.0)
+    one.rest()
+    one.failed(100.0)
+
+    assert not one.given_up(100.5)
+
+
+def test_its_state_in_words() -> None:
+    one = listener()
+    states = [one.state]
+    one.failed(0.0)
+    states.append(one.state)
+    one.opened()
+    states.append(one.state)
+    one.lost(1.0)
+    states.append(one.state)
+
+    assert states == ["not connected", "connecting", "connected", "not connected"]

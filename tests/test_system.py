@@ -1,0 +1,77 @@
+"""What differs between operating systems."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from compute_executor import system
+
+CHILD = """
+import sys
+sys.path.insert(0, sys.argv[2])
+from compute_executor import system
+system.die_with(int(sys.argv[1]))
+print("armed", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def child():
+    """Starts a process that dies with the writing end of a pipe; gives it and that end."""
+    started = []
+
+    def start(*, late: bool = False):
+        reading, writing = os.pipe()
+        if late:
+            os.close(writing)
+        root = str(Path(system.__file__).parents[1])
+        process = subprocess.Popen(
+            [sys.executable, "-c", CHILD, str(reading), root],
+            pass_fds=[reading],
+            start_new_session=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        os.close(reading)
+        started.append(process)
+        return process, writing
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_a_process_dies_when_the_pipe_ends(child):
+    process, writing = child()
+    assert process.stdout.readline() == b"armed\n"
+    os.close(writing)
+    assert process.wait(20) == -9
+
+
+def test_a_process_that_comes_too_late_leaves(child):
+    process, _ = child(late=True)
+    assert process.wait(20) == 1
+    assert process.stdout.read() == b""
+
+
+def test_a_kernel_without_process_descriptors_is_no_error(monkeypatch):
+    def unknown(pid):
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(os, "pidfd_open", unknown)
+    assert system.death_notice(os.getpid()) is None
+
+
+def test_messages_of_a_task_channel_stay_whole():
+    sending, receiving = system.task_channel()
+    with sending, receiving:
+        sending.send(b"one")
+        sending.send(b"two")
+        assert [receiving.recv(100), receiving.recv(100)] == [b"one", b"two"]
