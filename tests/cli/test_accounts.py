@@ -21,7 +21,7 @@ from compute_executor.local.state import LOG, read_announcement
 from compute_executor.protocol import frames
 from compute_executor.session.stream.websocket import connect as open_stream
 from tests.sdk.http.test_direct import self_signed
-from tests.service.town import running
+from tests.service.server_fixture import running
 
 Command = Callable[..., Result]
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,7 @@ from compute_executor.service.blobs.folder import BlobFolder
 from compute_executor.service.store.store import Store
 from tests.service.asgi import HOST, TOKEN
 from tests.service.fakes import FakeService
-from tests.service.house import House
+from tests.service.fixture import House
 
 ADMIN = Identity("ann", "Ann", admin=True)
 

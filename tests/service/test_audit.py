@@ -34,7 +34,7 @@ def book() -> Book:
 def test_a_line_says_who_what_and_by_what(book: Book) -> None:
     book.audit.refused(ANN, "frame Subscribe", FOREIGN)
     book.audit.refused(LOCAL, "GET /v2/tasks/*", FOREIGN, "10.0.0.7")
-    book.audit.refused(None, "stream /v3/stream", unauthenticated(), "10.0.0.7")
+    book.audit.refused(None, "stream /v3/stream", unauthenticated().error, "10.0.0.7")
     assert book.lines == [
         "refused: Ann (id-ann) may not read task, by frame Subscribe",
         "refused: local at 10.0.0.7 may not read task, by GET /v2/tasks/*",
@@ -58,7 +58,7 @@ def test_what_a_refusal_was_the_cause_of_is_one(book: Book) -> None:
         InvalidRequest("no"),
         ServiceUnavailable("no"),
         LoginUnavailable("Globus Auth is away"),
-        refusal(415, "no"),
+        refusal(415, "no").error,
         ValueError("a bug"),
     ],
 )
@@ -70,7 +70,7 @@ def test_what_is_no_refusal_is_not_written(book: Book, error: Exception) -> None
 def test_one_user_cannot_drown_the_others(book: Book) -> None:
     for _ in range(1000):
         book.audit.refused(ANN, "x", FOREIGN)
-        book.audit.refused(None, "x", unauthenticated())
+        book.audit.refused(None, "x", unauthenticated().error)
     assert len(book.lines) == 2 * PER_WINDOW
     book.audit.refused(LOCAL, "x", FOREIGN)
     assert book.lines[-1] == "refused: local may not read task, by x"
@@ -90,7 +90,7 @@ def test_in_the_next_minute_it_is_said_how_many_more_there_were(book: Book) -> N
         for _ in range(PER_WINDOW + 10 * number):
             book.audit.refused(Identity(f"u{number}", "u"), "x", FOREIGN)
     for _ in range(2000):
-        book.audit.refused(None, "x", unauthenticated())
+        book.audit.refused(None, "x", unauthenticated().error)
     del book.lines[:]
     book.now += WINDOW
     book.audit.refused(ANN, "x", FOREIGN)

@@ -9,7 +9,7 @@ import pytest
 
 from compute_executor.protocol import frames
 from compute_executor.service.pools.pools import DEFAULT_POOL
-from tests.service.house import (
+from tests.service.fixture import (
     ALICE,
     CODE,
     GROUP,

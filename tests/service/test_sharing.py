@@ -27,7 +27,7 @@ from compute_executor.service.api.routes.login import TOKEN_PATH
 from compute_executor.service.endpoints.ids import BUILT_IN
 from tests.service.asgi import Answer
 from tests.service.every_route import HTTP, STREAMS
-from tests.service.house import CODE, SPEC, live
+from tests.service.fixture import CODE, SPEC, live
 from tests.service.sharing import CALL, USERS, World, masked, shared_world
 
 JSON, MSGPACK = "application/json", "application/msgpack"

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from compute_executor.service.wiring import Engines
-from tests.service.house import SPEC, FakeEngine
+from tests.service.fixture import SPEC, FakeEngine
 
 OURS, THEIRS = b"o" * 16, b"t" * 16
 

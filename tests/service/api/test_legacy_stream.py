@@ -13,7 +13,7 @@ from compute_executor.protocol.ids import task_uuid
 from compute_executor.serialization import native
 from compute_executor.service.api import legacy_stream, stream
 from tests.service.api.test_stream import Client
-from tests.service.house import ALICE, BOB, GROUP, House, batch, live, register, serving
+from tests.service.fixture import ALICE, BOB, GROUP, House, batch, live, register, serving
 
 NAME = str(uuid.UUID(bytes=GROUP))
 

@@ -20,7 +20,7 @@ from compute_executor.service.api.stream import serve_stream
 from compute_executor.service.limits import Limits
 from compute_executor.service.pools.pools import DEFAULT_POOL
 from compute_executor.service.service import Service
-from tests.service.house import (
+from tests.service.fixture import (
     ALICE,
     BOB,
     CODE,

@@ -10,7 +10,7 @@ from compute_executor.service.api.stream import UNAUTHENTICATED
 from compute_executor.service.auth.authenticators import token_digest
 from compute_executor.service.auth.open_streams import TOKEN_DEAD, USER_GONE
 from tests.service.api.test_stream import Client, connected
-from tests.service.house import BOB, CODE, DIGEST, GROUP, House, batch, live, serving, turn
+from tests.service.fixture import BOB, CODE, DIGEST, GROUP, House, batch, live, serving, turn
 
 TEAM = str(uuid.UUID(int=7))
 MEMBER = Identity("bob", "Bob", frozenset({TEAM}))

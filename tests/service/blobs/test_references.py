@@ -11,7 +11,7 @@ from compute_executor.errors import InvalidRequest, PayloadTooLarge
 from compute_executor.protocol.frames import Blob
 from compute_executor.service.blobs.folder import BlobFolder
 from compute_executor.service.blobs.references import BlobCare
-from tests.service.house import live
+from tests.service.fixture import live
 
 A, B = "a" * 32, "b" * 32
 

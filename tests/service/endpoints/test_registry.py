@@ -18,7 +18,7 @@ from compute_executor.protocol import frames
 from compute_executor.service.access import Identity
 from compute_executor.service.api.documents import EndpointDocument
 from compute_executor.service.endpoints.registry import Registration, registration
-from tests.service.house import ALICE, BOB, House, batch, live, register, serving
+from tests.service.fixture import ALICE, BOB, House, batch, live, register, serving
 
 PLAIN = Registration("plain", "Plain")
 

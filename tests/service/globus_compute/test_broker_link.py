@@ -14,7 +14,7 @@ from compute_executor.errors import BrokerUnconfirmed, BrokerUnroutable, Invalid
 from compute_executor.service.globus_compute import broker_link as module
 from compute_executor.service.globus_compute.broker_link import Delivery, Link
 from tests.service.globus_compute.broker import FakeBroker
-from tests.service.house import live, turn
+from tests.service.fixture import live, turn
 
 URL = "amqp://me:secret@broker:5673/%2F"
 

@@ -17,7 +17,7 @@ from compute_executor.service.globus_compute.broker_link import Delivery, Sight
 from compute_executor.service.globus_compute.engine import BrokerEngine
 from compute_executor.service.globus_compute.rows import UserEndpointRow
 from compute_executor.service.globus_compute.user_endpoints import UserEndpoint
-from tests.service.house import live
+from tests.service.fixture import live
 
 ENDPOINT, USER_ENDPOINT = uuid.uuid4(), uuid.uuid4()
 QUEUE = names.task_queue(USER_ENDPOINT)

@@ -20,7 +20,7 @@ from compute_executor.service.globus_compute import inbox as module
 from compute_executor.service.globus_compute import names
 from compute_executor.service.globus_compute.broker_link import Delivery
 from compute_executor.service.globus_compute.inbox import Inbox
-from tests.service.house import live, turn
+from tests.service.fixture import live, turn
 
 PREFIX, FOREIGN = new_prefix(), new_prefix()
 POOL = uuid.uuid4()

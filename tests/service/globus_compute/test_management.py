@@ -24,7 +24,7 @@ from compute_executor.service.globus_compute.management import (
     listener_rights,
     user_endpoint_rights,
 )
-from tests.service.house import live
+from tests.service.fixture import live
 
 RIGHTS = Rights("^w$", "^r$", {"results": "^k$"})
 ONE, OTHER = uuid.uuid4(), uuid.uuid4()

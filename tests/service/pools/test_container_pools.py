@@ -16,7 +16,7 @@ from compute_executor.service.limits import Limits
 from compute_executor.service.pools.container_pools import lodged
 from compute_executor.service.pools.pools import DEFAULT_POOL
 from compute_executor.service.service import Service
-from tests.service.house import (
+from tests.service.fixture import (
     ALICE,
     BOB,
     CODE,
@@ -47,7 +47,7 @@ class Engine(FakeEngine):
 
 @pytest.fixture
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
-    monkeypatch.setattr("tests.service.house.FakeEngine", Engine)
+    monkeypatch.setattr("tests.service.fixture.FakeEngine", Engine)
     return House(tmp_path)
 
 

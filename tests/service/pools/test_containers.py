@@ -18,7 +18,7 @@ from compute_executor.endpoint.environments.recipes import ImageDocument, Recipe
 from compute_executor.errors import InvalidRequest, NotFound, PayloadTooLarge, PoolBroken, ServiceUnavailable
 from compute_executor.service.limits import Limits
 from compute_executor.service.pools import containers
-from tests.service.house import ALICE, BOB, House, live, serving, turn
+from tests.service.fixture import ALICE, BOB, House, live, serving, turn
 
 SIX = RecipeDocument(name="six", description="old", pip=["six==1.15.0"])
 READY_ONE = Environment(sys.executable, "3.11")

@@ -16,7 +16,7 @@ from compute_executor.errors import (
 from compute_executor.protocol import frames
 from compute_executor.service.limits import Limits
 from compute_executor.service.pools.pools import DEFAULT_POOL
-from tests.service.house import (
+from tests.service.fixture import (
     ALICE,
     GROUP,
     POOL,

@@ -13,7 +13,7 @@ from compute_executor.errors import StoreBusy
 from compute_executor.service.store import committer as committer_module
 from compute_executor.service.store.committer import Committer, settle
 from compute_executor.service.store.store import Done, Operation, Store
-from tests.service.house import live, turn
+from tests.service.fixture import live, turn
 
 
 class Recorder(Store):

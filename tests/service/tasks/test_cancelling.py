@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from compute_executor.protocol import frames
 from compute_executor.protocol.ids import new_prefix
-from tests.service.house import (
+from tests.service.fixture import (
     ALICE,
     BOB,
     GROUP,

@@ -13,7 +13,7 @@ from compute_executor.protocol import frames
 from compute_executor.service.access import Identity
 from compute_executor.service.limits import Limits
 from compute_executor.service.pools.pools import DEFAULT_POOL
-from tests.service.house import (
+from tests.service.fixture import (
     ALICE,
     BOB,
     CODE,

@@ -14,7 +14,7 @@ from compute_executor.errors import NotFound
 from compute_executor.protocol.frames import Blob, Result
 from compute_executor.service.tasks import groups as module
 from compute_executor.service.tasks.groups import RESULT_BYTES, Groups, body_size
-from tests.service.house import ALICE, BOB, GROUP, Listener
+from tests.service.fixture import ALICE, BOB, GROUP, Listener
 
 OTHER = b"o" * 16
 

@@ -12,7 +12,7 @@ from compute_executor.protocol.frames import CANCELLED, Reason
 from compute_executor.service.scheduling.dispatch import Batch, Dispatch
 from compute_executor.service.tasks import outcomes as outcomes_module
 from compute_executor.service.tasks.outcomes import Outcomes, made_here
-from tests.service.house import GROUP, live, turn
+from tests.service.fixture import GROUP, live, turn
 
 
 class Commits:

@@ -16,7 +16,7 @@ from compute_executor.service.access import Identity, forbidden_action
 from compute_executor.service.endpoints.registry import Registration
 from compute_executor.service.pools.pools import DEFAULT_POOL
 from compute_executor.service.service import Service
-from tests.service.house import (
+from tests.service.fixture import (
     ALICE,
     BOB,
     CODE,

@@ -16,7 +16,7 @@ from compute_executor.protocol.ids import new_prefix
 from compute_executor.service import service as service_module
 from compute_executor.service.pools.pools import DEFAULT_POOL
 from compute_executor.service.service import Service
-from tests.service.house import (
+from tests.service.fixture import (
     ALICE,
     GROUP,
     POOL,

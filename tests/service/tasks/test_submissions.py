@@ -18,7 +18,7 @@ from compute_executor.protocol import frames
 from compute_executor.protocol.ids import new_prefix
 from compute_executor.service.limits import Limits
 from compute_executor.service.pools.pools import DEFAULT_POOL
-from tests.service.house import (
+from tests.service.fixture import (
     ALICE,
     BOB,
     GROUP,

@@ -30,7 +30,7 @@ from compute_executor.session.hosted import legacy_stream
 from compute_executor.session.hosted.amqp import QueueLost
 from compute_executor.session.hosted.legacy_stream import GuideStream, read
 from tests.service.asgi import TOKEN
-from tests.service.house import ALICE, GROUP, House, batch, register, serving
+from tests.service.fixture import ALICE, GROUP, House, batch, register, serving
 
 NAME = str(uuid.UUID(bytes=GROUP))
 TASK = "11111111-1111-4111-8111-111111111111"

@@ -24,7 +24,7 @@ from compute_executor.session.stream.polling import poll
 from compute_executor.session.stream.protocol import Dialogue
 from compute_executor.session.stream.storage import Storage
 from tests.sdk.conftest import Reply, ScriptedService, Seen
-from tests.service.town import Town, running
+from tests.service.server_fixture import Town, running
 
 PATIENCE = 20.0
 LARGE = b"x" * (INLINE_LIMIT + 1)

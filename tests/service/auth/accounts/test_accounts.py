@@ -13,7 +13,7 @@ from compute_executor.service.auth.accounts.book import CLIENT, USER
 from compute_executor.service.auth.authenticators import token_digest
 from compute_executor.service.auth.clients import LIFE
 from compute_executor.service.store.store import Operation, Store
-from tests.service.house import live, turn
+from tests.service.fixture import live, turn
 
 
 class Told:

@@ -4,7 +4,7 @@ import pytest
 
 from compute_executor.errors import InvalidRequest, NotFound
 from compute_executor.service.auth.accounts.commands import Asked, perform
-from tests.service.house import House, live, serving
+from tests.service.fixture import House, live, serving
 
 
 @live

@@ -26,7 +26,7 @@ from compute_executor.service.process.run import Settings, _Process
 from compute_executor.service.process.server import bind
 from compute_executor.service.process.starter import Report
 from compute_executor.service.service import Service
-from tests.service.house import House, Listener, batch, live, reason, serving, take, turn
+from tests.service.fixture import House, Listener, batch, live, reason, serving, take, turn
 
 WHERE = pytest.mark.parametrize("running", [True, False], ids=["while it runs", "while it does not"])
 NO_MORE = "is shared with"

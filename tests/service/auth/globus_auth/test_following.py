@@ -30,6 +30,9 @@ class Service:
         self.reconsidered.append(identity)
         self.visitors.changed(user, identity)
 
+    def stream_tokens(self) -> set[bytes]:
+        return self.visitors.tokens()
+
 
 class Town:
     """A service with a stream of Alice's and one of Bob's; the time is ours."""

@@ -20,7 +20,7 @@ from compute_executor.service.api.context import Shell
 from compute_executor.service.auth.accounts.accounts import Accounts
 from compute_executor.service.auth.authenticators import FirstOf, LocalToken
 from compute_executor.service.process.server import Server, bind
-from tests.service.house import House
+from tests.service.fixture import House
 
 uvloop.new_event_loop().close()  # libuv opens one pipe for all signals of the process, and keeps it
 
