@@ -12,7 +12,7 @@ from compute_executor.protocol.frames import Body, Options
 from compute_executor.protocol.ids import new_prefix
 
 if TYPE_CHECKING:
-    from compute_executor.functions.codecs import Form
+    from compute_executor.functions.codecs import Codec
     from compute_executor.future import ComputeFuture
 
 T = TypeVar("T")
@@ -36,14 +36,14 @@ class Function:
         return f"<Function {self.name} {self.digest.hex()[:12]}>"
 
 
-class Lane:
+class Target:
     """Where calls go and how they are to be run: only calls of one lane share a batch."""
 
     __slots__ = ("endpoint", "form", "options", "pool")
 
     def __init__(self, endpoint: bytes, pool: bytes | None, options: Options) -> None:
         self.endpoint = endpoint
-        self.form: Form | None = None  # in which calls travel there; the session finds out at the first
+        self.form: Codec | None = None  # in which calls travel there; the session finds out at the first
         self.pool = pool
         self.options = options
 
@@ -53,7 +53,7 @@ class Call(Generic[T]):
 
     __slots__ = ("body", "dropped", "function", "future", "lane", "size")
 
-    def __init__(self, future: ComputeFuture[T], function: Function, body: Body, lane: Lane) -> None:
+    def __init__(self, future: ComputeFuture[T], function: Function, body: Body, lane: Target) -> None:
         self.future = future
         self.function = function
         self.body = body
@@ -62,14 +62,14 @@ class Call(Generic[T]):
         self.dropped = False
 
 
-class Batch:
+class CallBatch:
     """Calls with their ids. ``calls`` is given up when the service has accepted them; ``futures`` holds None
     for those that are done; ``open`` counts the others."""
 
     __slots__ = ("calls", "futures", "lane", "open", "prefix")
 
     def __init__(
-        self, lane: Lane, calls: list[Call[Any]], futures: list[ComputeFuture[Any] | None], prefix: bytes
+        self, lane: Target, calls: list[Call[Any]], futures: list[ComputeFuture[Any] | None], prefix: bytes
     ) -> None:
         self.prefix = prefix
         self.lane = lane
@@ -87,16 +87,16 @@ class Batch:
         return future
 
 
-def gather(lane: Lane, calls: list[Call[Any]]) -> Batch:
+def gather(lane: Target, calls: list[Call[Any]]) -> CallBatch:
     """Make a batch of calls that get their ids from the service, when it answers."""
     for call in calls:
         call.future.call = None
-    return Batch(lane, calls, [call.future for call in calls], b"")
+    return CallBatch(lane, calls, [call.future for call in calls], b"")
 
 
-def seal(lane: Lane, calls: list[Call[Any]]) -> Batch:
+def seal(lane: Target, calls: list[Call[Any]]) -> CallBatch:
     """Make a batch: from here on each of its calls has its task id."""
-    batch = Batch(lane, calls, [call.future for call in calls], new_prefix())
+    batch = CallBatch(lane, calls, [call.future for call in calls], new_prefix())
     for position, call in enumerate(calls):
         call.future.assign(batch, position)
     return batch

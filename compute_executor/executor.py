@@ -16,18 +16,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from compute_executor import leaving, mapping
-from compute_executor.batch import Function, Lane
+from compute_executor.batch import Function, Target
 from compute_executor.errors import ComputeError
-from compute_executor.functions.registry import Route
+from compute_executor.functions.registry import FunctionRef
 from compute_executor.future import ComputeFuture
-from compute_executor.peer import ByLogin, Embedded, OfClient
+from compute_executor.peer import ClientLocator, EmbeddedLocator, LoginLocator
 from compute_executor.protocol.frames import Options, PoolSpec
 from compute_executor.protocol.ids import MAX_BATCH
 from compute_executor.sdk.arguments import named, positional
 from compute_executor.sdk.names import AnyId, canonical
 from compute_executor.serialization import native
 from compute_executor.session.session import Session
-from compute_executor.settings import Settings
+from compute_executor.settings import ExecutorSettings
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -107,8 +107,8 @@ class Executor(concurrent.futures.Executor):
         self.label = label
         self.task_group_id = canonical(task_group_id or uuid.uuid4(), "task group")
         own = endpoint_id is None
-        settings = Settings(
-            peer=(Embedded() if own else ByLogin()) if client is None else OfClient(client),
+        settings = ExecutorSettings(
+            peer=(EmbeddedLocator() if own else LoginLocator()) if client is None else ClientLocator(client),
             group=uuid.UUID(self.task_group_id).bytes,
             pool=os.urandom(16) if own else None,
             spec=_pool_spec(max_workers, initializer, initargs, label) if own else None,
@@ -122,7 +122,7 @@ class Executor(concurrent.futures.Executor):
         options = Options(
             resource_specification=resource_specification, user_endpoint_config=user_endpoint_config
         )
-        self._lane = Lane(_id(endpoint_id, "endpoint"), settings.pool, options)
+        self._lane = Target(_id(endpoint_id, "endpoint"), settings.pool, options)
         self._owner: Executor | None = None  # of a view: what it is a view of
         self._shut = False
         weakref.finalize(self, self._session.release).atexit = False
@@ -163,9 +163,9 @@ class Executor(concurrent.futures.Executor):
         submission = _Submission(self, fn, chunked=chunksize > 1)
         calls = zip(*iterables)  # noqa: B905 - the shortest ends it, as in the standard library
         if chunksize == 1:
-            return mapping.Results(submission, calls, timeout, buffersize)
+            return mapping.MapResults(submission, calls, timeout, buffersize)
         chunks = mapping.chunks(calls, chunksize)
-        return mapping.Unchunked(mapping.Results(submission, chunks, timeout, buffersize))
+        return mapping.UnchunkedResults(mapping.MapResults(submission, chunks, timeout, buffersize))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls. ``cancel_futures``: withdraw those that no worker has begun; the oldest ``max_workers``
@@ -237,10 +237,10 @@ class Executor(concurrent.futures.Executor):
             else resource_specification,
             user_endpoint_config=now.user_endpoint_config,
         )
-        lane = self._lane if endpoint_id is None else Lane(_id(endpoint_id, "endpoint"), None, options)
-        return self._view(Lane(lane.endpoint, lane.pool, options))
+        lane = self._lane if endpoint_id is None else Target(_id(endpoint_id, "endpoint"), None, options)
+        return self._view(Target(lane.endpoint, lane.pool, options))
 
-    def _view(self, lane: Lane) -> Executor:
+    def _view(self, lane: Target) -> Executor:
         view = object.__new__(type(self))
         view.__dict__.update(self.__dict__)
         view._lane = lane
@@ -257,7 +257,7 @@ class Executor(concurrent.futures.Executor):
         or no mapping from names."""
         self._check_open()
         number = uuid.UUID(canonical(function_id, "function"))
-        route = Route(Function(number.bytes, f"function {number}", None))
+        route = FunctionRef(Function(number.bytes, f"function {number}", None))
         return self._session.submit(self._lane, route, positional(args), named(kwargs))
 
     def register_function(self, function: Callable[..., Any], *, description: str = "") -> str:

@@ -9,7 +9,7 @@ So nothing is ever set twice, and ``cancel`` of a call that has left asks the se
 
 A future of the standard library makes a condition, two lists and ten more objects that the garbage collector
 walks over and over, most of its time and of its 1.6 kB, in case somebody waits for it. Ours makes these (a
-:class:`_Meeting`) when somebody does. Whether it has ended or has a meeting is decided under one lock, `_deciding`:
+:class:`_Waiters`) when somebody does. Whether it has ended or has a meeting is decided under one lock, `_deciding`:
 who comes first either finds the end, or is found by it.
 """
 
@@ -26,7 +26,7 @@ from compute_executor.errors import ComputeError
 from compute_executor.protocol.ids import task_uuid
 
 if TYPE_CHECKING:
-    from compute_executor.batch import Batch, Call
+    from compute_executor.batch import Call, CallBatch
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def forked() -> None:
     _deciding = threading.RLock()
 
 
-class Owner(Protocol):
+class FutureOwner(Protocol):
     """What a future needs of the session that it came from."""
 
     def withdraw(self, futures: list[ComputeFuture[Any]]) -> set[int]:
@@ -67,7 +67,7 @@ class Timings(NamedTuple):
     ended: float
 
 
-class _Meeting:
+class _Waiters:
     """Where those meet who wait for a future and who ends it: what ``Future.__init__`` makes for each."""
 
     __slots__ = ("callbacks", "condition", "waiters")
@@ -96,17 +96,17 @@ class ComputeFuture(Future[T]):
         "call",
     )
 
-    def __init__(self, owner: Owner, endpoint: bytes = b"") -> None:
+    def __init__(self, owner: FutureOwner, endpoint: bytes = b"") -> None:
         # Not super().__init__(): it would make what a _Meeting holds. The rest of its attributes are here.
         self._state = _PENDING
         self._result = None
         self._exception = None
-        self._meeting: _Meeting | None = None
+        self._meeting: _Waiters | None = None
         self._owner = owner
         self._endpoint = endpoint
         self._submitted = time.time()
         self.call: Call[T] | None = None  # while it waits to be sent
-        self._batch: Batch | None = None
+        self._batch: CallBatch | None = None
         self._position = 0
         self._began = self._ended = 0.0
 
@@ -162,8 +162,8 @@ class ComputeFuture(Future[T]):
 
     # -- for the standard library, whose code knows these three attributes --
 
-    def _meet(self) -> _Meeting:
-        made = _Meeting()
+    def _meet(self) -> _Waiters:
+        made = _Waiters()
         with _deciding:
             if self._meeting is None:
                 self._meeting = made
@@ -188,7 +188,7 @@ class ComputeFuture(Future[T]):
         """Prefix and position of the task; None while it has none."""
         return None if self._batch is None else (self._batch.prefix, self._position)
 
-    def assign(self, batch: Batch, position: int) -> None:
+    def assign(self, batch: CallBatch, position: int) -> None:
         """Give the call its place in a batch, and so its id."""
         self._batch = batch
         self._position = position
@@ -235,7 +235,7 @@ class ComputeFuture(Future[T]):
     def orphan(self) -> None:
         """In the child of a fork: end, because nobody here will. The lock may be held by a thread that the child
         does not have; callbacks and waiters are the parent's."""
-        self._meeting = _Meeting()
+        self._meeting = _Waiters()
         self.call = None
         self.fail(
             ComputeError(

@@ -16,7 +16,7 @@ LAST_WORDS = 0.5
 """Seconds that a session gets to withdraw what has not begun when the user pressed Ctrl-C."""
 
 
-class Leaver(Protocol):
+class ExitHook(Protocol):
     """What a session can do about it."""
 
     def release(self) -> None:
@@ -36,7 +36,7 @@ class _State:
     """One for the process. ``watched``: sessions with a thread, which alone need anything of this."""
 
     def __init__(self) -> None:
-        self.watched: weakref.WeakSet[Leaver] = weakref.WeakSet()
+        self.watched: weakref.WeakSet[ExitHook] = weakref.WeakSet()
         self.registered = False
         self.begun = False
 
@@ -59,7 +59,7 @@ def expect() -> None:
             os.register_at_fork(after_in_child=_in_child)
 
 
-def watch(leaver: Leaver) -> None:
+def watch(leaver: ExitHook) -> None:
     """Have ``leaver`` do what is right when the process ends or forks."""
     expect()
     _state.watched.add(leaver)

@@ -38,7 +38,7 @@ def check(chunksize: int, buffersize: int | None) -> None:
         raise ValueError("chunksize must be >= 1.")
 
 
-class Results(Iterator[Any]):
+class MapResults(Iterator[Any]):
     """The values in order. Closing it, an error and a timeout withdraw what nobody will wait for; so does losing it
     half way. Thrown away before it was begun it withdraws nothing: ``ex.map(save, things)`` for the effect alone.
 
@@ -86,10 +86,10 @@ class Results(Iterator[Any]):
             self.close()
 
 
-class Unchunked(Iterator[Any]):
+class UnchunkedResults(Iterator[Any]):
     """The values of chunks one by one, and an error after the values that came before it."""
 
-    def __init__(self, chunks: Results) -> None:
+    def __init__(self, chunks: MapResults) -> None:
         self._chunks = chunks
         self._values: Iterator[Any] = iter(())
         self._error: bytes | None = None

@@ -31,7 +31,7 @@ PATIENCE = 20.0
 """Seconds that the service may take to answer a request."""
 
 
-class Address(NamedTuple):
+class ServiceEndpoint(NamedTuple):
     """A service at this moment. Its ``authorization`` is shown to nobody."""
 
     url: str
@@ -41,7 +41,7 @@ class Address(NamedTuple):
         return f"Address(url={self.url!r}, authorization=...)"
 
 
-class Kind(enum.Enum):
+class EndpointKind(enum.Enum):
     """Who runs what is submitted, which decides how it travels."""
 
     OURS = "workers of this package, at a service of this package"
@@ -49,18 +49,18 @@ class Kind(enum.Enum):
     HOSTED = "an endpoint at a service that is not of this package: Globus Compute's own"
 
 
-class Peer(Protocol):
+class ServiceLocator(Protocol):
     """Whoever knows the address. May block, start a service, renew a token; raises ComputeError."""
 
-    def address(self) -> Address:
+    def address(self) -> ServiceEndpoint:
         """The address, looked up anew."""
         ...
 
-    def renewed(self, refused: Address) -> Address | None:
+    def renewed(self, refused: ServiceEndpoint) -> ServiceEndpoint | None:
         """The address after its authorization was refused, with another one; None if there is no other."""
         ...
 
-    def kind(self, endpoint: bytes) -> Kind:
+    def kind(self, endpoint: bytes) -> EndpointKind:
         """Who runs the tasks of this endpoint."""
         ...
 
@@ -69,79 +69,79 @@ class Peer(Protocol):
         ...
 
 
-class Embedded:
+class EmbeddedLocator:
     """This user's local service, started when there is none."""
 
-    def address(self) -> Address:
+    def address(self) -> ServiceEndpoint:
         """Where it listens now."""
         from compute_executor.local.embedded import find_or_start
 
         found = find_or_start()
-        return Address(found.url, f"Bearer {found.token}")
+        return ServiceEndpoint(found.url, f"Bearer {found.token}")
 
-    def renewed(self, refused: Address) -> Address | None:
+    def renewed(self, refused: ServiceEndpoint) -> ServiceEndpoint | None:
         """That of the service which has taken its place, if one has."""
         return _another(self.address(), refused)
 
-    def kind(self, endpoint: bytes) -> Kind:  # noqa: ARG002 - the interface's
+    def kind(self, endpoint: bytes) -> EndpointKind:  # noqa: ARG002 - the interface's
         """Its own workers, whatever the endpoint is called: it has no others."""
-        return Kind.OURS
+        return EndpointKind.OURS
 
     def client(self) -> Client:
         """Nobody asks: it is not hosted."""
         raise InvalidRequest("this user's local service is no hosted one")
 
 
-class OfClient:
+class ClientLocator:
     """The service of a Client."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._versions = Versions()
 
-    def address(self) -> Address:
+    def address(self) -> ServiceEndpoint:
         """What the client says."""
         if self._client.hosted:
             raise InvalidRequest(NO_ENDPOINT)
-        return Address(self._client.address(), self._client.authorization() or "")
+        return ServiceEndpoint(self._client.address(), self._client.authorization() or "")
 
-    def renewed(self, refused: Address) -> Address | None:
+    def renewed(self, refused: ServiceEndpoint) -> ServiceEndpoint | None:
         """By a request: one that is refused has the client log in again."""
         self._client.look()
         return _another(self.address(), refused)
 
-    def kind(self, endpoint: bytes) -> Kind:
+    def kind(self, endpoint: bytes) -> EndpointKind:
         """Found out by asking the service, and of one of ours its endpoint."""
         if not self._client.is_own_service():
-            return Kind.HOSTED
+            return EndpointKind.HOSTED
         endpoint_id = uuid.UUID(bytes=endpoint)
         document = self._client.get_endpoint_metadata(endpoint_id)
         if document.get("built_in"):
-            return Kind.OURS
+            return EndpointKind.OURS
         self._versions.check(str(endpoint_id), document)  # before anything is sent that they may not read
-        return Kind.STOCK
+        return EndpointKind.STOCK
 
     def client(self) -> Client:
         """The client itself."""
         return self._client
 
 
-class ByLogin:
+class LoginLocator:
     """The service of whoever is logged in: what ``Client()`` means. The Client is made when it is first needed."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._found: OfClient | None = None
+        self._found: ClientLocator | None = None
 
-    def address(self) -> Address:
+    def address(self) -> ServiceEndpoint:
         """What the Client says."""
         return self._peer().address()
 
-    def renewed(self, refused: Address) -> Address | None:
+    def renewed(self, refused: ServiceEndpoint) -> ServiceEndpoint | None:
         """As of any Client."""
         return self._peer().renewed(refused)
 
-    def kind(self, endpoint: bytes) -> Kind:
+    def kind(self, endpoint: bytes) -> EndpointKind:
         """Found out as of any Client; without a login only this user's own service can be asked."""
         try:
             return self._peer().kind(endpoint)
@@ -155,21 +155,21 @@ class ByLogin:
         """The Client."""
         return self._peer().client()
 
-    def _peer(self) -> OfClient:
+    def _peer(self) -> ClientLocator:
         with self._lock:
             if self._found is None:
                 from compute_executor.sdk.client import Client
 
-                self._found = OfClient(Client())
+                self._found = ClientLocator(Client())
             return self._found
 
 
-def _another(found: Address, refused: Address) -> Address | None:
+def _another(found: ServiceEndpoint, refused: ServiceEndpoint) -> ServiceEndpoint | None:
     return found if found.authorization != refused.authorization else None
 
 
 def request(
-    address: Address,
+    address: ServiceEndpoint,
     method: str,
     path: str,
     body: bytes | None = None,

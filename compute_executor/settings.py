@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from compute_executor.peer import Peer
+from compute_executor.peer import ServiceLocator
 from compute_executor.protocol.frames import PoolSpec
 from compute_executor.session.reconnect import GRACE
 
 
-class Settings(NamedTuple):
+class ExecutorSettings(NamedTuple):
     """``group``: 16 bytes of the task group. ``pool``, ``spec``: workers of its own, or None for those of another
     endpoint. ``flush_interval`` and ``grace`` in seconds. ``by_source``, ``resend_unknown``: see Executor.
     ``trace``: the file for a time line, or None."""
 
-    peer: Peer
+    peer: ServiceLocator
     group: bytes
     pool: bytes | None
     spec: PoolSpec | None

@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from compute_executor.batch import Batch
+from compute_executor.batch import CallBatch
 from compute_executor.future import ComputeFuture
 from compute_executor.protocol.frames import Hop, Hops, Result
 from compute_executor.protocol.ids import task_uuid
@@ -71,7 +71,7 @@ class Trace:
         self._hops: dict[tuple[bytes, int], tuple[Hop, float]] = {}
         self._events: list[dict[str, Any]] = []
 
-    def flushed(self, batch: Batch) -> None:
+    def flushed(self, batch: CallBatch) -> None:
         """A batch is written to the connection."""
         self._flushed[batch.prefix] = (
             time.time(),

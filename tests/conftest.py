@@ -32,7 +32,7 @@ def fake() -> Iterator[FakeService]:
 @pytest.fixture
 def make(fake: FakeService, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeExecutor]:
     """Makes Executors whose embedded service is the fake one; shut down after the test."""
-    monkeypatch.setattr(module, "Embedded", lambda: fake)
+    monkeypatch.setattr(module, "EmbeddedLocator", lambda: fake)
     with ExitStack() as stack:
 
         def make(**options: Any) -> Executor:

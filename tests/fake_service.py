@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import Server, ServerConnection, serve
 
 from compute_executor.errors import ComputeError, NotFound
-from compute_executor.peer import Address
+from compute_executor.peer import ServiceEndpoint
 from compute_executor.protocol import frames
 from compute_executor.serialization import exceptions, native
 
@@ -111,10 +111,10 @@ class FakeService:
             with contextlib.suppress(OSError):
                 connection.socket.shutdown(2)
 
-    def address(self) -> Address:
-        return Address(f"http://127.0.0.1:{self.port}", self.authorization)
+    def address(self) -> ServiceEndpoint:
+        return ServiceEndpoint(f"http://127.0.0.1:{self.port}", self.authorization)
 
-    def renewed(self, refused: Address) -> Address | None:
+    def renewed(self, refused: ServiceEndpoint) -> ServiceEndpoint | None:
         """As a peer whose next login is ``next_authorization``."""
         if self.next_authorization is None:
             return None

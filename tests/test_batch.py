@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from compute_executor.batch import Batch, Call, Function, Lane, seal
+from compute_executor.batch import Call, CallBatch, Function, Target, seal
 from compute_executor.future import ComputeFuture
 from compute_executor.protocol.frames import Blob, Options
 from compute_executor.protocol.ids import split_task_id
 from tests.test_future import Owner
 
-LANE = Lane(b"", None, Options())
+LANE = Target(b"", None, Options())
 FUNCTION = Function(b"d" * 32, "f", b"code")
 
 
-def sealed(count: int) -> tuple[Batch, list[ComputeFuture[Any]]]:
+def sealed(count: int) -> tuple[CallBatch, list[ComputeFuture[Any]]]:
     futures: list[ComputeFuture[Any]] = [ComputeFuture(Owner()) for _ in range(count)]
     return seal(LANE, [Call(future, FUNCTION, b"args", LANE) for future in futures]), futures
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from compute_executor.batch import Batch, Lane
+from compute_executor.batch import CallBatch, Target
 from compute_executor.future import ComputeFuture, forked
 from compute_executor.protocol.frames import Options
 
@@ -173,7 +173,7 @@ def test_its_id_is_made_when_somebody_asks() -> None:
     assert future.task_id is None
     assert owner.identified == 1
 
-    future.assign(Batch(Lane(b"", None, Options()), [], [future], bytes(range(12))), 258)
+    future.assign(CallBatch(Target(b"", None, Options()), [], [future], bytes(range(12))), 258)
     assert future.task_id == "00010203-0405-0607-0809-0a0b00000102"
     assert future.place == (bytes(range(12)), 258)
     assert future.endpoint_id == "00000000-0000-0000-0000-000000000001"

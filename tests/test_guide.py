@@ -23,7 +23,7 @@ import pytest
 
 from compute_executor import Client
 from compute_executor.errors import NotFound, TaskPending
-from compute_executor.sdk.http.transport import Call
+from compute_executor.sdk.http.transport import Request
 from compute_executor.sdk.login_manager import environments, tokens
 from compute_executor.sdk.login_manager.protocol import LoginManagerProtocol
 from tests.sdk.conftest import CLIENT_ID, Reply, ScriptedAuth, ScriptedService
@@ -75,7 +75,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
     reader.types(first)
     with reader.names["gcc"] as client:
         yield reader
-        client._session.call(Call("POST", "/v3/shutdown"))
+        client._session.call(Request("POST", "/v3/shutdown"))
 
 
 def test_the_number_of_blocks_has_not_changed() -> None:

@@ -45,20 +45,20 @@ def numbers(count: int | None = None) -> Iterator[tuple[int]]:
 def test_values_in_order() -> None:
     submitter = Submitter()
 
-    assert list(mapping.Results(submitter, numbers(5), None, None)) == [0, 1, 2, 3, 4]
+    assert list(mapping.MapResults(submitter, numbers(5), None, None)) == [0, 1, 2, 3, 4]
     assert submitter.withdrawn == []
 
 
 def test_without_buffersize_all_is_submitted_at_once() -> None:
     submitter = Submitter()
-    mapping.Results(submitter, numbers(5), None, None)
+    mapping.MapResults(submitter, numbers(5), None, None)
 
     assert submitter.submitted == [0, 1, 2, 3, 4]
 
 
 def test_with_buffersize_inputs_are_read_as_values_are_taken() -> None:
     submitter = Submitter()
-    results = mapping.Results(submitter, numbers(), None, 3)
+    results = mapping.MapResults(submitter, numbers(), None, 3)
     assert submitter.submitted == [0, 1, 2]
     assert [next(results) for _ in range(4)] == [0, 1, 2, 3]
 
@@ -68,12 +68,12 @@ def test_with_buffersize_inputs_are_read_as_values_are_taken() -> None:
 
 
 def test_a_buffer_larger_than_the_input() -> None:
-    assert list(mapping.Results(Submitter(), numbers(2), None, 10)) == [0, 1]
+    assert list(mapping.MapResults(Submitter(), numbers(2), None, 10)) == [0, 1]
 
 
 def test_an_error_withdraws_the_rest() -> None:
     submitter = Submitter(function=lambda n: 1 // (2 - n))
-    results = mapping.Results(submitter, numbers(6), None, None)
+    results = mapping.MapResults(submitter, numbers(6), None, None)
     assert [next(results), next(results)] == [0, 1]
 
     with pytest.raises(ZeroDivisionError):
@@ -84,7 +84,7 @@ def test_an_error_withdraws_the_rest() -> None:
 
 def test_a_timeout_withdraws_all() -> None:
     submitter = Submitter(hold=True)
-    results = mapping.Results(submitter, numbers(3), 0.0, None)
+    results = mapping.MapResults(submitter, numbers(3), 0.0, None)
 
     with pytest.raises(TimeoutError):
         next(results)
@@ -92,19 +92,19 @@ def test_a_timeout_withdraws_all() -> None:
 
 
 def test_a_timeout_that_is_not_reached() -> None:
-    assert list(mapping.Results(Submitter(), numbers(3), 10.0, None)) == [0, 1, 2]
+    assert list(mapping.MapResults(Submitter(), numbers(3), 10.0, None)) == [0, 1, 2]
 
 
 def test_closing_withdraws_even_if_nothing_was_taken() -> None:
     submitter = Submitter(hold=True)
-    mapping.Results(submitter, numbers(3), None, None).close()
+    mapping.MapResults(submitter, numbers(3), None, None).close()
 
     assert len(submitter.withdrawn[0]) == 3
 
 
 def test_thrown_away_unbegun_it_runs_on() -> None:
     submitter = Submitter()
-    mapping.Results(submitter, numbers(3), None, None)
+    mapping.MapResults(submitter, numbers(3), None, None)
     gc.collect()
 
     assert submitter.withdrawn == []
@@ -112,7 +112,7 @@ def test_thrown_away_unbegun_it_runs_on() -> None:
 
 def test_thrown_away_half_way_it_withdraws() -> None:
     submitter = Submitter()
-    results = mapping.Results(submitter, numbers(3), None, None)
+    results = mapping.MapResults(submitter, numbers(3), None, None)
     next(results)
     del results
     gc.collect()
@@ -126,8 +126,8 @@ def test_a_submit_that_raises() -> None:
         raise LookupError("no more")
 
     with pytest.raises(LookupError):
-        mapping.Results(Submitter(), inputs(), None, None)
-    results = mapping.Results(Submitter(), inputs(), None, 1)
+        mapping.MapResults(Submitter(), inputs(), None, None)
+    results = mapping.MapResults(Submitter(), inputs(), None, 1)
     with pytest.raises(LookupError):
         next(results)
 
@@ -136,10 +136,10 @@ def test_chunks() -> None:
     assert list(mapping.chunks(numbers(5), 2)) == [([(0,), (1,)],), ([(2,), (3,)],), ([(4,)],)]
 
 
-def unchunked(*chunks: tuple[list[Any], bytes | None]) -> tuple[mapping.Unchunked, Submitter]:
+def unchunked(*chunks: tuple[list[Any], bytes | None]) -> tuple[mapping.UnchunkedResults, Submitter]:
     submitter = Submitter()
-    return mapping.Unchunked(
-        mapping.Results(submitter, ((chunk,) for chunk in chunks), None, None)
+    return mapping.UnchunkedResults(
+        mapping.MapResults(submitter, ((chunk,) for chunk in chunks), None, None)
     ), submitter
 
 

@@ -21,17 +21,17 @@ from compute_executor.errors import (
     PayloadTooLarge,
     ServiceUnavailable,
 )
-from compute_executor.peer import Address, Kind, OfClient, request
+from compute_executor.peer import ClientLocator, EndpointKind, ServiceEndpoint, request
 from compute_executor.serialization.python_versions import VersionsDiffer
 from compute_executor.session.stream import by_http
 
 
 @pytest.fixture
-def answering() -> Iterator[Callable[[int, bytes], Address]]:
+def answering() -> Iterator[Callable[[int, bytes], ServiceEndpoint]]:
     """Starts servers that give every request one answer."""
     with ExitStack() as stack:
 
-        def start(status: int, body: bytes) -> Address:
+        def start(status: int, body: bytes) -> ServiceEndpoint:
             class Handler(BaseHTTPRequestHandler):
                 def do_GET(self) -> None:
                     self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -51,7 +51,7 @@ def answering() -> Iterator[Callable[[int, bytes], Address]]:
             thread.start()
             stack.callback(thread.join)
             stack.callback(server.shutdown)
-            return Address(f"http://127.0.0.1:{server.server_port}", "Bearer secret")
+            return ServiceEndpoint(f"http://127.0.0.1:{server.server_port}", "Bearer secret")
 
         told.clear()
         yield start
@@ -60,7 +60,7 @@ def answering() -> Iterator[Callable[[int, bytes], Address]]:
 told: list[tuple[str, str, dict[str, str]]] = []
 
 
-def test_an_answer(answering: Callable[[int, bytes], Address]) -> None:
+def test_an_answer(answering: Callable[[int, bytes], ServiceEndpoint]) -> None:
     assert request(answering(200, b"body"), "POST", "/x", b"sent", headers={"X-Y": "z"}) == b"body"
 
     ((method, path, headers),) = told
@@ -84,7 +84,7 @@ def test_an_answer(answering: Callable[[int, bytes], Address]) -> None:
     ],
 )
 def test_refusals(
-    answering: Callable[[int, bytes], Address], status: int, body: bytes, kind: type[ComputeError]
+    answering: Callable[[int, bytes], ServiceEndpoint], status: int, body: bytes, kind: type[ComputeError]
 ) -> None:
     with pytest.raises(kind) as caught:
         request(answering(status, body), "GET", "/x")
@@ -93,16 +93,16 @@ def test_refusals(
 
 def test_nobody_there() -> None:
     with pytest.raises(ServiceUnavailable, match=r"GET /x at http://127.0.0.1:1 failed"):
-        request(Address("http://127.0.0.1:1", ""), "GET", "/x")
+        request(ServiceEndpoint("http://127.0.0.1:1", ""), "GET", "/x")
 
 
-def test_a_service_without_an_endpoint(answering: Callable[[int, bytes], Address]) -> None:
+def test_a_service_without_an_endpoint(answering: Callable[[int, bytes], ServiceEndpoint]) -> None:
     with pytest.raises(ComputeError, match="no endpoint"):
         by_http.default_endpoint(answering(200, b"[]"))
 
 
 def test_an_address_does_not_show_its_key() -> None:
-    assert "secret" not in repr(Address("http://x", "Bearer secret"))
+    assert "secret" not in repr(ServiceEndpoint("http://x", "Bearer secret"))
 
 
 @pytest.mark.parametrize(("authorization", "sent"), [("Bearer t", "Bearer t"), (None, "")])
@@ -116,7 +116,7 @@ def test_the_address_of_a_client(authorization: str | None, sent: str) -> None:
         def authorization(self) -> str | None:
             return authorization
 
-    assert OfClient(Client()).address() == Address("http://there", sent)  # type: ignore[arg-type]
+    assert ClientLocator(Client()).address() == ServiceEndpoint("http://there", sent)  # type: ignore[arg-type]
 
 
 class _OwnService:
@@ -133,22 +133,24 @@ class _OwnService:
 
 
 def test_other_versions_at_a_stock_endpoint_are_said_once_before_anything_is_sent() -> None:
-    peer = OfClient(cast(Any, _OwnService(python_version="3.1.4", dill_version="0.0.1")))
+    peer = ClientLocator(cast(Any, _OwnService(python_version="3.1.4", dill_version="0.0.1")))
     with pytest.warns(
         VersionsDiffer, match=r"Python 3\.1\.4 there.*dill 0\.0\.1 there.*by_source=True"
     ) as told:
         kinds = [peer.kind(one) for one in (b"e" * 16, b"e" * 16, b"f" * 16)]
-    assert kinds == [Kind.STOCK] * 3
+    assert kinds == [EndpointKind.STOCK] * 3
     assert len(told) == 2  # once for each endpoint
 
 
 @pytest.mark.parametrize(
     ("document", "kind"),
     [
-        ({"python_version": platform.python_version()}, Kind.STOCK),
-        ({}, Kind.STOCK),
-        ({"built_in": True, "python_version": "3.1.4"}, Kind.OURS),
+        ({"python_version": platform.python_version()}, EndpointKind.STOCK),
+        ({}, EndpointKind.STOCK),
+        ({"built_in": True, "python_version": "3.1.4"}, EndpointKind.OURS),
     ],
 )
-def test_the_same_versions_and_our_own_workers_are_no_news(document: dict[str, Any], kind: Kind) -> None:
-    assert OfClient(cast(Any, _OwnService(**document))).kind(b"e" * 16) is kind
+def test_the_same_versions_and_our_own_workers_are_no_news(
+    document: dict[str, Any], kind: EndpointKind
+) -> None:
+    assert ClientLocator(cast(Any, _OwnService(**document))).kind(b"e" * 16) is kind

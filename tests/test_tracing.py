@@ -14,7 +14,7 @@ from compute_executor import tracing
 from compute_executor.endpoint.worker import trace
 from compute_executor.protocol.frames import Result
 from compute_executor.protocol.ids import new_prefix
-from compute_executor.service.api.task_times import Hops
+from compute_executor.service.api.task_times import TaskTimes
 
 PLACES = ("submitted", *(place for _, place in tracing.SPANS))
 NAMES = [span for span, _ in tracing.SPANS]
@@ -83,7 +83,7 @@ def test_two_traces_share_a_file(tmp_path: Path) -> None:
 
 
 def test_hops_of_a_batch() -> None:
-    hops, prefix = Hops(), new_prefix()
+    hops, prefix = TaskTimes(), new_prefix()
     try:
         assert trace.marks is not None
         hops.received(prefix, 1)

@@ -26,10 +26,10 @@ def perform(folder: Path | None, command: str, **asked: str | None) -> Document:
         announced = living(place)
         if announced is not None:
             return ask(announced.url, announced.token, "POST", f"/v3/admin/{command}", asked)
-        from compute_executor.service.auth.accounts.commands import Asked
+        from compute_executor.service.auth.accounts.commands import AccountCommand
         from compute_executor.service.auth.accounts.folder import perform_in
 
-        return perform_in(place, command, Asked(**asked))
+        return perform_in(place, command, AccountCommand(**asked))
     except (InvalidRequest, NotFound) as error:
         raise WrongInput(str(error)) from None
     except ComputeError as error:

@@ -124,7 +124,7 @@ def _broker(client: Client) -> Finding:
     shown = f"{place.scheme}://{place.hostname}:{place.port}"
     try:
         amqp.check(found.url, client.address())
-        amqp.Queues(found.url, {}, lambda *_: True).close()
+        amqp.ResultQueueConsumer(found.url, {}, lambda *_: True).close()
     except (amqp.QueueLost, ComputeError) as error:
         return checks.broker(shown, error)
     return checks.broker(shown, None)

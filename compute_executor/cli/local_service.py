@@ -14,7 +14,7 @@ import click
 from compute_executor.errors import ComputeError, ServiceUnavailable, from_document
 from compute_executor.local.embedded import ServiceAddress
 from compute_executor.local.locks import is_held, living
-from compute_executor.local.state import LOG, SERVICE_LOCK, Announcement, state_folder
+from compute_executor.local.state import LOG, SERVICE_LOCK, ServiceInfo, state_folder
 
 PATIENCE = 10.0
 """Seconds that an answer may take: the service answers within milliseconds unless the machine is overloaded."""
@@ -84,7 +84,7 @@ def running(folder: Path | None = None) -> LocalService | None:
     return None
 
 
-def _answers(announced: Announcement) -> bool:
+def _answers(announced: ServiceInfo) -> bool:
     try:
         ask(announced.url, announced.token, "GET", "/v2/version")
     except ComputeError:

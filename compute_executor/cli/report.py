@@ -11,16 +11,16 @@ import click
 from compute_executor.cli import plot
 from compute_executor.cli.plan import Plan
 from compute_executor.cli.progress import Tally, duration
-from compute_executor.cli.request import Request
+from compute_executor.cli.request import SweepRequest
 from compute_executor.cli.summary import Best, Record, count, numeric_column, one_line
 from compute_executor.cli.table import rows
 from compute_executor.cli.wrong_input import reason
 
 
-class Ending(NamedTuple):
+class SweepEnding(NamedTuple):
     """A sweep that has ended. ``results``: the columns of its results. ``kept``: earlier rows of other values."""
 
-    request: Request
+    request: SweepRequest
     plan: Plan
     tally: Tally
     results: list[str]
@@ -33,7 +33,7 @@ class Ending(NamedTuple):
         return rows(self.request.out, self.plan.count)
 
 
-def report(ending: Ending) -> None:
+def report(ending: SweepEnding) -> None:
     """Print the figures, then the best row and the picture if they were asked for.
 
     Raises WrongInput for a column that is not there, ClickException for a picture that cannot be written.
@@ -47,7 +47,7 @@ def report(ending: Ending) -> None:
         _draw(ending, ending.request.plot, title, row)
 
 
-def _figures(ending: Ending) -> None:
+def _figures(ending: SweepEnding) -> None:
     tally, out = ending.tally, ending.request.out
     before = f" ({tally.skipped:,} were there before)" if tally.skipped else ""
     click.echo(f"{tally.total:,} rows{before} in {duration(ending.seconds)}, {tally.failed:,} failed: {out}")
@@ -57,7 +57,7 @@ def _figures(ending: Ending) -> None:
         click.echo(f"{count(ending.kept, 'earlier row')} of other values kept at the end of {out}")
 
 
-def _told(ending: Ending, best: Best) -> tuple[str, Record | None]:
+def _told(ending: SweepEnding, best: Best) -> tuple[str, Record | None]:
     """Say which row is best; the sentence, and the row."""
     numeric_column(ending.results, best.column, ending.rows())
     row = best.of(ending.rows())
@@ -67,7 +67,7 @@ def _told(ending: Ending, best: Best) -> tuple[str, Record | None]:
     return title, row
 
 
-def _draw(ending: Ending, path: Path, title: str, best: Record | None) -> None:
+def _draw(ending: SweepEnding, path: Path, title: str, best: Record | None) -> None:
     request, table = ending.request, list(ending.rows())
     wanted = request.plot_column or request.minimize or request.maximize
     column = numeric_column(ending.results, wanted, table)

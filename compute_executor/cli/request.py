@@ -11,7 +11,7 @@ from compute_executor.cli.wrong_input import WrongInput
 
 
 @dataclass(frozen=True)
-class Request:
+class SweepRequest:
     """The command line, as click has read it."""
 
     function: str

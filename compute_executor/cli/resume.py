@@ -22,7 +22,7 @@ from compute_executor.cli.wrong_input import WrongInput
 NO_RECORD = -1
 
 
-class Book:
+class ResumedRows:
     """Which record of the table belongs to which row of the plan, and which rows are still to run.
 
     ``skipped``: rows found answered so far. 8 bytes a row; an earlier table costs some 300 bytes a record.
@@ -57,7 +57,7 @@ class Book:
         return sorted(record for left in self._answers.values() for record in left)
 
 
-def reopen(path: Path, names: Sequence[str], others: Collection[str]) -> tuple[ResultsTable, Book]:
+def reopen(path: Path, names: Sequence[str], others: Collection[str]) -> tuple[ResultsTable, ResumedRows]:
     """The earlier table at ``path``, open for more, and what it answers.
 
     ``names``: the swept parameters, in the order of the plan's rows. ``others``: parameters of the function that
@@ -65,10 +65,10 @@ def reopen(path: Path, names: Sequence[str], others: Collection[str]) -> tuple[R
     """
     earlier = _read(path, names, others)
     os.truncate(path, earlier.whole)
-    return ResultsTable(path, names, others, earlier.columns, earlier.length), Book(earlier.answers)
+    return ResultsTable(path, names, others, earlier.columns, earlier.length), ResumedRows(earlier.answers)
 
 
-class _Earlier(NamedTuple):
+class _EarlierRow(NamedTuple):
     """What was found at a path. ``whole``: bytes up to the end of the last whole record."""
 
     columns: list[str]
@@ -77,7 +77,7 @@ class _Earlier(NamedTuple):
     answers: dict[tuple[Value, ...], deque[int]]
 
 
-def _read(path: Path, names: Sequence[str], others: Collection[str]) -> _Earlier:
+def _read(path: Path, names: Sequence[str], others: Collection[str]) -> _EarlierRow:
     try:
         with path.open("rb") as file:
             found = records(file)
@@ -90,7 +90,7 @@ def _read(path: Path, names: Sequence[str], others: Collection[str]) -> _Earlier
 
 def _sorted_out(
     path: Path, columns: list[str], whole: int, found: Iterable[tuple[list[str], int]], names: Sequence[str]
-) -> _Earlier:
+) -> _EarlierRow:
     answers: dict[tuple[Value, ...], deque[int]] = defaultdict(deque)
     places, error, count = [columns.index(name) for name in names], columns.index(ERROR), 0
     for texts, end in found:
@@ -99,7 +99,7 @@ def _sorted_out(
         if not texts[error]:
             answers[key(texts[place] for place in places)].append(count)
         count, whole = count + 1, end
-    return _Earlier(columns, count, whole, dict(answers))
+    return _EarlierRow(columns, count, whole, dict(answers))
 
 
 def _check(path: Path, columns: Sequence[str], names: Sequence[str], others: Collection[str]) -> None:

@@ -19,7 +19,7 @@ IN_FLIGHT = 4096
 some 2 kB a call, 8 MB."""
 
 
-class Ended(NamedTuple):
+class CallEnded(NamedTuple):
     """A call that ended. ``place``: in the plan."""
 
     place: int
@@ -27,7 +27,7 @@ class Ended(NamedTuple):
     future: Future[Any]
 
 
-class Run:
+class SweepRun:
     """Calls ``function(**row)`` on ``executor`` for each ``(place, row)`` of ``rows``."""
 
     def __init__(
@@ -41,13 +41,13 @@ class Run:
         self._executor, self._function, self._rows = executor, function, iter(rows)
         self._in_flight = in_flight
         self._open: set[Future[Any]] = set()
-        self._arrived: queue.SimpleQueue[Ended | None] = queue.SimpleQueue()
+        self._arrived: queue.SimpleQueue[CallEnded | None] = queue.SimpleQueue()
 
     def interrupt(self) -> None:
         """Let :meth:`outcomes` end soon. For signal handlers: SimpleQueue.put may interrupt itself."""
         self._arrived.put(None)
 
-    def outcomes(self) -> Iterator[list[Ended]]:
+    def outcomes(self) -> Iterator[list[CallEnded]]:
         """What has ended since the last time, at least one call each; until all have, or an interrupt."""
         while not self.interrupted and self._fill():
             if ended := self._take():
@@ -62,9 +62,9 @@ class Run:
     def _submit(self, place: int, row: Row) -> None:
         future = self._executor.submit(self._function, **row)
         self._open.add(future)
-        future.add_done_callback(lambda done: self._arrived.put(Ended(place, row, done)))
+        future.add_done_callback(lambda done: self._arrived.put(CallEnded(place, row, done)))
 
-    def _take(self) -> list[Ended]:
+    def _take(self) -> list[CallEnded]:
         """Wait for the first arrival and take all there are."""
         arrived = [self._arrived.get()]
         while not self._arrived.empty():

@@ -16,8 +16,8 @@ from compute_executor.errors import ComputeError, InvalidRequest
 from compute_executor.local.state import home
 
 if TYPE_CHECKING:
-    from compute_executor.service.auth.globus_auth.registration import Registration
-    from compute_executor.service.limits import Limits
+    from compute_executor.service.auth.globus_auth.registration import AppRegistration
+    from compute_executor.service.limits import ServiceLimits
 
 AMQP_URL = "COMPUTE_EXECUTOR_AMQP_URL"
 CLIENT_ID, CLIENT_SECRET = "COMPUTE_EXECUTOR_CLIENT_ID", "COMPUTE_EXECUTOR_CLIENT_SECRET"
@@ -99,11 +99,11 @@ def serve(  # noqa: PLR0917 - as many as there are options
             "if something in front of this service encrypts"
         )
     from compute_executor.service.globus_compute.peers import BrokerSettings
-    from compute_executor.service.process.run import Settings, run
+    from compute_executor.service.process.run import ServiceSettings, run
 
     environment_url = os.environ.pop(AMQP_URL, None)
     url = amqp_url or environment_url
-    settings = Settings(
+    settings = ServiceSettings(
         folder=folder.absolute() if folder else home() / "served",
         host=host,
         port=port,
@@ -161,7 +161,7 @@ def _client() -> tuple[str, str] | None:
     return (client_id, secret) if client_id and secret else None
 
 
-def _globus(auth: str) -> Registration | None:
+def _globus(auth: str) -> AppRegistration | None:
     """The registration with Globus Auth. It leaves the environment in any case."""
     from compute_executor.service.auth.globus_auth.registration import take_registration
 
@@ -174,15 +174,15 @@ def _globus(auth: str) -> Registration | None:
     return registration if auth == "globus" else None
 
 
-def _limits(given: tuple[str, ...]) -> Limits:
+def _limits(given: tuple[str, ...]) -> ServiceLimits:
     """The bounds, with those changed that are given as name=value."""
-    from compute_executor.service.limits import Limits
+    from compute_executor.service.limits import ServiceLimits
 
-    limits = Limits()
+    limits = ServiceLimits()
     for text in given:
         name, _, value = text.partition("=")
-        if name not in Limits._fields:
-            raise WrongInput(f"there is no limit {name!r}; there are {', '.join(Limits._fields)}")
+        if name not in ServiceLimits._fields:
+            raise WrongInput(f"there is no limit {name!r}; there are {', '.join(ServiceLimits._fields)}")
         kind = type(getattr(limits, name))
         try:
             limits = limits._replace(**{name: kind(value)})

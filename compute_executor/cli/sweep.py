@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from compute_executor.cli.request import Request
+from compute_executor.cli.request import SweepRequest
 from compute_executor.cli.sweeping import Sweep
 
 
@@ -66,10 +66,10 @@ def sweep(ctx: click.Context, /, **options: Any) -> None:
     A call that raises keeps its error text in the table, and the exit code is 1. Ctrl-C keeps what is done.
     Values are ints, floats or strings, as written; one type per parameter.
     """
-    Sweep(Request(**options), ctx.meta["again"]).run(ctx.obj or open_executor)
+    Sweep(SweepRequest(**options), ctx.meta["again"]).run(ctx.obj or open_executor)
 
 
-def open_executor(request: Request) -> Executor:
+def open_executor(request: SweepRequest) -> Executor:
     """The executor that the command line asks for; tests give another one as the object of the click context."""
     from compute_executor import executor  # what --help and wrong inputs need not load
 

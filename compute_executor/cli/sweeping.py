@@ -21,10 +21,10 @@ from compute_executor.cli.grid import parse_axis
 from compute_executor.cli.params import ParamTable
 from compute_executor.cli.plan import Plan
 from compute_executor.cli.progress import Tally, shown
-from compute_executor.cli.report import Ending, report
-from compute_executor.cli.request import Request
-from compute_executor.cli.resume import Book, reopen
-from compute_executor.cli.running import Ended, Run
+from compute_executor.cli.report import SweepEnding, report
+from compute_executor.cli.request import SweepRequest
+from compute_executor.cli.resume import ResumedRows, reopen
+from compute_executor.cli.running import CallEnded, SweepRun
 from compute_executor.cli.signals import first_signal
 from compute_executor.cli.summary import one_line
 from compute_executor.cli.table import ResultsTable, as_result
@@ -44,7 +44,7 @@ ALL_ROWS = (ServiceUnavailable, NotAuthorized, VersionMismatch, PoolBroken)
 class Sweep:
     """Checked when it is made: raises WrongInput. ``again``: the command, to be able to say how to resume."""
 
-    def __init__(self, request: Request, again: list[str]) -> None:
+    def __init__(self, request: SweepRequest, again: list[str]) -> None:
         self._request, self._again = request, again
         request.check()
         table = ParamTable(request.params) if request.params else None
@@ -57,7 +57,7 @@ class Sweep:
         self._tally = Tally(self._plan.count)
         self._first_failure = ""
 
-    def run(self, open_executor: Callable[[Request], Executor]) -> None:
+    def run(self, open_executor: Callable[[SweepRequest], Executor]) -> None:
         """Run the rows, write the table, report. An exit code other than 0 is raised."""
         started = time.monotonic()
         try:
@@ -73,7 +73,7 @@ class Sweep:
             raise click.ClickException(self._unfinished(f"{self._request.out}: {reason(error)}")) from error
         self._report(time.monotonic() - started)
 
-    def _open_table(self) -> tuple[ResultsTable, Book]:
+    def _open_table(self) -> tuple[ResultsTable, ResumedRows]:
         out, names = self._request.out, self._plan.names
         others = set(target.signature(self._function) or ()).difference(names)
         try:
@@ -84,13 +84,13 @@ class Sweep:
             if self._request.resume and out.exists():
                 return reopen(out, names, others)
             _keep_earlier(out)
-            return ResultsTable(out, names, others), Book()
+            return ResultsTable(out, names, others), ResumedRows()
         except OSError as error:
             raise WrongInput(f"cannot write {out}: {reason(error)}") from error
 
     def _execute(self, executor: Executor) -> list[int]:
         """Run every row that has no result; the signals that ended this early."""
-        run = Run(executor, self._function, self._book.to_run(self._plan.rows()))
+        run = SweepRun(executor, self._function, self._book.to_run(self._plan.rows()))
         with first_signal(run.interrupt) as signals:
             try:
                 self._follow(run)
@@ -98,7 +98,7 @@ class Sweep:
                 executor.shutdown(wait=False, cancel_futures=True)
         return signals
 
-    def _follow(self, run: Run) -> None:
+    def _follow(self, run: SweepRun) -> None:
         with shown(self._tally, sys.stderr) as changed:
             for ended in run.outcomes():
                 self._enter(ended)
@@ -106,7 +106,7 @@ class Sweep:
             self._tally.skipped = self._book.skipped
             changed()
 
-    def _enter(self, ended: list[Ended]) -> None:
+    def _enter(self, ended: list[CallEnded]) -> None:
         for place, row, future in ended:
             result, error = _outcome(future)
             self._book.enter(place, self._table.add(row, result, error))
@@ -128,7 +128,9 @@ class Sweep:
     def _report(self, seconds: float) -> None:
         kept = len(self._book.foreign())
         results = self._table.results()
-        report(Ending(self._request, self._plan, self._tally, results, kept, self._first_failure, seconds))
+        report(
+            SweepEnding(self._request, self._plan, self._tally, results, kept, self._first_failure, seconds)
+        )
         if self._tally.failed:
             raise click.exceptions.Exit(1)
 

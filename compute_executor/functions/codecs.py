@@ -10,7 +10,7 @@ from compute_executor.serialization import native, stock
 from compute_executor.serialization.large import Content
 
 
-class Form(NamedTuple):
+class Codec(NamedTuple):
     """How one kind of worker wants it. ``dump_function`` and ``dump_call`` raise SerializationError."""
 
     registry: Registry
@@ -18,12 +18,12 @@ class Form(NamedTuple):
     dump_call: Callable[[tuple[Any, ...], dict[str, Any]], Content]
 
 
-def of_ours() -> Form:
+def of_ours() -> Codec:
     """For workers of this package."""
-    return Form(Registry(native.dumps), native.dumps, native.dump_call)
+    return Codec(Registry(native.dumps), native.dumps, native.dump_call)
 
 
-def of_stock(by_source: bool = False) -> Form:
+def of_stock(by_source: bool = False) -> Codec:
     """For workers of a stock Globus Compute endpoint. ``by_source``: functions as their source."""
     dumps = stock.dumps_as_source if by_source else stock.dumps
-    return Form(Registry(dumps, there=stock), dumps, stock.dump_call)
+    return Codec(Registry(dumps, there=stock), dumps, stock.dump_call)

@@ -29,7 +29,7 @@ MAX_ENTRIES = 4096
 _NOTHING: Any = object()
 
 
-class Route(NamedTuple):
+class FunctionRef(NamedTuple):
     """How one call is made: ``function(*args)``, or ``function(subject, *args)`` for the generic caller."""
 
     function: Function
@@ -43,7 +43,7 @@ class Route(NamedTuple):
 class _Entry(NamedTuple):
     target: weakref.ref[Any]
     snapshot: Snapshot | None
-    route: Route
+    route: FunctionRef
 
 
 class Remote(Protocol):
@@ -74,7 +74,7 @@ class Registry:
         ] = {}  # code object -> the one content registered
         self._caller: Function | None = None
 
-    def route(self, function: Any) -> Route:
+    def route(self, function: Any) -> FunctionRef:
         """How to call ``function`` now. Raises SerializationError if it cannot become bytes."""
         entry = self._entries.get(id(function))
         if (
@@ -85,33 +85,35 @@ class Registry:
             return entry.route
         return self._find(function)
 
-    def each_of(self, function: Any) -> Route:
+    def each_of(self, function: Any) -> FunctionRef:
         """As :meth:`route`, for calls with many argument tuples (`remote.EachOf`); not remembered."""
         stream = self._dumps(self._there.EachOf(function))
         if importable(function):
-            return Route(self._function(function, stream))
+            return FunctionRef(self._function(function, stream))
         return self._first_of((getattr(function, "__code__", None), "each"), function, stream)
 
-    def _find(self, function: Any) -> Route:
+    def _find(self, function: Any) -> FunctionRef:
         if importable(function):
-            return self._remember(function, None, Route(self._function(function, self._dumps(function))))
+            return self._remember(
+                function, None, FunctionRef(self._function(function, self._dumps(function)))
+            )
         if type(function) is not FunctionType:
-            return Route(self._generic(), function)
+            return FunctionRef(self._generic(), function)
         taken = snapshot(function)  # before the stream: a change in between is then seen as one
         route = self._first_of((function.__code__, ""), function, self._dumps(function))
         if taken is None or route.subject is not _NOTHING:
             return route
         return self._remember(function, taken, route)
 
-    def _first_of(self, key: tuple[CodeType | None, str], function: Any, stream: bytes) -> Route:
+    def _first_of(self, key: tuple[CodeType | None, str], function: Any, stream: bytes) -> FunctionRef:
         """Registered if its code has this content only; else it travels as the generic caller's argument."""
         content = self._function(function, stream)
         _make_room(self._first, self._limit)
         if key[0] is not None and self._first.setdefault(key, content.digest) == content.digest:
-            return Route(content)
-        return Route(self._generic(), remote.Stream(stream))
+            return FunctionRef(content)
+        return FunctionRef(self._generic(), remote.Stream(stream))
 
-    def _remember(self, function: Any, taken: Snapshot | None, route: Route) -> Route:
+    def _remember(self, function: Any, taken: Snapshot | None, route: FunctionRef) -> FunctionRef:
         key = id(function)
         entries = self._entries
         _make_room(entries, self._limit)

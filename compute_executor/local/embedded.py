@@ -30,7 +30,7 @@ from compute_executor.local.state import (
     LOG,
     SERVICE_LOCK,
     START_LOCK,
-    Announcement,
+    ServiceInfo,
     open_private,
     prepare_folder,
     read_announcement,
@@ -91,7 +91,7 @@ def find() -> ServiceAddress | None:
 # -- is it there? -------------------------------------------------------------------------------------------
 
 
-def _answers(announced: Announcement) -> bool:
+def _answers(announced: ServiceInfo) -> bool:
     """Whether the service at this address is the announced one. Only asked while its process holds its lock, so
     the token is not shown to a stranger who got the port later."""
     host, _, port = announced.url.removeprefix("http://").rpartition(":")

@@ -12,7 +12,7 @@ from pathlib import Path
 from compute_executor.errors import ServiceUnavailable
 from compute_executor.local.state import (
     SERVICE_LOCK,
-    Announcement,
+    ServiceInfo,
     check_folder,
     open_private,
     read_announcement,
@@ -56,7 +56,7 @@ def is_held(path: Path) -> bool:
         os.close(descriptor)
 
 
-def living(folder: Path) -> Announcement | None:
+def living(folder: Path) -> ServiceInfo | None:
     """What the service of a state folder has announced, if its process lives. Raises NotAuthorized if the folder's
     files are not ours alone."""
     announced = read_announcement(folder)

@@ -1,7 +1,7 @@
 """The state folder: where it is, who may read it, and what lies in it.
 
     <home>/v<version>-<schema>/      0700, ours
-        service.json                 0600: where the running service listens, its token (see `Announcement`)
+        service.json                 0600: where the running service listens, its token (see `ServiceInfo`)
         start.lock                   held by whoever starts a service, and by one that is about to end
         service.lock                 held by the service for life: one service per folder
         service.log                  0600
@@ -44,7 +44,7 @@ _MAX_ANNOUNCEMENT = 64 * 1024
 _PLACE_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-class Announcement(NamedTuple):
+class ServiceInfo(NamedTuple):
     """What a running service tells its user's processes. ``instance`` changes at every start."""
 
     url: str
@@ -142,7 +142,7 @@ def _check_file(path: Path, found: os.stat_result) -> None:
         )
 
 
-def read_announcement(folder: Path) -> Announcement | None:
+def read_announcement(folder: Path) -> ServiceInfo | None:
     """What the service of this folder announces; None if nothing is there, or nothing readable (cut short).
 
     Raises NotAuthorized or ServiceUnavailable as `open_private` does.
@@ -157,14 +157,14 @@ def read_announcement(folder: Path) -> Announcement | None:
         os.close(descriptor)
     try:
         fields = json.loads(raw)
-        return Announcement(
+        return ServiceInfo(
             str(fields["url"]), str(fields["token"]), str(fields["instance"]), int(fields["pid"])
         )
     except (ValueError, TypeError, KeyError):
         return None
 
 
-def write_announcement(folder: Path, announcement: Announcement) -> None:
+def write_announcement(folder: Path, announcement: ServiceInfo) -> None:
     """Write it whole or not at all: under another name first, then renamed over the old one."""
     temporary = folder / f"{ANNOUNCEMENT}.{announcement.pid}"
     try:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from compute_executor.errors import InvalidRequest
-from compute_executor.sdk.http.direct import DirectTransport, Place, fixed_place
+from compute_executor.sdk.http.direct import DirectTransport, ServerAddress, fixed_place
 from compute_executor.sdk.http.transport import Transport
 from compute_executor.sdk.http.web_transport import WebTransport
 from compute_executor.sdk.login_manager import credentials, environments, tokens
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from globus_sdk.authorizers import GlobusAuthorizer
 
 
-class Wanted(NamedTuple):
+class BackendChoice(NamedTuple):
     """What a Client was given."""
 
     environment: str | None = None
@@ -49,7 +49,7 @@ class Backend(NamedTuple):
     login_manager: LoginManagerProtocol | None = None
 
 
-def choose(wanted: Wanted) -> Backend:
+def choose(wanted: BackendChoice) -> Backend:
     """The backend for what a Client was given. Logs in where a login manager is used.
 
     Raises InvalidRequest for arguments that exclude each other, NotAuthorized if the login fails.
@@ -68,7 +68,7 @@ def choose(wanted: Wanted) -> Backend:
     return Backend(DirectTransport(_embedded), own=True)
 
 
-def _check(wanted: Wanted) -> None:
+def _check(wanted: BackendChoice) -> None:
     logins = ("token", "login_manager", "authorizer", "app")
     given = [name for name in logins if getattr(wanted, name) is not None]
     if len(given) > 1:
@@ -79,14 +79,14 @@ def _check(wanted: Wanted) -> None:
         raise InvalidRequest("base_url and environment exclude each other: each says which service")
 
 
-def _url(wanted: Wanted) -> str:
+def _url(wanted: BackendChoice) -> str:
     """The service of a given login: Globus Compute's unless another is named."""
     named = wanted.environment or environments.named_environment() or environments.PRODUCTION
     url = wanted.base_url or environments.service_url(named)
     return fixed_place(url, "a token will be sent there", insecure=wanted.insecure_http).url
 
 
-def _given_login(wanted: Wanted) -> Backend:
+def _given_login(wanted: BackendChoice) -> Backend:
     url = _url(wanted)
     manager = wanted.login_manager
     if manager is not None:
@@ -125,7 +125,7 @@ def _direct(url: str, token: str | None, insecure: bool) -> Backend:
     return Backend(DirectTransport(lambda: place), _own(url))
 
 
-def _at_url(wanted: Wanted, url: str, client: ClientCredentials | None) -> Backend:
+def _at_url(wanted: BackendChoice, url: str, client: ClientCredentials | None) -> Backend:
     if environments.is_hosted(url):
         return _hosted(environments.named_environment() or environments.PRODUCTION, url, wanted.force_login)
     if client is not None:
@@ -163,11 +163,11 @@ def _logged_in() -> bool:
     return bool(tokens.load(tokens.user_namespace(environments.PRODUCTION)))
 
 
-def _embedded() -> Place:
+def _embedded() -> ServerAddress:
     from compute_executor.local import embedded
 
     found = embedded.find_or_start()
-    return Place(found.url, found.token)
+    return ServerAddress(found.url, found.token)
 
 
 def _embedded_token(url: str) -> str | None:

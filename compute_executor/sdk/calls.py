@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from compute_executor.sdk.http.requests import Session
+from compute_executor.sdk.http.requests import ApiClient
 from compute_executor.sdk.result_cache import ResultCache
 from compute_executor.sdk.wires.wire import Wire
 
@@ -12,7 +12,7 @@ from compute_executor.sdk.wires.wire import Wire
 class Calls(Protocol):
     """Implemented by Client; the mixins beside it (functions, tasks, endpoints, containers) use it."""
 
-    _session: Session
+    _session: ApiClient
     _results: ResultCache
 
     @property

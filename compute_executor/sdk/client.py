@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from compute_executor.errors import InvalidRequest, NotFound
 from compute_executor.protocol import frames
 from compute_executor.sdk import backends, versions
-from compute_executor.sdk.backends import Wanted
+from compute_executor.sdk.backends import BackendChoice
 from compute_executor.sdk.containers import ContainerCalls
 from compute_executor.sdk.endpoints import EndpointCalls
 from compute_executor.sdk.http.pacing import Pacer
-from compute_executor.sdk.http.requests import Session
-from compute_executor.sdk.http.transport import Call
+from compute_executor.sdk.http.requests import ApiClient
+from compute_executor.sdk.http.transport import Request
 from compute_executor.sdk.limits import HOSTED
 from compute_executor.sdk.login_manager import environments
 from compute_executor.sdk.login_manager.protocol import LoginManagerProtocol
@@ -48,7 +48,7 @@ _NO_CACHE: Mapping[str, str] = {"Cache-Control": "no-cache"}
 """What a service of ours remembers about the token is not to count (`service.api.middleware.token`)."""
 
 
-class ResultQueues(NamedTuple):
+class ResultQueueAddress(NamedTuple):
     """A broker's address, which holds a password, and how the queue of a task group is called: prefix and id."""
 
     url: str
@@ -88,14 +88,16 @@ class Client(EndpointCalls, ContainerCalls):
         insecure_http: bool = False,
     ) -> None:
         named = environments.LOCAL if local_compute_services else environment
-        wanted = Wanted(named, base_url, token, login_manager, authorizer, app, force_login, insecure_http)
+        wanted = BackendChoice(
+            named, base_url, token, login_manager, authorizer, app, force_login, insecure_http
+        )
         backend = backends.choose(wanted)
         self.login_manager = backend.login_manager
         self._own = backend.own
         self._asking = threading.Lock()
         self._spoken: Wire | None = None
         self._checks_version = do_version_check
-        self._session = Session(
+        self._session = ApiClient(
             backend.transport,
             Pacer(HOSTED.requests, HOSTED.window) if self._hosted else None,
             opening=_check_version if self._hosted and do_version_check else None,
@@ -145,14 +147,14 @@ class Client(EndpointCalls, ContainerCalls):
 
     def look(self) -> tuple[dict[str, Any], str | None]:
         """The service's version document, and the time that it says it is (a Date header)."""
-        answer = self._session.call(Call("GET", "/v2/version", query={"service": "all"}))
+        answer = self._session.call(Request("GET", "/v2/version", query={"service": "all"}))
         document = answer.document()
         return (document if isinstance(document, dict) else {"api": document}), answer.headers.get("date")
 
-    def result_queues(self) -> ResultQueues:
+    def result_queues(self) -> ResultQueueAddress:
         """Where results are streamed by AMQP, with credentials of this moment. Raises NotFound if nowhere."""
         document = self._session.get("/v2/get_amqp_result_connection_url")
-        return ResultQueues(str(document["connection_url"]), str(document["queue_prefix"]))
+        return ResultQueueAddress(str(document["connection_url"]), str(document["queue_prefix"]))
 
     def register_code(self, name: str, code: bytes, description: str = "") -> str:
         """Register a function that is serialised already (a native stream or packed text); its id."""
@@ -214,14 +216,16 @@ class Client(EndpointCalls, ContainerCalls):
         return "compute_executor" in document
 
 
-def _version_document(session: Session, headers: Mapping[str, str] = _NOTHING) -> dict[str, Any]:
+def _version_document(session: ApiClient, headers: Mapping[str, str] = _NOTHING) -> dict[str, Any]:
     """What the service says of its versions; empty if it says nothing."""
     try:
-        found = session.call(Call("GET", "/v2/version", query={"service": "all"}, headers=headers)).document()
+        found = session.call(
+            Request("GET", "/v2/version", query={"service": "all"}, headers=headers)
+        ).document()
     except NotFound:
         return {}
     return found if isinstance(found, dict) else {}
 
 
-def _check_version(session: Session) -> None:
+def _check_version(session: ApiClient) -> None:
     versions.check(_version_document(session), session.transport.address())

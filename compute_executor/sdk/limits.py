@@ -8,7 +8,7 @@ from compute_executor.errors import PayloadTooLarge
 from compute_executor.protocol.ids import MAX_BATCH
 
 
-class Limits(NamedTuple):
+class RequestLimits(NamedTuple):
     """Bytes are of what goes over the wire (base64 included where there is any)."""
 
     function_bytes: int
@@ -24,7 +24,7 @@ class Limits(NamedTuple):
     window: float
 
 
-HOSTED = Limits(
+HOSTED = RequestLimits(
     function_bytes=10_000_000,  # Globus Compute's documented limit of a function
     request_bytes=10_000_000,  # and of a submit, the whole batch together; over it: 413 TASK_PAYLOAD_TOO_LARGE
     batch_tasks=10_000,  # none is documented; a batch so large is near the size limit with the smallest payloads
@@ -33,7 +33,7 @@ HOSTED = Limits(
     window=10.0,
 )
 
-OWN = Limits(
+OWN = RequestLimits(
     function_bytes=16_000_000,  # service.limits.MAX_BODY, less its frame
     request_bytes=12_000_000,  # below MAX_BODY; bodies over frames.INLINE_LIMIT travel beside it
     batch_tasks=min(MAX_BATCH, 100_000),

@@ -19,28 +19,30 @@ from compute_executor.protocol.ids import new_prefix, task_uuid
 from compute_executor.sdk import limits
 from compute_executor.sdk.batch import BatchOptions, BatchTask
 from compute_executor.sdk.outcome import Outcome, failed
-from compute_executor.sdk.wires.wire import Accepted, Part, Wire
+from compute_executor.sdk.wires.wire import BatchPart, SubmitAnswer, Wire
 
 CULPABLE = (InvalidRequest, NotAuthorized, NotFound)
 """Refusals that concern what was sent, so that a smaller part of it may be taken."""
 
 
-class Sent(NamedTuple):
+class SubmitReport(NamedTuple):
     """Ids in the order of the tasks; outcomes of those that were refused; the answers to the parts."""
 
     task_ids: list[str]
     refused: list[Outcome]
-    accepted: list[Accepted]
+    accepted: list[SubmitAnswer]
 
 
-class _Placed(NamedTuple):
+class _SubmittedPart(NamedTuple):
     """Tasks with their places in the batch."""
 
     places: Sequence[int]
     tasks: Sequence[BatchTask]
 
 
-def send(wire: Wire, tasks: Sequence[BatchTask], endpoint_id: str | None, options: BatchOptions) -> Sent:
+def send(
+    wire: Wire, tasks: Sequence[BatchTask], endpoint_id: str | None, options: BatchOptions
+) -> SubmitReport:
     """Send the tasks; those without an endpoint of their own to ``endpoint_id``.
 
     Raises the refusal, or whatever kept the service from answering, if no task was taken.
@@ -50,7 +52,7 @@ def send(wire: Wire, tasks: Sequence[BatchTask], endpoint_id: str | None, option
         sender.send(placed)
     if not sender.accepted and sender.error is not None:
         raise sender.error
-    return Sent(sender.task_ids, sender.refused, sender.accepted)
+    return SubmitReport(sender.task_ids, sender.refused, sender.accepted)
 
 
 class _Sender:
@@ -59,15 +61,15 @@ class _Sender:
     def __init__(self, wire: Wire, endpoint_id: str | None, options: BatchOptions, count: int) -> None:
         self.task_ids = [""] * count
         self.refused: list[Outcome] = []
-        self.accepted: list[Accepted] = []
+        self.accepted: list[SubmitAnswer] = []
         self.error: ComputeError | None = None
-        self._submit: Callable[[Part], Accepted] = wire.submit
+        self._submit: Callable[[BatchPart], SubmitAnswer] = wire.submit
         self._endpoint_id = endpoint_id
         self._options = options
 
-    def send(self, placed: _Placed) -> None:
+    def send(self, placed: _SubmittedPart) -> None:
         """Send a part, or its parts."""
-        part = Part(placed.tasks[0].endpoint_id or self._endpoint_id, placed.tasks, self._options)
+        part = BatchPart(placed.tasks[0].endpoint_id or self._endpoint_id, placed.tasks, self._options)
         try:
             answer = self._submit(part)
         except ComputeError as error:
@@ -81,7 +83,7 @@ class _Sender:
             for place, task_id in zip(placed.places, answer.task_ids, strict=True):
                 self.task_ids[place] = task_id
 
-    def _refuse(self, placed: _Placed, error: ComputeError) -> None:
+    def _refuse(self, placed: _SubmittedPart, error: ComputeError) -> None:
         self.error = self.error or error
         prefix = new_prefix()
         for position, place in enumerate(placed.places):
@@ -89,28 +91,28 @@ class _Sender:
             self.refused.append(failed(self.task_ids[place], error, f"{time.time():.7f}"))
 
 
-def _parts(wire: Wire, tasks: Sequence[BatchTask]) -> Iterator[_Placed]:
+def _parts(wire: Wire, tasks: Sequence[BatchTask]) -> Iterator[_SubmittedPart]:
     """Parts of one endpoint each, within the service's limits. Raises PayloadTooLarge for a task that alone is
     over them, before anything is sent."""
     for places in _grouped(tasks, lambda task: task.endpoint_id or ""):
         yield from _within_limits(wire, places, tasks)
 
 
-def _within_limits(wire: Wire, places: Sequence[int], tasks: Sequence[BatchTask]) -> Iterator[_Placed]:
+def _within_limits(wire: Wire, places: Sequence[int], tasks: Sequence[BatchTask]) -> Iterator[_SubmittedPart]:
     part: list[int] = []
     size = 0
     for place in places:
         more = wire.size(tasks[place])
         limits.check(f"the arguments of task {place}", more, wire.limits.request_bytes)
         if part and (size + more > wire.limits.request_bytes or len(part) == wire.limits.batch_tasks):
-            yield _Placed(part, [tasks[one] for one in part])
+            yield _SubmittedPart(part, [tasks[one] for one in part])
             part, size = [], 0
         part.append(place)
         size += more
-    yield _Placed(part, [tasks[one] for one in part])
+    yield _SubmittedPart(part, [tasks[one] for one in part])
 
 
-def _split(placed: _Placed, error: ComputeError) -> list[_Placed]:
+def _split(placed: _SubmittedPart, error: ComputeError) -> list[_SubmittedPart]:
     """Smaller parts that the service may take; none if there is nothing to be gained."""
     if not isinstance(error, CULPABLE):
         return []
@@ -121,7 +123,8 @@ def _split(placed: _Placed, error: ComputeError) -> list[_Placed]:
         middle = len(placed.tasks) // 2
         groups = [list(range(middle)), list(range(middle, len(placed.tasks)))]
     return [
-        _Placed([placed.places[one] for one in some], [placed.tasks[one] for one in some]) for some in groups
+        _SubmittedPart([placed.places[one] for one in some], [placed.tasks[one] for one in some])
+        for some in groups
     ]
 
 

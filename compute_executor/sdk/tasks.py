@@ -95,7 +95,7 @@ class TaskCalls(Calls):
         canonical_id = canonical(task_id, "task")
         return canonical_id in self._wire.cancel([canonical_id])
 
-    def _send(self, batch: Batch, endpoint_id: str | None) -> sending.Sent:
+    def _send(self, batch: Batch, endpoint_id: str | None) -> sending.SubmitReport:
         if not batch.tasks:
             raise InvalidRequest("the batch holds no tasks; add some with batch.add(...)")
         sent = sending.send(self._wire, batch.tasks, endpoint_id, batch.options)
@@ -128,7 +128,7 @@ def _endpoint(endpoint_id: AnyId | None) -> str | None:
     return canonical(endpoint_id, "endpoint") if endpoint_id is not None else None
 
 
-def _todays_answer(batch: Batch, sent: sending.Sent, endpoint_id: str) -> dict[str, Any]:
+def _todays_answer(batch: Batch, sent: sending.SubmitReport, endpoint_id: str) -> dict[str, Any]:
     by_function: dict[str, list[str]] = {}
     for task, task_id in zip(batch.tasks, sent.task_ids, strict=True):
         by_function.setdefault(task.function_id, []).append(task_id)

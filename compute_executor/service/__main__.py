@@ -19,9 +19,9 @@ def main(arguments: list[str]) -> int:
         # The caller's child ends here, before anything is imported or opened. The service is nobody's child: no
         # caller has to reap it, and with no session of its own to lead it can never get a terminal.
         os._exit(0)
-    from compute_executor.service.process.run import Settings, run
+    from compute_executor.service.process.run import ServiceSettings, run
 
-    return run(Settings(folder=chosen.state, embedded=chosen.embedded, ready=chosen.ready))
+    return run(ServiceSettings(folder=chosen.state, embedded=chosen.embedded, ready=chosen.ready))
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def announced() -> dict[str, int]:
     }
 
 
-class Limits(NamedTuple):
+class ServiceLimits(NamedTuple):
     """Bounds and periods that whoever runs a service may set. Sizes in bytes, times in seconds.
 
     Globus Compute: 10 MB a submit and a function, 10 MiB a result, results kept two weeks

@@ -23,26 +23,26 @@ from compute_executor.errors import ComputeError, InvalidRequest, ServiceUnavail
 from compute_executor.protocol.frames import Body, PoolSpec, Register, Registered, Result, Submit
 from compute_executor.service.access import SERVICE, Identity, may, shareable
 from compute_executor.service.auth.accounts.accounts import Accounts
-from compute_executor.service.auth.open_streams import Visitors
+from compute_executor.service.auth.open_streams import OpenStreams
 from compute_executor.service.blobs.folder import BlobFolder
 from compute_executor.service.endpoints.ids import BUILT_IN
 from compute_executor.service.globus_compute.peers import BrokerSettings
-from compute_executor.service.limits import Limits
+from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.pools.containers import Containers
 from compute_executor.service.pools.subscriber import Subscriber
 from compute_executor.service.store.rows import FunctionRow, KnownSubmit
 from compute_executor.service.store.store import Store
 from compute_executor.service.tasks.cancelling import Tasks
-from compute_executor.service.tasks.functions import Description, Sharing, new_function
+from compute_executor.service.tasks.functions import FunctionDescription, FunctionSharing, new_function
 from compute_executor.service.tasks.outcomes import AHEAD
 from compute_executor.service.tasks.recovery import orphaned_pools, restore
 from compute_executor.service.tasks.status import TaskView
 from compute_executor.service.tasks.submissions import Key
-from compute_executor.service.wiring import Parts
+from compute_executor.service.wiring import Components
 
 if TYPE_CHECKING:
     from compute_executor.endpoint.pool.engine import Engine
-    from compute_executor.endpoint.pool.events import Events
+    from compute_executor.endpoint.pool.events import EngineEvents
 
 START_PATIENCE, CLOSE_PATIENCE = 10.0, 3.0
 """Seconds that outcomes may take to be stored at the start and at the end of a service."""
@@ -65,11 +65,11 @@ class Service:
         store: Store,
         blobs: BlobFolder,
         rings_folder: Path,
-        engine: Callable[[Events], Engine],
+        engine: Callable[[EngineEvents], Engine],
         *,
         default_pool: PoolSpec | None = None,
         environments: Environments | None = None,
-        limits: Limits = Limits(),  # noqa: B008 - a tuple
+        limits: ServiceLimits = ServiceLimits(),  # noqa: B008 - a tuple
         broker: BrokerSettings | None = None,
         who_is: WhoIs | None = None,
     ) -> None:
@@ -78,12 +78,12 @@ class Service:
         self.endpoint = BUILT_IN
         self._rings = rings_folder
         self._environments = environments or Environments(rings_folder.with_name("environments"))
-        self._parts = Parts(
+        self._parts = Components(
             store, blobs, engine, default_pool, self._environments, limits=limits, broker=broker
         )
         self.stock = self._parts.stock
         self.blob_rights = self._parts.blob_rights
-        self.visitors = Visitors()
+        self.visitors = OpenStreams()
         self.audit = self._parts.audit
         self._who_is = who_is
         self._connections: set[Subscriber] = set()
@@ -168,8 +168,10 @@ class Service:
         group = shareable(who, group)
         if container is not None:
             self.containers.find(who, container)
-        shared = Sharing(public, group, container)
-        row = new_function(who.id, digest, Description(name, description, metadata or {}), shared, size)
+        shared = FunctionSharing(public, group, container)
+        row = new_function(
+            who.id, digest, FunctionDescription(name, description, metadata or {}), shared, size
+        )
         return await self._parts.functions.register(who, row, code)
 
     async def registered(self, who: Identity, frame: Register) -> Registered:

@@ -10,60 +10,60 @@ from compute_executor.endpoint.environments.environments import Environments
 from compute_executor.protocol.frames import PoolSpec
 from compute_executor.service.audit import Audit
 from compute_executor.service.blobs.folder import BlobFolder
-from compute_executor.service.blobs.references import BlobCare
+from compute_executor.service.blobs.references import BlobReferences
 from compute_executor.service.blobs.rights import BlobRights
-from compute_executor.service.globus_compute.peers import BrokerSettings, StockPeers
-from compute_executor.service.limits import Limits
-from compute_executor.service.pools.container_pools import Lodging
+from compute_executor.service.globus_compute.peers import BrokerSettings, GlobusCompute
+from compute_executor.service.limits import ServiceLimits
+from compute_executor.service.pools.container_pools import ContainerPools
 from compute_executor.service.pools.containers import Containers
 from compute_executor.service.pools.pools import Pools
-from compute_executor.service.scheduling.dispatch import Batch, Dispatch
+from compute_executor.service.scheduling.dispatch import Dispatch, OpenBatch
 from compute_executor.service.store.committer import Committer
 from compute_executor.service.store.store import Store
 from compute_executor.service.tasks.cancelling import Cancelling
-from compute_executor.service.tasks.engine_reports import EngineEvents
+from compute_executor.service.tasks.engine_reports import EngineReports
 from compute_executor.service.tasks.functions import Functions
-from compute_executor.service.tasks.groups import Groups
+from compute_executor.service.tasks.groups import TaskGroups
 from compute_executor.service.tasks.open_batches import OpenBatches
 from compute_executor.service.tasks.outcomes import Entry, Outcomes
-from compute_executor.service.tasks.recheck import Permits
+from compute_executor.service.tasks.recheck import AuthorizationRecheck
 from compute_executor.service.tasks.retention import Retention
-from compute_executor.service.tasks.status import Views
+from compute_executor.service.tasks.status import ServiceStatus
 from compute_executor.service.tasks.submissions import Submissions
 
 if TYPE_CHECKING:
     from compute_executor.endpoint.environments.environment import Environment
     from compute_executor.endpoint.pool.engine import Engine
-    from compute_executor.endpoint.pool.events import Events, WorkerView
+    from compute_executor.endpoint.pool.events import EngineEvents, WorkerView
     from compute_executor.service.globus_compute.engine import BrokerEngine
 
 READ_AGAIN = 1.0
 """Seconds until arguments that could not be read are tried again."""
 
 
-class Parts:
+class Components:
     """Everything in a service, by name. Owner of all of it: the loop thread that runs when this is made."""
 
     def __init__(
         self,
         store: Store,
         blobs: BlobFolder,
-        engine: Callable[[Events], Engine],
+        engine: Callable[[EngineEvents], Engine],
         default_pool: PoolSpec | None,
         environments: Environments,
         *,
-        limits: Limits,
+        limits: ServiceLimits,
         broker: BrokerSettings | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._make_engine = engine
         self.store = store
         self.committer = Committer(store, self._loop)
-        self.blobs = BlobCare(blobs, limits.body)
+        self.blobs = BlobReferences(blobs, limits.body)
         self.dispatch = Dispatch()
         self.blob_rights = BlobRights(store.read)
         self.functions = Functions(store.read, self.committer, self.blobs, self.blob_rights, limits)
-        self.groups = Groups(store.read)
+        self.groups = TaskGroups(store.read)
         self.containers = Containers(store.read, self.committer, environments, limits)
         self.pools = Pools(self.committer, self.dispatch, default_pool, self.containers, limits, self._loop)
         self.batches = self._open_batches(limits)
@@ -84,14 +84,14 @@ class Parts:
         self.events = self._events()
         self.stock = self._stock(broker)
         self.stock.changed = self.permits.endpoint_changed
-        self.pools.lodging = Lodging(self.containers, self.pools.lodge, self.events.broken)
+        self.pools.lodging = ContainerPools(self.containers, self.pools.lodge, self.events.broken)
         self.containers.again = self.pools.try_again
-        self.views = Views(store, self.dispatch, self.outcomes, self.pools, self.containers)
+        self.views = ServiceStatus(store, self.dispatch, self.outcomes, self.pools, self.containers)
         self.retention = Retention(
             store.read, self.committer, self.blobs, limits, self.groups.take_acknowledged
         )
 
-    def _open_batches(self, limits: Limits) -> OpenBatches:
+    def _open_batches(self, limits: ServiceLimits) -> OpenBatches:
         return OpenBatches(
             read=self.store.read,
             dispatch=self.dispatch,
@@ -102,7 +102,7 @@ class Parts:
             wake_later=lambda pool: self._loop.call_later(READ_AGAIN, self._wake, pool),
         )
 
-    def _submissions(self, limits: Limits) -> Submissions:
+    def _submissions(self, limits: ServiceLimits) -> Submissions:
         return Submissions(
             committer=self.committer,
             functions=self.functions,
@@ -116,8 +116,8 @@ class Parts:
             elsewhere=lambda *what: self.stock.place(*what),  # noqa: PLW0108 - stock is made after this
         )
 
-    def _permits(self) -> Permits:
-        return Permits(
+    def _permits(self) -> AuthorizationRecheck:
+        return AuthorizationRecheck(
             dispatch=self.dispatch,
             batches=self.batches,
             functions=self.functions,
@@ -126,8 +126,8 @@ class Parts:
             withdraw=self.cancelling.withdraw,
         )
 
-    def _events(self) -> EngineEvents:
-        return EngineEvents(
+    def _events(self) -> EngineReports:
+        return EngineReports(
             dispatch=self.dispatch,
             batches=self.batches,
             outcomes=self.outcomes,
@@ -139,8 +139,8 @@ class Parts:
             loop=self._loop,
         )
 
-    def _stock(self, broker: BrokerSettings | None) -> StockPeers:
-        return StockPeers(
+    def _stock(self, broker: BrokerSettings | None) -> GlobusCompute:
+        return GlobusCompute(
             read=self.store.read,
             committer=self.committer,
             dispatch=self.dispatch,
@@ -164,7 +164,7 @@ class Parts:
 
     # -- what happens after commits -----------------------------------------------------------------------
 
-    def _stored(self, entries: list[Entry], finished: list[Batch], unused: list[str]) -> None:
+    def _stored(self, entries: list[Entry], finished: list[OpenBatch], unused: list[str]) -> None:
         for batch in finished:
             self.batches.finish(batch)
             self.permits.finished(batch.number)

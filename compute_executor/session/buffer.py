@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from compute_executor.batch import Call, Lane
+from compute_executor.batch import Call, Target
 
 
 class Buffer:
@@ -26,7 +26,7 @@ class Buffer:
         self.count = 0
         self.bytes = 0
         self._since: float | None = None
-        self._lanes: dict[Lane, deque[Call[Any]]] = {}
+        self._lanes: dict[Target, deque[Call[Any]]] = {}
 
     def add(self, call: Call[Any]) -> None:
         """Append a call."""
@@ -66,7 +66,7 @@ class Buffer:
         """When the waiting calls fall due, as far as :meth:`due` has seen them."""
         return None if self._since is None else self._since + self.flush_interval
 
-    def take(self) -> tuple[Lane, list[Call[Any]]] | None:
+    def take(self) -> tuple[Target, list[Call[Any]]] | None:
         """The next batch: up to ``batch_size`` calls of one lane, and not above ``byte_limit`` bytes unless one
         call alone is. None if nothing waits."""
         while self._lanes:

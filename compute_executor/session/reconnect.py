@@ -27,7 +27,7 @@ FIRST_GRACE = 10.0
 """The same for a service that was never reached: more likely a wrong address than one that is restarting."""
 
 
-class Listener:
+class ReconnectPolicy:
     """The state of the connection. ``chance()`` is uniform in [0, 1)."""
 
     def __init__(self, chance: Callable[[], float], grace: float = GRACE) -> None:

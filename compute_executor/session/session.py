@@ -21,27 +21,27 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from compute_executor import leaving
-from compute_executor.batch import Batch, Call, Lane, gather
+from compute_executor.batch import Call, CallBatch, Target, gather
 from compute_executor.errors import ComputeError, InvalidRequest, PoolBroken
-from compute_executor.functions.codecs import Form, of_ours, of_stock
-from compute_executor.functions.registry import Route
+from compute_executor.functions.codecs import Codec, of_ours, of_stock
+from compute_executor.functions.registry import FunctionRef
 from compute_executor.future import ComputeFuture, forked
-from compute_executor.peer import Kind
+from compute_executor.peer import EndpointKind
 from compute_executor.protocol.frames import INLINE_LIMIT, Body, Register
 from compute_executor.serialization import exceptions
 from compute_executor.serialization.large import whole
 from compute_executor.session.buffer import Buffer
 from compute_executor.session.stream import by_http, http_fallback
-from compute_executor.session.stream.login import Login
-from compute_executor.session.stream.loop import Pump
+from compute_executor.session.stream.login import StreamLogin
+from compute_executor.session.stream.loop import StreamLoop
 from compute_executor.session.stream.protocol import about
 from compute_executor.session.stream.storage import Storage
-from compute_executor.session.submit_queue import Handover
+from compute_executor.session.submit_queue import SubmitQueue
 from compute_executor.session.withdrawal import Withdrawal
-from compute_executor.settings import Settings
+from compute_executor.settings import ExecutorSettings
 
 if TYPE_CHECKING:
-    from compute_executor.session.hosted.connection import HostedPump
+    from compute_executor.session.hosted.connection import HostedConnection
 
 BYTE_LIMIT = 1024 * 1024
 """Bytes of arguments in one batch, unless one call alone has more: far below MAX_FRAME, far above what one
@@ -58,37 +58,39 @@ the system call, and would be noticed only after it."""
 class Session:
     """See the module. Implements `future.Owner` and `leaving.Leaver`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ExecutorSettings) -> None:
         self.settings = settings
-        self._forms: dict[Kind, Form] = {}
+        self._forms: dict[EndpointKind, Codec] = {}
         self.hosted = False  # the service is none of ours: set once, before the I/O thread starts
-        self.handover = Handover(Buffer(settings.batch_size, settings.flush_interval, BYTE_LIMIT))
+        self.handover = SubmitQueue(Buffer(settings.batch_size, settings.flush_interval, BYTE_LIMIT))
         self.storage: Storage | None = None  # the I/O thread sets it when the service has said where
         self.broken: PoolBroken | None = None  # the I/O thread sets it, once
         self.released = self.abandoned = self.closed = self._cancelling = False
         self._pid = os.getpid()
-        self._pump: Pump | HostedPump | None = None
+        self._pump: StreamLoop | HostedConnection | None = None
         self._thread: threading.Thread | None = None
         leaving.expect()
 
     # -- submitting ------------------------------------------------------------------------------------------
 
-    def form(self, lane: Lane) -> Form:
+    def form(self, lane: Target) -> Codec:
         """How calls travel on this lane: found out once, for which the service may have to be asked."""
         if lane.form is None:
-            kind = self.settings.peer.kind(lane.endpoint) if lane.endpoint else Kind.OURS
-            if kind is Kind.HOSTED and not self.hosted:
+            kind = self.settings.peer.kind(lane.endpoint) if lane.endpoint else EndpointKind.OURS
+            if kind is EndpointKind.HOSTED and not self.hosted:
                 self.hosted = True
                 self.handover.seal_with(gather)
-            if kind is Kind.STOCK:
+            if kind is EndpointKind.STOCK:
                 _check_stock(lane)
             if kind not in self._forms:
-                self._forms[kind] = of_ours() if kind is Kind.OURS else of_stock(self.settings.by_source)
+                self._forms[kind] = (
+                    of_ours() if kind is EndpointKind.OURS else of_stock(self.settings.by_source)
+                )
             lane.form = self._forms[kind]
         return lane.form
 
     def submit(
-        self, lane: Lane, route: Route, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, lane: Target, route: FunctionRef, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> ComputeFuture[Any]:
         """A future for one call. What is wrong with its arguments is the future's error, not ours."""
         future: ComputeFuture[Any] = ComputeFuture(self, lane.endpoint)
@@ -116,7 +118,7 @@ class Session:
             handover.wake()
         return future
 
-    def failed(self, lane: Lane, error: ComputeError) -> ComputeFuture[Any]:
+    def failed(self, lane: Target, error: ComputeError) -> ComputeFuture[Any]:
         """A future that has failed before it could be sent. Raises as :meth:`check` does."""
         self.check()
         future: ComputeFuture[Any] = ComputeFuture(self, lane.endpoint)
@@ -153,15 +155,15 @@ class Session:
                 raise
             raise RuntimeError(f"cannot schedule new futures after interpreter shutdown ({error})") from error
 
-    def _make_pump(self) -> Pump | HostedPump:
+    def _make_pump(self) -> StreamLoop | HostedConnection:
         waker = self.handover.open()
         if not self.hosted:
-            return Pump(self, waker)
+            return StreamLoop(self, waker)
         from compute_executor.session.hosted.connection import (
-            HostedPump,  # only a service that is none of ours needs it
+            HostedConnection,  # only a service that is none of ours needs it
         )
 
-        return HostedPump(self, waker, self.settings.peer.client())
+        return HostedConnection(self, waker, self.settings.peer.client())
 
     def _run(self) -> None:
         assert self._pump is not None
@@ -194,7 +196,7 @@ class Session:
         if pump is None:
             return
         if threading.current_thread() is self._thread:
-            if isinstance(pump, Pump):  # a hosted service withdraws nothing
+            if isinstance(pump, StreamLoop):  # a hosted service withdraws nothing
                 http_fallback.withdraw(pump.dialogue, futures)
             return
         withdrawal = Withdrawal(futures)
@@ -204,7 +206,7 @@ class Session:
 
     # -- beyond submitting -----------------------------------------------------------------------------------
 
-    def open_futures(self, lane: Lane) -> list[ComputeFuture[Any]]:
+    def open_futures(self, lane: Target) -> list[ComputeFuture[Any]]:
         """All of a lane that have not ended."""
         found = self.handover.waiting(lane)
         return found + self._from_pump(lambda pump: pump.dialogue.router.futures(lane))
@@ -220,10 +222,10 @@ class Session:
         found = self._from_pump(lambda pump: pump.dialogue.router.futures()) + waiting
         return list({id(future): future for future in found}.values())[spared:]
 
-    def _login(self) -> Login:
-        return Login(self.settings.peer, self.settings.peer.address())
+    def _login(self) -> StreamLogin:
+        return StreamLogin(self.settings.peer, self.settings.peer.address())
 
-    def register(self, lane: Lane, function: Any, description: str) -> str:
+    def register(self, lane: Target, function: Any, description: str) -> str:
         """Register a function by HTTP; its id."""
         code = self.form(lane).dump_function(function)
         if self.hosted:
@@ -232,13 +234,13 @@ class Session:
         body = Storage(login).store(code, f"the function {name}")
         return login.ask(by_http.register, Register(hashlib.sha256(code).digest(), name, body, description))
 
-    def reload(self, group: uuid.UUID, lane: Lane) -> list[ComputeFuture[Any]]:
+    def reload(self, group: uuid.UUID, lane: Target) -> list[ComputeFuture[Any]]:
         """Futures for the tasks of a group, except those that are open here already."""
         self.form(lane)
         if self.hosted:
             return self._reload_hosted(group, lane)
         counts = self._login().ask(by_http.group_tasks, group)
-        elsewhere = Lane(lane.endpoint, None, lane.options)  # their pool need not be ours
+        elsewhere = Target(lane.endpoint, None, lane.options)  # their pool need not be ours
         batches = [self._batch(elsewhere, prefix, count) for prefix, count in counts.items()]
         with self.handover.lock:
             self.check()
@@ -246,7 +248,7 @@ class Session:
                 self._start()
         return self._from_pump(lambda pump: pump.dialogue.adopt(group.bytes, batches))
 
-    def _reload_hosted(self, group: uuid.UUID, lane: Lane) -> list[ComputeFuture[Any]]:
+    def _reload_hosted(self, group: uuid.UUID, lane: Target) -> list[ComputeFuture[Any]]:
         task_ids = self.settings.peer.client().group_tasks(str(group))
         with self.handover.lock:
             self.check()
@@ -259,9 +261,9 @@ class Session:
         )
         return adopted
 
-    def _batch(self, lane: Lane, prefix: bytes, count: int) -> Batch:
+    def _batch(self, lane: Target, prefix: bytes, count: int) -> CallBatch:
         futures: list[ComputeFuture[Any]] = [ComputeFuture(self, lane.endpoint) for _ in range(count)]
-        batch = Batch(lane, [], list(futures), prefix)
+        batch = CallBatch(lane, [], list(futures), prefix)
         for position, future in enumerate(futures):
             future.assign(batch, position)
         return batch
@@ -358,7 +360,7 @@ class Session:
         return f"{state}, {self.handover.count} buffered, {in_flight} in flight, stream: {stream}"
 
 
-def _check_stock(lane: Lane) -> None:
+def _check_stock(lane: Target) -> None:
     """Raise for options that a stock endpoint does not keep."""
     if lane.options.walltime is not None or lane.options.container is not None:
         raise InvalidRequest(

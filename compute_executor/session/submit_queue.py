@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from compute_executor.batch import Batch, Call, Lane, seal
+from compute_executor.batch import Call, CallBatch, Target, seal
 from compute_executor.future import ComputeFuture
 from compute_executor.session.buffer import Buffer
 
@@ -24,14 +24,14 @@ Wish = Callable[[], None]
 """What another thread wants the I/O thread to do."""
 
 
-class Handover:
+class SubmitQueue:
     """See the module. The lock may be taken again by its holder: the garbage collector runs anything anywhere."""
 
     def __init__(self, buffer: Buffer) -> None:
         self.lock = threading.RLock()
         self._buffer = buffer
-        self._seal: Callable[[Lane, list[Call[Any]]], Batch] = seal
-        self._outbox: list[Batch] = []  # sealed, because somebody asked for an id
+        self._seal: Callable[[Target, list[Call[Any]]], CallBatch] = seal
+        self._outbox: list[CallBatch] = []  # sealed, because somebody asked for an id
         self._wishes: list[Wish] = []
         self._asleep = False
         self._wakers: tuple[socket.socket, ...] = ()
@@ -65,7 +65,7 @@ class Handover:
         self.wake()
         return True
 
-    def seal_with(self, make: Callable[[Lane, list[Call[Any]]], Batch]) -> None:
+    def seal_with(self, make: Callable[[Target, list[Call[Any]]], CallBatch]) -> None:
         """Have batches made in another way: before the first call comes."""
         self._seal = make
 
@@ -85,7 +85,7 @@ class Handover:
             future.call = None
             future.withdrawn()
 
-    def waiting(self, lane: Lane | None = None) -> list[ComputeFuture[Any]]:
+    def waiting(self, lane: Target | None = None) -> list[ComputeFuture[Any]]:
         """The futures of calls that have no id yet, or those of one lane."""
         with self.lock:
             return [call.future for call in self._buffer.calls() if lane is None or call.lane is lane]
@@ -108,7 +108,7 @@ class Handover:
 
     # -- the I/O thread --------------------------------------------------------------------------------------
 
-    def take(self, busy: bool, room: int) -> list[Batch]:
+    def take(self, busy: bool, room: int) -> list[CallBatch]:
         """Batches to be sent now, at most ``room`` of the buffer. ``busy``: the service owes an answer."""
         with self.lock:
             now = time.monotonic()

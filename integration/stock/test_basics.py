@@ -11,7 +11,7 @@ from typing import Any
 import pika
 import pytest
 
-from compute_executor.service.globus_compute.broker_link import Link
+from compute_executor.service.globus_compute.broker_link import BrokerLink
 from integration.stock.conftest import ENGINES, Runs, World
 from integration.stock.peers import OWN_ENDPOINT
 
@@ -114,7 +114,7 @@ def test_a_broker_with_tls_and_a_certificate_of_its_own(
 async def trouble_of(url: str) -> str:
     """What keeps our link to a broker from being open; "" if nothing does."""
     opened = asyncio.Event()
-    link = Link(url, asyncio.get_running_loop(), opened=opened.set, closed=lambda: None, consumers={})
+    link = BrokerLink(url, asyncio.get_running_loop(), opened=opened.set, closed=lambda: None, consumers={})
     link.start()
     try:
         while not link.open and link.trouble == "not connected yet":

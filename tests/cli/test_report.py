@@ -9,19 +9,19 @@ import pytest
 from compute_executor.cli.grid import Axis
 from compute_executor.cli.plan import Plan
 from compute_executor.cli.progress import Tally
-from compute_executor.cli.report import Ending, report
-from compute_executor.cli.request import Request
+from compute_executor.cli.report import SweepEnding, report
+from compute_executor.cli.request import SweepRequest
 from compute_executor.cli.wrong_input import WrongInput
 
 
-def ending(folder: Path, **given: Any) -> Ending:
+def ending(folder: Path, **given: Any) -> SweepEnding:
     """Three rows that have ended, the last one with an error."""
     out = folder / "results.csv"
     out.write_text("x,cost,name,error\n1,5,a,\n2,4,b,\n3,,,ValueError: no\n9,0,z,\n")
-    nothing: dict[str, Any] = dict.fromkeys(Request.__dataclass_fields__)
-    request = Request(**{**nothing, "function": "m.py:f", "grids": (), "out": out, **given})
+    nothing: dict[str, Any] = dict.fromkeys(SweepRequest.__dataclass_fields__)
+    request = SweepRequest(**{**nothing, "function": "m.py:f", "grids": (), "out": out, **given})
     plan = Plan(None, [Axis("x", [1, 2, 3])])
-    return Ending(request, plan, Tally(3, 3, 1, 0), ["cost", "name"], 1, "ValueError: no", 65)
+    return SweepEnding(request, plan, Tally(3, 3, 1, 0), ["cost", "name"], 1, "ValueError: no", 65)
 
 
 def test_figures_failures_and_rows_of_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

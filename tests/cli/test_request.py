@@ -5,15 +5,17 @@ from typing import Any
 
 import pytest
 
-from compute_executor.cli.request import Request
+from compute_executor.cli.request import SweepRequest
 from compute_executor.cli.wrong_input import WrongInput
 
 UUID = "4b116d3c-1703-4f8f-9f6f-39921e5864df"
 
 
-def request(**given: Any) -> Request:
-    nothing: dict[str, Any] = dict.fromkeys(Request.__dataclass_fields__)
-    return Request(**{**nothing, "function": "model.py:f", "grids": (), "out": Path("results.csv"), **given})
+def request(**given: Any) -> SweepRequest:
+    nothing: dict[str, Any] = dict.fromkeys(SweepRequest.__dataclass_fields__)
+    return SweepRequest(
+        **{**nothing, "function": "model.py:f", "grids": (), "out": Path("results.csv"), **given}
+    )
 
 
 def test_options_that_go_together() -> None:

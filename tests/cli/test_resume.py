@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from compute_executor.cli.plan import Row
-from compute_executor.cli.resume import Book, reopen
+from compute_executor.cli.resume import ResumedRows, reopen
 from compute_executor.cli.table import rows
 from compute_executor.cli.wrong_input import WrongInput
 
@@ -84,6 +84,6 @@ def test_a_table_of_another_sweep_is_refused_and_left_as_it_is(path: Path, text:
 
 
 def test_without_an_earlier_table_everything_runs() -> None:
-    book = Book()
+    book = ResumedRows()
     assert [place for place, _ in book.to_run(plan(1, 1))] == [0, 1]
     assert list(book.order()) == book.foreign() == []

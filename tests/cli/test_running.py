@@ -5,7 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from compute_executor.cli.plan import Row
-from compute_executor.cli.running import Run
+from compute_executor.cli.running import SweepRun
 
 
 def places(count: int) -> Iterator[tuple[int, Row]]:
@@ -18,7 +18,9 @@ def square(x: int) -> int:
 
 def test_every_row_is_called_once_and_comes_back_with_its_place() -> None:
     with ThreadPoolExecutor(3) as executor:
-        ended = [one for some in Run(executor, square, places(100), in_flight=7).outcomes() for one in some]
+        ended = [
+            one for some in SweepRun(executor, square, places(100), in_flight=7).outcomes() for one in some
+        ]
     assert sorted((one.place, one.row["x"], one.future.result()) for one in ended) == [
         (place, place, place * place) for place in range(100)
     ]
@@ -41,7 +43,7 @@ class Held(ThreadPoolExecutor):
 
 def test_no_more_are_in_flight_than_allowed() -> None:
     executor = Held(then={5: 3})
-    outcomes = Run(executor, square, places(100), in_flight=5).outcomes()
+    outcomes = SweepRun(executor, square, places(100), in_flight=5).outcomes()
     assert [one.place for one in next(outcomes)] == [3]
     assert len(executor.futures) == 5
     executor.futures[0].set_result(None)
@@ -51,7 +53,7 @@ def test_no_more_are_in_flight_than_allowed() -> None:
 
 def test_an_interrupt_yields_what_has_ended_and_submits_no_more() -> None:
     executor = Held(then={4: 0})
-    run = Run(executor, square, places(100), in_flight=4)
+    run = SweepRun(executor, square, places(100), in_flight=4)
     outcomes = run.outcomes()
     next(outcomes)
     executor.futures[1].set_result(None)
@@ -63,10 +65,10 @@ def test_an_interrupt_yields_what_has_ended_and_submits_no_more() -> None:
 
 def test_an_interrupt_while_nothing_has_ended_yields_nothing() -> None:
     executor = Held()
-    run = Run(executor, square, places(3))
+    run = SweepRun(executor, square, places(3))
     run.interrupt()
     assert list(run.outcomes()) == []
 
 
 def test_no_rows_no_outcomes() -> None:
-    assert list(Run(Held(), square, places(0)).outcomes()) == []
+    assert list(SweepRun(Held(), square, places(0)).outcomes()) == []

@@ -17,8 +17,8 @@ import pytest
 from compute_executor import Client, Executor
 from compute_executor.errors import LoginUnavailable, NotAuthorized, NotFound
 from compute_executor.local.state import LOG, read_announcement
-from compute_executor.service.auth.globus_auth.registration import CLIENT_ID, CLIENT_SECRET, Registration
-from compute_executor.service.process.run import Settings
+from compute_executor.service.auth.globus_auth.registration import CLIENT_ID, CLIENT_SECRET, AppRegistration
+from compute_executor.service.process.run import ServiceSettings
 from tests.cli.conftest import Command
 from tests.service.auth.globus_auth.conftest import (
     ALICES,
@@ -36,11 +36,11 @@ __all__ = ["fauxbus"]
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
+def started(monkeypatch: pytest.MonkeyPatch) -> list[ServiceSettings]:
     """What would have been run."""
-    found: list[Settings] = []
+    found: list[ServiceSettings] = []
 
-    def run(settings: Settings, starter: object) -> int:
+    def run(settings: ServiceSettings, starter: object) -> int:
         found.append(settings)
         return 0
 
@@ -50,18 +50,18 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
 
 @pytest.mark.parametrize("mode", ["globus", "local"])
 def test_the_registration_is_taken_from_the_environment_and_out_of_it(
-    command: Command, started: list[Settings], monkeypatch: pytest.MonkeyPatch, mode: str
+    command: Command, started: list[ServiceSettings], monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     monkeypatch.setenv(CLIENT_ID, OURS.client_id)
     monkeypatch.setenv(CLIENT_SECRET, OURS.client_secret)
     assert command("serve", "--auth", mode).exit_code == 0
-    wanted: Registration | None = OURS if mode == "globus" else None
+    wanted: AppRegistration | None = OURS if mode == "globus" else None
     assert started[0].globus == wanted
     assert "canary" not in repr(started[0])
     assert CLIENT_SECRET not in os.environ
 
 
-def test_without_one_it_says_what_is_missing(command: Command, started: list[Settings]) -> None:
+def test_without_one_it_says_what_is_missing(command: Command, started: list[ServiceSettings]) -> None:
     result = command("serve", "--auth", "globus")
     assert (result.exit_code, started) == (2, [])
     assert f"needs {CLIENT_ID} and {CLIENT_SECRET}" in result.output

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from compute_executor import executor
 from compute_executor.cli import commands
-from compute_executor.cli.request import Request
+from compute_executor.cli.request import SweepRequest
 
 Command = Callable[..., Result]
 
@@ -38,4 +38,4 @@ def test_options_reach_the_executor(here: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_request_has_a_field_for_every_option() -> None:
     parameters = {parameter.name for parameter in commands.commands["sweep"].params}
-    assert parameters == set(Request.__dataclass_fields__)
+    assert parameters == set(SweepRequest.__dataclass_fields__)

@@ -15,7 +15,9 @@ import cloudpickle
 import msgspec
 import pytest
 
-from compute_executor.endpoint.pool.engine import Assignment, Ended, ProcessEngine
+from compute_executor.endpoint.pool.engine import ProcessEngine
+from compute_executor.endpoint.pool.events import TaskEnded
+from compute_executor.endpoint.pool.scheduling_policy import Assignment
 from compute_executor.protocol.frames import TIMEOUT, VALUE, Blob, PoolSpec, Reason
 from compute_executor.serialization import exceptions, native
 from tests.endpoint.tasks import POOL
@@ -25,13 +27,13 @@ PATIENCE = 15.0
 
 
 class Script:
-    """The other side of an engine (Events): gives what :meth:`submit` got, remembers what it is told."""
+    """The other side of an engine (EngineEvents): gives what :meth:`submit` got, remembers what it is told."""
 
     def __init__(self) -> None:
         self.todo: deque[Assignment] = deque()
         self.codes: dict[int, Any] = {}
         self.asked: list[int] = []
-        self.ends: dict[int, Ended] = {}
+        self.ends: dict[int, TaskEnded] = {}
         self.kept: set[int] = set()
         self.order: list[int] = []
         self.begun: dict[int, float] = {}
@@ -119,7 +121,7 @@ class Script:
         """The living workers."""
         return [view.pid for view in self.engine.workers()]
 
-    # -- Events --
+    # -- EngineEvents --
 
     def take(self, pool: bytes, limit: int) -> list[Assignment]:
         assert limit > 0
@@ -136,7 +138,7 @@ class Script:
             self.begun[position] = moment
         self._changed.set()
 
-    def ended(self, pool: bytes, outcomes: list[Ended], *, kept: bool = False) -> None:
+    def ended(self, pool: bytes, outcomes: list[TaskEnded], *, kept: bool = False) -> None:
         for outcome in outcomes:
             assert outcome.position not in self.ends, "ended twice"
             self.ends[outcome.position] = outcome

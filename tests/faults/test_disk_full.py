@@ -15,7 +15,7 @@ import pytest
 from compute_executor import Executor
 from compute_executor.errors import ServiceUnavailable
 from compute_executor.local.state import read_announcement, state_folder
-from compute_executor.settings import Settings
+from compute_executor.settings import ExecutorSettings
 
 MEGABYTE = 1024 * 1024
 PATIENCE = 60.0
@@ -62,8 +62,10 @@ def test_what_found_a_full_disk_runs_when_there_is_room_again(small_disk: Path) 
 
 
 def test_a_disk_that_stays_full_has_a_name(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(Settings._field_defaults, "grace", 1.0)
-    monkeypatch.setattr(Settings.__new__, "__defaults__", tuple(Settings._field_defaults.values()))
+    monkeypatch.setitem(ExecutorSettings._field_defaults, "grace", 1.0)
+    monkeypatch.setattr(
+        ExecutorSettings.__new__, "__defaults__", tuple(ExecutorSettings._field_defaults.values())
+    )
     with Executor(max_workers=1) as executor:
         assert executor.submit(pow, 2, 3).result(PATIENCE) == 8
         fill(small_disk)

@@ -24,7 +24,7 @@ import pytest
 
 from compute_executor import Client, Executor
 from compute_executor.errors import TaskPending
-from compute_executor.local.state import DATABASE, Announcement, read_announcement
+from compute_executor.local.state import DATABASE, ServiceInfo, read_announcement
 from tests.contract.work import wait_until
 
 SIZE = 128 * 1024 * 1024
@@ -132,7 +132,7 @@ class Served:
         assert announced is not None
         self.url, self.token = announced.url, announced.token
 
-    def _announced(self, state: Path) -> Announcement | None:
+    def _announced(self, state: Path) -> ServiceInfo | None:
         assert self.process.poll() is None
         found = read_announcement(state)
         return found if found and found.pid == self.process.pid else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from compute_executor.errors import SerializationError
-from compute_executor.functions.codecs import Form, of_ours, of_stock
+from compute_executor.functions.codecs import Codec, of_ours, of_stock
 from compute_executor.serialization import native, strategies
 from compute_executor.serialization.large import whole
 
@@ -36,7 +36,7 @@ def test_source_is_read_as_text() -> None:
 
 
 @pytest.mark.parametrize("make", [of_ours, of_stock])
-def test_each_has_a_registry_of_its_own(make: type[Form]) -> None:
+def test_each_has_a_registry_of_its_own(make: type[Codec]) -> None:
     assert make().registry is not make().registry
 
 

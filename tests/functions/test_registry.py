@@ -14,7 +14,7 @@ import pytest
 
 from compute_executor.errors import SerializationError
 from compute_executor.functions import remote
-from compute_executor.functions.registry import Registry, Route
+from compute_executor.functions.registry import FunctionRef, Registry
 from compute_executor.serialization import native
 
 
@@ -45,14 +45,14 @@ def define(source: str) -> dict[str, Any]:
     return space
 
 
-def run(route: Route, *args: Any) -> Any:
+def run(route: FunctionRef, *args: Any) -> Any:
     """As a worker does."""
     assert isinstance(route.function.code, bytes)
     sent, _ = native.loads_call(native.dumps_call(route.arguments(args), {}))
     return native.loads(route.function.code)(*sent)
 
 
-def is_generic(route: Route) -> bool:
+def is_generic(route: FunctionRef) -> bool:
     return route.function.name == "call"
 
 
@@ -220,7 +220,7 @@ def test_many_threads_come_to_one_content(registry: Registry) -> None:
         return x * 2
 
     start = threading.Barrier(8)
-    routes: list[Route] = []
+    routes: list[FunctionRef] = []
 
     def ask() -> None:
         start.wait()

@@ -30,7 +30,7 @@ from compute_executor.local.state import (
     LOG,
     SERVICE_LOCK,
     START_LOCK,
-    Announcement,
+    ServiceInfo,
     prepare_folder,
     read_announcement,
     state_folder,
@@ -345,7 +345,7 @@ def test_a_holder_of_the_lock_that_does_not_answer_is_named(monkeypatch: pytest.
     with locked(folder() / SERVICE_LOCK, time.monotonic()):
         with pytest.raises(ServiceUnavailable, match=f"a process holds {folder() / SERVICE_LOCK}"):
             find_or_start()
-        write_announcement(folder(), Announcement("http://127.0.0.1:1", "token", "i", 4242))
+        write_announcement(folder(), ServiceInfo("http://127.0.0.1:1", "token", "i", 4242))
         with pytest.raises(ServiceUnavailable, match="process 4242 holds"):
             find_or_start()
 
@@ -362,7 +362,7 @@ def test_a_starter_that_takes_too_long_is_named(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_token_file_that_others_may_read_is_not_used() -> None:
     prepare_folder(folder())
-    write_announcement(folder(), Announcement("http://127.0.0.1:1", "token", "i", 4242))
+    write_announcement(folder(), ServiceInfo("http://127.0.0.1:1", "token", "i", 4242))
     (folder() / ANNOUNCEMENT).chmod(0o644)
     with pytest.raises(NotAuthorized, match=f"chmod 600 {folder() / ANNOUNCEMENT}"):
         find_or_start()
@@ -382,7 +382,7 @@ def test_a_stranger_on_the_port_is_not_it_and_is_not_told_the_token() -> None:
     with socket.create_server(("127.0.0.1", 0)) as stranger:
         stranger.settimeout(0.2)
         port = stranger.getsockname()[1]
-        write_announcement(folder(), Announcement(f"http://127.0.0.1:{port}", "token", "i", 4242))
+        write_announcement(folder(), ServiceInfo(f"http://127.0.0.1:{port}", "token", "i", 4242))
         (folder() / SERVICE_LOCK).touch(mode=0o600)
         assert find() is None
         with pytest.raises(TimeoutError):
@@ -410,10 +410,10 @@ def test_an_answer_of_somebody_else_is_none(answer: bytes) -> None:
 
         thread = threading.Thread(target=once)
         thread.start()
-        assert not embedded._answers(Announcement(f"http://127.0.0.1:{port}", "token", "instance-i", 1))
+        assert not embedded._answers(ServiceInfo(f"http://127.0.0.1:{port}", "token", "instance-i", 1))
         thread.join()
-    assert not embedded._answers(Announcement(f"http://127.0.0.1:{port}", "token", "instance-i", 1))
-    assert not embedded._answers(Announcement("no address", "token", "instance-i", 1))
+    assert not embedded._answers(ServiceInfo(f"http://127.0.0.1:{port}", "token", "instance-i", 1))
+    assert not embedded._answers(ServiceInfo("no address", "token", "instance-i", 1))
 
 
 def test_importing_it_is_cheap() -> None:

@@ -12,7 +12,7 @@ from compute_executor.errors import ComputeError, NotAuthorized, ServiceUnavaila
 from compute_executor.local import state
 from compute_executor.local.state import (
     ANNOUNCEMENT,
-    Announcement,
+    ServiceInfo,
     check_folder,
     open_private,
     prepare_folder,
@@ -23,7 +23,7 @@ from compute_executor.local.state import (
     write_announcement,
 )
 
-ONE = Announcement("http://127.0.0.1:1234", "secret", "instance-1", 42)
+ONE = ServiceInfo("http://127.0.0.1:1234", "secret", "instance-1", 42)
 
 
 @pytest.fixture

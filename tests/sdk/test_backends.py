@@ -13,10 +13,10 @@ import pytest
 from compute_executor import Client
 from compute_executor.errors import InvalidRequest
 from compute_executor.local.embedded import ServiceAddress
-from compute_executor.peer import OfClient
+from compute_executor.peer import ClientLocator
 from compute_executor.sdk import backends
-from compute_executor.sdk.backends import Wanted
-from compute_executor.sdk.http.direct import DirectTransport, Place
+from compute_executor.sdk.backends import BackendChoice
+from compute_executor.sdk.http.direct import DirectTransport, ServerAddress
 from compute_executor.sdk.http.web_transport import WebTransport
 from compute_executor.sdk.login_manager import LoginManager, environments, tokens
 from compute_executor.sdk.web_client import WebClient
@@ -50,7 +50,7 @@ class Brought:
 def test_nothing_given_and_nothing_found_is_the_embedded_service(monkeypatch: pytest.MonkeyPatch) -> None:
     address = ServiceAddress("http://127.0.0.1:1", "token", "instance")
     monkeypatch.setattr("compute_executor.local.embedded.find_or_start", lambda: address)
-    backend = backends.choose(Wanted())
+    backend = backends.choose(BackendChoice())
     assert isinstance(backend.transport, DirectTransport)
     assert (backend.own, backend.transport.address(), backend.transport.authorization()) == (
         True,
@@ -79,10 +79,10 @@ def test_a_login_manager_makes_every_request(service: ScriptedService) -> None:
 
 
 def test_a_login_manager_alone_is_for_globus_compute() -> None:
-    backend = backends.choose(Wanted(login_manager=Brought()))
+    backend = backends.choose(BackendChoice(login_manager=Brought()))
     assert backend.transport.address() == environments.URLS["production"]
     assert backend.own is False
-    backend = backends.choose(Wanted(login_manager=Brought(), environment="preview"))
+    backend = backends.choose(BackendChoice(login_manager=Brought(), environment="preview"))
     assert backend.transport.address() == environments.URLS["preview"]
 
 
@@ -111,8 +111,10 @@ def test_a_url_alone_has_no_token(service: ScriptedService) -> None:
 def test_the_embedded_services_url_has_its_token(monkeypatch: pytest.MonkeyPatch) -> None:
     address = ServiceAddress("http://127.0.0.1:1", "token", "instance")
     monkeypatch.setattr("compute_executor.local.embedded.find", lambda: address)
-    assert backends.choose(Wanted(base_url=f"{address.url}/")).transport.authorization() == "Bearer token"
-    assert backends.choose(Wanted(base_url="http://127.0.0.1:2")).transport.authorization() is None
+    assert (
+        backends.choose(BackendChoice(base_url=f"{address.url}/")).transport.authorization() == "Bearer token"
+    )
+    assert backends.choose(BackendChoice(base_url="http://127.0.0.1:2")).transport.authorization() is None
 
 
 def test_client_credentials_are_for_the_service_that_is_named(
@@ -218,7 +220,7 @@ def test_what_excludes_each_other_or_is_unsafe_is_refused(given: dict[str, Any])
 def test_a_service_that_is_restarted_elsewhere_is_found(
     service: ScriptedService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    places = iter([Place("http://127.0.0.1:1", "gone"), Place(service.url, "new")])
+    places = iter([ServerAddress("http://127.0.0.1:1", "gone"), ServerAddress(service.url, "new")])
     monkeypatch.setattr(backends, "_embedded", lambda: next(places))
     service.on("GET /v2/endpoints", Reply(200, []))
     with Client() as client:
@@ -324,7 +326,7 @@ def test_an_executors_login_is_renewed_by_a_request(
 
         own.on("GET /v2/version", version)
         with Client(base_url=own.url) as client:
-            peer = OfClient(client)
+            peer = ClientLocator(client)
             refused = peer.address()
             known.add(f"Bearer {CANARY}-2")
             again = peer.renewed(refused)

@@ -31,7 +31,7 @@ from compute_executor.local import embedded
 from compute_executor.local.embedded import ServiceAddress
 from compute_executor.protocol import frames
 from compute_executor.protocol.ids import new_prefix, split_task_id
-from compute_executor.sdk.http.transport import Call
+from compute_executor.sdk.http.transport import Request
 from compute_executor.sdk.login_manager.environments import TUTORIAL_ENDPOINT
 from compute_executor.serialization import native, packing, strategies
 
@@ -91,7 +91,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceAddress
         address = embedded.find_or_start()
     yield address
     with Client(base_url=address.url, token=address.token) as client:
-        client._session.call(Call("POST", "/v3/shutdown"))
+        client._session.call(Request("POST", "/v3/shutdown"))
 
 
 @pytest.fixture
@@ -422,7 +422,7 @@ def test_the_embedded_service_is_found_started_and_found_again(state_home: Path)
         assert client.get_function(function_id)["function_name"] == "add"
         client._results._forget(task_id)
         assert client.get_result(task_id) == 1
-        client._session.call(Call("POST", "/v3/shutdown"))
+        client._session.call(Request("POST", "/v3/shutdown"))
 
 
 def test_our_service_is_spoken_to_as_stock_sdks_do(client: Client) -> None:

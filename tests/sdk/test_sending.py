@@ -18,9 +18,9 @@ from compute_executor.errors import (
 )
 from compute_executor.sdk import sending
 from compute_executor.sdk.batch import BatchOptions, BatchTask
-from compute_executor.sdk.limits import OWN, Limits
+from compute_executor.sdk.limits import OWN, RequestLimits
 from compute_executor.sdk.outcome import Outcome
-from compute_executor.sdk.wires.wire import Accepted, Part
+from compute_executor.sdk.wires.wire import BatchPart, SubmitAnswer
 
 OPTIONS = BatchOptions()
 
@@ -28,9 +28,9 @@ OPTIONS = BatchOptions()
 class FakeWire:
     """Takes what ``refuse`` does not object to; ids tell what was sent."""
 
-    def __init__(self, refuse: Callable[[Part], ComputeError | None] = lambda part: None) -> None:
-        self.limits: Limits = OWN
-        self.parts: list[Part] = []
+    def __init__(self, refuse: Callable[[BatchPart], ComputeError | None] = lambda part: None) -> None:
+        self.limits: RequestLimits = OWN
+        self.parts: list[BatchPart] = []
         self.refuse = refuse
 
     def encode_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
@@ -42,13 +42,13 @@ class FakeWire:
     def size(self, task: BatchTask) -> int:
         return len(task.payload)
 
-    def submit(self, part: Part) -> Accepted:
+    def submit(self, part: BatchPart) -> SubmitAnswer:
         self.parts.append(part)
         error = self.refuse(part)
         if error is not None:
             raise error
         ids = [f"{part.endpoint_id}/{task.function_id}/{task.payload.decode()}" for task in part.tasks]
-        return Accepted(ids, "group", "request", str(part.endpoint_id))
+        return SubmitAnswer(ids, "group", "request", str(part.endpoint_id))
 
     def outcome(self, task_id: str) -> Outcome:
         raise NotImplementedError
@@ -64,7 +64,7 @@ def task(payload: str, function_id: str = "f", endpoint_id: str | None = None) -
     return BatchTask(function_id, endpoint_id, payload.encode())
 
 
-def knows(*functions: str) -> Callable[[Part], ComputeError | None]:
+def knows(*functions: str) -> Callable[[BatchPart], ComputeError | None]:
     return lambda part: (
         None if {task.function_id for task in part.tasks} <= set(functions) else NotFound("no such function")
     )

@@ -10,8 +10,8 @@ from typing import Any, cast
 import pytest
 
 from compute_executor.service.access import Identity
-from compute_executor.service.api.app import Doors, make_app
-from compute_executor.service.api.context import Shell
+from compute_executor.service.api.app import AccessConfig, make_app
+from compute_executor.service.api.context import AppContext
 from compute_executor.service.auth.authenticators import LocalToken
 from compute_executor.service.blobs.folder import BlobFolder
 from compute_executor.service.store.store import Store
@@ -34,10 +34,10 @@ class World:
 def world(tmp_path: Path) -> World:
     """Ann is the one identity that there is a token for."""
     world = World(FakeService(), BlobFolder(tmp_path))
-    shell = Shell(
+    shell = AppContext(
         cast(Any, world.service), world.blobs, "instance-1", stop=lambda: world.stopped.append(True)
     )
-    world.app = make_app(shell, Doors(LocalToken(TOKEN, ADMIN), [HOST], ["http://127.0.0.1:8000"]))
+    world.app = make_app(shell, AccessConfig(LocalToken(TOKEN, ADMIN), [HOST], ["http://127.0.0.1:8000"]))
     return world
 
 

@@ -13,12 +13,13 @@ from typing import Any
 
 import msgspec
 
-from compute_executor.endpoint.pool.events import Assignment, Ended, Events, WorkerView
+from compute_executor.endpoint.pool.events import EngineEvents, TaskEnded, WorkerView
+from compute_executor.endpoint.pool.scheduling_policy import Assignment
 from compute_executor.protocol import frames
 from compute_executor.protocol.ids import new_prefix
 from compute_executor.service.access import Identity
 from compute_executor.service.blobs.folder import BlobFolder
-from compute_executor.service.limits import Limits
+from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.pools.pools import DEFAULT_POOL
 from compute_executor.service.service import Service
 from compute_executor.service.store.store import Store
@@ -35,7 +36,7 @@ reason = msgspec.msgpack.Decoder(frames.Reason).decode
 class FakeEngine:
     """Records what it is told. With ``echo`` it ends every task at once with its own body as the value."""
 
-    def __init__(self, events: Events, *, echo: bool = False) -> None:
+    def __init__(self, events: EngineEvents, *, echo: bool = False) -> None:
         self.events = events
         self.echo = echo
         self.opened: dict[bytes, frames.PoolSpec] = {}
@@ -63,7 +64,7 @@ class FakeEngine:
         self.events.ended(
             pool,
             [
-                Ended(batch, pos, attempt, status, body, 1.0, 2.0)
+                TaskEnded(batch, pos, attempt, status, body, 1.0, 2.0)
                 for batch, pos, attempt, _, body, _ in assignments
             ],
             kept=kept,
@@ -135,10 +136,10 @@ class House:
         return self.folder / "store.sqlite"
 
     async def start(self, **changed: Any) -> Service:
-        limits = changed.pop("limits", Limits())
+        limits = changed.pop("limits", ServiceLimits())
         self.store = Store(self.path, durable=self.durable)
 
-        def engine(events: Events) -> FakeEngine:
+        def engine(events: EngineEvents) -> FakeEngine:
             self.engine = FakeEngine(events, echo=self.echo)
             return self.engine
 

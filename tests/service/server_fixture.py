@@ -14,11 +14,11 @@ from typing import Any
 import uvloop
 
 from compute_executor.local.locks import try_lock
-from compute_executor.local.state import SERVICE_LOCK, Announcement, prepare_folder, write_announcement
-from compute_executor.service.api.app import Doors, make_app
-from compute_executor.service.api.context import Shell
+from compute_executor.local.state import SERVICE_LOCK, ServiceInfo, prepare_folder, write_announcement
+from compute_executor.service.api.app import AccessConfig, make_app
+from compute_executor.service.api.context import AppContext
 from compute_executor.service.auth.accounts.accounts import Accounts
-from compute_executor.service.auth.authenticators import FirstOf, LocalToken
+from compute_executor.service.auth.authenticators import AuthenticatorChain, LocalToken
 from compute_executor.service.process.server import Server, bind
 from tests.service.fixture import House
 
@@ -57,8 +57,8 @@ class Town:
         service = await house.start()
         self.accounts = service.accounts()
         await self.accounts.add_user("ann")
-        shell = Shell(service, house.blobs, "instance-1", lambda: None, accounts=self.accounts)
-        app = make_app(shell, Doors(FirstOf(LocalToken(LOCAL), self.accounts), self._hosts))
+        shell = AppContext(service, house.blobs, "instance-1", lambda: None, accounts=self.accounts)
+        app = make_app(shell, AccessConfig(AuthenticatorChain(LocalToken(LOCAL), self.accounts), self._hosts))
         farewell = lambda: service.farewell("the service ends")  # noqa: E731
         self._server = Server(app, self._started, farewell, tls=self._tls)
         try:
@@ -68,7 +68,7 @@ class Town:
             await service.close()
 
     def _started(self) -> None:
-        write_announcement(self.folder, Announcement(self.url, LOCAL, "instance-1", os.getpid()))
+        write_announcement(self.folder, ServiceInfo(self.url, LOCAL, "instance-1", os.getpid()))
         self.up.set()
 
     def stop(self) -> None:

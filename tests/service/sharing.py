@@ -21,9 +21,9 @@ from compute_executor.endpoint.environments.recipes import RecipeDocument
 from compute_executor.protocol import frames
 from compute_executor.protocol.ids import new_prefix, split_task_id, task_uuid
 from compute_executor.service.access import Identity, subject
-from compute_executor.service.api.app import Doors, make_app
-from compute_executor.service.api.context import Shell
-from compute_executor.service.endpoints.registry import Registration
+from compute_executor.service.api.app import AccessConfig, make_app
+from compute_executor.service.api.context import AppContext
+from compute_executor.service.endpoints.registry import EndpointRegistration
 from compute_executor.service.pools.pools import DEFAULT_POOL
 from compute_executor.service.service import Service
 from tests.service.api.test_stream import Client
@@ -74,8 +74,8 @@ class World:
         self.stopped = 0
         self.audited: list[str] = []
         service.audit._write = self.audited.append
-        shell = Shell(service, house.blobs, "instance-1", stop=self._stop, accounts=service.accounts())
-        self.app = make_app(shell, Doors(ByName(), [HOST]))
+        shell = AppContext(service, house.blobs, "instance-1", stop=self._stop, accounts=service.accounts())
+        self.app = make_app(shell, AccessConfig(ByName(), [HOST]))
         service.stock._link = service.stock._credentials = cast(Any, Broker())
         self.open_function = b""
         self.prefix = new_prefix()
@@ -152,7 +152,7 @@ class World:
 
     async def _endpoint(self, sharing: str) -> uuid.UUID:
         public, group = sharing == "public", TEAM if sharing == "team" else None
-        said = Registration("e", multi_user=True, public=public, group=group)
+        said = EndpointRegistration("e", multi_user=True, public=public, group=group)
         return (await self.service.stock.endpoints.register(OWNER, said, None)).id
 
     async def _task(self, sharing: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from compute_executor.endpoint.pool.events import Ended
+from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.protocol.frames import Blob, Options
 from compute_executor.service.store.rows import NewBatch
 from compute_executor.service.store.store import Operation, Store
@@ -32,8 +32,8 @@ def new_batch(number: int = 1, count: int = 2, group: bytes = GROUP, **changed: 
     )
 
 
-def ended(batch: int, position: int, body: bytes | Blob = b"value") -> Ended:
-    return Ended(batch, position, 1, 0, body, 1.0, 2.0)
+def ended(batch: int, position: int, body: bytes | Blob = b"value") -> TaskEnded:
+    return TaskEnded(batch, position, 1, 0, body, 1.0, 2.0)
 
 
 def do(store: Store, operation: Operation) -> Any:

@@ -7,7 +7,12 @@ import pytest
 
 from compute_executor.errors import InvalidRequest, LoginUnavailable, NotFound, from_document
 from compute_executor.service.access import RULES, SERVICE, Identity, Owned, absent, check, may, shareable
-from compute_executor.service.auth.authenticators import FirstOf, LocalToken, Remembering, new_token
+from compute_executor.service.auth.authenticators import (
+    AuthenticatorChain,
+    CachingAuthenticator,
+    LocalToken,
+    new_token,
+)
 
 ANN = Identity("ann", "Ann")
 BOB = Identity("bob", "Bob", frozenset({"physics"}))
@@ -140,7 +145,7 @@ class Remembers(Knows):
 
 def test_the_first_that_knows_a_token_says_whose_it_is() -> None:
     first, second = Knows(one=ANN), Knows(one=BOB, two=BOB)
-    chain = FirstOf(first, second)
+    chain = AuthenticatorChain(first, second)
     assert asyncio.run(chain.identify("one")) == ANN
     assert second.asked == []  # a token is shown to nobody who need not see it
     assert asyncio.run(chain.identify("two")) == BOB
@@ -149,9 +154,9 @@ def test_the_first_that_knows_a_token_says_whose_it_is() -> None:
 
 def test_a_token_that_none_knows_is_nobodys() -> None:
     first, second = Knows(one=ANN), Knows()
-    assert asyncio.run(FirstOf(first, second).identify("three")) is None
+    assert asyncio.run(AuthenticatorChain(first, second).identify("three")) is None
     assert first.asked == second.asked == ["three"]
-    assert asyncio.run(FirstOf().identify("three")) is None
+    assert asyncio.run(AuthenticatorChain().identify("three")) is None
 
 
 def test_trouble_of_one_is_not_passed_over() -> None:
@@ -163,20 +168,20 @@ def test_trouble_of_one_is_not_passed_over() -> None:
 
     after = Knows(one=BOB)
     with pytest.raises(LoginUnavailable):
-        asyncio.run(FirstOf(Troubled(), after).identify("one"))
+        asyncio.run(AuthenticatorChain(Troubled(), after).identify("one"))
     assert after.asked == []
 
 
 def test_those_that_remember_forget_in_chains_of_chains_too() -> None:
     near, far = Remembers(), Remembers()
-    chain = FirstOf(Knows(), near, FirstOf(Knows(), far))
-    assert isinstance(chain, Remembering)
+    chain = AuthenticatorChain(Knows(), near, AuthenticatorChain(Knows(), far))
+    assert isinstance(chain, CachingAuthenticator)
     chain.forget("one")
     assert near.forgotten == far.forgotten == ["one"]
 
 
 def test_the_folders_token_is_good_beside_others() -> None:
-    chain = FirstOf(LocalToken("local"), Knows(one=ANN))
+    chain = AuthenticatorChain(LocalToken("local"), Knows(one=ANN))
     local = asyncio.run(chain.identify("local"))
     assert local is not None
     assert local.admin

@@ -8,16 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from compute_executor.batch import Call, Function, Lane
+from compute_executor.batch import Call, Function, Target
 from compute_executor.protocol.frames import Blob, Options
 from compute_executor.session.buffer import Buffer
 
 FUNCTION = Function(b"d" * 32, "f", b"code")
-LANE = Lane(b"", None, Options())
-OTHER = Lane(b"e" * 16, None, Options())
+LANE = Target(b"", None, Options())
+OTHER = Target(b"e" * 16, None, Options())
 
 
-def make(lane: Lane = LANE, size: int = 10) -> Call[Any]:
+def make(lane: Target = LANE, size: int = 10) -> Call[Any]:
     return Call(None, FUNCTION, b"x" * size, lane)  # type: ignore[arg-type]
 
 
@@ -174,7 +174,7 @@ class Model(RuleBasedStateMachine):
         self.now = 0.0
 
     @rule(size=st.integers(0, 40), lane=st.sampled_from([LANE, OTHER]))
-    def add(self, size: int, lane: Lane) -> None:
+    def add(self, size: int, lane: Target) -> None:
         call = make(lane, size)
         self.buffer.add(call)
         self.waiting.append(call)

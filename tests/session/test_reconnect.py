@@ -10,12 +10,12 @@ from compute_executor.session.reconnect import (
     GRACE,
     LONGEST_PAUSE,
     POLL_PAUSE,
-    Listener,
+    ReconnectPolicy,
 )
 
 
-def listener(chance: float = 0.5, grace: float = GRACE) -> Listener:
-    return Listener(lambda: chance, grace)
+def listener(chance: float = 0.5, grace: float = GRACE) -> ReconnectPolicy:
+    return ReconnectPolicy(lambda: chance, grace)
 
 
 def test_the_first_try_is_made_at_once() -> None:

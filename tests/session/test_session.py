@@ -24,12 +24,12 @@ from compute_executor.errors import (
     WorkerLost,
 )
 from compute_executor.executor import Executor
-from compute_executor.peer import Address
+from compute_executor.peer import ServiceEndpoint
 from compute_executor.protocol import frames
 from compute_executor.protocol.ids import new_prefix
 from compute_executor.serialization import native
 from compute_executor.session.stream import keepalive, loop
-from compute_executor.session.stream.protocol import Dialogue
+from compute_executor.session.stream.protocol import StreamProtocol
 from compute_executor.session.stream.sender import Sender
 from compute_executor.session.stream.websocket import StreamLost
 from tests.conftest import MakeExecutor
@@ -60,9 +60,11 @@ def test_a_lone_call_is_sent_by_the_thread_that_submits_it(
 ) -> None:
     assert executor.submit(abs, -1).result(PATIENCE) == 1  # there is a stream now
     senders = []
-    send = Dialogue.send
+    send = StreamProtocol.send
     monkeypatch.setattr(
-        Dialogue, "send", lambda self, batch: (senders.append(threading.current_thread()), send(self, batch))
+        StreamProtocol,
+        "send",
+        lambda self, batch: (senders.append(threading.current_thread()), send(self, batch)),
     )
 
     def lone() -> bool:
@@ -329,7 +331,7 @@ def test_a_service_that_is_gone_for_too_long(
 def test_a_service_that_cannot_be_started(
     make: MakeExecutor, fake: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse() -> Address:
+    def refuse() -> ServiceEndpoint:
         raise ServiceUnavailable("the state folder is read-only")
 
     executor = make()

@@ -29,7 +29,7 @@ _LEFT_OUT = (
 )
 
 
-class Log:
+class BuildLog:
     """The log of a build: a file that grows, and can be read meanwhile."""
 
     def __init__(self, path: Path) -> None:
@@ -57,7 +57,7 @@ def environ() -> dict[str, str]:
     }
 
 
-async def run(command: Sequence[str], log: Log, cwd: Path) -> None:
+async def run(command: Sequence[str], log: BuildLog, cwd: Path) -> None:
     """Run it to its end. Raises PoolBroken with the end of the log if it fails. Cancelled: it is killed."""
     log.say(f"$ {shlex.join(command)}")
     with log.path.open("ab") as output:

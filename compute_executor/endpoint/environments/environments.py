@@ -22,7 +22,7 @@ from pathlib import Path
 import msgspec
 
 from compute_executor.endpoint.environments import images, virtual
-from compute_executor.endpoint.environments.commands import Log
+from compute_executor.endpoint.environments.commands import BuildLog
 from compute_executor.endpoint.environments.environment import Environment
 from compute_executor.endpoint.environments.recipes import VENV, Image, Recipe, Source, digest
 from compute_executor.errors import ComputeError, PoolBroken
@@ -35,11 +35,11 @@ AT_ONCE = 2
 MOST_LOG = 1024 * 1024
 """Bytes of a log that are shown: the last ones."""
 
-Build = Callable[[Source, Path, Log], Awaitable[Environment]]
+Build = Callable[[Source, Path, BuildLog], Awaitable[Environment]]
 """Makes an environment in an empty folder. Raises ComputeError if that cannot be done."""
 
 
-async def build(source: Source, folder: Path, log: Log) -> Environment:
+async def build(source: Source, folder: Path, log: BuildLog) -> Environment:
     """Make it by the way that its kind needs."""
     if isinstance(source, Image):
         return await images.existing(source, folder, log)
@@ -74,7 +74,7 @@ class Environments:
 
     def log(self, source: Source) -> str:
         """What the builds of it have said so far."""
-        return Log(self._folder / digest(source) / "log").end(MOST_LOG)
+        return BuildLog(self._folder / digest(source) / "log").end(MOST_LOG)
 
     def start(self, source: Source) -> None:
         """See that it is built. One whose build has failed is tried again."""
@@ -146,7 +146,7 @@ class Environments:
         await asyncio.to_thread(_remove_attempts, place)
         folder = place / f"attempt-{os.urandom(4).hex()}"
         folder.mkdir()
-        log = Log(place / "log")
+        log = BuildLog(place / "log")
         log.say(f"# {msgspec.json.encode(source).decode()}")
         environment = await self._build(source, folder, log)
         log.say("# ready")
@@ -159,7 +159,7 @@ class Environments:
 
     async def _fail(self, place: Path, reason: str) -> str:
         with contextlib.suppress(OSError):  # a disk that is full: it is told all the same, and not kept
-            Log(place / "log").say(f"# failed: {reason.splitlines()[0] if reason else ''}")
+            BuildLog(place / "log").say(f"# failed: {reason.splitlines()[0] if reason else ''}")
             _write(place / "failed", reason.encode())
             await asyncio.to_thread(_remove_attempts, place)
         return reason or "its build failed"

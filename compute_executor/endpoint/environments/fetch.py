@@ -26,7 +26,7 @@ Entry = tuple[str, "IO[bytes] | None"]
 """Name and content; None for a folder."""
 
 
-class Refused(Exception):
+class ArchiveRefused(Exception):
     """Says what is wrong with the archive."""
 
 
@@ -45,7 +45,7 @@ def _copy(source: Any, target: IO[bytes], most: int) -> int:
     while block := source.read(1 << 20):
         size += len(block)
         if size > most:
-            raise Refused(f"it is over the limit of {MOST_BYTES} bytes")
+            raise ArchiveRefused(f"it is over the limit of {MOST_BYTES} bytes")
         target.write(block)
     return size
 
@@ -58,11 +58,11 @@ def _entries(archive: IO[bytes]) -> Iterator[Entry]:
     try:
         opened = tarfile.open(fileobj=archive)  # noqa: SIM115 - closed below
     except tarfile.TarError as error:
-        raise Refused(f"it is neither a zip nor a tar archive: {error}") from None
+        raise ArchiveRefused(f"it is neither a zip nor a tar archive: {error}") from None
     with opened:
         for member in opened:
             if not (member.isfile() or member.isdir()):
-                raise Refused(f"{member.name!r} is neither a file nor a folder")
+                raise ArchiveRefused(f"{member.name!r} is neither a file nor a folder")
             yield member.name, opened.extractfile(member)
 
 
@@ -93,7 +93,7 @@ def _unpack(entries: Iterator[Entry], folder: str) -> int:
 def _inside(name: str) -> str:
     clean = os.path.normpath(name)
     if os.path.isabs(name) or clean.split(os.sep)[0] == ".." or "\0" in name:
-        raise Refused(f"{name!r} would lie outside of its folder")
+        raise ArchiveRefused(f"{name!r} would lie outside of its folder")
     return clean
 
 
@@ -101,7 +101,7 @@ def main(url: str, folder: str) -> int:
     """0 if it could be done."""
     try:
         print(f"{fetch(url, folder)} files from {url}")
-    except (OSError, Refused, zipfile.BadZipFile, tarfile.TarError, EOFError, ValueError) as error:
+    except (OSError, ArchiveRefused, zipfile.BadZipFile, tarfile.TarError, EOFError, ValueError) as error:
         shutil.rmtree(folder, ignore_errors=True)
         print(f"{url} cannot be unpacked: {error}", file=sys.stderr)
         return 1

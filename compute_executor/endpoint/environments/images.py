@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from compute_executor.endpoint.environments import commands, fetch, runtimes
-from compute_executor.endpoint.environments.commands import Log
+from compute_executor.endpoint.environments.commands import BuildLog
 from compute_executor.endpoint.environments.environment import Environment
 from compute_executor.endpoint.environments.recipes import Image, Recipe
 
@@ -46,7 +46,7 @@ def _run(*words: str) -> str:
     return f"RUN {json.dumps(words)}"
 
 
-async def build(recipe: Recipe, folder: Path, log: Log) -> Environment:
+async def build(recipe: Recipe, folder: Path, log: BuildLog) -> Environment:
     """The image of a recipe, in the runtime's own store; one of the same content is there already the second time.
     Raises PoolBroken, InvalidRequest."""
     runtime = await runtimes.find(recipe.kind)
@@ -58,7 +58,7 @@ async def build(recipe: Recipe, folder: Path, log: Log) -> Environment:
     return Environment(PYTHON, recipe.python_version, name, runtime, path)
 
 
-async def _build(recipe: Recipe, folder: Path, log: Log, command: list[str]) -> None:
+async def _build(recipe: Recipe, folder: Path, log: BuildLog, command: list[str]) -> None:
     context = folder / "context"
     context.mkdir()
     (context / "Containerfile").write_text(containerfile(recipe), encoding="utf-8")
@@ -67,12 +67,12 @@ async def _build(recipe: Recipe, folder: Path, log: Log, command: list[str]) -> 
     await commands.run([*command, f"--file={context / 'Containerfile'}", str(context)], log, folder)
 
 
-async def unpack(url: str, target: Path, log: Log) -> None:
+async def unpack(url: str, target: Path, log: BuildLog) -> None:
     """The payload of a recipe into a new folder. Raises PoolBroken."""
     await commands.run([sys.executable, "-I", fetch.__file__, url, str(target)], log, target.parent)
 
 
-async def existing(image: Image, folder: Path, log: Log) -> Environment:
+async def existing(image: Image, folder: Path, log: BuildLog) -> Environment:
     """An image that is here, or is fetched now. Raises PoolBroken, InvalidRequest."""
     runtime = await runtimes.find(image.kind)
     if not runtimes.is_oci(runtime):

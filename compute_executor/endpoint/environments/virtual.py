@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from compute_executor.endpoint.environments import commands, images, interpreters
-from compute_executor.endpoint.environments.commands import Log
+from compute_executor.endpoint.environments.commands import BuildLog
 from compute_executor.endpoint.environments.environment import Environment
 from compute_executor.endpoint.environments.recipes import Recipe
 from compute_executor.errors import PoolBroken
@@ -14,7 +14,7 @@ from compute_executor.errors import PoolBroken
 CONDA = ("micromamba", "mamba", "conda")
 
 
-async def build(recipe: Recipe, folder: Path, log: Log) -> Environment:
+async def build(recipe: Recipe, folder: Path, log: BuildLog) -> Environment:
     """Make the environment of a recipe in ``folder``, which is new and stays where it is: scripts inside name it.
     Raises PoolBroken with the end of the log."""
     place = folder / "venv"
@@ -33,7 +33,7 @@ async def build(recipe: Recipe, folder: Path, log: Log) -> Environment:
     return Environment(python, recipe.python_version, path=path)
 
 
-async def _conda(recipe: Recipe, place: Path, log: Log) -> None:
+async def _conda(recipe: Recipe, place: Path, log: BuildLog) -> None:
     program = next(filter(None, map(shutil.which, CONDA)), None)
     if program is None:
         raise PoolBroken(

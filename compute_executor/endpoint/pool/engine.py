@@ -12,13 +12,11 @@ from collections.abc import Collection
 from typing import Protocol
 
 from compute_executor.endpoint.environments.environment import Environment
-from compute_executor.endpoint.pool.events import Assignment, Ended, Events, WorkerView
-from compute_executor.endpoint.pool.pool import Pool
-from compute_executor.endpoint.pool.prestarted import Spare
-from compute_executor.endpoint.pool.worker_set import Place, Rings, Staff
+from compute_executor.endpoint.pool.events import EngineEvents, WorkerView
+from compute_executor.endpoint.pool.pool import WorkerPool
+from compute_executor.endpoint.pool.prestarted import PrestartedWorker
+from compute_executor.endpoint.pool.worker_set import BegunLogFiles, WorkerPlace, WorkerSet
 from compute_executor.protocol.frames import PoolSpec
-
-__all__ = ["Assignment", "Ended", "Engine", "Events", "ProcessEngine", "WorkerView"]
 
 
 class Engine(Protocol):
@@ -54,18 +52,18 @@ class ProcessEngine:
 
     def __init__(
         self,
-        events: Events,
+        events: EngineEvents,
         *,
         blob_folder: str | os.PathLike[str],
         ring_folder: str | os.PathLike[str],
         durable: bool = False,
     ) -> None:
         self._events = events
-        self._place = Place(os.fspath(blob_folder), os.fspath(ring_folder), durable)
-        self._rings = Rings(self._place.ring_folder)
-        self._spare = Spare(self._rings.boxes)
+        self._place = WorkerPlace(os.fspath(blob_folder), os.fspath(ring_folder), durable)
+        self._rings = BegunLogFiles(self._place.ring_folder)
+        self._spare = PrestartedWorker(self._rings.boxes)
         self._closing = False
-        self._pools: dict[bytes, Pool] = {}
+        self._pools: dict[bytes, WorkerPool] = {}
         self._empty = asyncio.Event()
 
     def open(self, pool: bytes, spec: PoolSpec, environment: Environment | None = None) -> None:
@@ -78,8 +76,8 @@ class ProcessEngine:
             if not self._closing:
                 staff.leave_spare()
 
-        staff = Staff(spec, self._place, self._rings, self._spare, environment)
-        self._pools[pool] = Pool(pool, self._events, staff, gone)
+        staff = WorkerSet(spec, self._place, self._rings, self._spare, environment)
+        self._pools[pool] = WorkerPool(pool, self._events, staff, gone)
         self._pools[pool].open()
 
     def _forget(self, pool: bytes) -> None:

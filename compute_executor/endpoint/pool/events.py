@@ -8,10 +8,8 @@ from compute_executor.endpoint.pool.scheduling_policy import Assignment
 from compute_executor.endpoint.worker.messages import Key
 from compute_executor.protocol.frames import Body, Reason
 
-__all__ = ["Assignment", "Ended", "Events", "Key", "WorkerView"]
 
-
-class Ended(NamedTuple):
+class TaskEnded(NamedTuple):
     """A task has ended. ``status``: VALUE, EXCEPTION or TIMEOUT of protocol.frames, which say what ``body`` is.
     ``began`` and ``ended`` are unix times."""
 
@@ -33,7 +31,7 @@ class WorkerView(NamedTuple):
     task: tuple[int, int] | None
 
 
-class Events(Protocol):
+class EngineEvents(Protocol):
     """The other side of an engine. Methods must not block; they may call the engine's."""
 
     def take(self, pool: bytes, limit: int) -> list[Assignment]:
@@ -45,7 +43,7 @@ class Events(Protocol):
     def began(self, pool: bytes, tasks: list[tuple[int, int, int, float]]) -> None:
         """These (batch, position, attempt, unix time) run, and for so long that it is worth saying."""
 
-    def ended(self, pool: bytes, outcomes: list[Ended], *, kept: bool = False) -> None:
+    def ended(self, pool: bytes, outcomes: list[TaskEnded], *, kept: bool = False) -> None:
         """These have ended. ``kept``: each is in the outbox of its worker, and stays there until `progress` says that
         it is stored."""
 

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 NAME = "door"
 
 
-class Door:
+class FdServer:
     """``folder`` holds the socket. The descriptors are copied, so the caller may close its own."""
 
     def __init__(self, files: Sequence[int]) -> None:

@@ -10,16 +10,18 @@ from collections import deque
 from collections.abc import Collection, Iterable
 
 from compute_executor.endpoint.pool import scheduling_policy
-from compute_executor.endpoint.pool.events import Assignment, Events, Key
-from compute_executor.endpoint.pool.worker_handle import Member
-from compute_executor.endpoint.pool.worker_set import Staff
+from compute_executor.endpoint.pool.events import EngineEvents
+from compute_executor.endpoint.pool.scheduling_policy import Assignment
+from compute_executor.endpoint.pool.worker_handle import WorkerHandle
+from compute_executor.endpoint.pool.worker_set import WorkerSet
+from compute_executor.endpoint.worker.messages import Key
 
 
-class Giving:
+class TaskFeeder:
     """The tasks of pool ``name`` that are with the engine but with no worker. Belongs to the loop's thread."""
 
-    def __init__(self, name: bytes, events: Events, staff: Staff) -> None:
-        self.estimates = scheduling_policy.Estimates()
+    def __init__(self, name: bytes, events: EngineEvents, staff: WorkerSet) -> None:
+        self.estimates = scheduling_policy.DurationEstimates()
         self._name = name
         self._events = events
         self._staff = staff
@@ -61,13 +63,13 @@ class Giving:
         self._waiting.clear()
         return keys
 
-    def _take(self, ready: list[Member]) -> None:
+    def _take(self, ready: list[WorkerHandle]) -> None:
         coming = self._staff.most - len(ready)
         wanted = scheduling_policy.demand(ready, len(self._waiting), self.estimates, coming)
         if wanted > 0:
             self._waiting.extend(self._events.take(self._name, wanted))
 
-    def _deal(self, ready: list[Member]) -> None:
+    def _deal(self, ready: list[WorkerHandle]) -> None:
         waiting, estimates = self._waiting, self.estimates
         while waiting and (member := scheduling_policy.least_loaded(ready)) is not None:
             chunk = scheduling_policy.next_chunk(waiting, len(ready), estimates)
@@ -75,7 +77,7 @@ class Giving:
                 self.put_back(chunk)
                 member.stuck = True  # its channel is full: no more until it reports
 
-    def _steal(self, ready: list[Member]) -> None:
+    def _steal(self, ready: list[WorkerHandle]) -> None:
         if self._waiting or all(member.tasks for member in ready):
             return
         if (victim := scheduling_policy.worth_stealing(ready)) is not None:

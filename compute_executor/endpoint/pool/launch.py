@@ -18,8 +18,8 @@ from typing import NamedTuple, Protocol
 from compute_executor.endpoint.environments import runtimes
 from compute_executor.endpoint.environments.environment import Environment
 from compute_executor.endpoint.environments.runtimes import Mount
-from compute_executor.endpoint.pool.fd_server import NAME, Door
-from compute_executor.endpoint.worker.worker import Support
+from compute_executor.endpoint.pool.fd_server import NAME, FdServer
+from compute_executor.endpoint.worker.worker import SupportFolders
 from compute_executor.protocol.frames import PoolSpec
 
 PACKAGE = Path(__file__).parents[2]
@@ -33,7 +33,7 @@ INSIDE = "/compute-executor"
 """Where a container sees this package, and what workers need for pickling."""
 
 
-class Started(NamedTuple):
+class StartedProcess(NamedTuple):
     """A process, and what is to be called when it is not to start any more, or has ended."""
 
     popen: subprocess.Popen[bytes]
@@ -53,7 +53,7 @@ class Launch(Protocol):
     way: Way | None
     """What a process that was started before must have been started with to be the same; None: there is none."""
 
-    def start(self, files: list[int], output: int, ring: str) -> Started:
+    def start(self, files: list[int], output: int, ring: str) -> StartedProcess:
         """Start one with these descriptors, and ``output`` as its stdout and stderr. Raises OSError."""
         ...
 
@@ -61,15 +61,15 @@ class Launch(Protocol):
 def launch(spec: PoolSpec, environment: Environment | None, blob_folder: str) -> Launch:
     """The way to start the workers of a pool."""
     if environment is None:
-        return Here([spec.python, START], spec.cwd, spec.environ)
+        return LocalLaunch([spec.python, START], spec.cwd, spec.environ)
     if environment.image:
-        return Contained(environment, blob_folder)
+        return ContainerLaunch(environment, blob_folder)
     folder = _linked(Path(environment.python).parents[4])
     start = os.path.join(folder, PACKAGE.name, "endpoint", "worker", "start.py")
-    return Here([environment.python, start], spec.cwd, environment.environ(spec))
+    return LocalLaunch([environment.python, start], spec.cwd, environment.environ(spec))
 
 
-class Here:
+class LocalLaunch:
     """A child of ours, which inherits the descriptors."""
 
     contained = False
@@ -81,7 +81,7 @@ class Here:
         self._environ = environ
         self.support = sorted({os.path.dirname(package) for package in _pickling()})
 
-    def start(self, files: list[int], output: int, ring: str) -> Started:  # noqa: ARG002 - it sees all files
+    def start(self, files: list[int], output: int, ring: str) -> StartedProcess:  # noqa: ARG002 - it sees all files
         """See Launch."""
         popen = subprocess.Popen(
             [*self._command, *map(str, files)],
@@ -93,10 +93,10 @@ class Here:
             env=self._environ,
             start_new_session=True,
         )
-        return Started(popen, lambda: None)
+        return StartedProcess(popen, lambda: None)
 
 
-class Contained:
+class ContainerLaunch:
     """A container, which gets the descriptors through a door and sees of this machine what it needs: its ring, the
     blobs, our package. Working folder and environment variables are the image's own."""
 
@@ -112,9 +112,9 @@ class Contained:
         ]
         self.support = [f"{INSIDE}/support"]
 
-    def start(self, files: list[int], output: int, ring: str) -> Started:
+    def start(self, files: list[int], output: int, ring: str) -> StartedProcess:
         """See Launch."""
-        door = Door([*files, output])
+        door = FdServer([*files, output])
         mounts = [*self._mounts, Mount(ring, ring, writable=True), Mount(door.folder, door.folder)]
         environment = self._environment
         command = runtimes.command(environment.runtime, environment.image, environment.python, mounts)
@@ -133,12 +133,12 @@ class Contained:
         except BaseException:
             door.close()
             raise
-        return Started(popen, door.close)
+        return StartedProcess(popen, door.close)
 
 
 def _pickling() -> list[str]:
     """The folders of the packages that workers need for pickling."""
-    specs = [importlib.util.find_spec(name) for name in sorted(Support.NAMES)]
+    specs = [importlib.util.find_spec(name) for name in sorted(SupportFolders.NAMES)]
     return [folder for spec in specs if spec for folder in spec.submodule_search_locations or ()]
 
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 
 from compute_executor import system
-from compute_executor.endpoint.pool.events import Ended
+from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.endpoint.pool.pool import blob
 from compute_executor.endpoint.pool.result_files import SUFFIX
 from compute_executor.endpoint.worker import result_ring
@@ -85,14 +85,16 @@ def _user(path: str) -> tuple[int, int]:
         return result_ring.user(file.read(64))
 
 
-def finished(folder: str | os.PathLike[str]) -> Iterator[Ended]:
+def finished(folder: str | os.PathLike[str]) -> Iterator[TaskEnded]:
     """What workers had finished and may not be stored, in the order in which each worker did."""
     for path in _paths(folder):
         with open(path, "rb") as file:
             data = file.read(result_ring.SIZE + 1)
         for batch, position, attempt, status, in_file, began, ended, body in result_ring.intact(data):
             with contextlib.suppress(ValueError):  # no name of a file: a task has written over it
-                yield Ended(batch, position, attempt, status, blob(body) if in_file else body, began, ended)
+                yield TaskEnded(
+                    batch, position, attempt, status, blob(body) if in_file else body, began, ended
+                )
 
 
 def clear(folder: str | os.PathLike[str]) -> None:

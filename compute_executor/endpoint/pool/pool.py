@@ -15,10 +15,12 @@ from collections.abc import Callable, Collection
 import msgspec
 
 from compute_executor.endpoint.pool import loss_reasons
-from compute_executor.endpoint.pool.events import Assignment, Ended, Events, Key, WorkerView
-from compute_executor.endpoint.pool.feeder import Giving
-from compute_executor.endpoint.pool.worker_handle import Member
-from compute_executor.endpoint.pool.worker_set import Staff
+from compute_executor.endpoint.pool.events import EngineEvents, TaskEnded, WorkerView
+from compute_executor.endpoint.pool.feeder import TaskFeeder
+from compute_executor.endpoint.pool.scheduling_policy import Assignment
+from compute_executor.endpoint.pool.worker_handle import WorkerHandle
+from compute_executor.endpoint.pool.worker_set import WorkerSet
+from compute_executor.endpoint.worker.messages import Key
 from compute_executor.endpoint.worker.result_ring import Outcome
 from compute_executor.protocol.frames import TIMEOUT, Blob, Body, Reason
 
@@ -35,20 +37,20 @@ OPEN, CLOSING, ENDING = range(3)
 """Phases of a pool: takes work; takes work until there is none; takes none, what runs may end."""
 
 
-class Pool:
+class WorkerPool:
     """One pool of an engine. ``gone`` is called when it takes no more work and its last worker is dead."""
 
-    def __init__(self, name: bytes, events: Events, staff: Staff, gone: Callable[[], None]) -> None:
+    def __init__(self, name: bytes, events: EngineEvents, staff: WorkerSet, gone: Callable[[], None]) -> None:
         self._name = name
         self._events = events
         self._staff = staff
         self._gone = gone
-        self._giving = Giving(name, events, staff)
+        self._giving = TaskFeeder(name, events, staff)
         self._phase = OPEN
         self._feeding = False
         self._looking: asyncio.TimerHandle | None = None
         self._seen_running: list[
-            tuple[Member, Key, float, float]
+            tuple[WorkerHandle, Key, float, float]
         ] = []  # not reported; unix time, loop's time
 
     # -- from the engine --
@@ -104,7 +106,7 @@ class Pool:
         self._staff.proved()
         self.feed()
 
-    def finished(self, member: Member, outcomes: list[Outcome]) -> None:
+    def finished(self, member: WorkerHandle, outcomes: list[Outcome]) -> None:
         """A worker has run these."""
         ended = []
         took: dict[int, list[float]] = {}
@@ -113,14 +115,14 @@ class Pool:
             if task is not None:
                 took.setdefault(task.function, []).append(stopped - began)
                 result = blob(body) if in_file else body
-                ended.append(Ended(batch, position, attempt, status, result, began, stopped))
+                ended.append(TaskEnded(batch, position, attempt, status, result, began, stopped))
         for function, seconds in took.items():
             self._giving.estimates.learn(function, len(seconds), sum(seconds))
         self._events.ended(self._name, ended, kept=True)
         member.process.reported(*self._events.progress())
         self.feed()
 
-    def has_room(self, member: Member) -> bool:
+    def has_room(self, member: WorkerHandle) -> bool:
         """A worker's outbox is full: whether enough of it is stored."""
         return member.process.has_room(self._events.progress()[1])
 
@@ -129,7 +131,7 @@ class Pool:
         self._giving.put_back(tasks)
         self.feed()
 
-    def begun(self, member: Member, key: Key, moment: float) -> None:
+    def begun(self, member: WorkerHandle, key: Key, moment: float) -> None:
         """A task with a walltime has begun."""
         entry = member.tasks.get(key)
         if entry is None:
@@ -138,7 +140,7 @@ class Pool:
         if (walltime := entry[0].walltime) is not None:
             member.limit(key, min(walltime, moment + walltime - time.time()))
 
-    def failed(self, member: Member, message: str) -> None:
+    def failed(self, member: WorkerHandle, message: str) -> None:
         """The initializer raised in a worker."""
         member.ending = True
         self._break(message)
@@ -151,7 +153,7 @@ class Pool:
         """A task has written something."""
         self._events.output(key[0], key[1], text)
 
-    def died(self, member: Member, exit_code: int) -> None:
+    def died(self, member: WorkerHandle, exit_code: int) -> None:
         """A worker is dead. What it had not begun is returned, what it had begun is lost or timed out."""
         self._staff.remove(member)
         member.process.reported(*self._events.progress())  # its outbox goes if that is stored
@@ -166,13 +168,13 @@ class Pool:
             self._start_again(exit_code, last_words)
         self.feed()
 
-    def _report_death(self, member: Member, key: Key, exit_code: int, last_words: bytes) -> None:
+    def _report_death(self, member: WorkerHandle, key: Key, exit_code: int, last_words: bytes) -> None:
         walltime = member.tasks[key][0].walltime
         pid = member.process.pid
         if key == member.expired and walltime is not None:
             body = msgspec.msgpack.encode(Reason(loss_reasons.timed_out(walltime), exit_code))
             now = time.time()
-            self._events.ended(self._name, [Ended(*key, TIMEOUT, body, now - walltime, now)])
+            self._events.ended(self._name, [TaskEnded(*key, TIMEOUT, body, now - walltime, now)])
             return
         message = (
             loss_reasons.stopped(pid) if member.ending else loss_reasons.lost(pid, exit_code, last_words)

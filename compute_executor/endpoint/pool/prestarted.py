@@ -20,8 +20,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from compute_executor.endpoint.pool.launch import Launch
-from compute_executor.endpoint.pool.process import Process
-from compute_executor.endpoint.pool.result_files import Boxes
+from compute_executor.endpoint.pool.process import WorkerProcess
+from compute_executor.endpoint.pool.result_files import ResultRingFiles
 
 KEPT_FOR = 60.0
 """Seconds that a spare waits (some 12 MB), as long as an embedded service does by default."""
@@ -32,20 +32,20 @@ SITES = ("site-packages", "dist-packages")
 Stamp = tuple[tuple[int, ...] | None, ...]
 
 
-class Like(NamedTuple):
+class WorkerKind(NamedTuple):
     """How a process was started, and what the files looked like that a start reads."""
 
     launch: object
     stamp: Stamp
 
 
-class Spare:
+class PrestartedWorker:
     """The spare of an engine: one or none. Implements process.Owner."""
 
-    def __init__(self, boxes: Boxes) -> None:
+    def __init__(self, boxes: ResultRingFiles) -> None:
         self._boxes = boxes
-        self._process: Process | None = None
-        self._like: Like | None = None
+        self._process: WorkerProcess | None = None
+        self._like: WorkerKind | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._leaving: set[asyncio.Future[None]] = set()
 
@@ -56,11 +56,11 @@ class Spare:
             return
         self._end()
         with contextlib.suppress(OSError):  # then a pool will find out, and say so
-            self._process = Process(launch, "", self._boxes, _Waiting(self))
+            self._process = WorkerProcess(launch, "", self._boxes, _Unclaimed(self))
             self._like = like
             self._timer = asyncio.get_running_loop().call_later(KEPT_FOR, self._end)
 
-    def take(self, launch: Launch, path: Iterable[str]) -> Process | None:
+    def take(self, launch: Launch, path: Iterable[str]) -> WorkerProcess | None:
         """The spare, if it was started as a worker of this pool would be."""
         if self._process is None or _like(launch, path) != self._like:
             return None
@@ -68,7 +68,7 @@ class Spare:
         self._forget()
         return process
 
-    def lost(self, process_owner: _Waiting) -> None:
+    def lost(self, process_owner: _Unclaimed) -> None:
         """It is dead: killed by somebody, or its interpreter does not start."""
         if self._process is not None and self._process.owner is process_owner:
             self._forget()
@@ -97,17 +97,17 @@ class Spare:
             self._timer = None
 
 
-class _Waiting:
+class _Unclaimed:
     """Who is told of a spare that nobody has taken."""
 
-    def __init__(self, spare: Spare) -> None:
+    def __init__(self, spare: PrestartedWorker) -> None:
         self._spare = spare
 
     def received(self, kind: int, payload: bytes) -> None:
         """It says nothing before its SETUP."""
 
     def died(self, exit_code: int) -> None:  # noqa: ARG002 - of no interest
-        """See Spare.lost."""
+        """See PrestartedWorker.lost."""
         self._spare.lost(self)
 
 
@@ -125,14 +125,14 @@ class _Ending:
         self._gone.set_result(None)
 
 
-def _like(launch: Launch, path: Iterable[str]) -> Like | None:
+def _like(launch: Launch, path: Iterable[str]) -> WorkerKind | None:
     """None: no spare for such a pool."""
     if launch.way is None:
         return None
     command, cwd, _ = launch.way
     sites = [folder for folder in path if os.path.basename(folder) in SITES]
     where = os.path.realpath(command[0])
-    return Like(launch.way, (*map(_stamp, [where, *sites]), _place(cwd)))
+    return WorkerKind(launch.way, (*map(_stamp, [where, *sites]), _place(cwd)))
 
 
 def _stamp(path: str) -> tuple[int, ...] | None:

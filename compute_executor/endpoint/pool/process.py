@@ -20,8 +20,8 @@ import threading
 from typing import Protocol
 
 from compute_executor import system
-from compute_executor.endpoint.pool.launch import Launch, Started
-from compute_executor.endpoint.pool.result_files import Boxes
+from compute_executor.endpoint.pool.launch import Launch, StartedProcess
+from compute_executor.endpoint.pool.result_files import ResultRingFiles
 from compute_executor.endpoint.worker import messages, output
 from compute_executor.endpoint.worker.result_ring import Outcome
 
@@ -38,7 +38,7 @@ RUNTIME_AFTER = 5.0
 """Seconds that a container's runtime may take to end after its worker was killed, before it is killed as well."""
 
 
-class Owner(Protocol):
+class ProcessOwner(Protocol):
     """Who is told what a worker does. Called on the loop's thread."""
 
     def received(self, kind: int, payload: bytes) -> None:
@@ -48,14 +48,14 @@ class Owner(Protocol):
         """The process is dead and reaped; its outbox and output can still be read. Called once."""
 
 
-class Process:
+class WorkerProcess:
     """A worker process. The constructor starts it; raises OSError if that cannot be done. It then waits to be
     employed."""
 
-    def __init__(self, launch: Launch, ring: str, boxes: Boxes, owner: Owner) -> None:
+    def __init__(self, launch: Launch, ring: str, boxes: ResultRingFiles, owner: ProcessOwner) -> None:
         self._loop = asyncio.get_running_loop()
         self.owner = owner
-        self._channels = Channels(boxes)
+        self._channels = WorkerChannels(boxes)
         try:
             started = self._channels.start(launch, ring)
         except BaseException:
@@ -70,7 +70,7 @@ class Process:
         self._outgoing = b""
         self._loop.add_reader(self._channels.stream, self._readable)
 
-    def employ(self, setup: bytes, owner: Owner) -> None:
+    def employ(self, setup: bytes, owner: ProcessOwner) -> None:
         """Let it begin."""
         self.owner = owner
         self.send(messages.SETUP, setup)
@@ -216,10 +216,10 @@ class Process:
                     self.owner.received(kind, payload)
 
 
-class Channels:
+class WorkerChannels:
     """The descriptors between engine and worker. The file of the output has no name; it lies beside the boxes."""
 
-    def __init__(self, boxes: Boxes) -> None:
+    def __init__(self, boxes: ResultRingFiles) -> None:
         with contextlib.ExitStack() as kept, contextlib.ExitStack() as given:
             self.output = system.scratch_file(boxes.folder)
             kept.callback(os.close, self.output)
@@ -242,7 +242,7 @@ class Channels:
         self.frames = messages.FrameReader()
         self._cut = False
 
-    def start(self, launch: Launch, ring: str) -> Started:
+    def start(self, launch: Launch, ring: str) -> StartedProcess:
         """Start the worker with its ends of the channels, and close those of them that the engine does not need."""
         with self._given:
             started = launch.start(self._inherited, self.output, ring)

@@ -20,7 +20,7 @@ from compute_executor.endpoint.worker import result_ring
 SUFFIX = ".outbox"
 
 
-class Box:
+class ResultRingFile:
     """An outbox that the engine reads. Raises OSError if the file cannot be made, as on a full disk."""
 
     def __init__(self, path: str) -> None:
@@ -29,7 +29,7 @@ class Box:
         try:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             system.allocate(self.file, result_ring.SIZE)
-            self.inbox = result_ring.Inbox(self.file)
+            self.inbox = result_ring.ResultRingReader(self.file)
         except BaseException:
             os.close(self.file)
             os.unlink(path)
@@ -63,20 +63,20 @@ class Box:
         os.unlink(self._path)
 
 
-class Boxes:
+class ResultRingFiles:
     """The boxes of an engine."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
-        self._free: list[Box] = []
+        self._free: list[ResultRingFile] = []
 
-    def take(self) -> Box:
+    def take(self) -> ResultRingFile:
         """One that no living worker uses. Raises OSError."""
         if self._free:
             return self._free.pop()
-        return Box(os.path.join(self.folder, os.urandom(8).hex() + SUFFIX))
+        return ResultRingFile(os.path.join(self.folder, os.urandom(8).hex() + SUFFIX))
 
-    def give_back(self, box: Box) -> None:
+    def give_back(self, box: ResultRingFile) -> None:
         """Its worker is dead. What it still holds stays until it is stored, or until the next service reads it."""
         if box.settled():
             box.remove()

@@ -62,7 +62,7 @@ class Assignment(NamedTuple):
     walltime: float | None = None
 
 
-class Estimates:
+class DurationEstimates:
     """What a task of each function is expected to take, in seconds.
 
     One task that was interrupted (2 cores, 3 processes) must not make its function a slow one, so a sample counts
@@ -102,7 +102,7 @@ class Estimates:
             del self._seconds[next(iter(self._seconds))]
 
 
-class Load:
+class WorkerLoad:
     """What one worker has been given and has not reported on."""
 
     def __init__(self) -> None:
@@ -113,7 +113,7 @@ class Load:
         self.stuck = False
         """Nothing more is given until it reports. Never so without tasks: there would be nothing to report."""
 
-    def add(self, tasks: Iterable[Assignment], estimates: Estimates) -> None:
+    def add(self, tasks: Iterable[Assignment], estimates: DurationEstimates) -> None:
         """These were given to the worker."""
         mine, expected_of = self.tasks, estimates.expected
         for task in tasks:
@@ -137,17 +137,17 @@ class Load:
         return not self.stuck and (count < 2 or (self.ahead < AHEAD and count < MAX_OUTSTANDING))
 
 
-SomeLoad = TypeVar("SomeLoad", bound=Load)
+SomeLoad = TypeVar("SomeLoad", bound=WorkerLoad)
 
 
-def demand(loads: Iterable[Load], waiting: int, estimates: Estimates, coming: int) -> int:
+def demand(loads: Iterable[WorkerLoad], waiting: int, estimates: DurationEstimates, coming: int) -> int:
     """How many tasks to ask the service for. ``coming``: how many more workers there are soon or could be; work
     for some of them is worth knowing about although nobody has room for it yet."""
     wanted = sum(_room(load, estimates.mean) for load in loads if load.has_room())
     return max(wanted, min(coming, MAX_STARTING)) - waiting
 
 
-def _room(load: Load, mean: float) -> int:
+def _room(load: WorkerLoad, mean: float) -> int:
     by_time = int((AHEAD + CHUNK - load.ahead) / mean) + 1
     return max(2 - len(load.tasks), min(by_time, MAX_OUTSTANDING - len(load.tasks)))
 
@@ -157,7 +157,7 @@ def least_loaded(loads: Iterable[SomeLoad]) -> SomeLoad | None:
     return min((load for load in loads if load.has_room()), key=lambda load: load.ahead, default=None)
 
 
-def next_chunk(waiting: deque[Assignment], workers: int, estimates: Estimates) -> list[Assignment]:
+def next_chunk(waiting: deque[Assignment], workers: int, estimates: DurationEstimates) -> list[Assignment]:
     """Take what travels together off the left of ``waiting``, which must not be empty: as many short tasks as fit
     into the time of a chunk and leave something for the other workers, or the first one alone."""
     budget = min(CHUNK, max(SHORT, len(waiting) * estimates.mean / workers))
@@ -187,7 +187,9 @@ def worth_stealing(loads: Iterable[SomeLoad]) -> SomeLoad | None:
     return most if most is not None and (most.stuck or most.ahead > WORTH_STEALING) else None
 
 
-def to_start(loads: Collection[Load], starting: int, waiting: int, estimates: Estimates, most: int) -> int:
+def to_start(
+    loads: Collection[WorkerLoad], starting: int, waiting: int, estimates: DurationEstimates, most: int
+) -> int:
     """How many more workers to start. ``loads`` are the running workers, ``most`` all there may be."""
     queued = waiting + sum(max(0, len(load.tasks) - 1) for load in loads)
     room = min(most - len(loads) - starting, MAX_STARTING - starting, queued - starting)

@@ -8,11 +8,11 @@ from typing import Protocol
 
 from compute_executor.endpoint.pool.events import WorkerView
 from compute_executor.endpoint.pool.launch import Launch
-from compute_executor.endpoint.pool.process import Process
-from compute_executor.endpoint.pool.result_files import Boxes
-from compute_executor.endpoint.pool.scheduling_policy import Assignment, Estimates, Load
+from compute_executor.endpoint.pool.process import WorkerProcess
+from compute_executor.endpoint.pool.result_files import ResultRingFiles
+from compute_executor.endpoint.pool.scheduling_policy import Assignment, DurationEstimates, WorkerLoad
 from compute_executor.endpoint.worker import messages, trace
-from compute_executor.endpoint.worker.begun_log import Ring
+from compute_executor.endpoint.worker.begun_log import BegunLog
 from compute_executor.endpoint.worker.messages import Key
 from compute_executor.endpoint.worker.result_ring import Outcome
 from compute_executor.protocol.frames import Body
@@ -22,25 +22,25 @@ ROOM_EVERY = 0.002
 commit takes some milliseconds."""
 
 
-class Duties(Protocol):
+class WorkerEvents(Protocol):
     """What a member does for its pool's eyes; the pool implements it."""
 
     def ready(self) -> None:
         """A worker has started, its initializer has run."""
 
-    def finished(self, member: Member, outcomes: list[Outcome]) -> None:
+    def finished(self, member: WorkerHandle, outcomes: list[Outcome]) -> None:
         """It has run these."""
 
-    def has_room(self, member: Member) -> bool:
+    def has_room(self, member: WorkerHandle) -> bool:
         """Whether so much of what it has finished is stored that its outbox takes another result."""
 
     def handed_back(self, tasks: list[Assignment]) -> None:
         """A worker will not run these, which it had received: a task before them takes long."""
 
-    def begun(self, member: Member, key: Key, moment: float) -> None:
+    def begun(self, member: WorkerHandle, key: Key, moment: float) -> None:
         """It has begun a task that has a walltime."""
 
-    def failed(self, member: Member, message: str) -> None:
+    def failed(self, member: WorkerHandle, message: str) -> None:
         """Its initializer raised."""
 
     def code(self, function: int) -> Body:
@@ -49,23 +49,23 @@ class Duties(Protocol):
     def output(self, key: Key, text: bytes) -> None:
         """This task wrote that."""
 
-    def died(self, member: Member, exit_code: int) -> None:
+    def died(self, member: WorkerHandle, exit_code: int) -> None:
         """Its process is gone."""
 
 
-class Member(Load):
+class WorkerHandle(WorkerLoad):
     """A worker of a pool: a load and the process that carries it, a ``spare`` or a new one. Raises OSError if that
     cannot be started."""
 
     def __init__(
         self,
-        duties: Duties,
-        ring: Ring,
+        duties: WorkerEvents,
+        ring: BegunLog,
         launch: Launch,
-        boxes: Boxes,
+        boxes: ResultRingFiles,
         setup: bytes,
         *,
-        spare: Process | None = None,
+        spare: WorkerProcess | None = None,
     ) -> None:
         super().__init__()
         self._duties = duties
@@ -78,12 +78,12 @@ class Member(Load):
         self._waiting: asyncio.TimerHandle | None = None
         self._seen = ring.count()
         self._settled = False
-        self.process = spare or Process(launch, ring.path, boxes, self)
+        self.process = spare or WorkerProcess(launch, ring.path, boxes, self)
         self.process.employ(setup, self)
 
     # -- towards the worker --
 
-    def give(self, tasks: list[Assignment], estimates: Estimates) -> bool:
+    def give(self, tasks: list[Assignment], estimates: DurationEstimates) -> bool:
         """Queue these as one chunk. False, and nothing happens, if the channel is full."""
         if not self.process.send_tasks(b"".join([_record(task) for task in tasks])):
             return False
@@ -211,15 +211,15 @@ class Member(Load):
         self._duties.failed(self, payload.decode(errors="replace"))
 
 
-_HANDLERS: dict[int, Callable[[Member, bytes], None]] = {
-    messages.READY: Member._on_ready,
-    messages.RESULTS: Member._on_results,
-    messages.FUNCTION: Member._on_function,
-    messages.RETURNED: Member._on_returned,
-    messages.BEGAN: Member._on_began,
-    messages.ROOM: Member._on_room,
-    messages.OUTPUT: Member._on_output,
-    messages.FAILED: Member._on_failed,
+_HANDLERS: dict[int, Callable[[WorkerHandle, bytes], None]] = {
+    messages.READY: WorkerHandle._on_ready,
+    messages.RESULTS: WorkerHandle._on_results,
+    messages.FUNCTION: WorkerHandle._on_function,
+    messages.RETURNED: WorkerHandle._on_returned,
+    messages.BEGAN: WorkerHandle._on_began,
+    messages.ROOM: WorkerHandle._on_room,
+    messages.OUTPUT: WorkerHandle._on_output,
+    messages.FAILED: WorkerHandle._on_failed,
 }
 
 

@@ -16,11 +16,11 @@ from compute_executor.endpoint.environments.environment import Environment
 from compute_executor.endpoint.environments.recipes import OWN_PYTHON
 from compute_executor.endpoint.pool import loss_reasons
 from compute_executor.endpoint.pool.launch import launch
-from compute_executor.endpoint.pool.prestarted import Spare
-from compute_executor.endpoint.pool.result_files import Boxes
-from compute_executor.endpoint.pool.worker_handle import Duties, Member
+from compute_executor.endpoint.pool.prestarted import PrestartedWorker
+from compute_executor.endpoint.pool.result_files import ResultRingFiles
+from compute_executor.endpoint.pool.worker_handle import WorkerEvents, WorkerHandle
 from compute_executor.endpoint.worker import messages
-from compute_executor.endpoint.worker.begun_log import SUFFIX, Ring
+from compute_executor.endpoint.worker.begun_log import SUFFIX, BegunLog
 from compute_executor.protocol.frames import INLINE_LIMIT, PoolSpec
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ IDLE_AFTER = 10.0
 """Seconds without work after which a worker is let go, unless it is the last."""
 
 
-class Place(NamedTuple):
+class WorkerPlace(NamedTuple):
     """Where an engine works. ``durable``: blobs of results survive a power loss as well."""
 
     blob_folder: str
@@ -47,42 +47,42 @@ class Place(NamedTuple):
     durable: bool = False
 
 
-class Rings:
+class BegunLogFiles:
     """The rings of an engine. One is given from worker to worker and not removed: see rings.py. ``boxes``: the
     outboxes that lie beside them."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
-        self.boxes = Boxes(folder)
-        self._free: list[Ring] = []
+        self.boxes = ResultRingFiles(folder)
+        self._free: list[BegunLog] = []
 
-    def take(self) -> Ring:
+    def take(self) -> BegunLog:
         """One that no living worker uses."""
         if self._free:
             return self._free.pop()
-        return Ring(os.path.join(self._folder, os.urandom(8).hex() + SUFFIX))
+        return BegunLog(os.path.join(self._folder, os.urandom(8).hex() + SUFFIX))
 
-    def give_back(self, ring: Ring) -> None:
+    def give_back(self, ring: BegunLog) -> None:
         """Its worker is dead."""
         self._free.append(ring)
 
 
-class Staff:
+class WorkerSet:
     """The workers of a pool, of at most ``spec.max_workers``; in ``environment``, if there is one. ``spare``: where
     one may wait already."""
 
     def __init__(
         self,
         spec: PoolSpec,
-        place: Place,
-        rings: Rings,
-        spare: Spare,
+        place: WorkerPlace,
+        rings: BegunLogFiles,
+        spare: PrestartedWorker,
         environment: Environment | None = None,
     ) -> None:
         self.spec = spec
         self.most = spec.max_workers
         """How many there may be."""
-        self.members: list[Member] = []
+        self.members: list[WorkerHandle] = []
         self._place = place
         self._rings = rings
         self._spare = spare
@@ -93,7 +93,7 @@ class Staff:
         self._scarce_timer: asyncio.TimerHandle | None = None
         self._scarce_since: float | None = None
 
-    def ready(self) -> list[Member]:
+    def ready(self) -> list[WorkerHandle]:
         """Those that can be given tasks."""
         return [member for member in self.members if member.is_ready and not member.ending]
 
@@ -101,18 +101,20 @@ class Staff:
         """How many are not ready yet."""
         return sum(not member.is_ready and not member.ending for member in self.members)
 
-    def start(self, duties: Duties) -> None:
+    def start(self, duties: WorkerEvents) -> None:
         """Start one more. Raises OSError if the system would not."""
         ring = self._rings.take()
         setup = self._setup(ring)
         try:
             spare = self._spare.take(self._launch, self.spec.path)
-            self.members.append(Member(duties, ring, self._launch, self._rings.boxes, setup, spare=spare))
+            self.members.append(
+                WorkerHandle(duties, ring, self._launch, self._rings.boxes, setup, spare=spare)
+            )
         except OSError:
             self._rings.give_back(ring)
             raise
 
-    def _setup(self, ring: Ring) -> bytes:
+    def _setup(self, ring: BegunLog) -> bytes:
         place, inside = self._place, self._environment
         caller, path = b"", self.spec.path
         if inside is not None:
@@ -131,7 +133,7 @@ class Staff:
             ]
         )
 
-    def remove(self, member: Member) -> None:
+    def remove(self, member: WorkerHandle) -> None:
         """This one is dead."""
         self.members.remove(member)
         self._rings.give_back(member.ring)
@@ -174,7 +176,7 @@ class Staff:
             return None
         return loss_reasons.cannot_start(self.spec, exit_code, last_words, self._failures)
 
-    def end(self, members: list[Member]) -> None:
+    def end(self, members: list[WorkerHandle]) -> None:
         """End these at once; the pool takes no more work."""
         for timer in (self._idle_timer, self._scarce_timer):
             if timer is not None:
@@ -190,10 +192,10 @@ class Staff:
                 IDLE_AFTER, self._let_go, self._work_done()
             )
 
-    def _work_done(self) -> dict[Member, int]:
+    def _work_done(self) -> dict[WorkerHandle, int]:
         return {member: member.ring.count() for member in self.ready()}
 
-    def _let_go(self, work_done: dict[Member, int]) -> None:
+    def _let_go(self, work_done: dict[WorkerHandle, int]) -> None:
         self._idle_timer = None
         ready = self.ready()
         idle = [m for m in ready if not m.tasks and work_done.get(m) == m.ring.count()]

@@ -30,7 +30,7 @@ _COUNTER, _ENTRY = struct.Struct("=Q"), struct.Struct("=QQ")
 _POSITION = (1 << 32) - 1
 
 
-class Ring:
+class BegunLog:
     """One ring, open. One process marks, any process reads. Raises OSError if the file cannot be made."""
 
     def __init__(self, path: str) -> None:

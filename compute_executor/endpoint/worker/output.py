@@ -19,7 +19,7 @@ LIMIT = 64 * 1024
 _FIRST_FILE = 100
 
 
-class Output:
+class TaskOutput:
     """Watches the output file. Made before any task runs, when 1 and 2 are surely ours."""
 
     def __init__(self) -> None:

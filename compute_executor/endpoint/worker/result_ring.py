@@ -47,7 +47,7 @@ Outcome = tuple[int, int, int, int, int, float, float, bytes]
 folder, unix times of begin and end, body."""
 
 
-class Outbox:
+class ResultRing:
     """The worker's side. ``file`` is a descriptor of SIZE bytes of shared memory."""
 
     def __init__(self, file: int) -> None:
@@ -83,7 +83,7 @@ class Outbox:
             RECORD.pack_into(self._bytes, _BASE + offset, 0, 0, 0, _SKIP, 0, 0, 0, 0.0, 0.0)
 
 
-class Inbox:
+class ResultRingReader:
     """The engine's side of the same memory, which is all zero when it is new."""
 
     def __init__(self, file: int) -> None:

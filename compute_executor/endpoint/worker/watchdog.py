@@ -24,7 +24,7 @@ PARK_AFTER = 40
 """Ticks without a chunk after which the thread sleeps until the next one."""
 
 
-class Announcer(Protocol):
+class BeginListener(Protocol):
     """What the watchdog needs of the link to the engine."""
 
     def send(self, kind: int, payload: bytes = b"") -> None:
@@ -40,7 +40,7 @@ class Announcer(Protocol):
 class Watchdog:
     """The queue of unstarted tasks of the current chunk, and the thread that empties it in time."""
 
-    def __init__(self, link: Announcer, sleep: Callable[[float], object] = sleep) -> None:
+    def __init__(self, link: BeginListener, sleep: Callable[[float], object] = sleep) -> None:
         self._link = link
         self._sleep = sleep
         self._queue: deque[TaskRecord] = deque()

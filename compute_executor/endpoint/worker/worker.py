@@ -30,11 +30,11 @@ from typing import Any
 
 from compute_executor import system
 from compute_executor.endpoint.worker import messages
-from compute_executor.endpoint.worker.begun_log import Ring
+from compute_executor.endpoint.worker.begun_log import BegunLog
 from compute_executor.endpoint.worker.blobs import read_blob, write_blob
 from compute_executor.endpoint.worker.messages import TaskRecord
-from compute_executor.endpoint.worker.output import Output
-from compute_executor.endpoint.worker.result_ring import Outbox, Outcome
+from compute_executor.endpoint.worker.output import TaskOutput
+from compute_executor.endpoint.worker.result_ring import Outcome, ResultRing
 from compute_executor.endpoint.worker.watchdog import Watchdog
 from compute_executor.serialization import native
 from compute_executor.serialization.large import Content
@@ -58,11 +58,11 @@ def main(tasks: int, stream: int, life: int, outbox: int) -> None:
     tasks, stream, life, outbox = (_out_of_the_way(file) for file in (tasks, stream, life, outbox))
     system.die_with(life)
     faulthandler.enable()  # a crash of native code leaves a traceback in the output
-    link = Link(socket.socket(fileno=stream), Outbox(outbox))
+    link = PoolLink(socket.socket(fileno=stream), ResultRing(outbox))
     kind, payload = link.receive()
     if kind != messages.SETUP:
         raise RuntimeError(f"the first frame must be SETUP ({messages.SETUP}), not {kind}")
-    setup = Setup(messages.unpack_parts(payload))
+    setup = WorkerSetup(messages.unpack_parts(payload))
     setup.apply()
     channel = socket.socket(fileno=tasks)
     worker = Worker(link, channel, setup)
@@ -86,7 +86,7 @@ def _out_of_the_way(file: int) -> int:
     return moved
 
 
-class Setup:
+class WorkerSetup:
     """What the engine says first: where things are, and what the caller's interpreter looked like."""
 
     def __init__(self, parts: list[bytes]) -> None:
@@ -107,14 +107,14 @@ class Setup:
         sys.path[:] = [*sys.path, *self._path] if self._caller else self._path
         sys.argv[:] = [""]
         sys.modules["__main__"] = types.ModuleType("__main__")
-        sys.meta_path.append(Support(self._support))
+        sys.meta_path.append(SupportFolders(self._support))
         if self._caller:
             from compute_executor.endpoint.worker import bytecode
 
             bytecode.guard(self._caller)
 
 
-class Support:
+class SupportFolders:
     """Finds our pickling libraries where the engine has them, if the caller's sys.path does not have them."""
 
     NAMES = frozenset({"cloudpickle", "dill"})
@@ -131,10 +131,10 @@ class Support:
         return PathFinder.find_spec(name, self._path)
 
 
-class Link:
+class PoolLink:
     """The stream and the outbox towards the engine. The watchdog's thread sends too; only the main one receives."""
 
-    def __init__(self, stream: socket.socket, outbox: Outbox) -> None:
+    def __init__(self, stream: socket.socket, outbox: ResultRing) -> None:
         import threading
 
         self._stream = stream
@@ -182,7 +182,7 @@ class Link:
             self.send(messages.RESULTS, messages.TAIL.pack(tail))
 
 
-def initialized(link: Link, payload: bytes) -> bool:
+def initialized(link: PoolLink, payload: bytes) -> bool:
     """Run the initializer, if there is one. If it raises, say so and return False."""
     if not payload:
         return True
@@ -204,13 +204,13 @@ def initialized(link: Link, payload: bytes) -> bool:
 class Worker:
     """Takes chunks of tasks and runs them one by one. All but the watchdog is the main thread's."""
 
-    def __init__(self, link: Link, tasks: socket.socket, setup: Setup) -> None:
+    def __init__(self, link: PoolLink, tasks: socket.socket, setup: WorkerSetup) -> None:
         self._link = link
         self._tasks = tasks
-        self._ring = Ring(setup.ring)
+        self._ring = BegunLog(setup.ring)
         self._setup = setup
         self._functions: dict[int, Callable[..., Any]] = {}
-        self._output = Output()
+        self._output = TaskOutput()
         self._watchdog = Watchdog(link)
         self._pid = os.getpid()
         # Kept: memory of this size is mapped, and unmapped when it is freed, which is three system calls a datagram.

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 from compute_executor.errors import InvalidRequest, NoAnswer, RequestNotSent, ServiceUnavailable
-from compute_executor.sdk.http.transport import Answer, Call
+from compute_executor.sdk.http.transport import Request, Response
 
 if TYPE_CHECKING:
     import http.client
@@ -29,7 +29,7 @@ TIMEOUT = 60.0
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-class Place(NamedTuple):
+class ServerAddress(NamedTuple):
     """Where a service is and what opens it. Its repr does not show the token."""
 
     url: str
@@ -39,7 +39,7 @@ class Place(NamedTuple):
         return f"Place({self.url!r})"
 
 
-def fixed_place(url: str, token: str | None, *, insecure: bool = False) -> Place:
+def fixed_place(url: str, token: str | None, *, insecure: bool = False) -> ServerAddress:
     """A place that somebody named. Raises InvalidRequest for a URL that is none, or that would show the token.
 
     ``insecure`` allows plain http to another machine: whoever can read the wire then has the token.
@@ -56,7 +56,7 @@ def fixed_place(url: str, token: str | None, *, insecure: bool = False) -> Place
             f"{url} is plain http to another machine, so anyone on the way could read the token. Use https, an ssh "
             "tunnel to localhost, or Client(..., insecure_http=True) if the network is trusted"
         )
-    return Place(url.rstrip("/"), token)
+    return ServerAddress(url.rstrip("/"), token)
 
 
 class DirectTransport:
@@ -66,22 +66,22 @@ class DirectTransport:
     the thread that uses it.
     """
 
-    def __init__(self, locate: Callable[[], Place]) -> None:
+    def __init__(self, locate: Callable[[], ServerAddress]) -> None:
         self._locate = locate
-        self._place: Place | None = None
+        self._place: ServerAddress | None = None
         self._idle: deque[http.client.HTTPConnection] = deque()
         self._owner = os.getpid()
         self._locating = threading.Lock()
         weakref.finalize(self, _close_all, self._idle)
 
-    def send(self, call: Call) -> Answer:
+    def send(self, call: Request) -> Response:
         """Do the exchange once. Raises RequestNotSent or NoAnswer."""
         place = self._found()
         while True:
             connection, fresh = self._connection(place, reuse=call.repeatable)
             try:
                 return self._exchange(connection, place, call)
-            except _Stale:
+            except _StaleConnection:
                 if fresh:
                     raise NoAnswer(f"{place.url} closed the connection without an answer") from None
 
@@ -106,14 +106,14 @@ class DirectTransport:
     def __repr__(self) -> str:
         return f"<DirectTransport {self._place or 'not located yet'}>"
 
-    def _found(self) -> Place:
+    def _found(self) -> ServerAddress:
         with self._locating:
             if self._place is None:
                 self._place = self._locate()
                 self.close()  # they lead to where the service was
             return self._place
 
-    def _connection(self, place: Place, *, reuse: bool) -> tuple[http.client.HTTPConnection, bool]:
+    def _connection(self, place: ServerAddress, *, reuse: bool) -> tuple[http.client.HTTPConnection, bool]:
         """A connection, and whether it is a new one. After a fork the parent's are not ours to speak on."""
         if self._owner != os.getpid():
             self._owner = os.getpid()
@@ -125,7 +125,9 @@ class DirectTransport:
             pass
         return _connected(place, self.renew), True
 
-    def _exchange(self, connection: http.client.HTTPConnection, place: Place, call: Call) -> Answer:
+    def _exchange(
+        self, connection: http.client.HTTPConnection, place: ServerAddress, call: Request
+    ) -> Response:
         from http.client import HTTPException, RemoteDisconnected
 
         try:
@@ -139,12 +141,12 @@ class DirectTransport:
             # Services close connections that were idle for long. Only repeatable calls go out on such a one, so
             # they may go out again on the next; on a fresh one this is NoAnswer.
             connection.close()
-            raise _Stale from error
+            raise _StaleConnection from error
         except (OSError, HTTPException) as error:
             connection.close()
             raise NoAnswer(f"no answer from {place.url} to {call.method} {call.path}: {error}") from error
         self._put_back(connection, response)
-        return Answer(response.status, {key.lower(): value for key, value in response.getheaders()}, body)
+        return Response(response.status, {key.lower(): value for key, value in response.getheaders()}, body)
 
     def _put_back(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
         if response.will_close:
@@ -153,11 +155,11 @@ class DirectTransport:
             self._idle.append(connection)
 
 
-class _Stale(Exception):
+class _StaleConnection(Exception):
     """The peer had closed the connection by the time we spoke on it."""
 
 
-def _connected(place: Place, on_failure: Callable[[], None]) -> http.client.HTTPConnection:
+def _connected(place: ServerAddress, on_failure: Callable[[], None]) -> http.client.HTTPConnection:
     import http.client  # 10 ms with all it needs, and an Executor whose stream is up makes no request
     import ssl
 
@@ -202,12 +204,12 @@ def _tls() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-def _target(place: Place, call: Call) -> str:
+def _target(place: ServerAddress, call: Request) -> str:
     path = urlsplit(place.url).path + call.path
     return f"{path}?{urlencode(call.query)}" if call.query else path
 
 
-def _headers(place: Place, call: Call) -> dict[str, str]:
+def _headers(place: ServerAddress, call: Request) -> dict[str, str]:
     headers = call.all_headers()
     if place.token:
         headers["Authorization"] = f"Bearer {place.token}"

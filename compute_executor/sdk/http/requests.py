@@ -33,7 +33,7 @@ from compute_executor.errors import (
     from_document,
 )
 from compute_executor.sdk.http.pacing import Pacer
-from compute_executor.sdk.http.transport import JSON, Answer, Call, Transport
+from compute_executor.sdk.http.transport import JSON, Request, Response, Transport
 
 ATTEMPTS = 6
 """How often a call is tried in all (globus_sdk: 1 + 5)."""
@@ -46,7 +46,7 @@ LONGEST_RETRY_AFTER = 120.0
 _TROUBLED = (500, 502, 503, 504)
 
 
-class Session:
+class ApiClient:
     """Calls to one service. Any thread may call; the pacer is used under a lock.
 
     ``opening``: done once, before the first call; if it raises, that call was not made, and the next tries again.
@@ -57,7 +57,7 @@ class Session:
         transport: Transport,
         pacer: Pacer | None = None,
         *,
-        opening: Callable[[Session], None] | None = None,
+        opening: Callable[[ApiClient], None] | None = None,
         pause: Callable[[float], None] | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
@@ -70,11 +70,11 @@ class Session:
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
         """The document at ``path``."""
-        return self.call(Call("GET", path, query=query or {})).document()
+        return self.call(Request("GET", path, query=query or {})).document()
 
     def post(self, path: str, document: Any, **options: Any) -> Any:
         """Send a document, get one. ``options`` are fields of Call."""
-        return self.call(Call("POST", path, body=_json(document), **options)).document()
+        return self.call(Request("POST", path, body=_json(document), **options)).document()
 
     def call_once(self, path: str, document: Any) -> Any:
         """Send a document that makes something new each time it arrives, so that it is not sent again when it is
@@ -83,13 +83,13 @@ class Session:
 
     def put(self, path: str, document: Any) -> Any:
         """Replace the document at ``path``."""
-        return self.call(Call("PUT", path, body=_json(document))).document()
+        return self.call(Request("PUT", path, body=_json(document))).document()
 
     def delete(self, path: str) -> Any:
         """Remove what is at ``path``."""
-        return self.call(Call("DELETE", path)).document()
+        return self.call(Request("DELETE", path)).document()
 
-    def call(self, call: Call) -> Answer:
+    def call(self, call: Request) -> Response:
         """The answer to a call, if it is one of success. Raises an error of errors.py otherwise."""
         self._open()
         renewed = False
@@ -141,7 +141,7 @@ def _pause(attempt: int) -> float:
     return min(FIRST_PAUSE * 2.0**attempt, LONGEST_PAUSE) * (0.5 + random.random() / 2)
 
 
-def _repeatable(call: Call, error: NoAnswer) -> NoAnswer:
+def _repeatable(call: Request, error: NoAnswer) -> NoAnswer:
     """The error itself if the call may be made again; else raises what is to be told."""
     if call.repeatable:
         return error
@@ -151,12 +151,12 @@ def _repeatable(call: Call, error: NoAnswer) -> NoAnswer:
     ) from error
 
 
-def _wants_renewal(answer: Answer) -> bool:
+def _wants_renewal(answer: Response) -> bool:
     """Whether a new token may help: it is expired, or the service names what the login must hold besides."""
     return answer.status == 401 or (answer.status == 403 and b"authorization_parameters" in answer.body)
 
 
-def _refusal_pause(call: Call, answer: Answer, attempt: int) -> float:
+def _refusal_pause(call: Request, answer: Response, attempt: int) -> float:
     """Seconds until the call may be made again. Raises the refusal if it stays one however often it is asked."""
     asked = _retry_after(answer)
     if asked > LONGEST_RETRY_AFTER:
@@ -170,13 +170,13 @@ def _refusal_pause(call: Call, answer: Answer, attempt: int) -> float:
     return _pause(attempt)
 
 
-def _retry_after(answer: Answer) -> float:
+def _retry_after(answer: Response) -> float:
     """Seconds of a Retry-After header; 0 if there is none, or one with a date."""
     value = answer.headers.get("retry-after", "")
     return float(value) if value.isascii() and value.isdigit() else 0.0
 
 
-def _refusal(answer: Answer) -> ComputeError:
+def _refusal(answer: Response) -> ComputeError:
     """What an answer of failure says, as an error."""
     document: Any = None
     if answer.headers.get("content-type", JSON).startswith(JSON):

@@ -16,7 +16,7 @@ MSGPACK = "application/msgpack"
 BYTES = "application/octet-stream"
 
 
-class Call(NamedTuple):
+class Request(NamedTuple):
     """A request. ``repeatable``: doing it twice is the same as doing it once, so it may be sent again when it is
     unknown whether it arrived. ``path`` begins with a slash."""
 
@@ -37,7 +37,7 @@ class Call(NamedTuple):
         return found
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     """What came back. Header names are lower case."""
 
     status: int
@@ -62,7 +62,7 @@ class Answer(NamedTuple):
 class Transport(Protocol):
     """Carries requests to one service under one identity. Any thread may call it."""
 
-    def send(self, call: Call) -> Answer:
+    def send(self, call: Request) -> Response:
         """Do the exchange once. Raises RequestNotSent or NoAnswer."""
 
     def renew(self) -> None:

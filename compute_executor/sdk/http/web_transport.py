@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from compute_executor.errors import NoAnswer, NotAuthorized, RequestNotSent, ServiceUnavailable
-from compute_executor.sdk.http.transport import Answer, Call
+from compute_executor.sdk.http.transport import Request, Response
 
 
 class WebTransport:
@@ -26,7 +26,7 @@ class WebTransport:
         self._renewing = threading.Lock()
         self._demand: Any = None  # globus_sdk's GARE: what the service demands of the login
 
-    def send(self, call: Call) -> Answer:
+    def send(self, call: Request) -> Response:
         """Do the exchange once. Raises RequestNotSent or NoAnswer; NotAuthorized if there is no token to be had,
         ServiceUnavailable if a certificate does not hold."""
         import globus_sdk  # 30 ms, and only logins need it
@@ -44,10 +44,10 @@ class WebTransport:
             )
         except globus_sdk.GlobusAPIError as error:
             self._demand = _demand(error)
-            return Answer(error.http_status, _lower(error.headers), error.text.encode())
+            return Response(error.http_status, _lower(error.headers), error.text.encode())
         except globus_sdk.NetworkError as error:
             raise _network_trouble(self._url, call, error) from None
-        return Answer(response.http_status, _lower(response.headers), response.binary_content)
+        return Response(response.http_status, _lower(response.headers), response.binary_content)
 
     def renew(self) -> None:
         """Log in again if the service said what it demands. A mere 401 the web client has seen itself: it
@@ -143,7 +143,7 @@ def _header(client: Any) -> str | None:
     return authorizer.get_authorization_header() if authorizer is not None else None
 
 
-def _network_trouble(url: str, call: Call, error: Any) -> RequestNotSent | NoAnswer:
+def _network_trouble(url: str, call: Request, error: Any) -> RequestNotSent | NoAnswer:
     """Whether the request may have arrived, by what lies beneath globus_sdk's error."""
     import globus_sdk
     from urllib3.exceptions import NameResolutionError, NewConnectionError

@@ -18,12 +18,12 @@ from compute_executor.protocol import frames
 from compute_executor.protocol.ids import new_prefix, split_task_id, task_uuid
 from compute_executor.sdk import outcome as outcomes
 from compute_executor.sdk.batch import BatchTask
-from compute_executor.sdk.http.requests import Session
-from compute_executor.sdk.http.transport import BYTES, MSGPACK, Call
-from compute_executor.sdk.limits import OWN, Limits
+from compute_executor.sdk.http.requests import ApiClient
+from compute_executor.sdk.http.transport import BYTES, MSGPACK, Request
+from compute_executor.sdk.limits import OWN, RequestLimits
 from compute_executor.sdk.login_manager.environments import TUTORIAL_ENDPOINT
 from compute_executor.sdk.outcome import Outcome
-from compute_executor.sdk.wires.wire import Accepted, Part, chunks
+from compute_executor.sdk.wires.wire import BatchPart, SubmitAnswer, chunks
 from compute_executor.serialization import native, packing, stock
 
 ByBatch = list[tuple[bytes, list[int]]]
@@ -36,9 +36,9 @@ _TASK_FRAME = 16
 class NativeWire:
     """The native way. Any thread may use it."""
 
-    limits: Limits = OWN
+    limits: RequestLimits = OWN
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: ApiClient) -> None:
         self._session = session
         self._group = uuid.uuid4()
 
@@ -54,7 +54,7 @@ class NativeWire:
         """Bytes in the frame; a large body is not in it."""
         return _TASK_FRAME + min(len(task.payload), frames.INLINE_LIMIT)
 
-    def submit(self, part: Part) -> Accepted:
+    def submit(self, part: BatchPart) -> SubmitAnswer:
         """Hand in the tasks as one frame."""
         group = uuid.UUID(part.options.task_group_id) if part.options.task_group_id else self._group
         functions = list(dict.fromkeys(task.function_id for task in part.tasks))
@@ -73,7 +73,7 @@ class NativeWire:
         )
         self.submit_frame(frame)
         task_ids = [task_uuid(frame.prefix, position) for position in range(frame.count)]
-        return Accepted(
+        return SubmitAnswer(
             task_ids, str(group), task_uuid(frame.prefix, 0xFFFFFFFF), part.endpoint_id or TUTORIAL_ENDPOINT
         )
 
@@ -119,7 +119,7 @@ class NativeWire:
         """The bytes of a body, fetched if they are a blob. Raises ResultDecodeError if some are missing."""
         if isinstance(body, bytes):
             return body
-        found = self._session.call(Call("GET", f"/v3/blobs/{body.name}", accept=BYTES)).body
+        found = self._session.call(Request("GET", f"/v3/blobs/{body.name}", accept=BYTES)).body
         if len(found) != body.size:
             raise ResultDecodeError(f"blob {body.name} has {body.size} bytes, {len(found)} came")
         return found
@@ -128,7 +128,7 @@ class NativeWire:
         if len(payload) <= frames.INLINE_LIMIT:
             return payload
         name = os.urandom(16).hex()
-        self._session.call(Call("PUT", f"/v3/blobs/{name}", body=payload, content_type=BYTES))
+        self._session.call(Request("PUT", f"/v3/blobs/{name}", body=payload, content_type=BYTES))
         return frames.Blob(name, len(payload))
 
     def _ended(self, task_id: str, result: frames.Result) -> Outcome:
@@ -149,7 +149,7 @@ class NativeWire:
 
     def _post(self, path: str, message: Any, headers: dict[str, str] | None = None) -> bytes:
         body = msgspec.msgpack.encode(message)
-        call = Call("POST", path, body=body, content_type=MSGPACK, accept=MSGPACK, headers=headers or {})
+        call = Request("POST", path, body=body, content_type=MSGPACK, accept=MSGPACK, headers=headers or {})
         return self._session.call(call).body
 
 

@@ -16,10 +16,10 @@ from compute_executor._version import __version__
 from compute_executor.errors import ComputeError, InvalidRequest, NotFound
 from compute_executor.sdk import outcome as outcomes
 from compute_executor.sdk.batch import BatchTask
-from compute_executor.sdk.http.requests import Session
-from compute_executor.sdk.limits import HOSTED, Limits
+from compute_executor.sdk.http.requests import ApiClient
+from compute_executor.sdk.limits import HOSTED, RequestLimits
 from compute_executor.sdk.outcome import Outcome
-from compute_executor.sdk.wires.wire import Accepted, Part, chunks
+from compute_executor.sdk.wires.wire import BatchPart, SubmitAnswer, chunks
 from compute_executor.serialization import carrier, packing, strategies
 
 _QUOTES_AND_COMMA = 3
@@ -30,9 +30,9 @@ _DOCUMENT = 4096
 class TextWire:
     """The stock way. Any thread may use it."""
 
-    limits: Limits = HOSTED._replace(request_bytes=HOSTED.request_bytes - _DOCUMENT)
+    limits: RequestLimits = HOSTED._replace(request_bytes=HOSTED.request_bytes - _DOCUMENT)
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: ApiClient) -> None:
         self._session = session
 
     def encode_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
@@ -47,7 +47,7 @@ class TextWire:
         """Bytes in the JSON: a newline is two there, and base64 has one in 77."""
         return len(task.payload) + task.payload.count(b"\n") + _QUOTES_AND_COMMA
 
-    def submit(self, part: Part) -> Accepted:
+    def submit(self, part: BatchPart) -> SubmitAnswer:
         """Hand in the tasks as one document."""
         if part.endpoint_id is None:
             raise InvalidRequest(
@@ -58,7 +58,7 @@ class TextWire:
             by_function[task.function_id].append(packing.call_to_text(task.payload))
         document = {"tasks": by_function, "user_runtime": user_runtime(), **_options(part)}
         answer = self._session.post(f"/v3/endpoints/{part.endpoint_id}/submit", document, repeatable=False)
-        return Accepted(_in_order(part.tasks, answer), *_names(answer, part))
+        return SubmitAnswer(_in_order(part.tasks, answer), *_names(answer, part))
 
     def outcome(self, task_id: str) -> Outcome:
         """How a task stands. Raises NotFound."""
@@ -99,7 +99,7 @@ def user_runtime() -> dict[str, Any]:
     }
 
 
-def _options(part: Part) -> dict[str, Any]:
+def _options(part: BatchPart) -> dict[str, Any]:
     """The options that are set; the service's own default holds for the others."""
     options = part.options
     document = {
@@ -123,7 +123,7 @@ def _in_order(tasks: Sequence[BatchTask], answer: Any) -> list[str]:
         ) from None
 
 
-def _names(answer: dict[str, Any], part: Part) -> tuple[str, str, str]:
+def _names(answer: dict[str, Any], part: BatchPart) -> tuple[str, str, str]:
     group_id = str(answer.get("task_group_id", part.options.task_group_id or ""))
     return group_id, str(answer.get("request_id", "")), str(answer.get("endpoint_id", part.endpoint_id))
 

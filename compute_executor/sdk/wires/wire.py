@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from compute_executor.sdk.batch import BatchOptions, BatchTask
-from compute_executor.sdk.limits import Limits
+from compute_executor.sdk.limits import RequestLimits
 from compute_executor.sdk.outcome import Outcome
 
 T = TypeVar("T")
 
 
-class Part(NamedTuple):
+class BatchPart(NamedTuple):
     """Tasks that go out together: of one endpoint (None: the service's own), and within its limits."""
 
     endpoint_id: str | None
@@ -24,7 +24,7 @@ class Part(NamedTuple):
     options: BatchOptions
 
 
-class Accepted(NamedTuple):
+class SubmitAnswer(NamedTuple):
     """Ids of the tasks of a part, in their order, and what the service called it."""
 
     task_ids: list[str]
@@ -36,7 +36,7 @@ class Accepted(NamedTuple):
 class Wire(Protocol):
     """Says it to the service. What a service refuses is raised as an error of errors.py."""
 
-    limits: Limits
+    limits: RequestLimits
 
     def encode_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         """The payload of a call."""
@@ -47,7 +47,7 @@ class Wire(Protocol):
     def size(self, task: BatchTask) -> int:
         """Bytes that a task adds to a submit."""
 
-    def submit(self, part: Part) -> Accepted:
+    def submit(self, part: BatchPart) -> SubmitAnswer:
         """Hand in the tasks."""
 
     def outcome(self, task_id: str) -> Outcome:

@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from compute_executor.errors import InvalidRequest, NotFound
-from compute_executor.service.api.context import Shell, identity_of, shell_of
+from compute_executor.service.api.context import AppContext, identity_of, shell_of
 from compute_executor.service.api.error_responses import Refusal, answer
 from compute_executor.service.api.middleware.body import BodyLimit
 from compute_executor.service.api.middleware.errors import ErrorDocuments
@@ -37,7 +37,7 @@ from compute_executor.service.auth.authenticators import Authenticator
 
 
 @dataclass(frozen=True)
-class Doors:
+class AccessConfig:
     """Who is let in. ``hosts``: values of the Host header; ``origins``: of Origin, for our own web pages."""
 
     authenticator: Authenticator
@@ -70,7 +70,7 @@ ROUTES: Sequence[BaseRoute] = [
 ]
 
 
-def make_app(shell: Shell, doors: Doors) -> Starlette:
+def make_app(shell: AppContext, doors: AccessConfig) -> Starlette:
     """The application. Nothing is opened or started by it."""
     app = Starlette(
         routes=ROUTES,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Shell:
+class AppContext:
     """One running service. ``instance`` names this run of it; ``stop`` asks its process to end, and returns.
     ``keys``: owner and Idempotency-Key of submits that are being stored; ``clients``: who may log in;
     ``accounts``: users, groups and tokens, where they are kept."""
@@ -35,9 +35,9 @@ class Shell:
     accounts: Accounts | None = None
 
 
-def shell_of(request: HTTPConnection) -> Shell:
+def shell_of(request: HTTPConnection) -> AppContext:
     """The shell that the application was made with."""
-    return cast(Shell, request.app.state.shell)
+    return cast(AppContext, request.app.state.shell)
 
 
 def identity_of(request: HTTPConnection) -> Identity:

@@ -72,7 +72,7 @@ class EndpointDocument(msgspec.Struct):
     group: str | None = None
 
 
-class GuideSubmitDocument(msgspec.Struct):
+class LegacySubmitDocument(msgspec.Struct):
     """A batch as of v2: (function, endpoint, payload) each."""
 
     tasks: list[tuple[str, str, str]]

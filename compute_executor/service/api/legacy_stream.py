@@ -24,7 +24,7 @@ from compute_executor.errors import InvalidRequest
 from compute_executor.protocol.frames import Result
 from compute_executor.protocol.ids import task_uuid
 from compute_executor.service.api import documents
-from compute_executor.service.auth.open_streams import Visit
+from compute_executor.service.auth.open_streams import StreamSession
 from compute_executor.service.pools.subscriber import Began
 
 if TYPE_CHECKING:
@@ -34,10 +34,10 @@ ROOM = 1024 * 1024
 """Bytes of results that are read at a time."""
 
 
-class GuideConnection:
+class LegacyClientStream:
     """One client. A `groups.Subscriber`."""
 
-    def __init__(self, websocket: WebSocket, visit: Visit, service: Service) -> None:
+    def __init__(self, websocket: WebSocket, visit: StreamSession, service: Service) -> None:
         self._websocket = websocket
         self._visit = visit
         self._service = service

@@ -21,7 +21,7 @@ MAX_RESULTS = MAX_FRAME // 4
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class Outbox:
+class SendQueue:
     """Frames to one client. ``size``: about how many bytes."""
 
     def __init__(self) -> None:

@@ -27,10 +27,10 @@ from compute_executor.errors import ComputeError, InvalidRequest, NotFound
 from compute_executor.protocol import frames
 from compute_executor.protocol.ids import split_task_id
 from compute_executor.service.access import Identity
-from compute_executor.service.api.legacy_stream import GuideConnection
-from compute_executor.service.api.send_queue import Outbox
-from compute_executor.service.api.task_times import Hops
-from compute_executor.service.auth.open_streams import Dismissed, Visit
+from compute_executor.service.api.legacy_stream import LegacyClientStream
+from compute_executor.service.api.send_queue import SendQueue
+from compute_executor.service.api.task_times import TaskTimes
+from compute_executor.service.auth.open_streams import StreamRevoked, StreamSession
 from compute_executor.service.limits import announced
 from compute_executor.service.service import Service
 from compute_executor.service.tasks.groups import body_size
@@ -53,7 +53,7 @@ _decode = msgspec.msgpack.Decoder(frames.ToService).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class Refused(Exception):
+class FrameRefused(Exception):
     """The connection must be closed: with this code, for this reason."""
 
     def __init__(self, code: int, reason: str) -> None:
@@ -68,36 +68,36 @@ async def serve_stream(websocket: WebSocket, who: Identity, service: Service, to
         await visit.during(_converse(websocket, visit, service))
     except WebSocketDisconnect:
         return
-    except Dismissed as dismissed:
+    except StreamRevoked as dismissed:
         log.info("stream of %s ended: %s", who.id, dismissed)
         await _close(websocket, UNAUTHENTICATED, str(dismissed))
-    except Refused as refused:
+    except FrameRefused as refused:
         log.info("stream of %s closed: %s", who.id, refused)
         await _close(websocket, refused.code, str(refused))
     finally:
         service.visitors.leave(visit)
 
 
-async def _converse(websocket: WebSocket, visit: Visit, service: Service) -> None:
+async def _converse(websocket: WebSocket, visit: StreamSession, service: Service) -> None:
     await websocket.accept()
     first = await _first_frame(websocket)
     if first.startswith("{"):
         hello = await _greet(websocket, service, first)
-        await Connection(websocket, visit, service, Hops() if hello.trace else None).run()
+        await ClientStream(websocket, visit, service, TaskTimes() if hello.trace else None).run()
     else:
         await _serve_guide(websocket, visit, service, first)
     await _close(websocket, RESTARTING, "the service ends")
 
 
-async def _serve_guide(websocket: WebSocket, visit: Visit, service: Service, group_id: str) -> None:
+async def _serve_guide(websocket: WebSocket, visit: StreamSession, service: Service, group_id: str) -> None:
     """Serve a client of the guide's time."""
     try:
-        await GuideConnection(websocket, visit, service).run(group_id)
+        await LegacyClientStream(websocket, visit, service).run(group_id)
     except NotFound as error:
         service.audit.refused(visit.who, "the id of a task group on a stream", error)
-        raise Refused(FOREIGN, str(error)) from None
+        raise FrameRefused(FOREIGN, str(error)) from None
     except ComputeError as error:
-        raise Refused(MALFORMED, str(error)) from None
+        raise FrameRefused(MALFORMED, str(error)) from None
 
 
 async def _first_frame(websocket: WebSocket) -> str:
@@ -105,7 +105,7 @@ async def _first_frame(websocket: WebSocket) -> str:
     try:
         return await asyncio.wait_for(websocket.receive_text(), HELLO_PATIENCE)
     except (KeyError, asyncio.TimeoutError):
-        raise Refused(
+        raise FrameRefused(
             MALFORMED, "the first frame must be text and come soon: a Hello, or a task group id"
         ) from None
 
@@ -115,9 +115,9 @@ async def _greet(websocket: WebSocket, service: Service, first: str) -> frames.H
     try:
         hello = _decode_hello(first)
     except msgspec.MsgspecError as error:
-        raise Refused(MALFORMED, f"the first frame is no Hello: {error}") from None
+        raise FrameRefused(MALFORMED, f"the first frame is no Hello: {error}") from None
     if hello.compute_executor != frames.PROTOCOL:
-        raise Refused(
+        raise FrameRefused(
             OTHER_VERSION, f"protocol {hello.compute_executor} is not spoken, only {frames.PROTOCOL}"
         )
     welcome = frames.Welcome(
@@ -143,17 +143,17 @@ class Feed:
         self.live = False
 
 
-class Connection:
+class ClientStream:
     """One client. A `groups.Subscriber`. ``hops``: for one that traces."""
 
     def __init__(
-        self, websocket: WebSocket, visit: Visit, service: Service, hops: Hops | None = None
+        self, websocket: WebSocket, visit: StreamSession, service: Service, hops: TaskTimes | None = None
     ) -> None:
         self._websocket = websocket
         self._visit = visit
         self._service = service
         self._limit = service.limits.stream_buffer
-        self._outbox = Outbox()
+        self._outbox = SendQueue()
         self._feeds: dict[bytes, Feed] = {}
         self._work, self._room, self._told = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._answers: set[asyncio.Task[None]] = set()
@@ -268,7 +268,7 @@ class Connection:
             try:
                 frame = _decode(await self._websocket.receive_bytes())
             except (KeyError, msgspec.MsgspecError, RecursionError) as error:
-                raise Refused(MALFORMED, f"a frame cannot be read: {error}") from None
+                raise FrameRefused(MALFORMED, f"a frame cannot be read: {error}") from None
             await self._handle(frame)
 
     async def _handle(self, frame: frames.ToService) -> None:
@@ -276,9 +276,9 @@ class Connection:
             await _HANDLERS[type(frame)](self, frame)
         except NotFound as error:
             self._audit(frame, error)
-            raise Refused(FOREIGN, str(error)) from None
+            raise FrameRefused(FOREIGN, str(error)) from None
         except ComputeError as error:
-            raise Refused(MALFORMED, str(error)) from None
+            raise FrameRefused(MALFORMED, str(error)) from None
 
     def _audit(self, frame: frames.ToService, error: ComputeError) -> None:
         self._service.audit.refused(self._visit.who, f"frame {type(frame).__name__}", error)
@@ -370,11 +370,11 @@ def _refusal(prefix: bytes, error: BaseException) -> frames.Refused:
 
 
 _HANDLERS: dict[type, Any] = {
-    frames.OpenPool: Connection._open_pool,
-    frames.ClosePool: Connection._close_pool,
-    frames.Register: Connection._register,
-    frames.Subscribe: Connection._subscribe,
-    frames.Submit: Connection._submit,
-    frames.Ack: Connection._ack,
-    frames.Cancel: Connection._cancel,
+    frames.OpenPool: ClientStream._open_pool,
+    frames.ClosePool: ClientStream._close_pool,
+    frames.Register: ClientStream._register,
+    frames.Subscribe: ClientStream._subscribe,
+    frames.Submit: ClientStream._submit,
+    frames.Ack: ClientStream._ack,
+    frames.Cancel: ClientStream._cancel,
 }

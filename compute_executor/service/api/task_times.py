@@ -15,7 +15,7 @@ from compute_executor.endpoint.worker import trace
 from compute_executor.protocol import frames
 
 
-class Hops:
+class TaskTimes:
     """Collects times of batches and of outcomes. ``close`` it."""
 
     def __init__(self) -> None:

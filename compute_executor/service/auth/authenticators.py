@@ -24,7 +24,7 @@ class Authenticator(Protocol):
 
 
 @runtime_checkable
-class Remembering(Protocol):
+class CachingAuthenticator(Protocol):
     """An Authenticator that remembers for a while what it was told elsewhere."""
 
     def forget(self, token: str) -> None:
@@ -44,7 +44,7 @@ class LocalToken:
         return self._identity if hmac.compare_digest(token_digest(token), self._digest) else None
 
 
-class FirstOf:
+class AuthenticatorChain:
     """Several Authenticators, asked in order."""
 
     def __init__(self, *authenticators: Authenticator) -> None:
@@ -60,7 +60,7 @@ class FirstOf:
     def forget(self, token: str) -> None:
         """See Remembering: those that remember forget it."""
         for one in self._authenticators:
-            if isinstance(one, Remembering):
+            if isinstance(one, CachingAuthenticator):
                 one.forget(token)
 
 

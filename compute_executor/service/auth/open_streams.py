@@ -17,11 +17,11 @@ USER_GONE = "this user is known here no more"
 TOKEN_DEAD = "the token of this stream is valid no more: connect with a new one"
 
 
-class Dismissed(Exception):
+class StreamRevoked(Exception):
     """The stream must end, for this reason."""
 
 
-class Visit:
+class StreamSession:
     """One open stream. ``who``: whose it is now; to be asked anew for each thing that is done for it."""
 
     def __init__(self, who: Identity, token: bytes) -> None:
@@ -40,26 +40,26 @@ class Visit:
         try:
             await asyncio.wait((talk, self._over), return_when=asyncio.FIRST_COMPLETED)
             if self._over.done():
-                raise Dismissed(self._over.result())
+                raise StreamRevoked(self._over.result())
             talk.result()
         finally:
             talk.cancel()
             await asyncio.gather(talk, return_exceptions=True)
 
 
-class Visitors:
+class OpenStreams:
     """All open streams."""
 
     def __init__(self) -> None:
-        self._visits: set[Visit] = set()
+        self._visits: set[StreamSession] = set()
 
-    def enter(self, who: Identity, token: bytes) -> Visit:
+    def enter(self, who: Identity, token: bytes) -> StreamSession:
         """A stream has opened. ``token``: the hash of the token that it came with."""
-        visit = Visit(who, token)
+        visit = StreamSession(who, token)
         self._visits.add(visit)
         return visit
 
-    def leave(self, visit: Visit) -> None:
+    def leave(self, visit: StreamSession) -> None:
         """A stream has ended."""
         self._visits.discard(visit)
 

@@ -14,7 +14,7 @@ from compute_executor.service.blobs.rights import missing
 log = logging.getLogger(__name__)
 
 
-class BlobCare:
+class BlobReferences:
     """Checks and deletes blobs. ``limit``: bytes of the largest that may be referred to."""
 
     def __init__(self, folder: BlobFolder, limit: int) -> None:

@@ -21,7 +21,7 @@ LOCKED = 600.0
 """Seconds that a stopped endpoint may not register again (the hosted service: "a short time")."""
 
 
-class Registration(NamedTuple):
+class EndpointRegistration(NamedTuple):
     """What an endpoint says when it registers."""
 
     name: str
@@ -45,7 +45,9 @@ class Endpoints:
 
     # -- coming and going ---------------------------------------------------------------------------------
 
-    async def register(self, who: Identity, said: Registration, endpoint: uuid.UUID | None) -> EndpointRow:
+    async def register(
+        self, who: Identity, said: EndpointRegistration, endpoint: uuid.UUID | None
+    ) -> EndpointRow:
         """A new endpoint, or one that comes back and may have changed. Raises NotFound, EndpointLocked."""
         now = time.time()
         said = said._replace(group=shareable(who, said.group))
@@ -142,14 +144,14 @@ class Endpoints:
         return time.time() - row.seen < self._missed * float(period)
 
 
-def registration(document: Any) -> Registration:
+def registration(document: Any) -> EndpointRegistration:
     """What a `documents.EndpointDocument` says. Raises InvalidRequest."""
     allowed = document.allowed_functions
     try:
         functions = [str(uuid.UUID(one)) for one in allowed] if allowed is not None else None
     except ValueError:
         raise InvalidRequest("allowed_functions is a list of function ids (UUIDs)") from None
-    return Registration(
+    return EndpointRegistration(
         document.endpoint_name,
         document.display_name or document.endpoint_name,
         bool(document.multi_user),

@@ -35,7 +35,7 @@ PATIENCE = 20.0
 """Seconds that the broker may take to answer."""
 
 
-class Sight(NamedTuple):
+class QueueDepth(NamedTuple):
     """What is seen of a queue: messages that wait, and consumers."""
 
     ready: int
@@ -50,7 +50,7 @@ class Delivery(NamedTuple):
     done: Callable[[], None]
 
 
-class Link:
+class BrokerLink:
     """``opened`` is called when queues can be used, ``closed`` when they cannot any more; ``consumers``: what is
     called with each message of a queue."""
 
@@ -210,12 +210,12 @@ class Link:
             channel = await self._eyes()
             await self._told(lambda done: channel.queue_purge(queue, callback=done))
 
-    async def look(self, queue: str) -> Sight:
+    async def look(self, queue: str) -> QueueDepth:
         """What is seen of a queue. Raises ServiceUnavailable, also if there is no such queue."""
         async with self._looking:
             channel = await self._eyes()
             frame = await self._told(lambda done: channel.queue_declare(queue, passive=True, callback=done))
-        return Sight(frame.method.message_count, frame.method.consumer_count)
+        return QueueDepth(frame.method.message_count, frame.method.consumer_count)
 
     async def _eyes(self) -> Channel:
         if self._eye is None or not self._eye.is_open:

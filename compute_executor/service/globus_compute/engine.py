@@ -19,16 +19,16 @@ import uuid
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from compute_executor.endpoint.pool.events import Ended, Events, WorkerView
+from compute_executor.endpoint.pool.events import EngineEvents, TaskEnded, WorkerView
 from compute_executor.errors import ServiceUnavailable
 from compute_executor.protocol.frames import PoolSpec
 from compute_executor.service.endpoints.registry import Endpoints
 from compute_executor.service.globus_compute import names
-from compute_executor.service.globus_compute.broker_link import Delivery, Link
+from compute_executor.service.globus_compute.broker_link import BrokerLink, Delivery
 from compute_executor.service.globus_compute.heartbeats import Task
-from compute_executor.service.globus_compute.inbox import Inbox
-from compute_executor.service.globus_compute.publisher import Giving
-from compute_executor.service.globus_compute.reconciler import Care, UrlFor
+from compute_executor.service.globus_compute.inbox import ResultInbox
+from compute_executor.service.globus_compute.publisher import TaskPublisher
+from compute_executor.service.globus_compute.reconciler import Reconciler, UrlFor
 from compute_executor.service.globus_compute.task_writer import TaskWriter
 from compute_executor.service.globus_compute.user_endpoints import UserEndpoint, UserEndpoints, report
 
@@ -46,13 +46,13 @@ class BrokerEngine:
     def __init__(
         self,
         *,
-        events: Events,
+        events: EngineEvents,
         dispatch: Dispatch,
         committer: Committer,
         endpoints: Endpoints,
         users: UserEndpoints,
         tasks: TaskWriter,
-        inbox: Inbox,
+        inbox: ResultInbox,
     ) -> None:
         self._events = events
         self._dispatch = dispatch
@@ -61,8 +61,8 @@ class BrokerEngine:
         self._users = users
         self._inbox = inbox
         self._news = asyncio.Event()
-        self._giving = Giving(events, committer, tasks, self._news)
-        self._care = Care(
+        self._giving = TaskPublisher(events, committer, tasks, self._news)
+        self._care = Reconciler(
             events=events,
             dispatch=dispatch,
             endpoints=endpoints,
@@ -102,7 +102,7 @@ class BrokerEngine:
             one.uncertain = True
             one.watch.restored(report(one.row.state).process)
 
-    def connect(self, link: Link, url_for: UrlFor) -> None:
+    def connect(self, link: BrokerLink, url_for: UrlFor) -> None:
         """Use this connection from now on."""
         self._giving.link = link
         self._caring = asyncio.get_running_loop().create_task(self._care.for_ever(link, url_for))
@@ -160,7 +160,7 @@ class BrokerEngine:
 
     # -- hearing ------------------------------------------------------------------------------------------
 
-    def ended(self, pool: bytes, outcomes: list[Ended]) -> None:
+    def ended(self, pool: bytes, outcomes: list[TaskEnded]) -> None:
         """Results came (and are being stored)."""
         one = self._users.get(pool)
         if one is None:

@@ -30,7 +30,7 @@ TRIED_AGAIN = 10.0
 Task = tuple[int, int]  # batch and position
 
 
-class Report(NamedTuple):
+class HeartbeatReport(NamedTuple):
     """A heartbeat. ``process``: names this run of the user endpoint; ``idle``: it says that no task is with it."""
 
     active: bool
@@ -39,20 +39,20 @@ class Report(NamedTuple):
     idle: bool = False
 
 
-class Suspect(NamedTuple):
+class TasksInDoubt(NamedTuple):
     """What had been taken by a run of the user endpoint that has ended, as far as can be seen."""
 
     attempt: int
     process: str
 
 
-class Watch:
+class LivenessMonitor:
     """What is known of one user endpoint. Owner: the loop thread."""
 
     def __init__(self) -> None:
         self.running = False
         self.unsettled = False  # it has ended, and its queue was not looked at yet
-        self.suspects: dict[Task, Suspect] = {}
+        self.suspects: dict[Task, TasksInDoubt] = {}
         self._process = ""
         self._period = DEFAULT_PERIOD
         self._reported = self._hope_until = 0.0
@@ -78,7 +78,7 @@ class Watch:
         self._reported = now
         self._alone_since = None
 
-    def report(self, report: Report, now: float) -> dict[Task, int]:
+    def report(self, report: HeartbeatReport, now: float) -> dict[Task, int]:
         """A heartbeat came; the suspects that thereby are none any more."""
         self._reported = now
         self._unheard = False
@@ -125,7 +125,7 @@ class Watch:
         """Its queue was looked at: these had been taken from it."""
         self.unsettled = False
         self._hope_until = self._reported + MISSED * self._period
-        self.suspects.update((task, Suspect(attempt, self._process)) for task, attempt in taken)
+        self.suspects.update((task, TasksInDoubt(attempt, self._process)) for task, attempt in taken)
 
     def ended(self, task: Task) -> None:
         """The task has an outcome."""

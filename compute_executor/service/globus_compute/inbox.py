@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from compute_executor.endpoint.pool.events import Ended, Events
+from compute_executor.endpoint.pool.events import EngineEvents, TaskEnded
 from compute_executor.errors import ComputeError, InvalidRequest
 from compute_executor.service.globus_compute import messages, names
 from compute_executor.service.globus_compute.broker_link import Delivery
 
 if TYPE_CHECKING:
-    from compute_executor.service.blobs.references import BlobCare
+    from compute_executor.service.blobs.references import BlobReferences
     from compute_executor.service.globus_compute.user_endpoints import UserEndpoint, UserEndpoints
     from compute_executor.service.scheduling.dispatch import Dispatch
     from compute_executor.service.tasks.outcomes import Outcomes
@@ -22,11 +22,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Inbox:
+class ResultInbox:
     """What has come and is not stored yet. Duplicates, and results of tasks that have ended, change nothing."""
 
     def __init__(
-        self, events: Events, dispatch: Dispatch, outcomes: Outcomes, blobs: BlobCare, users: UserEndpoints
+        self,
+        events: EngineEvents,
+        dispatch: Dispatch,
+        outcomes: Outcomes,
+        blobs: BlobReferences,
+        users: UserEndpoints,
     ) -> None:
         self._events = events
         self._dispatch = dispatch
@@ -35,13 +40,13 @@ class Inbox:
         self._users = users
         self._waiting: list[Delivery] = []
         self._working: asyncio.Task[None] | None = None
-        self._ended: Callable[[bytes, list[Ended]], None] = lambda _pool, _ended: None
+        self._ended: Callable[[bytes, list[TaskEnded]], None] = lambda _pool, _ended: None
         self._detailed: Callable[[UserEndpoint, dict[str, Any]], None] = lambda _one, _details: None
         self.dropped = 0
 
     def tell(
         self,
-        ended: Callable[[bytes, list[Ended]], None],
+        ended: Callable[[bytes, list[TaskEnded]], None],
         detailed: Callable[[UserEndpoint, dict[str, Any]], None],
     ) -> None:
         """Who hears of tasks that have ended, and of what workers say of themselves."""
@@ -74,7 +79,7 @@ class Inbox:
             self._working = None
 
     async def _store(self, deliveries: list[Delivery]) -> None:
-        by_pool: dict[bytes, list[Ended]] = {}
+        by_pool: dict[bytes, list[TaskEnded]] = {}
         for delivery in deliveries:
             try:
                 await self._read(delivery, by_pool)
@@ -93,7 +98,7 @@ class Inbox:
         await asyncio.shield(self._outcomes.all_stored())
         deliveries[-1].done()
 
-    async def _read(self, delivery: Delivery, by_pool: dict[bytes, list[Ended]]) -> None:
+    async def _read(self, delivery: Delivery, by_pool: dict[bytes, list[TaskEnded]]) -> None:
         outcome = messages.outcome(messages.read_result(delivery.body), time.time())
         batch = self._dispatch.by_prefix(outcome.prefix)
         if batch is None or outcome.position >= batch.count:
@@ -105,7 +110,7 @@ class Inbox:
         kept = await self._blobs.keep(outcome.body)
         attempt = batch.attempt(outcome.position)
         where = (batch.number, outcome.position, attempt)
-        ended = Ended(*where, outcome.status, kept, outcome.began, outcome.ended)
+        ended = TaskEnded(*where, outcome.status, kept, outcome.began, outcome.ended)
         by_pool.setdefault(batch.lane.pool, []).append(ended)
         if outcome.details:
             self._detailed(one, outcome.details)

@@ -29,7 +29,7 @@ PATIENCE = 10.0
 """Seconds that the management interface may take to answer."""
 
 
-class Rights(NamedTuple):
+class BrokerRights(NamedTuple):
     """What a user may do: regular expressions for queues and exchanges, and routing keys by topic exchange."""
 
     write: str
@@ -37,18 +37,18 @@ class Rights(NamedTuple):
     topics: dict[str, str]
 
 
-def endpoint_rights(endpoint: uuid.UUID) -> Rights:
+def endpoint_rights(endpoint: uuid.UUID) -> BrokerRights:
     """Of an endpoint: read its commands, send its heartbeats."""
-    return Rights(
+    return BrokerRights(
         f"^{names.HEARTBEATS}$",
         _exactly(names.command_queue(endpoint)),
         {names.HEARTBEATS: _exactly(names.routing_key(endpoint, names.HEARTBEATS)), names.RESULTS: "^$"},
     )
 
 
-def user_endpoint_rights(user_endpoint: uuid.UUID) -> Rights:
+def user_endpoint_rights(user_endpoint: uuid.UUID) -> BrokerRights:
     """Of a user endpoint: read its tasks, send its results and heartbeats."""
-    return Rights(
+    return BrokerRights(
         f"^({names.RESULTS}|{names.HEARTBEATS})$",
         _exactly(names.task_queue(user_endpoint)),
         {
@@ -58,9 +58,9 @@ def user_endpoint_rights(user_endpoint: uuid.UUID) -> Rights:
     )
 
 
-def listener_rights(owner: str) -> Rights:
+def listener_rights(owner: str) -> BrokerRights:
     """Of a user's SDKs: read that user's result queues."""
-    return Rights(
+    return BrokerRights(
         "^$", f"^{re.escape(names.result_prefix(owner))}", {names.RESULTS: "^$", names.HEARTBEATS: "^$"}
     )
 
@@ -69,7 +69,7 @@ def _exactly(name: str) -> str:
     return f"^{re.escape(name)}$"
 
 
-class Credentials:
+class BrokerCredentials:
     """The addresses that others are given. ``url``: the broker's with our own credentials; ``public``: as others
     see it, without credentials (None: as we do); ``management``: address of its interface."""
 
@@ -95,7 +95,7 @@ class Credentials:
                 error,
             )
 
-    async def url(self, name: str, rights: Rights) -> str:
+    async def url(self, name: str, rights: BrokerRights) -> str:
         """The broker's address with credentials for ``name``. Raises ServiceUnavailable."""
         if not self.separate:
             return self._address(
@@ -116,7 +116,7 @@ class Credentials:
             except ServiceUnavailable as error:
                 log.warning("user %s stays at the broker: %s", name, error)
 
-    async def _make(self, name: str, password: str, rights: Rights) -> None:
+    async def _make(self, name: str, password: str, rights: BrokerRights) -> None:
         user, vhost = quote(name, safe=""), quote(self._vhost, safe="")
         await self._ask("PUT", f"/api/users/{user}", {"password": password, "tags": ""})
         permissions = {"configure": "^$", "write": rights.write, "read": rights.read}

@@ -59,12 +59,12 @@ class ReportData(msgspec.Struct):
         return self.global_state or self.ep_status_report
 
 
-class _Envelope(msgspec.Struct):
+class _MessageEnvelope(msgspec.Struct):
     message_type: str
     data: msgspec.Raw
 
 
-class Outcome(NamedTuple):
+class ResultMessage(NamedTuple):
     """What a result means: as `endpoint.pool.events.Ended` has it, for a task named by prefix and position."""
 
     prefix: bytes
@@ -83,7 +83,7 @@ def _pack(kind: str, data: dict[str, Any]) -> bytes:
 def _unpack(body: bytes, kind: str) -> msgspec.Raw:
     if body[:1] != VERSION:
         raise InvalidRequest(f"a message of version {body[:1]!r}, {VERSION!r} is understood")
-    envelope = peer_json.decode(body[1:], _Envelope)
+    envelope = peer_json.decode(body[1:], _MessageEnvelope)
     if envelope.message_type != kind:
         raise InvalidRequest(f"a message of type {envelope.message_type[:50]}, not {kind}")
     return envelope.data
@@ -122,12 +122,12 @@ def read_report(body: bytes) -> ReportData:
         raise InvalidRequest(f"a message of {len(body)} bytes is no heartbeat: {error}") from None
 
 
-def outcome(result: ResultData, now: float) -> Outcome:
+def outcome(result: ResultData, now: float) -> ResultMessage:
     """What a result means. One that cannot be read is an outcome, too: its task must end."""
     prefix, position = split_task_id(result.task_id)
     began, ended = _times(result, now)
     status, body = _status_and_body(result)
-    return Outcome(prefix, position, status, body, began, ended, result.details)
+    return ResultMessage(prefix, position, status, body, began, ended, result.details)
 
 
 def _status_and_body(result: ResultData) -> tuple[int, bytes]:

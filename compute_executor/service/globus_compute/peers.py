@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from compute_executor.errors import ServiceUnavailable
 from compute_executor.protocol.frames import Options
 from compute_executor.service.access import Identity
-from compute_executor.service.endpoints.registry import Endpoints, Registration
+from compute_executor.service.endpoints.registry import EndpointRegistration, Endpoints
 from compute_executor.service.endpoints.rows import EndpointRow
 from compute_executor.service.globus_compute import documents, heartbeats, management, names
-from compute_executor.service.globus_compute.broker_link import Link
+from compute_executor.service.globus_compute.broker_link import BrokerLink
 from compute_executor.service.globus_compute.engine import BrokerEngine
-from compute_executor.service.globus_compute.inbox import Inbox
+from compute_executor.service.globus_compute.inbox import ResultInbox
 from compute_executor.service.globus_compute.result_queues import ResultQueues
 from compute_executor.service.globus_compute.task_writer import TaskWriter
 from compute_executor.service.globus_compute.user_endpoints import UserEndpoints
 
 if TYPE_CHECKING:
-    from compute_executor.endpoint.pool.events import Events
-    from compute_executor.service.blobs.references import BlobCare
+    from compute_executor.endpoint.pool.events import EngineEvents
+    from compute_executor.service.blobs.references import BlobReferences
     from compute_executor.service.scheduling.dispatch import Dispatch
     from compute_executor.service.store.committer import Committer
     from compute_executor.service.store.reader import Reader
     from compute_executor.service.tasks.functions import Functions
-    from compute_executor.service.tasks.groups import Groups
+    from compute_executor.service.tasks.groups import TaskGroups
     from compute_executor.service.tasks.open_batches import OpenBatches
     from compute_executor.service.tasks.outcomes import Outcomes
 
@@ -47,7 +47,7 @@ class BrokerSettings(NamedTuple):
         return "BrokerSettings(...)"
 
 
-class StockPeers:
+class GlobusCompute:
     """Endpoints that registered, their user endpoints, and SDKs that listen to the broker. ``changed``: called with
     the id of an endpoint that has registered."""
 
@@ -59,24 +59,24 @@ class StockPeers:
         dispatch: Dispatch,
         batches: OpenBatches,
         functions: Functions,
-        groups: Groups,
+        groups: TaskGroups,
         outcomes: Outcomes,
-        blobs: BlobCare,
-        events: Events,
+        blobs: BlobReferences,
+        events: EngineEvents,
         settings: BrokerSettings | None,
     ) -> None:
         self.changed: Callable[[uuid.UUID], object] = lambda _: None
         self._read = read
         self._committer = committer
         self._settings = settings
-        self._link: Link | None = None
-        self._credentials: management.Credentials | None = None
+        self._link: BrokerLink | None = None
+        self._credentials: management.BrokerCredentials | None = None
         self.endpoints = Endpoints(
             read, committer, period=heartbeats.DEFAULT_PERIOD, missed=heartbeats.MISSED
         )
         self.users = UserEndpoints(read, committer)
         self.queues = ResultQueues(read, committer, groups, blobs, self.details)
-        self._inbox = Inbox(events, dispatch, outcomes, blobs, self.users)
+        self._inbox = ResultInbox(events, dispatch, outcomes, blobs, self.users)
         self.engine = BrokerEngine(
             events=events,
             dispatch=dispatch,
@@ -94,14 +94,14 @@ class StockPeers:
         if self._settings is None:
             return
         await self._committer.commit(_tidy)
-        self._credentials = management.Credentials(
+        self._credentials = management.BrokerCredentials(
             self._settings.url,
             await self._secret(),
             public=self._settings.public,
             management=self._settings.management,
         )
         await self._credentials.probe()
-        self._link = Link(
+        self._link = BrokerLink(
             self._settings.url,
             loop,
             opened=self._opened,
@@ -134,7 +134,9 @@ class StockPeers:
 
     # -- for endpoints ------------------------------------------------------------------------------------
 
-    async def register(self, who: Identity, said: Registration, endpoint: uuid.UUID | None) -> dict[str, Any]:
+    async def register(
+        self, who: Identity, said: EndpointRegistration, endpoint: uuid.UUID | None
+    ) -> dict[str, Any]:
         """The registration document of an endpoint. Raises ServiceUnavailable, NotFound, EndpointLocked."""
         link, credentials = self._broker()
         row = await self.endpoints.register(who, said, endpoint)
@@ -166,7 +168,7 @@ class StockPeers:
         _, credentials = self._broker()
         return await credentials.url(str(user_endpoint), management.user_endpoint_rights(user_endpoint))
 
-    def _broker(self) -> tuple[Link, management.Credentials]:
+    def _broker(self) -> tuple[BrokerLink, management.BrokerCredentials]:
         if self._link is None or self._credentials is None:
             raise ServiceUnavailable(
                 "this service has no broker: stock endpoints and SDKs need one (compute-executor serve --amqp-url)"

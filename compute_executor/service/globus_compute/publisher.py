@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from compute_executor.endpoint.pool.events import Assignment, Ended, Events
+from compute_executor.endpoint.pool.events import EngineEvents, TaskEnded
+from compute_executor.endpoint.pool.scheduling_policy import Assignment
 from compute_executor.errors import BrokerUnroutable, ComputeError
 from compute_executor.protocol.frames import BROKEN, Reason
 from compute_executor.service.globus_compute import names
-from compute_executor.service.globus_compute.broker_link import Link
+from compute_executor.service.globus_compute.broker_link import BrokerLink
 from compute_executor.service.globus_compute.heartbeats import Task
 from compute_executor.service.globus_compute.task_writer import TaskWriter
 from compute_executor.service.globus_compute.user_endpoints import WINDOW, UserEndpoint, spans
@@ -25,15 +26,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Giving:
+class TaskPublisher:
     """Gives to those user endpoints that run. ``news`` is set where one must be looked after (`care`)."""
 
-    def __init__(self, events: Events, committer: Committer, tasks: TaskWriter, news: asyncio.Event) -> None:
+    def __init__(
+        self, events: EngineEvents, committer: Committer, tasks: TaskWriter, news: asyncio.Event
+    ) -> None:
         self._events = events
         self._committer = committer
         self._tasks = tasks
         self._news = news
-        self.link: Link | None = None
+        self.link: BrokerLink | None = None
 
     def feed(self, one: UserEndpoint) -> None:
         """Give what there is to a user endpoint that runs; have somebody look after one that does not."""
@@ -117,7 +120,7 @@ class Giving:
     def _refuse(self, one: UserEndpoint, task: Assignment, message: str) -> None:
         one.forget((task.batch, task.position))
         body, now = encode(Reason(message, None, False, 0)), time.time()
-        ended = Ended(task.batch, task.position, task.attempt, BROKEN, body, 0.0, now)
+        ended = TaskEnded(task.batch, task.position, task.attempt, BROKEN, body, 0.0, now)
         self._events.ended(one.pool, [ended])
 
     def give_back(self, one: UserEndpoint, tasks: list[Task]) -> None:

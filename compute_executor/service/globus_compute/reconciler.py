@@ -14,16 +14,16 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from compute_executor.endpoint.pool.events import Events
+from compute_executor.endpoint.pool.events import EngineEvents
 from compute_executor.errors import BrokerUnconfirmed, BrokerUnroutable, ServiceUnavailable
 from compute_executor.protocol.frames import Reason
 from compute_executor.service.access import subject
 from compute_executor.service.endpoints.registry import Endpoints
 from compute_executor.service.globus_compute import documents, names
-from compute_executor.service.globus_compute.broker_link import Link
+from compute_executor.service.globus_compute.broker_link import BrokerLink
 from compute_executor.service.globus_compute.heartbeats import COMMAND_LIFE, Task
-from compute_executor.service.globus_compute.inbox import Inbox
-from compute_executor.service.globus_compute.publisher import Giving
+from compute_executor.service.globus_compute.inbox import ResultInbox
+from compute_executor.service.globus_compute.publisher import TaskPublisher
 from compute_executor.service.globus_compute.task_writer import TaskWriter
 from compute_executor.service.globus_compute.user_endpoints import WINDOW, UserEndpoint, UserEndpoints
 
@@ -39,19 +39,19 @@ UrlFor = Callable[[uuid.UUID], Awaitable[str]]
 """The broker's address with the credentials of an endpoint or user endpoint, which exist when it returns."""
 
 
-class Care:
+class Reconciler:
     """Looks when there is ``news``, and now and then."""
 
     def __init__(
         self,
         *,
-        events: Events,
+        events: EngineEvents,
         dispatch: Dispatch,
         endpoints: Endpoints,
         users: UserEndpoints,
         tasks: TaskWriter,
-        inbox: Inbox,
-        giving: Giving,
+        inbox: ResultInbox,
+        giving: TaskPublisher,
         news: asyncio.Event,
     ) -> None:
         self._events = events
@@ -63,7 +63,7 @@ class Care:
         self._giving = giving
         self._news = news
 
-    async def for_ever(self, link: Link, url_for: UrlFor) -> None:
+    async def for_ever(self, link: BrokerLink, url_for: UrlFor) -> None:
         """Look after all that have open tasks, at any news and every `LOOK` seconds, until cancelled."""
         while True:
             with contextlib.suppress(asyncio.TimeoutError):
@@ -73,7 +73,7 @@ class Care:
                 if link.open and self._dispatch.open_in(one.pool):
                     await self._once(one, link, url_for)
 
-    async def _once(self, one: UserEndpoint, link: Link, url_for: UrlFor) -> None:
+    async def _once(self, one: UserEndpoint, link: BrokerLink, url_for: UrlFor) -> None:
         try:
             await self.look_after(one, link, url_for)
         except ServiceUnavailable as error:
@@ -81,7 +81,7 @@ class Care:
         except Exception:
             log.exception("user endpoint %s", one.row.id)
 
-    async def look_after(self, one: UserEndpoint, link: Link, url_for: UrlFor) -> None:
+    async def look_after(self, one: UserEndpoint, link: BrokerLink, url_for: UrlFor) -> None:
         """See that it has its queues, runs, and has what it was given. Raises ServiceUnavailable."""
         if not one.declared:
             await self._declare(one, link)
@@ -97,13 +97,13 @@ class Care:
             await self._start(one, link, url_for)
         self._giving.feed(one)
 
-    async def _declare(self, one: UserEndpoint, link: Link) -> None:
+    async def _declare(self, one: UserEndpoint, link: BrokerLink) -> None:
         key = names.task_queue(one.row.id)
         await link.declare(key, None, (names.TASKS, key))
         await link.declare(names.log_queue(one.row.id), {"x-max-length": WINDOW}, (names.TASKS, key))
         one.declared = True
 
-    async def _ascertain(self, one: UserEndpoint, link: Link) -> None:
+    async def _ascertain(self, one: UserEndpoint, link: BrokerLink) -> None:
         """Of what was given last: what did not arrive is given again."""
         if one.in_flight:  # some confirmations are still to come
             return
@@ -118,7 +118,7 @@ class Care:
             log.warning("%d tasks had not arrived at the broker and are sent again", len(missing))
             self._giving.give_back(one, missing)
 
-    async def settle(self, one: UserEndpoint, link: Link) -> bool:
+    async def settle(self, one: UserEndpoint, link: BrokerLink) -> bool:
         """It has ended: what it had taken from its queue is suspect. False if that cannot be told."""
         waiting = await link.peek(names.task_queue(one.row.id))
         if waiting is None:
@@ -137,7 +137,7 @@ class Care:
             )
         return True
 
-    async def _heard_everything(self, link: Link) -> bool:
+    async def _heard_everything(self, link: BrokerLink) -> bool:
         """Whether no result waits that would acquit a suspect."""
         return self._inbox.empty and not (await link.look(names.RESULTS)).ready
 
@@ -160,7 +160,7 @@ class Care:
         )
         self._events.lost(one.pool, *task, attempt, Reason(message, None, True, attempt))
 
-    async def _start(self, one: UserEndpoint, link: Link, url_for: UrlFor) -> None:
+    async def _start(self, one: UserEndpoint, link: BrokerLink, url_for: UrlFor) -> None:
         from pika import BasicProperties
 
         endpoint = self._endpoints.find(one.row.endpoint)

@@ -20,15 +20,15 @@ from compute_executor.protocol import frames
 from compute_executor.protocol.ids import task_uuid
 from compute_executor.service.access import Identity
 from compute_executor.service.globus_compute import messages, names
-from compute_executor.service.globus_compute.broker_link import Link
+from compute_executor.service.globus_compute.broker_link import BrokerLink
 from compute_executor.service.tasks.outcome_text import outcome_text
 
 if TYPE_CHECKING:
-    from compute_executor.service.blobs.references import BlobCare
+    from compute_executor.service.blobs.references import BlobReferences
     from compute_executor.service.pools.subscriber import Began
     from compute_executor.service.store.committer import Committer
     from compute_executor.service.store.reader import Reader
-    from compute_executor.service.tasks.groups import Groups
+    from compute_executor.service.tasks.groups import TaskGroups
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class ResultQueues:
     """All of them."""
 
     def __init__(
-        self, read: Reader, committer: Committer, groups: Groups, blobs: BlobCare, details: Details
+        self, read: Reader, committer: Committer, groups: TaskGroups, blobs: BlobReferences, details: Details
     ) -> None:
         self._read = read
         self._committer = committer
@@ -85,12 +85,12 @@ class ResultQueues:
         self._blobs = blobs
         self._details = details
         self._queues: dict[bytes, ResultQueue] = {}
-        self._link: Link | None = None
+        self._link: BrokerLink | None = None
         self._pumps: set[asyncio.Task[None]] = set()
 
     # -- life ---------------------------------------------------------------------------------------------
 
-    def connect(self, link: Link) -> None:
+    def connect(self, link: BrokerLink) -> None:
         """Use this connection, and go on where the service before us ended."""
         self._link = link
         for group, owner, sent in self._read.rows("all_result_queues"):
@@ -147,7 +147,7 @@ class ResultQueues:
         self._pumps.add(pump)
         pump.add_done_callback(self._pumps.discard)
 
-    async def _publish_all(self, queue: ResultQueue, link: Link) -> None:
+    async def _publish_all(self, queue: ResultQueue, link: BrokerLink) -> None:
         try:
             while await self._publish_some(queue, link):
                 pass
@@ -167,7 +167,7 @@ class ResultQueues:
         except ServiceUnavailable as error:
             log.warning("results for queue %s wait: %s", queue.name, error)
 
-    async def _publish_some(self, queue: ResultQueue, link: Link) -> bool:
+    async def _publish_some(self, queue: ResultQueue, link: BrokerLink) -> bool:
         """Publish what is stored, up to a limit; whether there may be more."""
         results, until, all_of_it = self._groups.replay(queue.group, queue.sent, AT_ONCE)
         sent = [self._send(queue, link, result) for result in results]
@@ -187,7 +187,7 @@ class ResultQueues:
         self._forget_if_done(queue)
         return False
 
-    def _send(self, queue: ResultQueue, link: Link, result: frames.Result) -> asyncio.Future[None]:
+    def _send(self, queue: ResultQueue, link: BrokerLink, result: frames.Result) -> asyncio.Future[None]:
         import pika  # see link.py
 
         task_id = task_uuid(result.prefix, result.position)

@@ -21,7 +21,7 @@ class UserEndpointRow(NamedTuple):
     seen: float
 
 
-class Given(NamedTuple):
+class PublishedRange(NamedTuple):
     """Tasks ``start`` to ``stop`` of a batch were given to the broker, or (``back``) did not get there after all."""
 
     user_endpoint: bytes
@@ -51,6 +51,6 @@ def user_endpoint_values(row: UserEndpointRow) -> tuple[Any, ...]:
     )
 
 
-def given(row: Any) -> Given:
+def given(row: Any) -> PublishedRange:
     """A row of query all_given."""
-    return Given._make((*row[:5], bool(row[5])))
+    return PublishedRange._make((*row[:5], bool(row[5])))

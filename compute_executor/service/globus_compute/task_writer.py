@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from compute_executor.endpoint.pool.events import Assignment
+from compute_executor.endpoint.pool.scheduling_policy import Assignment
 from compute_executor.protocol.ids import task_uuid
 from compute_executor.serialization import packing
 from compute_executor.service.globus_compute import messages
 
 if TYPE_CHECKING:
-    from compute_executor.service.blobs.references import BlobCare
+    from compute_executor.service.blobs.references import BlobReferences
     from compute_executor.service.scheduling.dispatch import Dispatch
     from compute_executor.service.tasks.functions import Functions
     from compute_executor.service.tasks.open_batches import OpenBatches
@@ -24,7 +24,7 @@ class TaskWriter:
     """Writes the messages."""
 
     def __init__(
-        self, dispatch: Dispatch, batches: OpenBatches, functions: Functions, blobs: BlobCare
+        self, dispatch: Dispatch, batches: OpenBatches, functions: Functions, blobs: BlobReferences
     ) -> None:
         self._dispatch = dispatch
         self._batches = batches

@@ -12,7 +12,7 @@ from typing import Any
 from compute_executor.service.access import Identity
 from compute_executor.service.globus_compute import documents, names, rows
 from compute_executor.service.globus_compute.credit import Credit, workers
-from compute_executor.service.globus_compute.heartbeats import Report, Task, Watch
+from compute_executor.service.globus_compute.heartbeats import HeartbeatReport, LivenessMonitor, Task
 from compute_executor.service.globus_compute.rows import UserEndpointRow
 from compute_executor.service.store.committer import Committer
 from compute_executor.service.store.reader import Reader
@@ -29,7 +29,7 @@ class UserEndpoint:
 
     def __init__(self, row: UserEndpointRow) -> None:
         self.row = row
-        self.watch = Watch()
+        self.watch = LivenessMonitor()
         self.credit = Credit()
         self.credit.workers = workers(row.state)
         self.given: dict[Task, int] = {}
@@ -101,7 +101,7 @@ class UserEndpoints:
 
     # -- what is stored of them ---------------------------------------------------------------------------
 
-    def given_before(self) -> Iterator[rows.Given]:
+    def given_before(self) -> Iterator[rows.PublishedRange]:
         """What was given by the service before us, in order."""
         return map(rows.given, self._read.rows("all_given"))
 
@@ -121,13 +121,13 @@ class UserEndpoints:
             self._committer.soon(lambda writer: writer.run("user_endpoint_details", values), _ignore)
 
 
-def report(state: dict[str, Any]) -> Report:
+def report(state: dict[str, Any]) -> HeartbeatReport:
     """What a user endpoint's heartbeat says."""
     period = state.get("heartbeat_period")
     process = f"{state.get('start_unix')} {state.get('posix_pid')}"
     # Engines that count their tasks ever (total_tasks) count those that are out; the others always say 0.
     idle = "total_tasks" in state and not state.get("outstanding_tasks", 1)
-    return Report(bool(state.get("active", True)), float(period) if period else 0.0, process, idle)
+    return HeartbeatReport(bool(state.get("active", True)), float(period) if period else 0.0, process, idle)
 
 
 def spans(tasks: Iterable[tuple[int, int, int]]) -> list[tuple[int, int, int, int]]:

@@ -26,7 +26,7 @@ def lodged(pool: bytes, container: bytes) -> bytes:
     return hashlib.sha256(b"compute-executor pool in container" + pool + container).digest()[:ID_BYTES]
 
 
-class Lodging:
+class ContainerPools:
     """``opened``: called with pool, its description and its environment; ``broken``: with pool and reason."""
 
     def __init__(

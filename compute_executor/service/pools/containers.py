@@ -18,7 +18,7 @@ from compute_executor.endpoint.environments.environments import QUEUED, Environm
 from compute_executor.endpoint.environments.recipes import ImageDocument, Recipe, RecipeDocument, Source
 from compute_executor.errors import InvalidRequest, NotFound, PayloadTooLarge, PoolBroken, ServiceUnavailable
 from compute_executor.service.access import Identity, Owned, absent, check
-from compute_executor.service.limits import Limits
+from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.store.committer import Committer
 from compute_executor.service.store.reader import Reader
 
@@ -56,7 +56,7 @@ class Containers:
     want of it may be tried again."""
 
     def __init__(
-        self, read: Reader, committer: Committer, environments: Environments, limits: Limits
+        self, read: Reader, committer: Committer, environments: Environments, limits: ServiceLimits
     ) -> None:
         self.environments = environments
         self.again: Callable[[bytes], object] = lambda _: None

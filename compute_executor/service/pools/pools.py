@@ -20,8 +20,8 @@ import msgspec
 from compute_executor.errors import InvalidRequest, NotFound, PoolBroken
 from compute_executor.protocol.frames import PoolSpec
 from compute_executor.service.access import Identity, Owned, absent, check, may
-from compute_executor.service.limits import Limits
-from compute_executor.service.pools.container_pools import Lodging, lodged
+from compute_executor.service.limits import ServiceLimits
+from compute_executor.service.pools.container_pools import ContainerPools, lodged
 from compute_executor.service.pools.containers import Containers
 from compute_executor.service.pools.subscriber import Subscriber
 from compute_executor.service.scheduling.dispatch import Dispatch
@@ -41,7 +41,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(PoolSpec).decode
 
 
-class Pool:
+class PoolState:
     """One pool. ``running``: the engine knows it, or will as soon as its container is ready. ``failed``: why its
     workers cannot start, or "". ``like``: the pool that it is one in a container of, if it is."""
 
@@ -66,7 +66,7 @@ class Pools:
         dispatch: Dispatch,
         default: PoolSpec | None,
         containers: Containers,
-        limits: Limits,
+        limits: ServiceLimits,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._committer = committer
@@ -75,9 +75,9 @@ class Pools:
         self._containers = containers
         self._limits = limits
         self._loop = loop
-        self._pools: dict[bytes, Pool] = {}
+        self._pools: dict[bytes, PoolState] = {}
         self.engine: Engine  # both set later by whoever makes them, for they need pools
-        self.lodging: Lodging
+        self.lodging: ContainerPools
 
     # -- opening ------------------------------------------------------------------------------------------
 
@@ -93,13 +93,13 @@ class Pools:
         if found is None:
             now, document = time.time(), _encode(spec)
             await self._committer.commit(lambda writer: writer.add_pool(pool, who.id, document, now))
-            found = self._pools.setdefault(pool, Pool(who.id, spec))
+            found = self._pools.setdefault(pool, PoolState(who.id, spec))
         check(who, "use pool", Owned(found.owner), f"pool {pool.hex()}")
         if not found.failed and user is not None and user not in found.users:
             found.users.append(user)
         self._use(found, pool)
 
-    def _run(self, pool: bytes, found: Pool) -> None:
+    def _run(self, pool: bytes, found: PoolState) -> None:
         if found.running:
             return
         found.running = True
@@ -115,14 +115,14 @@ class Pools:
         found = self._pools.get(pool)
         if found is None:
             spec = msgspec.structs.replace(self._pools[like].spec, container=container)
-            found = self._pools[pool] = Pool(self._pools[like].owner or who.id, spec)
+            found = self._pools[pool] = PoolState(self._pools[like].owner or who.id, spec)
             row = (pool, found.owner, _encode(spec), time.time())
             self._committer.soon(lambda writer: writer.add_pool(*row), _logged)
         found.like = like
         self._use(found, pool)
         return pool
 
-    def _use(self, found: Pool, pool: bytes) -> None:
+    def _use(self, found: PoolState, pool: bytes) -> None:
         if found.failed:
             raise PoolBroken(found.failed, began=False)
         found.closing = False
@@ -161,7 +161,7 @@ class Pools:
         if found is None:
             if self._default is None:
                 raise NotFound("this service runs no workers of its own: name a pool or an endpoint")
-            found = self._pools[DEFAULT_POOL] = Pool("", self._default)
+            found = self._pools[DEFAULT_POOL] = PoolState("", self._default)
         if found.failed:
             raise PoolBroken(found.failed, began=False)
         self._run(DEFAULT_POOL, found)
@@ -169,7 +169,7 @@ class Pools:
 
     def restore(self, row: PoolRow) -> None:
         """A pool that was there before a restart; it runs if it has open tasks."""
-        found = self._pools[row.id] = Pool(row.owner, _decode(row.spec))
+        found = self._pools[row.id] = PoolState(row.owner, _decode(row.spec))
         if self._dispatch.open_in(row.id):
             self._run(row.id, found)
         self._watch(row.id, found)
@@ -207,7 +207,7 @@ class Pools:
                 found.users.remove(user)
                 self._watch(pool, found)
 
-    def _watch(self, pool: bytes, found: Pool) -> None:
+    def _watch(self, pool: bytes, found: PoolState) -> None:
         if found.waiting is not None:
             found.waiting.cancel()
             found.waiting = None
@@ -260,7 +260,7 @@ class Pools:
         return [_view(pool, found, self._dispatch.open_in(pool)) for pool, found in self._pools.items()]
 
 
-def _view(pool: bytes, found: Pool, open_tasks: int) -> dict[str, Any]:
+def _view(pool: bytes, found: PoolState, open_tasks: int) -> dict[str, Any]:
     container = found.spec.container
     return {
         "pool": pool.hex(),

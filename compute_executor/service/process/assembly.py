@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 from compute_executor.endpoint.pool.engine import Engine, ProcessEngine
-from compute_executor.endpoint.pool.events import Events
+from compute_executor.endpoint.pool.events import EngineEvents
 from compute_executor.errors import ServiceUnavailable
 from compute_executor.local.state import BLOBS, DATABASE, RINGS, trouble
 from compute_executor.protocol.frames import PoolSpec
 from compute_executor.service.blobs.folder import BlobFolder
 from compute_executor.service.globus_compute.peers import BrokerSettings
-from compute_executor.service.limits import Limits
+from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.service import Service, WhoIs
 from compute_executor.service.store.store import Store
 
@@ -25,7 +25,7 @@ async def open_service(
     folder: Path,
     *,
     durable: bool,
-    limits: Limits | None = None,
+    limits: ServiceLimits | None = None,
     broker: BrokerSettings | None = None,
     who_is: WhoIs | None = None,
 ) -> Service:
@@ -35,7 +35,7 @@ async def open_service(
     """
     blobs, rings = _subfolder(folder / BLOBS), _subfolder(folder / RINGS)
 
-    def engine(events: Events) -> Engine:
+    def engine(events: EngineEvents) -> Engine:
         return ProcessEngine(events, blob_folder=blobs, ring_folder=rings, durable=durable)
 
     store = _open_store(folder / DATABASE, durable=durable)
@@ -46,7 +46,7 @@ async def open_service(
             rings,
             engine,
             default_pool=default_pool(),
-            limits=limits or Limits(),
+            limits=limits or ServiceLimits(),
             broker=broker,
             who_is=who_is,
         )

@@ -51,7 +51,7 @@ def most(descriptors: int) -> int:
     return min(MOST, max(descriptors // 2, descriptors * 3 // 4 - 64))
 
 
-class Connection(HttpToolsProtocol):
+class HttpConnection(HttpToolsProtocol):
     """uvicorn's, with these limits. Belongs to the loop's thread."""
 
     most = MOST

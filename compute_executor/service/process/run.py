@@ -35,27 +35,32 @@ from compute_executor.local.state import (
     LOG,
     SERVICE_LOCK,
     START_LOCK,
-    Announcement,
+    ServiceInfo,
     prepare_folder,
     read_announcement,
     remove_announcement,
     write_announcement,
 )
 from compute_executor.service.access import LOCAL_USER, Identity
-from compute_executor.service.api.app import Doors, make_app
-from compute_executor.service.api.context import Shell
+from compute_executor.service.api.app import AccessConfig, make_app
+from compute_executor.service.api.context import AppContext
 from compute_executor.service.auth.accounts.accounts import Accounts, load_book
-from compute_executor.service.auth.authenticators import Authenticator, FirstOf, LocalToken, new_token
+from compute_executor.service.auth.authenticators import (
+    Authenticator,
+    AuthenticatorChain,
+    LocalToken,
+    new_token,
+)
 from compute_executor.service.auth.clients import Clients, ConfiguredClient
-from compute_executor.service.auth.globus_auth.registration import Registration
+from compute_executor.service.auth.globus_auth.registration import AppRegistration
 from compute_executor.service.globus_compute.peers import BrokerSettings
-from compute_executor.service.limits import Limits
+from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.process.assembly import open_service
 from compute_executor.service.process.connections import most, raise_limit
 from compute_executor.service.process.idle import DEFAULT_IDLE, IdleClock
 from compute_executor.service.process.log import open_log
 from compute_executor.service.process.server import Server, bind
-from compute_executor.service.process.starter import Report, Starter
+from compute_executor.service.process.starter import StartListener, StartNotifier
 from compute_executor.service.service import Service
 from compute_executor.service.store.database import open_reader
 from compute_executor.service.store.reader import Reader
@@ -70,11 +75,11 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Settings:
+class ServiceSettings:
     """How to serve. ``embedded``: in the background, for one user, until idle. ``durable``: what is accepted
-    survives a power loss, not only a killed process. ``ready``: descriptor of a pipe for the `Report`. ``names``:
-    further values that the Host header may have, with or without port; ``tls``: files of certificate and key;
-    ``client``: id and secret of whoever may log in; ``globus``: this service's registration with Globus Auth, if
+    survives a power loss, not only a killed process. ``ready``: descriptor of a pipe for the `StartNotifier`.
+    ``names``: further values that the Host header may have, with or without port; ``tls``: files of certificate and
+    key; ``client``: id and secret of whoever may log in; ``globus``: this service's registration with Globus Auth, if
     that is where people log in; ``accounts``: tokens of the users and clients in the store are good, too."""
 
     folder: Path
@@ -83,19 +88,19 @@ class Settings:
     port: int = 0
     durable: bool = False
     ready: int | None = None
-    limits: Limits = field(default_factory=Limits)
+    limits: ServiceLimits = field(default_factory=ServiceLimits)
     names: tuple[str, ...] = ()
     tls: tuple[Path, Path] | None = None
     broker: BrokerSettings | None = None
     client: tuple[str, str] | None = field(default=None, repr=False)
-    globus: Registration | None = None
+    globus: AppRegistration | None = None
     accounts: bool = False
 
 
-def run(settings: Settings, starter: Starter | None = None) -> int:
+def run(settings: ServiceSettings, starter: StartListener | None = None) -> int:
     """Serve until told to end. The exit code: 0 after an end in order, 1 if it could not serve (said in the log
     and to whoever started it: ``starter``, or the pipe of the settings)."""
-    report = starter or Report(settings.ready)
+    report = starter or StartNotifier(settings.ready)
     try:
         listener = _claim(settings)
         uvloop.run(_Process(settings, listener, report).serve())
@@ -107,7 +112,7 @@ def run(settings: Settings, starter: Starter | None = None) -> int:
         return 1
 
 
-def _claim(settings: Settings) -> socket.socket:
+def _claim(settings: ServiceSettings) -> socket.socket:
     """Make the folder and the port ours, or say why not."""
     os.umask(0o077)
     prepare_folder(settings.folder)
@@ -146,14 +151,14 @@ def _patience() -> float:
 class _Process:
     """One run of a service. Owner of everything: the loop thread."""
 
-    def __init__(self, settings: Settings, listener: socket.socket, report: Starter) -> None:
+    def __init__(self, settings: ServiceSettings, listener: socket.socket, report: StartListener) -> None:
         self._settings = settings
         self._listener = listener
         self._report = report
         self._accounts: Accounts | None = None  # where their tokens are good
         host, port = listener.getsockname()[:2]
         url = f"{'https' if settings.tls else 'http'}://{_in_url(host)}:{port}"
-        self._announcement = Announcement(url, new_token(), secrets.token_hex(16), os.getpid())
+        self._announcement = ServiceInfo(url, new_token(), secrets.token_hex(16), os.getpid())
         self._hosts = _hosts({host, "127.0.0.1", "localhost", *settings.names}, port)
 
     async def serve(self) -> None:
@@ -184,13 +189,15 @@ class _Process:
         if self._settings.accounts:
             self._accounts = service.accounts()
             async with self._accounts.watching(service):
-                yield FirstOf(local, self._accounts)
+                yield AuthenticatorChain(local, self._accounts)
         elif self._settings.globus is not None:
             # Not before it is needed: globus_sdk takes a while, and memory.
             from compute_executor.service.auth.globus_auth.opening import globus_logins
 
             async with globus_logins(self._settings.globus, service) as globus:
-                yield FirstOf(local, globus)  # in this order: the folder's token is not shown to Globus Auth
+                yield AuthenticatorChain(
+                    local, globus
+                )  # in this order: the folder's token is not shown to Globus Auth
         else:
             yield local
 
@@ -212,8 +219,8 @@ class _Process:
         clients: Clients | None = self._accounts
         if self._settings.client is not None:
             clients = configured = ConfiguredClient(*self._settings.client, self._accounts)
-            tokens = FirstOf(configured, tokens)
-        shell = Shell(
+            tokens = AuthenticatorChain(configured, tokens)
+        shell = AppContext(
             service,
             service.blobs,
             self._announcement.instance,
@@ -221,7 +228,7 @@ class _Process:
             clients=clients,
             accounts=self._accounts,
         )
-        app = make_app(shell, Doors(tokens, self._hosts))
+        app = make_app(shell, AccessConfig(tokens, self._hosts))
         server = Server(app, self._started, stopping, tls=self._settings.tls, connections=most(raise_limit()))
         return server
 

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from compute_executor.errors import ServiceUnavailable
 from compute_executor.protocol.frames import MAX_FRAME
-from compute_executor.service.process.connections import MOST, Connection
+from compute_executor.service.process.connections import MOST, HttpConnection
 
 BACKLOG = 1024
 KEEP_ALIVE = 15
@@ -99,7 +99,7 @@ class Server(uvicorn.Server):
 
 
 def _config(app: ASGIApp, tls: tuple[Path, Path] | None, connections: int) -> uvicorn.Config:
-    class Limited(Connection):
+    class Limited(HttpConnection):
         most = connections
 
     return uvicorn.Config(

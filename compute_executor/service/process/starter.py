@@ -10,7 +10,7 @@ from typing import Protocol
 from compute_executor.errors import ComputeError
 
 
-class Starter(Protocol):
+class StartListener(Protocol):
     """Who has started a service. Told one of the two, once."""
 
     def serving(self, url: str) -> None:
@@ -20,8 +20,8 @@ class Starter(Protocol):
         """It will not come to that."""
 
 
-class Report:
-    """A Starter at the other end of a pipe, told by one JSON object; nobody (``descriptor`` None)."""
+class StartNotifier:
+    """A StartListener at the other end of a pipe, told by one JSON object; nobody (``descriptor`` None)."""
 
     def __init__(self, descriptor: int | None) -> None:
         self._descriptor = descriptor
@@ -29,11 +29,11 @@ class Report:
             os.set_inheritable(descriptor, False)  # workers must not keep the pipe open
 
     def serving(self, url: str) -> None:  # noqa: ARG002 - found in the announcement
-        """See Starter."""
+        """See StartListener."""
         self._tell({"serving": True})
 
     def failed(self, error: ComputeError) -> None:
-        """See Starter."""
+        """See StartListener."""
         self._tell({"error": error.document()})
 
     def _tell(self, message: dict[str, object]) -> None:

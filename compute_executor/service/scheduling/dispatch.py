@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from compute_executor.endpoint.pool.events import Ended
+from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.service.scheduling.lifecycle import Event, State, after, sources
 
 QUEUED, LEASED, BEGAN, DONE = (int(state) for state in State)
@@ -30,7 +30,7 @@ FIRST_ATTEMPT = 1
 Task = tuple[int, int, int]  # batch number, position, attempt: how engines name a task
 
 
-class Lane:
+class PoolQueue:
     """One pool as dispatch sees it: its queue, and how many tasks of it are open."""
 
     __slots__ = ("counts", "open", "pool", "queue")
@@ -38,11 +38,11 @@ class Lane:
     def __init__(self, pool: bytes, counts: list[int]) -> None:
         self.pool = pool
         self.counts = counts  # tasks by state, of all pools together
-        self.queue: deque[tuple[Batch, int, int]] = deque()
+        self.queue: deque[tuple[OpenBatch, int, int]] = deque()
         self.open = 0
 
 
-class Batch:
+class OpenBatch:
     """An open batch. ``states`` has one byte a task; ``attempts`` only those that are not at their first."""
 
     __slots__ = (
@@ -60,7 +60,15 @@ class Batch:
     )
 
     def __init__(
-        self, *, number: int, prefix: bytes, owner: str, group: bytes, lane: Lane, count: int, retries: int
+        self,
+        *,
+        number: int,
+        prefix: bytes,
+        owner: str,
+        group: bytes,
+        lane: PoolQueue,
+        count: int,
+        retries: int,
     ) -> None:
         self.number = number
         self.prefix = prefix
@@ -101,16 +109,16 @@ class Batch:
 class Lease(NamedTuple):
     """Tasks ``start`` to ``stop`` of a batch, given out together as this attempt."""
 
-    batch: Batch
+    batch: OpenBatch
     start: int
     stop: int
     attempt: int
 
 
-class Lost(NamedTuple):
+class LostLease(NamedTuple):
     """What a lost worker means for a task: run again as ``attempt``, or ended after that many."""
 
-    batch: Batch
+    batch: OpenBatch
     again: bool
     attempt: int
 
@@ -119,9 +127,9 @@ class Dispatch:
     """All open tasks of a service."""
 
     def __init__(self) -> None:
-        self._batches: dict[int, Batch] = {}
-        self._prefixes: dict[bytes, Batch] = {}
-        self._lanes: dict[bytes, Lane] = {}
+        self._batches: dict[int, OpenBatch] = {}
+        self._prefixes: dict[bytes, OpenBatch] = {}
+        self._lanes: dict[bytes, PoolQueue] = {}
         self._counts = [0, 0, 0, 0]  # tasks by state, of the batches known
 
     # -- batches ------------------------------------------------------------------------------------------
@@ -138,10 +146,10 @@ class Dispatch:
         retries: int = 0,
         done: Iterable[int] = (),
         attempts: dict[int, int] | None = None,
-    ) -> Batch:
+    ) -> OpenBatch:
         """Queue a stored batch. At a restart: ``done`` have their outcome already, ``attempts`` are due."""
-        lane = self._lanes.setdefault(pool, Lane(pool, self._counts))
-        batch = Batch(
+        lane = self._lanes.setdefault(pool, PoolQueue(pool, self._counts))
+        batch = OpenBatch(
             number=number, prefix=prefix, owner=owner, group=group, lane=lane, count=count, retries=retries
         )
         batch.attempts.update(attempts or {})
@@ -156,20 +164,20 @@ class Dispatch:
         self._counts[DONE] += count - batch.open
         return batch
 
-    def forget(self, batch: Batch) -> None:
+    def forget(self, batch: OpenBatch) -> None:
         """A batch of which every outcome is stored is nobody's business here any more."""
         del self._batches[batch.number], self._prefixes[batch.prefix]
         self._counts[DONE] -= batch.count
 
-    def batches(self) -> list[Batch]:
+    def batches(self) -> list[OpenBatch]:
         """All that are known, in the order in which they came."""
         return list(self._batches.values())
 
-    def by_number(self, number: int) -> Batch | None:
+    def by_number(self, number: int) -> OpenBatch | None:
         """The batch that engines call ``number``."""
         return self._batches.get(number)
 
-    def by_prefix(self, prefix: bytes) -> Batch | None:
+    def by_prefix(self, prefix: bytes) -> OpenBatch | None:
         """The batch that clients call ``prefix``."""
         return self._prefixes.get(prefix)
 
@@ -207,7 +215,7 @@ class Dispatch:
         batch.move(position, LEASED)
         return True
 
-    def began(self, tasks: Iterable[tuple[int, int, int, float]]) -> list[tuple[Batch, int, float]]:
+    def began(self, tasks: Iterable[tuple[int, int, int, float]]) -> list[tuple[OpenBatch, int, float]]:
         """Workers have begun these; those for which that is news."""
         news = []
         for number, position, attempt, when in tasks:
@@ -217,7 +225,7 @@ class Dispatch:
                 news.append((batch, position, when))
         return news
 
-    def ended(self, outcomes: Iterable[Ended]) -> list[tuple[Batch, Ended]]:
+    def ended(self, outcomes: Iterable[TaskEnded]) -> list[tuple[OpenBatch, TaskEnded]]:
         """Those of the outcomes that count, each with its batch: the first of the current attempt."""
         counting = []
         batches, counts = self._batches, self._counts
@@ -245,19 +253,19 @@ class Dispatch:
             if batch is not None:
                 batch.requeue(task[1])
 
-    def lost(self, number: int, position: int, attempt: int) -> Lost | None:
+    def lost(self, number: int, position: int, attempt: int) -> LostLease | None:
         """The worker died under this task. None: that is old news."""
         batch = self._current((number, position, attempt), Event.LOSE)
         if batch is None:
             return None
         if attempt > batch.retries:
             batch.end(position)
-            return Lost(batch, False, attempt)
+            return LostLease(batch, False, attempt)
         batch.attempts[position] = attempt + 1
         batch.requeue(position)
-        return Lost(batch, True, attempt + 1)
+        return LostLease(batch, True, attempt + 1)
 
-    def cancel(self, batch: Batch, positions: Iterable[int]) -> tuple[list[int], list[int]]:
+    def cancel(self, batch: OpenBatch, positions: Iterable[int]) -> tuple[list[int], list[int]]:
         """Cancel what is queued. Gives those now done, and those leased: whether they can be withdrawn, the
         engine must say."""
         cancelled, leased = [], []
@@ -270,7 +278,7 @@ class Dispatch:
                 leased.append(position)
         return cancelled, leased
 
-    def withdrawn(self, batch: Batch, positions: Iterable[int]) -> list[int]:
+    def withdrawn(self, batch: OpenBatch, positions: Iterable[int]) -> list[int]:
         """The engine has taken these back for good; those that thereby are done."""
         done = []
         for position in positions:
@@ -279,7 +287,7 @@ class Dispatch:
                 done.append(position)
         return done
 
-    def break_pool(self, pool: bytes) -> list[tuple[Batch, int]]:
+    def break_pool(self, pool: bytes) -> list[tuple[OpenBatch, int]]:
         """End every queued task of a pool; which those were. What is with its workers goes on."""
         ended = []
         for batch in self._batches.values():
@@ -317,7 +325,7 @@ class Dispatch:
         """The pools that have had tasks and are not dropped."""
         return list(self._lanes)
 
-    def _current(self, task: Task, event: Event) -> Batch | None:
+    def _current(self, task: Task, event: Event) -> OpenBatch | None:
         """The batch of a task, if ``event`` means something for this attempt of it."""
         number, position, attempt = task
         batch = self._batches.get(number)
@@ -330,7 +338,7 @@ _MAY_END = sources(Event.END)
 _LEASED_BYTE = bytes([LEASED])
 
 
-def _next_run(batch: Batch, start: int, stop: int, limit: int) -> Lease | None:
+def _next_run(batch: OpenBatch, start: int, stop: int, limit: int) -> Lease | None:
     """The first tasks of a span that are queued and at the same attempt, up to ``limit``; None if none is queued."""
     states = batch.states
     first = states.find(QUEUED, start, stop)

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from compute_executor.errors import StoreBusy
-from compute_executor.service.store.store import Done, Operation, Store
+from compute_executor.service.store.store import Operation, Store, WriteResult
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class Committer:
         job = self._helper.submit(self._attempt, operations)
         job.add_done_callback(lambda job: self._loop.call_soon_threadsafe(self._finish, group, *job.result()))
 
-    def _attempt(self, operations: list[Operation]) -> tuple[list[Done], Exception | None]:
+    def _attempt(self, operations: list[Operation]) -> tuple[list[WriteResult], Exception | None]:
         """What became of each; or why nothing could be tried. In the helper thread, if the store is durable."""
         try:
             return self._store.run(operations), None
@@ -98,7 +98,7 @@ class Committer:
             return [], error
 
     def _finish(
-        self, group: list[tuple[Operation, Callback]], results: list[Done], error: Exception | None
+        self, group: list[tuple[Operation, Callback]], results: list[WriteResult], error: Exception | None
     ) -> None:
         if isinstance(error, StoreBusy) and self._patience > 0:
             self._patience -= BUSY_PAUSE
@@ -107,7 +107,7 @@ class Committer:
             return
         self._patience = BUSY_PATIENCE
         if error is not None:
-            results = [Done(None, error)] * len(group)
+            results = [WriteResult(None, error)] * len(group)
         for (_, done), (result, failed) in zip(group, results, strict=True):
             self._report(done, result, failed)
         if self._waiting:

@@ -32,7 +32,7 @@ which shows in bulk."""
 Operation = Callable[[Writer], Any]
 
 
-class Done(NamedTuple):
+class WriteResult(NamedTuple):
     """What became of an operation: its result, or the error because of which nothing of it is stored."""
 
     result: Any
@@ -52,11 +52,11 @@ class Store:
         self._writer = Writer(self._connection)
         self.read = Reader(self._reading)
 
-    def run(self, operations: Sequence[Operation]) -> list[Done]:
+    def run(self, operations: Sequence[Operation]) -> list[WriteResult]:
         """Run all in one transaction; returns after the commit. Raises StoreBusy if the file is locked."""
         try:
             self._begin()
-            done = [Done(operation(self._writer), None) for operation in operations]
+            done = [WriteResult(operation(self._writer), None) for operation in operations]
             self._connection.execute("COMMIT")
             return done
         except StoreBusy:
@@ -64,7 +64,7 @@ class Store:
         except Exception as error:  # of one operation, or of the commit: nobody's promise is kept by it
             self._undo(error)
             if len(operations) == 1:
-                return [Done(None, _translated(error))]
+                return [WriteResult(None, _translated(error))]
         return [self.run([operation])[0] for operation in operations]
 
     def _begin(self) -> None:

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from compute_executor.endpoint.pool.events import Ended
+from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.protocol.frames import Blob, Body
 from compute_executor.service.store.rows import (
     FinishedBatch,
@@ -80,7 +80,7 @@ class Writer:
     # -- outcomes -----------------------------------------------------------------------------------------
 
     def add_outcomes(
-        self, first: int, outcomes: Sequence[Ended], finished: Iterable[FinishedBatch], now: float
+        self, first: int, outcomes: Sequence[TaskEnded], finished: Iterable[FinishedBatch], now: float
     ) -> list[str]:
         """Store outcomes with numbers from ``first``, and that with them some batches are finished; the blobs that
         nothing refers to any more."""
@@ -168,7 +168,7 @@ class Writer:
         return len(found)
 
 
-def _outcome_values(outcomes: Sequence[Ended], first: int) -> tuple[list[Any], list[tuple[Blob, int]]]:
+def _outcome_values(outcomes: Sequence[TaskEnded], first: int) -> tuple[list[Any], list[tuple[Blob, int]]]:
     """The values of all rows in one list, as many-row statements want them; and which blobs they refer to."""
     values: list[Any] = []
     blobs = []

@@ -9,7 +9,7 @@ from compute_executor.protocol.frames import CANCELLED, Reason
 from compute_executor.service.access import Identity, Owned, check
 from compute_executor.service.audit import Audit
 from compute_executor.service.pools.pools import Pools
-from compute_executor.service.scheduling.dispatch import Batch, Dispatch
+from compute_executor.service.scheduling.dispatch import Dispatch, OpenBatch
 from compute_executor.service.tasks.outcomes import Outcomes, made_here
 from compute_executor.service.tasks.submissions import Submissions
 
@@ -49,7 +49,7 @@ class Cancelling:
             return []
         return self.withdraw(batch, positions, CANCELLED, BEFORE)
 
-    def withdraw(self, batch: Batch, positions: list[int], status: int, reason: Reason) -> list[int]:
+    def withdraw(self, batch: OpenBatch, positions: list[int], status: int, reason: Reason) -> list[int]:
         """End those of the tasks that surely have not begun, and never will then; which those are."""
         pool = batch.lane.pool
         done, leased = self._dispatch.cancel(batch, positions)

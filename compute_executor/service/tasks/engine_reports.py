@@ -9,24 +9,25 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from compute_executor.endpoint.pool.events import Assignment, Ended
+from compute_executor.endpoint.pool.events import TaskEnded
+from compute_executor.endpoint.pool.scheduling_policy import Assignment
 from compute_executor.endpoint.worker import trace
 from compute_executor.protocol.frames import BROKEN, LOST, Body, Reason
 from compute_executor.protocol.ids import task_uuid
 from compute_executor.service.pools.pools import Pools
-from compute_executor.service.scheduling.dispatch import Batch, Dispatch, Task
+from compute_executor.service.scheduling.dispatch import Dispatch, OpenBatch, Task
 from compute_executor.service.store.committer import Committer
 from compute_executor.service.tasks.functions import Functions
-from compute_executor.service.tasks.groups import Groups
+from compute_executor.service.tasks.groups import TaskGroups
 from compute_executor.service.tasks.open_batches import OpenBatches
 from compute_executor.service.tasks.outcomes import Entry, Outcomes, made_here
-from compute_executor.service.tasks.recheck import Permits
+from compute_executor.service.tasks.recheck import AuthorizationRecheck
 
 log = logging.getLogger(__name__)
 task_log = logging.getLogger("compute_executor.task")
 
 
-class EngineEvents:
+class EngineReports:
     """Given to an engine, which calls it on the loop thread. A report about unknown or past things is ignored."""
 
     def __init__(
@@ -36,9 +37,9 @@ class EngineEvents:
         batches: OpenBatches,
         outcomes: Outcomes,
         functions: Functions,
-        groups: Groups,
+        groups: TaskGroups,
         pools: Pools,
-        permits: Permits,
+        permits: AuthorizationRecheck,
         committer: Committer,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
@@ -71,7 +72,7 @@ class EngineEvents:
         """Workers have begun these tasks: (batch, position, attempt, Unix time)."""
         self._groups.began(self._dispatch.began(tasks))
 
-    def ended(self, pool: bytes, outcomes: list[Ended], *, kept: bool = False) -> None:
+    def ended(self, pool: bytes, outcomes: list[TaskEnded], *, kept: bool = False) -> None:
         """Tasks have ended. ``kept``: that is in an outbox until it is stored."""
         if trace.marks is not None:
             trace.reported(trace.marks, outcomes)
@@ -130,7 +131,7 @@ class EngineEvents:
             self._pools.emptied(pool)
 
 
-def lost_entry(batch: Batch, position: int, attempt: int, reason: Reason) -> Entry:
+def lost_entry(batch: OpenBatch, position: int, attempt: int, reason: Reason) -> Entry:
     """The outcome of a task whose worker died, after so many attempts."""
     told = Reason(reason.message, reason.exit_code, reason.began, attempt)
     return made_here([(batch, position)], LOST, told)[0]

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, TypeVar
 from compute_executor.errors import InvalidRequest, NotFound, PayloadTooLarge
 from compute_executor.protocol.frames import Blob, Body
 from compute_executor.service.access import Identity, Owned, absent, check, may
-from compute_executor.service.blobs.references import BlobCare
+from compute_executor.service.blobs.references import BlobReferences
 from compute_executor.service.blobs.rights import BlobRights
-from compute_executor.service.limits import Limits
+from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.store.committer import Committer
 from compute_executor.service.store.reader import Reader
 from compute_executor.service.store.rows import ID_BYTES, FunctionRow, encode_metadata
@@ -32,7 +32,12 @@ class Functions:
     """What can be run. Code stays in the store, unread."""
 
     def __init__(
-        self, read: Reader, committer: Committer, blobs: BlobCare, rights: BlobRights, limits: Limits
+        self,
+        read: Reader,
+        committer: Committer,
+        blobs: BlobReferences,
+        rights: BlobRights,
+        limits: ServiceLimits,
     ) -> None:
         self._read = read
         self._committer = committer
@@ -153,7 +158,7 @@ class Functions:
         return self._read.function_code(self._ids[number])
 
 
-class Sharing(NamedTuple):
+class FunctionSharing(NamedTuple):
     """With whom a function is shared: everybody, a group; and the container it is for. Part of its content."""
 
     public: bool = False
@@ -161,7 +166,7 @@ class Sharing(NamedTuple):
     container: bytes | None = None
 
 
-class Description(NamedTuple):
+class FunctionDescription(NamedTuple):
     """What its owner says about a function; not part of its content."""
 
     name: str
@@ -170,7 +175,7 @@ class Description(NamedTuple):
 
 
 def new_function(
-    owner: str, digest: bytes, described: Description, shared: Sharing, size: int
+    owner: str, digest: bytes, described: FunctionDescription, shared: FunctionSharing, size: int
 ) -> FunctionRow:
     """A function to be registered, with an id of its own. The same code shared otherwise is another function."""
     sharing = f"{int(shared.public)}/{shared.group or ''}/{(shared.container or b'').hex()}"

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from compute_executor.endpoint.pool.events import Ended
+from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.protocol.frames import Result
 from compute_executor.service.access import Identity, Owned, absent, check
 from compute_executor.service.pools.subscriber import Began, Subscriber
-from compute_executor.service.scheduling.dispatch import Batch
+from compute_executor.service.scheduling.dispatch import OpenBatch
 from compute_executor.service.store.reader import SCAN, Reader
 
 
-class Group:
+class TaskGroup:
     """One task group that is in use. ``floor``: outcome number below which nothing is its own."""
 
     __slots__ = ("acked", "floor", "open_batches", "owner", "subscribers")
@@ -28,12 +28,12 @@ class Group:
         self.subscribers: list[Subscriber] = []
 
 
-class Groups:
+class TaskGroups:
     """The groups in use: those with open batches or subscribers. Others are only in the store."""
 
     def __init__(self, read: Reader) -> None:
         self._read = read
-        self._groups: dict[bytes, Group] = {}
+        self._groups: dict[bytes, TaskGroup] = {}
         self._acknowledged: dict[bytes, int] = {}  # not written yet
 
     # -- whose --------------------------------------------------------------------------------------------
@@ -45,19 +45,19 @@ class Groups:
             raise absent(f"task group {group.hex()}")
         check(who, "read group", Owned(found.owner), f"task group {group.hex()}")
 
-    def claim(self, who: Identity, group: bytes) -> Group:
+    def claim(self, who: Identity, group: bytes) -> TaskGroup:
         """The group, made if it is new. Raises NotFound if it is somebody else's."""
         found = self._find(group)
         if found is None:
-            found = Group(who.id, self._read.last_seq())
+            found = TaskGroup(who.id, self._read.last_seq())
         check(who, "read group", Owned(found.owner), f"task group {group.hex()}")
         return self._groups.setdefault(group, found)
 
-    def _find(self, group: bytes) -> Group | None:
+    def _find(self, group: bytes) -> TaskGroup | None:
         if group in self._groups:
             return self._groups[group]
         row = self._read.group(group)
-        return Group(*row) if row else None
+        return TaskGroup(*row) if row else None
 
     # -- batches ------------------------------------------------------------------------------------------
 
@@ -121,17 +121,17 @@ class Groups:
 
     # -- telling them -------------------------------------------------------------------------------------
 
-    def stored(self, outcomes: Iterable[tuple[Batch, Ended]]) -> None:
+    def stored(self, outcomes: Iterable[tuple[OpenBatch, TaskEnded]]) -> None:
         """These are in the store from now on."""
         for group in {batch.group for batch, _ in outcomes}:
             found = self._groups.get(group)
             for subscriber in list(found.subscribers) if found else ():
                 subscriber.stored(group)
 
-    def tell(self, first_seq: int, outcomes: Iterable[tuple[Batch, Ended]]) -> None:
+    def tell(self, first_seq: int, outcomes: Iterable[tuple[OpenBatch, TaskEnded]]) -> None:
         """Outcomes with the numbers from ``first_seq`` cannot be lost any more: tell those who listen."""
         told: dict[bytes, list[Result]] = {}
-        batch: Batch | None = None
+        batch: OpenBatch | None = None
         results: list[Result] | None = None
         for seq, (its_batch, outcome) in enumerate(outcomes, first_seq):
             if its_batch is not batch:
@@ -149,7 +149,7 @@ class Groups:
         found = self._groups.get(group)
         return told.setdefault(group, []) if found is not None and found.subscribers else None
 
-    def began(self, news: Iterable[tuple[Batch, int, float]]) -> None:
+    def began(self, news: Iterable[tuple[OpenBatch, int, float]]) -> None:
         """Tasks have begun: tell the listeners of their groups."""
         told: dict[bytes, list[Began]] = {}
         for batch, position, when in news:

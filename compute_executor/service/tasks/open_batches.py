@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from compute_executor.endpoint.pool.events import Assignment
+from compute_executor.endpoint.pool.scheduling_policy import Assignment
 from compute_executor.endpoint.worker import trace
 from compute_executor.errors import NotFound
 from compute_executor.protocol.frames import Body, Options
 from compute_executor.service.access import absent
-from compute_executor.service.scheduling.dispatch import Batch, Dispatch, Lease
+from compute_executor.service.scheduling.dispatch import Dispatch, Lease, OpenBatch
 from compute_executor.service.store.reader import Reader
 from compute_executor.service.store.rows import BatchRow, NewBatch
 from compute_executor.service.tasks.functions import Functions
-from compute_executor.service.tasks.groups import Groups
+from compute_executor.service.tasks.groups import TaskGroups
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class OpenBatches:
         read: Reader,
         dispatch: Dispatch,
         functions: Functions,
-        groups: Groups,
+        groups: TaskGroups,
         budget: int,
         wake: Callable[[bytes], None],
         wake_later: Callable[[bytes], object],
@@ -111,7 +111,7 @@ class OpenBatches:
         self.accepted(number)
         self._wake(row.pool)
 
-    def restore(self, row: BatchRow, done: Iterable[int], attempts: dict[int, int]) -> Batch:
+    def restore(self, row: BatchRow, done: Iterable[int], attempts: dict[int, int]) -> OpenBatch:
         """A batch that was open before a restart: queue what of it is not ``done``."""
         batch = self._dispatch.add(
             number=row.number,
@@ -154,7 +154,7 @@ class OpenBatches:
         """Whether arguments of a batch may lie in files."""
         return number in self._with_blobs
 
-    def finish(self, batch: Batch) -> None:
+    def finish(self, batch: OpenBatch) -> None:
         """Every outcome of a batch is stored."""
         self._dispatch.forget(batch)
         self._bodies.drop(batch.number)

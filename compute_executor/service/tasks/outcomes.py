@@ -25,9 +25,9 @@ from itertools import chain, islice
 
 import msgspec
 
-from compute_executor.endpoint.pool.events import Ended
+from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.protocol.frames import Reason, Result
-from compute_executor.service.scheduling.dispatch import Batch
+from compute_executor.service.scheduling.dispatch import OpenBatch
 from compute_executor.service.store.committer import Committer, settle
 from compute_executor.service.store.rows import FinishedBatch
 
@@ -42,18 +42,18 @@ MOST_AT_ONCE = 4000
 AHEAD = 100_000
 """Outcomes that may be told and not stored; and numbers that a start leaves out because they may have been told."""
 
-Entry = tuple[Batch, Ended]
+Entry = tuple[OpenBatch, TaskEnded]
 Told = Callable[[int, list[Entry]], None]
-Stored = Callable[[list[Entry], list[Batch], list[str]], None]
+Stored = Callable[[list[Entry], list[OpenBatch], list[str]], None]
 
 encode = msgspec.msgpack.Encoder().encode
 
 
-def made_here(tasks: Iterable[tuple[Batch, int]], status: int, reason: Reason) -> list[Entry]:
+def made_here(tasks: Iterable[tuple[OpenBatch, int]], status: int, reason: Reason) -> list[Entry]:
     """Outcomes that come from the service, not from a worker: the same for all these tasks."""
     body, now = encode(reason), time.time()
     return [
-        (batch, Ended(batch.number, position, batch.attempt(position), status, body, 0.0, now))
+        (batch, TaskEnded(batch.number, position, batch.attempt(position), status, body, 0.0, now))
         for batch, position in tasks
     ]
 
@@ -82,7 +82,7 @@ class Outcomes:
         self._recovered = recovered
         self._waiting: list[Entry] = []
         self._sent: list[Entry] = []  # in the operation under way, or in the one that failed
-        self._finishing: list[Batch] = []  # belongs to _sent
+        self._finishing: list[OpenBatch] = []  # belongs to _sent
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._commit_first = commit_first
         self._put = self._told = self._done = 0  # how many outcomes ever came, were told, were stored
@@ -222,7 +222,7 @@ def result_of(seq: int, entry: Entry) -> Result:
     return Result(seq, batch.prefix, position, status, body, began, ended)
 
 
-def _count_off(entries: list[Entry]) -> list[Batch]:
+def _count_off(entries: list[Entry]) -> list[OpenBatch]:
     """The batches whose last outcome is among these."""
     finished = []
     for batch, _ in entries:

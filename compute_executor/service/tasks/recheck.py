@@ -14,11 +14,11 @@ import logging
 import uuid
 from collections.abc import Callable
 
-from compute_executor.endpoint.pool.events import Assignment
+from compute_executor.endpoint.pool.scheduling_policy import Assignment
 from compute_executor.protocol.frames import REFUSED, Reason
 from compute_executor.service.access import Identity, may
 from compute_executor.service.endpoints.rows import EndpointRow
-from compute_executor.service.scheduling.dispatch import Batch, Dispatch
+from compute_executor.service.scheduling.dispatch import Dispatch, OpenBatch
 from compute_executor.service.tasks.functions import Functions
 from compute_executor.service.tasks.open_batches import OpenBatches
 from compute_executor.service.tasks.outcomes import Outcomes, made_here
@@ -27,10 +27,10 @@ log = logging.getLogger(__name__)
 
 Barred = dict[int, str]  # numbers of the functions of a batch that may not run, and why
 EndpointOf = Callable[[bytes], EndpointRow | None]
-Withdraw = Callable[[Batch, list[int], int, Reason], list[int]]
+Withdraw = Callable[[OpenBatch, list[int], int, Reason], list[int]]
 
 
-class Permits:
+class AuthorizationRecheck:
     """``endpoint_of``: the registered endpoint that a pool belongs to, if it does; ``withdraw``: ends those tasks of
     a batch that have not begun."""
 
@@ -86,7 +86,7 @@ class Permits:
 
     # -- judging ------------------------------------------------------------------------------------------
 
-    def _judge(self, batch: Batch) -> None:
+    def _judge(self, batch: OpenBatch) -> None:
         numbers = self._batches.function_numbers(batch.number)
         barred = {
             number: why
@@ -105,7 +105,7 @@ class Permits:
         for number, why in barred.items():
             self._withdraw(batch, by_number.get(number, []), REFUSED, _reason(why))
 
-    def _why_not(self, batch: Batch, function: bytes) -> str | None:
+    def _why_not(self, batch: OpenBatch, function: bytes) -> str | None:
         """Why a function may not run for the owner of a batch where that is queued; None if it may."""
         who = self._told.get(batch.owner, self._seen.get(batch.owner))
         name = f"function {uuid.UUID(bytes=function)}"

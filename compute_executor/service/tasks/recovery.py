@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from compute_executor.endpoint.pool import leftovers
-from compute_executor.endpoint.pool.events import Ended
+from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.endpoint.worker import begun_log
 from compute_executor.protocol.frames import Body, Reason
 from compute_executor.service.scheduling.dispatch import FIRST_ATTEMPT
@@ -34,23 +34,25 @@ log = logging.getLogger(__name__)
 
 Attempts = dict[int, dict[int, int]]  # by batch number, then position
 
-Finished = dict[int, dict[int, Ended]]  # by batch number, then position
+Finished = dict[int, dict[int, TaskEnded]]  # by batch number, then position
 
 RESTARTED = "the service ended while this task ran, and its worker with it"
 
 
-class Found(NamedTuple):
+class RecoveredState(NamedTuple):
     """What was open at the end of the run before: outcomes to be stored, attempts to be stored."""
 
     ended: list[Entry]
     again: list[tuple[int, int, int]]
 
 
-def restore(read: Reader, batches: OpenBatches, folder: Path, readable: Callable[[Body], bool]) -> Found:
+def restore(
+    read: Reader, batches: OpenBatches, folder: Path, readable: Callable[[Body], bool]
+) -> RecoveredState:
     """Queue what is open; what has finished, or has begun and is not done, becomes an outcome or another attempt.
     ``readable``: whether a result that is said to lie in a file does."""
     begun, due, results = _latest(begun_log.begun(folder)), _due(read), _finished(folder, readable)
-    found, lost_count = Found([], []), 0
+    found, lost_count = RecoveredState([], []), 0
     for row in list(read.open_batches()):
         done, attempts = set(read.ended_positions(row.number)), dict(due.get(row.number, {}))
         finished = _counting(row, results.get(row.number, {}), done, attempts)
@@ -86,8 +88,8 @@ def _finished(folder: Path, readable: Callable[[Body], bool]) -> Finished:
 
 
 def _counting(
-    row: BatchRow, results: dict[int, Ended], done: set[int], attempts: dict[int, int]
-) -> dict[int, Ended]:
+    row: BatchRow, results: dict[int, TaskEnded], done: set[int], attempts: dict[int, int]
+) -> dict[int, TaskEnded]:
     """Those of the results that are outcomes: no other is stored, and no later attempt is due."""
     return {
         position: outcome

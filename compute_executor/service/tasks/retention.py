@@ -12,8 +12,8 @@ import logging
 import time
 from collections.abc import Callable
 
-from compute_executor.service.blobs.references import BlobCare
-from compute_executor.service.limits import Limits
+from compute_executor.service.blobs.references import BlobReferences
+from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.store.committer import Committer
 from compute_executor.service.store.reader import Reader
 
@@ -37,8 +37,8 @@ class Retention:
         self,
         read: Reader,
         committer: Committer,
-        blobs: BlobCare,
-        limits: Limits,
+        blobs: BlobReferences,
+        limits: ServiceLimits,
         acknowledged: Callable[[], list[tuple[bytes, int]]],
     ) -> None:
         self._read = read

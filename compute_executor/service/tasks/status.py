@@ -11,7 +11,7 @@ from compute_executor.protocol.ids import task_uuid
 from compute_executor.service.access import Identity, Owned, absent, check
 from compute_executor.service.pools.containers import Containers
 from compute_executor.service.pools.pools import Pools
-from compute_executor.service.scheduling.dispatch import Batch, Dispatch
+from compute_executor.service.scheduling.dispatch import Dispatch, OpenBatch
 from compute_executor.service.scheduling.lifecycle import State
 from compute_executor.service.store.store import Store
 from compute_executor.service.tasks.outcomes import Outcomes
@@ -40,7 +40,7 @@ class TaskView(NamedTuple):
     group: bytes
 
 
-class Views:
+class ServiceStatus:
     """The looks that others may have at a service."""
 
     def __init__(
@@ -98,6 +98,6 @@ class Views:
         return {"pid": view.pid, "pool": view.pool.hex(), "state": view.state, "task": task}
 
 
-def _waiting(batch: Batch | None, position: int) -> str:
+def _waiting(batch: OpenBatch | None, position: int) -> str:
     """The word for a task without outcome. A batch that is stored this moment is not in dispatch yet."""
     return STATUS_WORDS[State(batch.states[position]) if batch else State.QUEUED]

@@ -25,16 +25,16 @@ from compute_executor.errors import (
 from compute_executor.protocol.frames import INLINE_LIMIT, Blob, Options, Submit
 from compute_executor.protocol.ids import PREFIX_BYTES, task_uuid
 from compute_executor.service.access import Identity
-from compute_executor.service.blobs.references import BlobCare
+from compute_executor.service.blobs.references import BlobReferences
 from compute_executor.service.blobs.rights import BlobRights
 from compute_executor.service.endpoints.ids import BUILT_IN
-from compute_executor.service.limits import Limits
+from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.pools.containers import Containers
 from compute_executor.service.pools.pools import Pools
 from compute_executor.service.store.committer import Committer, settle
 from compute_executor.service.store.rows import ID_BYTES, NewBatch
 from compute_executor.service.tasks.functions import Functions
-from compute_executor.service.tasks.groups import Groups
+from compute_executor.service.tasks.groups import TaskGroups
 from compute_executor.service.tasks.open_batches import Call, OpenBatches, decode_calls, taken
 
 Key = tuple[str, bytes]  # an Idempotency-Key and the digest of the request's body
@@ -58,12 +58,12 @@ class Submissions:
         committer: Committer,
         functions: Functions,
         containers: Containers,
-        groups: Groups,
+        groups: TaskGroups,
         pools: Pools,
-        blobs: BlobCare,
+        blobs: BlobReferences,
         rights: BlobRights,
         batches: OpenBatches,
-        limits: Limits,
+        limits: ServiceLimits,
         elsewhere: Elsewhere,
     ) -> None:
         self._elsewhere = elsewhere

@@ -34,7 +34,7 @@ class QueueLost(ConnectionError):
     """The connection is gone, or could not be made; the message says how."""
 
 
-class Queues:
+class ResultQueueConsumer:
     """Open result queues. ``missing``: groups that have none."""
 
     def __init__(self, url: str, queues: dict[str, str], handle: Handler) -> None:

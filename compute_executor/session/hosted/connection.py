@@ -3,7 +3,7 @@
     the pump's thread      takes batches from the handover, registers, submits; requests may block it
     the results thread     session/hosted/results.py: ends futures; there is one only while tasks are open
 
-The service draws the task ids, so a call is known by its future until its submit is answered; `Waiting` brings
+The service draws the task ids, so a call is known by its future until its submit is answered; `PendingTasks` brings
 together answers and results, whichever comes first, under ``lock``, which nobody holds while a future is ended.
 
 Who cancels: calls that have not left are dropped by the session; a task cannot be withdrawn.
@@ -20,7 +20,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from compute_executor.batch import Batch, Call, Lane
+from compute_executor.batch import Call, CallBatch, Target
 from compute_executor.errors import ComputeError, ResultDecodeError
 from compute_executor.future import ComputeFuture
 from compute_executor.protocol import frames
@@ -28,9 +28,9 @@ from compute_executor.protocol.ids import split_task_id
 from compute_executor.sdk.outcome import Outcome
 from compute_executor.serialization import exceptions
 from compute_executor.serialization.python_versions import Versions, met
-from compute_executor.session.hosted.pending import Expected, Waiting
-from compute_executor.session.hosted.results import Watcher
-from compute_executor.session.hosted.submitter import Posting
+from compute_executor.session.hosted.pending import ExpectedResult, PendingTasks
+from compute_executor.session.hosted.results import HostedResults
+from compute_executor.session.hosted.submitter import HostedSubmitter
 from compute_executor.session.stream.protocol import about
 from compute_executor.session.withdrawal import Withdrawal
 
@@ -41,21 +41,21 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Desk:
+class OpenTasks:
     """The open tasks of one session, and how they end: what `dialogue.Dialogue` is towards a service of ours."""
 
     def __init__(self, session: Session, client: Client) -> None:
         self.lock = threading.Lock()
-        self.waiting = Waiting()
+        self.waiting = PendingTasks()
         self.group = str(uuid.UUID(bytes=session.settings.group))
         self._handover = session.handover
         self._session = session
         self._versions = Versions()
-        self.watcher = Watcher(client, self.group, self, session.settings.grace)
+        self.watcher = HostedResults(client, self.group, self, session.settings.grace)
 
     # -- out -------------------------------------------------------------------------------------------------
 
-    def taken(self, lane: Lane, calls: list[Call[Any]], task_ids: list[str]) -> None:
+    def taken(self, lane: Target, calls: list[Call[Any]], task_ids: list[str]) -> None:
         """These calls are tasks now."""
         for call, task_id in zip(calls, task_ids, strict=True):
             _assign(call.future, lane, task_id)
@@ -78,7 +78,7 @@ class Desk:
         return not self._session.abandoned
 
     def adopt_ids(
-        self, group: str, lane: Lane, futures: dict[str, ComputeFuture[Any]]
+        self, group: str, lane: Target, futures: dict[str, ComputeFuture[Any]]
     ) -> list[ComputeFuture[Any]]:
         """Expect tasks that were submitted elsewhere, or earlier; the futures of those not expected already."""
         with self.lock:
@@ -93,19 +93,19 @@ class Desk:
         return list(new.values())
 
     def _expect(
-        self, lane: Lane, group: str, futures: list[ComputeFuture[Any]], task_ids: list[str]
-    ) -> list[tuple[Expected, Outcome]]:
+        self, lane: Target, group: str, futures: list[ComputeFuture[Any]], task_ids: list[str]
+    ) -> list[tuple[ExpectedResult, Outcome]]:
         """Under the lock. Those that have ended already."""
         early = []
         for future, task_id in zip(futures, task_ids, strict=True):
-            expected = Expected(future, lane, group)
+            expected = ExpectedResult(future, lane, group)
             outcome = self.waiting.expect(task_id, expected)
             if outcome is not None:
                 early.append((expected, outcome))
         return early
 
     @property
-    def router(self) -> Waiting:
+    def router(self) -> PendingTasks:
         """Under the name that `dialogue.Dialogue` has for it."""
         return self.waiting
 
@@ -124,7 +124,7 @@ class Desk:
             if not self.waiting.open and self._session.ending:
                 self._handover.wake()
 
-    def _settle(self, expected: Expected, outcome: Outcome) -> None:
+    def _settle(self, expected: ExpectedResult, outcome: Outcome) -> None:
         self._versions.check(str(uuid.UUID(bytes=expected.lane.endpoint)), outcome.details)
         settle(expected.future, outcome)
 
@@ -137,14 +137,14 @@ class Desk:
         self._handover.wake()
 
 
-class HostedPump:
+class HostedConnection:
     """The loop of the thread that submits. Attributes belong to it; others read ``dialogue`` and `describe`."""
 
     def __init__(self, session: Session, waker: socket.socket, client: Client) -> None:
         self.session = session
         self._handover = session.handover
-        self.dialogue = Desk(session, client)
-        self._posting = Posting(
+        self.dialogue = OpenTasks(session, client)
+        self._posting = HostedSubmitter(
             client.text_wire(),
             client.register_code,
             self.dialogue,
@@ -190,7 +190,7 @@ class HostedPump:
                     pass
         self._handover.awake()
 
-    def _post(self, batch: Batch) -> None:
+    def _post(self, batch: CallBatch) -> None:
         self._posting.post(batch.lane, batch.calls)
         with self.dialogue.lock:
             self.dialogue.waiting.forget_early()
@@ -240,7 +240,7 @@ def _seconds(text: str) -> float:
         return 0.0
 
 
-def _assign(future: ComputeFuture[Any], lane: Lane, task_id: str) -> None:
+def _assign(future: ComputeFuture[Any], lane: Target, task_id: str) -> None:
     """Let the future know its task: its id is that of a batch of its own."""
     prefix, position = split_task_id(task_id)
-    future.assign(Batch(lane, [], [], prefix), position)
+    future.assign(CallBatch(lane, [], [], prefix), position)

@@ -35,7 +35,7 @@ SILENCE = 150.0
 watcher, and some."""
 
 
-class GuideStream:
+class LegacyStream:
     """An open stream of task groups. ``missing`` is what `amqp.Queues` has: none ever is, here."""
 
     def __init__(self, url: str, authorization: str, groups: Iterable[str], handle: Handler) -> None:

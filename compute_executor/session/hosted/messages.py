@@ -25,7 +25,7 @@ class _Data(msgspec.Struct):
     error_details: dict[str, Any] | None = None
 
 
-class _Envelope(msgspec.Struct):
+class _ResultEnvelope(msgspec.Struct):
     message_type: str
     data: _Data
 
@@ -35,7 +35,7 @@ def read(body: bytes) -> Outcome:
     if body[:1] != VERSION:
         raise ResultDecodeError(f"a message of {len(body)} bytes begins with {body[:1]!r}, not {VERSION!r}")
     try:
-        envelope = peer_json.decode(body[1:], _Envelope)
+        envelope = peer_json.decode(body[1:], _ResultEnvelope)
     except ValueError as error:
         raise ResultDecodeError(f"a message of {len(body)} bytes is no result: {error}") from None
     if envelope.message_type != "result":

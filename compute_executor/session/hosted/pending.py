@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from compute_executor.batch import Lane
+from compute_executor.batch import Target
 from compute_executor.future import ComputeFuture
 from compute_executor.sdk.outcome import Outcome
 
@@ -19,21 +19,21 @@ MAX_EARLY_BYTES = 64 * 1024 * 1024
 """Results kept for tasks that are not known yet: of a batch or two whose answer is on its way."""
 
 
-class Expected(NamedTuple):
+class ExpectedResult(NamedTuple):
     """An open task."""
 
     future: ComputeFuture[Any]
-    lane: Lane
+    lane: Target
     group: str
 
 
-class Waiting:
+class PendingTasks:
     """Open tasks by id, and early results."""
 
     def __init__(self, max_early: int = MAX_EARLY, max_early_bytes: int = MAX_EARLY_BYTES) -> None:
         self.missed = False
         self.duplicates = 0
-        self._expected: dict[str, Expected] = {}
+        self._expected: dict[str, ExpectedResult] = {}
         self._early: dict[str, Outcome] = {}
         self._early_bytes = 0
         self._max_early = max_early
@@ -44,7 +44,7 @@ class Waiting:
         """How many tasks are open."""
         return len(self._expected)
 
-    def expect(self, task_id: str, expected: Expected) -> Outcome | None:
+    def expect(self, task_id: str, expected: ExpectedResult) -> Outcome | None:
         """A task has got its id; its outcome, if that has come already: then it is not open."""
         outcome = self._early.pop(task_id, None)
         if outcome is None:
@@ -57,7 +57,7 @@ class Waiting:
         """Whether this task is open here."""
         return task_id in self._expected
 
-    def pop(self, outcome: Outcome) -> Expected | None:
+    def pop(self, outcome: Outcome) -> ExpectedResult | None:
         """The task that has ended so; None if it is not known (yet): then the outcome is kept, if there is room."""
         expected = self._expected.pop(outcome.task_id, None)
         if expected is None:
@@ -82,12 +82,12 @@ class Waiting:
         self._early_bytes = 0
         self.missed = False
 
-    def clear(self) -> list[Expected]:
+    def clear(self) -> list[ExpectedResult]:
         """Take out all open tasks."""
         expected, self._expected = list(self._expected.values()), {}
         return expected
 
-    def futures(self, lane: Lane | None = None) -> list[ComputeFuture[Any]]:
+    def futures(self, lane: Target | None = None) -> list[ComputeFuture[Any]]:
         """The open futures, or those of one lane."""
         return [one.future for one in self._expected.values() if lane is None or one.lane is lane]
 

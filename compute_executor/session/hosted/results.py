@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Protocol
 from compute_executor.errors import ComputeError, NotFound, ResultDecodeError, ServiceUnavailable
 from compute_executor.sdk.outcome import Outcome
 from compute_executor.session.hosted import amqp, legacy_stream, messages
-from compute_executor.session.hosted.pending import Waiting
-from compute_executor.session.reconnect import GRACE, Listener
+from compute_executor.session.hosted.pending import PendingTasks
+from compute_executor.session.reconnect import GRACE, ReconnectPolicy
 
 if TYPE_CHECKING:
     from compute_executor.sdk.client import Client
@@ -43,11 +43,11 @@ TURN = 60.0
 """Seconds that a turn waits for messages at most; what happens ends it early."""
 
 
-class Desk(Protocol):
+class ResultSink(Protocol):
     """What this needs of the session. ``lock`` guards ``waiting``."""
 
     lock: threading.Lock
-    waiting: Waiting
+    waiting: PendingTasks
 
     def ended(self, outcome: Outcome) -> None:
         """A task has ended."""
@@ -56,20 +56,20 @@ class Desk(Protocol):
         """None of the open tasks will be heard of."""
 
 
-Queues = amqp.Queues | legacy_stream.GuideStream
+Queues = amqp.ResultQueueConsumer | legacy_stream.LegacyStream
 
 
-class Watcher:
+class HostedResults:
     """See the module."""
 
-    def __init__(self, client: Client, group: str, desk: Desk, grace: float = GRACE) -> None:
+    def __init__(self, client: Client, group: str, desk: ResultSink, grace: float = GRACE) -> None:
         self._client = client
         self._wire = client.text_wire()
         self._groups = {group}
         self._desk = desk
         self._waiting = desk.waiting
         self._lock = desk.lock
-        self.listener = Listener(random.random, grace)
+        self.listener = ReconnectPolicy(random.random, grace)
         self._queues: Queues | None = None
         self._thread: threading.Thread | None = None
         self._to_fetch: set[str] = set()
@@ -188,10 +188,10 @@ class Watcher:
         except NotFound:
             handle = functools.partial(self._message, legacy_stream.read)
             token = self._client.authorization() or ""
-            return legacy_stream.GuideStream(address, token, self._groups, handle)
+            return legacy_stream.LegacyStream(address, token, self._groups, handle)
         amqp.check(found.url, address)
         handle = functools.partial(self._message, messages.read)
-        return amqp.Queues(found.url, amqp.named(self._groups, found.prefix), handle)
+        return amqp.ResultQueueConsumer(found.url, amqp.named(self._groups, found.prefix), handle)
 
     def _pause(self, seconds: float) -> None:
         self._changed.wait(seconds)

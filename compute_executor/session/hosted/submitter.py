@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TypeVar
 
-from compute_executor.batch import Call, Function, Lane
+from compute_executor.batch import Call, Function, Target
 from compute_executor.errors import (
     ComputeError,
     InvalidRequest,
@@ -27,7 +27,7 @@ from compute_executor.errors import (
 )
 from compute_executor.sdk.batch import BatchOptions, BatchTask
 from compute_executor.sdk.limits import check
-from compute_executor.sdk.wires.wire import Accepted, Part, Wire
+from compute_executor.sdk.wires.wire import BatchPart, SubmitAnswer, Wire
 from compute_executor.serialization.large import whole
 
 Answer = TypeVar("Answer")
@@ -38,10 +38,10 @@ UNKNOWN_TRIES = 5
 """How often a submit whose outcome is unknown is sent again where that is wished."""
 
 
-class Place(Protocol):
+class SubmitterEvents(Protocol):
     """What this needs of the pump."""
 
-    def taken(self, lane: Lane, calls: Calls, task_ids: list[str]) -> None:
+    def taken(self, lane: Target, calls: Calls, task_ids: list[str]) -> None:
         """These calls are tasks now."""
 
     def refused(self, call: Call[Any], error: ComputeError) -> None:
@@ -51,12 +51,17 @@ class Place(Protocol):
         """Rest before another try; False if there shall be none."""
 
 
-class Posting:
+class HostedSubmitter:
     """See the module. ``register``: name and code to a function's id. ``grace``: seconds of patience with a service
     that has answered once; with another there is none beyond the tries of each request."""
 
     def __init__(
-        self, wire: Wire, register: Callable[[str, bytes], str], place: Place, group: str, grace: float
+        self,
+        wire: Wire,
+        register: Callable[[str, bytes], str],
+        place: SubmitterEvents,
+        group: str,
+        grace: float,
     ) -> None:
         self._wire = wire
         self._register = register
@@ -67,7 +72,7 @@ class Posting:
         self.resend_unknown = False
         self.reached = False
 
-    def post(self, lane: Lane, calls: Calls) -> None:
+    def post(self, lane: Target, calls: Calls) -> None:
         """Hand in calls of one lane. Never raises: what comes of it is told to the place, call by call."""
         ready = []
         for call in calls:
@@ -114,7 +119,7 @@ class Posting:
         if part:
             yield part
 
-    def _hand_in(self, lane: Lane, part: Ready) -> None:
+    def _hand_in(self, lane: Target, part: Ready) -> None:
         waiting = [part]
         while waiting:
             some = waiting.pop(0)
@@ -129,14 +134,14 @@ class Posting:
             else:
                 self._place.taken(lane, [call for call, _ in some], answer.task_ids)
 
-    def _submit(self, lane: Lane, tasks: list[BatchTask]) -> Accepted:
+    def _submit(self, lane: Target, tasks: list[BatchTask]) -> SubmitAnswer:
         options = BatchOptions(
             task_group_id=self._group,
             resource_specification=lane.options.resource_specification,
             user_endpoint_config=lane.options.user_endpoint_config,
             create_queue=True,
         )
-        part = Part(str(uuid.UUID(bytes=lane.endpoint)), tasks, options)
+        part = BatchPart(str(uuid.UUID(bytes=lane.endpoint)), tasks, options)
         tries = UNKNOWN_TRIES if self.resend_unknown else 0
         while True:
             try:
@@ -161,7 +166,7 @@ class Posting:
                 return answer
 
 
-def _check_options(lane: Lane) -> None:
+def _check_options(lane: Target) -> None:
     options = lane.options
     if not lane.endpoint:
         raise InvalidRequest(

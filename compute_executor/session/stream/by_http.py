@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from compute_executor.errors import ComputeError, from_document
-from compute_executor.peer import OCTETS, Address, request
+from compute_executor.peer import OCTETS, ServiceEndpoint, request
 from compute_executor.protocol.frames import (
     INLINE_LIMIT,
     Accepted,
@@ -30,22 +30,22 @@ _accepted = msgspec.msgpack.Decoder(Accepted).decode
 _tasks = msgspec.msgpack.Decoder(Tasks).decode
 
 
-def put_blob(address: Address, name: str, content: bytes) -> None:
+def put_blob(address: ServiceEndpoint, name: str, content: bytes) -> None:
     """Upload a large body. Raises ComputeError, as all of these do."""
     request(address, "PUT", f"/v3/blobs/{name}", content, kind=OCTETS)
 
 
-def get_blob(address: Address, blob: Blob) -> bytes:
+def get_blob(address: ServiceEndpoint, blob: Blob) -> bytes:
     """Download a large body."""
     return request(address, "GET", f"/v3/blobs/{blob.name}")
 
 
-def open_pool(address: Address, frame: OpenPool) -> None:
+def open_pool(address: ServiceEndpoint, frame: OpenPool) -> None:
     """Declare a pool."""
     request(address, "POST", "/v3/pools", _encode(frame))
 
 
-def register(address: Address, frame: Register) -> str:
+def register(address: ServiceEndpoint, frame: Register) -> str:
     """Register a function; its id as text."""
     answer = _registered(request(address, "POST", "/v3/functions", _encode(frame)))
     if answer.error is not None:
@@ -53,13 +53,13 @@ def register(address: Address, frame: Register) -> str:
     return str(uuid.UUID(bytes=answer.function))
 
 
-def submit(address: Address, frame: Submit) -> None:
+def submit(address: ServiceEndpoint, frame: Submit) -> None:
     """Submit a batch: whoever returns from here has it confirmed."""
     endpoint = uuid.UUID(bytes=frame.endpoint) if frame.endpoint else default_endpoint(address)
     _accepted(request(address, "POST", f"/v3/endpoints/{endpoint}/submit", _encode(frame)))
 
 
-def default_endpoint(address: Address) -> str:
+def default_endpoint(address: ServiceEndpoint) -> str:
     """The service's own endpoint."""
     found: list[dict[str, Any]] = json.loads(request(address, "GET", "/v2/endpoints"))
     if not found:
@@ -67,12 +67,12 @@ def default_endpoint(address: Address) -> str:
     return str(found[0]["uuid"])
 
 
-def cancel(address: Address, tasks: Tasks) -> Tasks:
+def cancel(address: ServiceEndpoint, tasks: Tasks) -> Tasks:
     """Withdraw what has not begun; which surely will not run."""
     return _tasks(request(address, "POST", "/v3/tasks/cancel", _encode(tasks)))
 
 
-def group_tasks(address: Address, group: uuid.UUID) -> dict[bytes, int]:
+def group_tasks(address: ServiceEndpoint, group: uuid.UUID) -> dict[bytes, int]:
     """The batches of a task group in the order of their submission: prefix and number of tasks."""
     document = json.loads(request(address, "GET", f"/v2/taskgroup/{group}"))
     counts: dict[bytes, int] = {}
@@ -82,7 +82,7 @@ def group_tasks(address: Address, group: uuid.UUID) -> dict[bytes, int]:
     return counts
 
 
-def body(address: Address, content: bytes) -> Body:
+def body(address: ServiceEndpoint, content: bytes) -> Body:
     """The content as a body that a frame can hold, uploaded if it is large."""
     if len(content) <= INLINE_LIMIT:
         return content

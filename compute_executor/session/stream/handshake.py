@@ -11,10 +11,10 @@ import msgspec
 from compute_executor._version import __version__
 from compute_executor.errors import VersionMismatch
 from compute_executor.protocol.frames import PROTOCOL, Hello, Welcome
-from compute_executor.session.stream.websocket import CONNECT_PATIENCE, Stream, StreamLost
+from compute_executor.session.stream.websocket import CONNECT_PATIENCE, StreamLost, WebSocketStream
 
 
-def greet(stream: Stream, patience: float = CONNECT_PATIENCE, *, trace: bool = False) -> Welcome:
+def greet(stream: WebSocketStream, patience: float = CONNECT_PATIENCE, *, trace: bool = False) -> Welcome:
     """Say Hello and wait for the Welcome. ``trace``: ask for the times of tasks.
 
     Raises StreamLost or VersionMismatch.

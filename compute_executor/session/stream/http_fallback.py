@@ -11,18 +11,18 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
-from compute_executor.batch import Batch
+from compute_executor.batch import CallBatch
 from compute_executor.errors import ComputeError, NotAuthorized
 from compute_executor.future import ComputeFuture
 from compute_executor.protocol.frames import Accepted, OpenPool, Refused
 from compute_executor.session.stream import by_http, polling
-from compute_executor.session.stream.login import Login
-from compute_executor.session.stream.protocol import Dialogue
+from compute_executor.session.stream.login import StreamLogin
+from compute_executor.session.stream.protocol import StreamProtocol
 
 log = logging.getLogger(__name__)
 
 
-def converse(dialogue: Dialogue, login: Login, batches: Iterable[Batch]) -> None:
+def converse(dialogue: StreamProtocol, login: StreamLogin, batches: Iterable[CallBatch]) -> None:
     """One round; ``batches`` are new. Raises ComputeError if the service cannot be reached that way either,
     NotAuthorized if it does not let us in any more."""
     dialogue.reached(login)
@@ -40,7 +40,7 @@ def converse(dialogue: Dialogue, login: Login, batches: Iterable[Batch]) -> None
             dialogue.end(result)
 
 
-def _submit(dialogue: Dialogue, login: Login, batch: Batch) -> None:
+def _submit(dialogue: StreamProtocol, login: StreamLogin, batch: CallBatch) -> None:
     registers, submit = dialogue.sender.messages(batch)
     try:
         for frame in registers:
@@ -54,7 +54,7 @@ def _submit(dialogue: Dialogue, login: Login, batch: Batch) -> None:
         dialogue.accepted(Accepted(batch.prefix))
 
 
-def withdraw(dialogue: Dialogue, futures: list[ComputeFuture[Any]] | None) -> None:
+def withdraw(dialogue: StreamProtocol, futures: list[ComputeFuture[Any]] | None) -> None:
     """Cancel what has not begun (None: all), and wait for the answer."""
     tasks = dialogue.open_tasks(futures)
     if not tasks or dialogue.login is None:

@@ -5,8 +5,8 @@ No clock: time is passed in. Owner: the session's I/O thread.
 
 from __future__ import annotations
 
-from compute_executor.session.stream.protocol import Dialogue
-from compute_executor.session.stream.websocket import Stream, StreamLost
+from compute_executor.session.stream.protocol import StreamProtocol
+from compute_executor.session.stream.websocket import StreamLost, WebSocketStream
 
 ACK_PAUSE = 0.05
 """Seconds between acknowledgements: each wakes the service once more, and all they do is free its memory."""
@@ -19,10 +19,10 @@ NO_ROOM_PAUSE = 0.25
 """Seconds until a batch is offered again to a service that had no room for it."""
 
 
-class Upkeep:
+class Keepalive:
     """``grace``: seconds until batches that find no room end with the service's error."""
 
-    def __init__(self, dialogue: Dialogue, grace: float) -> None:
+    def __init__(self, dialogue: StreamProtocol, grace: float) -> None:
         self._dialogue = dialogue
         self._grace = grace
         self._acknowledged = 0.0
@@ -36,7 +36,7 @@ class Upkeep:
             return ACK_PAUSE
         return NO_ROOM_PAUSE if self._dialogue.postponed else PING_PAUSE
 
-    def work(self, stream: Stream, now: float) -> None:
+    def work(self, stream: WebSocketStream, now: float) -> None:
         """Do what is due. Raises StreamLost if the peer has been silent for too long."""
         if self._dialogue.owes_acknowledgement and now >= self._acknowledged + ACK_PAUSE:
             self._acknowledged = now
@@ -46,7 +46,7 @@ class Upkeep:
         if now >= max(stream.heard, self._pinged) + PING_PAUSE:
             self._ask_for_life(stream, now)
 
-    def _ask_for_life(self, stream: Stream, now: float) -> None:
+    def _ask_for_life(self, stream: WebSocketStream, now: float) -> None:
         if self._pinged > stream.heard:
             raise StreamLost(f"the service has been silent for {now - stream.heard:.0f} s")
         self._pinged = now

@@ -11,23 +11,23 @@ from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
 from compute_executor.errors import NotAuthorized
-from compute_executor.peer import Address, Peer
+from compute_executor.peer import ServiceEndpoint, ServiceLocator
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
 
 
-class Login:
+class StreamLogin:
     """``address``: where the service is, with the authorization that was last good. Any thread."""
 
-    def __init__(self, peer: Peer, address: Address) -> None:
+    def __init__(self, peer: ServiceLocator, address: ServiceEndpoint) -> None:
         self.address = address
         self._peer = peer
         self._renewing = threading.Lock()
 
     def ask(
         self,
-        question: Callable[Concatenate[Address, Arguments], Answer],
+        question: Callable[Concatenate[ServiceEndpoint, Arguments], Answer],
         *args: Arguments.args,
         **kwargs: Arguments.kwargs,
     ) -> Answer:
@@ -44,7 +44,7 @@ class Login:
                 raise
         return question(again, *args, **kwargs)
 
-    def _another(self, refused: Address) -> Address | None:
+    def _another(self, refused: ServiceEndpoint) -> ServiceEndpoint | None:
         """Threads that are refused together renew once."""
         with self._renewing:
             if self.address.authorization != refused.authorization:

@@ -26,16 +26,16 @@ import msgspec
 
 from compute_executor.errors import ComputeError, NotAuthorized, PoolBroken, ServiceUnavailable
 from compute_executor.future import ComputeFuture
-from compute_executor.session.reconnect import Listener
+from compute_executor.session.reconnect import ReconnectPolicy
 from compute_executor.session.stream import http_fallback
 from compute_executor.session.stream.handshake import greet
-from compute_executor.session.stream.keepalive import Upkeep
-from compute_executor.session.stream.login import Login
-from compute_executor.session.stream.protocol import Dialogue
-from compute_executor.session.stream.websocket import Stream, StreamLost, connect
+from compute_executor.session.stream.keepalive import Keepalive
+from compute_executor.session.stream.login import StreamLogin
+from compute_executor.session.stream.protocol import StreamProtocol
+from compute_executor.session.stream.websocket import StreamLost, WebSocketStream, connect
 
 if TYPE_CHECKING:
-    from compute_executor.peer import Address
+    from compute_executor.peer import ServiceEndpoint
     from compute_executor.session.session import Session
 
 log = logging.getLogger(__name__)
@@ -46,17 +46,19 @@ MAX_UNCONFIRMED = 64
 GOODBYE_PATIENCE = 1.0
 
 
-class Pump:
+class StreamLoop:
     """See the module. All attributes belong to whoever has the desk; others read `describe` only."""
 
     def __init__(self, session: Session, waker: socket.socket) -> None:
         self.session = session
         self.settings = session.settings
         self._handover = session.handover
-        self.dialogue = Dialogue(self.settings.group, self.settings.pool, self.settings.spec, self._break)
-        self._upkeep = Upkeep(self.dialogue, self.settings.grace)
-        self.listener = Listener(random.random, self.settings.grace)
-        self.stream: Stream | None = None
+        self.dialogue = StreamProtocol(
+            self.settings.group, self.settings.pool, self.settings.spec, self._break
+        )
+        self._upkeep = Keepalive(self.dialogue, self.settings.grace)
+        self.listener = ReconnectPolicy(random.random, self.settings.grace)
+        self.stream: WebSocketStream | None = None
         self._waker = waker
         self._selector = selectors.DefaultSelector()
         self._selector.register(waker, selectors.EVENT_READ)
@@ -146,7 +148,7 @@ class Pump:
         for batch in self._handover.take(self._busy(), self._room()):
             self.dialogue.send(batch)
 
-    def _say(self, stream: Stream) -> None:
+    def _say(self, stream: WebSocketStream) -> None:
         self._send_due()
         self._fulfil_wishes()
         self._flush(stream)
@@ -155,7 +157,7 @@ class Pump:
         for wish in self._handover.wishes():
             wish()
 
-    def _flush(self, stream: Stream) -> None:
+    def _flush(self, stream: WebSocketStream) -> None:
         writing = not stream.flush()
         if writing != self._writing:
             self._writing = writing
@@ -181,7 +183,7 @@ class Pump:
         upkeep = self._upkeep.pause()
         return upkeep if pause is None else min(pause, upkeep)
 
-    def _listen(self, stream: Stream) -> None:
+    def _listen(self, stream: WebSocketStream) -> None:
         for frame in stream.receive():
             try:
                 self.dialogue.hear(frame)
@@ -235,7 +237,7 @@ class Pump:
 
     def _try(self, now: float) -> None:
         try:
-            login = Login(self.settings.peer, self.settings.peer.address())
+            login = StreamLogin(self.settings.peer, self.settings.peer.address())
         except ComputeError as error:
             self._failed(error, now, final=not self.listener.ever_connected)
             return
@@ -247,7 +249,7 @@ class Pump:
             else:
                 self._converse_by_http(login, now, error)
 
-    def _converse_by_http(self, login: Login, now: float, no_stream: ComputeError | StreamLost) -> None:
+    def _converse_by_http(self, login: StreamLogin, now: float, no_stream: ComputeError | StreamLost) -> None:
         """See whether the service answers at least that way."""
         room = MAX_UNCONFIRMED - len(self.dialogue.sender.unconfirmed)
         try:
@@ -260,7 +262,7 @@ class Pump:
         else:
             self.listener.answered(time.monotonic())
 
-    def _open(self, stream: Stream, login: Login) -> None:
+    def _open(self, stream: WebSocketStream, login: StreamLogin) -> None:
         try:
             welcome = greet(stream, trace=self.dialogue.trace is not None)
         except BaseException:
@@ -307,7 +309,7 @@ class Pump:
             if self.dialogue.trace is not None:
                 self.dialogue.trace.close()
 
-    def _say_goodbye(self, stream: Stream) -> None:
+    def _say_goodbye(self, stream: WebSocketStream) -> None:
         """Let the service have all our words before the connection ends: closing a socket with unread input
         would throw them away."""
         self._fulfil_wishes()
@@ -333,5 +335,5 @@ class Pump:
         return self.dialogue.router.open, self.listener.state
 
 
-def _connected(address: Address) -> Stream:
+def _connected(address: ServiceEndpoint) -> WebSocketStream:
     return connect(address.url, address.authorization)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from compute_executor.peer import Address, request
+from compute_executor.peer import ServiceEndpoint, request
 from compute_executor.protocol.frames import Result
 
 MAX_TASKS = 10_000
@@ -19,7 +19,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Result]).decode
 
 
-def poll(address: Address, tasks: Tasks) -> list[Result]:
+def poll(address: ServiceEndpoint, tasks: Tasks) -> list[Result]:
     """The outcomes of those that have ended, of at most MAX_TASKS. Only for tasks that the service has confirmed: it
     calls one that it does not know lost. Raises ComputeError."""
     return _decode(request(address, "POST", "/v2/batch_status", _encode(tasks)))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from compute_executor.batch import Batch
+from compute_executor.batch import CallBatch
 from compute_executor.errors import ComputeError, PoolBroken
 from compute_executor.future import ComputeFuture
 from compute_executor.protocol.frames import (
@@ -40,9 +40,9 @@ from compute_executor.protocol.frames import (
 from compute_executor.session.outcomes import settle
 from compute_executor.session.reasons import container_of, reason_of
 from compute_executor.session.stream.acknowledgements import Acknowledgements
-from compute_executor.session.stream.login import Login
+from compute_executor.session.stream.login import StreamLogin
 from compute_executor.session.stream.router import Router
-from compute_executor.session.stream.sender import Failure, Sender, without
+from compute_executor.session.stream.sender import Sender, SubmitFailure, without
 from compute_executor.session.stream.storage import NO_LIMIT, Storage, usable
 from compute_executor.session.withdrawal import Tasks, Withdrawal, Withdrawals
 
@@ -55,7 +55,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(ToClient).decode
 
 
-class Dialogue:
+class StreamProtocol:
     """One session's side of the stream, over any number of connections."""
 
     def __init__(
@@ -74,8 +74,8 @@ class Dialogue:
         self.broken = False
         self._when_broken = when_broken
         self.storage: Storage | None = None
-        self.login: Login | None = None
-        self.postponed: list[Batch] = []
+        self.login: StreamLogin | None = None
+        self.postponed: list[CallBatch] = []
         self.no_room: ComputeError | None = None
         self._write: Callable[[bytes], None] = _nowhere
         self._withdrawals = Withdrawals()
@@ -95,7 +95,7 @@ class Dialogue:
 
     # -- out -------------------------------------------------------------------------------------------------
 
-    def opened(self, welcome: Welcome, login: Login, write: Callable[[bytes], None]) -> None:
+    def opened(self, welcome: Welcome, login: StreamLogin, write: Callable[[bytes], None]) -> None:
         """Begin, or take up again, on a new connection: all that was not confirmed is said once more."""
         self._write = write
         self.login = login
@@ -110,7 +110,7 @@ class Dialogue:
         for cancel in self._withdrawals.again():
             write(_encode(cancel))
 
-    def reached(self, login: Login) -> None:
+    def reached(self, login: StreamLogin) -> None:
         """The service is there, though there is no stream."""
         self.login = login
         if self.storage is None:
@@ -133,7 +133,7 @@ class Dialogue:
         self.groups.add(group)
         self._write(_encode(Subscribe(group, self.router.read.get(group, 0))))
 
-    def send(self, batch: Batch) -> None:
+    def send(self, batch: CallBatch) -> None:
         """Send a batch; calls whose bodies cannot be put where they belong fail, the others go."""
         failures = self._outsource(batch)
         if failures:
@@ -148,7 +148,7 @@ class Dialogue:
         for frame in self.sender.frames(batch):
             self._write(frame)
 
-    def _outsource(self, batch: Batch) -> list[Failure]:
+    def _outsource(self, batch: CallBatch) -> list[SubmitFailure]:
         """Put what is too large for a frame beside it."""
         assert self.storage is not None
         failures = []
@@ -161,7 +161,7 @@ class Dialogue:
                         call.function.code, f"the function {call.function.name}"
                     )
             except ComputeError as error:
-                failures.append(Failure(call, error))
+                failures.append(SubmitFailure(call, error))
         return failures
 
     def retry_postponed(self) -> None:
@@ -286,7 +286,7 @@ class Dialogue:
         assert self.storage is not None
         return self.storage.fetch(blob)
 
-    def adopt(self, group: bytes, batches: list[Batch]) -> list[ComputeFuture[Any]]:
+    def adopt(self, group: bytes, batches: list[CallBatch]) -> list[ComputeFuture[Any]]:
         """Expect the outcomes of tasks that were submitted elsewhere, or earlier; the futures of those that are
         not expected already."""
         adopted = [batch for batch in batches if self.router.add(batch)]
@@ -311,10 +311,10 @@ class Dialogue:
         """End what the service had no room for."""
         for batch in self.postponed:
             self.router.remove(batch.prefix)
-            self._fail([Failure(call, error) for call in batch.calls])
+            self._fail([SubmitFailure(call, error) for call in batch.calls])
         self.postponed.clear()
 
-    def _fail(self, failures: list[Failure]) -> None:
+    def _fail(self, failures: list[SubmitFailure]) -> None:
         for call, error in failures:
             call.future.fail(about(error, call.future))
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from compute_executor.batch import Batch, Lane
+from compute_executor.batch import CallBatch, Target
 from compute_executor.future import ComputeFuture
 from compute_executor.protocol.frames import Results
 
@@ -25,9 +25,9 @@ class Router:
         self.duplicates = 0
         self.unknown = 0
         self.read: dict[bytes, int] = {}
-        self._batches: dict[bytes, Batch] = {}
+        self._batches: dict[bytes, CallBatch] = {}
 
-    def add(self, batch: Batch) -> bool:
+    def add(self, batch: CallBatch) -> bool:
         """Expect the results of ``batch``; False if they are expected already."""
         if batch.prefix in self._batches:
             return False
@@ -74,11 +74,11 @@ class Router:
         batch = self._batches.get(prefix)
         return batch is not None and batch.lane.pool == pool
 
-    def batches(self) -> list[Batch]:
+    def batches(self) -> list[CallBatch]:
         """All open batches."""
         return list(self._batches.values())
 
-    def futures(self, lane: Lane | None = None) -> list[ComputeFuture[Any]]:
+    def futures(self, lane: Target | None = None) -> list[ComputeFuture[Any]]:
         """All futures that are still open, or those of one lane."""
         return [
             future

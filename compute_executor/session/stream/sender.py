@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from compute_executor.batch import Batch, Call, Function, seal
+from compute_executor.batch import Call, CallBatch, Function, seal
 from compute_executor.errors import (
     ComputeError,
     NotAuthorized,
@@ -30,19 +30,19 @@ ALL_ALIKE = (NotAuthorized, VersionMismatch, PoolBroken)
 """Refusals that have nothing to do with one of the tasks: no use in looking for a culprit."""
 
 
-class Failure(NamedTuple):
+class SubmitFailure(NamedTuple):
     """A call that will not be sent again, and why."""
 
     call: Call[Any]
     error: ComputeError
 
 
-class Refusal(NamedTuple):
+class SubmitRefusal(NamedTuple):
     """What a Refused leads to. ``later``: the service has no room for this batch now, says ``error``."""
 
-    failures: list[Failure]
-    again: list[Batch]
-    later: Batch | None
+    failures: list[SubmitFailure]
+    again: list[CallBatch]
+    later: CallBatch | None
     error: ComputeError | None = None
 
 
@@ -51,12 +51,12 @@ class Sender:
 
     def __init__(self, group: bytes) -> None:
         self.group = group
-        self.unconfirmed: dict[bytes, Batch] = {}
+        self.unconfirmed: dict[bytes, CallBatch] = {}
         self._registered: set[bytes] = set()  # digests named on this connection
         self._rejected: dict[bytes, ComputeError] = {}  # digests whose registration was refused
         self._encode = msgspec.msgpack.Encoder().encode
 
-    def frames(self, batch: Batch) -> Iterator[bytes]:
+    def frames(self, batch: CallBatch) -> Iterator[bytes]:
         """What to write for ``batch``, in order; from now on it is unconfirmed."""
         registers, submit = self.messages(batch)
         self.unconfirmed[batch.prefix] = batch
@@ -66,7 +66,7 @@ class Sender:
                 yield self._encode(register)
         yield self._encode(submit)
 
-    def messages(self, batch: Batch) -> tuple[list[Register], Submit]:
+    def messages(self, batch: CallBatch) -> tuple[list[Register], Submit]:
         """The registrations that ``batch`` relies on, and the batch itself."""
         functions: dict[bytes, Function] = {call.function.digest: call.function for call in batch.calls}
         index = {digest: number for number, digest in enumerate(functions)}
@@ -77,7 +77,7 @@ class Sender:
         ]
         return registers, self._submit(batch, index)
 
-    def _submit(self, batch: Batch, index: dict[bytes, int]) -> Submit:
+    def _submit(self, batch: CallBatch, index: dict[bytes, int]) -> Submit:
         tasks = self._encode([(index[call.function.digest], call.body) for call in batch.calls])
         lane = batch.lane
         return Submit(
@@ -91,7 +91,7 @@ class Sender:
             options=lane.options,
         )
 
-    def reconnected(self) -> list[Batch]:
+    def reconnected(self) -> list[CallBatch]:
         """What to send again on a new connection, which has heard of no function yet."""
         self._registered.clear()
         return list(self.unconfirmed.values())
@@ -109,18 +109,18 @@ class Sender:
             self._rejected[answer.digest] = from_document(answer.error)
             self._registered.discard(answer.digest)  # whoever needs it next asks again
 
-    def refused(self, answer: Refused) -> Refusal:
+    def refused(self, answer: Refused) -> SubmitRefusal:
         """What fails for good, what goes again without it, and what may be accepted later as it is."""
         batch = self.unconfirmed.pop(answer.prefix, None)
         if batch is None:
-            return Refusal([], [], None)
+            return SubmitRefusal([], [], None)
         error = self._reason(batch, answer)
         if error.retryable:
-            return Refusal([], [], batch, error)
+            return SubmitRefusal([], [], batch, error)
         failures = self._failures(batch, error, answer.position)
-        return Refusal(failures, without(batch, failures), None)
+        return SubmitRefusal(failures, without(batch, failures), None)
 
-    def _reason(self, batch: Batch, answer: Refused) -> ComputeError:
+    def _reason(self, batch: CallBatch, answer: Refused) -> ComputeError:
         """Why the batch was refused: a function that is not found may be one that there was no room for."""
         error = from_document(answer.error)
         if isinstance(error, NotFound):
@@ -130,24 +130,24 @@ class Sender:
                     return rejected
         return error
 
-    def _failures(self, batch: Batch, error: ComputeError, position: int | None) -> list[Failure]:
+    def _failures(self, batch: CallBatch, error: ComputeError, position: int | None) -> list[SubmitFailure]:
         calls = batch.calls
         if isinstance(error, NotFound) and self._rejected:
             rejected = [
-                Failure(call, self._rejected[call.function.digest])
+                SubmitFailure(call, self._rejected[call.function.digest])
                 for call in calls
                 if call.function.digest in self._rejected
             ]
             if rejected:
                 return rejected
         if len(calls) == 1 or isinstance(error, ALL_ALIKE):
-            return [Failure(call, error) for call in calls]
+            return [SubmitFailure(call, error) for call in calls]
         if position is not None and position < len(calls):
-            return [Failure(calls[position], error)]
+            return [SubmitFailure(calls[position], error)]
         return []
 
 
-def without(batch: Batch, failures: list[Failure]) -> list[Batch]:
+def without(batch: CallBatch, failures: list[SubmitFailure]) -> list[CallBatch]:
     """The calls of ``batch`` that have not failed, in a new batch; in two if it is not known who is to blame."""
     failed = {id(failure.call) for failure in failures}
     rest = [call for call in batch.calls if id(call) not in failed]

@@ -15,7 +15,7 @@ from compute_executor.errors import PayloadTooLarge, ServiceUnavailable
 from compute_executor.protocol.frames import INLINE_LIMIT, Blob, Body
 from compute_executor.serialization import large
 from compute_executor.session.stream import by_http
-from compute_executor.session.stream.login import Login
+from compute_executor.session.stream.login import StreamLogin
 
 NO_LIMIT = 1 << 62
 
@@ -24,7 +24,7 @@ class Storage:
     """Where large bodies go. ``folder``: the service's blob folder, if this process may use it; ``limit``: most
     bytes of one body; ``login``: by which it is asked elsewhere. Any thread."""
 
-    def __init__(self, login: Login, folder: Path | None = None, limit: int = NO_LIMIT) -> None:
+    def __init__(self, login: StreamLogin, folder: Path | None = None, limit: int = NO_LIMIT) -> None:
         self.login = login
         self._folder = folder
         self._limit = limit

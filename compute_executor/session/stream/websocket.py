@@ -36,7 +36,7 @@ class StreamLost(ConnectionError):
     """The connection is gone; the message says how."""
 
 
-class Stream:
+class WebSocketStream:
     """An open connection. ``fileno`` is for a selector."""
 
     def __init__(self, sock: socket.socket, protocol: ClientProtocol, early: Iterable[Event] = ()) -> None:
@@ -153,7 +153,9 @@ class Stream:
         self._socket.close()
 
 
-def connect(url: str, authorization: str, patience: float = CONNECT_PATIENCE, *, path: str = PATH) -> Stream:
+def connect(
+    url: str, authorization: str, patience: float = CONNECT_PATIENCE, *, path: str = PATH
+) -> WebSocketStream:
     """A stream to the service at ``url`` (http or https), past the handshake.
 
     Raises NotAuthorized if the service does not take the credentials, ServiceUnavailable for everything else.
@@ -190,7 +192,7 @@ def _socket(url: str, patience: float) -> socket.socket:
         raise
 
 
-def _shake_hands(sock: socket.socket, url: str, path: str, authorization: str) -> Stream:
+def _shake_hands(sock: socket.socket, url: str, path: str, authorization: str) -> WebSocketStream:
     from websockets.client import ClientProtocol
     from websockets.uri import parse_uri
 
@@ -209,7 +211,7 @@ def _shake_hands(sock: socket.socket, url: str, path: str, authorization: str) -
         protocol.receive_data(data)
     _check_answer(url, events[0] if events else None, protocol.handshake_exc)
     sock.setblocking(False)
-    return Stream(sock, protocol, events[1:])
+    return WebSocketStream(sock, protocol, events[1:])
 
 
 def _check_answer(url: str, response: object, trouble: Exception | None) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from compute_executor.endpoint.environments import commands
-from compute_executor.endpoint.environments.commands import Log
+from compute_executor.endpoint.environments.commands import BuildLog
 from compute_executor.errors import PoolBroken
 
 
 def test_the_log_has_the_command_and_what_it_says(tmp_path: Path) -> None:
-    log = Log(tmp_path / "log")
+    log = BuildLog(tmp_path / "log")
     asyncio.run(commands.run(["sh", "-c", "echo out; echo err >&2; pwd"], log, tmp_path))
     assert log.end().splitlines() == ["$ sh -c 'echo out; echo err >&2; pwd'", "out", "err", str(tmp_path)]
     assert log.end(4) == log.end()[-3:]
@@ -21,18 +21,20 @@ def test_the_log_has_the_command_and_what_it_says(tmp_path: Path) -> None:
 
 def test_one_that_fails_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:
     with pytest.raises(PoolBroken, match=r"(?s)sh ended with 3\..*no such thing"):
-        asyncio.run(commands.run(["sh", "-c", "echo no such thing; exit 3"], Log(tmp_path / "log"), tmp_path))
+        asyncio.run(
+            commands.run(["sh", "-c", "echo no such thing; exit 3"], BuildLog(tmp_path / "log"), tmp_path)
+        )
 
 
 def test_one_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(PoolBroken, match="/no/such/program cannot be run"):
-        asyncio.run(commands.run(["/no/such/program"], Log(tmp_path / "log"), tmp_path))
+        asyncio.run(commands.run(["/no/such/program"], BuildLog(tmp_path / "log"), tmp_path))
 
 
 def test_cancelled_it_is_killed_with_all_it_started(tmp_path: Path) -> None:
     async def scenario() -> None:
         script = "sleep 60 & echo started > begun; wait"
-        task = asyncio.create_task(commands.run(["sh", "-c", script], Log(tmp_path / "log"), tmp_path))
+        task = asyncio.create_task(commands.run(["sh", "-c", script], BuildLog(tmp_path / "log"), tmp_path))
         while not (tmp_path / "begun").exists():
             await asyncio.sleep(0.01)
         task.cancel()

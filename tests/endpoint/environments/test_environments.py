@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from compute_executor.endpoint.environments import environments, images, recipes, virtual
-from compute_executor.endpoint.environments.commands import Log
+from compute_executor.endpoint.environments.commands import BuildLog
 from compute_executor.endpoint.environments.environment import Environment
 from compute_executor.endpoint.environments.environments import BUILDING, FAILED, QUEUED, READY, Environments
 from compute_executor.endpoint.environments.recipes import Image, RecipeDocument, Source
@@ -33,7 +33,7 @@ class Builder:
         self.trouble: Exception | None = None
         self.let = asyncio.Event()
 
-    async def __call__(self, source: Source, folder: Path, log: Log) -> Environment:
+    async def __call__(self, source: Source, folder: Path, log: BuildLog) -> Environment:
         self.begun += 1
         self.folders.append(folder)
         assert list(folder.iterdir()) == []
@@ -206,7 +206,7 @@ def test_each_kind_is_built_in_its_way(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(images, "existing", lambda *_: way("existing"))
     monkeypatch.setattr(images, "build", lambda *_: way("image"))
     monkeypatch.setattr(virtual, "build", lambda *_: way("virtual"))
-    log = Log(tmp_path / "log")
+    log = BuildLog(tmp_path / "log")
     kinds = (IMAGE, SIX, recipes.recipe(RecipeDocument(container_type="docker")))
     ways = [asyncio.run(environments.build(one, tmp_path, log)).python for one in kinds]
     assert ways == ["existing", "virtual", "image"]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from compute_executor.endpoint.environments import images, recipes
-from compute_executor.endpoint.environments.commands import Log
+from compute_executor.endpoint.environments.commands import BuildLog
 from compute_executor.endpoint.environments.environment import Environment
 from compute_executor.endpoint.environments.recipes import Image, Recipe, RecipeDocument
 from compute_executor.errors import InvalidRequest, PoolBroken
@@ -50,7 +50,7 @@ def test_it_is_built_once(programs: Programs, tmp_path: Path) -> None:
     for attempt in ("one", "two"):
         folder = tmp_path / attempt
         folder.mkdir()
-        found = asyncio.run(images.build(recipe(pip=["six"]), folder, Log(tmp_path / "log")))
+        found = asyncio.run(images.build(recipe(pip=["six"]), folder, BuildLog(tmp_path / "log")))
         assert found == Environment("python3", "3.12", name, str(podman))
     assert sum(call.startswith(f"podman build --tag={name} ") for call in programs.calls()) == 1
     assert "FROM docker.io/library/python:3.12-slim" in (tmp_path / "log").read_text()
@@ -60,12 +60,14 @@ def test_a_payload_that_does_not_exist(programs: Programs, tmp_path: Path) -> No
     programs.add_runtime()
     with pytest.raises(PoolBroken, match="cannot be unpacked"):
         asyncio.run(
-            images.build(recipe(payload_url="http://127.0.0.1:9/no.zip"), tmp_path, Log(tmp_path / "log"))
+            images.build(
+                recipe(payload_url="http://127.0.0.1:9/no.zip"), tmp_path, BuildLog(tmp_path / "log")
+            )
         )
 
 
 def existing(kind: str, location: str, folder: Path) -> Environment:
-    return asyncio.run(images.existing(Image(kind, location), folder, Log(folder / "log")))
+    return asyncio.run(images.existing(Image(kind, location), folder, BuildLog(folder / "log")))
 
 
 def test_one_that_is_here_is_not_fetched(programs: Programs, tmp_path: Path) -> None:

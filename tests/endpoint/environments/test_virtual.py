@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from compute_executor.endpoint.environments import recipes, virtual
-from compute_executor.endpoint.environments.commands import Log
+from compute_executor.endpoint.environments.commands import BuildLog
 from compute_executor.endpoint.environments.environment import Environment
 from compute_executor.endpoint.environments.environments import Environments
 from compute_executor.endpoint.environments.recipes import RecipeDocument
@@ -30,7 +30,7 @@ esac
 
 def build(folder: Path, **fields: Any) -> Environment:
     source = recipes.recipe(RecipeDocument(python_version="3.77", **fields))
-    return asyncio.run(virtual.build(source, folder, Log(folder / "log")))
+    return asyncio.run(virtual.build(source, folder, BuildLog(folder / "log")))
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from compute_executor.endpoint.pool import fd_server as module
-from compute_executor.endpoint.pool.fd_server import NAME, Door
+from compute_executor.endpoint.pool.fd_server import NAME, FdServer
 
 
 def test_the_first_who_comes_gets_them_and_nobody_else() -> None:
     async def scenario() -> None:
         reading, writing = os.pipe()
-        door = Door([writing])
+        door = FdServer([writing])
         os.close(writing)
         assert os.stat(door.folder).st_mode & 0o777 == 0o700
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as visitor:
@@ -35,7 +35,7 @@ def test_the_first_who_comes_gets_them_and_nobody_else() -> None:
 
 def test_closed_it_leaves_nothing() -> None:
     async def scenario() -> None:
-        door = Door([0])
+        door = FdServer([0])
         door.close()
         door.close()
         assert not Path(door.folder).exists()
@@ -49,7 +49,7 @@ def test_one_that_cannot_be_made_leaves_nothing(tmp_path: Path, monkeypatch: pyt
 
     async def scenario() -> None:
         with pytest.raises(OSError, match="too long"):
-            Door([0])
+            FdServer([0])
 
     asyncio.run(scenario())
     assert list(tmp_path.iterdir()) == []

@@ -14,16 +14,16 @@ import pytest
 
 from compute_executor import system
 from compute_executor.endpoint.pool import leftovers
-from compute_executor.endpoint.pool.result_files import Box
+from compute_executor.endpoint.pool.result_files import ResultRingFile
 from compute_executor.endpoint.worker import result_ring
-from compute_executor.endpoint.worker.result_ring import Outbox
+from compute_executor.endpoint.worker.result_ring import ResultRing
 from compute_executor.protocol.frames import Blob
 
 
 def box_with(path, *outcomes: result_ring.Outcome) -> None:
     """An outbox whose service and worker are dead."""
-    box = Box(str(path))
-    writer = Outbox(box.file)
+    box = ResultRingFile(str(path))
+    writer = ResultRing(box.file)
     for one in outcomes:
         writer.put(one)
     del writer
@@ -61,10 +61,10 @@ def test_other_files_and_damaged_ones_are_passed_over(tmp_path):
 
 HOLD = """
 import sys, time
-from compute_executor.endpoint.pool.result_files import Box
+from compute_executor.endpoint.pool.result_files import ResultRingFile
 from compute_executor import system
 import os
-box = Box(sys.argv[1])
+box = ResultRingFile(sys.argv[1])
 box.inbox.used_by(os.getpid(), system.start_time(os.getpid()))
 print("ready", flush=True)
 time.sleep(60)

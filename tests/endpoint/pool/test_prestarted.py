@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from compute_executor.endpoint.pool import prestarted
-from compute_executor.endpoint.pool.launch import Here
-from compute_executor.endpoint.pool.process import Process
+from compute_executor.endpoint.pool.launch import LocalLaunch
+from compute_executor.endpoint.pool.process import WorkerProcess
 from tests.endpoint.conftest import spec
 from tests.endpoint.tasks import POOL, nothing
 
@@ -87,7 +87,9 @@ def test_one_that_was_killed_is_not_missed(lab):
 def test_it_does_not_wait_for_ever(lab, monkeypatch):
     started = []  # noted as they start: one may be gone before anybody looks
     monkeypatch.setattr(prestarted, "KEPT_FOR", 0.01)
-    monkeypatch.setattr(prestarted, "Process", lambda *how: started.append(Process(*how)) or started[-1])
+    monkeypatch.setattr(
+        prestarted, "WorkerProcess", lambda *how: started.append(WorkerProcess(*how)) or started[-1]
+    )
 
     async def scenario(script):
         await script.run(nothing)
@@ -112,7 +114,7 @@ class TestLike:
 
     def like(self, places):
         site, cwd = places
-        return prestarted._like(Here([sys.executable], str(cwd), {}), [str(cwd), str(site)])
+        return prestarted._like(LocalLaunch([sys.executable], str(cwd), {}), [str(cwd), str(site)])
 
     def test_the_same(self, places):
         before = self.like(places)

@@ -32,7 +32,8 @@ DEATHS = [("exit", 3), ("SIGKILL", -9), ("SIGSEGV", -11), ("SIGABRT", -6), ("SIG
 SERVICE = """
 import asyncio, os, sys
 from pathlib import Path
-from compute_executor.endpoint.pool.engine import ProcessEngine, Assignment
+from compute_executor.endpoint.pool.engine import ProcessEngine
+from compute_executor.endpoint.pool.scheduling_policy import Assignment
 from compute_executor.protocol.frames import PoolSpec
 from compute_executor.serialization import native
 

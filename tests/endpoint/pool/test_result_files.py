@@ -11,9 +11,9 @@ import signal
 import pytest
 
 from compute_executor import system
-from compute_executor.endpoint.pool.result_files import Box, Boxes
+from compute_executor.endpoint.pool.result_files import ResultRingFile, ResultRingFiles
 from compute_executor.endpoint.worker import result_ring
-from compute_executor.endpoint.worker.result_ring import Outbox
+from compute_executor.endpoint.worker.result_ring import ResultRing
 from tests.endpoint.tasks import POOL, nothing
 
 
@@ -26,15 +26,15 @@ def files(folder):
 
 
 def test_a_box_goes_with_its_worker_if_all_is_stored(tmp_path):
-    boxes = Boxes(str(tmp_path))
+    boxes = ResultRingFiles(str(tmp_path))
     boxes.give_back(boxes.take())
     assert files(tmp_path) == []
 
 
 def test_a_box_stays_while_something_is_not_stored_and_goes_to_the_next_worker(tmp_path):
-    boxes = Boxes(str(tmp_path))
+    boxes = ResultRingFiles(str(tmp_path))
     box = boxes.take()
-    Outbox(box.file).put(result(1))
+    ResultRing(box.file).put(result(1))
     assert len(box.inbox.read(box.inbox.written())) == 1
     box.reported(1)
     box.stored(0)
@@ -47,8 +47,8 @@ def test_a_box_stays_while_something_is_not_stored_and_goes_to_the_next_worker(t
 
 
 def test_room_is_used_again_when_outcomes_are_stored_in_their_order(tmp_path):
-    box = Box(str(tmp_path / "a.outbox"))
-    writer = Outbox(box.file)
+    box = ResultRingFile(str(tmp_path / "a.outbox"))
+    writer = ResultRing(box.file)
     for count in range(1, 14):
         assert writer.put(result(count, result_ring.CAPACITY // 13 - 100))
         box.inbox.read(writer.tail)
@@ -65,9 +65,9 @@ def test_room_is_used_again_when_outcomes_are_stored_in_their_order(tmp_path):
 
 
 def test_the_next_worker_of_a_box_goes_on_where_the_last_one_ended(tmp_path):
-    box = Box(str(tmp_path / "a.outbox"))
+    box = ResultRingFile(str(tmp_path / "a.outbox"))
     for position in (1, 2):
-        Outbox(box.file).put(result(position))
+        ResultRing(box.file).put(result(position))
         assert [one[1] for one in box.inbox.read(box.inbox.written())] == [position]
     box.remove()
 
@@ -79,7 +79,7 @@ def test_a_full_disk_is_an_error_at_the_start(tmp_path, monkeypatch):
     monkeypatch.setattr(system, "allocate", full)
     before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(OSError, match="no space left"):
-        Boxes(str(tmp_path)).take()
+        ResultRingFiles(str(tmp_path)).take()
     assert files(tmp_path) == []
     assert len(os.listdir("/proc/self/fd")) == before
 
@@ -97,7 +97,7 @@ def test_a_pool_on_a_full_disk_is_broken_by_name(lab, monkeypatch):
 
 
 def test_the_room_is_there_from_the_start(tmp_path):
-    box = Box(str(tmp_path / "a.outbox"))
+    box = ResultRingFile(str(tmp_path / "a.outbox"))
     found = os.fstat(box.file)
     assert (found.st_size, found.st_mode & 0o777) == (result_ring.SIZE, 0o600)
     assert found.st_blocks * 512 >= result_ring.SIZE

@@ -19,8 +19,8 @@ from compute_executor.endpoint.pool.scheduling_policy import (
     SHORT,
     UNKNOWN,
     Assignment,
-    Estimates,
-    Load,
+    DurationEstimates,
+    WorkerLoad,
 )
 from compute_executor.protocol.frames import Blob
 
@@ -32,17 +32,17 @@ def tasks(count: int, function: int = QUICK, body=b"", walltime=None) -> list[As
 
 
 @pytest.fixture
-def estimates() -> Estimates:
+def estimates() -> DurationEstimates:
     """QUICK takes 10 us, SLOW 20 ms, NEW never ran; the mean is that of QUICK."""
-    known = Estimates()
+    known = DurationEstimates()
     known.learn(SLOW, 1, 0.02)
     known.learn(QUICK, 1, 10e-6)
     known.mean = 10e-6
     return known
 
 
-def loaded(count: int, function: int, estimates: Estimates, *, stuck: bool = False) -> Load:
-    load = Load()
+def loaded(count: int, function: int, estimates: DurationEstimates, *, stuck: bool = False) -> WorkerLoad:
+    load = WorkerLoad()
     load.add(tasks(count, function), estimates)
     load.stuck = stuck
     return load
@@ -81,8 +81,8 @@ def test_a_clock_that_was_set_back_makes_no_negative_time(estimates):
 
 
 def test_only_so_many_functions_are_remembered(monkeypatch):
-    monkeypatch.setattr(Estimates, "LIMIT", 2)
-    known = Estimates()
+    monkeypatch.setattr(DurationEstimates, "LIMIT", 2)
+    known = DurationEstimates()
     for function in (1, 2, 3):
         known.learn(function, 1, 1e-6)
     assert [known.expected(function) for function in (1, 2, 3)] == [UNKNOWN, 1e-6, 1e-6]
@@ -199,7 +199,7 @@ def test_a_chunk_fits_a_datagram_unless_its_only_task_does_not(estimates):
     st.floats(1e-6, 1.0),
 )
 def test_chunks_keep_order_and_lose_nothing(kinds, workers, mean):
-    known = Estimates()
+    known = DurationEstimates()
     known.learn(SLOW, 1, 0.02)
     known.learn(QUICK, 1, 10e-6)
     known.mean = mean
@@ -222,7 +222,7 @@ def test_chunks_keep_order_and_lose_nothing(kinds, workers, mean):
 
 
 def test_the_least_loaded_worker_with_room_gets_the_next_chunk(estimates):
-    idle, busy, stuck = Load(), loaded(1, SLOW, estimates), loaded(0, SLOW, estimates, stuck=True)
+    idle, busy, stuck = WorkerLoad(), loaded(1, SLOW, estimates), loaded(0, SLOW, estimates, stuck=True)
     assert scheduling_policy.least_loaded([busy, stuck, idle]) is idle
     assert scheduling_policy.least_loaded([busy, stuck]) is busy
     assert scheduling_policy.least_loaded([stuck]) is None
@@ -235,7 +235,7 @@ def test_stealing_is_from_who_sticks_or_has_most_and_only_if_it_pays(estimates):
     assert scheduling_policy.worth_stealing([short, long, stuck]) is stuck
     assert scheduling_policy.worth_stealing([short, long]) is long
     assert scheduling_policy.worth_stealing([short]) is None
-    assert scheduling_policy.worth_stealing([single, Load()]) is None
+    assert scheduling_policy.worth_stealing([single, WorkerLoad()]) is None
 
 
 @pytest.mark.parametrize(

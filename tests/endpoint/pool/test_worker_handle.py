@@ -8,9 +8,9 @@ import time
 import pytest
 
 from compute_executor.endpoint.pool import worker_handle
-from compute_executor.endpoint.pool.scheduling_policy import Assignment, Estimates
+from compute_executor.endpoint.pool.scheduling_policy import Assignment, DurationEstimates
 from compute_executor.endpoint.worker import messages
-from compute_executor.endpoint.worker.begun_log import Ring
+from compute_executor.endpoint.worker.begun_log import BegunLog
 from compute_executor.protocol.frames import TIMEOUT
 from tests.endpoint.tasks import gone, nothing
 
@@ -93,13 +93,13 @@ class Pool:
 
 @pytest.fixture
 def still_member(monkeypatch, tmp_path):
-    monkeypatch.setattr(worker_handle, "Process", Still)
-    return worker_handle.Member(Pool(), Ring(str(tmp_path / "a.ring")), None, "", b"")
+    monkeypatch.setattr(worker_handle, "WorkerProcess", Still)
+    return worker_handle.WorkerHandle(Pool(), BegunLog(str(tmp_path / "a.ring")), None, "", b"")
 
 
 def test_a_worker_that_hands_back_is_stuck_while_it_has_something_left(still_member):
     tasks = [Assignment(1, position, 1, 1, b"") for position in range(3)]
-    still_member.give(tasks, Estimates())
+    still_member.give(tasks, DurationEstimates())
     still_member.received(messages.RETURNED, messages.pack_keys([task[:3] for task in tasks[1:]]))
     assert still_member._duties.back == tasks[1:]
     assert still_member.stuck
@@ -107,7 +107,7 @@ def test_a_worker_that_hands_back_is_stuck_while_it_has_something_left(still_mem
 
 def test_a_worker_whose_long_task_ends_while_it_hands_back_is_free(still_member):
     tasks = [Assignment(1, position, 1, 1, b"") for position in range(3)]
-    still_member.give(tasks, Estimates())
+    still_member.give(tasks, DurationEstimates())
     still_member.remove(tasks[0][:3])  # its result came before the frame that hands back the others
     still_member.received(messages.RETURNED, messages.pack_keys([task[:3] for task in tasks[1:]]))
     assert not still_member.stuck

@@ -92,14 +92,14 @@ def short_of_descriptors(monkeypatch):
     """Starts of workers fail with what the system says then: as long as the list says so, one by one."""
     monkeypatch.setattr(worker_set, "SCARCE_PAUSE", 0.01)
     refusals = []
-    start = launch.Here.start
+    start = launch.LocalLaunch.start
 
     def scarcely(self, *args):
         if refusals and refusals.pop(0):
             raise OSError(errno.EMFILE, "Too many open files")
         return start(self, *args)
 
-    monkeypatch.setattr(launch.Here, "start", scarcely)
+    monkeypatch.setattr(launch.LocalLaunch, "start", scarcely)
     return refusals
 
 

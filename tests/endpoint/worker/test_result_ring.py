@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from compute_executor import system
 from compute_executor.endpoint.worker import result_ring
-from compute_executor.endpoint.worker.result_ring import Inbox, Outbox
+from compute_executor.endpoint.worker.result_ring import ResultRing, ResultRingReader
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -25,16 +25,16 @@ def small_ones() -> Iterator[None]:
         yield
 
 
-def pair() -> tuple[Outbox, Inbox]:
+def pair() -> tuple[ResultRing, ResultRingReader]:
     file = os.memfd_create("outbox")
     system.allocate(file, result_ring.SIZE)
     try:
-        return Outbox(file), Inbox(file)
+        return ResultRing(file), ResultRingReader(file)
     finally:
         os.close(file)
 
 
-def read(writer: Outbox, reader: Inbox) -> list[result_ring.Outcome]:
+def read(writer: ResultRing, reader: ResultRingReader) -> list[result_ring.Outcome]:
     """All there is, as if it were stored at once."""
     got = reader.read(writer.tail)
     reader.release(reader.position)
@@ -98,7 +98,7 @@ def written(*outcomes: result_ring.Outcome, kept: int = 0, before: int = 0) -> b
     file = os.memfd_create("outbox")
     try:
         system.allocate(file, result_ring.SIZE)
-        writer, reader = Outbox(file), Inbox(file)
+        writer, reader = ResultRing(file), ResultRingReader(file)
         for position in range(before):
             assert writer.put(outcome(position, bytes(60_000)))
             read(writer, reader)
@@ -148,7 +148,7 @@ def test_the_worker_is_named():
     file = os.memfd_create("outbox")
     try:
         system.allocate(file, result_ring.SIZE)
-        reader = Inbox(file)
+        reader = ResultRingReader(file)
         reader.used_by(12, 34)
         assert result_ring.user(os.pread(file, 64, 0)) == (12, 34)
         reader.close()

@@ -12,28 +12,30 @@ from pathlib import Path
 import pytest
 
 from compute_executor.errors import InvalidRequest, NoAnswer, RequestNotSent, ServiceUnavailable
-from compute_executor.sdk.http.direct import DirectTransport, Place, fixed_place
-from compute_executor.sdk.http.transport import Call
+from compute_executor.sdk.http.direct import DirectTransport, ServerAddress, fixed_place
+from compute_executor.sdk.http.transport import Request
 from tests.sdk.conftest import Reply, ScriptedService
 
 CANARY = "canary-token-7b1f"
-GET = Call("GET", "/x")
-ONCE = Call("POST", "/x", body=b"{}", repeatable=False)
+GET = Request("GET", "/x")
+ONCE = Request("POST", "/x", body=b"{}", repeatable=False)
 
 
 @pytest.fixture
 def transport(service: ScriptedService) -> Iterator[DirectTransport]:
     service.on("GET /x", Reply(200, "hello"))
     service.on("POST /x", Reply(200, "made"))
-    transport = DirectTransport(lambda: Place(service.url, CANARY))
+    transport = DirectTransport(lambda: ServerAddress(service.url, CANARY))
     yield transport
     transport.close()
 
 
 def test_a_request_carries_token_query_and_body(transport: DirectTransport, service: ScriptedService) -> None:
-    transport.send(Call("GET", "/x", query={"role": "a b"}))
+    transport.send(Request("GET", "/x", query={"role": "a b"}))
     transport.send(
-        Call("POST", "/x", body=b"raw", content_type="application/msgpack", headers={"Idempotency-Key": "k"})
+        Request(
+            "POST", "/x", body=b"raw", content_type="application/msgpack", headers={"Idempotency-Key": "k"}
+        )
     )
     first, second = service.seen
     assert first.path == "/x?role=a+b"
@@ -47,7 +49,7 @@ def test_a_request_carries_token_query_and_body(transport: DirectTransport, serv
 
 def test_no_token_no_header(service: ScriptedService) -> None:
     service.on("GET /x", Reply())
-    DirectTransport(lambda: Place(service.url, None)).send(GET)
+    DirectTransport(lambda: ServerAddress(service.url, None)).send(GET)
     assert "authorization" not in service.seen[0].headers
 
 
@@ -86,9 +88,9 @@ def test_nobody_there_is_not_sent_and_asks_where_it_is_again() -> None:
         port = free.getsockname()[1]
     asked = []
 
-    def locate() -> Place:
+    def locate() -> ServerAddress:
         asked.append(1)
-        return Place(f"http://127.0.0.1:{port}", None)
+        return ServerAddress(f"http://127.0.0.1:{port}", None)
 
     transport = DirectTransport(locate)
     for _ in range(2):
@@ -99,7 +101,7 @@ def test_nobody_there_is_not_sent_and_asks_where_it_is_again() -> None:
 
 def test_a_service_that_moved_is_found(service: ScriptedService) -> None:
     service.on("GET /x", Reply(200, "here"))
-    places = iter([Place(service.url, "old"), Place(service.url, "new")])
+    places = iter([ServerAddress(service.url, "old"), ServerAddress(service.url, "new")])
     transport = DirectTransport(lambda: next(places))
     assert transport.authorization() == "Bearer old"
     transport.renew()
@@ -122,8 +124,10 @@ def test_a_refusal_before_all_was_sent_is_read(service: ScriptedService) -> None
 
         thread = threading.Thread(target=refuse)
         thread.start()
-        transport = DirectTransport(lambda: Place(f"http://127.0.0.1:{server.getsockname()[1]}", None))
-        answer = transport.send(Call("POST", "/x", body=b"x" * 30_000_000))
+        transport = DirectTransport(
+            lambda: ServerAddress(f"http://127.0.0.1:{server.getsockname()[1]}", None)
+        )
+        answer = transport.send(Request("POST", "/x", body=b"x" * 30_000_000))
         thread.join()
     assert answer.status == 413
 
@@ -134,7 +138,7 @@ def test_many_threads_do_not_share_a_connection(transport: DirectTransport, serv
 
     def ask(number: int) -> None:
         for _ in range(20):
-            found.append(transport.send(Call("GET", "/x", query={"n": str(number)})).document())
+            found.append(transport.send(Request("GET", "/x", query={"n": str(number)})).document())
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(5)]
     for thread in threads:
@@ -225,7 +229,7 @@ def test_a_certificate_that_does_not_hold_is_told_and_no_token_is_sent(
     service: ScriptedService, secure: Path
 ) -> None:
     transport = DirectTransport(
-        lambda: Place(service.url.replace("http://127.0.0.1", "https://localhost"), CANARY)
+        lambda: ServerAddress(service.url.replace("http://127.0.0.1", "https://localhost"), CANARY)
     )
     with pytest.raises(ServiceUnavailable, match="certificate of https://localhost") as caught:
         transport.send(GET)
@@ -255,7 +259,9 @@ def test_nonsense_instead_of_http_is_no_answer() -> None:
 
         thread = threading.Thread(target=answer)
         thread.start()
-        transport = DirectTransport(lambda: Place(f"http://127.0.0.1:{server.getsockname()[1]}", None))
+        transport = DirectTransport(
+            lambda: ServerAddress(f"http://127.0.0.1:{server.getsockname()[1]}", None)
+        )
         with pytest.raises(NoAnswer, match="no answer from"):
             transport.send(GET)
         thread.join()
@@ -263,6 +269,6 @@ def test_nonsense_instead_of_http_is_no_answer() -> None:
 
 def test_a_service_that_closes_after_each_answer(service: ScriptedService) -> None:
     service.on("GET /x", Reply(200, "bye", {"Connection": "close"}))
-    transport = DirectTransport(lambda: Place(service.url, None))
+    transport = DirectTransport(lambda: ServerAddress(service.url, None))
     assert [transport.send(GET).document() for _ in range(2)] == ["bye", "bye"]
     assert len(transport._idle) == 0

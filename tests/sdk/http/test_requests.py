@@ -22,29 +22,29 @@ from compute_executor.errors import (
     WorkerLost,
 )
 from compute_executor.sdk.http.pacing import Pacer
-from compute_executor.sdk.http.requests import ATTEMPTS, LONGEST_RETRY_AFTER, Session
-from compute_executor.sdk.http.transport import JSON, Answer, Call
+from compute_executor.sdk.http.requests import ATTEMPTS, LONGEST_RETRY_AFTER, ApiClient
+from compute_executor.sdk.http.transport import JSON, Request, Response
 
-GET = Call("GET", "/x")
-SUBMIT = Call("POST", "/submit", body=b"{}", repeatable=False)
+GET = Request("GET", "/x")
+SUBMIT = Request("POST", "/submit", body=b"{}", repeatable=False)
 
 
-def answer(status: int = 200, document: Any = None, headers: dict[str, str] | None = None) -> Answer:
-    return Answer(status, {"content-type": JSON, **(headers or {})}, json.dumps(document).encode())
+def answer(status: int = 200, document: Any = None, headers: dict[str, str] | None = None) -> Response:
+    return Response(status, {"content-type": JSON, **(headers or {})}, json.dumps(document).encode())
 
 
 class FakeTransport:
     """Gives one outcome after the other; the last one stays."""
 
-    def __init__(self, *outcomes: Answer | ComputeError) -> None:
+    def __init__(self, *outcomes: Response | ComputeError) -> None:
         self.outcomes = deque(outcomes)
-        self.sent: list[Call] = []
+        self.sent: list[Request] = []
         self.renewals = 0
 
-    def send(self, call: Call) -> Answer:
+    def send(self, call: Request) -> Response:
         self.sent.append(call)
         outcome = self.outcomes.popleft() if len(self.outcomes) > 1 else self.outcomes[0]
-        if isinstance(outcome, Answer):
+        if isinstance(outcome, Response):
             return outcome
         raise outcome
 
@@ -61,16 +61,16 @@ class FakeTransport:
         pass
 
 
-def session_of(*outcomes: Answer | ComputeError) -> tuple[Session, FakeTransport, list[float]]:
+def session_of(*outcomes: Response | ComputeError) -> tuple[ApiClient, FakeTransport, list[float]]:
     pauses: list[float] = []
     transport = FakeTransport(*outcomes)
-    return Session(transport, pause=pauses.append, clock=lambda: 0.0), transport, pauses
+    return ApiClient(transport, pause=pauses.append, clock=lambda: 0.0), transport, pauses
 
 
 @pytest.mark.parametrize(
     "trouble", [RequestNotSent("refused"), NoAnswer("cut"), answer(503), answer(500), answer(429)]
 )
-def test_a_repeatable_call_is_repeated_until_it_is_answered(trouble: Answer | ComputeError) -> None:
+def test_a_repeatable_call_is_repeated_until_it_is_answered(trouble: Response | ComputeError) -> None:
     session, transport, pauses = session_of(trouble, trouble, answer(200, {"a": 1}))
     assert session.get("/x") == {"a": 1}
     assert len(transport.sent) == 3
@@ -79,7 +79,7 @@ def test_a_repeatable_call_is_repeated_until_it_is_answered(trouble: Answer | Co
 
 
 @pytest.mark.parametrize("trouble", [RequestNotSent("refused"), NoAnswer("cut"), answer(503), answer(502)])
-def test_it_is_given_up_after_some_attempts(trouble: Answer | ComputeError) -> None:
+def test_it_is_given_up_after_some_attempts(trouble: Response | ComputeError) -> None:
     session, transport, pauses = session_of(trouble)
     with pytest.raises(ServiceUnavailable) as caught:
         session.call(GET)
@@ -90,7 +90,7 @@ def test_it_is_given_up_after_some_attempts(trouble: Answer | ComputeError) -> N
 
 
 @pytest.mark.parametrize("trouble", [NoAnswer("cut"), answer(500), answer(502), answer(503), answer(504)])
-def test_a_submit_whose_outcome_is_unknown_is_never_sent_again(trouble: Answer | ComputeError) -> None:
+def test_a_submit_whose_outcome_is_unknown_is_never_sent_again(trouble: Response | ComputeError) -> None:
     session, transport, _ = session_of(trouble, answer())
     with pytest.raises(SubmitOutcomeUnknown, match="may or may not run"):
         session.call(SUBMIT)
@@ -101,7 +101,7 @@ def test_a_submit_whose_outcome_is_unknown_is_never_sent_again(trouble: Answer |
     "trouble",
     [RequestNotSent("refused"), answer(429), answer(503, headers={"retry-after": "1"}), answer(401)],
 )
-def test_a_submit_that_surely_was_not_done_is_sent_again(trouble: Answer | ComputeError) -> None:
+def test_a_submit_that_surely_was_not_done_is_sent_again(trouble: Response | ComputeError) -> None:
     session, transport, _ = session_of(trouble, answer())
     assert session.call(SUBMIT).ok
     assert len(transport.sent) == 2
@@ -161,12 +161,12 @@ def test_403_that_asks_for_a_new_login_is_tried_again_and_other_403_are_not() ->
         (answer(400, NotFound("by name").document()), NotFound, "by name"),
         (answer(500, WorkerLost("named").document()), WorkerLost, "named"),
         (answer(418, ["a list"]), ComputeError, "418"),
-        (Answer(400, {"content-type": "text/html"}, b"<html>proxy"), InvalidRequest, "proxy"),
-        (Answer(404, {}, b"{cut"), NotFound, "cut"),
+        (Response(400, {"content-type": "text/html"}, b"<html>proxy"), InvalidRequest, "proxy"),
+        (Response(404, {}, b"{cut"), NotFound, "cut"),
     ],
 )
 def test_an_answer_of_failure_becomes_the_error_it_describes(
-    reply: Answer, kind: type[ComputeError], text: str
+    reply: Response, kind: type[ComputeError], text: str
 ) -> None:
     session, _, _ = session_of(reply)
     with pytest.raises(kind, match=text):
@@ -174,7 +174,7 @@ def test_an_answer_of_failure_becomes_the_error_it_describes(
 
 
 def test_a_success_that_is_no_json_is_named() -> None:
-    session, _, _ = session_of(Answer(200, {}, b"<html>"))
+    session, _, _ = session_of(Response(200, {}, b"<html>"))
     with pytest.raises(ComputeError, match="no JSON"):
         session.get("/x")
 
@@ -188,7 +188,7 @@ def test_a_success_that_is_no_json_is_named() -> None:
         (lambda session: session.call_once("/x", {}), "POST"),
     ],
 )
-def test_methods(send: Callable[[Session], Any], method: str) -> None:
+def test_methods(send: Callable[[ApiClient], Any], method: str) -> None:
     session, transport, _ = session_of(answer(200, "done"))
     assert send(session) == "done"
     assert transport.sent[0].method == method
@@ -196,18 +196,18 @@ def test_methods(send: Callable[[Session], Any], method: str) -> None:
 
 def test_the_pace_is_kept() -> None:
     pauses: list[float] = []
-    session = Session(FakeTransport(answer()), Pacer(1, 10.0), pause=pauses.append, clock=lambda: 3.0)
+    session = ApiClient(FakeTransport(answer()), Pacer(1, 10.0), pause=pauses.append, clock=lambda: 3.0)
     session.call(GET)
     session.call(GET)
     assert pauses == [10.0]
 
 
 def test_the_opening_is_done_once_before_the_first_call() -> None:
-    def opening(session: Session) -> None:
+    def opening(session: ApiClient) -> None:
         session.get("/opening")
 
     transport = FakeTransport(answer(403), answer())
-    session = Session(transport, opening=opening, pause=lambda _: None)
+    session = ApiClient(transport, opening=opening, pause=lambda _: None)
     with pytest.raises(NotAuthorized):
         session.get("/x")
     session.get("/x")

@@ -15,7 +15,7 @@ import globus_sdk
 import pytest
 
 from compute_executor.errors import NoAnswer, NotAuthorized, RequestNotSent, ServiceUnavailable
-from compute_executor.sdk.http.transport import JSON, Call
+from compute_executor.sdk.http.transport import JSON, Request
 from compute_executor.sdk.http.web_transport import WebTransport
 from compute_executor.sdk.web_client import WebClient
 from tests.sdk.conftest import CANARY, Reply, ScriptedService
@@ -32,7 +32,7 @@ def transport_to(url: str) -> WebTransport:
 def test_a_request_carries_token_headers_query_and_raw_body(service: ScriptedService) -> None:
     service.on("POST /v2/x", Reply(200, body=b"\x93\x01", headers={"Content-Type": MSGPACK}))
     transport = transport_to(service.url + "/")
-    call = Call("POST", "/v2/x", b"\x00\xff", MSGPACK, MSGPACK, {"a": "b"}, {"Idempotency-Key": "k"})
+    call = Request("POST", "/v2/x", b"\x00\xff", MSGPACK, MSGPACK, {"a": "b"}, {"Idempotency-Key": "k"})
     answer = transport.send(call)
     assert (answer.status, answer.body, answer.headers["content-type"]) == (200, b"\x93\x01", MSGPACK)
     seen = service.seen[0]
@@ -51,7 +51,7 @@ def test_a_request_carries_token_headers_query_and_raw_body(service: ScriptedSer
 def test_a_refusal_is_an_answer_and_is_not_repeated_here(service: ScriptedService, status: int) -> None:
     service.on("GET /x", Reply(status, {"reason": "no"}, {"Retry-After": "9"}))
     transport = transport_to(service.url)
-    answer = transport.send(Call("GET", "/x"))
+    answer = transport.send(Request("GET", "/x"))
     assert (answer.status, answer.document(), answer.headers["retry-after"]) == (
         status,
         {"reason": "no"},
@@ -64,7 +64,7 @@ def test_a_refusal_is_an_answer_and_is_not_repeated_here(service: ScriptedServic
 def test_redirects_are_not_followed_with_a_token(service: ScriptedService) -> None:
     service.on("GET /x", Reply(302, headers={"Location": "http://evil.example/"}))
     transport = transport_to(service.url)
-    assert not transport.send(Call("GET", "/x")).ok
+    assert not transport.send(Request("GET", "/x")).ok
     transport.close()
 
 
@@ -72,7 +72,7 @@ def test_hanging_up_is_no_answer_and_is_not_repeated_here(service: ScriptedServi
     service.on("POST /x", Reply(hang_up=True))
     transport = transport_to(service.url)
     with pytest.raises(NoAnswer):
-        transport.send(Call("POST", "/x", b"{}"))
+        transport.send(Request("POST", "/x", b"{}"))
     assert len(service.seen) == 1
     transport.close()
 
@@ -82,7 +82,7 @@ def test_no_connection_is_not_sent(host: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with pytest.raises(RequestNotSent):
-        transport_to(f"http://{host}:{port}").send(Call("GET", "/x"))
+        transport_to(f"http://{host}:{port}").send(Request("GET", "/x"))
 
 
 class Refusing:
@@ -119,7 +119,7 @@ def test_a_login_that_gives_no_token_is_told_from_the_service(service: ScriptedS
     for trouble, kind, text in expected:
         authorizer: Any = Refusing(trouble)
         transport = WebTransport(service.url, partial(WebClient, base_url=service.url, authorizer=authorizer))
-        for attempt in (lambda: transport.send(Call("GET", "/x")), transport.authorization):  # noqa: B023
+        for attempt in (lambda: transport.send(Request("GET", "/x")), transport.authorization):  # noqa: B023
             with pytest.raises(kind, match=text) as caught:
                 attempt()
             assert "canary" not in str(caught.value)
@@ -142,7 +142,7 @@ def test_any_web_client_will_do(service: ScriptedService) -> None:
     service.on("GET /x", Reply(200, 1))
     brought = Anybodys(service.url)
     transport = WebTransport(service.url, lambda: brought)
-    assert transport.send(Call("GET", "/x")).document() == 1
+    assert transport.send(Request("GET", "/x")).document() == 1
     assert brought.paths == ["/x"]
     assert transport.authorization() is None
     transport.close()
@@ -175,7 +175,7 @@ def test_a_web_client_is_made_once_and_without_repetitions() -> None:
 
 
 def test_the_content_type_is_only_there_with_a_body() -> None:
-    assert Call("GET", "/x").all_headers() == {"Accept": JSON}
+    assert Request("GET", "/x").all_headers() == {"Accept": JSON}
 
 
 def test_globus_sdk_is_imported_when_a_login_needs_it() -> None:
@@ -203,12 +203,12 @@ def test_a_certificate_that_does_not_hold_is_told_at_once(
 ) -> None:
     url, certificate = secured(service, tmp_path)
     with pytest.raises(ServiceUnavailable, match=f"certificate of {url} {ADVICE}") as caught:
-        transport_to(url).send(Call("GET", "/x"))
+        transport_to(url).send(Request("GET", "/x"))
     assert type(caught.value) is ServiceUnavailable  # others are tried again
     assert service.seen == []
     monkeypatch.setenv("GLOBUS_SDK_VERIFY_SSL", str(certificate))
     service.on("GET /x", Reply(200, "securely"))
-    assert transport_to(url).send(Call("GET", "/x")).document() == "securely"
+    assert transport_to(url).send(Request("GET", "/x")).document() == "securely"
 
 
 def test_so_is_that_of_whoever_gives_tokens(service: ScriptedService, tmp_path: Path) -> None:
@@ -218,6 +218,6 @@ def test_so_is_that_of_whoever_gives_tokens(service: ScriptedService, tmp_path: 
     authorizer = partial(globus_sdk.ClientCredentialsAuthorizer, login, "all")
     transport = WebTransport(url, lambda: WebClient(base_url=url, authorizer=authorizer()))
     with pytest.raises(ServiceUnavailable, match=f"the server that gives tokens {ADVICE}") as caught:
-        transport.send(Call("GET", "/x"))
+        transport.send(Request("GET", "/x"))
     assert type(caught.value) is ServiceUnavailable
     assert service.seen == []

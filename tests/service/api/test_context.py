@@ -9,7 +9,13 @@ from typing import Any, cast
 import msgspec
 
 from compute_executor.service.access import Identity
-from compute_executor.service.api.context import Shell, identity_of, json_answer, msgpack_answer, shell_of
+from compute_executor.service.api.context import (
+    AppContext,
+    identity_of,
+    json_answer,
+    msgpack_answer,
+    shell_of,
+)
 
 
 def test_answers_say_what_they_are() -> None:
@@ -23,10 +29,10 @@ def test_answers_say_what_they_are() -> None:
 
 
 def test_a_request_knows_its_shell_and_who_asks() -> None:
-    shell = Shell(cast(Any, None), cast(Any, None), "one", stop=lambda: None)
+    shell = AppContext(cast(Any, None), cast(Any, None), "one", stop=lambda: None)
     who = Identity("ann", "Ann")
     app = SimpleNamespace(state=SimpleNamespace(shell=shell))
     request = cast(Any, SimpleNamespace(app=app, scope={"identity": who}))
     assert shell_of(request) is shell
     assert identity_of(request) is who
-    assert shell.keys is not Shell(cast(Any, None), cast(Any, None), "two", stop=lambda: None).keys
+    assert shell.keys is not AppContext(cast(Any, None), cast(Any, None), "two", stop=lambda: None).keys

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from compute_executor.protocol import frames
 from compute_executor.service.api import send_queue as outbox_module
-from compute_executor.service.api.send_queue import Outbox
+from compute_executor.service.api.send_queue import SendQueue
 from compute_executor.service.tasks.groups import body_size
 
 GROUP, OTHER = b"g" * 16, b"o" * 16
@@ -19,16 +19,16 @@ def result(seq: int, body: frames.Body = b"x") -> frames.Result:
     return frames.Result(seq, b"p" * 12, seq, 0, body, 1.0, 2.0)
 
 
-def add(outbox: Outbox, group: bytes, results: list[frames.Result]) -> None:
+def add(outbox: SendQueue, group: bytes, results: list[frames.Result]) -> None:
     outbox.add_results(group, results, sum(map(body_size, results)))
 
 
-def taken(outbox: Outbox) -> list[frames.ToClient]:
+def taken(outbox: SendQueue) -> list[frames.ToClient]:
     return [decode(frame) for frame in outbox.take()]
 
 
 def test_results_gather_while_they_are_last() -> None:
-    outbox = Outbox()
+    outbox = SendQueue()
     add(outbox, GROUP, [result(1)])
     add(outbox, GROUP, [result(2), result(3)])
     outbox.add(frames.Accepted(b"p" * 12))
@@ -45,7 +45,7 @@ def test_results_gather_while_they_are_last() -> None:
 
 
 def test_results_say_that_their_batch_is_accepted() -> None:
-    outbox = Outbox()
+    outbox = SendQueue()
     outbox.accepted(b"p" * 12)
     outbox.accepted(b"q" * 12)
     add(outbox, GROUP, [result(1)])
@@ -56,14 +56,14 @@ def test_results_say_that_their_batch_is_accepted() -> None:
 
 
 def test_lists_of_the_caller_are_not_changed() -> None:
-    outbox, mine = Outbox(), [result(1)]
+    outbox, mine = SendQueue(), [result(1)]
     add(outbox, GROUP, mine)
     add(outbox, GROUP, [result(2)])
     assert mine == [result(1)]
 
 
 def test_began_gathers() -> None:
-    outbox, mine = Outbox(), [(b"p" * 12, 1, 1.0)]
+    outbox, mine = SendQueue(), [(b"p" * 12, 1, 1.0)]
     outbox.add_began(mine)
     outbox.add_began([(b"p" * 12, 2, 1.0)])
     assert taken(outbox) == [frames.Began([(b"p" * 12, 1, 1.0), (b"p" * 12, 2, 1.0)])]
@@ -71,7 +71,7 @@ def test_began_gathers() -> None:
 
 
 def test_a_frame_of_results_has_a_limit() -> None:
-    outbox = Outbox()
+    outbox = SendQueue()
     part = outbox_module.MAX_RESULTS // 3
     for seq in range(1, 5):
         add(outbox, GROUP, [result(seq, bytes(part))])

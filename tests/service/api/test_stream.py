@@ -17,7 +17,7 @@ from compute_executor.protocol.ids import new_prefix
 from compute_executor.service.access import Identity
 from compute_executor.service.api import stream
 from compute_executor.service.api.stream import serve_stream
-from compute_executor.service.limits import Limits
+from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.pools.pools import DEFAULT_POOL
 from compute_executor.service.service import Service
 from tests.service.fixture import (
@@ -246,7 +246,7 @@ async def test_two_clients_of_a_group_get_everything(house: House) -> None:
 
 @live
 async def test_a_slow_reader_is_served_from_the_store(house: House) -> None:
-    async with serving(house, limits=Limits(stream_buffer=10_000)) as service:
+    async with serving(house, limits=ServiceLimits(stream_buffer=10_000)) as service:
         await register(service)
         async with connected(service) as slow, connected(service) as quick:
             for client in (slow, quick):
@@ -267,7 +267,10 @@ async def test_a_slow_reader_is_served_from_the_store(house: House) -> None:
 
 @live
 async def test_two_slow_groups_share_the_room(house: House) -> None:
-    async with serving(house, limits=Limits(stream_buffer=5_000)) as service, connected(service) as client:
+    async with (
+        serving(house, limits=ServiceLimits(stream_buffer=5_000)) as service,
+        connected(service) as client,
+    ):
         await register(service)
         for group in (GROUP, b"o" * 16):
             await service.submit(ALICE, batch([bytes(500)] * 30, group=group))
@@ -278,7 +281,7 @@ async def test_two_slow_groups_share_the_room(house: House) -> None:
 
 @live
 async def test_began_is_left_out_for_a_slow_reader(house: House) -> None:
-    async with serving(house, limits=Limits(stream_buffer=0)) as service, connected(service):
+    async with serving(house, limits=ServiceLimits(stream_buffer=0)) as service, connected(service):
         (connection,) = service._connections
         connection.began([(b"p" * 12, 0, 1.0)])
         assert not connection._outbox  # type: ignore[attr-defined]
@@ -328,7 +331,10 @@ async def test_results_come_before_they_are_stored_if_they_are_kept_until_then(
 
 @live
 async def test_a_client_that_only_sends_is_not_read_for_ever(house: House) -> None:
-    async with serving(house, limits=Limits(stream_buffer=1_000)) as service, connected(service) as client:
+    async with (
+        serving(house, limits=ServiceLimits(stream_buffer=1_000)) as service,
+        connected(service) as client,
+    ):
         client.reading.clear()
         for _ in range(200):
             client.say(batch([b"a"]))
@@ -373,7 +379,7 @@ async def test_what_may_not_be_closes_the_stream_and_no_other(
 
 @live
 async def test_a_stream_carries_so_many_groups(house: House) -> None:
-    async with serving(house, limits=Limits(groups_per_stream=1)) as service:
+    async with serving(house, limits=ServiceLimits(groups_per_stream=1)) as service:
         client = Client(service)
         await client.hello()
         client.say(frames.Subscribe(GROUP), frames.Subscribe(GROUP), frames.Subscribe(b"o" * 16))

@@ -5,11 +5,11 @@ import asyncio
 import pytest
 
 from compute_executor.service.auth import clients
-from compute_executor.service.auth.authenticators import FirstOf, LocalToken
+from compute_executor.service.auth.authenticators import AuthenticatorChain, LocalToken
 from compute_executor.service.auth.clients import LIFE, ConfiguredClient
 
 CLIENT = ConfiguredClient("id", "secret")
-BOTH = FirstOf(CLIENT, LocalToken("local token"))
+BOTH = AuthenticatorChain(CLIENT, LocalToken("local token"))
 
 
 def test_the_right_secret_of_the_right_client() -> None:
@@ -52,7 +52,7 @@ def test_what_the_others_remember_is_forgotten() -> None:
             self.forgotten = token
 
     others = Others("local token")
-    FirstOf(CLIENT, others).forget("theirs")
+    AuthenticatorChain(CLIENT, others).forget("theirs")
     assert others.forgotten == "theirs"
     BOTH.forget("theirs")  # these need no memory
 
@@ -67,6 +67,6 @@ def test_further_clients_are_asked_for_what_is_not_its_own() -> None:
         assert await both.check_client("other", "secret") is None
         issued = await both.issue_token(who)
         assert await further.identify(issued.token) == who
-        assert await FirstOf(both, further).identify(issued.token) == who
+        assert await AuthenticatorChain(both, further).identify(issued.token) == who
 
     asyncio.run(scenario())

@@ -10,14 +10,14 @@ import pytest
 from compute_executor.errors import InvalidRequest, PayloadTooLarge
 from compute_executor.protocol.frames import Blob
 from compute_executor.service.blobs.folder import BlobFolder
-from compute_executor.service.blobs.references import BlobCare
+from compute_executor.service.blobs.references import BlobReferences
 from tests.service.fixture import live
 
 A, B = "a" * 32, "b" * 32
 
 
-def care(folder: Path, limit: int = 100) -> BlobCare:
-    return BlobCare(BlobFolder(folder), limit)
+def care(folder: Path, limit: int = 100) -> BlobReferences:
+    return BlobReferences(BlobFolder(folder), limit)
 
 
 def test_a_blob_must_be_there_whole_and_not_too_large(tmp_path: Path) -> None:

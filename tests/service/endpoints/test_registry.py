@@ -17,10 +17,10 @@ from compute_executor.errors import (
 from compute_executor.protocol import frames
 from compute_executor.service.access import Identity
 from compute_executor.service.api.documents import EndpointDocument
-from compute_executor.service.endpoints.registry import Registration, registration
+from compute_executor.service.endpoints.registry import EndpointRegistration, registration
 from tests.service.fixture import ALICE, BOB, House, batch, live, register, serving
 
-PLAIN = Registration("plain", "Plain")
+PLAIN = EndpointRegistration("plain", "Plain")
 
 
 @live
@@ -146,7 +146,7 @@ async def test_without_a_broker_nothing_registers_or_listens(house: House) -> No
 
 def test_what_a_registration_says() -> None:
     said = registration(msgspec.convert({"endpoint_name": "n", "allowed_functions": None}, EndpointDocument))
-    assert said == Registration("n", "n")
+    assert said == EndpointRegistration("n", "n")
     with pytest.raises(InvalidRequest):
         registration(
             msgspec.convert({"endpoint_name": "n", "allowed_functions": ["no id"]}, EndpointDocument)

@@ -12,9 +12,9 @@ import pytest
 
 from compute_executor.errors import BrokerUnconfirmed, BrokerUnroutable, InvalidRequest, ServiceUnavailable
 from compute_executor.service.globus_compute import broker_link as module
-from compute_executor.service.globus_compute.broker_link import Delivery, Link
-from tests.service.globus_compute.broker import FakeBroker
+from compute_executor.service.globus_compute.broker_link import BrokerLink, Delivery
 from tests.service.fixture import live, turn
+from tests.service.globus_compute.broker import FakeBroker
 
 URL = "amqp://me:secret@broker:5673/%2F"
 
@@ -50,8 +50,8 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> FakeBroker:
 
 
 @contextlib.asynccontextmanager
-async def linked(story: Story, *, wait: bool = True) -> AsyncIterator[Link]:
-    link = Link(
+async def linked(story: Story, *, wait: bool = True) -> AsyncIterator[BrokerLink]:
+    link = BrokerLink(
         URL,
         asyncio.get_running_loop(),
         opened=story.opened,
@@ -102,7 +102,7 @@ async def test_everything_is_there_when_it_says_so(broker: FakeBroker) -> None:
 @live
 async def test_an_address_that_is_none_is_refused_without_its_password(url: str) -> None:
     with pytest.raises(InvalidRequest, match="must look like") as caught:
-        Link(url, asyncio.get_running_loop(), opened=print, closed=print, consumers={})
+        BrokerLink(url, asyncio.get_running_loop(), opened=print, closed=print, consumers={})
     assert "hidden" not in str(caught.value)
     assert caught.value.__suppress_context__
 

@@ -10,10 +10,11 @@ from typing import Any, cast
 
 import pytest
 
-from compute_executor.endpoint.pool.events import Assignment, Ended
+from compute_executor.endpoint.pool.events import TaskEnded
+from compute_executor.endpoint.pool.scheduling_policy import Assignment
 from compute_executor.protocol.frames import VALUE, Reason
 from compute_executor.service.globus_compute import heartbeats, names
-from compute_executor.service.globus_compute.broker_link import Delivery, Sight
+from compute_executor.service.globus_compute.broker_link import Delivery, QueueDepth
 from compute_executor.service.globus_compute.engine import BrokerEngine
 from compute_executor.service.globus_compute.rows import UserEndpointRow
 from compute_executor.service.globus_compute.user_endpoints import UserEndpoint
@@ -98,8 +99,8 @@ class Around:
         done.set_result(None)
         return done
 
-    async def look(self, queue: str) -> Sight:
-        return Sight(len(self.queue), self.consumers) if queue == QUEUE else Sight(0, 1)
+    async def look(self, queue: str) -> QueueDepth:
+        return QueueDepth(len(self.queue), self.consumers) if queue == QUEUE else QueueDepth(0, 1)
 
     async def peek(self, _queue: str) -> list[dict[str, Any]] | None:
         return None if self.consumers else [{"task_uuid": one} for one in self.queue]
@@ -120,7 +121,7 @@ class Around:
 
     def ends(self, *positions: int, seconds: float = 0.1) -> None:
         self.engine.ended(
-            b"", [Ended(5, position, 1, VALUE, b"", 50.0, 50.0 + seconds) for position in positions]
+            b"", [TaskEnded(5, position, 1, VALUE, b"", 50.0, 50.0 + seconds) for position in positions]
         )
 
     async def settled(self) -> None:

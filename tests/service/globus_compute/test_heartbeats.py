@@ -8,24 +8,24 @@ from compute_executor.service.globus_compute.heartbeats import (
     MISSED,
     STILL_THERE,
     TRIED_AGAIN,
-    Report,
-    Watch,
+    HeartbeatReport,
+    LivenessMonitor,
 )
 
 PERIOD = 10.0
-ALIVE = Report(True, PERIOD, "first")
-LAST = Report(False, PERIOD, "first")
+ALIVE = HeartbeatReport(True, PERIOD, "first")
+LAST = HeartbeatReport(False, PERIOD, "first")
 TASK, OTHER = (1, 0), (1, 1)
 
 
-def running() -> Watch:
-    watch = Watch()
+def running() -> LivenessMonitor:
+    watch = LivenessMonitor()
     watch.connected(0.0)
     watch.report(ALIVE, 0.0)
     return watch
 
 
-def ended_with(*tasks: tuple[int, int]) -> Watch:
+def ended_with(*tasks: tuple[int, int]) -> LivenessMonitor:
     """It ended at 100, having taken these."""
     watch = running()
     watch.report(LAST, 100.0)
@@ -34,7 +34,7 @@ def ended_with(*tasks: tuple[int, int]) -> Watch:
 
 
 def test_a_report_says_that_it_runs() -> None:
-    watch = Watch()
+    watch = LivenessMonitor()
     assert not watch.running
     watch.report(ALIVE, 1.0)
     assert watch.running
@@ -83,8 +83,8 @@ def test_suspects_are_lost_when_three_heartbeats_are_missed() -> None:
 
 def test_another_process_does_not_acquit_them() -> None:
     watch = ended_with(TASK)
-    assert watch.report(Report(True, PERIOD, "second"), 120.0) == {}
-    assert watch.report(Report(True, PERIOD, "second"), 125.0) == {}, (
+    assert watch.report(HeartbeatReport(True, PERIOD, "second"), 120.0) == {}
+    assert watch.report(HeartbeatReport(True, PERIOD, "second"), 125.0) == {}, (
         "the same as before, but not the one that took them"
     )
     assert watch.lost(100.0 + MISSED * PERIOD) == {TASK: 1}
@@ -103,7 +103,7 @@ def test_so_does_a_result() -> None:
 
 
 def test_a_command_is_repeated_when_the_last_is_void() -> None:
-    watch = Watch()
+    watch = LivenessMonitor()
     assert watch.command_due(0.0)
     watch.commanded(0.0)
     assert not watch.command_due(1.5 * COMMAND_LIFE)
@@ -113,7 +113,7 @@ def test_a_command_is_repeated_when_the_last_is_void() -> None:
 
 
 def test_a_killed_ones_pid_file_is_waited_for_other_reasons_are_final() -> None:
-    watch = Watch()
+    watch = LivenessMonitor()
     watch.commanded(0.0)
     assert watch.refused("no such template", 1.0)
     assert not watch.refused(f"| {STILL_THERE}. Refusing", 1.0)
@@ -125,14 +125,14 @@ def test_children_of_an_endpoint_that_starts_anew_have_ended() -> None:
     watch = running()
     watch.parent_restarted()
     assert (watch.running, watch.unsettled) == (False, True)
-    idle = Watch()
+    idle = LivenessMonitor()
     idle.commanded(0.0)
     idle.parent_restarted()
     assert idle.command_due(0.1)
 
 
 def test_after_a_restart_of_ours_it_is_taken_to_run() -> None:
-    watch = Watch()
+    watch = LivenessMonitor()
     watch.restored("first")
     watch.connected(0.0)
     assert watch.running
@@ -142,7 +142,7 @@ def test_after_a_restart_of_ours_it_is_taken_to_run() -> None:
 
 
 def test_a_consumer_tells_after_a_restart_that_it_runs_but_not_after_its_last_report() -> None:
-    watch = Watch()
+    watch = LivenessMonitor()
     watch.looked(1, 0.0)
     assert watch.running
     watch.report(LAST, 1.0)

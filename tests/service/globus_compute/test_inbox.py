@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compute_executor.endpoint.pool.events import Ended
+from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.errors import ServiceUnavailable
 from compute_executor.protocol import frames
 from compute_executor.protocol.ids import new_prefix, task_uuid
 from compute_executor.service.globus_compute import inbox as module
 from compute_executor.service.globus_compute import names
 from compute_executor.service.globus_compute.broker_link import Delivery
-from compute_executor.service.globus_compute.inbox import Inbox
+from compute_executor.service.globus_compute.inbox import ResultInbox
 from tests.service.fixture import live, turn
 
 PREFIX, FOREIGN = new_prefix(), new_prefix()
@@ -31,7 +31,7 @@ class Around:
     """What an Inbox speaks to: one open batch of ten tasks on one user endpoint; nothing is stored until it may."""
 
     def __init__(self) -> None:
-        self.ended_tasks: list[Ended] = []
+        self.ended_tasks: list[TaskEnded] = []
         self.told: list[tuple[bytes, list[tuple[int, int]]]] = []
         self.details: list[dict[str, Any]] = []
         self.acknowledged: list[int] = []
@@ -40,13 +40,13 @@ class Around:
         lane = SimpleNamespace(pool=POOL.bytes)
         self.batch = SimpleNamespace(number=5, count=10, lane=lane, attempt=lambda _position: 2)
         self.user = SimpleNamespace(row=SimpleNamespace(id=POOL))
-        self.inbox = Inbox(*cast(Any, (self, self, self, self, self)))
+        self.inbox = ResultInbox(*cast(Any, (self, self, self, self, self)))
         self.inbox.tell(
             lambda pool, ended: self.told.append((pool, [(one.batch, one.position) for one in ended])),
             lambda _one, details: self.details.append(details),
         )
 
-    def ended(self, pool: bytes, outcomes: list[Ended]) -> None:
+    def ended(self, pool: bytes, outcomes: list[TaskEnded]) -> None:
         assert pool == POOL.bytes
         self.ended_tasks += outcomes
 

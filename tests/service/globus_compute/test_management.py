@@ -18,15 +18,15 @@ from hypothesis import strategies as st
 from compute_executor.errors import ServiceUnavailable
 from compute_executor.service.globus_compute import names
 from compute_executor.service.globus_compute.management import (
-    Credentials,
-    Rights,
+    BrokerCredentials,
+    BrokerRights,
     endpoint_rights,
     listener_rights,
     user_endpoint_rights,
 )
 from tests.service.fixture import live
 
-RIGHTS = Rights("^w$", "^r$", {"results": "^k$"})
+RIGHTS = BrokerRights("^w$", "^r$", {"results": "^k$"})
 ONE, OTHER = uuid.uuid4(), uuid.uuid4()
 
 
@@ -67,8 +67,8 @@ def management() -> Iterator[Management]:
     management.server.server_close()
 
 
-def credentials(management: Management, url: str = "amqp://me:p%2Fw@broker:5673/v") -> Credentials:
-    return Credentials(url, b"secret", public=None, management=management.url)
+def credentials(management: Management, url: str = "amqp://me:p%2Fw@broker:5673/v") -> BrokerCredentials:
+    return BrokerCredentials(url, b"secret", public=None, management=management.url)
 
 
 @live
@@ -101,7 +101,7 @@ async def test_each_name_gets_a_user_with_its_rights_once(management: Management
 @live
 async def test_passwords_stay_the_same_and_differ_by_name_and_service(management: Management) -> None:
     async def password(secret: bytes, name: str) -> str | None:
-        one = Credentials("amqp://broker", secret, public=None, management=management.url)
+        one = BrokerCredentials("amqp://broker", secret, public=None, management=management.url)
         await one.probe()
         return urlsplit(await one.url(name, RIGHTS)).password
 
@@ -129,7 +129,7 @@ async def test_without_the_interface_all_share_and_it_is_said(
 
 @live
 async def test_nobody_listens_there(unused_address: str) -> None:
-    found = Credentials("amqp://broker", b"", public=None, management=unused_address)
+    found = BrokerCredentials("amqp://broker", b"", public=None, management=unused_address)
     await found.probe()
     assert not found.separate
     assert await found.url("name", RIGHTS) == "amqp://guest:guest@broker/%2F"
@@ -181,7 +181,7 @@ async def test_a_dropped_user_is_made_anew_when_it_is_wanted(
 )
 @live
 async def test_others_get_the_address_that_they_can_reach(own: str, public: str | None, given: str) -> None:
-    found = Credentials(own, b"", public=public, management=None)
+    found = BrokerCredentials(own, b"", public=public, management=None)
     assert await found.url("name", RIGHTS) == given
 
 

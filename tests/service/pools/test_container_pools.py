@@ -12,7 +12,7 @@ from compute_executor.endpoint.environments.environment import Environment
 from compute_executor.errors import InvalidRequest, NotFound, PoolBroken
 from compute_executor.protocol import frames
 from compute_executor.protocol.frames import Options
-from compute_executor.service.limits import Limits
+from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.pools.container_pools import lodged
 from compute_executor.service.pools.pools import DEFAULT_POOL
 from compute_executor.service.service import Service
@@ -149,7 +149,7 @@ async def test_it_ends_with_the_pool_it_is_like(house: House) -> None:
 async def test_it_ends_some_time_after_it_was_last_submitted_to(house: House) -> None:
     builder = Builder()
     builder.let.set()
-    limits = Limits(pool_grace=0.05)
+    limits = ServiceLimits(pool_grace=0.05)
     async with serving(house, environments=environments(house, builder), limits=limits) as service:
         container = await prepared(service)
         await service.submit(ALICE, batch([b"a"], options=Options(container=container)))

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from compute_executor.endpoint.environments import recipes, runtimes
-from compute_executor.endpoint.environments.commands import Log
+from compute_executor.endpoint.environments.commands import BuildLog
 from compute_executor.endpoint.environments.environment import Environment
 from compute_executor.endpoint.environments.environments import BUILDING, FAILED, QUEUED, READY, Environments
 from compute_executor.endpoint.environments.recipes import ImageDocument, RecipeDocument, Source
 from compute_executor.errors import InvalidRequest, NotFound, PayloadTooLarge, PoolBroken, ServiceUnavailable
-from compute_executor.service.limits import Limits
+from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.pools import containers
 from tests.service.fixture import ALICE, BOB, House, live, serving, turn
 
@@ -32,7 +32,7 @@ class Builder:
         self.let = asyncio.Event()
         self.trouble = ""
 
-    async def __call__(self, source: Source, folder: Path, log: Log) -> Environment:
+    async def __call__(self, source: Source, folder: Path, log: BuildLog) -> Environment:
         log.say("it begins")
         await self.let.wait()
         self.built.append(source)
@@ -166,7 +166,7 @@ async def test_a_restart_knows_them_and_goes_on_with_their_builds(house: House) 
 async def test_there_are_bounds(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(containers, "MOST", 1)
     async with serving(
-        house, environments=environments(house, Builder()), limits=Limits(description=9)
+        house, environments=environments(house, Builder()), limits=ServiceLimits(description=9)
     ) as service:
         with pytest.raises(PayloadTooLarge, match="10 characters, the limit is 9"):
             await service.containers.build(ALICE, RecipeDocument(name="n" * 5, description="d" * 5))

@@ -14,7 +14,7 @@ from compute_executor.errors import (
     PoolBroken,
 )
 from compute_executor.protocol import frames
-from compute_executor.service.limits import Limits
+from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.pools.pools import DEFAULT_POOL
 from tests.service.fixture import (
     ALICE,
@@ -65,7 +65,7 @@ async def test_cancelling_the_last_task_empties_a_pool(house: House) -> None:
 
 @live
 async def test_a_pool_waits_for_its_client_to_come_back(house: House) -> None:
-    async with serving(house, limits=Limits(pool_grace=0.02)) as service:
+    async with serving(house, limits=ServiceLimits(pool_grace=0.02)) as service:
         await register(service)
         client = Listener()
         await service.open_pool(ALICE, POOL, SPEC, client)

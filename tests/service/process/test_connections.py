@@ -13,7 +13,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from compute_executor.service.process import connections
-from compute_executor.service.process.connections import Connection
+from compute_executor.service.process.connections import HttpConnection
 
 POST = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000\r\n\r\n"
 
@@ -80,7 +80,7 @@ class Peer:
     """A connection and its transport."""
 
     def __init__(self, state: ServerState, loop: Loop, most: int = 9) -> None:
-        class Few(Connection):
+        class Few(HttpConnection):
             pass
 
         Few.most = most

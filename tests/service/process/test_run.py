@@ -25,7 +25,7 @@ from compute_executor.errors import (
     ServiceUnavailable,
     from_document,
 )
-from compute_executor.local.state import LOG, Announcement, prepare_folder, read_announcement
+from compute_executor.local.state import LOG, ServiceInfo, prepare_folder, read_announcement
 from compute_executor.protocol import frames
 from compute_executor.service.process import run
 from compute_executor.service.process.server import bind
@@ -39,8 +39,8 @@ def service(folder: Path, **settings: Any) -> Iterator[tuple[subprocess.Popen[by
     read, write = os.pipe()
     given = {"folder": folder, "ready": write, **settings}
     script = (
-        "import sys; from pathlib import PosixPath; from compute_executor.service.process.run import Settings, run;"
-        f"sys.exit(run(Settings(**{given!r})))"
+        "import sys; from pathlib import PosixPath; from compute_executor.service.process.run import ServiceSettings, run;"
+        f"sys.exit(run(ServiceSettings(**{given!r})))"
     )
     with subprocess.Popen([sys.executable, "-c", script], pass_fds=(write,), cwd=ROOT) as process:
         os.close(write)
@@ -58,7 +58,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "state"
 
 
-def announced(folder: Path) -> Announcement:
+def announced(folder: Path) -> ServiceInfo:
     found = read_announcement(folder)
     assert found is not None
     return found

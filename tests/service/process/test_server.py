@@ -16,8 +16,8 @@ import uvloop
 
 from compute_executor.errors import ServiceUnavailable
 from compute_executor.service.access import Identity
-from compute_executor.service.api.app import Doors, make_app
-from compute_executor.service.api.context import Shell
+from compute_executor.service.api.app import AccessConfig, make_app
+from compute_executor.service.api.context import AppContext
 from compute_executor.service.auth.authenticators import LocalToken
 from compute_executor.service.blobs.folder import BlobFolder
 from compute_executor.service.process.server import Server, bind
@@ -35,8 +35,10 @@ class Served:
         self.port = self.listener.getsockname()[1]
         self.events: list[str] = []
         self.up = threading.Event()
-        shell = Shell(FakeService(), BlobFolder(folder), "instance-1", stop=lambda: None)  # type: ignore[arg-type]
-        doors = Doors(LocalToken(TOKEN, Identity("ann", "Ann", admin=True)), [f"127.0.0.1:{self.port}"])
+        shell = AppContext(FakeService(), BlobFolder(folder), "instance-1", stop=lambda: None)  # type: ignore[arg-type]
+        doors = AccessConfig(
+            LocalToken(TOKEN, Identity("ann", "Ann", admin=True)), [f"127.0.0.1:{self.port}"]
+        )
         self.server = Server(make_app(shell, doors), self._started, self._stopping)
 
     def _started(self) -> None:

@@ -5,7 +5,7 @@ import os
 from typing import Any
 
 from compute_executor.errors import ServiceUnavailable, from_document
-from compute_executor.service.process.starter import Report
+from compute_executor.service.process.starter import StartNotifier
 
 
 def told(read: int) -> Any:
@@ -16,7 +16,7 @@ def told(read: int) -> Any:
 def test_that_it_serves() -> None:
     read, write = os.pipe()
     os.set_inheritable(write, True)
-    report = Report(write)
+    report = StartNotifier(write)
     assert not os.get_inheritable(write)
     report.serving("http://127.0.0.1:5000")
     assert told(read) == {"serving": True}
@@ -25,7 +25,7 @@ def test_that_it_serves() -> None:
 
 def test_why_it_does_not() -> None:
     read, write = os.pipe()
-    Report(write).failed(ServiceUnavailable("the disk is full"))
+    StartNotifier(write).failed(ServiceUnavailable("the disk is full"))
     error = from_document(told(read)["error"])
     assert isinstance(error, ServiceUnavailable)
     assert str(error) == "the disk is full"
@@ -34,5 +34,5 @@ def test_why_it_does_not() -> None:
 def test_whoever_started_it_may_have_gone() -> None:
     read, write = os.pipe()
     os.close(read)
-    Report(write).serving("http://127.0.0.1:5000")
-    Report(None).failed(ServiceUnavailable("nobody hears it"))
+    StartNotifier(write).serving("http://127.0.0.1:5000")
+    StartNotifier(None).failed(ServiceUnavailable("nobody hears it"))

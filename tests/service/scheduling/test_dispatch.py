@@ -8,22 +8,24 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
-from compute_executor.endpoint.pool.events import Ended
-from compute_executor.service.scheduling.dispatch import Batch, Dispatch, Lease, Lost
+from compute_executor.endpoint.pool.events import TaskEnded
+from compute_executor.service.scheduling.dispatch import Dispatch, Lease, LostLease, OpenBatch
 from compute_executor.service.scheduling.lifecycle import State
 
 POOL, OTHER = b"p" * 16, b"o" * 16
 
 
-def add(dispatch: Dispatch, number: int = 1, count: int = 4, retries: int = 0, pool: bytes = POOL) -> Batch:
+def add(
+    dispatch: Dispatch, number: int = 1, count: int = 4, retries: int = 0, pool: bytes = POOL
+) -> OpenBatch:
     prefix = number.to_bytes(12, "big")
     return dispatch.add(
         number=number, prefix=prefix, owner="alice", group=b"g" * 16, pool=pool, count=count, retries=retries
     )
 
 
-def ended(batch: int, position: int, attempt: int = 1) -> Ended:
-    return Ended(batch, position, attempt, 0, b"value", 1.0, 2.0)
+def ended(batch: int, position: int, attempt: int = 1) -> TaskEnded:
+    return TaskEnded(batch, position, attempt, 0, b"value", 1.0, 2.0)
 
 
 def spans(leases: list[Lease]) -> list[tuple[int, int, int, int]]:
@@ -142,7 +144,7 @@ def test_lost_without_retries_is_the_end() -> None:
     dispatch = Dispatch()
     batch = add(dispatch, 1, 1)
     dispatch.take(POOL, 1)
-    assert dispatch.lost(1, 0, 1) == Lost(batch, False, 1)
+    assert dispatch.lost(1, 0, 1) == LostLease(batch, False, 1)
     assert dispatch.lost(1, 0, 1) is None
     assert batch.open == 0
 
@@ -152,7 +154,7 @@ def test_lost_with_retries_runs_again_and_echoes_of_the_first_attempt_are_void()
     batch = add(dispatch, 1, 2, retries=1)
     dispatch.take(POOL, 1)
     dispatch.began([(1, 0, 1, 0.0)])
-    assert dispatch.lost(1, 0, 1) == Lost(batch, True, 2)
+    assert dispatch.lost(1, 0, 1) == LostLease(batch, True, 2)
     assert spans(dispatch.take(POOL, 9)) == [(1, 0, 1, 2), (1, 1, 2, 1)]
     assert finish(dispatch, (1, 0)) == []
     assert dispatch.began([(1, 0, 1, 0.0)]) == []
@@ -164,9 +166,9 @@ def test_retries_end() -> None:
     batch = add(dispatch, 1, 1, retries=2)
     for attempt in (1, 2):
         dispatch.take(POOL, 1)
-        assert dispatch.lost(1, 0, attempt) == Lost(batch, True, attempt + 1)
+        assert dispatch.lost(1, 0, attempt) == LostLease(batch, True, attempt + 1)
     dispatch.take(POOL, 1)
-    assert dispatch.lost(1, 0, 3) == Lost(batch, False, 3)
+    assert dispatch.lost(1, 0, 3) == LostLease(batch, False, 3)
 
 
 # -- cancelling and broken pools ----------------------------------------------------------------------------
@@ -248,7 +250,7 @@ class Histories(RuleBasedStateMachine):
         super().__init__()
         self.dispatch = Dispatch()
         self.model: dict[tuple[int, int], tuple[State, int]] = {}
-        self.known: dict[int, Batch] = {}
+        self.known: dict[int, OpenBatch] = {}
         self.outcomes: set[tuple[int, int]] = set()
 
     @rule(

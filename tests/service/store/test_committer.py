@@ -12,7 +12,7 @@ import pytest
 from compute_executor.errors import StoreBusy
 from compute_executor.service.store import committer as committer_module
 from compute_executor.service.store.committer import Committer, settle
-from compute_executor.service.store.store import Done, Operation, Store
+from compute_executor.service.store.store import Operation, Store, WriteResult
 from tests.service.fixture import live, turn
 
 
@@ -25,7 +25,7 @@ class Recorder(Store):
         self.checkpoints = 0
         self.long = False
 
-    def run(self, operations: Any) -> list[Done]:
+    def run(self, operations: Any) -> list[WriteResult]:
         self.groups.append(len(operations))
         return super().run(operations)
 

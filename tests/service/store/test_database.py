@@ -15,7 +15,7 @@ from compute_executor.errors import (
     VersionMismatch,
 )
 from compute_executor.service.store.database import SCHEMA_VERSION, filesystem
-from compute_executor.service.store.store import Done, Store
+from compute_executor.service.store.store import Store, WriteResult
 from tests.service.storing import do, new_batch
 
 # -- opening ------------------------------------------------------------------------------------------------
@@ -29,7 +29,9 @@ def test_the_file_is_private(store: Store, path: Path) -> None:
 def test_what_was_stored_is_there_after_a_restart(path: Path) -> None:
     for number in (1, 2):
         store = Store(path, durable=True)
-        assert store.run([lambda writer, n=number: writer.add_batch(new_batch(n))]) == [Done(number, None)]  # type: ignore[misc]
+        assert store.run([lambda writer, n=number: writer.add_batch(new_batch(n))]) == [
+            WriteResult(number, None)
+        ]  # type: ignore[misc]
         store.close()
 
 

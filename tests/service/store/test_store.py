@@ -90,7 +90,7 @@ def test_an_io_error_at_any_statement_promises_nothing_that_is_not_stored(store:
         try:
             done = store.run(operations)
         except sqlite3.OperationalError:  # of BEGIN: nothing was tried
-            done = [store_module.Done(None, ServiceUnavailable("nothing tried"))] * 3
+            done = [store_module.WriteResult(None, ServiceUnavailable("nothing tried"))] * 3
         fired = failing.left <= 0
         if isinstance(store._connection, Failing):
             store._connection = store._writer._connection = failing._connection

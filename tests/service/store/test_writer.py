@@ -7,7 +7,7 @@ from pathlib import Path
 from compute_executor.protocol.frames import Blob, Options, Result
 from compute_executor.service.store.rows import FinishedBatch, GroupRow, KnownSubmit, PoolRow
 from compute_executor.service.store.store import Store
-from compute_executor.service.tasks.functions import Description, Sharing, new_function
+from compute_executor.service.tasks.functions import FunctionDescription, FunctionSharing, new_function
 from tests.service.storing import FUNCTION, GROUP, POOL, do, ended, new_batch
 
 
@@ -102,7 +102,9 @@ def test_numbers_never_come_again(store: Store, path: Path) -> None:
 
 def test_functions(store: Store) -> None:
     def add(owner: str, public: bool = False, code: bytes | Blob = b"code") -> bytes:
-        row = new_function(owner, b"d" * 32, Description("f", "text", {"a": [1]}), Sharing(public), 4)
+        row = new_function(
+            owner, b"d" * 32, FunctionDescription("f", "text", {"a": [1]}), FunctionSharing(public), 4
+        )
         return bytes(do(store, lambda writer: writer.add_function(row, code)))
 
     first = add("alice")

@@ -11,7 +11,7 @@ from compute_executor.errors import (
 )
 from compute_executor.protocol import frames
 from compute_executor.protocol.ids import task_uuid
-from compute_executor.service.limits import Limits
+from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.pools.pools import DEFAULT_POOL
 from tests.service.fixture import (
     ALICE,
@@ -129,7 +129,7 @@ async def test_arguments_that_cannot_be_read_wait(
     house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("compute_executor.service.wiring.READ_AGAIN", 0.001)
-    async with serving(house, limits=Limits(decoded_tasks=0)) as service:
+    async with serving(house, limits=ServiceLimits(decoded_tasks=0)) as service:
         await register(service)
         await service.submit(ALICE, batch([b"a", b"b"]))
         await service.submit(ALICE, batch([b"c"]))

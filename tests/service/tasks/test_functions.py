@@ -11,7 +11,7 @@ from compute_executor.errors import (
 )
 from compute_executor.protocol import frames
 from compute_executor.service.access import Identity
-from compute_executor.service.limits import Limits
+from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.pools.pools import DEFAULT_POOL
 from tests.service.fixture import (
     ALICE,
@@ -96,7 +96,7 @@ async def test_one_finds_what_one_may_run(house: House) -> None:
 
 @live
 async def test_a_wrong_digest_and_too_much_code_are_refused(house: House) -> None:
-    async with serving(house, limits=Limits(function=100_000)) as service:
+    async with serving(house, limits=ServiceLimits(function=100_000)) as service:
         with pytest.raises(InvalidRequest, match="sha256"):
             await service.register(ALICE, b"d" * 32, "f", CODE)
         with pytest.raises(PayloadTooLarge, match="limit is 100000"):

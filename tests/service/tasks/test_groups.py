@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compute_executor.endpoint.pool.events import Ended
+from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.errors import NotFound
 from compute_executor.protocol.frames import Blob, Result
 from compute_executor.service.tasks import groups as module
-from compute_executor.service.tasks.groups import RESULT_BYTES, Groups, body_size
+from compute_executor.service.tasks.groups import RESULT_BYTES, TaskGroups, body_size
 from tests.service.fixture import ALICE, BOB, GROUP, Listener
 
 OTHER = b"o" * 16
@@ -51,19 +51,19 @@ def store() -> Store:
 
 
 @pytest.fixture
-def groups(store: Store) -> Groups:
-    return Groups(cast(Any, store))
+def groups(store: Store) -> TaskGroups:
+    return TaskGroups(cast(Any, store))
 
 
 def batch(group: bytes = GROUP) -> Any:
     return SimpleNamespace(group=group, prefix=b"p" * 12)
 
 
-def ended(position: int) -> Ended:
-    return Ended(1, position, 1, 0, b"v", 1.0, 2.0)
+def ended(position: int) -> TaskEnded:
+    return TaskEnded(1, position, 1, 0, b"v", 1.0, 2.0)
 
 
-def test_a_group_is_its_first_users(groups: Groups, store: Store) -> None:
+def test_a_group_is_its_first_users(groups: TaskGroups, store: Store) -> None:
     store.known[OTHER] = ("bob", 0, 0)
     groups.claim(ALICE, GROUP)
     groups.known(ALICE, GROUP)
@@ -78,14 +78,14 @@ def test_a_group_is_its_first_users(groups: Groups, store: Store) -> None:
         groups.known(ALICE, b"?" * 16)
 
 
-def test_a_new_group_has_nothing_from_before(groups: Groups, store: Store) -> None:
+def test_a_new_group_has_nothing_from_before(groups: TaskGroups, store: Store) -> None:
     store.add(OTHER)
     assert groups.subscribe(ALICE, Listener(), GROUP) == 1
     store.known[OTHER] = ("alice", 0, 0)
     assert groups.subscribe(ALICE, Listener(), OTHER) == 0
 
 
-def test_a_group_is_open_while_a_batch_of_it_is(groups: Groups) -> None:
+def test_a_group_is_open_while_a_batch_of_it_is(groups: TaskGroups) -> None:
     groups.claim(ALICE, GROUP)
     groups.opened(GROUP)
     groups.opened(GROUP)
@@ -96,7 +96,7 @@ def test_a_group_is_open_while_a_batch_of_it_is(groups: Groups) -> None:
     assert groups._groups == {}
 
 
-def test_who_listens_hears_of_its_group_until_it_leaves(groups: Groups) -> None:
+def test_who_listens_hears_of_its_group_until_it_leaves(groups: TaskGroups) -> None:
     first, second = Listener(), Listener()
     groups.subscribe(ALICE, first, GROUP)
     groups.subscribe(ALICE, first, GROUP)  # once is enough
@@ -117,7 +117,7 @@ def test_who_listens_hears_of_its_group_until_it_leaves(groups: Groups) -> None:
     assert set(groups._groups) == {OTHER}
 
 
-def test_the_highest_acknowledgement_counts_and_is_taken_once(groups: Groups) -> None:
+def test_the_highest_acknowledgement_counts_and_is_taken_once(groups: TaskGroups) -> None:
     groups.claim(ALICE, GROUP)
     for seq in (3, 7, 5):
         groups.acknowledge(ALICE, GROUP, seq)
@@ -130,7 +130,7 @@ def test_a_replay_in_parts_is_all_of_a_group_once_and_in_order(
     mine: list[bool], limit: int, scan: int
 ) -> None:
     store, usual = Store(), module.SCAN
-    groups = Groups(cast(Any, store))
+    groups = TaskGroups(cast(Any, store))
     for one in mine:
         store.add(GROUP if one else OTHER)
     module.SCAN = scan
@@ -145,7 +145,7 @@ def test_a_replay_in_parts_is_all_of_a_group_once_and_in_order(
     assert [one.seq for one in found] == [seq for seq, one in enumerate(mine, 1) if one]
 
 
-def test_numbers_that_a_start_left_out_are_passed_over_at_once(groups: Groups, store: Store) -> None:
+def test_numbers_that_a_start_left_out_are_passed_over_at_once(groups: TaskGroups, store: Store) -> None:
     for seq in (1, 100_000):
         store.stored.append((GROUP, Result(seq, b"p" * 12, 0, 0, b"x", 1.0, 2.0)))
     found, until, complete = groups.replay(GROUP, 1, 1000)

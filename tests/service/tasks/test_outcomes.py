@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from compute_executor.endpoint.pool.events import Ended
+from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.protocol.frames import CANCELLED, Reason
-from compute_executor.service.scheduling.dispatch import Batch, Dispatch
+from compute_executor.service.scheduling.dispatch import Dispatch, OpenBatch
 from compute_executor.service.tasks import outcomes as outcomes_module
 from compute_executor.service.tasks.outcomes import Outcomes, made_here
 from tests.service.fixture import GROUP, live, turn
@@ -20,13 +20,13 @@ class Commits:
 
     def __init__(self) -> None:
         self.waiting: list[tuple[Any, Any]] = []
-        self.writes: list[tuple[list[Ended], list[int]]] = []
+        self.writes: list[tuple[list[TaskEnded], list[int]]] = []
         self.numbers: list[int] = []
 
     def soon(self, operation: Any, done: Any) -> None:
         self.waiting.append((operation, done))
 
-    def add_outcomes(self, first: int, outcomes: list[Ended], finished: Any, now: float) -> list[str]:
+    def add_outcomes(self, first: int, outcomes: list[TaskEnded], finished: Any, now: float) -> list[str]:
         self.writes.append((outcomes, [batch.number for batch in finished]))
         self.numbers += range(first, first + len(outcomes))
         return ["unused"]
@@ -63,21 +63,21 @@ class World:
     def _tell(self, first: int, entries: list[Any]) -> None:
         self.told.append((first, len(entries)))
 
-    def _stored(self, entries: list[Any], finished: list[Batch], unused: list[str]) -> None:
+    def _stored(self, entries: list[Any], finished: list[OpenBatch], unused: list[str]) -> None:
         assert unused == ["unused"]
         self.stored.append((len(entries), [batch.number for batch in finished]))
 
     def recovered(self) -> None:
         self.recoveries += 1
 
-    def batch(self, number: int, count: int) -> Batch:
+    def batch(self, number: int, count: int) -> OpenBatch:
         where = {"owner": "a", "group": b"g" * 16, "pool": b"p" * 16}
         batch = self.dispatch.add(number=number, prefix=number.to_bytes(12, "big"), count=count, **where)
         self.dispatch.take(b"p" * 16, count)
         return batch
 
-    def end(self, batch: Batch, *positions: int, kept: bool = False) -> None:
-        outcomes = [Ended(batch.number, position, 1, 0, b"", 1.0, 2.0) for position in positions]
+    def end(self, batch: OpenBatch, *positions: int, kept: bool = False) -> None:
+        outcomes = [TaskEnded(batch.number, position, 1, 0, b"", 1.0, 2.0) for position in positions]
         self.outcomes.put(self.dispatch.ended(outcomes), kept=kept)
 
 

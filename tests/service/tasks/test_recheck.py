@@ -13,7 +13,7 @@ from compute_executor.errors import FunctionNotPermitted, NotAuthorized, Service
 from compute_executor.protocol import frames
 from compute_executor.sdk.outcome import of_result
 from compute_executor.service.access import Identity, forbidden_action
-from compute_executor.service.endpoints.registry import Registration
+from compute_executor.service.endpoints.registry import EndpointRegistration
 from compute_executor.service.pools.pools import DEFAULT_POOL
 from compute_executor.service.service import Service
 from tests.service.fixture import (
@@ -184,7 +184,7 @@ def test_a_client_meets_not_authorized_with_the_task_named() -> None:
 async def test_an_endpoint_that_registers_again_runs_only_what_it_still_permits(house: House) -> None:
     """Its list of functions, and with whom it is shared, count for what is queued as well."""
     alice = Identity("alice", "Alice", frozenset({TEAM}))
-    open_to_team = Registration("e", group=TEAM, multi_user=True)
+    open_to_team = EndpointRegistration("e", group=TEAM, multi_user=True)
     async with serving(house) as service:
         first, second = await register(service), await service.register(BOB, DIGEST, "f", CODE, public=True)
         stock = service.stock
@@ -196,7 +196,7 @@ async def test_an_endpoint_that_registers_again_runs_only_what_it_still_permits(
         await service.submit(ALICE, shared)
         await service.submit(MEMBER, theirs)
 
-        async def again(said: Registration) -> list[str]:
+        async def again(said: EndpointRegistration) -> list[str]:
             await stock.register(alice, said, there)
             await turn(30)
             sent = ((ALICE, own), (ALICE, shared), (MEMBER, theirs))

@@ -7,9 +7,9 @@ import os
 import pytest
 
 from compute_executor.endpoint.pool import leftovers
-from compute_executor.endpoint.pool.result_files import Box
+from compute_executor.endpoint.pool.result_files import ResultRingFile
 from compute_executor.endpoint.worker import result_ring
-from compute_executor.endpoint.worker.begun_log import Ring
+from compute_executor.endpoint.worker.begun_log import BegunLog
 from compute_executor.errors import ServiceUnavailable
 from compute_executor.protocol import frames
 from compute_executor.protocol.ids import new_prefix
@@ -42,15 +42,15 @@ async def kill(house: House, service: Service) -> None:
 
 def begin(house: House, *tasks: tuple[int, int, int], name: str = "1") -> None:
     """What workers write just before user code runs."""
-    ring = Ring(str(house.rings / f"{name}.ring"))
+    ring = BegunLog(str(house.rings / f"{name}.ring"))
     for task in tasks:
         ring.mark(*task)
 
 
 def finish(house: House, *outcomes: result_ring.Outcome, name: str = "1") -> None:
     """What workers write when user code has returned."""
-    box = Box(str(house.rings / f"{name}.outbox"))
-    writer = result_ring.Outbox(box.file)
+    box = ResultRingFile(str(house.rings / f"{name}.outbox"))
+    writer = result_ring.ResultRing(box.file)
     for outcome in outcomes:
         assert writer.put(outcome)
     del writer  # and dies

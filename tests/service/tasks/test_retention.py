@@ -10,12 +10,12 @@ import pytest
 
 from compute_executor.errors import NotFound
 from compute_executor.protocol import frames
-from compute_executor.service.limits import Limits
+from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.tasks import retention as retention_module
 from tests.service.fixture import ALICE, GROUP, House, Listener, batch, live, register, serving
 
 DAY = 24 * 3600.0
-LIMITS = Limits(keep_acknowledged=DAY, keep=14 * DAY)
+LIMITS = ServiceLimits(keep_acknowledged=DAY, keep=14 * DAY)
 
 
 @pytest.fixture

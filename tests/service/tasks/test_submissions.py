@@ -16,7 +16,7 @@ from compute_executor.errors import (
 )
 from compute_executor.protocol import frames
 from compute_executor.protocol.ids import new_prefix
-from compute_executor.service.limits import Limits
+from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.pools.pools import DEFAULT_POOL
 from tests.service.fixture import (
     ALICE,
@@ -132,7 +132,7 @@ async def test_idempotency_keys(house: House) -> None:
 async def test_what_is_wrong_is_named_and_nothing_is_kept(
     house: House, changed: dict[str, Any], error: type[Exception], says: str
 ) -> None:
-    async with serving(house, limits=Limits(batch=50)) as service:
+    async with serving(house, limits=ServiceLimits(batch=50)) as service:
         await register(service)
         with pytest.raises(error, match=says):
             await service.submit(ALICE, batch([b"a"], **changed))
@@ -142,7 +142,7 @@ async def test_what_is_wrong_is_named_and_nothing_is_kept(
 
 @live
 async def test_too_many_open_tasks_are_refused_for_now(house: House) -> None:
-    async with serving(house, limits=Limits(open_tasks=3)) as service:
+    async with serving(house, limits=ServiceLimits(open_tasks=3)) as service:
         await register(service)
         await service.submit(ALICE, batch([b"a", b"b"]))
         with pytest.raises(ServiceUnavailable, match="limit of 3"):

@@ -11,7 +11,7 @@ import pytest
 
 from compute_executor.errors import NotAuthorized, ServiceUnavailable
 from compute_executor.session.hosted import amqp
-from compute_executor.session.hosted.amqp import QueueLost, Queues
+from compute_executor.session.hosted.amqp import QueueLost, ResultQueueConsumer
 from tests.session.hosted.broker import URL, FakeBroker
 
 NAMES = amqp.named(["a", "b"], "q.")
@@ -39,8 +39,8 @@ def handled(broker: FakeBroker) -> Handled:
 
 
 @contextmanager
-def opened(handled: Handled) -> Iterator[Queues]:
-    queues = Queues(URL, NAMES, handled)
+def opened(handled: Handled) -> Iterator[ResultQueueConsumer]:
+    queues = ResultQueueConsumer(URL, NAMES, handled)
     try:
         yield queues
     finally:
@@ -110,7 +110,7 @@ def test_no_connection_is_told_without_the_password(
 ) -> None:
     broker.refuses = error
     with pytest.raises(QueueLost, match=type(error).__name__) as caught:
-        Queues(URL, NAMES, handled)
+        ResultQueueConsumer(URL, NAMES, handled)
     assert "secret" not in str(caught.value)
 
 
@@ -146,7 +146,7 @@ def test_acknowledging_may_fail_too(broker: FakeBroker, handled: Handled) -> Non
 def test_queues_that_may_not_be_read_end_the_connection(broker: FakeBroker, handled: Handled) -> None:
     broker.forbids = pika.exceptions.ConnectionClosedByBroker(403, "not yours")
     with pytest.raises(QueueLost, match=r"does not let us read q\.a"):
-        Queues(URL, NAMES, handled)
+        ResultQueueConsumer(URL, NAMES, handled)
     assert broker.connections[0].closed
 
 

@@ -31,7 +31,7 @@ from compute_executor.sdk.outcome import Outcome
 from compute_executor.sdk.wires.text_wire import TextWire
 from compute_executor.serialization import native
 from compute_executor.serialization.python_versions import VersionsDiffer
-from compute_executor.session.hosted.connection import Desk, HostedPump, settle
+from compute_executor.session.hosted.connection import HostedConnection, OpenTasks, settle
 from compute_executor.session.withdrawal import Withdrawal
 from tests.hosted_service import HostedService, Scripted
 
@@ -351,8 +351,8 @@ def test_an_error_of_our_own_ends_the_futures(
     def fail(*_: Any) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(HostedPump, "_post", fail)
-    monkeypatch.setattr(HostedPump, "_finished", fail)
+    monkeypatch.setattr(HostedConnection, "_post", fail)
+    monkeypatch.setattr(HostedConnection, "_finished", fail)
     with pytest.raises(ComputeError, match="please report it: ZeroDivisionError"):
         ex.submit(add_one, 1).result(10)
     assert "the I/O thread of an Executor failed" in caplog.text
@@ -412,8 +412,8 @@ class Quiet:
 
 
 @pytest.fixture
-def desk(ex: Executor, client: Client) -> Desk:
-    desk = Desk(ex._session, client)
+def desk(ex: Executor, client: Client) -> OpenTasks:
+    desk = OpenTasks(ex._session, client)
     desk.watcher = Quiet()  # type: ignore[assignment]
     return desk
 
@@ -431,7 +431,7 @@ def calls(ex: Executor, count: int) -> list[Call[Any]]:
     return [Call(ComputeFuture[Any](ex._session, b""), function, b"", ex._lane) for _ in range(count)]
 
 
-def test_results_that_come_before_the_answer_find_their_futures(ex: Executor, desk: Desk) -> None:
+def test_results_that_come_before_the_answer_find_their_futures(ex: Executor, desk: OpenTasks) -> None:
     desk.ended(ended(1))
     desk.ended(ended(9))  # somebody else's
     one, two = sent = calls(ex, 2)
@@ -446,7 +446,7 @@ def test_results_that_come_before_the_answer_find_their_futures(ex: Executor, de
 
 
 def test_results_for_which_there_was_no_room_are_asked_for(
-    ex: Executor, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ex: Executor, desk: OpenTasks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(desk.waiting, "_max_early", 1)
     desk.ended(ended(1))
@@ -455,7 +455,7 @@ def test_results_for_which_there_was_no_room_are_asked_for(
     assert desk.watcher.asked == [[task(1), task(2)]]  # type: ignore[attr-defined]
 
 
-def test_tasks_are_adopted_once(ex: Executor, desk: Desk) -> None:
+def test_tasks_are_adopted_once(ex: Executor, desk: OpenTasks) -> None:
     desk.ended(ended(1))
     futures = {task(number): ComputeFuture[Any](ex._session, b"") for number in (1, 2)}
     assert desk.adopt_ids("other", ex._lane, futures) == list(futures.values())
@@ -468,7 +468,7 @@ def test_tasks_are_adopted_once(ex: Executor, desk: Desk) -> None:
     assert futures[task(2)].result(0) == 2
 
 
-def test_giving_up_ends_each_future_with_an_error_about_itself(ex: Executor, desk: Desk) -> None:
+def test_giving_up_ends_each_future_with_an_error_about_itself(ex: Executor, desk: OpenTasks) -> None:
     sent = calls(ex, 2)
     desk.taken(ex._lane, sent, [task(1), task(2)])
     desk.give_up(ServiceUnavailable("gone for too long"))
@@ -479,7 +479,7 @@ def test_giving_up_ends_each_future_with_an_error_about_itself(ex: Executor, des
     assert desk.waiting.open == 0
 
 
-def test_a_wish_to_cancel_is_answered_at_once(desk: Desk) -> None:
+def test_a_wish_to_cancel_is_answered_at_once(desk: OpenTasks) -> None:
     withdrawal = Withdrawal(None)
     desk.withdraw(withdrawal)
     assert withdrawal.answered.is_set()
@@ -488,7 +488,7 @@ def test_a_wish_to_cancel_is_answered_at_once(desk: Desk) -> None:
 def test_in_the_child_of_a_fork_the_futures_are_orphans(ex: Executor, client: Client) -> None:
     waker, other = socket.socketpair()
     with waker, other:
-        pump = HostedPump(ex._session, waker, client)
+        pump = HostedConnection(ex._session, waker, client)
         pump.dialogue.watcher = Quiet()  # type: ignore[assignment]
         sent = calls(ex, 2)
         pump.dialogue.taken(ex._lane, sent, [task(1), task(2)])

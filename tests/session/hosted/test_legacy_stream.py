@@ -21,14 +21,14 @@ from websockets.sync.server import ServerConnection
 from compute_executor.errors import NotAuthorized, ResultDecodeError, ServiceUnavailable
 from compute_executor.protocol.ids import task_uuid
 from compute_executor.serialization import native
-from compute_executor.service.api.app import Doors, make_app
-from compute_executor.service.api.context import Shell
+from compute_executor.service.api.app import AccessConfig, make_app
+from compute_executor.service.api.context import AppContext
 from compute_executor.service.auth.authenticators import LocalToken
 from compute_executor.service.process.server import Server, bind
 from compute_executor.service.service import Service
 from compute_executor.session.hosted import legacy_stream
 from compute_executor.session.hosted.amqp import QueueLost
-from compute_executor.session.hosted.legacy_stream import GuideStream, read
+from compute_executor.session.hosted.legacy_stream import LegacyStream, read
 from tests.service.asgi import TOKEN
 from tests.service.fixture import ALICE, GROUP, House, batch, register, serving
 
@@ -54,8 +54,8 @@ class Served:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         async with serving(self._house) as self.service:
-            shell = Shell(self.service, self._house.blobs, "instance-1", stop=lambda: None)
-            doors = Doors(LocalToken(TOKEN, ALICE), [f"127.0.0.1:{self.port}"])
+            shell = AppContext(self.service, self._house.blobs, "instance-1", stop=lambda: None)
+            doors = AccessConfig(LocalToken(TOKEN, ALICE), [f"127.0.0.1:{self.port}"])
 
             async def farewell() -> None:
                 await self.service.farewell("for a test")
@@ -83,7 +83,7 @@ class Frames:
 
     def __init__(self, url: str, token: str = TOKEN) -> None:
         self.got: list[bytes] = []
-        self.stream = GuideStream(url, f"Bearer {token}", [NAME], self._came)
+        self.stream = LegacyStream(url, f"Bearer {token}", [NAME], self._came)
 
     def _came(self, frame: bytes, assured: bool) -> bool:
         assert not assured

@@ -7,16 +7,16 @@ from typing import Any, cast
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compute_executor.batch import Lane
+from compute_executor.batch import Target
 from compute_executor.protocol import frames
 from compute_executor.sdk.outcome import Outcome
-from compute_executor.session.hosted.pending import Expected, Waiting
+from compute_executor.session.hosted.pending import ExpectedResult, PendingTasks
 
-LANE, OTHER = cast(Lane, object()), cast(Lane, object())
+LANE, OTHER = cast(Target, object()), cast(Target, object())
 
 
-def expected(name: str, lane: Lane = LANE, group: str = "g") -> Expected:
-    return Expected(cast(Any, f"future of {name}"), lane, group)
+def expected(name: str, lane: Target = LANE, group: str = "g") -> ExpectedResult:
+    return ExpectedResult(cast(Any, f"future of {name}"), lane, group)
 
 
 def outcome(name: str, body: bytes = b"") -> Outcome:
@@ -25,7 +25,7 @@ def outcome(name: str, body: bytes = b"") -> Outcome:
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), max_size=30))
 def test_each_future_meets_its_outcome_once_in_any_order(steps: list[tuple[bool, int]]) -> None:
-    waiting, met = Waiting(), []
+    waiting, met = PendingTasks(), []
     asked: set[str] = set()
     for answer, number in steps:
         name = str(number)
@@ -42,7 +42,7 @@ def test_each_future_meets_its_outcome_once_in_any_order(steps: list[tuple[bool,
 
 
 def test_an_early_result_comes_once_however_often_it_came() -> None:
-    waiting = Waiting()
+    waiting = PendingTasks()
     assert waiting.pop(outcome("a")) is None
     assert waiting.pop(outcome("a")) is None
     assert waiting.duplicates == 1
@@ -51,7 +51,7 @@ def test_an_early_result_comes_once_however_often_it_came() -> None:
 
 
 def test_early_results_without_room_are_told() -> None:
-    by_number, by_size = Waiting(max_early=1), Waiting(max_early_bytes=3)
+    by_number, by_size = PendingTasks(max_early=1), PendingTasks(max_early_bytes=3)
     for waiting in (by_number, by_size):
         waiting.pop(outcome("a", b"12"))
         assert not waiting.missed
@@ -65,7 +65,7 @@ def test_early_results_without_room_are_told() -> None:
 
 
 def test_room_is_free_again_when_an_early_result_is_taken() -> None:
-    waiting = Waiting(max_early_bytes=3)
+    waiting = PendingTasks(max_early_bytes=3)
     waiting.pop(outcome("a", b"123"))
     waiting.expect("a", expected("a"))
     waiting.pop(outcome("b", b"123"))
@@ -73,7 +73,7 @@ def test_room_is_free_again_when_an_early_result_is_taken() -> None:
 
 
 def test_who_is_open_by_lane_and_group() -> None:
-    waiting = Waiting()
+    waiting = PendingTasks()
     waiting.expect("a", expected("a", LANE, "g"))
     waiting.expect("b", expected("b", OTHER, "h"))
     assert waiting.futures() == ["future of a", "future of b"]

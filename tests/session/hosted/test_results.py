@@ -12,19 +12,19 @@ import pika
 import pytest
 from websockets.sync.server import ServerConnection
 
-from compute_executor.batch import Lane
+from compute_executor.batch import Target
 from compute_executor.errors import ComputeError, NotAuthorized, NotFound, ServiceUnavailable
 from compute_executor.protocol import frames
-from compute_executor.sdk.client import ResultQueues
+from compute_executor.sdk.client import ResultQueueAddress
 from compute_executor.sdk.outcome import Outcome
 from compute_executor.session import reconnect
 from compute_executor.session.hosted import results
-from compute_executor.session.hosted.pending import Expected, Waiting
-from compute_executor.session.hosted.results import Watcher
+from compute_executor.session.hosted.pending import ExpectedResult, PendingTasks
+from compute_executor.session.hosted.results import HostedResults
 from tests.session.hosted.broker import URL, FakeBroker
 
 QUEUE = "q.g"
-LANE = cast(Lane, object())
+LANE = cast(Target, object())
 
 
 def task(number: int) -> str:
@@ -41,7 +41,7 @@ class Around:
 
     def __init__(self, broker: FakeBroker) -> None:
         self.lock = threading.Lock()
-        self.waiting = Waiting()
+        self.waiting = PendingTasks()
         self.changed = broker.changed
         self.heard: list[str] = []
         self.given_up: list[ComputeError] = []
@@ -52,7 +52,7 @@ class Around:
         self.silent: ComputeError | None = None
         self.no_queue: ComputeError | None = None
         self.at_end: Any = lambda _outcome: None
-        self.watcher = Watcher(cast(Any, self), "g", self, grace=300.0)
+        self.watcher = HostedResults(cast(Any, self), "g", self, grace=300.0)
 
     # the Desk
 
@@ -82,13 +82,13 @@ class Around:
     def authorization(self) -> str:
         return "Bearer token"
 
-    def result_queues(self) -> ResultQueues:
+    def result_queues(self) -> ResultQueueAddress:
         with self.changed:
             self.addresses += 1
             self.changed.notify_all()
         if self.no_queue is not None:
             raise self.no_queue
-        return ResultQueues(URL, "q.")
+        return ResultQueueAddress(URL, "q.")
 
     def outcomes(self, task_ids: list[str]) -> dict[str, Outcome]:
         with self.changed:
@@ -108,7 +108,7 @@ class Around:
     def expect(self, *numbers: int, group: str = "g") -> None:
         with self.lock:
             for number in numbers:
-                self.waiting.expect(task(number), Expected(cast(Any, None), LANE, group))
+                self.waiting.expect(task(number), ExpectedResult(cast(Any, None), LANE, group))
             self.watcher.need()
 
 

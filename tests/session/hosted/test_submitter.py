@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compute_executor.batch import Call, Function, Lane
+from compute_executor.batch import Call, Function, Target
 from compute_executor.errors import (
     ComputeError,
     InvalidRequest,
@@ -22,8 +22,8 @@ from compute_executor.errors import (
     SubmitOutcomeUnknown,
 )
 from compute_executor.protocol.frames import Options
-from compute_executor.sdk.wires.wire import Accepted, Part
-from compute_executor.session.hosted.submitter import UNKNOWN_TRIES, Posting
+from compute_executor.sdk.wires.wire import BatchPart, SubmitAnswer
+from compute_executor.session.hosted.submitter import UNKNOWN_TRIES, HostedSubmitter
 
 ENDPOINT = uuid.uuid4()
 GROUP = str(uuid.uuid4())
@@ -35,30 +35,30 @@ class Around:
 
     def __init__(self, *, tasks: int = 4, size: int = 1000) -> None:
         self.limits = SimpleNamespace(request_bytes=size, batch_tasks=tasks)
-        self.parts: list[Part] = []
+        self.parts: list[BatchPart] = []
         self.registered: list[str] = []
         self.named: dict[str, str] = {}
         self.turned_down: dict[str, ComputeError] = {}
         self.answers: list[ComputeError] = []
-        self.dislikes: Callable[[Part], ComputeError | None] = lambda _part: None
+        self.dislikes: Callable[[BatchPart], ComputeError | None] = lambda _part: None
         self.cannot_register: ComputeError | None = None
         self.waits = 0
         self.patient = True
-        self.posting = Posting(cast(Any, self), self.register, self, GROUP, 10.0)
+        self.posting = HostedSubmitter(cast(Any, self), self.register, self, GROUP, 10.0)
 
     # the wire
 
     def size(self, task: Any) -> int:
         return len(task.payload)
 
-    def submit(self, part: Part) -> Accepted:
+    def submit(self, part: BatchPart) -> SubmitAnswer:
         self.parts.append(part)
         if self.answers:
             raise self.answers.pop(0)
         error = self.dislikes(part)
         if error is not None:
             raise error
-        return Accepted([f"id of {task.payload.decode()}" for task in part.tasks], GROUP, "", "")
+        return SubmitAnswer([f"id of {task.payload.decode()}" for task in part.tasks], GROUP, "", "")
 
     def register(self, name: str, code: bytes) -> str:
         if self.cannot_register is not None:
@@ -68,7 +68,7 @@ class Around:
 
     # the place
 
-    def taken(self, lane: Lane, calls: list[Call[Any]], task_ids: list[str]) -> None:
+    def taken(self, lane: Target, calls: list[Call[Any]], task_ids: list[str]) -> None:
         for call, task_id in zip(calls, task_ids, strict=True):
             self.named[cast(bytes, call.body).decode()] = task_id
 
@@ -82,12 +82,12 @@ class Around:
     # the test
 
     def post(self, *bodies: str, functions: str = "f", **options: Any) -> None:
-        lane = Lane(options.pop("endpoint", ENDPOINT.bytes), None, Options(**options))
+        lane = Target(options.pop("endpoint", ENDPOINT.bytes), None, Options(**options))
         calls = [call(lane, body, functions[number % len(functions)]) for number, body in enumerate(bodies)]
         self.posting.post(lane, calls)
 
 
-def call(lane: Lane, body: str, name: str) -> Call[Any]:
+def call(lane: Target, body: str, name: str) -> Call[Any]:
     return Call(cast(Any, None), Function(name.encode() * 32, name, b"code"), body.encode(), lane)
 
 
@@ -117,7 +117,7 @@ def test_a_function_is_registered_once_and_known_ones_never() -> None:
     around.post("a", "b", "c", functions="fg")
     around.post("d")
     assert around.registered == ["f", "g"]
-    known, lane = uuid.uuid4(), Lane(ENDPOINT.bytes, None, Options())
+    known, lane = uuid.uuid4(), Target(ENDPOINT.bytes, None, Options())
     there = Function(known.bytes, "there", None)
     around.posting.post(lane, [Call(cast(Any, None), there, b"e", lane)])
     assert around.parts[-1].tasks[0].function_id == str(known)

@@ -15,7 +15,7 @@ import pytest
 import websockets
 from websockets.sync.server import ServerConnection, serve
 
-from compute_executor.session.stream.websocket import Stream, connect
+from compute_executor.session.stream.websocket import WebSocketStream, connect
 
 Handler = Callable[[ServerConnection], Any]
 quiet = logging.getLogger("test-websocket")
@@ -40,7 +40,7 @@ def server() -> Iterator[Callable[..., str]]:
 
 
 @contextlib.contextmanager
-def connected(url: str) -> Iterator[Stream]:
+def connected(url: str) -> Iterator[WebSocketStream]:
     stream = connect(url, "Bearer token")
     try:
         yield stream
@@ -48,7 +48,7 @@ def connected(url: str) -> Iterator[Stream]:
         stream.close()
 
 
-def receive(stream: Stream) -> list[bytes]:
+def receive(stream: WebSocketStream) -> list[bytes]:
     """The next frames, waited for."""
     while not (frames := stream.receive()):
         unsent = [] if stream.flush() else [stream]

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from compute_executor.errors import ComputeError, InvalidRequest, NotFound
-from compute_executor.peer import Address
+from compute_executor.peer import ServiceEndpoint
 from compute_executor.protocol import frames
 from compute_executor.protocol.ids import new_prefix, task_uuid
 from compute_executor.session.stream import by_http
@@ -27,8 +27,8 @@ def service() -> Iterator[ScriptedService]:
 
 
 @pytest.fixture
-def address(service: ScriptedService) -> Address:
-    return Address(service.url, "Bearer token")
+def address(service: ScriptedService) -> ServiceEndpoint:
+    return ServiceEndpoint(service.url, "Bearer token")
 
 
 def submit(endpoint: bytes) -> frames.Submit:
@@ -40,7 +40,7 @@ def packed(message: object) -> Reply:
 
 
 def test_a_small_body_stays_and_a_large_one_is_put(
-    service: ScriptedService, address: Address, monkeypatch: pytest.MonkeyPatch
+    service: ScriptedService, address: ServiceEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = bytes(frames.INLINE_LIMIT)
     assert by_http.body(address, small) == small
@@ -55,12 +55,12 @@ def test_a_small_body_stays_and_a_large_one_is_put(
     assert put.headers["authorization"] == "Bearer token"
 
 
-def test_a_blob_is_fetched(service: ScriptedService, address: Address) -> None:
+def test_a_blob_is_fetched(service: ScriptedService, address: ServiceEndpoint) -> None:
     service.on("GET /v3/blobs/name", Reply(200, body=b"content"))
     assert by_http.get_blob(address, frames.Blob("name", 7)) == b"content"
 
 
-def test_a_function_has_its_id_or_its_error(service: ScriptedService, address: Address) -> None:
+def test_a_function_has_its_id_or_its_error(service: ScriptedService, address: ServiceEndpoint) -> None:
     register = frames.Register(b"d" * 32, "f", b"code")
     refused = InvalidRequest("not this one").document()
     service.on(
@@ -75,7 +75,7 @@ def test_a_function_has_its_id_or_its_error(service: ScriptedService, address: A
 
 
 def test_a_submit_goes_to_its_endpoint_or_the_services_own(
-    service: ScriptedService, address: Address
+    service: ScriptedService, address: ServiceEndpoint
 ) -> None:
     service.on(f"POST /v3/endpoints/{ENDPOINT}/submit", packed(frames.Accepted(new_prefix())))
     service.on("GET /v2/endpoints", Reply(200, [{"uuid": str(ENDPOINT)}]), Reply(200, []))
@@ -86,21 +86,23 @@ def test_a_submit_goes_to_its_endpoint_or_the_services_own(
         by_http.submit(address, submit(b""))
 
 
-def test_a_pool_is_opened(service: ScriptedService, address: Address) -> None:
+def test_a_pool_is_opened(service: ScriptedService, address: ServiceEndpoint) -> None:
     service.on("POST /v3/pools", Reply())
     pool = frames.OpenPool(b"p" * 16, frames.PoolSpec(2, "python", [], "/", {}))
     by_http.open_pool(address, pool)
     assert decode(service.seen[0].body, type=frames.OpenPool) == pool
 
 
-def test_cancelling_says_which_will_not_run(service: ScriptedService, address: Address) -> None:
+def test_cancelling_says_which_will_not_run(service: ScriptedService, address: ServiceEndpoint) -> None:
     prefix = new_prefix()
     service.on("POST /v3/tasks/cancel", packed([(prefix, [1])]))
     assert by_http.cancel(address, [(prefix, [0, 1])]) == [(prefix, [1])]
     assert decode(service.seen[0].body) == [[prefix, [0, 1]]]
 
 
-def test_a_groups_batches_are_counted_in_their_order(service: ScriptedService, address: Address) -> None:
+def test_a_groups_batches_are_counted_in_their_order(
+    service: ScriptedService, address: ServiceEndpoint
+) -> None:
     first, second = new_prefix(), new_prefix()
     ids = [(first, 0), (first, 1), (second, 0), (first, 2)]
     service.on(f"GET /v2/taskgroup/{GROUP}", Reply(200, {"tasks": [{"id": task_uuid(*one)} for one in ids]}))

@@ -10,17 +10,17 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from compute_executor.batch import Batch, Lane
+from compute_executor.batch import CallBatch, Target
 from compute_executor.errors import NotFound, PayloadTooLarge, ServiceUnavailable, WorkerLost
 from compute_executor.executor import Executor
 from compute_executor.future import ComputeFuture
-from compute_executor.peer import Address, Embedded
+from compute_executor.peer import EmbeddedLocator, ServiceEndpoint
 from compute_executor.protocol.frames import LOST, Options, Reason, Result
 from compute_executor.protocol.ids import new_prefix
 from compute_executor.session.stream import http_fallback, loop, polling
-from compute_executor.session.stream.login import Login
-from compute_executor.session.stream.protocol import Dialogue
-from compute_executor.session.stream.websocket import Stream, connect
+from compute_executor.session.stream.login import StreamLogin
+from compute_executor.session.stream.protocol import StreamProtocol
+from compute_executor.session.stream.websocket import WebSocketStream, connect
 from tests.sdk.conftest import Reply, ScriptedService
 
 PATIENCE = 30.0
@@ -39,7 +39,7 @@ def no_stream(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """The stream cannot be opened while the list is not empty."""
     blocked = [True]
 
-    def refuse(*args: Any) -> Stream:
+    def refuse(*args: Any) -> WebSocketStream:
         if blocked:
             raise ServiceUnavailable("a proxy does not like WebSockets")
         return connect(*args)
@@ -67,11 +67,11 @@ def test_much_is_asked_about_in_parts(service: ScriptedService, monkeypatch: pyt
         for positions in ([0, 1], [2])
     ]
     service.on("POST /v2/batch_status", *(Reply(200, body=body) for body in lost))
-    lane = Lane(b"", None, Options())
+    lane = Target(b"", None, Options())
     futures: list[ComputeFuture[Any]] = [ComputeFuture(cast(Any, None), b"") for _ in range(3)]
-    talk = Dialogue(b"g" * 16, None, None, lambda _: None)
-    talk.adopt(b"g" * 16, [Batch(lane, [], list(futures), prefix)])
-    http_fallback.converse(talk, Login(Embedded(), Address(service.url, "")), [])
+    talk = StreamProtocol(b"g" * 16, None, None, lambda _: None)
+    talk.adopt(b"g" * 16, [CallBatch(lane, [], list(futures), prefix)])
+    http_fallback.converse(talk, StreamLogin(EmbeddedLocator(), ServiceEndpoint(service.url, "")), [])
     assert [msgspec.msgpack.decode(seen.body) for seen in service.seen] == [
         [[prefix, [0, 1]]],
         [[prefix, [2]]],

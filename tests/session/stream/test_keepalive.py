@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from compute_executor.errors import ServiceUnavailable
-from compute_executor.session.stream.keepalive import ACK_PAUSE, NO_ROOM_PAUSE, PING_PAUSE, Upkeep
+from compute_executor.session.stream.keepalive import ACK_PAUSE, NO_ROOM_PAUSE, PING_PAUSE, Keepalive
 from compute_executor.session.stream.websocket import StreamLost
 
 
@@ -48,11 +48,11 @@ def stream() -> Any:
 
 
 @pytest.fixture
-def upkeep(dialogue: Any) -> Upkeep:
-    return Upkeep(dialogue, grace=2.0)
+def upkeep(dialogue: Any) -> Keepalive:
+    return Keepalive(dialogue, grace=2.0)
 
 
-def test_acknowledgements_are_not_made_too_often(upkeep: Upkeep, dialogue: Any, stream: Any) -> None:
+def test_acknowledgements_are_not_made_too_often(upkeep: Keepalive, dialogue: Any, stream: Any) -> None:
     stream.heard = 100.0
     upkeep.work(stream, 100.0)
     assert (dialogue.done, upkeep.pause()) == ([], PING_PAUSE)
@@ -66,7 +66,7 @@ def test_acknowledgements_are_not_made_too_often(upkeep: Upkeep, dialogue: Any, 
     assert dialogue.done == ["acknowledge"] * 2
 
 
-def test_a_silent_peer_is_asked_once_and_then_given_up(upkeep: Upkeep, stream: Any) -> None:
+def test_a_silent_peer_is_asked_once_and_then_given_up(upkeep: Keepalive, stream: Any) -> None:
     stream.heard = 100.0
     upkeep.work(stream, 100.0 + PING_PAUSE - 1)
     assert stream.pings == 0
@@ -78,7 +78,7 @@ def test_a_silent_peer_is_asked_once_and_then_given_up(upkeep: Upkeep, stream: A
         upkeep.work(stream, 100.0 + 2 * PING_PAUSE)
 
 
-def test_a_peer_that_answers_lives(upkeep: Upkeep, stream: Any) -> None:
+def test_a_peer_that_answers_lives(upkeep: Keepalive, stream: Any) -> None:
     stream.heard = 100.0
     upkeep.work(stream, 120.0)
     stream.heard = 121.0
@@ -88,7 +88,7 @@ def test_a_peer_that_answers_lives(upkeep: Upkeep, stream: Any) -> None:
     assert stream.pings == 2
 
 
-def test_what_found_no_room_is_offered_again(upkeep: Upkeep, dialogue: Any, stream: Any) -> None:
+def test_what_found_no_room_is_offered_again(upkeep: Keepalive, dialogue: Any, stream: Any) -> None:
     stream.heard = 100.0
     dialogue.postponed, dialogue.no_room = ["batch"], ServiceUnavailable("full")
     assert upkeep.pause() == NO_ROOM_PAUSE
@@ -98,7 +98,7 @@ def test_what_found_no_room_is_offered_again(upkeep: Upkeep, dialogue: Any, stre
     assert dialogue.done == ["retry"] * 3
 
 
-def test_and_given_up_after_the_grace(upkeep: Upkeep, dialogue: Any, stream: Any) -> None:
+def test_and_given_up_after_the_grace(upkeep: Keepalive, dialogue: Any, stream: Any) -> None:
     stream.heard = 100.0
     dialogue.postponed, dialogue.no_room = ["batch"], ServiceUnavailable("full")
     upkeep.work(stream, 100.0)
@@ -107,7 +107,9 @@ def test_and_given_up_after_the_grace(upkeep: Upkeep, dialogue: Any, stream: Any
     assert dialogue.done == ["retry", "give up: full"]
 
 
-def test_as_long_as_something_is_accepted_there_is_hope(upkeep: Upkeep, dialogue: Any, stream: Any) -> None:
+def test_as_long_as_something_is_accepted_there_is_hope(
+    upkeep: Keepalive, dialogue: Any, stream: Any
+) -> None:
     stream.heard = 100.0
     dialogue.postponed, dialogue.no_room = ["batch"], ServiceUnavailable("full")
     upkeep.work(stream, 100.0)

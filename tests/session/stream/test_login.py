@@ -14,14 +14,14 @@ import pytest
 from compute_executor import executor as module
 from compute_executor.errors import ComputeError, NotAuthorized, NotFound, ServiceUnavailable
 from compute_executor.executor import Executor
-from compute_executor.peer import Address, Embedded
+from compute_executor.peer import EmbeddedLocator, ServiceEndpoint
 from compute_executor.protocol.frames import INLINE_LIMIT, Blob
 from compute_executor.protocol.ids import new_prefix
 from compute_executor.serialization import native
 from compute_executor.session.stream import by_http, http_fallback, loop, protocol
-from compute_executor.session.stream.login import Login
+from compute_executor.session.stream.login import StreamLogin
 from compute_executor.session.stream.polling import poll
-from compute_executor.session.stream.protocol import Dialogue
+from compute_executor.session.stream.protocol import StreamProtocol
 from compute_executor.session.stream.storage import Storage
 from tests.sdk.conftest import Reply, ScriptedService, Seen
 from tests.service.server_fixture import Town, running
@@ -30,7 +30,7 @@ PATIENCE = 20.0
 LARGE = b"x" * (INLINE_LIMIT + 1)
 
 
-class Tokens(Embedded):
+class Tokens(EmbeddedLocator):
     """A peer with one login after the other, and nobody to ask for more when they are used up."""
 
     def __init__(self, url: str, *tokens: str) -> None:
@@ -38,24 +38,24 @@ class Tokens(Embedded):
         self.tokens = list(tokens)
         self.renewals = 0
 
-    def address(self) -> Address:
-        return Address(self.url, f"Bearer {self.tokens[0]}")
+    def address(self) -> ServiceEndpoint:
+        return ServiceEndpoint(self.url, f"Bearer {self.tokens[0]}")
 
-    def renewed(self, refused: Address) -> Address | None:
+    def renewed(self, refused: ServiceEndpoint) -> ServiceEndpoint | None:
         self.renewals += 1
         if len(self.tokens) == 1:
             return None
         del self.tokens[0]
         return self.address()
 
-    def login(self) -> Login:
-        return Login(self, self.address())
+    def login(self) -> StreamLogin:
+        return StreamLogin(self, self.address())
 
 
-def good(*tokens: str) -> Callable[[Address], str]:
+def good(*tokens: str) -> Callable[[ServiceEndpoint], str]:
     """A question that is answered to whoever has one of these tokens."""
 
-    def question(address: Address) -> str:
+    def question(address: ServiceEndpoint) -> str:
         if address.authorization.removeprefix("Bearer ") not in tokens:
             raise NotAuthorized("who are you?")
         return address.authorization
@@ -77,7 +77,7 @@ def test_a_refused_login_is_renewed_and_kept() -> None:
     login = peer.login()
     assert [login.ask(good("two")), login.ask(good("two"))] == ["Bearer two"] * 2
     assert peer.renewals == 1
-    assert login.address == Address("http://x", "Bearer two")
+    assert login.address == ServiceEndpoint("http://x", "Bearer two")
 
 
 def test_a_second_refusal_is_the_answer() -> None:
@@ -98,7 +98,7 @@ def test_without_another_login_the_refusal_is_the_answer() -> None:
 def test_other_errors_are_no_matter_of_the_login(error: ComputeError) -> None:
     peer = Tokens("http://x", "one", "two")
 
-    def question(_: Address) -> None:
+    def question(_: ServiceEndpoint) -> None:
         raise error
 
     with pytest.raises(type(error)):
@@ -111,7 +111,7 @@ def test_threads_that_are_refused_together_renew_once() -> None:
     login, together = peer.login(), threading.Barrier(4)
     answers: list[str] = []
 
-    def question(address: Address) -> str:
+    def question(address: ServiceEndpoint) -> str:
         if address.authorization == "Bearer one":
             together.wait(10)
         return good("two")(address)
@@ -167,7 +167,7 @@ def test_a_cancel_by_http_is_asked_by_the_renewed_login(
 ) -> None:
     prefix, withdrawn = new_prefix(), []
     guarded(service, "POST /v3/tasks/cancel", msgspec.msgpack.encode([(prefix, [1])]))
-    talk = Dialogue(b"g" * 16, None, None, lambda _: None)
+    talk = StreamProtocol(b"g" * 16, None, None, lambda _: None)
     talk.reached(Tokens(service.url, "one", "two").login())
     monkeypatch.setattr(talk, "open_tasks", lambda _: [(prefix, [0, 1])])
     monkeypatch.setattr(talk, "withdrawn", lambda prefix, positions: withdrawn.append((prefix, positions)))
@@ -179,7 +179,7 @@ def test_a_cancel_by_http_is_asked_by_the_renewed_login(
 def test_what_is_asked_beside_the_stream_is_asked_by_the_renewed_login(
     service: ScriptedService, monkeypatch: pytest.MonkeyPatch, route: str
 ) -> None:
-    monkeypatch.setattr(module, "Embedded", lambda: Tokens(service.url, "one", "two"))
+    monkeypatch.setattr(module, "EmbeddedLocator", lambda: Tokens(service.url, "one", "two"))
     group = "00000000-0000-4000-8000-000000000001"
     guarded(service, "POST /v3/functions", msgspec.msgpack.encode(["registered", b"d" * 32, b"f" * 16, None]))
     guarded(service, f"GET /v2/taskgroup/{group}", b'{"tasks": []}')
@@ -222,7 +222,7 @@ def streams(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def executor_of(peer: Tokens, monkeypatch: pytest.MonkeyPatch) -> Executor:
     """Whose futures have their own arguments for a value."""
     monkeypatch.setattr("compute_executor.session.outcomes.value_of", native.loads_call)
-    monkeypatch.setattr(module, "Embedded", lambda: peer)
+    monkeypatch.setattr(module, "EmbeddedLocator", lambda: peer)
     return Executor(max_workers=1)
 
 
@@ -279,7 +279,7 @@ def test_what_is_said_by_http_is_said_with_the_login_that_the_stream_was_refused
     asked: list[str] = []
     request = by_http.request
 
-    def noted(address: Address, *args: Any, **kwargs: Any) -> bytes:
+    def noted(address: ServiceEndpoint, *args: Any, **kwargs: Any) -> bytes:
         asked.append(address.authorization)
         return request(address, *args, **kwargs)
 

@@ -7,17 +7,17 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compute_executor.batch import Batch, Lane
+from compute_executor.batch import CallBatch, Target
 from compute_executor.protocol.frames import VALUE, Options, Result, Results
 from compute_executor.session.stream.router import Router
 
-LANE = Lane(b"", None, Options())
+LANE = Target(b"", None, Options())
 GROUP = b"g" * 16
 
 
-def batch(prefix: bytes, size: int, lane: Lane = LANE) -> Batch:
+def batch(prefix: bytes, size: int, lane: Target = LANE) -> CallBatch:
     futures: list[Any] = [f"{prefix!r} {position}" for position in range(size)]
-    return Batch(lane, [], futures, prefix)
+    return CallBatch(lane, [], futures, prefix)
 
 
 def results(*seqs: int, group: bytes = GROUP) -> Results:
@@ -65,7 +65,7 @@ def test_find_leaves_it_open() -> None:
 
 def test_what_is_expected_of_a_pool() -> None:
     router = Router()
-    router.add(batch(b"a", 1, Lane(b"", b"pool", Options())))
+    router.add(batch(b"a", 1, Target(b"", b"pool", Options())))
 
     assert router.expects(b"a", b"pool")
     assert not router.expects(b"a", b"other")
@@ -95,7 +95,7 @@ def test_a_removed_batch_expects_nothing() -> None:
 
 def test_what_is_open() -> None:
     router = Router()
-    other = Lane(b"", None, Options())
+    other = Target(b"", None, Options())
     router.add(batch(b"a", 2))
     router.add(batch(b"b", 1, other))
     router.pop(b"a", 0)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from compute_executor.batch import Batch, Call, Function, Lane, seal
+from compute_executor.batch import Call, CallBatch, Function, Target, seal
 from compute_executor.errors import (
     ComputeError,
     InvalidRequest,
@@ -22,7 +22,7 @@ from compute_executor.protocol.frames import Options, Refused, Register, Registe
 from compute_executor.session.stream.sender import Sender
 
 GROUP = b"g" * 16
-LANE = Lane(b"e" * 16, b"p" * 16, Options(retries=2))
+LANE = Target(b"e" * 16, b"p" * 16, Options(retries=2))
 decode = msgspec.msgpack.Decoder(ToService).decode
 
 
@@ -32,7 +32,7 @@ class Stub:
     def __init__(self) -> None:
         self.places: list[tuple[bytes, int]] = []
 
-    def assign(self, batch: Batch, position: int) -> None:
+    def assign(self, batch: CallBatch, position: int) -> None:
         self.places.append((batch.prefix, position))
 
 
@@ -41,7 +41,7 @@ def function(name: str) -> Function:
     return Function(hashlib.sha256(code).digest(), name, code)
 
 
-def batch(*functions: Function) -> Batch:
+def batch(*functions: Function) -> CallBatch:
     calls: list[Call[Any]] = [
         Call(Stub(), one, b"args %d" % position, LANE)  # type: ignore[arg-type]
         for position, one in enumerate(functions)
@@ -49,11 +49,11 @@ def batch(*functions: Function) -> Batch:
     return seal(LANE, calls)
 
 
-def frames_of(sender: Sender, one: Batch) -> list[Any]:
+def frames_of(sender: Sender, one: CallBatch) -> list[Any]:
     return [decode(frame) for frame in sender.frames(one)]
 
 
-def refuse(sender: Sender, one: Batch, error: ComputeError, position: int | None = None) -> Any:
+def refuse(sender: Sender, one: CallBatch, error: ComputeError, position: int | None = None) -> Any:
     return sender.refused(Refused(one.prefix, error.document(), position))
 
 

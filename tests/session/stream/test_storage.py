@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from compute_executor.errors import PayloadTooLarge, ServiceUnavailable
-from compute_executor.peer import Address, Embedded
+from compute_executor.peer import EmbeddedLocator, ServiceEndpoint
 from compute_executor.protocol.frames import INLINE_LIMIT, Blob
 from compute_executor.session.stream import by_http, storage
-from compute_executor.session.stream.login import Login
+from compute_executor.session.stream.login import StreamLogin
 from compute_executor.session.stream.storage import Storage, usable
 
-LOGIN = Login(Embedded(), Address("http://nowhere", "secret"))
+LOGIN = StreamLogin(EmbeddedLocator(), ServiceEndpoint("http://nowhere", "secret"))
 LARGE = b"x" * (INLINE_LIMIT + 1)
 
 

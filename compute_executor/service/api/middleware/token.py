@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from compute_executor.service.api.error_responses import unauthenticated
-from compute_executor.service.auth.authenticators import Authenticator, Remembering, token_digest
+from compute_executor.service.auth.authenticators import Authenticator, CachingAuthenticator, token_digest
 from compute_executor.service.limits import MAX_HEADER_VALUE
 
 _NO_CACHE = (b"cache-control", b"no-cache")
@@ -39,7 +39,7 @@ class TokenCheck:
         if (
             token is not None
             and _NO_CACHE in scope["headers"]
-            and isinstance(self.authenticator, Remembering)
+            and isinstance(self.authenticator, CachingAuthenticator)
         ):
             self.authenticator.forget(token)
         identity = await self.authenticator.identify(token) if token is not None else None

@@ -15,7 +15,7 @@ from compute_executor.service.api.request_bodies import parse_uuid, read_json
 from compute_executor.service.endpoints.ids import BUILT_IN, is_built_in
 from compute_executor.service.endpoints.registry import registration
 from compute_executor.service.endpoints.rows import EndpointRow
-from compute_executor.service.globus_compute.peers import StockPeers
+from compute_executor.service.globus_compute.peers import GlobusCompute
 
 
 async def endpoints(request: Request) -> Response:
@@ -70,7 +70,7 @@ async def allowed_functions(request: Request) -> Response:
     return json_answer({**document, "restricted": allowed is not None, "functions": allowed or []})
 
 
-def _stock(request: Request) -> StockPeers:
+def _stock(request: Request) -> GlobusCompute:
     return shell_of(request).service.stock
 
 

@@ -40,14 +40,14 @@ Call = tuple[str, str]
 """Function id and packed arguments, as they came."""
 
 
-class Key(NamedTuple):
+class IdempotencyKey(NamedTuple):
     """An Idempotency-Key, and the digest of the body it came with."""
 
     text: str
     digest: bytes
 
 
-class Where(NamedTuple):
+class SubmitTarget(NamedTuple):
     """Where tasks are to run, and where their results are to go: into which task group (None: a new one), and also
     into a queue of the broker."""
 
@@ -65,7 +65,7 @@ async def submit(request: Request) -> Response:
         return msgpack_answer(frames.Accepted(frame.prefix))
     document = await read_json(request, documents.SubmitDocument)
     calls = [(name, payload) for name, payloads in document.tasks.items() for payload in payloads]
-    where = Where(endpoint, document.task_group_id, document.create_queue)
+    where = SubmitTarget(endpoint, document.task_group_id, document.create_queue)
     options = frames.Options(
         resource_specification=document.resource_specification,
         user_endpoint_config=document.user_endpoint_config,
@@ -80,12 +80,12 @@ async def submit(request: Request) -> Response:
 
 async def guide_submit(request: Request) -> Response:
     """``POST /v2/submit``"""
-    document = await read_json(request, documents.GuideSubmitDocument)
+    document = await read_json(request, documents.LegacySubmitDocument)
     endpoints = {_endpoint(request, endpoint_id) for _, endpoint_id, _ in document.tasks}
     if len(endpoints) > 1:
         raise InvalidRequest("a batch is for one endpoint; send one for each")
     calls = [(function_id, payload) for function_id, _, payload in document.tasks]
-    where = Where(next(iter(endpoints), BUILT_IN), document.task_group_id, create_queue=False)
+    where = SubmitTarget(next(iter(endpoints), BUILT_IN), document.task_group_id, create_queue=False)
     prefix, group, replayed = await _accept(request, calls, where, frames.Options())
     return json_answer(documents.guide_submitted(group, prefix, len(calls)), _replayed_header(replayed))
 
@@ -99,7 +99,7 @@ def _endpoint(request: Request, text: str) -> uuid.UUID:
 
 
 async def _accept(
-    request: Request, calls: list[Call], where: Where, options: frames.Options
+    request: Request, calls: list[Call], where: SubmitTarget, options: frames.Options
 ) -> tuple[bytes, bytes, bool]:
     """Prefix and group under which the calls are stored, and whether they had been before."""
     key = await _key(request)
@@ -134,7 +134,7 @@ def _under_way(keys: set[tuple[str, str]], key: tuple[str, str] | None) -> Itera
         keys.discard(key)
 
 
-def _known(request: Request, key: Key | None) -> KnownSubmit | None:
+def _known(request: Request, key: IdempotencyKey | None) -> KnownSubmit | None:
     """What was submitted with this key before; a refusal (422) if that was another request."""
     if key is None:
         return None
@@ -144,7 +144,7 @@ def _known(request: Request, key: Key | None) -> KnownSubmit | None:
         raise Refusal(422, error) from None
 
 
-async def _key(request: Request) -> Key | None:
+async def _key(request: Request) -> IdempotencyKey | None:
     """The request's Idempotency-Key with the digest of what it must come with again."""
     text = request.headers.get("idempotency-key")
     if text is None:
@@ -154,7 +154,7 @@ async def _key(request: Request) -> Key | None:
             f"an Idempotency-Key has 1 to {MAX_IDEMPOTENCY_KEY} characters, this has {len(text)}"
         )
     digest = hashlib.sha256(request.url.path.encode() + b"\0" + await request.body()).digest()
-    return Key(text, digest)
+    return IdempotencyKey(text, digest)
 
 
 async def _batch(

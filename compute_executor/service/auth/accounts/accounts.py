@@ -17,7 +17,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol
 
 from compute_executor.service.access import Identity
-from compute_executor.service.auth.accounts.book import CLIENT, USER, Account, Book, Group, Token
+from compute_executor.service.auth.accounts.book import (
+    CLIENT,
+    USER,
+    Account,
+    AccountBook,
+    StoredToken,
+    UserGroup,
+)
 from compute_executor.service.auth.authenticators import new_token, token_digest
 from compute_executor.service.auth.clients import LIFE, Issued
 from compute_executor.service.store.reader import Reader
@@ -29,7 +36,7 @@ SHORTEST_WAIT, LONGEST_WAIT = 1.0, 60.0
 Commit = Callable[[Operation], Awaitable[Any]]
 
 
-class Concerned(Protocol):
+class IdentityListener(Protocol):
     """Who must hear of changes: the service."""
 
     def reconsider(self, user: str, identity: Identity | None) -> None:
@@ -39,13 +46,13 @@ class Concerned(Protocol):
         """The token of this hash is valid no more."""
 
 
-def load_book(read: Reader) -> Book:
+def load_book(read: Reader) -> AccountBook:
     """What the store has."""
-    return Book(
+    return AccountBook(
         (Account(*row) for row in read.rows("all_accounts")),
-        (Group(*row) for row in read.rows("all_user_groups")),
+        (UserGroup(*row) for row in read.rows("all_user_groups")),
         read.rows("all_members"),
-        (Token(*row) for row in read.rows("all_tokens")),
+        (StoredToken(*row) for row in read.rows("all_tokens")),
     )
 
 
@@ -55,7 +62,7 @@ class Accounts:
     def __init__(self, read: Reader, commit: Commit, clock: Callable[[], float] = time.time) -> None:
         self._commit = commit
         self._clock = clock
-        self.concerned: Concerned | None = None
+        self.concerned: IdentityListener | None = None
         self._changed = asyncio.Event()
         self._lock = asyncio.Lock()  # one change at a time: names are checked before they are stored
         self.book = load_book(read)
@@ -122,16 +129,16 @@ class Accounts:
 
     # -- groups -------------------------------------------------------------------------------------------
 
-    async def add_group(self, name: str) -> Group:
+    async def add_group(self, name: str) -> UserGroup:
         """A new, empty group. Raises InvalidRequest if the name is taken."""
         async with self._lock:
             self.book.require_free(name, self.book.groups.values())
-            one = Group(str(uuid.uuid4()), name, self._clock())
+            one = UserGroup(str(uuid.uuid4()), name, self._clock())
             await self._commit(lambda writer: writer.run("add_user_group", one))
             self.book.groups[one.id], self.book.members[one.id] = one, set()
         return one
 
-    async def remove_group(self, name: str) -> Group:
+    async def remove_group(self, name: str) -> UserGroup:
         """Remove a group: what was shared with it is shared with nobody."""
         async with self._lock:
             one = self.book.group(name)
@@ -164,12 +171,12 @@ class Accounts:
 
     # -- tokens -------------------------------------------------------------------------------------------
 
-    async def new_token(self, account: str, life: float | None = None) -> tuple[str, Token]:
+    async def new_token(self, account: str, life: float | None = None) -> tuple[str, StoredToken]:
         """A new token of an account, good for ``life`` seconds (None: until revoked); and what is kept of it."""
         token = new_token()
         async with self._lock:
             who = self.book.account(account).id
-            kept = Token(token_digest(token), str(uuid.uuid4()), who, self._clock(), self._end(life))
+            kept = StoredToken(token_digest(token), str(uuid.uuid4()), who, self._clock(), self._end(life))
             await self._commit(lambda writer: writer.run("add_token", kept))
             self.book.tokens[kept.digest] = kept
         self._changed.set()
@@ -186,7 +193,7 @@ class Accounts:
             now = self._clock()
             await self._drop_tokens([one for one in self.book.tokens.values() if not one.alive(now)])
 
-    async def _drop_tokens(self, tokens: list[Token]) -> None:
+    async def _drop_tokens(self, tokens: list[StoredToken]) -> None:
         def drop(writer: Any) -> None:
             for one in tokens:
                 writer.run("drop_token", (one.digest,))
@@ -198,7 +205,7 @@ class Accounts:
         self._tell((), [one.digest for one in tokens])
 
     @contextlib.asynccontextmanager
-    async def watching(self, concerned: Concerned) -> AsyncIterator[None]:
+    async def watching(self, concerned: IdentityListener) -> AsyncIterator[None]:
         """Inside the ``with``, changes and expiries are told to ``concerned``."""
         self.concerned = concerned
         watch = asyncio.ensure_future(self._watch())

@@ -25,7 +25,7 @@ class Account(NamedTuple):
     created: float
 
 
-class Group(NamedTuple):
+class UserGroup(NamedTuple):
     """Accounts with which things can be shared together."""
 
     id: str
@@ -33,7 +33,7 @@ class Group(NamedTuple):
     created: float
 
 
-class Token(NamedTuple):
+class StoredToken(NamedTuple):
     """What opens the service for an account; ``digest`` is its SHA-256, ``id`` what it is revoked by."""
 
     digest: bytes
@@ -47,15 +47,15 @@ class Token(NamedTuple):
         return self.expires is None or self.expires > now
 
 
-class Book:
+class AccountBook:
     """The contents of the tables."""
 
     def __init__(
         self,
         accounts: Iterable[Account] = (),
-        groups: Iterable[Group] = (),
+        groups: Iterable[UserGroup] = (),
         members: Iterable[tuple[str, str]] = (),
-        tokens: Iterable[Token] = (),
+        tokens: Iterable[StoredToken] = (),
     ) -> None:
         self.accounts = {one.id: one for one in accounts}
         self.groups = {one.id: one for one in groups}
@@ -79,28 +79,28 @@ class Book:
                 return one
         raise NotFound(f"there is no {kind or 'user or client'} {name!r}")
 
-    def group(self, name: str) -> Group:
+    def group(self, name: str) -> UserGroup:
         """By name or id. Raises NotFound."""
         for one in self.groups.values():
             if name in (one.name, one.id):
                 return one
         raise NotFound(f"there is no group {name!r}")
 
-    def token(self, token_id: str) -> Token:
+    def token(self, token_id: str) -> StoredToken:
         """By id. Raises NotFound."""
         for one in self.tokens.values():
             if one.id == token_id:
                 return one
         raise NotFound(f"there is no token {token_id!r}: `token list` shows their ids")
 
-    def require_free(self, name: str, taken: Iterable[Account | Group]) -> None:
+    def require_free(self, name: str, taken: Iterable[Account | UserGroup]) -> None:
         """Raise InvalidRequest unless a new account or group can be called so."""
         if not name.strip() or len(name) > 200 or not name.isprintable():
             raise InvalidRequest("a name is 1 to 200 printable characters")
         if any(name in (one.name, one.id) for one in taken):
             raise InvalidRequest(f"the name {name!r} is taken")
 
-    def tokens_of(self, account: str) -> list[Token]:
+    def tokens_of(self, account: str) -> list[StoredToken]:
         """All tokens of an account."""
         return [one for one in self.tokens.values() if one.account == account]
 

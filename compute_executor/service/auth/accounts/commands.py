@@ -10,13 +10,13 @@ import msgspec
 
 from compute_executor.errors import InvalidRequest, NotFound
 from compute_executor.service.auth.accounts.accounts import Accounts
-from compute_executor.service.auth.accounts.book import CLIENT, USER, Account, Group
+from compute_executor.service.auth.accounts.book import CLIENT, USER, Account, UserGroup
 from compute_executor.service.auth.accounts.durations import seconds
 
 Document = dict[str, Any]
 
 
-class Asked(msgspec.Struct, forbid_unknown_fields=True):
+class AccountCommand(msgspec.Struct, forbid_unknown_fields=True):
     """The fields of all commands. ``expires``: a duration."""
 
     name: str | None = None
@@ -35,15 +35,15 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True):
         return value
 
 
-def _shown(one: Account | Group) -> Document:
+def _shown(one: Account | UserGroup) -> Document:
     return {"id": one.id, "name": one.name, "created": one.created}
 
 
-async def _user_add(accounts: Accounts, asked: Asked) -> Document:
+async def _user_add(accounts: Accounts, asked: AccountCommand) -> Document:
     return _shown(await accounts.add_user(asked.needed("name")))
 
 
-async def _user_remove(accounts: Accounts, asked: Asked) -> Document:
+async def _user_remove(accounts: Accounts, asked: AccountCommand) -> Document:
     return _shown(await accounts.remove(asked.needed("name"), USER))
 
 
@@ -52,42 +52,42 @@ async def _list(accounts: Accounts, kind: str) -> Document:
     return {"found": [{**_shown(one), "expires": one.expires} for one in found]}
 
 
-async def _user_list(accounts: Accounts, _: Asked) -> Document:
+async def _user_list(accounts: Accounts, _: AccountCommand) -> Document:
     return await _list(accounts, USER)
 
 
-async def _client_add(accounts: Accounts, asked: Asked) -> Document:
+async def _client_add(accounts: Accounts, asked: AccountCommand) -> Document:
     one, secret = await accounts.add_client(asked.needed("name"), asked.life())
     return {**_shown(one), "secret": secret, "expires": one.expires}
 
 
-async def _client_remove(accounts: Accounts, asked: Asked) -> Document:
+async def _client_remove(accounts: Accounts, asked: AccountCommand) -> Document:
     return _shown(await accounts.remove(asked.needed("name"), CLIENT))
 
 
-async def _client_list(accounts: Accounts, _: Asked) -> Document:
+async def _client_list(accounts: Accounts, _: AccountCommand) -> Document:
     return await _list(accounts, CLIENT)
 
 
-async def _group_add(accounts: Accounts, asked: Asked) -> Document:
+async def _group_add(accounts: Accounts, asked: AccountCommand) -> Document:
     return _shown(await accounts.add_group(asked.needed("name")))
 
 
-async def _group_remove(accounts: Accounts, asked: Asked) -> Document:
+async def _group_remove(accounts: Accounts, asked: AccountCommand) -> Document:
     return _shown(await accounts.remove_group(asked.needed("name")))
 
 
-async def _group_join(accounts: Accounts, asked: Asked) -> Document:
+async def _group_join(accounts: Accounts, asked: AccountCommand) -> Document:
     await accounts.join(asked.needed("name"), asked.needed("member"))
     return {}
 
 
-async def _group_leave(accounts: Accounts, asked: Asked) -> Document:
+async def _group_leave(accounts: Accounts, asked: AccountCommand) -> Document:
     await accounts.leave(asked.needed("name"), asked.needed("member"))
     return {}
 
 
-async def _group_list(accounts: Accounts, _: Asked) -> Document:
+async def _group_list(accounts: Accounts, _: AccountCommand) -> Document:
     book = accounts.book
     members = {
         group: sorted(book.accounts[one].name for one in members) for group, members in book.members.items()
@@ -95,17 +95,17 @@ async def _group_list(accounts: Accounts, _: Asked) -> Document:
     return {"found": [{**_shown(one), "members": members[one.id]} for one in book.groups.values()]}
 
 
-async def _token_new(accounts: Accounts, asked: Asked) -> Document:
+async def _token_new(accounts: Accounts, asked: AccountCommand) -> Document:
     token, kept = await accounts.new_token(asked.needed("name"), asked.life())
     return {"id": kept.id, "token": token, "expires": kept.expires}
 
 
-async def _token_revoke(accounts: Accounts, asked: Asked) -> Document:
+async def _token_revoke(accounts: Accounts, asked: AccountCommand) -> Document:
     await accounts.revoke_token(asked.needed("name"))
     return {}
 
 
-async def _token_list(accounts: Accounts, _: Asked) -> Document:
+async def _token_list(accounts: Accounts, _: AccountCommand) -> Document:
     book = accounts.book
     found = [
         {
@@ -119,7 +119,7 @@ async def _token_list(accounts: Accounts, _: Asked) -> Document:
     return {"found": found}
 
 
-COMMANDS: dict[str, Callable[[Accounts, Asked], Awaitable[Document]]] = {
+COMMANDS: dict[str, Callable[[Accounts, AccountCommand], Awaitable[Document]]] = {
     "user-add": _user_add,
     "user-remove": _user_remove,
     "user-list": _user_list,
@@ -137,7 +137,7 @@ COMMANDS: dict[str, Callable[[Accounts, Asked], Awaitable[Document]]] = {
 }
 
 
-async def perform(accounts: Accounts, command: str, asked: Asked) -> Document:
+async def perform(accounts: Accounts, command: str, asked: AccountCommand) -> Document:
     """Do it. Raises NotFound for what there is not, InvalidRequest for what cannot be."""
     if command not in COMMANDS:
         raise NotFound(f"there is no command {command!r}")

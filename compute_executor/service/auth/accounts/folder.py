@@ -12,14 +12,14 @@ from compute_executor.errors import ServiceUnavailable
 from compute_executor.local.locks import wait_lock
 from compute_executor.local.state import DATABASE, SERVICE_LOCK, prepare_folder
 from compute_executor.service.auth.accounts.accounts import Accounts
-from compute_executor.service.auth.accounts.commands import Asked, Document, perform
+from compute_executor.service.auth.accounts.commands import AccountCommand, Document, perform
 from compute_executor.service.store.store import Operation, Store
 
 PATIENCE = 1.0
 """Seconds to wait for the lock: who asks whether it is held holds it for an instant."""
 
 
-def perform_in(folder: Path, command: str, asked: Asked) -> Document:
+def perform_in(folder: Path, command: str, asked: AccountCommand) -> Document:
     """Do it in the store of the folder, made if it is not there. Raises ServiceUnavailable if a service has it."""
     os.umask(0o077)
     prepare_folder(folder)
@@ -34,7 +34,7 @@ def perform_in(folder: Path, command: str, asked: Asked) -> Document:
         os.close(lock)
 
 
-async def _perform(folder: Path, command: str, asked: Asked) -> Document:
+async def _perform(folder: Path, command: str, asked: AccountCommand) -> Document:
     store = Store(folder / DATABASE, durable=True)
 
     async def commit(operation: Operation) -> Any:

@@ -14,9 +14,9 @@ from compute_executor.errors import LoginUnavailable
 from compute_executor.service.access import Identity
 from compute_executor.service.auth.authenticators import token_digest
 from compute_executor.service.auth.globus_auth.decisions import Decision, Decisions
-from compute_executor.service.auth.globus_auth.introspection import Globus, Groups
-from compute_executor.service.auth.globus_auth.judging import Refused, judge
-from compute_executor.service.auth.globus_auth.registration import Registration
+from compute_executor.service.auth.globus_auth.introspection import GlobusAuthClient, GroupMembership
+from compute_executor.service.auth.globus_auth.judging import TokenRefused, judge
+from compute_executor.service.auth.globus_auth.registration import AppRegistration
 
 ASKERS = 8
 """Threads that ask: a question takes some 0.1 s, so about 80 new tokens in a second, each good for LIFE."""
@@ -26,19 +26,19 @@ MAX_WAITING = 256
 logger = logging.getLogger(__name__)
 
 
-class Asked(Protocol):
+class TokenSource(Protocol):
     """What is asked: `asking.Globus`."""
 
     def introspect(self, token: str) -> dict[str, Any]:
         """What is said of a token."""
         ...
 
-    def groups(self, token: str) -> Groups:
+    def groups(self, token: str) -> GroupMembership:
         """The groups of its holder."""
         ...
 
 
-class Found(NamedTuple):
+class TokenLookup(NamedTuple):
     """Whose a token is (None: nobody's), and the Unix time at which it expires. ``told``: their groups are known."""
 
     identity: Identity | None
@@ -46,7 +46,7 @@ class Found(NamedTuple):
     told: bool = False
 
 
-class Shown(NamedTuple):
+class SeenToken(NamedTuple):
     """A token that was good when it was shown, and the Unix time at which it expires. Its repr does not show it."""
 
     token: str
@@ -64,18 +64,18 @@ class GlobusAuthenticator:
 
     def __init__(
         self,
-        ours: Registration,
-        globus: Asked | None = None,
+        ours: AppRegistration,
+        globus: TokenSource | None = None,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._ours = ours
-        self._globus = globus or Globus(ours)
+        self._globus = globus or GlobusAuthClient(ours)
         self._clock = clock
         self._decisions = Decisions()
         self.changed: Callable[[Identity], None] = _nobody
         self._known: dict[str, Identity] = {}  # by id: as they were when last told
-        self._shown: dict[bytes, Shown] = {}  # good ones, as long as they are remembered or followed
+        self._shown: dict[bytes, SeenToken] = {}  # good ones, as long as they are remembered or followed
         self._asking: dict[bytes, asyncio.Task[Decision]] = {}
         self._askers = ThreadPoolExecutor(ASKERS, "globus")
 
@@ -91,7 +91,7 @@ class GlobusAuthenticator:
         self._decisions.forget(digest)
         self._asking.pop(digest, None)
 
-    def shown(self, followed: set[bytes]) -> dict[bytes, Shown]:
+    def shown(self, followed: set[bytes]) -> dict[bytes, SeenToken]:
         """The tokens of these hashes. Others that no decision is remembered about are forgotten."""
         now = self._clock()
         self._shown = {
@@ -121,7 +121,7 @@ class GlobusAuthenticator:
             now = self._clock()
             self._notice(found)
             if found.identity is not None:
-                self._shown[digest] = Shown(token, found.expires)
+                self._shown[digest] = SeenToken(token, found.expires)
             if self._asking.get(digest) is task:
                 return self._decisions.put(digest, found.identity, now, found.expires)
             return Decision(
@@ -131,7 +131,7 @@ class GlobusAuthenticator:
             if self._asking.get(digest) is task:
                 del self._asking[digest]
 
-    def _notice(self, found: Found) -> None:
+    def _notice(self, found: TokenLookup) -> None:
         """Tell who is in other groups now. One whose groups cannot be told by this token has not changed."""
         who = found.identity
         if who is None or not found.told:
@@ -141,19 +141,19 @@ class GlobusAuthenticator:
         if before is not None and before != who:
             self.changed(who)
 
-    def _ask(self, token: str) -> Found:
+    def _ask(self, token: str) -> TokenLookup:
         """Runs in a thread of `_askers`."""
         verdict = judge(self._globus.introspect(token), self._ours, self._clock())
-        if isinstance(verdict, Refused):
+        if isinstance(verdict, TokenRefused):
             logger.info("a token was refused: %s", verdict.why)
-            return Found(None, math.inf)
+            return TokenLookup(None, math.inf)
         groups = self._globus.groups(token)
         if groups.refused:
             logger.warning(
                 "groups of %s cannot be told (%s): counted as in none", verdict.name, groups.refused
             )
         identity = Identity(verdict.id, verdict.name, groups.ids)
-        return Found(identity, verdict.expires, told=not groups.refused)
+        return TokenLookup(identity, verdict.expires, told=not groups.refused)
 
 
 def _nobody(_: Identity) -> None:

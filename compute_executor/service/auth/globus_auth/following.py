@@ -13,7 +13,7 @@ from typing import Protocol
 
 from compute_executor.errors import LoginUnavailable
 from compute_executor.service.access import Identity
-from compute_executor.service.auth.globus_auth.authenticator import GlobusAuthenticator, Shown
+from compute_executor.service.auth.globus_auth.authenticator import GlobusAuthenticator, SeenToken
 from compute_executor.service.auth.globus_auth.decisions import LIFE
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class StreamOwner(Protocol):
         ...
 
 
-class Following:
+class TokenFollower:
     """Keeps a service told of what happens to the tokens of its streams, and to the groups of whoever comes."""
 
     def __init__(
@@ -59,7 +59,7 @@ class Following:
             if not await self._alive(shown):
                 self._service.token_died(digest)
 
-    async def _alive(self, shown: Shown) -> bool:
+    async def _alive(self, shown: SeenToken) -> bool:
         if shown.expires <= self._clock():
             return False
         try:

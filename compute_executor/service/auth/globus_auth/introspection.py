@@ -16,7 +16,7 @@ from globus_sdk.transport import RequestsTransport, RetryConfig
 
 from compute_executor.errors import LoginUnavailable
 from compute_executor.service.auth.globus_auth.judging import active_groups
-from compute_executor.service.auth.globus_auth.registration import CLIENT_ID, CLIENT_SECRET, Registration
+from compute_executor.service.auth.globus_auth.registration import CLIENT_ID, CLIENT_SECRET, AppRegistration
 
 PATIENCE = 5.0
 """Seconds to wait for one answer. The request that brought the token waits meanwhile (our client for 60 s)."""
@@ -28,18 +28,18 @@ LONGEST_RETRY_AFTER = 60
 """Seconds that a client is told to wait, at most."""
 
 
-class Groups(NamedTuple):
+class GroupMembership(NamedTuple):
     """The groups of a token's holder; ``refused``: why they cannot be told, if so."""
 
     ids: frozenset[str]
     refused: str = ""
 
 
-class Globus:
+class GlobusAuthClient:
     """Questions on behalf of one registered service. Any thread may ask: each has a client of its own, because
     globus_sdk's are made for one."""
 
-    def __init__(self, ours: Registration) -> None:
+    def __init__(self, ours: AppRegistration) -> None:
         self._ours = ours
         self._of_thread = threading.local()
 
@@ -56,18 +56,18 @@ class Globus:
             trouble = _silence("Globus Auth", error)
         raise trouble
 
-    def groups(self, token: str) -> Groups:
+    def groups(self, token: str) -> GroupMembership:
         """The groups of the token's holder, by a token for Globus Groups that Globus Auth gives for it.
 
         If that is refused (the scope does not include it, or its holder has not consented), they count as in no
         group: that allows less, never more. Raises LoginUnavailable if there is no answer.
         """
         try:
-            return Groups(active_groups(self._memberships(token)))
+            return GroupMembership(active_groups(self._memberships(token)))
         except globus_sdk.GlobusAPIError as error:
             trouble = _trouble("Globus Groups", error)
             if trouble is None:
-                return Groups(frozenset(), f"{error.http_status} {error.code}")
+                return GroupMembership(frozenset(), f"{error.http_status} {error.code}")
         except globus_sdk.GlobusError as error:
             trouble = _silence("Globus Groups", error)
         raise trouble

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from compute_executor.service.auth.globus_auth.registration import Registration
+from compute_executor.service.auth.globus_auth.registration import AppRegistration
 
 
-class Holder(NamedTuple):
+class TokenHolder(NamedTuple):
     """Whose a token is: ``id`` is the identity's UUID, ``name`` what they call themselves; ``expires``: Unix time."""
 
     id: str
@@ -19,29 +19,29 @@ class Holder(NamedTuple):
     expires: float
 
 
-class Refused(NamedTuple):
+class TokenRefused(NamedTuple):
     """Why a token is worth nothing here. For the log: whoever brought it is told only that it is not valid."""
 
     why: str
 
 
-def judge(document: Mapping[str, Any], ours: Registration, now: float) -> Holder | Refused:
+def judge(document: Mapping[str, Any], ours: AppRegistration, now: float) -> TokenHolder | TokenRefused:
     """Whose the token is, if it is active, not expired, for this service and for its scope.
 
     ``nbf`` is not looked at: Globus Auth itself says whether a token is active, and clocks differ.
     """
     if document.get("active") is not True:
-        return Refused("it is not active: expired, revoked, or never issued")
+        return TokenRefused("it is not active: expired, revoked, or never issued")
     if ours.client_id not in _words(document.get("aud")):
-        return Refused(f"it is for {' '.join(_words(document.get('aud')))}, not for {ours.client_id}")
+        return TokenRefused(f"it is for {' '.join(_words(document.get('aud')))}, not for {ours.client_id}")
     if ours.scope not in _words(document.get("scope")):
-        return Refused(f"its scope is {document.get('scope')}, not {ours.scope}")
+        return TokenRefused(f"its scope is {document.get('scope')}, not {ours.scope}")
     subject, expires = document.get("sub"), document.get("exp")
     if not isinstance(subject, str) or not subject or not isinstance(expires, (int, float)):
-        return Refused("it has no subject, or does not say when it expires")
+        return TokenRefused("it has no subject, or does not say when it expires")
     if expires <= now:
-        return Refused(f"it expired {now - expires:.0f} s ago")
-    return Holder(subject, str(document.get("username") or subject), float(expires))
+        return TokenRefused(f"it expired {now - expires:.0f} s ago")
+    return TokenHolder(subject, str(document.get("username") or subject), float(expires))
 
 
 def _words(value: Any) -> list[str]:

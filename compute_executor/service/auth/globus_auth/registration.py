@@ -16,7 +16,7 @@ CLIENT_SECRET = "COMPUTE_EXECUTOR_GLOBUS_CLIENT_SECRET"
 SCOPE = "COMPUTE_EXECUTOR_GLOBUS_SCOPE"
 
 
-class Registration(NamedTuple):
+class AppRegistration(NamedTuple):
     """``scope``: what a token must be for. Its repr does not show the secret."""
 
     client_id: str
@@ -27,7 +27,7 @@ class Registration(NamedTuple):
         return f"Registration(client_id={self.client_id!r}, client_secret=..., scope={self.scope!r})"
 
 
-def take_registration(environ: MutableMapping[str, str]) -> Registration:
+def take_registration(environ: MutableMapping[str, str]) -> AppRegistration:
     """The registration, taken out of ``environ``. The scope is by default the one that Globus Auth's own pages have
     people create: ``https://auth.globus.org/scopes/<client id>/all``.
 
@@ -41,4 +41,4 @@ def take_registration(environ: MutableMapping[str, str]) -> Registration:
             f"--auth globus needs {' and '.join(missing)}: register this service at https://app.globus.org/settings/"
             "developers (a service API), and set the id and the secret that it gets there"
         )
-    return Registration(client_id, secret, scope or f"https://auth.globus.org/scopes/{client_id}/all")
+    return AppRegistration(client_id, secret, scope or f"https://auth.globus.org/scopes/{client_id}/all")

@@ -3,8 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from compute_executor.service.access import Identity
-from compute_executor.service.api.app import Doors, make_app
-from compute_executor.service.api.context import Shell
+from compute_executor.service.api.app import AccessConfig, make_app
+from compute_executor.service.api.context import AppContext
 from compute_executor.service.auth.authenticators import LocalToken
 from compute_executor.service.blobs.folder import BlobFolder
 from tests.service.asgi import HOST, TOKEN, ask
@@ -29,8 +29,8 @@ def test_its_end_is_asked_for_once_per_call(world: World) -> None:
 
 def test_only_who_runs_the_service_may_look_at_it_and_end_it(tmp_path: Path) -> None:
     stopped: list[bool] = []
-    shell = Shell(FakeService(), BlobFolder(tmp_path), "i", stop=lambda: stopped.append(True))  # type: ignore[arg-type]
-    app = make_app(shell, Doors(LocalToken(TOKEN, Identity("bob", "Bob")), [HOST]))
+    shell = AppContext(FakeService(), BlobFolder(tmp_path), "i", stop=lambda: stopped.append(True))  # type: ignore[arg-type]
+    app = make_app(shell, AccessConfig(LocalToken(TOKEN, Identity("bob", "Bob")), [HOST]))
     assert ask(app, "GET", "/v3/overview").status == 404
     assert ask(app, "POST", "/v3/shutdown").status == 404
     assert stopped == []

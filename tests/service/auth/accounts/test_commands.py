@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from compute_executor.errors import InvalidRequest, NotFound
-from compute_executor.service.auth.accounts.commands import Asked, perform
+from compute_executor.service.auth.accounts.commands import AccountCommand, perform
 from tests.service.fixture import House, live, serving
 
 
@@ -11,12 +11,12 @@ from tests.service.fixture import House, live, serving
 async def test_through_a_service(house: House) -> None:
     async with serving(house) as service:
         accounts = service.accounts()
-        await perform(accounts, "user-add", Asked(name="ann"))
-        made = await perform(accounts, "token-new", Asked(name="ann", expires="1h"))
+        await perform(accounts, "user-add", AccountCommand(name="ann"))
+        made = await perform(accounts, "token-new", AccountCommand(name="ann", expires="1h"))
         assert await service.accounts().identify(made["token"]) is not None
-        listed = await perform(accounts, "token-list", Asked())
+        listed = await perform(accounts, "token-list", AccountCommand())
         assert made["token"] not in str(listed)
         with pytest.raises(NotFound, match="command"):
-            await perform(accounts, "user-rename", Asked(name="ann"))
+            await perform(accounts, "user-rename", AccountCommand(name="ann"))
         with pytest.raises(InvalidRequest, match="member is missing"):
-            await perform(accounts, "group-join", Asked(name="ann"))
+            await perform(accounts, "group-join", AccountCommand(name="ann"))

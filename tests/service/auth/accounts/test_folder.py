@@ -13,9 +13,9 @@ from compute_executor.errors import InvalidRequest, NotAuthorized, NotFound, Ser
 from compute_executor.local.locks import is_held, try_lock, wait_lock
 from compute_executor.local.state import DATABASE, SERVICE_LOCK, prepare_folder
 from compute_executor.service.auth.accounts import folder as module
-from compute_executor.service.auth.accounts.commands import Asked
+from compute_executor.service.auth.accounts.commands import AccountCommand
 from compute_executor.service.auth.accounts.folder import perform_in
-from compute_executor.service.store.store import Done
+from compute_executor.service.store.store import WriteResult
 
 
 @pytest.fixture(autouse=True)
@@ -32,16 +32,16 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_what_one_command_did_the_next_one_finds(folder: Path) -> None:
-    ann = perform_in(folder, "user-add", Asked(name="ann"))
-    token = perform_in(folder, "token-new", Asked(name="ann"))["token"]
-    assert [one["id"] for one in perform_in(folder, "user-list", Asked())["found"]] == [ann["id"]]
+    ann = perform_in(folder, "user-add", AccountCommand(name="ann"))
+    token = perform_in(folder, "token-new", AccountCommand(name="ann"))["token"]
+    assert [one["id"] for one in perform_in(folder, "user-list", AccountCommand())["found"]] == [ann["id"]]
     assert folder.stat().st_mode & 0o777 == 0o700
     assert (folder / DATABASE).stat().st_mode & 0o777 == 0o600
     assert not any(token.encode() in one.read_bytes() for one in folder.iterdir() if one.is_file())
 
 
-@pytest.mark.parametrize("asked", [Asked(name="ann"), Asked(name="")])
-def test_the_folder_is_free_again_whatever_comes_of_it(folder: Path, asked: Asked) -> None:
+@pytest.mark.parametrize("asked", [AccountCommand(name="ann"), AccountCommand(name="")])
+def test_the_folder_is_free_again_whatever_comes_of_it(folder: Path, asked: AccountCommand) -> None:
     with pytest.raises((NotFound, InvalidRequest)):
         perform_in(folder, "user-remove", asked)
     assert not is_held(folder / SERVICE_LOCK)
@@ -56,7 +56,7 @@ def test_nobody_else_writes_meanwhile(folder: Path, monkeypatch: pytest.MonkeyPa
         return await perform(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "perform", looking)
-    perform_in(folder, "user-add", Asked(name="ann"))
+    perform_in(folder, "user-add", AccountCommand(name="ann"))
     assert held == [True]
 
 
@@ -73,7 +73,7 @@ def test_a_service_that_has_the_folder_keeps_it(folder: Path, monkeypatch: pytes
     assert lock is not None
     try:
         with pytest.raises(ServiceUnavailable, match=rf"holds {folder / SERVICE_LOCK}: try again"):
-            perform_in(folder, "user-add", Asked(name="ann"))
+            perform_in(folder, "user-add", AccountCommand(name="ann"))
     finally:
         os.close(lock)
     assert 0 < deadlines[0] - time.monotonic() <= module.PATIENCE
@@ -82,15 +82,15 @@ def test_a_service_that_has_the_folder_keeps_it(folder: Path, monkeypatch: pytes
 
 def test_what_cannot_be_stored_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     error = ServiceUnavailable("the disk is full")
-    monkeypatch.setattr(module.Store, "run", lambda *_: [Done(None, error)])
+    monkeypatch.setattr(module.Store, "run", lambda *_: [WriteResult(None, error)])
     with pytest.raises(ServiceUnavailable, match="disk is full"):
-        perform_in(folder, "user-add", Asked(name="ann"))
+        perform_in(folder, "user-add", AccountCommand(name="ann"))
     monkeypatch.undo()
-    assert perform_in(folder, "user-list", Asked()) == {"found": []}
+    assert perform_in(folder, "user-list", AccountCommand()) == {"found": []}
 
 
 def test_a_folder_that_others_may_read_is_not_used(folder: Path) -> None:
     folder.mkdir(mode=0o755)
     folder.chmod(0o755)
     with pytest.raises(NotAuthorized, match="chmod 700"):
-        perform_in(folder, "user-add", Asked(name="ann"))
+        perform_in(folder, "user-add", AccountCommand(name="ann"))

@@ -19,12 +19,12 @@ import pytest
 from compute_executor.protocol import frames
 from compute_executor.service.access import LOCAL_USER, Identity
 from compute_executor.service.auth.accounts.accounts import Accounts
-from compute_executor.service.auth.accounts.commands import Asked, perform
+from compute_executor.service.auth.accounts.commands import AccountCommand, perform
 from compute_executor.service.auth.accounts.folder import perform_in
 from compute_executor.service.pools.pools import DEFAULT_POOL
-from compute_executor.service.process.run import Settings, _Process
+from compute_executor.service.process.run import ServiceSettings, _Process
 from compute_executor.service.process.server import bind
-from compute_executor.service.process.starter import Report
+from compute_executor.service.process.starter import StartNotifier
 from compute_executor.service.service import Service
 from tests.service.fixture import House, Listener, batch, live, reason, serving, take, turn
 
@@ -56,14 +56,16 @@ class Town:
     async def open(self) -> AsyncIterator[None]:
         """Served as `serve --auth token` does."""
         with contextlib.closing(bind("127.0.0.1", 0)) as listener:
-            who_is = _Process(Settings(self.house.folder, accounts=True), listener, Report(None))._who_is
+            who_is = _Process(
+                ServiceSettings(self.house.folder, accounts=True), listener, StartNotifier(None)
+            )._who_is
             async with serving(self.house, who_is=who_is) as self.service:
                 self.accounts = self.service.accounts()
                 async with self.accounts.watching(self.service):
                     yield
 
     async def do(self, command: str, name: str, member: str | None = None) -> dict[str, Any]:
-        return await perform(self.accounts, command, Asked(name=name, member=member))
+        return await perform(self.accounts, command, AccountCommand(name=name, member=member))
 
     async def settle(self) -> None:
         for name in ("ann", "bob"):
@@ -108,7 +110,7 @@ async def after(town: Town, running: bool, command: str, name: str, member: str 
     """What has ended, and what is left to run, after the command. Without a name it is for Bob's token."""
     async with town.open():
         await town.settle()
-        asked = Asked(name=name or town.token_id, member=member)
+        asked = AccountCommand(name=name or town.token_id, member=member)
         if running:
             await perform(town.accounts, command, asked)
             return await town.refused(), town.left()
@@ -184,8 +186,8 @@ async def test_who_is_known_at_a_start(tmp_path: Path) -> None:
     async with town.open():
         await town.settle()
     with contextlib.closing(bind("127.0.0.1", 0)) as listener:
-        chosen = Settings(tmp_path, accounts=True, client=("ci", "secret"))
-        process = _Process(chosen, listener, Report(None))
+        chosen = ServiceSettings(tmp_path, accounts=True, client=("ci", "secret"))
+        process = _Process(chosen, listener, StartNotifier(None))
         assert await process._who_is(town.bob.id) == town.bob
         assert await process._who_is("ci") == Identity("ci", "ci")
         assert await process._who_is(LOCAL_USER) == Identity(LOCAL_USER, LOCAL_USER, admin=True)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from compute_executor.service.auth.globus_auth.registration import Registration
+from compute_executor.service.auth.globus_auth.registration import AppRegistration
 
-OURS = Registration(
+OURS = AppRegistration(
     "5e7b1c1e-0000-4000-8000-00000000c0de",
     "canary-7b1f-service-secret",
     "https://auth.globus.org/scopes/5e7b1c1e-0000-4000-8000-00000000c0de/all",

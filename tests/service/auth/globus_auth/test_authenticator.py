@@ -15,11 +15,11 @@ import pytest
 
 from compute_executor.errors import LoginUnavailable
 from compute_executor.service.access import Identity
-from compute_executor.service.auth.authenticators import FirstOf, LocalToken
+from compute_executor.service.auth.authenticators import AuthenticatorChain, LocalToken
 from compute_executor.service.auth.globus_auth import authenticator as module
 from compute_executor.service.auth.globus_auth.authenticator import GlobusAuthenticator
 from compute_executor.service.auth.globus_auth.decisions import LIFE
-from compute_executor.service.auth.globus_auth.introspection import Groups
+from compute_executor.service.auth.globus_auth.introspection import GroupMembership
 from tests.service.auth.globus_auth.conftest import (
     ALICE,
     ALICES,
@@ -186,7 +186,7 @@ def test_nothing_secret_is_shown(fauxbus: Fauxbus, caplog: pytest.LogCaptureFixt
 
 
 def test_a_token_of_this_service_is_not_shown_to_globus(fauxbus: Fauxbus) -> None:
-    who = run(lambda globus: FirstOf(LocalToken("canary-local"), globus).identify("canary-local"))
+    who = run(lambda globus: AuthenticatorChain(LocalToken("canary-local"), globus).identify("canary-local"))
     assert who is not None
     assert who.admin
     assert fauxbus.asked == []
@@ -235,8 +235,8 @@ class Slow:
             "exp": time.time() + 60,
         }
 
-    def groups(self, token: str) -> Groups:
-        return Groups(frozenset())
+    def groups(self, token: str) -> GroupMembership:
+        return GroupMembership(frozenset())
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 from compute_executor.service.access import Identity
 from compute_executor.service.auth.authenticators import token_digest
 from compute_executor.service.auth.globus_auth.authenticator import GlobusAuthenticator
-from compute_executor.service.auth.globus_auth.following import Following
-from compute_executor.service.auth.open_streams import Dismissed, Visitors
+from compute_executor.service.auth.globus_auth.following import TokenFollower
+from compute_executor.service.auth.open_streams import OpenStreams, StreamRevoked
 from tests.service.auth.globus_auth.conftest import ALICE, ALICES, BOBS, OURS, TEAM, Fauxbus
 
 
@@ -20,7 +20,7 @@ class Service:
     """What of a service is told."""
 
     def __init__(self) -> None:
-        self.visitors = Visitors()
+        self.visitors = OpenStreams()
         self.reconsidered: list[Identity] = []
 
     def token_died(self, digest: bytes) -> None:
@@ -41,7 +41,7 @@ class Town:
         self.now = time.time()
         self.service = Service()
         self.globus = GlobusAuthenticator(OURS, clock=lambda: self.now)
-        self.following = Following(self.globus, cast(Any, self.service), clock=lambda: self.now)
+        self.following = TokenFollower(self.globus, cast(Any, self.service), clock=lambda: self.now)
 
     async def open(self, token: str) -> Any:
         who = await self.globus.identify(token)
@@ -56,7 +56,7 @@ class Town:
 async def ended(visit: Any) -> bool:
     try:
         await visit.during(asyncio.sleep(0))
-    except Dismissed:
+    except StreamRevoked:
         return True
     return False
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from compute_executor.service.auth.globus_auth.judging import Holder, Refused, active_groups, judge
+from compute_executor.service.auth.globus_auth.judging import TokenHolder, TokenRefused, active_groups, judge
 from tests.service.auth.globus_auth.conftest import ALICE, OURS
 
 NOW = 1_000_000.0
@@ -21,8 +21,8 @@ GOOD: dict[str, Any] = {
 
 
 def test_a_good_one() -> None:
-    assert judge(GOOD, OURS, NOW) == Holder(ALICE, "alice@example.org", NOW + 60)
-    assert judge({**GOOD, "aud": OURS.client_id, "username": None}, OURS, NOW) == Holder(
+    assert judge(GOOD, OURS, NOW) == TokenHolder(ALICE, "alice@example.org", NOW + 60)
+    assert judge({**GOOD, "aud": OURS.client_id, "username": None}, OURS, NOW) == TokenHolder(
         ALICE, ALICE, NOW + 60
     )
 
@@ -44,7 +44,7 @@ def test_a_good_one() -> None:
 )
 def test_what_is_worth_nothing(change: dict[str, Any], why: str) -> None:
     verdict = judge({**GOOD, **change}, OURS, NOW)
-    assert isinstance(verdict, Refused)
+    assert isinstance(verdict, TokenRefused)
     assert why in verdict.why
 
 

@@ -8,7 +8,7 @@ from compute_executor.service.auth.globus_auth.registration import (
     CLIENT_ID,
     CLIENT_SECRET,
     SCOPE,
-    Registration,
+    AppRegistration,
     take_registration,
 )
 
@@ -16,7 +16,7 @@ from compute_executor.service.auth.globus_auth.registration import (
 def test_it_is_taken_out_of_the_environment() -> None:
     environ = {CLIENT_ID: "id", CLIENT_SECRET: "canary", "PATH": "/bin"}
     taken = take_registration(environ)
-    assert taken == Registration("id", "canary", "https://auth.globus.org/scopes/id/all")
+    assert taken == AppRegistration("id", "canary", "https://auth.globus.org/scopes/id/all")
     assert environ == {"PATH": "/bin"}
     assert "canary" not in repr(taken)
 
