@@ -39,7 +39,8 @@ def service(folder: Path, **settings: Any) -> Iterator[tuple[subprocess.Popen[by
     read, write = os.pipe()
     given = {"folder": folder, "ready": write, **settings}
     script = (
-        "import sys; from pathlib import PosixPath; from compute_executor.service.process.run import ServiceSettings, run;"
+        "import sys; from pathlib import PosixPath;"
+        "from compute_executor.service.process.run import ServiceSettings, run;"
         f"sys.exit(run(ServiceSettings(**{given!r})))"
     )
     with subprocess.Popen([sys.executable, "-c", script], pass_fds=(write,), cwd=ROOT) as process:
