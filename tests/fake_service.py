@@ -176,7 +176,7 @@ class FakeService:
             welcome = frames.Welcome(frames.PROTOCOL, "fake", "", self.blob_folder, self.limits)
             connection.send(msgspec.json.encode(welcome).decode())
             while True:
-                self._hear(connection, decode(connection.recv()))
+                self._hear(connection, decode(connection.recv()))  # type: ignore[arg-type]
                 with self.received:
                     self.received.notify_all()
         except (ConnectionClosed, OSError):

@@ -207,7 +207,7 @@ class _Handler(BaseHTTPRequestHandler):
         if scripted is None or scripted.done:
             status, answer = service.answer(self.command, path, document)
         if scripted is not None:
-            status, answer = scripted.status, scripted.document
+            status, answer = scripted.status, scripted.document  # type: ignore[assignment]
         if status == 0:
             self.close_connection = True
             return

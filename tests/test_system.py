@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,11 +24,11 @@ sys.stdin.read()
 
 
 @pytest.fixture
-def child():
+def child() -> Iterator[Any]:
     """Starts a process that dies with the writing end of a pipe; gives it and that end."""
     started = []
 
-    def start(*, late: bool = False):
+    def start(*, late: bool = False) -> Any:
         reading, writing = os.pipe()
         if late:
             os.close(writing)
@@ -48,28 +50,28 @@ def child():
         process.communicate()
 
 
-def test_a_process_dies_when_the_pipe_ends(child):
+def test_a_process_dies_when_the_pipe_ends(child: Any) -> None:
     process, writing = child()
     assert process.stdout.readline() == b"armed\n"
     os.close(writing)
     assert process.wait(20) == -9
 
 
-def test_a_process_that_comes_too_late_leaves(child):
+def test_a_process_that_comes_too_late_leaves(child: Any) -> None:
     process, _ = child(late=True)
     assert process.wait(20) == 1
     assert process.stdout.read() == b""
 
 
-def test_a_kernel_without_process_descriptors_is_no_error(monkeypatch):
-    def unknown(pid):
+def test_a_kernel_without_process_descriptors_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(pid: Any) -> None:
         raise OSError(38, "Function not implemented")
 
     monkeypatch.setattr(os, "pidfd_open", unknown)
     assert system.death_notice(os.getpid()) is None
 
 
-def test_messages_of_a_task_channel_stay_whole():
+def test_messages_of_a_task_channel_stay_whole() -> None:
     sending, receiving = system.task_channel()
     with sending, receiving:
         sending.send(b"one")

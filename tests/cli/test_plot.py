@@ -41,7 +41,7 @@ def test_two_parameters_are_a_heat_map(tmp_path: Path) -> None:
 
 
 def test_points_strewn_about_are_drawn_as_points(tmp_path: Path) -> None:
-    rows = table(a=range(9), b=[x * x for x in range(9)], y=[10**x for x in range(9)])
+    rows = table(a=range(9), b=[x * x for x in range(9)], y=[10**x for x in range(9)])  # type: ignore[arg-type]
     assert drawn(tmp_path, Picture(["a", "b"], "y", rows, None, "")).startswith(PNG)
 
 

@@ -91,7 +91,7 @@ def _read(forbidden: int | None) -> FailsUnpickled:
 def test_an_argument_that_cannot_be_read(ours: compute_executor.Executor) -> None:
     error = ours.submit(work.capture, FailsUnpickled()).exception(PATIENCE)
 
-    assert "cannot be read here" in f"{error} {error.__cause__}"
+    assert "cannot be read here" in f"{error} {error.__cause__}"  # type: ignore[union-attr]
     assert ours.submit(work.square, 5).result(PATIENCE) == 25
 
 
@@ -122,7 +122,7 @@ def test_a_result_whose_reading_exits(ours: compute_executor.Executor) -> None:
     assert ours.submit(work.square, 5).result(PATIENCE) == 25
 
 
-@pytest.mark.parametrize("make", [threading.Lock, lambda: (n for n in ()), sys._getframe])
+@pytest.mark.parametrize("make", [threading.Lock, lambda: (n for n in ()), sys._getframe])  # type: ignore[var-annotated]
 def test_a_result_that_cannot_be_sent(ours: compute_executor.Executor, make: Callable[[], object]) -> None:
     with pytest.raises(TypeError, match=r"pickle|serial"):
         ours.submit(make).result(PATIENCE)
@@ -259,7 +259,7 @@ def leaves_a_thread() -> int:
 def changes_its_world(folder: str) -> None:
     os.chdir(folder)
     os.environ["CHANGED"] = "yes"
-    sys.stdout = None  # type: ignore[assignment]
+    sys.stdout = None
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 

@@ -25,7 +25,7 @@ MakeExecutor = Callable[..., Executor]
 def test_wait_for_the_first(executor: Executor, gate: Gate) -> None:
     held, quick = executor.submit(gate.hold), executor.submit(work.square, 3)
 
-    done, not_done = wait([held, quick], PATIENCE, FIRST_COMPLETED)
+    done, not_done = wait([held, quick], PATIENCE, FIRST_COMPLETED)  # type: ignore[arg-type]
 
     assert (done, not_done) == ({quick}, {held})
 
@@ -33,7 +33,7 @@ def test_wait_for_the_first(executor: Executor, gate: Gate) -> None:
 def test_wait_for_the_first_exception(executor: Executor, gate: Gate) -> None:
     held, failing = executor.submit(gate.hold), executor.submit(work.fail, ValueError)
 
-    done, not_done = wait([held, failing], PATIENCE, FIRST_EXCEPTION)
+    done, not_done = wait([held, failing], PATIENCE, FIRST_EXCEPTION)  # type: ignore[arg-type]
 
     assert (done, not_done) == ({failing}, {held})
 
@@ -62,7 +62,7 @@ def test_as_completed_gives_each_once(executor: Executor) -> None:
 
 def test_as_completed_gives_the_quick_one_first(executor: Executor, gate: Gate) -> None:
     held, quick = executor.submit(gate.hold), executor.submit(work.square, 3)
-    completed = as_completed([held, quick], PATIENCE)
+    completed = as_completed([held, quick], PATIENCE)  # type: ignore[arg-type, var-annotated]
 
     assert next(completed) is quick
     gate.open()

@@ -91,6 +91,6 @@ def misfit() -> None:
 
 def chained() -> None:
     try:
-        {}["missing"]
+        {}["missing"]  # type: ignore[index]
     except KeyError as error:
         raise RuntimeError("outer") from error

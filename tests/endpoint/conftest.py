@@ -184,6 +184,8 @@ def _by_value(function: Callable[..., Any]) -> bytes:
 
 
 Scenario = Callable[[Script], Awaitable[None]]
+Lab = Callable[..., Script]
+"""What the fixture `lab` is."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -193,7 +195,7 @@ def libuv_ready() -> None:
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Callable[..., Script]:
+def lab(tmp_path: Path) -> Lab:
     """``lab(scenario, **fields of PoolSpec)``: run a scenario with an engine that has one pool, opened."""
     for name in ("blobs", "rings"):
         (tmp_path / name).mkdir()
@@ -222,10 +224,10 @@ async def _experiment(scenario: Scenario, folder: Path, fields: dict[str, Any]) 
 
 def _run(experiment: Any, uv: bool) -> Script:
     if not uv:
-        return asyncio.run(experiment)
+        return asyncio.run(experiment)  # type: ignore[no-any-return]
     loop = pytest.importorskip("uvloop").new_event_loop()
     try:
-        return loop.run_until_complete(experiment)
+        return loop.run_until_complete(experiment)  # type: ignore[no-any-return]
     finally:
         loop.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 POOL = b"pool of the test"
 
@@ -12,7 +13,7 @@ def nothing() -> None:
     """The shortest task."""
 
 
-def wait_for(path):
+def wait_for(path: Any) -> Any:
     """Run until a file is there."""
     import os
     import time

@@ -46,7 +46,7 @@ class Disk:
     def mount(self) -> None:
         """``commit``: in seconds, so that the file system brings nothing to the disk before it must."""
         command = ["mount", "-o", "loop,commit=300", self.image, self.folder]
-        if subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode:
+        if subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode:  # type: ignore[arg-type]
             pytest.skip("a file cannot be mounted as a disk here (mount -o loop)")
 
     def lose_power(self, *processes: int) -> None:
@@ -62,7 +62,7 @@ class Disk:
     def unmount(self) -> bool:
         """False while a process that was killed is not gone."""
         command = ["umount", self.folder]
-        return not subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode
+        return not subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def test_what_cannot_be_imported() -> None:
     renamed = FunctionType(importable.__code__, globals(), "importable")
     renamed.__module__ = "compute_executor.functions.fingerprint"
 
-    for obj in (lambda: 1, script["f"], script["C"], script["C"]().g, [].append, 7, "text", renamed):
+    for obj in (lambda: 1, script["f"], script["C"], script["C"]().g, [].append, 7, "text", renamed):  # type: ignore[var-annotated]
         assert not importable(obj)
     renamed.__module__ = None  # type: ignore[assignment]
     assert not importable(renamed)

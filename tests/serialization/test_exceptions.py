@@ -188,13 +188,13 @@ def test_a_traceback_that_cannot_be_formatted_is_replaced(monkeypatch: pytest.Mo
     def fail(*_: Any) -> NoReturn:
         raise RuntimeError
 
-    monkeypatch.setattr(exceptions.traceback, "format_exception", fail)
+    monkeypatch.setattr(exceptions.traceback, "format_exception", fail)  # type: ignore[attr-defined]
     assert "cannot be formatted" in str(decode(encode(ValueError("m"))).__cause__)
 
 
 def test_a_property_that_misbehaves_leaves_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
     class Odd(ValueError):
-        __cause__ = property(lambda self: 1 / 0)  # type: ignore[assignment]
+        __cause__ = property(lambda self: 1 / 0)
 
     monkeypatch.setattr(exceptions, "_format", lambda error, tb: "its text")
     back = decode(encode(Odd("m")))

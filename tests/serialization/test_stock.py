@@ -45,7 +45,7 @@ def test_streams_are_of_a_protocol_that_every_endpoint_reads() -> None:
 
 @pytest.mark.parametrize(
     ("args", "kwargs", "named"),
-    [((1, (n for n in ())), {}, "argument 1"), ((), {"key": (n for n in ())}, "key")],
+    [((1, (n for n in ())), {}, "argument 1"), ((), {"key": (n for n in ())}, "key")],  # type: ignore[var-annotated]
 )
 def test_the_argument_that_cannot_go_is_named(
     args: tuple[Any, ...], kwargs: dict[str, Any], named: str
@@ -55,7 +55,7 @@ def test_the_argument_that_cannot_go_is_named(
 
 
 def test_a_function_that_cannot_go_is_named() -> None:
-    numbers = (number for number in ())
+    numbers = (number for number in ())  # type: ignore[var-annotated]
 
     def counting() -> object:
         return numbers
@@ -82,7 +82,7 @@ def test_the_generic_caller_calls() -> None:
     assert native.loads(stock.dumps(stock.call))(double, 4) == 8
 
 
-@pytest.mark.parametrize("function", [len, lambda: 1, [].append, double.__call__])
+@pytest.mark.parametrize("function", [len, lambda: 1, [].append, double.__call__])  # type: ignore[operator]
 def test_what_is_more_than_its_source_is_refused(function: Any) -> None:
     with pytest.raises(SerializationError):
         stock.dumps_as_source(function)

@@ -136,7 +136,7 @@ SOURCE = {"function_code": "def f(): 0", "function_name": "f", "serialized": Fal
 REGISTRATIONS = [
     Probe("team", TEAMS, lambda _, thing: {**SOURCE, "group": thing}),
     Probe("container", OWNERS, lambda _, thing: {**SOURCE, "container_uuid": thing}),
-    *(probe._replace(body=lambda w, t, p=probe: packed(p.body(w, t))) for probe in REGISTERS),
+    *(probe._replace(body=lambda w, t, p=probe: packed(p.body(w, t))) for probe in REGISTERS),  # type: ignore[misc]
 ]
 
 TABLE: dict[tuple[str, str], list[Probe]] = {
@@ -151,7 +151,7 @@ TABLE: dict[tuple[str, str], list[Probe]] = {
             claims=True,
         ),
         *(
-            probe._replace(body=lambda w, t, p=probe: packed(p.body(w, t)), id=str(BUILT_IN))
+            probe._replace(body=lambda w, t, p=probe: packed(p.body(w, t)), id=str(BUILT_IN))  # type: ignore[misc]
             for probe in SUBMITS
         ),
     ],

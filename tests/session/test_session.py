@@ -225,7 +225,7 @@ def test_tasks_that_came_to_nothing(
 def test_a_callback_that_raises_harms_nobody(
     executor: Executor, fake: FakeService, caplog: pytest.LogCaptureFixture
 ) -> None:
-    called = []
+    called: list[Any] = []
 
     def leave(_: Any) -> None:
         raise SystemExit
@@ -360,7 +360,7 @@ def test_a_login_that_is_refused_is_renewed_once(
     executor: Executor, fake: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    reach = loop.connect
+    reach = loop.connect  # type: ignore[attr-defined]
 
     def refuse(url: str, authorization: str) -> Any:
         asked.append(authorization)
@@ -467,7 +467,7 @@ def test_a_function_that_is_refused(executor: Executor, fake: FakeService) -> No
 
 
 def test_an_argument_that_cannot_be_sent_fails_alone(executor: Executor) -> None:
-    futures = [executor.submit(abs, threading.Lock() if n == 5 else n) for n in range(10)]  # type: ignore[arg-type]
+    futures = [executor.submit(abs, threading.Lock() if n == 5 else n) for n in range(10)]
 
     with pytest.raises(SerializationError, match="argument 0"):
         futures[5].result(PATIENCE)
@@ -591,7 +591,7 @@ def test_a_large_result_is_fetched(executor: Executor, blob_fake: FakeService, t
         result = frames.Result(1, *place, frames.VALUE, frames.Blob(name * 32, 9))
         blob_fake.say(frames.Results(b"g" * 16, [result]))
 
-    assert futures[0].result(PATIENCE) == "large"  # type: ignore[comparison-overlap]
+    assert futures[0].result(PATIENCE) == "large"
     with pytest.raises(ServiceUnavailable, match=r"cannot (be )?read"):
         futures[1].result(PATIENCE)
 

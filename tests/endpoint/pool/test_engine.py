@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from compute_executor.endpoint.pool.engine import ProcessEngine
 from compute_executor.protocol.frames import EXCEPTION, VALUE
+from tests.endpoint.conftest import Lab, Script
 from tests.endpoint.tasks import POOL, nothing
 
 
 @pytest.mark.parametrize("uv", [False, True])
-def test_values_and_exceptions_come_back_on_either_loop(lab, uv):
-    def divide(a, b=1):
+def test_values_and_exceptions_come_back_on_either_loop(lab: Lab, uv: Any) -> None:
+    def divide(a: Any, b: Any = 1) -> Any:
         return a / b
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         assert await script.run(divide, 6, b=4) == 1.5
         with pytest.raises(ZeroDivisionError) as caught:
             await script.run(divide, 1, b=0)
@@ -33,8 +36,8 @@ def test_values_and_exceptions_come_back_on_either_loop(lab, uv):
     assert abs(time.time() - ended.ended) < 60
 
 
-def test_a_flow_of_short_tasks_all_end_once(lab):
-    async def scenario(script):
+def test_a_flow_of_short_tasks_all_end_once(lab: Lab) -> None:
+    async def scenario(script: Script) -> None:
         positions = [script.submit(nothing) for _ in range(5000)]
         script.wake()
         await script.until(lambda: len(script.ends) == len(positions))
@@ -45,25 +48,25 @@ def test_a_flow_of_short_tasks_all_end_once(lab):
     assert not script.given_back
 
 
-def test_opening_twice_is_opening_once(lab):
-    async def scenario(script):
+def test_opening_twice_is_opening_once(lab: Lab) -> None:
+    async def scenario(script: Script) -> None:
         await script.run(nothing)
         pids = script.pids()
-        script.engine.open(POOL, None)
+        script.engine.open(POOL, None)  # type: ignore[arg-type]
         assert script.pids() == pids
 
     lab(scenario)
 
 
-def test_an_engine_without_pools_closes(tmp_path):
-    async def scenario():
-        await ProcessEngine(None, blob_folder=tmp_path, ring_folder=tmp_path).close()
+def test_an_engine_without_pools_closes(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        await ProcessEngine(None, blob_folder=tmp_path, ring_folder=tmp_path).close()  # type: ignore[arg-type]
 
     asyncio.run(scenario())
 
 
-def test_a_closed_pool_finishes_its_work_and_ends(lab):
-    async def scenario(script):
+def test_a_closed_pool_finishes_its_work_and_ends(lab: Lab) -> None:
+    async def scenario(script: Script) -> None:
         positions = [script.submit(nothing) for _ in range(500)]
         script.wake()
         script.engine.close_pool(POOL)
@@ -77,8 +80,8 @@ def test_a_closed_pool_finishes_its_work_and_ends(lab):
 
 
 @pytest.mark.slow
-def test_closing_stops_what_runs_and_returns_what_does_not(lab, tmp_path):
-    def stubborn(path):
+def test_closing_stops_what_runs_and_returns_what_does_not(lab: Lab, tmp_path: Path) -> None:
+    def stubborn(path: Any) -> None:
         import signal
         import time
 
@@ -86,7 +89,7 @@ def test_closing_stops_what_runs_and_returns_what_does_not(lab, tmp_path):
         open(path, "w").close()
         time.sleep(60)
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         script.submit(stubborn, str(tmp_path / "deaf"))
         script.submit(stubborn, str(tmp_path / "deaf"))
         script.wake()

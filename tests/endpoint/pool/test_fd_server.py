@@ -44,7 +44,7 @@ def test_closed_it_leaves_nothing() -> None:
 
 
 def test_one_that_cannot_be_made_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.tempfile, "mkdtemp", lambda prefix: str(tmp_path / ("x" * 200)))
+    monkeypatch.setattr(module.tempfile, "mkdtemp", lambda prefix: str(tmp_path / ("x" * 200)))  # type: ignore[attr-defined]
     (tmp_path / ("x" * 200)).mkdir()
 
     async def scenario() -> None:

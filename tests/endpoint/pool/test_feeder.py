@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from typing import Any
 
+from tests.endpoint.conftest import Lab, Script
 from tests.endpoint.tasks import POOL, wait_for
 
 
-def test_an_idle_worker_takes_over_what_another_has_not_received(lab, tmp_path):
+def test_an_idle_worker_takes_over_what_another_has_not_received(lab: Lab, tmp_path: Path) -> None:
     gate = str(tmp_path / "gate")
 
-    def open_gate(path):
+    def open_gate(path: Any) -> Any:
 
         open(path, "w").close()
         return os.getpid()
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         first = script.submit(wait_for, gate)
         second = script.submit(open_gate, gate)
         script.wake()  # both to the only worker there is; another is started, and takes the second
@@ -24,14 +27,14 @@ def test_an_idle_worker_takes_over_what_another_has_not_received(lab, tmp_path):
     lab(scenario, max_workers=2)
 
 
-def test_withdrawn_tasks_do_not_run(lab, tmp_path):
+def test_withdrawn_tasks_do_not_run(lab: Lab, tmp_path: Path) -> None:
     gate, trace = str(tmp_path / "gate"), tmp_path / "trace"
 
-    def note(path, text):
+    def note(path: Any, text: Any) -> None:
         with open(path, "a") as file:
             file.write(text)
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         long = script.submit(wait_for, gate)
         script.wake()
         await script.until(lambda: long in script.begun)
@@ -50,10 +53,10 @@ def test_withdrawn_tasks_do_not_run(lab, tmp_path):
     lab(scenario)
 
 
-def test_a_task_queued_behind_a_running_one_can_be_withdrawn(lab, tmp_path):
+def test_a_task_queued_behind_a_running_one_can_be_withdrawn(lab: Lab, tmp_path: Path) -> None:
     gate = str(tmp_path / "gate")
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         long, behind = script.submit(wait_for, gate), script.submit(wait_for, gate)
         script.wake()
         await script.until(lambda: long in script.begun)
@@ -66,8 +69,8 @@ def test_a_task_queued_behind_a_running_one_can_be_withdrawn(lab, tmp_path):
     lab(scenario)
 
 
-def test_more_arguments_than_a_task_channel_holds(lab):
-    async def scenario(script):
+def test_more_arguments_than_a_task_channel_holds(lab: Lab) -> None:
+    async def scenario(script: Script) -> None:
         await script.run(len, b"")
         positions = [script.submit(len, bytes(60_000)) for _ in range(300)]
         script.wake()

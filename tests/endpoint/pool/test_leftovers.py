@@ -9,6 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +23,7 @@ from compute_executor.endpoint.worker.result_ring import ResultRing
 from compute_executor.protocol.frames import Blob
 
 
-def box_with(path, *outcomes: result_ring.Outcome) -> None:
+def box_with(path: Any, *outcomes: result_ring.Outcome) -> None:
     """An outbox whose service and worker are dead."""
     box = ResultRingFile(str(path))
     writer = ResultRing(box.file)
@@ -31,14 +34,14 @@ def box_with(path, *outcomes: result_ring.Outcome) -> None:
     os.close(box.file)
 
 
-def wait_until_gone(folder) -> float:
+def wait_until_gone(folder: Any) -> float:
     """How long that took."""
     began = time.monotonic()
     asyncio.run(leftovers.wait_until_gone(folder))
     return time.monotonic() - began
 
 
-def test_results_are_found_as_outcomes(tmp_path):
+def test_results_are_found_as_outcomes(tmp_path: Path) -> None:
     box_with(tmp_path / "a.outbox", (1, 2, 3, 0, 0, 1.0, 2.0, b"x"), (1, 3, 1, 1, 0, 1.0, 2.0, b"y"))
     box_with(tmp_path / "b.outbox", (2, 0, 1, 0, 1, 1.0, 2.0, b"a" * 32 + b" 70000"))
     assert list(leftovers.finished(tmp_path)) == [
@@ -48,7 +51,7 @@ def test_results_are_found_as_outcomes(tmp_path):
     ]
 
 
-def test_other_files_and_damaged_ones_are_passed_over(tmp_path):
+def test_other_files_and_damaged_ones_are_passed_over(tmp_path: Path) -> None:
     (tmp_path / "empty.outbox").write_bytes(b"")
     (tmp_path / "long.outbox").write_bytes(bytes(result_ring.SIZE + 1))
     (tmp_path / "other").write_bytes(b"x")
@@ -72,7 +75,7 @@ time.sleep(60)
 
 
 @pytest.fixture
-def holder(tmp_path):
+def holder(tmp_path: Path) -> Iterator[Any]:
     """A worker that outlives its service, as it would where the kernel does not kill it."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path / "a.outbox")],
@@ -88,10 +91,12 @@ def holder(tmp_path):
     process.stdout.close()
 
 
-def test_a_worker_that_dies_is_waited_for(holder, tmp_path, monkeypatch):
+def test_a_worker_that_dies_is_waited_for(
+    holder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(leftovers, "_kill", None)
 
-    async def scenario():
+    async def scenario() -> None:
         waiting = asyncio.ensure_future(leftovers.wait_until_gone(tmp_path))
         await asyncio.sleep(0.02)
         assert not waiting.done()
@@ -102,14 +107,16 @@ def test_a_worker_that_dies_is_waited_for(holder, tmp_path, monkeypatch):
     assert holder.wait() == -signal.SIGKILL
 
 
-def test_a_stopped_worker_is_killed(holder, tmp_path, monkeypatch):
+def test_a_stopped_worker_is_killed(holder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leftovers, "PATIENCE", 0.05)
     os.kill(holder.pid, signal.SIGSTOP)
     assert wait_until_gone(tmp_path) < 1
     assert holder.wait(20) == -signal.SIGKILL
 
 
-def test_another_process_of_the_same_number_is_left_alone(holder, tmp_path, monkeypatch):
+def test_another_process_of_the_same_number_is_left_alone(
+    holder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its start tells it apart. What holds the lock then is no worker, and nobody waits for it."""
     monkeypatch.setattr(leftovers, "PATIENCE", 0.05)
     started = system.start_time(holder.pid)
@@ -118,7 +125,9 @@ def test_another_process_of_the_same_number_is_left_alone(holder, tmp_path, monk
     assert holder.poll() is None
 
 
-def test_one_that_cannot_be_named_is_waited_for_and_then_told(tmp_path, monkeypatch, caplog):
+def test_one_that_cannot_be_named_is_waited_for_and_then_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """A worker in a container: its number is that of another world."""
     monkeypatch.setattr(leftovers, "PATIENCE", 0.03)
     monkeypatch.setattr(leftovers, "KILLED_PATIENCE", 0.03)
@@ -129,7 +138,7 @@ def test_one_that_cannot_be_named_is_waited_for_and_then_told(tmp_path, monkeypa
     assert "not gone" in caplog.text
 
 
-def test_the_start_of_a_process():
+def test_the_start_of_a_process() -> None:
     assert system.start_time(os.getpid()) == system.start_time(os.getpid()) > 0
     assert system.start_time(1 << 30) == 0
     child = subprocess.Popen(["true"])

@@ -6,22 +6,24 @@ import asyncio
 import os
 import signal
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from compute_executor.endpoint.pool import prestarted
 from compute_executor.endpoint.pool.launch import LocalLaunch
 from compute_executor.endpoint.pool.process import WorkerProcess
-from tests.endpoint.conftest import spec
+from tests.endpoint.conftest import Lab, Script, spec
 from tests.endpoint.tasks import POOL, nothing
 
 
-def process_of(script):
+def process_of(script: Script) -> Any:
     """The spare of an engine, if there is one."""
     return script.engine._spare._process
 
 
-async def left_spare(script):
+async def left_spare(script: Script) -> Any:
     """Run something in the pool and close it; the spare that is left."""
     await script.run(nothing)
     script.engine.close_pool(POOL)
@@ -30,14 +32,14 @@ async def left_spare(script):
     return process_of(script)
 
 
-def test_the_next_pool_of_this_kind_gets_it(lab):
-    def look():
+def test_the_next_pool_of_this_kind_gets_it(lab: Lab) -> None:
+    def look() -> Any:
         import os
         import sys
 
         return os.getpid(), os.environ["MARK"], sys.path[-1]
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         waiting = await left_spare(script)
         again = spec(
             environ=dict(os.environ, MARK="a"), path=[*sys.path, "/nowhere"]
@@ -55,13 +57,13 @@ def test_the_next_pool_of_this_kind_gets_it(lab):
     lab(scenario, environ=dict(os.environ, MARK="a"))
 
 
-def test_a_pool_that_differs_starts_its_own(lab):
-    def look():
+def test_a_pool_that_differs_starts_its_own(lab: Lab) -> None:
+    def look() -> Any:
         import os
 
         return os.getpid(), os.environ["MARK"]
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         waiting = await left_spare(script)
         script.engine.open(POOL, spec(environ=dict(os.environ, MARK="b")))
         pid, mark = await script.run(look)
@@ -72,8 +74,8 @@ def test_a_pool_that_differs_starts_its_own(lab):
     lab(scenario, environ=dict(os.environ, MARK="a"))
 
 
-def test_one_that_was_killed_is_not_missed(lab):
-    async def scenario(script):
+def test_one_that_was_killed_is_not_missed(lab: Lab) -> None:
+    async def scenario(script: Script) -> None:
         waiting = await left_spare(script)
         os.kill(waiting.pid, signal.SIGKILL)
         while process_of(script) is not None:
@@ -84,14 +86,14 @@ def test_one_that_was_killed_is_not_missed(lab):
     lab(scenario)
 
 
-def test_it_does_not_wait_for_ever(lab, monkeypatch):
+def test_it_does_not_wait_for_ever(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     started = []  # noted as they start: one may be gone before anybody looks
     monkeypatch.setattr(prestarted, "KEPT_FOR", 0.01)
     monkeypatch.setattr(
         prestarted, "WorkerProcess", lambda *how: started.append(WorkerProcess(*how)) or started[-1]
     )
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         await script.run(nothing)
         script.engine.close_pool(POOL)
         while not started or process_of(script) is not None:
@@ -106,27 +108,27 @@ class TestLike:
     """Whether a start would be the same now."""
 
     @pytest.fixture
-    def places(self, tmp_path):
+    def places(self, tmp_path: Path) -> Any:
         site, cwd = tmp_path / "site-packages", tmp_path / "cwd"
         site.mkdir()
         cwd.mkdir()
         return site, cwd
 
-    def like(self, places):
+    def like(self, places: Any) -> Any:
         site, cwd = places
         return prestarted._like(LocalLaunch([sys.executable], str(cwd), {}), [str(cwd), str(site)])
 
-    def test_the_same(self, places):
+    def test_the_same(self, places: Any) -> None:
         before = self.like(places)
         (places[1] / "file").touch()  # what a program writes into its folder changes no start
         assert self.like(places) == before
 
-    def test_something_was_installed(self, places):
+    def test_something_was_installed(self, places: Any) -> None:
         before = self.like(places)
         os.utime(places[0], (1, 1))
         assert self.like(places) != before
 
-    def test_a_folder_of_the_same_name_is_another(self, places):
+    def test_a_folder_of_the_same_name_is_another(self, places: Any) -> None:
         before = self.like(places)
         places[1].rename(places[1].with_name("old"))
         places[1].mkdir()
@@ -134,8 +136,8 @@ class TestLike:
         places[1].rmdir()
         assert self.like(places) != before
 
-    def test_not_in_a_container(self, places):
+    def test_not_in_a_container(self, places: Any) -> None:
         class Contained:
             way = None
 
-        assert prestarted._like(Contained(), []) is None
+        assert prestarted._like(Contained(), []) is None  # type: ignore[arg-type]

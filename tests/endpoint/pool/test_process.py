@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from compute_executor import system
 from compute_executor.serialization import native
+from tests.endpoint.conftest import Lab, Script
 from tests.endpoint.tasks import gone
 
 
@@ -63,12 +65,12 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("uv", [False, True])
 @pytest.mark.parametrize(("how", "exit_code"), DEATHS)
-def test_a_task_that_kills_its_worker_is_lost_alone(lab, how, exit_code, uv):
-    def step(how=None):
+def test_a_task_that_kills_its_worker_is_lost_alone(lab: Lab, how: Any, exit_code: Any, uv: Any) -> None:
+    def step(how: Any = None) -> None:
         if how:
             die(how)
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         for _ in range(30):
             await script.run(step)  # short, so that the next ones share chunks
         before = [script.submit(step) for _ in range(20)]
@@ -93,24 +95,24 @@ def test_a_task_that_kills_its_worker_is_lost_alone(lab, how, exit_code, uv):
 
 
 @pytest.mark.slow
-def test_ten_deaths_in_a_row_break_nothing(lab):
-    async def scenario(script):
+def test_ten_deaths_in_a_row_break_nothing(lab: Lab) -> None:
+    async def scenario(script: Script) -> None:
         for _ in range(10):
             killer = script.submit(die, "SIGKILL")
             script.wake()
-            await script.until(lambda killer=killer: killer in script.losses)
+            await script.until(lambda killer=killer: killer in script.losses)  # type: ignore[misc]
         assert await script.run(len, "ab") == 2
 
     lab(scenario)
 
 
-def test_native_crashes_leave_their_traceback_in_the_output(lab):
-    def crash():
+def test_native_crashes_leave_their_traceback_in_the_output(lab: Lab) -> None:
+    def crash() -> None:
         import ctypes
 
         ctypes.string_at(0)
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         position = script.submit(crash)
         script.wake()
         await script.until(lambda: script.losses)
@@ -120,18 +122,18 @@ def test_native_crashes_leave_their_traceback_in_the_output(lab):
     lab(scenario)
 
 
-def test_endless_recursion_in_native_code_is_a_death_of_that_task(lab):
-    def recurse():
+def test_endless_recursion_in_native_code_is_a_death_of_that_task(lab: Lab) -> None:
+    def recurse() -> None:
         import sys
 
         class Endless:
-            def __repr__(self):
+            def __repr__(self) -> Any:
                 return repr(self)
 
         sys.setrecursionlimit(1 << 30)
         repr(Endless())
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         position = script.submit(recurse)
         script.wake()
         await script.until(lambda: script.losses or script.ends)
@@ -141,13 +143,13 @@ def test_endless_recursion_in_native_code_is_a_death_of_that_task(lab):
     lab(scenario)
 
 
-def test_closing_all_descriptors_costs_only_that_task(lab):
-    def close_all():
+def test_closing_all_descriptors_costs_only_that_task(lab: Lab) -> None:
+    def close_all() -> None:
         import os
 
         os.closerange(0, 10_000)
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         position = script.submit(close_all)
         script.wake()
         await script.until(lambda: position in script.losses)
@@ -156,8 +158,8 @@ def test_closing_all_descriptors_costs_only_that_task(lab):
     lab(scenario)
 
 
-def test_a_forked_child_that_stays_does_not_hide_the_death(lab):
-    def fork():
+def test_a_forked_child_that_stays_does_not_hide_the_death(lab: Lab) -> None:
+    def fork() -> None:
         import os
         import signal
         import time
@@ -167,7 +169,7 @@ def test_a_forked_child_that_stays_does_not_hide_the_death(lab):
             os._exit(0)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         began = time.monotonic()
         position = script.submit(fork)
         script.wake()
@@ -177,7 +179,7 @@ def test_a_forked_child_that_stays_does_not_hide_the_death(lab):
     lab(scenario)
 
 
-def test_workers_and_their_children_die_with_the_service(tmp_path):
+def test_workers_and_their_children_die_with_the_service(tmp_path: Path) -> None:
     note = tmp_path / "pids"
     root = str(Path(__file__).parents[3])
     service = subprocess.Popen(
@@ -196,27 +198,27 @@ def test_workers_and_their_children_die_with_the_service(tmp_path):
     gone(pids)
 
 
-def test_more_to_say_at_first_than_a_stream_holds(lab):
-    def prepare(data):
+def test_more_to_say_at_first_than_a_stream_holds(lab: Lab) -> None:
+    def prepare(data: Any) -> None:
         import builtins
 
-        builtins.prepared = len(data)
+        builtins.prepared = len(data)  # type: ignore[attr-defined]
 
-    def look():
+    def look() -> Any:
         import builtins
 
-        return builtins.prepared
+        return builtins.prepared  # type: ignore[attr-defined]
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         assert await script.run(look) == 5_000_000
 
     lab(scenario, initializer=native.dumps_call((prepare, (bytes(5_000_000),)), {}))
 
 
-def test_deaths_are_noticed_without_a_descriptor_for_them(lab, monkeypatch):
+def test_deaths_are_noticed_without_a_descriptor_for_them(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(system, "death_notice", lambda pid: None)
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         position = script.submit(os._exit, 4)
         script.wake()
         await script.until(lambda: position in script.losses)

@@ -7,6 +7,8 @@ import errno
 import fcntl
 import os
 import signal
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from compute_executor import system
 from compute_executor.endpoint.pool.result_files import ResultRingFile, ResultRingFiles
 from compute_executor.endpoint.worker import result_ring
 from compute_executor.endpoint.worker.result_ring import ResultRing
+from tests.endpoint.conftest import Lab, Script
 from tests.endpoint.tasks import POOL, nothing
 
 
@@ -21,17 +24,17 @@ def result(position: int, size: int = 10) -> result_ring.Outcome:
     return (1, position, 1, 0, 0, 1.0, 2.0, bytes(size))
 
 
-def files(folder):
+def files(folder: Any) -> Any:
     return [name for name in os.listdir(folder) if name.endswith(".outbox")]
 
 
-def test_a_box_goes_with_its_worker_if_all_is_stored(tmp_path):
+def test_a_box_goes_with_its_worker_if_all_is_stored(tmp_path: Path) -> None:
     boxes = ResultRingFiles(str(tmp_path))
     boxes.give_back(boxes.take())
     assert files(tmp_path) == []
 
 
-def test_a_box_stays_while_something_is_not_stored_and_goes_to_the_next_worker(tmp_path):
+def test_a_box_stays_while_something_is_not_stored_and_goes_to_the_next_worker(tmp_path: Path) -> None:
     boxes = ResultRingFiles(str(tmp_path))
     box = boxes.take()
     ResultRing(box.file).put(result(1))
@@ -46,7 +49,7 @@ def test_a_box_stays_while_something_is_not_stored_and_goes_to_the_next_worker(t
     assert files(tmp_path) == []
 
 
-def test_room_is_used_again_when_outcomes_are_stored_in_their_order(tmp_path):
+def test_room_is_used_again_when_outcomes_are_stored_in_their_order(tmp_path: Path) -> None:
     box = ResultRingFile(str(tmp_path / "a.outbox"))
     writer = ResultRing(box.file)
     for count in range(1, 14):
@@ -64,7 +67,7 @@ def test_room_is_used_again_when_outcomes_are_stored_in_their_order(tmp_path):
     box.remove()
 
 
-def test_the_next_worker_of_a_box_goes_on_where_the_last_one_ended(tmp_path):
+def test_the_next_worker_of_a_box_goes_on_where_the_last_one_ended(tmp_path: Path) -> None:
     box = ResultRingFile(str(tmp_path / "a.outbox"))
     for position in (1, 2):
         ResultRing(box.file).put(result(position))
@@ -72,8 +75,8 @@ def test_the_next_worker_of_a_box_goes_on_where_the_last_one_ended(tmp_path):
     box.remove()
 
 
-def test_a_full_disk_is_an_error_at_the_start(tmp_path, monkeypatch):
-    def full(*_):
+def test_a_full_disk_is_an_error_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "no space left")
 
     monkeypatch.setattr(system, "allocate", full)
@@ -84,19 +87,19 @@ def test_a_full_disk_is_an_error_at_the_start(tmp_path, monkeypatch):
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_a_pool_on_a_full_disk_is_broken_by_name(lab, monkeypatch):
-    async def scenario(script):
+def test_a_pool_on_a_full_disk_is_broken_by_name(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(script: Script) -> None:
         await script.until(lambda: script.troubles)
         assert "no space left" in script.troubles[0]
 
-    def full(*_):
+    def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "no space left")
 
     monkeypatch.setattr(system, "allocate", full)
     lab(scenario)
 
 
-def test_the_room_is_there_from_the_start(tmp_path):
+def test_the_room_is_there_from_the_start(tmp_path: Path) -> None:
     box = ResultRingFile(str(tmp_path / "a.outbox"))
     found = os.fstat(box.file)
     assert (found.st_size, found.st_mode & 0o777) == (result_ring.SIZE, 0o600)
@@ -107,7 +110,7 @@ def test_the_room_is_there_from_the_start(tmp_path):
 # -- with real workers --
 
 
-def locked(path) -> bool:
+def locked(path: Any) -> bool:
     file = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -118,8 +121,8 @@ def locked(path) -> bool:
     return False
 
 
-def test_results_stay_until_they_are_stored(lab):
-    async def scenario(script):
+def test_results_stay_until_they_are_stored(lab: Lab) -> None:
+    async def scenario(script: Script) -> None:
         folder = script.folder / "rings"
         script.progress = lambda: (len(script.ends), 0)  # nothing is stored
         for _ in range(3):
@@ -137,8 +140,8 @@ def test_results_stay_until_they_are_stored(lab):
     lab(scenario)
 
 
-def test_a_box_goes_with_a_worker_that_idled_while_its_results_were_stored(lab):
-    async def scenario(script):
+def test_a_box_goes_with_a_worker_that_idled_while_its_results_were_stored(lab: Lab) -> None:
+    async def scenario(script: Script) -> None:
         stored = 0
         script.progress = lambda: (len(script.ends), stored)
         await script.run(nothing)
@@ -153,8 +156,8 @@ def test_a_box_goes_with_a_worker_that_idled_while_its_results_were_stored(lab):
     lab(scenario)
 
 
-def test_a_worker_waits_for_room_until_results_are_stored(lab):
-    async def scenario(script):
+def test_a_worker_waits_for_room_until_results_are_stored(lab: Lab) -> None:
+    async def scenario(script: Script) -> None:
         stored = 0
         script.progress = lambda: (len(script.ends), stored)
         positions = [script.submit(bytes, 60_000) for _ in range(300)]
@@ -169,8 +172,8 @@ def test_a_worker_waits_for_room_until_results_are_stored(lab):
     lab(scenario)
 
 
-def test_more_results_than_the_outbox_holds(lab):
-    async def scenario(script):
+def test_more_results_than_the_outbox_holds(lab: Lab) -> None:
+    async def scenario(script: Script) -> None:
         await script.run(bytes, 1)
         positions = [script.submit(bytes, 60_000) for _ in range(200)]
         script.wake()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -27,7 +28,7 @@ from compute_executor.protocol.frames import Blob
 QUICK, SLOW, NEW = 1, 2, 3
 
 
-def tasks(count: int, function: int = QUICK, body=b"", walltime=None) -> list[Assignment]:
+def tasks(count: int, function: int = QUICK, body: Any = b"", walltime: Any = None) -> list[Assignment]:
     return [Assignment(1, position, 1, function, body, walltime) for position in range(count)]
 
 
@@ -51,23 +52,23 @@ def loaded(count: int, function: int, estimates: DurationEstimates, *, stuck: bo
 # -- estimates --
 
 
-def test_an_unknown_function_is_taken_for_long(estimates):
+def test_an_unknown_function_is_taken_for_long(estimates: Any) -> None:
     assert estimates.expected(NEW) == UNKNOWN > SHORT
 
 
-def test_a_first_task_is_believed_and_one_interruption_is_not(estimates):
+def test_a_first_task_is_believed_and_one_interruption_is_not(estimates: Any) -> None:
     assert estimates.expected(QUICK) == pytest.approx(10e-6)
     estimates.learn(QUICK, 1, 0.05)
     assert estimates.expected(QUICK) < SHORT
 
 
-def test_a_rise_that_lasts_is_followed_within_a_few_tasks(estimates):
+def test_a_rise_that_lasts_is_followed_within_a_few_tasks(estimates: Any) -> None:
     for _ in range(10):
         estimates.learn(QUICK, 1, 0.01)
     assert estimates.expected(QUICK) > SHORT
 
 
-def test_many_tasks_at_once_weigh_more_than_one(estimates):
+def test_many_tasks_at_once_weigh_more_than_one(estimates: Any) -> None:
     estimates.learn(QUICK, 1, 20e-6)
     one = estimates.expected(QUICK)
     estimates.learn(QUICK, 100, 100 * 20e-6)
@@ -75,12 +76,12 @@ def test_many_tasks_at_once_weigh_more_than_one(estimates):
     assert estimates.expected(QUICK) == pytest.approx((11e-6 + 20e-6) / 2)
 
 
-def test_a_clock_that_was_set_back_makes_no_negative_time(estimates):
+def test_a_clock_that_was_set_back_makes_no_negative_time(estimates: Any) -> None:
     estimates.learn(NEW, 1, -3600.0)
     assert estimates.expected(NEW) > 0
 
 
-def test_only_so_many_functions_are_remembered(monkeypatch):
+def test_only_so_many_functions_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DurationEstimates, "LIMIT", 2)
     known = DurationEstimates()
     for function in (1, 2, 3):
@@ -91,7 +92,7 @@ def test_only_so_many_functions_are_remembered(monkeypatch):
 # -- load --
 
 
-def test_a_load_counts_what_is_outstanding(estimates):
+def test_a_load_counts_what_is_outstanding(estimates: Any) -> None:
     load = loaded(2, SLOW, estimates)
     assert load.ahead == pytest.approx(0.04)
     first = load.remove((1, 0, 1))
@@ -102,7 +103,7 @@ def test_a_load_counts_what_is_outstanding(estimates):
     assert load.ahead == 0.0, "exactly, whatever rounding has left"
 
 
-def test_a_worker_without_tasks_is_not_stuck(estimates):
+def test_a_worker_without_tasks_is_not_stuck(estimates: Any) -> None:
     load = loaded(2, QUICK, estimates, stuck=True)
     load.remove((1, 0, 1))
     assert load.stuck
@@ -110,7 +111,7 @@ def test_a_worker_without_tasks_is_not_stuck(estimates):
     assert not load.stuck
 
 
-def test_one_task_beyond_the_running_one_however_long_and_more_while_they_are_short(estimates):
+def test_one_task_beyond_the_running_one_however_long_and_more_while_they_are_short(estimates: Any) -> None:
     assert loaded(1, SLOW, estimates).has_room()
     assert not loaded(2, SLOW, estimates).has_room()
     assert loaded(int(AHEAD / 10e-6) - 1, QUICK, estimates).has_room()
@@ -118,7 +119,7 @@ def test_one_task_beyond_the_running_one_however_long_and_more_while_they_are_sh
     assert not loaded(1, QUICK, estimates, stuck=True).has_room()
 
 
-def test_a_worker_never_holds_too_many(estimates):
+def test_a_worker_never_holds_too_many(estimates: Any) -> None:
     estimates.learn(NEW, 1, 0.0)
     load = loaded(MAX_OUTSTANDING, NEW, estimates)
     assert load.ahead < AHEAD
@@ -142,7 +143,7 @@ def test_a_worker_never_holds_too_many(estimates):
         ([(2, SLOW), (1, SLOW)], 5, 0, -4),
     ],
 )
-def test_how_many_to_ask_for(estimates, loads, waiting, coming, wanted):
+def test_how_many_to_ask_for(estimates: Any, loads: Any, waiting: Any, coming: Any, wanted: Any) -> None:
     given_loads = [loaded(count, function, estimates) for count, function in loads]
     assert scheduling_policy.demand(given_loads, waiting, estimates, coming) == pytest.approx(wanted, abs=1)
 
@@ -150,40 +151,40 @@ def test_how_many_to_ask_for(estimates, loads, waiting, coming, wanted):
 # -- chunks --
 
 
-def test_short_tasks_share_a_chunk_of_limited_time(estimates):
+def test_short_tasks_share_a_chunk_of_limited_time(estimates: Any) -> None:
     chunk = scheduling_policy.next_chunk(deque(tasks(1000)), 1, estimates)
     assert len(chunk) == pytest.approx(CHUNK / 10e-6, abs=1)
 
 
-def test_very_short_tasks_share_a_chunk_of_limited_number(estimates):
+def test_very_short_tasks_share_a_chunk_of_limited_number(estimates: Any) -> None:
     estimates.learn(NEW, 1, 0.0)
     assert len(scheduling_policy.next_chunk(deque(tasks(1000, NEW)), 1, estimates)) == MAX_CHUNK
 
 
-def test_few_tasks_are_spread_over_the_workers(estimates):
+def test_few_tasks_are_spread_over_the_workers(estimates: Any) -> None:
     assert len(scheduling_policy.next_chunk(deque(tasks(40)), 2, estimates)) == 20
     assert len(scheduling_policy.next_chunk(deque(tasks(8)), 4, estimates)) == 8, "too little to spread"
 
 
 @pytest.mark.parametrize("function", [SLOW, NEW])
-def test_what_is_not_known_to_be_short_travels_alone(estimates, function):
+def test_what_is_not_known_to_be_short_travels_alone(estimates: Any, function: Any) -> None:
     waiting = deque(tasks(3, function))
     assert scheduling_policy.next_chunk(waiting, 1, estimates) == tasks(1, function)
     assert len(waiting) == 2
 
 
-def test_a_task_with_a_walltime_travels_alone(estimates):
+def test_a_task_with_a_walltime_travels_alone(estimates: Any) -> None:
     waiting = deque(tasks(2, walltime=1.0))
     assert len(scheduling_policy.next_chunk(waiting, 1, estimates)) == 1
 
 
-def test_a_long_task_ends_the_chunk_before_it(estimates):
+def test_a_long_task_ends_the_chunk_before_it(estimates: Any) -> None:
     waiting = deque(tasks(200)[:3] + tasks(1, SLOW))
     assert len(scheduling_policy.next_chunk(waiting, 1, estimates)) == 3
     assert waiting == deque(tasks(1, SLOW))
 
 
-def test_a_chunk_fits_a_datagram_unless_its_only_task_does_not(estimates):
+def test_a_chunk_fits_a_datagram_unless_its_only_task_does_not(estimates: Any) -> None:
     estimates.mean = 1.0
     waiting = deque(tasks(3, body=bytes(40_000)))
     assert len(scheduling_policy.next_chunk(waiting, 1, estimates)) == MAX_CHUNK_BYTES // 40_000
@@ -198,7 +199,7 @@ def test_a_chunk_fits_a_datagram_unless_its_only_task_does_not(estimates):
     st.integers(1, 8),
     st.floats(1e-6, 1.0),
 )
-def test_chunks_keep_order_and_lose_nothing(kinds, workers, mean):
+def test_chunks_keep_order_and_lose_nothing(kinds: Any, workers: Any, mean: Any) -> None:
     known = DurationEstimates()
     known.learn(SLOW, 1, 0.02)
     known.learn(QUICK, 1, 10e-6)
@@ -215,20 +216,20 @@ def test_chunks_keep_order_and_lose_nothing(kinds, workers, mean):
     assert [task for chunk in chunks for task in chunk] == given_tasks
     for chunk in chunks:
         assert len(chunk) == 1 or all(task.function == QUICK and task.walltime is None for task in chunk)
-        assert len(chunk) == 1 or sum(len(task.body) for task in chunk) <= MAX_CHUNK_BYTES
+        assert len(chunk) == 1 or sum(len(task.body) for task in chunk) <= MAX_CHUNK_BYTES  # type: ignore[arg-type, misc]
 
 
 # -- workers --
 
 
-def test_the_least_loaded_worker_with_room_gets_the_next_chunk(estimates):
+def test_the_least_loaded_worker_with_room_gets_the_next_chunk(estimates: Any) -> None:
     idle, busy, stuck = WorkerLoad(), loaded(1, SLOW, estimates), loaded(0, SLOW, estimates, stuck=True)
     assert scheduling_policy.least_loaded([busy, stuck, idle]) is idle
     assert scheduling_policy.least_loaded([busy, stuck]) is busy
     assert scheduling_policy.least_loaded([stuck]) is None
 
 
-def test_stealing_is_from_who_sticks_or_has_most_and_only_if_it_pays(estimates):
+def test_stealing_is_from_who_sticks_or_has_most_and_only_if_it_pays(estimates: Any) -> None:
     short, long = loaded(3, QUICK, estimates), loaded(2, SLOW, estimates)
     stuck = loaded(2, QUICK, estimates, stuck=True)
     single = loaded(1, SLOW, estimates, stuck=True)
@@ -256,6 +257,8 @@ def test_stealing_is_from_who_sticks_or_has_most_and_only_if_it_pays(estimates):
         ([(2, SLOW, False)] * 4, 0, 9, 4, 0),  # no more allowed
     ],
 )
-def test_when_to_start_another_worker(estimates, loads, starting, waiting, most, count):
+def test_when_to_start_another_worker(
+    estimates: Any, loads: Any, starting: Any, waiting: Any, most: Any, count: Any
+) -> None:
     given_loads = [loaded(number, function, estimates, stuck=stuck) for number, function, stuck in loads]
     assert scheduling_policy.to_start(given_loads, starting, waiting, estimates, most) == count

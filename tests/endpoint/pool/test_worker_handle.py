@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ from compute_executor.endpoint.pool.scheduling_policy import Assignment, Duratio
 from compute_executor.endpoint.worker import messages
 from compute_executor.endpoint.worker.begun_log import BegunLog
 from compute_executor.protocol.frames import TIMEOUT
+from tests.endpoint.conftest import Lab, Script
 from tests.endpoint.tasks import gone, nothing
 
 
@@ -26,10 +29,10 @@ def spawn_and_wait(path: str) -> None:
     time.sleep(60)
 
 
-def test_a_task_over_its_walltime_is_stopped_with_its_children(lab, tmp_path):
+def test_a_task_over_its_walltime_is_stopped_with_its_children(lab: Lab, tmp_path: Path) -> None:
     note = tmp_path / "pid"
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         await script.run(nothing)
         position = script.submit(spawn_and_wait, str(note), walltime=0.5)
         behind = script.submit(nothing)
@@ -48,8 +51,8 @@ def test_a_task_over_its_walltime_is_stopped_with_its_children(lab, tmp_path):
     lab(scenario)
 
 
-def test_a_task_within_its_walltime_is_left_alone(lab):
-    async def scenario(script):
+def test_a_task_within_its_walltime_is_left_alone(lab: Lab) -> None:
+    async def scenario(script: Script) -> None:
         positions = [script.submit(len, "ab", walltime=0.3) for _ in range(3)]
         script.wake()
         for position in positions:
@@ -71,33 +74,33 @@ def test_a_task_within_its_walltime_is_left_alone(lab):
 class Still:
     """In place of a process: takes everything, says nothing."""
 
-    def __init__(self, *_):
+    def __init__(self, *_: Any) -> None:
         self.pid = 1
 
-    def employ(self, setup, owner):
+    def employ(self, setup: Any, owner: Any) -> None:
         pass
 
-    def send_tasks(self, datagram):
+    def send_tasks(self, datagram: Any) -> Any:
         return True
 
 
 class Pool:
     """Remembers what it is told."""
 
-    def __init__(self):
-        self.back = []
+    def __init__(self) -> None:
+        self.back: list[Any] = []
 
-    def handed_back(self, tasks):
+    def handed_back(self, tasks: Any) -> None:
         self.back += tasks
 
 
 @pytest.fixture
-def still_member(monkeypatch, tmp_path):
+def still_member(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     monkeypatch.setattr(worker_handle, "WorkerProcess", Still)
-    return worker_handle.WorkerHandle(Pool(), BegunLog(str(tmp_path / "a.ring")), None, "", b"")
+    return worker_handle.WorkerHandle(Pool(), BegunLog(str(tmp_path / "a.ring")), None, "", b"")  # type: ignore[arg-type]
 
 
-def test_a_worker_that_hands_back_is_stuck_while_it_has_something_left(still_member):
+def test_a_worker_that_hands_back_is_stuck_while_it_has_something_left(still_member: Any) -> None:
     tasks = [Assignment(1, position, 1, 1, b"") for position in range(3)]
     still_member.give(tasks, DurationEstimates())
     still_member.received(messages.RETURNED, messages.pack_keys([task[:3] for task in tasks[1:]]))
@@ -105,7 +108,7 @@ def test_a_worker_that_hands_back_is_stuck_while_it_has_something_left(still_mem
     assert still_member.stuck
 
 
-def test_a_worker_whose_long_task_ends_while_it_hands_back_is_free(still_member):
+def test_a_worker_whose_long_task_ends_while_it_hands_back_is_free(still_member: Any) -> None:
     tasks = [Assignment(1, position, 1, 1, b"") for position in range(3)]
     still_member.give(tasks, DurationEstimates())
     still_member.remove(tasks[0][:3])  # its result came before the frame that hands back the others

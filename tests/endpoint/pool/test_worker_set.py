@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from compute_executor.endpoint.pool import launch, worker_set
 from compute_executor.serialization import native
+from tests.endpoint.conftest import Lab, Script
 from tests.endpoint.tasks import nothing, wait_for
 
 
-def test_all_workers_are_used_and_no_more(lab, tmp_path):
+def test_all_workers_are_used_and_no_more(lab: Lab, tmp_path: Path) -> None:
     gate = str(tmp_path / "gate")
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         positions = [script.submit(wait_for, gate) for _ in range(6)]
         script.wake()
         await script.until(lambda: len(script.begun) == 3)
@@ -26,11 +29,13 @@ def test_all_workers_are_used_and_no_more(lab, tmp_path):
     lab(scenario, max_workers=3)
 
 
-def test_idle_workers_are_let_go_but_for_one(lab, monkeypatch, tmp_path):
+def test_idle_workers_are_let_go_but_for_one(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(worker_set, "IDLE_AFTER", 0.1)
     gate = str(tmp_path / "gate")
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         positions = [script.submit(wait_for, gate) for _ in range(3)]
         script.wake()
         await script.until(lambda: len(script.begun) == 3)
@@ -44,29 +49,29 @@ def test_idle_workers_are_let_go_but_for_one(lab, monkeypatch, tmp_path):
     lab(scenario, max_workers=3)
 
 
-def test_the_initializer_runs_once_in_each_worker_before_its_tasks(lab):
-    def prepare(value):
+def test_the_initializer_runs_once_in_each_worker_before_its_tasks(lab: Lab) -> None:
+    def prepare(value: Any) -> None:
         import builtins
 
-        builtins.prepared = (*getattr(builtins, "prepared", ()), value)
+        builtins.prepared = (*getattr(builtins, "prepared", ()), value)  # type: ignore[attr-defined]
 
-    def look():
+    def look() -> Any:
         import builtins
 
-        return builtins.prepared
+        return builtins.prepared  # type: ignore[attr-defined]
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         assert await script.run(look) == (5,)
         assert await script.run(look) == (5,)
 
     lab(scenario, initializer=native.dumps_call((prepare, (5,)), {}))
 
 
-def test_an_initializer_that_raises_breaks_the_pool(lab):
-    def fail(text):
+def test_an_initializer_that_raises_breaks_the_pool(lab: Lab) -> None:
+    def fail(text: Any) -> None:
         raise ValueError(text)
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         script.submit(nothing)
         script.wake()
         await script.until(lambda: script.troubles)
@@ -79,8 +84,8 @@ def test_an_initializer_that_raises_breaks_the_pool(lab):
     lab(scenario, initializer=native.dumps_call((fail, ("no licence",)), {}))
 
 
-def test_an_interpreter_that_cannot_be_run_breaks_the_pool(lab):
-    async def scenario(script):
+def test_an_interpreter_that_cannot_be_run_breaks_the_pool(lab: Lab) -> None:
+    async def scenario(script: Script) -> None:
         await script.until(lambda: script.troubles)
         assert "/no/such/python cannot be run" in script.troubles[0]
 
@@ -88,13 +93,13 @@ def test_an_interpreter_that_cannot_be_run_breaks_the_pool(lab):
 
 
 @pytest.fixture
-def short_of_descriptors(monkeypatch):
+def short_of_descriptors(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Starts of workers fail with what the system says then: as long as the list says so, one by one."""
     monkeypatch.setattr(worker_set, "SCARCE_PAUSE", 0.01)
-    refusals = []
+    refusals: list[Any] = []
     start = launch.LocalLaunch.start
 
-    def scarcely(self, *args):
+    def scarcely(self: Any, *args: Any) -> Any:
         if refusals and refusals.pop(0):
             raise OSError(errno.EMFILE, "Too many open files")
         return start(self, *args)
@@ -103,10 +108,10 @@ def short_of_descriptors(monkeypatch):
     return refusals
 
 
-def test_a_pool_waits_until_the_system_has_room_for_a_worker(lab, short_of_descriptors):
+def test_a_pool_waits_until_the_system_has_room_for_a_worker(lab: Lab, short_of_descriptors: Any) -> None:
     short_of_descriptors += [True] * 5
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         assert await script.run(nothing) is None
         assert not script.troubles
         assert not short_of_descriptors
@@ -114,11 +119,13 @@ def test_a_pool_waits_until_the_system_has_room_for_a_worker(lab, short_of_descr
     lab(scenario)
 
 
-def test_a_pool_without_a_worker_does_not_wait_for_ever(lab, short_of_descriptors, monkeypatch):
+def test_a_pool_without_a_worker_does_not_wait_for_ever(
+    lab: Lab, short_of_descriptors: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(worker_set, "SCARCE_PATIENCE", 0.05)
     short_of_descriptors += [True] * 1000
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         script.submit(nothing)
         script.wake()
         await script.until(lambda: script.troubles)
@@ -127,11 +134,13 @@ def test_a_pool_without_a_worker_does_not_wait_for_ever(lab, short_of_descriptor
     lab(scenario)
 
 
-def test_a_pool_with_some_workers_goes_on_and_gets_the_others_later(lab, short_of_descriptors, tmp_path):
+def test_a_pool_with_some_workers_goes_on_and_gets_the_others_later(
+    lab: Lab, short_of_descriptors: Any, tmp_path: Path
+) -> None:
     short_of_descriptors += [False, True, True]
     gate = str(tmp_path / "gate")
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         positions = [script.submit(wait_for, gate) for _ in range(3)]
         script.wake()
         await script.until(lambda: len(script.begun) == 3)
@@ -143,20 +152,20 @@ def test_a_pool_with_some_workers_goes_on_and_gets_the_others_later(lab, short_o
     lab(scenario, max_workers=3)
 
 
-def test_a_working_directory_that_is_gone_breaks_the_pool(lab):
-    async def scenario(script):
+def test_a_working_directory_that_is_gone_breaks_the_pool(lab: Lab) -> None:
+    async def scenario(script: Script) -> None:
         await script.until(lambda: script.troubles)
         assert "working directory /no/such/folder is gone" in script.troubles[0]
 
     lab(scenario, cwd="/no/such/folder")
 
 
-def test_an_interpreter_that_dies_at_the_start_breaks_the_pool(lab, tmp_path):
+def test_an_interpreter_that_dies_at_the_start_breaks_the_pool(lab: Lab, tmp_path: Path) -> None:
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\necho 'this is no python' >&2\nexit 3\n")
     python.chmod(0o755)
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         script.submit(nothing)
         script.wake()
         await script.until(lambda: script.troubles)
@@ -167,15 +176,17 @@ def test_an_interpreter_that_dies_at_the_start_breaks_the_pool(lab, tmp_path):
     lab(scenario, python=str(python))
 
 
-def test_a_pool_goes_on_with_the_workers_that_could_be_started(lab, monkeypatch, tmp_path):
+def test_a_pool_goes_on_with_the_workers_that_could_be_started(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     gate = str(tmp_path / "gate")
 
-    def refuse(*_, **__):
+    def refuse(*_: Any, **__: Any) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         await script.run(nothing)
-        monkeypatch.setattr(launch.subprocess, "Popen", refuse)
+        monkeypatch.setattr(launch.subprocess, "Popen", refuse)  # type: ignore[attr-defined]
         positions = [script.submit(wait_for, gate), script.submit(nothing)]
         script.wake()
         await script.until(lambda: positions[0] in script.begun)

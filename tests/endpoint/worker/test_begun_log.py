@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +17,7 @@ KEYS = st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1), st.intege
 
 @settings(max_examples=20)
 @given(st.lists(KEYS, max_size=20, unique=True))
-def test_marks_are_read_back(tmp_path_factory, keys):
+def test_marks_are_read_back(tmp_path_factory: Any, keys: Any) -> None:
     folder = tmp_path_factory.mktemp("rings")
     ring = BegunLog(str(folder / "a.ring"))
     for key in keys:
@@ -25,7 +27,7 @@ def test_marks_are_read_back(tmp_path_factory, keys):
     assert list(ring.recent(3)) == keys[::-1][:3]
 
 
-def test_a_ring_keeps_the_last_ones(tmp_path):
+def test_a_ring_keeps_the_last_ones(tmp_path: Path) -> None:
     ring = BegunLog(str(tmp_path / "a.ring"))
     for position in range(CAPACITY + 10):
         ring.mark(1, position, 2)
@@ -34,7 +36,7 @@ def test_a_ring_keeps_the_last_ones(tmp_path):
     assert len(list(ring.recent(2 * CAPACITY))) == CAPACITY
 
 
-def test_both_sides_see_the_same_and_the_next_worker_goes_on(tmp_path):
+def test_both_sides_see_the_same_and_the_next_worker_goes_on(tmp_path: Path) -> None:
     path = str(tmp_path / "a.ring")
     engine, worker = BegunLog(path), BegunLog(path)
     worker.mark(1, 2, 3)
@@ -43,20 +45,20 @@ def test_both_sides_see_the_same_and_the_next_worker_goes_on(tmp_path):
     assert list(engine.recent(5)) == [(4, 5, 6), (1, 2, 3)]
 
 
-def test_other_and_unfinished_files_are_ignored(tmp_path):
+def test_other_and_unfinished_files_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "half.ring").write_bytes(b"\1")
     (tmp_path / "other").write_bytes(b"")
     BegunLog(str(tmp_path / "a.ring")).mark(1, 1, 1)
     assert begun_log.begun(tmp_path) == {(1, 1, 1)}
 
 
-def test_clearing_removes_rings_only(tmp_path):
+def test_clearing_removes_rings_only(tmp_path: Path) -> None:
     BegunLog(str(tmp_path / "a.ring"))
     (tmp_path / "other").write_bytes(b"")
     begun_log.clear(tmp_path)
     assert os.listdir(tmp_path) == ["other"]
 
 
-def test_a_ring_is_its_owners_alone(tmp_path):
+def test_a_ring_is_its_owners_alone(tmp_path: Path) -> None:
     BegunLog(str(tmp_path / "a.ring"))
     assert (tmp_path / "a.ring").stat().st_mode & 0o777 == 0o600

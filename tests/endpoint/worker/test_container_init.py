@@ -11,7 +11,7 @@ from compute_executor.endpoint.worker import container_init
 
 
 def test_an_old_python_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(container_init.sys, "version_info", (3, 8, 1))
+    monkeypatch.setattr(container_init.sys, "version_info", (3, 8, 1))  # type: ignore[attr-defined]
     assert container_init.main("/no/door") == 1
     assert "workers need 3.10 or newer" in capsys.readouterr().out
 

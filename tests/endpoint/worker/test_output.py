@@ -4,35 +4,39 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from compute_executor import system
 from compute_executor.endpoint.worker import output
 from compute_executor.endpoint.worker.output import LIMIT
+from tests.endpoint.conftest import Lab, Script
 from tests.endpoint.tasks import nothing
 
 
 @pytest.fixture
-def file(tmp_path):
+def file(tmp_path: Path) -> Iterator[Any]:
     number = system.scratch_file(str(tmp_path))
     yield number
     os.close(number)
 
 
-def test_a_short_output_is_whole(file):
+def test_a_short_output_is_whole(file: Any) -> None:
     os.write(file, b"hello")
     assert output.tail(file, 5) == b"hello"
 
 
-def test_of_a_long_output_the_end_is_kept(file):
+def test_of_a_long_output_the_end_is_kept(file: Any) -> None:
     os.write(file, b"a" * output.LIMIT + b"end")
     text = output.tail(file, output.LIMIT + 3)
     assert text.startswith(b"[3 bytes dropped]\n")
     assert text.endswith(b"aend")
 
 
-def test_writes_go_to_the_end_of_what_is_left(file):
+def test_writes_go_to_the_end_of_what_is_left(file: Any) -> None:
     os.write(file, b"before")
     os.ftruncate(file, 0)
     os.write(file, b"after")
@@ -40,7 +44,7 @@ def test_writes_go_to_the_end_of_what_is_left(file):
 
 
 @pytest.mark.parametrize("broken", [None, 5])
-def test_a_stream_that_cannot_be_flushed_is_replaced(monkeypatch, broken):
+def test_a_stream_that_cannot_be_flushed_is_replaced(monkeypatch: pytest.MonkeyPatch, broken: Any) -> None:
     monkeypatch.setattr(sys, "stdout", broken)
     output.flush()
     assert sys.stdout.fileno() == 1
@@ -50,13 +54,13 @@ def test_a_stream_that_cannot_be_flushed_is_replaced(monkeypatch, broken):
 # -- with real workers --
 
 
-def test_closing_the_descriptors_one_can_see(lab, tmp_path):
-    def close_them():
+def test_closing_the_descriptors_one_can_see(lab: Lab, tmp_path: Path) -> None:
+    def close_them() -> None:
         import os
 
         os.closerange(0, 21)
 
-    def write(path):
+    def write(path: Any) -> None:
         import os
 
         with open(path, "w") as file:
@@ -64,7 +68,7 @@ def test_closing_the_descriptors_one_can_see(lab, tmp_path):
             os.system("echo from a child")
             file.write("to the file")
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         await script.run(close_them)
         position = script.submit(write, str(tmp_path / "file"))
         script.wake()
@@ -77,13 +81,13 @@ def test_closing_the_descriptors_one_can_see(lab, tmp_path):
 
 
 @pytest.mark.parametrize("wrong", ["sys.stdout.close()", "sys.stdout = None", "sys.stdout = sys.stderr = 5"])
-def test_a_broken_stdout_is_mended(lab, wrong):
-    def spoil(code):
+def test_a_broken_stdout_is_mended(lab: Lab, wrong: Any) -> None:
+    def spoil(code: Any) -> None:
         import sys  # noqa: F401
 
         exec(code)
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         await script.run(spoil, wrong)
         position = script.submit(print, "hello")
         script.wake()
@@ -93,8 +97,8 @@ def test_a_broken_stdout_is_mended(lab, wrong):
     lab(scenario)
 
 
-def test_output_belongs_to_the_task_that_wrote_it(lab):
-    def write(text):
+def test_output_belongs_to_the_task_that_wrote_it(lab: Lab) -> None:
+    def write(text: Any) -> None:
         import os
         import sys
 
@@ -103,7 +107,7 @@ def test_output_belongs_to_the_task_that_wrote_it(lab):
         sys.stdout.flush()
         os.system(f"echo child of {text}")
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         positions = [script.submit(write, str(index)) for index in range(3)]
         quiet = script.submit(nothing)
         script.wake()
@@ -117,13 +121,13 @@ def test_output_belongs_to_the_task_that_wrote_it(lab):
     lab(scenario)
 
 
-def test_a_flood_of_output_is_cut_to_its_end(lab):
-    def flood():
+def test_a_flood_of_output_is_cut_to_its_end(lab: Lab) -> None:
+    def flood() -> None:
         import sys
 
         sys.stdout.write("x" * 50_000_000 + "end")
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         await script.run(flood)
         first, _, rest = script.texts[1].partition(b"\n")
         assert first == b"[%d bytes dropped]" % (50_000_003 - LIMIT)
@@ -135,14 +139,14 @@ def test_a_flood_of_output_is_cut_to_its_end(lab):
     lab(scenario)
 
 
-def test_the_last_words_of_a_worker_are_reported(lab):
-    def speak_and_die():
+def test_the_last_words_of_a_worker_are_reported(lab: Lab) -> None:
+    def speak_and_die() -> None:
         import os
 
         os.write(1, b"I was here")
         os._exit(1)
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         position = script.submit(speak_and_die)
         script.wake()
         await script.until(lambda: position in script.losses)

@@ -6,6 +6,7 @@ import functools
 import os
 import struct
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -45,7 +46,7 @@ def outcome(position: int, body: bytes, blob: int = 0) -> result_ring.Outcome:
     return (2**60, position, 3, 1, blob, 1.5, 2.5, body)
 
 
-def test_results_come_out_as_they_went_in():
+def test_results_come_out_as_they_went_in() -> None:
     writer, reader = pair()
     sent = [outcome(1, b"one"), outcome(2, b""), outcome(3, b"name 5", blob=1)]
     for one in sent:
@@ -55,7 +56,7 @@ def test_results_come_out_as_they_went_in():
     assert reader.read(writer.tail) == []
 
 
-def test_only_what_was_announced_is_read():
+def test_only_what_was_announced_is_read() -> None:
     writer, reader = pair()
     writer.put(outcome(1, b"one"))
     told = writer.tail
@@ -64,7 +65,7 @@ def test_only_what_was_announced_is_read():
     assert reader.read(writer.tail) == [outcome(2, b"two")]
 
 
-def test_a_full_outbox_refuses_until_it_is_stored():
+def test_a_full_outbox_refuses_until_it_is_stored() -> None:
     writer, reader = pair()
     count = 0
     while writer.put(outcome(count, bytes(65_000))):
@@ -78,7 +79,7 @@ def test_a_full_outbox_refuses_until_it_is_stored():
 
 @settings(max_examples=30)
 @given(st.lists(st.integers(0, 200_000), min_size=20, max_size=100), st.integers(1, 5))
-def test_any_sizes_go_round_and_round(sizes, read_every):
+def test_any_sizes_go_round_and_round(sizes: Any, read_every: Any) -> None:
     writer, reader = pair()
     got = []
     for position, size in enumerate(sizes):
@@ -115,25 +116,25 @@ def written(*outcomes: result_ring.Outcome, kept: int = 0, before: int = 0) -> b
 SOME = [outcome(position, b"body %d" % position) for position in range(5)]
 
 
-def test_the_next_service_reads_what_may_not_be_stored():
-    assert list(result_ring.intact(written(*SOME, kept=2))) == SOME[2:]
+def test_the_next_service_reads_what_may_not_be_stored() -> None:
+    assert list(result_ring.intact(written(*SOME, kept=2))) == SOME[2:]  # type: ignore[arg-type]
 
 
-def test_results_of_two_laps():
+def test_results_of_two_laps() -> None:
     many = [outcome(position, bytes(60_000)) for position in range(10)]
-    assert list(result_ring.intact(written(*many, before=12))) == many
+    assert list(result_ring.intact(written(*many, before=12))) == many  # type: ignore[arg-type]
 
 
-def test_a_record_whose_tail_was_not_written_is_none():
+def test_a_record_whose_tail_was_not_written_is_none() -> None:
     data = written(*SOME)
     size = result_ring.HEAD + len(SOME[-1][-1])
     tail = struct.pack("=Q", struct.unpack_from("=Q", data, 8)[0] - size)
     data[8:16] = tail
-    assert list(result_ring.intact(data)) == SOME[:-1]
+    assert list(result_ring.intact(data)) == SOME[:-1]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("size", [4096, 1 << 16])
-def test_a_page_of_an_earlier_lap_is_no_result(size):
+def test_a_page_of_an_earlier_lap_is_no_result(size: Any) -> None:
     """As after a loss of power: the tail is on the disk, a page of the second lap is not. Records of both laps lie
     alike, so that the page holds a whole one or the first part of one."""
     one, other = (outcome(1, body * (size - result_ring.HEAD)) for body in (b"1", b"2"))
@@ -144,7 +145,7 @@ def test_a_page_of_an_earlier_lap_is_no_result(size):
     assert list(result_ring.intact(bytes(new))) == [other]
 
 
-def test_the_worker_is_named():
+def test_the_worker_is_named() -> None:
     file = os.memfd_create("outbox")
     try:
         system.allocate(file, result_ring.SIZE)
@@ -158,13 +159,13 @@ def test_the_worker_is_named():
 
 
 @given(st.binary(max_size=300))
-def test_what_is_no_outbox_holds_nothing(data):
+def test_what_is_no_outbox_holds_nothing(data: Any) -> None:
     assert list(result_ring.intact(data)) == []
     assert list(result_ring.intact(data.ljust(result_ring.SIZE, data[:1] or b"x"))) == []
 
 
 @given(st.integers(0, (1 << 20) + 63))
-def test_one_that_is_cut_short_holds_nothing(length):
+def test_one_that_is_cut_short_holds_nothing(length: Any) -> None:
     assert list(result_ring.intact(bytes(written(*SOME))[:length])) == []
 
 
@@ -178,7 +179,7 @@ LAPS = [outcome(position, bytes([position]) * 50_000) for position in range(12)]
 
 @settings(max_examples=200)
 @given(st.integers(0, 2000), st.binary(min_size=1, max_size=200), st.booleans())
-def test_damage_never_makes_a_result(where, damage, among_words):
+def test_damage_never_makes_a_result(where: Any, damage: Any, among_words: Any) -> None:
     """Whatever is overwritten: what is read was written so, in order, without a gap before it."""
     data = bytearray(two_laps())
     at = where % 64 if among_words else where * (result_ring.SIZE // 2000)
@@ -188,12 +189,12 @@ def test_damage_never_makes_a_result(where, damage, among_words):
     known = {one: place for place, one in enumerate([*(outcome(n, bytes(60_000)) for n in range(15)), *LAPS])}
     places = [known.get(one) for one in got]
     assert None not in places
-    assert places == list(range(places[0], places[0] + len(places))) if places else True
+    assert places == list(range(places[0], places[0] + len(places))) if places else True  # type: ignore[arg-type, operator]
 
 
 @settings(max_examples=200)
 @given(st.lists(st.integers(0, 2**64 - 1), min_size=4, max_size=4), st.binary(max_size=400))
-def test_garbage_with_the_words_of_an_outbox_is_read_without_harm(words, rest):
+def test_garbage_with_the_words_of_an_outbox_is_read_without_harm(words: Any, rest: Any) -> None:
     data = struct.pack("=5Q", result_ring.FORMAT, *words).ljust(64, b"\0") + rest
     assert list(result_ring.intact(data.ljust(result_ring.SIZE, b"\xff"))) == []
     tail, kept = words[0] % (1 << 21), words[1] % (1 << 21)

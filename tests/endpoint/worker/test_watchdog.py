@@ -73,7 +73,7 @@ def nothing_left() -> None:
     """In place of the project's check: a watchdog's thread is a daemon that ends with its process."""
 
 
-def test_the_rest_of_a_chunk_goes_back_while_a_task_takes_long(clock: Clock):
+def test_the_rest_of_a_chunk_goes_back_while_a_task_takes_long(clock: Clock) -> None:
     link = Link()
     dog = Watchdog(link, clock.sleep)
     dog.guard(chunk(4))
@@ -84,7 +84,7 @@ def test_the_rest_of_a_chunk_goes_back_while_a_task_takes_long(clock: Clock):
     assert dog.next_task() is None
 
 
-def test_results_held_back_are_told_although_nothing_is_left_to_return(clock: Clock):
+def test_results_held_back_are_told_although_nothing_is_left_to_return(clock: Clock) -> None:
     link = Link()
     dog = Watchdog(link, clock.sleep)
     dog.guard(chunk(1))
@@ -95,7 +95,7 @@ def test_results_held_back_are_told_although_nothing_is_left_to_return(clock: Cl
     assert not link.returned
 
 
-def test_a_flowing_chunk_is_left_alone(clock: Clock):
+def test_a_flowing_chunk_is_left_alone(clock: Clock) -> None:
     link = Link()
     dog = Watchdog(link, clock.sleep)
     dog.guard(chunk(100))
@@ -104,7 +104,7 @@ def test_a_flowing_chunk_is_left_alone(clock: Clock):
     assert not link.returned
 
 
-def test_the_thread_parks_and_wakes_again(monkeypatch: pytest.MonkeyPatch, clock: Clock):
+def test_the_thread_parks_and_wakes_again(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
     monkeypatch.setattr(watchdog, "PARK_AFTER", 2)
     link = Link()
     dog = Watchdog(link, clock.sleep)
@@ -122,7 +122,7 @@ def test_the_thread_parks_and_wakes_again(monkeypatch: pytest.MonkeyPatch, clock
     assert link.returned == [(1, 0, 1), (1, 1, 1)]
 
 
-def test_a_link_that_is_gone_does_not_end_in_a_traceback(clock: Clock):
+def test_a_link_that_is_gone_does_not_end_in_a_traceback(clock: Clock) -> None:
     link = Link()
     link.broken = True
     dog = Watchdog(link, clock.sleep)

@@ -6,6 +6,8 @@ import functools
 import os
 import sys
 import textwrap
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,10 +15,11 @@ from compute_executor.endpoint.worker.worker import FUNCTIONS
 from compute_executor.errors import SerializationError
 from compute_executor.protocol.frames import INLINE_LIMIT, Blob
 from compute_executor.serialization import native, packing, strategies
+from tests.endpoint.conftest import Lab, Script
 
 
-def test_workers_see_what_the_caller_saw(lab, tmp_path):
-    def look():
+def test_workers_see_what_the_caller_saw(lab: Lab, tmp_path: Path) -> None:
+    def look() -> Any:
         import os
         import sys
 
@@ -26,7 +29,7 @@ def test_workers_see_what_the_caller_saw(lab, tmp_path):
     path = [*sys.path, "/nowhere"]
     environ = {"PATH": os.environ["PATH"], "MY_SETTING": "é"}
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         executable, seen, cwd, variables, stdin, argv = await script.run(look)
         assert executable == sys.executable
         assert seen == path
@@ -39,14 +42,14 @@ def test_workers_see_what_the_caller_saw(lab, tmp_path):
     lab(scenario, path=path, environ=environ, cwd=str(tmp_path / "here"))
 
 
-def test_workers_start_where_python_does_not_look_beside_scripts(lab):
-    async def scenario(script):
+def test_workers_start_where_python_does_not_look_beside_scripts(lab: Lab) -> None:
+    async def scenario(script: Script) -> None:
         assert await script.run(len, "ab") == 2
 
     lab(scenario, environ=dict(os.environ) | {"PYTHONSAFEPATH": "1"})
 
 
-def test_functions_and_classes_of_the_callers_main_travel_by_value(lab):
+def test_functions_and_classes_of_the_callers_main_travel_by_value(lab: Lab) -> None:
     source = """
     class Point:
         def __init__(self, x): self.x = x
@@ -62,8 +65,8 @@ def test_functions_and_classes_of_the_callers_main_travel_by_value(lab):
     main = {"__name__": "__main__"}
     exec(textwrap.dedent(source), main)
 
-    async def scenario(script):
-        point = await script.run(main["make"], 1)
+    async def scenario(script: Script) -> None:
+        point = await script.run(main["make"], 1)  # type: ignore[arg-type]
         assert type(point) is main["Point"]
         assert point.x == 2
         with pytest.raises(main["Mine"]) as caught:
@@ -74,26 +77,26 @@ def test_functions_and_classes_of_the_callers_main_travel_by_value(lab):
     lab(scenario)
 
 
-def test_pickling_libraries_are_found_although_the_callers_path_has_none(lab):
+def test_pickling_libraries_are_found_although_the_callers_path_has_none(lab: Lab) -> None:
     stdlib = [folder for folder in sys.path if "site-packages" not in folder and "work" not in folder]
 
-    def look(x):
+    def look(x: Any) -> Any:
         import sys
 
         return x, sys.path, "cloudpickle" in sys.modules
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         value = await script.run(look, [1])
         assert value == ([1], stdlib, True)
 
     lab(scenario, path=stdlib)
 
 
-def test_calls_of_stock_clients_are_run(lab):
-    def source_only(a, b=0):
+def test_calls_of_stock_clients_are_run(lab: Lab) -> None:
+    def source_only(a: Any, b: Any = 0) -> Any:
         return a - b
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         script.codes[50] = strategies.dumps_function(source_only, "st").encode()
         text = packing.pack([strategies.dumps((5,), "11"), strategies.dumps({"b": 3}, "11")])
         position = script.assign(50, text.encode())
@@ -103,8 +106,8 @@ def test_calls_of_stock_clients_are_run(lab):
     lab(scenario)
 
 
-def test_large_arguments_and_results_are_files(lab):
-    async def scenario(script):
+def test_large_arguments_and_results_are_files(lab: Lab) -> None:
+    async def scenario(script: Script) -> None:
         content = native.dumps_call((b"x" * 1_000_000,), {})
         (script.folder / "blobs" / ("0" * 32)).write_bytes(content)
         script.codes[9] = native.dumps(len)
@@ -120,8 +123,8 @@ def test_large_arguments_and_results_are_files(lab):
     lab(scenario)
 
 
-def test_a_large_function_is_a_file_too(lab):
-    async def scenario(script):
+def test_a_large_function_is_a_file_too(lab: Lab) -> None:
+    async def scenario(script: Script) -> None:
         code = native.dumps(len)
         (script.folder / "blobs" / ("1" * 32)).write_bytes(code)
         script.codes[9] = Blob("1" * 32, len(code))
@@ -132,8 +135,8 @@ def test_a_large_function_is_a_file_too(lab):
     lab(scenario)
 
 
-def test_a_blob_that_is_not_there_fails_that_task(lab):
-    async def scenario(script):
+def test_a_blob_that_is_not_there_fails_that_task(lab: Lab) -> None:
+    async def scenario(script: Script) -> None:
         script.codes[9] = native.dumps(len)
         position = script.assign(9, Blob("2" * 32, 10))
         script.wake()
@@ -144,8 +147,8 @@ def test_a_blob_that_is_not_there_fails_that_task(lab):
     lab(scenario)
 
 
-def test_a_worker_keeps_a_limited_number_of_functions(lab):
-    async def scenario(script):
+def test_a_worker_keeps_a_limited_number_of_functions(lab: Lab) -> None:
+    async def scenario(script: Script) -> None:
         functions = [functools.partial(int, str(index)) for index in range(FUNCTIONS + 1)]
         for function in functions:
             script.submit(function)
@@ -173,22 +176,22 @@ def raising(name: str) -> None:
     "name",
     ["SystemExit", "KeyboardInterrupt", "GeneratorExit", "BaseException", "RecursionError", "MemoryError"],
 )
-def test_whatever_is_raised_is_the_outcome(lab, name):
-    async def scenario(script):
+def test_whatever_is_raised_is_the_outcome(lab: Lab, name: Any) -> None:
+    async def scenario(script: Script) -> None:
         pid = script.pids() or [0]
         with pytest.raises(BaseException) as caught:
             await script.run(raising, name)
         assert type(caught.value).__name__ == name
         if name == "SystemExit":
-            assert caught.value.code == 4
+            assert caught.value.code == 4  # type: ignore[attr-defined]
         assert await script.run(len, "ab") == 2
         assert pid in ([0], script.pids()), "the worker lives on"
 
     lab(scenario)
 
 
-def test_memory_that_runs_out_is_that_tasks_error(lab):
-    def fill():
+def test_memory_that_runs_out_is_that_tasks_error(lab: Lab) -> None:
+    def fill() -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (400 << 20, 400 << 20))
@@ -196,7 +199,7 @@ def test_memory_that_runs_out_is_that_tasks_error(lab):
         while True:
             block.append(bytearray(1 << 24))
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         with pytest.raises(MemoryError):
             await script.run(fill)
         assert await script.run(len, "ab") == 2
@@ -204,27 +207,27 @@ def test_memory_that_runs_out_is_that_tasks_error(lab):
     lab(scenario)
 
 
-def test_results_that_cannot_be_pickled(lab):
+def test_results_that_cannot_be_pickled(lab: Lab) -> None:
     class Exits:
-        def __reduce__(self):
+        def __reduce__(self) -> None:  # type: ignore[override]
             raise SystemExit(1)
 
     class ExitsInside(Exception):
-        def __reduce__(self):
+        def __reduce__(self) -> None:  # type: ignore[override]
             raise SystemExit(1)
 
-        def __str__(self):
+        def __str__(self) -> None:  # type: ignore[override]
             raise KeyboardInterrupt
 
-    def lock():
+    def lock() -> Any:
         import threading
 
         return threading.Lock()
 
-    def hard_to_raise():
+    def hard_to_raise() -> None:
         raise ExitsInside
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         with pytest.raises(SerializationError, match="lock"):
             await script.run(lock)
         with pytest.raises(SystemExit):
@@ -237,8 +240,8 @@ def test_results_that_cannot_be_pickled(lab):
     lab(scenario)
 
 
-def test_arguments_and_functions_that_cannot_be_read(lab):
-    async def scenario(script):
+def test_arguments_and_functions_that_cannot_be_read(lab: Lab) -> None:
+    async def scenario(script: Script) -> None:
         script.codes[70] = b"\x80\x05 no pickle"
         bad_function = script.assign(70, b"\x00\x00\x00\x04\x80\x05).")
         script.codes[71] = script.codes.get(71) or __import__("pickle").dumps(len)
@@ -254,8 +257,8 @@ def test_arguments_and_functions_that_cannot_be_read(lab):
 
 
 @pytest.mark.parametrize("ending", ["return", "raise"])
-def test_a_forked_child_that_comes_back_leaves(lab, ending):
-    def fork(ending):
+def test_a_forked_child_that_comes_back_leaves(lab: Lab, ending: Any) -> None:
+    def fork(ending: Any) -> Any:
         import os
 
         pid = os.fork()
@@ -265,7 +268,7 @@ def test_a_forked_child_that_comes_back_leaves(lab, ending):
             return "child"
         return os.waitpid(pid, 0)[1]
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         assert await script.run(fork, ending) == 0
         assert await script.run(fork, ending) == 0
         assert script.order == [1, 2]
@@ -273,34 +276,34 @@ def test_a_forked_child_that_comes_back_leaves(lab, ending):
     lab(scenario)
 
 
-def test_threads_and_directory_changes_stay_as_in_a_thread_pool(lab, tmp_path):
-    def change(path):
+def test_threads_and_directory_changes_stay_as_in_a_thread_pool(lab: Lab, tmp_path: Path) -> None:
+    def change(path: Any) -> None:
         import os
         import threading
 
         os.chdir(path)
         threading.Thread(target=threading.Event().wait, daemon=True).start()
 
-    def look():
+    def look() -> Any:
         import os
         import threading
 
         return os.getcwd(), threading.active_count()
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         await script.run(change, str(tmp_path))
         assert await script.run(look) == (str(tmp_path), 2)
 
     lab(scenario)
 
 
-def test_a_thread_that_never_ends_does_not_keep_the_worker(lab):
-    def start():
+def test_a_thread_that_never_ends_does_not_keep_the_worker(lab: Lab) -> None:
+    def start() -> None:
         import threading
 
         threading.Thread(target=threading.Event().wait).start()
 
-    async def scenario(script):
+    async def scenario(script: Script) -> None:
         await script.run(start)
 
     lab(scenario)  # closing asserts that the worker is gone within two seconds

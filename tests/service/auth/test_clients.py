@@ -26,7 +26,7 @@ def test_the_right_secret_of_the_right_client() -> None:
 def test_its_tokens_are_good_until_they_expire(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         now = 1000.0
-        monkeypatch.setattr(clients.time, "time", lambda: now)
+        monkeypatch.setattr(clients.time, "time", lambda: now)  # type: ignore[attr-defined]
         who = await CLIENT.check_client("id", "secret")
         assert who is not None
         issued = await CLIENT.issue_token(who)

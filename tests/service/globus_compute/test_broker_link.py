@@ -338,7 +338,7 @@ async def test_a_question_that_is_not_answered_ends(
 async def test_what_waits_is_seen_and_stays(broker: FakeBroker) -> None:
     async with linked(Story()) as link:
         await link.declare("q")
-        broker.queues["q"] += [(b"a", {"n": 1}), (b"b", None), (b"c", {"n": 3})]
+        broker.queues["q"] += [(b"a", {"n": 1}), (b"b", None), (b"c", {"n": 3})]  # type: ignore[list-item]
         for _ in range(2):
             assert await link.peek("q") == [{"n": 1}, {}, {"n": 3}]
         assert [body for body, _ in broker.queues["q"]] == [b"a", b"b", b"c"]

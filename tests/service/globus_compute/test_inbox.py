@@ -69,7 +69,7 @@ class Around:
 
     def came(self, *bodies: bytes, key: str = KEY) -> None:
         for number, body in enumerate(bodies):
-            self.inbox.came(Delivery(body, key, lambda number=number: self.acknowledged.append(number)))
+            self.inbox.came(Delivery(body, key, lambda number=number: self.acknowledged.append(number)))  # type: ignore[misc]
 
     async def quiet(self) -> None:
         while not self.inbox.empty:

@@ -40,7 +40,7 @@ from tests.service.pools.test_containers import READY_ONE, SIX, Builder, environ
 class Engine(FakeEngine):
     """Remembers in which environment a pool was opened."""
 
-    def open(self, pool: bytes, spec: frames.PoolSpec, environment: Environment | None = None) -> None:
+    def open(self, pool: bytes, spec: frames.PoolSpec, environment: Environment | None = None) -> None:  # type: ignore[override]
         super().open(pool, spec)
         self.places = {**getattr(self, "places", {}), pool: environment}
 

@@ -29,9 +29,9 @@ def test_the_file_is_private(store: Store, path: Path) -> None:
 def test_what_was_stored_is_there_after_a_restart(path: Path) -> None:
     for number in (1, 2):
         store = Store(path, durable=True)
-        assert store.run([lambda writer, n=number: writer.add_batch(new_batch(n))]) == [
+        assert store.run([lambda writer, n=number: writer.add_batch(new_batch(n))]) == [  # type: ignore[misc]
             WriteResult(number, None)
-        ]  # type: ignore[misc]
+        ]
         store.close()
 
 

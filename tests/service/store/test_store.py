@@ -98,7 +98,7 @@ def test_an_io_error_at_any_statement_promises_nothing_that_is_not_stored(store:
             found = store.read.batch(row.prefix)
             assert (found is not None) == (one.error is None), f"statement {n}"
             if found is None:
-                assert do(store, lambda writer, row=row: writer.add_batch(row)) is not None
+                assert do(store, lambda writer, row=row: writer.add_batch(row)) is not None  # type: ignore[misc]
     assert n > 8, "BEGIN, two statements of each, COMMIT"
 
 

@@ -30,7 +30,7 @@ async def test_what_waits_is_withdrawn_and_told(house: House) -> None:
         assert await service.cancel(ALICE, [(one.prefix, [0, 2, 9])]) == [(one.prefix, [0, 2])]
         results = await listener.heard(2)
         assert {result.status for result in results} == {frames.CANCELLED}
-        assert "before it began" in reason(results[0].body).message
+        assert "before it began" in reason(results[0].body).message  # type: ignore[arg-type]
         assert await service.cancel(ALICE, [(one.prefix, [0])]) == []  # it has ended already
 
 

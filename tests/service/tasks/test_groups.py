@@ -129,11 +129,11 @@ def test_the_highest_acknowledgement_counts_and_is_taken_once(groups: TaskGroups
 def test_a_replay_in_parts_is_all_of_a_group_once_and_in_order(
     mine: list[bool], limit: int, scan: int
 ) -> None:
-    store, usual = Store(), module.SCAN
+    store, usual = Store(), module.SCAN  # type: ignore[attr-defined]
     groups = TaskGroups(cast(Any, store))
     for one in mine:
         store.add(GROUP if one else OTHER)
-    module.SCAN = scan
+    module.SCAN = scan  # type: ignore[attr-defined]
     try:
         found: list[Result] = []
         after, complete = 0, False
@@ -141,7 +141,7 @@ def test_a_replay_in_parts_is_all_of_a_group_once_and_in_order(
             results, after, complete = groups.replay(GROUP, after, limit)
             found += results
     finally:
-        module.SCAN = usual
+        module.SCAN = usual  # type: ignore[attr-defined]
     assert [one.seq for one in found] == [seq for seq, one in enumerate(mine, 1) if one]
 
 

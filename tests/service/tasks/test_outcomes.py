@@ -72,7 +72,7 @@ class World:
 
     def batch(self, number: int, count: int) -> OpenBatch:
         where = {"owner": "a", "group": b"g" * 16, "pool": b"p" * 16}
-        batch = self.dispatch.add(number=number, prefix=number.to_bytes(12, "big"), count=count, **where)
+        batch = self.dispatch.add(number=number, prefix=number.to_bytes(12, "big"), count=count, **where)  # type: ignore[arg-type]
         self.dispatch.take(b"p" * 16, count)
         return batch
 

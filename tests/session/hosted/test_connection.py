@@ -148,7 +148,7 @@ def test_what_only_our_services_keep_is_refused(ex: Executor) -> None:
 
 
 def test_a_bad_argument_fails_alone(ex: Executor) -> None:
-    bad = ex.submit(add_one, (one for one in ()))
+    bad = ex.submit(add_one, (one for one in ()))  # type: ignore[var-annotated]
     good = ex.submit(add_one, 1)
     with pytest.raises(SerializationError, match="argument 0"):
         bad.result(10)

@@ -130,7 +130,7 @@ def test_the_token_is_in_the_handshake_and_the_group_in_a_frame(server: Callable
     def tell(connection: ServerConnection) -> None:
         assert connection.request is not None
         group = connection.recv()
-        connection.send(f"{connection.request.path} {connection.request.headers['Authorization']} {group}")
+        connection.send(f"{connection.request.path} {connection.request.headers['Authorization']} {group}")  # type: ignore[str-bytes-safe]
         connection.recv()
 
     with opened(server(tell)) as frames:

@@ -160,7 +160,7 @@ def test_while_it_lingers_the_next_task_finds_the_connection(
     for number in range(3):
         around.expect(number)
         broker.send(QUEUE, message(number))
-        broker.until(lambda number=number: task(number) in around.heard)
+        broker.until(lambda number=number: task(number) in around.heard)  # type: ignore[misc]
     assert around.addresses == 1
 
 

@@ -58,6 +58,6 @@ def receive(stream: WebSocketStream) -> list[bytes]:
 
 def _close_pipe(server: Any) -> None:
     """websockets before 17 leaves the pipe open that ends its server."""
-    if int(websockets.__version__.split(".")[0]) < 17:
+    if int(websockets.__version__.split(".")[0]) < 17:  # type: ignore[attr-defined]
         os.close(server.shutdown_watcher)
         os.close(server.shutdown_notifier)

@@ -277,7 +277,7 @@ def test_what_is_said_by_http_is_said_with_the_login_that_the_stream_was_refused
         raise ServiceUnavailable("no stream") if second in authorization else NotAuthorized("who are you?")
 
     asked: list[str] = []
-    request = by_http.request
+    request = by_http.request  # type: ignore[attr-defined]
 
     def noted(address: ServiceEndpoint, *args: Any, **kwargs: Any) -> bytes:
         asked.append(address.authorization)

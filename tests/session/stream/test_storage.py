@@ -50,7 +50,7 @@ def test_a_disk_that_gets_full_keeps_nothing_half(tmp_path: Path, monkeypatch: p
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(storage.os, "rename", full)
+    monkeypatch.setattr(storage.os, "rename", full)  # type: ignore[attr-defined]
 
     with pytest.raises(ServiceUnavailable, match="No space left on device"):
         Storage(LOGIN, tmp_path).store(LARGE, "it")
@@ -77,5 +77,5 @@ def test_which_folder_can_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert usable(str(tmp_path)) == tmp_path
     assert usable(None) is None
     assert usable(str(tmp_path / "gone")) is None
-    monkeypatch.setattr(storage.os, "getuid", lambda: 12345)
+    monkeypatch.setattr(storage.os, "getuid", lambda: 12345)  # type: ignore[attr-defined]
     assert usable(str(tmp_path)) is None

@@ -68,7 +68,7 @@ def test_an_image_is_named(world: World, containers: FakeContainers) -> None:
 def test_an_environment_is_asked_for(world: World, containers: FakeContainers) -> None:
     document = {"pip": ["six"], "python_version": "3.12", "name": "n"}
     assert post(world, "/v2/containers/build", document).json() == {"container_id": str(ID)}
-    assert containers.given == [(ADMIN, RecipeDocument(**document))]
+    assert containers.given == [(ADMIN, RecipeDocument(**document))]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -170,12 +170,12 @@ def test_a_key_that_is_on_its_way_is_told_to_come_back(world: World) -> None:
     answers: list[Answer] = []
 
     async def meanwhile(*given: Any) -> None:
-        world.service.submit = accepted  # type: ignore[method-assign]
+        world.service.submit = accepted
         loop = asyncio.get_running_loop()
         answers.append(await loop.run_in_executor(None, lambda: post(world, BATCH, idempotency_key="k1")))
         await accepted(*given)
 
-    world.service.submit = meanwhile  # type: ignore[method-assign, assignment]
+    world.service.submit = meanwhile  # type: ignore[assignment]
     assert post(world, BATCH, idempotency_key="k1").status == 200
     assert (answers[0].status, answers[0].headers["retry-after"]) == (409, "1")
     assert len(world.service.batches) == 1

@@ -49,7 +49,7 @@ def test_the_folder_is_free_again_whatever_comes_of_it(folder: Path, asked: Acco
 
 def test_nobody_else_writes_meanwhile(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     held = []
-    perform = module.perform
+    perform = module.perform  # type: ignore[attr-defined]
 
     async def looking(*args: object) -> object:
         held.append(is_held(folder / SERVICE_LOCK))
@@ -82,7 +82,7 @@ def test_a_service_that_has_the_folder_keeps_it(folder: Path, monkeypatch: pytes
 
 def test_what_cannot_be_stored_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     error = ServiceUnavailable("the disk is full")
-    monkeypatch.setattr(module.Store, "run", lambda *_: [WriteResult(None, error)])
+    monkeypatch.setattr(module.Store, "run", lambda *_: [WriteResult(None, error)])  # type: ignore[attr-defined]
     with pytest.raises(ServiceUnavailable, match="disk is full"):
         perform_in(folder, "user-add", AccountCommand(name="ann"))
     monkeypatch.undo()
