@@ -24,17 +24,18 @@ sweep: $(PLOT)  ## the example: fit an epidemic over a 60 x 60 grid, into sweep-
 	@$(BIN)/python docs/examples/best_fit.py sweep-results.csv
 
 test: check docs  ## everything: checks, tests, documentation, and what judges the project from outside
-	$(BIN)/python -m pytest tests $(BESIDE)
+	$(BIN)/python -m pytest tests $(BESIDE) --durations=20
 	$(BIN)/python -m integration.run
 
 check: $(DEV)  ## style, types, and which room may import which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/basedpyright
 	$(BIN)/lint-imports
 
 quick: $(DEV)  ## the tests that take less than a second each
-	$(BIN)/python -m pytest tests -m "not slow"
+	$(BIN)/python -m pytest tests $(BESIDE) -m "not slow"
 
 bench: $(DEV)  ## measure beside the peers; writes docs/benchmarks.md and docs/benchmarks-stock.md
 	$(BIN)/python -m benchmarks --output docs

@@ -56,6 +56,7 @@ class Remote(Protocol):
     @property
     def EachOf(self) -> Callable[[Any], Any]:
         """A function made to take many argument tuples."""
+        ...
 
 
 class Registry:

@@ -31,12 +31,14 @@ class Engine(Protocol):
     def withdraw(self, pool: bytes, tasks: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
         """Of these (batch, position) that the engine has taken: those that now surely do not run and are not the
         engine's any more."""
+        ...
 
     def close_pool(self, pool: bytes) -> None:
         """No more work will come: its workers end when it is done. A name that is not open: nothing happens."""
 
     def workers(self) -> list[WorkerView]:
         """All workers there are."""
+        ...
 
     async def close(self) -> None:
         """Stop everything. What had not begun is returned, what ran is lost. Returns when all workers are gone."""

@@ -36,9 +36,11 @@ class EngineEvents(Protocol):
 
     def take(self, pool: bytes, limit: int) -> list[Assignment]:
         """Up to ``limit`` tasks to run now; from here on they are the engine's until it reports on each."""
+        ...
 
     def function_code(self, number: int) -> Body:
         """The code of a function that was assigned. Asked once per worker and function."""
+        ...
 
     def began(self, pool: bytes, tasks: list[tuple[int, int, int, float]]) -> None:
         """These (batch, position, attempt, unix time) run, and for so long that it is worth saying."""
@@ -50,6 +52,7 @@ class EngineEvents(Protocol):
     def progress(self) -> tuple[int, int]:
         """How many outcomes were ever taken in, by `ended` or otherwise, and how many of these, the first, are
         stored."""
+        ...
 
     def returned(self, pool: bytes, tasks: list[Key]) -> None:
         """These have surely not begun and are not the engine's any more: to be given again, at the same attempt."""

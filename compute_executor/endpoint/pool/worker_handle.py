@@ -33,6 +33,7 @@ class WorkerEvents(Protocol):
 
     def has_room(self, member: WorkerHandle) -> bool:
         """Whether so much of what it has finished is stored that its outbox takes another result."""
+        ...
 
     def handed_back(self, tasks: list[Assignment]) -> None:
         """A worker will not run these, which it had received: a task before them takes long."""
@@ -45,6 +46,7 @@ class WorkerEvents(Protocol):
 
     def code(self, function: int) -> Body:
         """The code of a function."""
+        ...
 
     def output(self, key: Key, text: bytes) -> None:
         """This task wrote that."""

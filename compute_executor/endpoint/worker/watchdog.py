@@ -32,6 +32,7 @@ class BeginListener(Protocol):
 
     def holding(self) -> bool:
         """Whether there are results that the engine was not told of."""
+        ...
 
     def tell_results(self) -> None:
         """Tell it."""

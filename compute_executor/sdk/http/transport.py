@@ -64,12 +64,14 @@ class Transport(Protocol):
 
     def send(self, call: Request) -> Response:
         """Do the exchange once. Raises RequestNotSent or NoAnswer."""
+        ...
 
     def renew(self) -> None:
         """The service did not accept our authorisation: get a new one for the next request, if that is possible."""
 
     def address(self) -> str:
         """The service's base URL, without a slash at its end."""
+        ...
 
     def authorization(self) -> str | None:
         """The value of the Authorization header, for connections that are made elsewhere."""

@@ -22,6 +22,8 @@ class LoginManagerProtocol(Protocol):
 
     def get_auth_client(self) -> globus_sdk.AuthClient:
         """A client of Globus Auth with a token for ``openid``."""
+        ...
 
     def get_web_client(self, *, base_url: str) -> WebClient:
         """The client that every request goes through, with a token for ``Client.FUNCX_SCOPE``."""
+        ...

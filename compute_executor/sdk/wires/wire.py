@@ -40,24 +40,31 @@ class Wire(Protocol):
 
     def encode_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         """The payload of a call."""
+        ...
 
     def function_text(self, function: Callable[..., Any]) -> str:
         """The ``function_code`` of a registration."""
+        ...
 
     def size(self, task: BatchTask) -> int:
         """Bytes that a task adds to a submit."""
+        ...
 
     def submit(self, part: BatchPart) -> SubmitAnswer:
         """Hand in the tasks."""
+        ...
 
     def outcome(self, task_id: str) -> Outcome:
         """How a task stands. Raises NotFound."""
+        ...
 
     def outcomes(self, task_ids: Sequence[str]) -> dict[str, Outcome]:
         """How these tasks stand. One that is not there for the caller has failed, with NotFound."""
+        ...
 
     def cancel(self, task_ids: Sequence[str]) -> set[str]:
         """Withdraw tasks; those that surely do not run."""
+        ...
 
 
 def chunks(items: Sequence[T], count: int) -> Iterator[Sequence[T]]:

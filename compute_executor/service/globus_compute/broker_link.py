@@ -93,8 +93,8 @@ class BrokerLink:
         self._connection = AsyncioConnection(
             self._parameters,
             on_open_callback=self._connected,
-            on_open_error_callback=self._lost,
-            on_close_callback=self._lost,
+            on_open_error_callback=self._lost,  # pyright: ignore[reportArgumentType] - of our own connection class
+            on_close_callback=self._lost,  # pyright: ignore[reportArgumentType]
             custom_ioloop=self._loop,
         )
 

@@ -139,7 +139,7 @@ class TaskGroups:
                 results = self._listened(batch.group, told)
             if results is not None:
                 _, position, _, status, body, began, ended = outcome
-                results.append(Result(seq, batch.prefix, position, status, body, began, ended))
+                results.append(Result(seq, its_batch.prefix, position, status, body, began, ended))
         for group, list_of_results in told.items():
             for subscriber in list(self._groups[group].subscribers):
                 subscriber.results(group, list_of_results)

@@ -40,8 +40,9 @@ class ResultQueueConsumer:
     def __init__(self, url: str, queues: dict[str, str], handle: Handler) -> None:
         """``queues``: name of the queue by group. Raises QueueLost."""
         import pika
+        import pika.exceptions
 
-        self._pika = pika
+        self._errors = pika.exceptions
         self._handle = handle
         self._tags: dict[int, tuple[Any, int]] = {}  # channel number: the channel, what to acknowledge of it
         self._names = queues
@@ -58,7 +59,7 @@ class ResultQueueConsumer:
 
     def turn(self, seconds: float) -> None:
         """Handle what comes, or wait so long for it. Raises QueueLost."""
-        self._guarded(lambda: self._connection.process_data_events(time_limit=seconds))
+        self._guarded(lambda: self._connection.process_data_events(time_limit=seconds))  # pyright: ignore[reportArgumentType] - any number, in fact
         self._acknowledge()
 
     def try_missing(self) -> None:
@@ -69,12 +70,12 @@ class ResultQueueConsumer:
 
     def wake(self) -> None:
         """End a turn early. Any thread."""
-        with contextlib.suppress(self._pika.exceptions.AMQPError):  # closed: nobody is waiting
+        with contextlib.suppress(self._errors.AMQPError):  # closed: nobody is waiting
             self._connection.add_callback_threadsafe(lambda: None)
 
     def close(self) -> None:
         """Say goodbye; what is not acknowledged stays in the queue."""
-        with contextlib.suppress(self._pika.exceptions.AMQPError, OSError):
+        with contextlib.suppress(self._errors.AMQPError, OSError):
             self._connection.close()
 
     def _consume(self, group: str) -> None:
@@ -84,9 +85,9 @@ class ResultQueueConsumer:
             channel.add_on_cancel_callback(lambda _: self.missing.add(group))  # the queue was deleted
             channel.basic_qos(prefetch_count=PREFETCH)
             channel.basic_consume(queue, self._message)
-        except self._pika.exceptions.ChannelClosedByBroker:
+        except self._errors.ChannelClosedByBroker:
             self.missing.add(group)
-        except (self._pika.exceptions.AMQPError, OSError) as error:
+        except (self._errors.AMQPError, OSError) as error:
             raise QueueLost(f"the broker does not let us read {queue}: {error!r}") from error
 
     def _message(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
@@ -105,7 +106,7 @@ class ResultQueueConsumer:
     def _guarded(self, act: Callable[[], Any]) -> Any:
         try:
             return act()
-        except (self._pika.exceptions.AMQPError, OSError) as error:
+        except (self._errors.AMQPError, OSError) as error:
             raise QueueLost(f"{type(error).__name__}: {error}") from error
 
 

@@ -49,6 +49,7 @@ class SubmitterEvents(Protocol):
 
     def wait(self, seconds: float) -> bool:
         """Rest before another try; False if there shall be none."""
+        ...
 
 
 class HostedSubmitter:

@@ -25,7 +25,7 @@ class StreamOwner(Protocol):
     def reconsider(self, user: str, identity: Identity | None) -> None:
         """This user is in other groups now."""
 
-    def token_died(self, token: bytes) -> None:
+    def token_died(self, digest: bytes) -> None:
         """The token of this hash is not valid any more."""
 
     def stream_tokens(self) -> set[bytes]:
