@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\]\(([^)\s#]+)[^)]*\)")
+FILE = re.compile(r"`([\w/]+\.(?:py|sql|toml))`")
 PROGRAM = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -27,6 +28,14 @@ def programs() -> list[object]:
 def test_links_lead_to_files(page: Path) -> None:
     links = [link for link in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in link]
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_files_that_a_page_names_are_there(page: str) -> None:
+    rooms = [ROOT, ROOT / "compute_executor", ROOT / "compute_executor" / "service"]
+    named = FILE.findall((ROOT / page).read_text(encoding="utf-8"))
+    assert len(named) > 5
+    assert [name for name in named if not any((room / name).exists() for room in rooms)] == []
 
 
 @pytest.mark.slow
