@@ -33,6 +33,8 @@ from typing import Any
 
 import msgspec
 
+from compute_executor.protocol.ids import TaskPositions
+
 PROTOCOL = 1
 INLINE_LIMIT = 64 * 1024
 """Bytes up to which a body lies in the frame and the database; above, it is a :class:`Blob`. SQLite's own
@@ -188,7 +190,7 @@ class Cancel(msgspec.Struct, array_like=True, frozen=True, tag=7):
     """Withdraw what has not begun. ``tasks``: prefix and positions. Answered by Cancelled, same ``request``."""
 
     request: int
-    tasks: list[tuple[bytes, list[int]]]
+    tasks: TaskPositions
 
 
 ToService = OpenPool | ClosePool | Register | Subscribe | Submit | Ack | Cancel
@@ -268,7 +270,7 @@ class Cancelled(msgspec.Struct, array_like=True, frozen=True, tag=6):
     """Which of the tasks of a Cancel surely will not run. Their outcome comes in Results as well."""
 
     request: int
-    tasks: list[tuple[bytes, list[int]]]
+    tasks: TaskPositions
 
 
 class PoolFailed(msgspec.Struct, array_like=True, frozen=True, tag=7):

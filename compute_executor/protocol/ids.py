@@ -13,10 +13,14 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Iterable, Iterator
 
 PREFIX_BYTES = 12
 MAX_BATCH = 1 << 20
 """Most tasks a batch may hold. The format would allow 2**32."""
+
+TaskPositions = list[tuple[bytes, list[int]]]
+"""Tasks, by batch: prefix and positions. What Cancel, Cancelled and questions about tasks hold."""
 
 
 def new_prefix() -> bytes:
@@ -44,3 +48,38 @@ def split_task_id(task_id: str | uuid.UUID) -> tuple[bytes, int]:
     """
     raw = (task_id if isinstance(task_id, uuid.UUID) else uuid.UUID(task_id)).bytes
     return raw[:PREFIX_BYTES], int.from_bytes(raw[PREFIX_BYTES:], "big")
+
+
+def by_batch(tasks: Iterable[tuple[bytes, int]]) -> TaskPositions:
+    """Tasks given by prefix and position, grouped by prefix in the order in which the prefixes first came.
+
+    >>> by_batch([(b"a", 1), (b"b", 0), (b"a", 0)])
+    [(b'a', [1, 0]), (b'b', [0])]
+    """
+    grouped: dict[bytes, list[int]] = {}
+    for prefix, position in tasks:
+        grouped.setdefault(prefix, []).append(position)
+    return list(grouped.items())
+
+
+def each_task(tasks: TaskPositions) -> list[tuple[bytes, int]]:
+    """The reverse of :func:`by_batch`: prefix and position of each task."""
+    return [(prefix, position) for prefix, positions in tasks for position in positions]
+
+
+def in_parts(tasks: Iterable[tuple[bytes, list[int]]], size: int) -> Iterator[TaskPositions]:
+    """The tasks in lists of at most ``size`` tasks each."""
+    part: TaskPositions = []
+    room = size
+    for prefix, positions in tasks:
+        start = 0
+        while start < len(positions):
+            some = positions[start : start + room]
+            part.append((prefix, some))
+            start += len(some)
+            room -= len(some)
+            if room == 0:
+                yield part
+                part, room = [], size
+    if part:
+        yield part

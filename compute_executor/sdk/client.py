@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from compute_executor.errors import InvalidRequest, NotFound
 from compute_executor.protocol import frames
+from compute_executor.protocol.ids import TaskPositions
 from compute_executor.sdk import backends, versions
 from compute_executor.sdk.backends import BackendChoice
 from compute_executor.sdk.containers import ContainerCalls
@@ -33,7 +34,7 @@ from compute_executor.sdk.limits import HOSTED
 from compute_executor.sdk.login_manager import environments
 from compute_executor.sdk.login_manager.protocol import LoginManagerProtocol
 from compute_executor.sdk.result_cache import ResultCache
-from compute_executor.sdk.wires.native_wire import ByBatch, NativeWire
+from compute_executor.sdk.wires.native_wire import NativeWire
 from compute_executor.sdk.wires.text_wire import TextWire
 from compute_executor.sdk.wires.wire import Wire
 from compute_executor.serialization import packing
@@ -178,11 +179,11 @@ class Client(EndpointCalls, ContainerCalls):
         """Hand in a batch by HTTP; again with the same prefix: nothing happens twice. Own services only."""
         self._native().submit_frame(batch)
 
-    def poll(self, tasks: ByBatch) -> list[frames.Result]:
+    def poll(self, tasks: TaskPositions) -> list[frames.Result]:
         """Results of those of these tasks (prefix, positions) that have ended. Own services only."""
         return self._native().poll(tasks)
 
-    def cancel(self, tasks: ByBatch) -> ByBatch:
+    def cancel(self, tasks: TaskPositions) -> TaskPositions:
         """Withdraw tasks; those that surely do not run. Own services only."""
         return self._native().cancel_frames(tasks)
 

@@ -21,6 +21,7 @@ from compute_executor.endpoint.pool import leftovers
 from compute_executor.endpoint.worker import begun_log
 from compute_executor.errors import ComputeError, InvalidRequest, ServiceUnavailable
 from compute_executor.protocol.frames import Body, PoolSpec, Register, Registered, Result, Submit
+from compute_executor.protocol.ids import TaskPositions
 from compute_executor.service.access import SERVICE, Identity, may, shareable
 from compute_executor.service.auth.accounts.accounts import Accounts
 from compute_executor.service.auth.open_streams import OpenStreams
@@ -32,7 +33,6 @@ from compute_executor.service.pools.containers import Containers
 from compute_executor.service.pools.subscriber import Subscriber
 from compute_executor.service.store.rows import FunctionRow, KnownSubmit
 from compute_executor.service.store.store import Store
-from compute_executor.service.tasks.cancelling import Tasks
 from compute_executor.service.tasks.functions import FunctionDescription, FunctionSharing, new_function
 from compute_executor.service.tasks.outcomes import AHEAD
 from compute_executor.service.tasks.recovery import orphaned_pools, restore
@@ -239,7 +239,7 @@ class Service:
             )
         return found
 
-    async def cancel(self, who: Identity, tasks: Tasks) -> Tasks:
+    async def cancel(self, who: Identity, tasks: TaskPositions) -> TaskPositions:
         """Withdraw what has not begun; which tasks surely will not run. Returns when that is stored."""
         return await self._parts.cancelling.cancel(who, tasks)
 

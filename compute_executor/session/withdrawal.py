@@ -11,9 +11,7 @@ from typing import Any
 
 from compute_executor.future import ComputeFuture
 from compute_executor.protocol.frames import Cancel
-
-Tasks = list[tuple[bytes, list[int]]]
-"""Prefix and positions."""
+from compute_executor.protocol.ids import TaskPositions
 
 
 class Withdrawal:
@@ -21,7 +19,7 @@ class Withdrawal:
 
     def __init__(self, futures: list[ComputeFuture[Any]] | None) -> None:
         self.futures = futures
-        self.tasks: Tasks = []
+        self.tasks: TaskPositions = []
         self.answered = threading.Event()
 
 
@@ -32,7 +30,7 @@ class Withdrawals:
         self._asked: dict[int, Withdrawal] = {}
         self._last = 0
 
-    def ask(self, withdrawal: Withdrawal, tasks: Tasks) -> Cancel | None:
+    def ask(self, withdrawal: Withdrawal, tasks: TaskPositions) -> Cancel | None:
         """What to send; None if nothing of it is open: then it is answered."""
         if not tasks:
             withdrawal.answered.set()

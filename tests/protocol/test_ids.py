@@ -37,3 +37,23 @@ def test_what_is_no_uuid_is_refused(text: str) -> None:
 
 def test_the_examples_in_the_docstrings() -> None:
     assert doctest.testmod(ids).failed == 0
+
+
+def test_parts_are_cut_where_they_are_full() -> None:
+    assert list(ids.in_parts([(b"a", [1, 2, 3]), (b"b", [4])], 2)) == [
+        [(b"a", [1, 2])],
+        [(b"a", [3]), (b"b", [4])],
+    ]
+
+
+@given(
+    st.lists(st.tuples(st.binary(max_size=3), st.lists(st.integers(0, 9), max_size=7)), max_size=6),
+    st.integers(1, 5),
+)
+def test_parts_lose_nothing(tasks: list[tuple[bytes, list[int]]], size: int) -> None:
+    parts = list(ids.in_parts(tasks, size))
+
+    assert all(0 < sum(len(positions) for _, positions in part) <= size for part in parts)
+    assert [(prefix, one) for part in parts for prefix, positions in part for one in positions] == [
+        (prefix, one) for prefix, positions in tasks for one in positions
+    ]

@@ -15,7 +15,8 @@ import msgspec
 
 from compute_executor.errors import NotFound, ResultDecodeError
 from compute_executor.protocol import frames
-from compute_executor.protocol.ids import new_prefix, split_task_id, task_uuid
+from compute_executor.protocol.ids import TaskPositions, by_batch, new_prefix, split_task_id, task_uuid
+from compute_executor.protocol.submit import build_submit, endpoint_options
 from compute_executor.sdk import outcome as outcomes
 from compute_executor.sdk.batch import BatchTask
 from compute_executor.sdk.http.requests import ApiClient
@@ -23,11 +24,9 @@ from compute_executor.sdk.http.transport import BYTES, MSGPACK, Request
 from compute_executor.sdk.limits import OWN, RequestLimits
 from compute_executor.sdk.login_manager.environments import TUTORIAL_ENDPOINT
 from compute_executor.sdk.outcome import Outcome
+from compute_executor.sdk.wires.text_wire import user_runtime
 from compute_executor.sdk.wires.wire import BatchPart, SubmitAnswer, chunks
 from compute_executor.serialization import native, packing, stock
-
-ByBatch = list[tuple[bytes, list[int]]]
-"""Tasks as frames name them: prefix of the batch, positions in it."""
 
 _TASK_FRAME = 16
 """Bytes of msgpack around the body of a task, at most."""
@@ -57,19 +56,19 @@ class NativeWire:
     def submit(self, part: BatchPart) -> SubmitAnswer:
         """Hand in the tasks as one frame."""
         group = uuid.UUID(part.options.task_group_id) if part.options.task_group_id else self._group
-        functions = list(dict.fromkeys(task.function_id for task in part.tasks))
-        numbers = {function_id: number for number, function_id in enumerate(functions)}
-        tasks = [(numbers[task.function_id], self._body(task.payload)) for task in part.tasks]
         own = part.endpoint_id in (None, TUTORIAL_ENDPOINT)
-        frame = frames.Submit(
+        frame = build_submit(
+            [(uuid.UUID(task.function_id).bytes, self._body(task.payload)) for task in part.tasks],
             prefix=new_prefix(),
             group=group.bytes,
             endpoint=b"" if own else uuid.UUID(part.endpoint_id).bytes,
             pool=None,
-            functions=[uuid.UUID(function_id).bytes for function_id in functions],
-            tasks=msgspec.Raw(msgspec.msgpack.encode(tasks)),
-            count=len(tasks),
-            options=frames.Options(resource_specification=part.options.resource_specification),
+            options=endpoint_options(
+                resource_specification=part.options.resource_specification,
+                user_endpoint_config=part.options.user_endpoint_config,
+                result_serializers=part.options.result_serializers,
+                user_runtime=None if own else user_runtime(),
+            ),
         )
         self.submit_frame(frame)
         task_ids = [task_uuid(frame.prefix, position) for position in range(frame.count)]
@@ -84,7 +83,7 @@ class NativeWire:
 
     def outcome(self, task_id: str) -> Outcome:
         """How a task stands. Raises NotFound."""
-        found = self.poll(_by_batch([task_id]))
+        found = self.poll(by_batch([split_task_id(task_id)]))
         if found:
             return self._ended(task_id, found[0])
         return _open(task_id, self._session.get(f"/v2/tasks/{task_id}"))
@@ -93,7 +92,7 @@ class NativeWire:
         """How these tasks stand: ended ones with their bodies, the others by their status word."""
         found: dict[str, Outcome] = {}
         for some in chunks(task_ids, self.limits.status_tasks):
-            for result in self.poll(_by_batch(some)):
+            for result in self.poll(by_batch(map(split_task_id, some))):
                 task_id = task_uuid(result.prefix, result.position)
                 found[task_id] = self._ended_or_unknown(task_id, result)
         open_ids = [task_id for task_id in task_ids if task_id not in found]
@@ -102,18 +101,18 @@ class NativeWire:
             found.update((task_id, _open(task_id, documents[task_id])) for task_id in some)
         return found
 
-    def poll(self, tasks: ByBatch) -> list[frames.Result]:
+    def poll(self, tasks: TaskPositions) -> list[frames.Result]:
         """The results of those of ``tasks`` that have ended."""
         return msgspec.msgpack.decode(self._post("/v2/batch_status", tasks), type=list[frames.Result])
 
     def cancel(self, task_ids: Sequence[str]) -> set[str]:
         """Withdraw tasks; those that surely do not run."""
-        withdrawn = self.cancel_frames(_by_batch(task_ids))
+        withdrawn = self.cancel_frames(by_batch(map(split_task_id, task_ids)))
         return {task_uuid(prefix, position) for prefix, positions in withdrawn for position in positions}
 
-    def cancel_frames(self, tasks: ByBatch) -> ByBatch:
+    def cancel_frames(self, tasks: TaskPositions) -> TaskPositions:
         """The same, in the form of frames."""
-        return msgspec.msgpack.decode(self._post("/v3/tasks/cancel", tasks), type=ByBatch)
+        return msgspec.msgpack.decode(self._post("/v3/tasks/cancel", tasks), type=TaskPositions)
 
     def read(self, body: frames.Body) -> bytes:
         """The bytes of a body, fetched if they are a blob. Raises ResultDecodeError if some are missing."""
@@ -151,14 +150,6 @@ class NativeWire:
         body = msgspec.msgpack.encode(message)
         call = Request("POST", path, body=body, content_type=MSGPACK, accept=MSGPACK, headers=headers or {})
         return self._session.call(call).body
-
-
-def _by_batch(task_ids: Sequence[str]) -> ByBatch:
-    grouped: dict[bytes, list[int]] = {}
-    for task_id in task_ids:
-        prefix, position = split_task_id(task_id)
-        grouped.setdefault(prefix, []).append(position)
-    return list(grouped.items())
 
 
 def _open(task_id: str, document: dict[str, Any]) -> Outcome:

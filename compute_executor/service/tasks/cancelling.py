@@ -6,6 +6,7 @@ import asyncio
 
 from compute_executor.errors import NotFound
 from compute_executor.protocol.frames import CANCELLED, Reason
+from compute_executor.protocol.ids import TaskPositions
 from compute_executor.service.access import Identity, Owned, check
 from compute_executor.service.audit import Audit
 from compute_executor.service.pools.pools import Pools
@@ -14,8 +15,6 @@ from compute_executor.service.tasks.outcomes import Outcomes, made_here
 from compute_executor.service.tasks.submissions import Submissions
 
 BEFORE = Reason("cancelled before it began", None, False, 0)
-
-Tasks = list[tuple[bytes, list[int]]]  # prefix and positions
 
 
 class Cancelling:
@@ -30,7 +29,7 @@ class Cancelling:
         self._pools = pools
         self._audit = audit
 
-    async def cancel(self, who: Identity, tasks: Tasks) -> Tasks:
+    async def cancel(self, who: Identity, tasks: TaskPositions) -> TaskPositions:
         """Which of the tasks surely will not run; returns when that is stored. Foreign and unknown ones are not
         among them."""
         await self._submissions.settled(prefix for prefix, _ in tasks)

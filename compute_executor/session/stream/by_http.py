@@ -20,14 +20,12 @@ from compute_executor.protocol.frames import (
     Registered,
     Submit,
 )
-from compute_executor.protocol.ids import split_task_id
-
-Tasks = list[tuple[bytes, list[int]]]
+from compute_executor.protocol.ids import TaskPositions, split_task_id
 
 _encode = msgspec.msgpack.Encoder().encode
 _registered = msgspec.msgpack.Decoder(Registered).decode
 _accepted = msgspec.msgpack.Decoder(Accepted).decode
-_tasks = msgspec.msgpack.Decoder(Tasks).decode
+_tasks = msgspec.msgpack.Decoder(TaskPositions).decode
 
 
 def put_blob(address: ServiceEndpoint, name: str, content: bytes) -> None:
@@ -67,7 +65,7 @@ def default_endpoint(address: ServiceEndpoint) -> str:
     return str(found[0]["uuid"])
 
 
-def cancel(address: ServiceEndpoint, tasks: Tasks) -> Tasks:
+def cancel(address: ServiceEndpoint, tasks: TaskPositions) -> TaskPositions:
     """Withdraw what has not begun; which surely will not run."""
     return _tasks(request(address, "POST", "/v3/tasks/cancel", _encode(tasks)))
 

@@ -15,6 +15,7 @@ from compute_executor.batch import CallBatch
 from compute_executor.errors import ComputeError, NotAuthorized
 from compute_executor.future import ComputeFuture
 from compute_executor.protocol.frames import Accepted, OpenPool, Refused
+from compute_executor.protocol.ids import in_parts
 from compute_executor.session.stream import by_http, polling
 from compute_executor.session.stream.login import StreamLogin
 from compute_executor.session.stream.protocol import StreamProtocol
@@ -35,7 +36,7 @@ def converse(dialogue: StreamProtocol, login: StreamLogin, batches: Iterable[Cal
     for batch in list(unconfirmed.values()):
         _submit(dialogue, login, batch)
     confirmed = [task for task in dialogue.router.tasks() if task[0] not in unconfirmed]
-    for part in polling.parts(confirmed, polling.MAX_TASKS):
+    for part in in_parts(confirmed, polling.MAX_TASKS):
         for result in login.ask(polling.poll, part):
             dialogue.end(result)
 

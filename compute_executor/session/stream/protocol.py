@@ -37,6 +37,7 @@ from compute_executor.protocol.frames import (
     ToClient,
     Welcome,
 )
+from compute_executor.protocol.ids import TaskPositions
 from compute_executor.session.outcomes import settle
 from compute_executor.session.reasons import container_of, reason_of
 from compute_executor.session.stream.acknowledgements import Acknowledgements
@@ -44,7 +45,7 @@ from compute_executor.session.stream.login import StreamLogin
 from compute_executor.session.stream.router import Router
 from compute_executor.session.stream.sender import Sender, SubmitFailure, without
 from compute_executor.session.stream.storage import NO_LIMIT, Storage, usable
-from compute_executor.session.withdrawal import Tasks, Withdrawal, Withdrawals
+from compute_executor.session.withdrawal import Withdrawal, Withdrawals
 
 if TYPE_CHECKING:
     from compute_executor.tracing import Trace
@@ -176,7 +177,7 @@ class StreamProtocol:
         if cancel is not None:
             self._write(_encode(cancel))
 
-    def open_tasks(self, futures: list[ComputeFuture[Any]] | None) -> Tasks:
+    def open_tasks(self, futures: list[ComputeFuture[Any]] | None) -> TaskPositions:
         """Those of the futures' tasks that have not ended (None: all)."""
         if futures is None:
             return list(self.router.tasks())

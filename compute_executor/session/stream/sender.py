@@ -25,6 +25,7 @@ from compute_executor.errors import (
     from_document,
 )
 from compute_executor.protocol.frames import Refused, Register, Registered, Submit
+from compute_executor.protocol.submit import build_submit
 
 ALL_ALIKE = (NotAuthorized, VersionMismatch, PoolBroken)
 """Refusals that have nothing to do with one of the tasks: no use in looking for a culprit."""
@@ -69,25 +70,21 @@ class Sender:
     def messages(self, batch: CallBatch) -> tuple[list[Register], Submit]:
         """The registrations that ``batch`` relies on, and the batch itself."""
         functions: dict[bytes, Function] = {call.function.digest: call.function for call in batch.calls}
-        index = {digest: number for number, digest in enumerate(functions)}
         registers = [
             Register(function.digest, function.name, function.code)
             for function in functions.values()
             if function.code is not None
         ]
-        return registers, self._submit(batch, index)
+        return registers, self._submit(batch)
 
-    def _submit(self, batch: CallBatch, index: dict[bytes, int]) -> Submit:
-        tasks = self._encode([(index[call.function.digest], call.body) for call in batch.calls])
+    def _submit(self, batch: CallBatch) -> Submit:
         lane = batch.lane
-        return Submit(
+        return build_submit(
+            [(call.function.digest, call.body) for call in batch.calls],
             prefix=batch.prefix,
             group=self.group,
             endpoint=lane.endpoint,
             pool=lane.pool,
-            functions=list(index),
-            tasks=msgspec.Raw(tasks),
-            count=len(batch.calls),
             options=lane.options,
         )
 

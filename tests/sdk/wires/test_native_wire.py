@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterator
 
 import msgspec
@@ -46,6 +47,25 @@ def test_a_submit_is_sent_again_with_its_key(client: Client, service: ScriptedSe
     sent = service.requests(route)
     assert len(sent) == 3
     assert len({(seen.body, seen.headers["idempotency-key"]) for seen in sent}) == 1
+
+
+def test_a_batch_keeps_every_option_of_its_endpoint(client: Client, service: ScriptedService) -> None:
+    endpoint_id = "00000000-0000-4000-8000-000000000000"
+    route = f"POST /v3/endpoints/{endpoint_id}/submit"
+    service.on(route, packed([1]))
+    batch = client.create_batch(
+        resource_specification={"num_nodes": 2},
+        user_endpoint_config={"queue": "short"},
+        result_serializers=["a.B"],
+    )
+    batch.add(endpoint_id)
+    client.batch_run(endpoint_id, batch)
+    options = msgspec.msgpack.decode(service.requests(route)[0].body, type=frames.Submit).options
+    assert options.resource_specification == {"num_nodes": 2}
+    assert options.user_endpoint_config == {"queue": "short"}
+    assert options.result_serializers == ["a.B"]
+    assert options.user_runtime is not None
+    assert options.user_runtime["python_version"] == platform.python_version()
 
 
 def test_a_task_that_ends_between_two_questions_is_still_running(

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -21,6 +20,7 @@ from starlette.routing import Route
 from compute_executor.errors import InvalidRequest
 from compute_executor.protocol import frames
 from compute_executor.protocol.ids import MAX_BATCH, new_prefix
+from compute_executor.protocol.submit import build_submit, endpoint_options
 from compute_executor.serialization import packing
 from compute_executor.service.api import documents
 from compute_executor.service.api.context import identity_of, json_answer, msgpack_answer, shell_of
@@ -66,7 +66,7 @@ async def submit(request: Request) -> Response:
     document = await read_json(request, documents.SubmitDocument)
     calls = [(name, payload) for name, payloads in document.tasks.items() for payload in payloads]
     where = SubmitTarget(endpoint, document.task_group_id, document.create_queue)
-    options = frames.Options(
+    options = endpoint_options(
         resource_specification=document.resource_specification,
         user_endpoint_config=document.user_endpoint_config,
         result_serializers=document.result_serializers,
@@ -162,18 +162,11 @@ async def _batch(
 ) -> frames.Submit:
     if not 0 < len(calls) <= MAX_BATCH:
         raise InvalidRequest(f"a batch has 1 to {MAX_BATCH} tasks, this has {len(calls)}")
-    numbers = {name: number for number, name in enumerate(dict.fromkeys(name for name, _ in calls))}
+    ids = {name: parse_uuid(name, "function").bytes for name, _ in calls}
     blobs = shell_of(request).blobs
-    tasks = [(numbers[name], await blobs.keep(packing.call_from_text(payload))) for name, payload in calls]
-    return frames.Submit(
-        prefix=new_prefix(),
-        group=group,
-        endpoint=endpoint.bytes,
-        pool=None,
-        functions=[parse_uuid(name, "function").bytes for name in numbers],
-        tasks=msgspec.Raw(msgspec.msgpack.encode(tasks)),
-        count=len(tasks),
-        options=options,
+    tasks = [(ids[name], await blobs.keep(packing.call_from_text(payload))) for name, payload in calls]
+    return build_submit(
+        tasks, prefix=new_prefix(), group=group, endpoint=endpoint.bytes, pool=None, options=options
     )
 
 

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from compute_executor.errors import InvalidRequest, NotFound
 from compute_executor.protocol import frames
-from compute_executor.protocol.ids import split_task_id, task_uuid
+from compute_executor.protocol.ids import TaskPositions, by_batch, each_task, split_task_id, task_uuid
 from compute_executor.service.api import documents
 from compute_executor.service.api.context import identity_of, json_answer, msgpack_answer, shell_of
 from compute_executor.service.api.request_bodies import (
@@ -27,9 +27,6 @@ from compute_executor.service.api.request_bodies import (
 )
 from compute_executor.service.limits import MAX_ANSWER, MAX_STATUS_QUERY
 
-ByBatch = list[tuple[bytes, list[int]]]
-"""Tasks as frames.Cancel has them: prefix and positions."""
-
 TURN = 200
 """Tasks looked up (some 20 us each) before others have their turn."""
 
@@ -41,10 +38,10 @@ async def task(request: Request) -> Response:
 
 
 async def batch_status(request: Request) -> Response:
-    """``POST /v2/batch_status``: JSON, or msgpack of a `ByBatch`; results as documents, or as frames.Result where
+    """``POST /v2/batch_status``: JSON, or msgpack of `TaskPositions`; results as documents, or as frames.Result where
     msgpack is accepted (then only of those that have ended). Results for which there is no room in one answer
     are told as if they were not there yet: whoever polls gets them the next time."""
-    tasks = _flat(await _named_tasks(request))
+    tasks = each_task(await _named_tasks(request))
     if wants_msgpack(request):
         return msgpack_answer(await _outcomes(request, tasks))
     return json_answer({"response": "batch", "results": await _documents(request, tasks)})
@@ -62,35 +59,29 @@ async def task_group(request: Request) -> Response:
 
 async def cancel(request: Request) -> Response:
     """``POST /v3/tasks/cancel``: which of the tasks surely will not run."""
-    by_batch = await _named_tasks(request)
-    cancelled = await shell_of(request).service.cancel(identity_of(request), by_batch)
+    tasks = await _named_tasks(request)
+    cancelled = await shell_of(request).service.cancel(identity_of(request), tasks)
     if wants_msgpack(request):
         return msgpack_answer(cancelled)
-    return json_answer({"cancelled": [task_uuid(prefix, position) for prefix, position in _flat(cancelled)]})
+    return json_answer(
+        {"cancelled": [task_uuid(prefix, position) for prefix, position in each_task(cancelled)]}
+    )
 
 
-async def _named_tasks(request: Request) -> ByBatch:
+async def _named_tasks(request: Request) -> TaskPositions:
     """The tasks that a body names, by batch."""
     if content_type(request) == MSGPACK:
-        by_batch = read_msgpack(await request.body(), ByBatch)
-        _check_count(sum(len(positions) for _, positions in by_batch))
-        return by_batch
+        named = read_msgpack(await request.body(), TaskPositions)
+        _check_count(sum(len(positions) for _, positions in named))
+        return named
     document = await read_json(request, documents.TaskIds)
     _check_count(len(document.task_ids))
-    grouped: dict[bytes, list[int]] = {}
-    for task_id in document.task_ids:
-        prefix, position = split_task_id(parse_uuid(task_id, "task"))
-        grouped.setdefault(prefix, []).append(position)
-    return list(grouped.items())
+    return by_batch(split_task_id(parse_uuid(task_id, "task")) for task_id in document.task_ids)
 
 
 def _check_count(count: int) -> None:
     if count > MAX_STATUS_QUERY:
         raise InvalidRequest(f"{count} tasks are asked about; the limit is {MAX_STATUS_QUERY}. Ask in parts")
-
-
-def _flat(by_batch: ByBatch) -> list[tuple[bytes, int]]:
-    return [(prefix, position) for prefix, positions in by_batch for position in positions]
 
 
 async def _in_turns(tasks: Iterable[tuple[bytes, int]]) -> AsyncIterator[tuple[bytes, int]]:

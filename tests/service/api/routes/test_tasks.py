@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from compute_executor.protocol import frames
-from compute_executor.protocol.ids import new_prefix, task_uuid
+from compute_executor.protocol.ids import TaskPositions, new_prefix, task_uuid
 from compute_executor.serialization import exceptions, native
 from compute_executor.service.api.routes import tasks as module
 from tests.service.asgi import Answer, ask
@@ -115,7 +115,7 @@ def test_cancelling_tells_which_surely_do_not_run(busy: World) -> None:
     ids = [task_uuid(PREFIX, position) for position in (0, 1)]
     assert post(busy, "/v3/tasks/cancel", {"task_ids": ids}).json() == {"cancelled": ids[:1]}
     answer = post(busy, "/v3/tasks/cancel", [(PREFIX, [3, 1])], content=MSGPACK, accept=MSGPACK)
-    assert msgspec.msgpack.decode(answer.body, type=module.ByBatch) == [(PREFIX, [3])]
+    assert msgspec.msgpack.decode(answer.body, type=TaskPositions) == [(PREFIX, [3])]
     assert busy.service.cancelled == [[(PREFIX, [0, 1])], [(PREFIX, [3, 1])]]
 
 
