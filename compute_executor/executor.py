@@ -117,6 +117,7 @@ class Executor(concurrent.futures.Executor):
             by_source=by_source,
             resend_unknown=resend_unknown,
             trace=os.fspath(trace) if trace is not None else os.environ.get("COMPUTE_EXECUTOR_TRACE"),
+            label=label,
         )
         self._session = Session(settings)
         options = Options(

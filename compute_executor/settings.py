@@ -12,7 +12,7 @@ from compute_executor.session.reconnect import GRACE
 class ExecutorSettings(NamedTuple):
     """``group``: 16 bytes of the task group. ``pool``, ``spec``: workers of its own, or None for those of another
     endpoint. ``flush_interval`` and ``grace`` in seconds. ``by_source``, ``resend_unknown``: see Executor.
-    ``trace``: the file for a time line, or None."""
+    ``trace``: the file for a time line, or None. ``label``: how lists name the Executor's tasks."""
 
     peer: ServiceLocator
     group: bytes
@@ -24,3 +24,4 @@ class ExecutorSettings(NamedTuple):
     resend_unknown: bool = False
     grace: float = GRACE
     trace: str | None = None
+    label: str = ""

@@ -26,7 +26,7 @@ from typing import NamedTuple
 from compute_executor._version import __version__
 from compute_executor.errors import NotAuthorized, ServiceUnavailable
 
-SCHEMA = 4
+SCHEMA = 5
 """Version of what lies in the folder: database schema, rings, blobs."""
 
 HOME = "COMPUTE_EXECUTOR_HOME"

@@ -107,13 +107,24 @@ class PoolSpec(msgspec.Struct, array_like=True, frozen=True):
 # -- first frames (JSON) ------------------------------------------------------------------------------------
 
 
+class ProgramInfo(msgspec.Struct, frozen=True):
+    """The program that uses an Executor, as lists of task groups show it. ``label``: the Executor's own; ``name``:
+    the path of the script or notebook, or how the program was given to Python (``-c``, ``-m module``)."""
+
+    label: str = ""
+    name: str = ""
+    host: str = ""
+    pid: int = 0
+
+
 class Hello(msgspec.Struct, frozen=True):
-    """The client's first frame."""
+    """The client's first frame. ``program``: None from a client of an earlier version."""
 
     compute_executor: int
     version: str
     python: str
     trace: bool = False
+    program: ProgramInfo | None = None
 
 
 class Welcome(msgspec.Struct, frozen=True):

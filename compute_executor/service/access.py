@@ -32,6 +32,7 @@ RULES: dict[str, frozenset[str]] = {
     "read task": frozenset({OWNER}),
     "cancel task": frozenset({OWNER, ADMIN}),
     "read group": frozenset({OWNER}),
+    "cancel group": frozenset({OWNER, ADMIN}),
     "use pool": frozenset({OWNER}),
     "read endpoint": frozenset({OWNER, MEMBER, ANYONE}),
     "run on endpoint": frozenset({OWNER, MEMBER, ANYONE}),

@@ -20,7 +20,7 @@ from compute_executor.endpoint.environments.environments import Environments
 from compute_executor.endpoint.pool import leftovers
 from compute_executor.endpoint.worker import begun_log
 from compute_executor.errors import ComputeError, InvalidRequest, ServiceUnavailable
-from compute_executor.protocol.frames import Body, PoolSpec, Register, Registered, Result, Submit
+from compute_executor.protocol.frames import Body, PoolSpec, ProgramInfo, Register, Registered, Result, Submit
 from compute_executor.protocol.ids import TaskPositions
 from compute_executor.service.access import SERVICE, Identity, may, shareable
 from compute_executor.service.auth.accounts.accounts import Accounts
@@ -33,6 +33,7 @@ from compute_executor.service.pools.containers import Containers
 from compute_executor.service.pools.subscriber import Subscriber
 from compute_executor.service.store.rows import FunctionRow, KnownSubmit
 from compute_executor.service.store.store import Store
+from compute_executor.service.tasks.cancelling import CancelReport
 from compute_executor.service.tasks.functions import FunctionDescription, FunctionSharing, new_function
 from compute_executor.service.tasks.outcomes import AHEAD
 from compute_executor.service.tasks.recovery import orphaned_pools, restore
@@ -85,6 +86,7 @@ class Service:
         self.blob_rights = self._parts.blob_rights
         self.visitors = OpenStreams()
         self.audit = self._parts.audit
+        self.listing = self._parts.listing
         self._who_is = who_is
         self._connections: set[Subscriber] = set()
 
@@ -243,6 +245,16 @@ class Service:
         """Withdraw what has not begun; which tasks surely will not run. Returns when that is stored."""
         return await self._parts.cancelling.cancel(who, tasks)
 
+    async def cancel_group(self, who: Identity, group: bytes, *, running: bool) -> CancelReport:
+        """Withdraw what has not begun of a task group and, if ``running``, stop what has. Raises NotFound."""
+        return await self._parts.cancelling.cancel_group(who, group, running=running)
+
+    async def cancel_task(
+        self, who: Identity, prefix: bytes, position: int, *, running: bool
+    ) -> CancelReport:
+        """The same for one task. Raises NotFound."""
+        return await self._parts.cancelling.cancel_task(who, prefix, position, running=running)
+
     def task(self, who: Identity, prefix: bytes, position: int) -> TaskView:
         """One task. Raises NotFound."""
         return self._parts.views.task(who, prefix, position)
@@ -270,10 +282,18 @@ class Service:
         """Somebody is there: the service is not idle."""
         self._connections.add(subscriber)
 
-    def subscribe(self, who: Identity, subscriber: Subscriber, group: bytes, after: int = 0) -> int:
-        """Push outcomes of a group from now on; the number after which earlier ones are found by `replay`."""
+    def subscribe(
+        self,
+        who: Identity,
+        subscriber: Subscriber,
+        group: bytes,
+        after: int = 0,
+        program: ProgramInfo | None = None,
+    ) -> int:
+        """Push outcomes of a group from now on; the number after which earlier ones are found by `replay`.
+        ``program``: kept with a group that is new."""
         self._connections.add(subscriber)
-        return max(after, self._parts.groups.subscribe(who, subscriber, group))
+        return max(after, self._parts.groups.subscribe(who, subscriber, group, program))
 
     def replay(self, group: bytes, after: int, limit: int) -> tuple[list[Result], int, bool]:
         """Earlier outcomes of a subscribed group: those in the store, see `groups.Groups.replay`, then those that

@@ -24,6 +24,7 @@ from compute_executor.service.tasks.cancelling import Cancelling
 from compute_executor.service.tasks.engine_reports import EngineReports
 from compute_executor.service.tasks.functions import Functions
 from compute_executor.service.tasks.groups import TaskGroups
+from compute_executor.service.tasks.listing import Listing
 from compute_executor.service.tasks.open_batches import OpenBatches
 from compute_executor.service.tasks.outcomes import Entry, Outcomes
 from compute_executor.service.tasks.recheck import AuthorizationRecheck
@@ -78,7 +79,14 @@ class Components:
             commit_first=store.durable,
         )
         self.audit = Audit()
-        self.cancelling = Cancelling(self.dispatch, self.submissions, self.outcomes, self.pools, self.audit)
+        self.cancelling = Cancelling(
+            dispatch=self.dispatch,
+            submissions=self.submissions,
+            outcomes=self.outcomes,
+            pools=self.pools,
+            read=store.read,
+            audit=self.audit,
+        )
         self.permits = self._permits()
         self.batches.accepted = self.permits.accepted
         self.events = self._events()
@@ -87,6 +95,7 @@ class Components:
         self.pools.lodging = ContainerPools(self.containers, self.pools.lodge, self.events.broken)
         self.containers.again = self.pools.try_again
         self.views = ServiceStatus(store, self.dispatch, self.outcomes, self.pools, self.containers)
+        self.listing = Listing(store.read, self.dispatch, self.groups, blobs.read)
         self.retention = Retention(
             store.read, self.committer, self.blobs, limits, self.groups.take_acknowledged
         )
@@ -135,6 +144,7 @@ class Components:
             groups=self.groups,
             pools=self.pools,
             permits=self.permits,
+            stopping=self.cancelling.stopping,
             committer=self.committer,
             loop=self._loop,
         )
@@ -205,6 +215,10 @@ class Engines:
     def withdraw(self, pool: bytes, tasks: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
         """See Engine."""
         return self._of(pool).withdraw(pool, tasks)
+
+    def stop_tasks(self, pool: bytes, tasks: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
+        """See Engine."""
+        return self._of(pool).stop_tasks(pool, tasks)
 
     def close_pool(self, pool: bytes) -> None:
         """See Engine."""

@@ -43,6 +43,7 @@ class FakeEngine:
         self.closed: list[bytes] = []
         self.woken: list[bytes] = []
         self.withdrawable: set[tuple[int, int]] = set()
+        self.running: set[tuple[int, int]] = set()
         self.views: list[WorkerView] = []
         self.ended = False
 
@@ -72,6 +73,9 @@ class FakeEngine:
 
     def withdraw(self, pool: bytes, tasks: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
         return self.withdrawable & set(tasks)
+
+    def stop_tasks(self, pool: bytes, tasks: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
+        return self.running & set(tasks)
 
     def close_pool(self, pool: bytes) -> None:
         self.closed.append(pool)

@@ -30,6 +30,7 @@ TABLE = {
     "read task": set(),
     "cancel task": {(ROOT, SECRET), (ROOT, SHARED), (ROOT, OPEN)},
     "read group": set(),
+    "cancel group": {(ROOT, SECRET), (ROOT, SHARED), (ROOT, OPEN)},
     "use pool": set(),
     "read endpoint": {(BOB, SHARED), (BOB, OPEN), (ROOT, OPEN)},
     "run on endpoint": {(BOB, SHARED), (BOB, OPEN), (ROOT, OPEN)},

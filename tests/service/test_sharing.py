@@ -171,6 +171,22 @@ TABLE: dict[tuple[str, str], list[Probe]] = {
         Probe("task", ENDED, lambda _, thing: {"task_ids": [thing]}, shows=the_id),
         Probe("task", ENDED, lambda _, thing: packed(by_batch(thing)), shows=lambda thing: raw(thing)[:12]),
     ],
+    ("GET", "/v3/groups"): [
+        Probe("group", OWNERS, shows=the_id),
+        Probe("nothing", ADMINS, more="?everybody=true"),
+    ],
+    ("GET", "/v3/groups/{id}"): [Probe("group", OWNERS, shows=the_id)],
+    ("POST", "/v3/groups/{id}/cancel"): [Probe("group", ENDED)],
+    ("GET", "/v3/tasks"): [
+        Probe("group", OWNERS, more="?group={thing}"),
+        Probe("task", OWNERS, shows=the_id),
+    ],
+    ("GET", "/v3/tasks/{id}"): [Probe("task", OWNERS, shows=the_id), Probe("ended", OWNERS, shows=the_id)],
+    ("POST", "/v3/tasks/{id}/cancel"): [Probe("task", ENDED), Probe("ended", ENDED)],
+    ("GET", "/v3/resolve"): [
+        Probe("task", OWNERS, more="?name={thing}", shows=the_id),
+        Probe("group", OWNERS, more="?name={thing}", shows=the_id),
+    ],
     ("POST", "/v3/functions"): REGISTRATIONS,
     ("POST", "/v2/functions"): REGISTRATIONS,
     ("GET", "/v2/functions"): [Probe("function", SHARED, shows=the_id)],
@@ -248,6 +264,10 @@ FRAMES: dict[type, list[Probe]] = {
 
 LEFT_OUT = {
     (("GET", "/v2/functions"), "function"),
+    (("GET", "/v3/groups"), "group"),
+    (("GET", "/v3/tasks"), "task"),
+    (("GET", "/v3/resolve"), "task"),
+    (("GET", "/v3/resolve"), "group"),
     (("GET", "/v2/endpoints"), "endpoint"),
     (("GET", "/v2/api/identities"), "user"),
     (("GET", "/v2/endpoints/{id}/status"), "nothing"),

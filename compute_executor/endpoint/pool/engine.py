@@ -33,6 +33,11 @@ class Engine(Protocol):
         engine's any more."""
         ...
 
+    def stop_tasks(self, pool: bytes, tasks: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
+        """End the workers that run any of these (batch, position) now; which tasks those are. Each is reported as
+        lost when its worker is gone, unless it has ended by itself."""
+        ...
+
     def close_pool(self, pool: bytes) -> None:
         """No more work will come: its workers end when it is done. A name that is not open: nothing happens."""
 
@@ -95,6 +100,10 @@ class ProcessEngine:
     def withdraw(self, pool: bytes, tasks: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
         """See Engine. A task that shares a chunk with one that has begun is not withdrawn any more."""
         return self._pools[pool].withdraw(tasks) if pool in self._pools else set()
+
+    def stop_tasks(self, pool: bytes, tasks: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
+        """See Engine."""
+        return self._pools[pool].stop_tasks(tasks) if pool in self._pools else set()
 
     def close_pool(self, pool: bytes) -> None:
         """See Engine."""

@@ -83,6 +83,16 @@ class WorkerPool:
         self.feed()
         return found
 
+    def stop_tasks(self, tasks: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
+        """End the workers that run any of ``tasks`` (batch, position) now; which tasks those are."""
+        wanted, stopped = set(tasks), set()
+        for member in self._staff.members:
+            key = member.current()
+            if key is not None and key[:2] in wanted:
+                stopped.add(key[:2])
+                member.process.kill()
+        return stopped
+
     def close(self) -> None:
         """End the workers as soon as there is nothing more to do."""
         self._phase = max(self._phase, CLOSING)

@@ -27,6 +27,7 @@ from compute_executor.service.api.routes import (
     containers,
     endpoints,
     functions,
+    lists,
     login,
     pools,
     service,
@@ -57,6 +58,7 @@ async def stream(websocket: WebSocket) -> None:
 ROUTES: Sequence[BaseRoute] = [
     *submit.ROUTES,
     *tasks.ROUTES,
+    *lists.ROUTES,
     *functions.ROUTES,
     *pools.ROUTES,
     *containers.ROUTES,

@@ -83,7 +83,8 @@ async def _converse(websocket: WebSocket, visit: StreamSession, service: Service
     first = await _first_frame(websocket)
     if first.startswith("{"):
         hello = await _greet(websocket, service, first)
-        await ClientStream(websocket, visit, service, TaskTimes() if hello.trace else None).run()
+        hops = TaskTimes() if hello.trace else None
+        await ClientStream(websocket, visit, service, hops, hello.program).run()
     else:
         await _serve_guide(websocket, visit, service, first)
     await _close(websocket, RESTARTING, "the service ends")
@@ -144,10 +145,15 @@ class Feed:
 
 
 class ClientStream:
-    """One client. A `groups.Subscriber`. ``hops``: for one that traces."""
+    """The stream of one client, a `pools.Subscriber`. ``hops``: for one that traces; ``program``: from its Hello."""
 
     def __init__(
-        self, websocket: WebSocket, visit: StreamSession, service: Service, hops: TaskTimes | None = None
+        self,
+        websocket: WebSocket,
+        visit: StreamSession,
+        service: Service,
+        hops: TaskTimes | None = None,
+        program: frames.ProgramInfo | None = None,
     ) -> None:
         self._websocket = websocket
         self._visit = visit
@@ -159,6 +165,7 @@ class ClientStream:
         self._answers: set[asyncio.Task[None]] = set()
         self._ending = False
         self._hops = hops
+        self._program = program
 
     async def run(self) -> None:
         """Until the client goes or must go."""
@@ -303,7 +310,7 @@ class ClientStream:
                 f"one stream carries the results of {most} task groups at most: open another one"
             )
         self._feeds[frame.group] = Feed(
-            self._service.subscribe(self._visit.who, self, frame.group, frame.after)
+            self._service.subscribe(self._visit.who, self, frame.group, frame.after, self._program)
         )
         self._work.set()
 

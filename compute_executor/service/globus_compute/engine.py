@@ -151,6 +151,10 @@ class BrokerEngine:
         """See Engine. What was given to the broker cannot be taken back: the endpoint may have it already."""
         return set()
 
+    def stop_tasks(self, pool: bytes, tasks: Collection[Task]) -> set[Task]:  # noqa: ARG002
+        """See Engine. Stock endpoints have no such command."""
+        return set()
+
     def close_pool(self, pool: bytes) -> None:
         """See Engine. A user endpoint ends by itself when it is idle."""
 

@@ -56,6 +56,7 @@ class OpenBatch:
         "prefix",
         "retries",
         "states",
+        "tally",
         "unstored",
     )
 
@@ -81,6 +82,7 @@ class OpenBatch:
         self.open = count
         self.unstored = count  # tasks whose outcome is not stored, nor in the transaction under way
         self.attempts: dict[int, int] = {}
+        self.tally: dict[int, int] | None = {}  # outcomes by status, without values; None after a restart
 
     def attempt(self, position: int) -> int:
         """The attempt that counts for this task."""
@@ -157,6 +159,8 @@ class Dispatch:
             batch.states[position] = DONE
             batch.open -= 1
         batch.unstored = batch.open
+        if batch.open < count:
+            batch.tally = None  # what is done ended before the restart
         self._batches[number] = self._prefixes[prefix] = batch
         lane.open += batch.open
         lane.queue.append((batch, 0, count))
@@ -253,12 +257,12 @@ class Dispatch:
             if batch is not None:
                 batch.requeue(task[1])
 
-    def lost(self, number: int, position: int, attempt: int) -> LostLease | None:
-        """The worker died under this task. None: that is old news."""
+    def lost(self, number: int, position: int, attempt: int, *, final: bool = False) -> LostLease | None:
+        """The worker died under this task; ``final``: it is not to run again. None: that is old news."""
         batch = self._current((number, position, attempt), Event.LOSE)
         if batch is None:
             return None
-        if attempt > batch.retries:
+        if final or attempt > batch.retries:
             batch.end(position)
             return LostLease(batch, False, attempt)
         batch.attempts[position] = attempt + 1

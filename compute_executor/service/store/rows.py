@@ -6,7 +6,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from compute_executor.protocol.frames import Options
+from compute_executor.protocol.frames import BROKEN, EXCEPTION, LOST, REFUSED, TIMEOUT, Options, ProgramInfo
+
+FAILED_STATUSES = (EXCEPTION, TIMEOUT, REFUSED)
+LOST_STATUSES = (LOST, BROKEN)
+"""The statuses of outcomes that lists count together."""
 
 
 class FunctionRow(NamedTuple):
@@ -55,7 +59,8 @@ class BatchHead(NamedTuple):
 class NewBatch(NamedTuple):
     """A batch to be stored. ``tasks`` is the msgpack array as it came; ``blobs`` the files it refers to.
 
-    ``key``: the Idempotency-Key of an HTTP submit and the digest of its body, or None.
+    ``key``: the Idempotency-Key of an HTTP submit and the digest of its body, or None. ``program``: the one that made
+    the task group, kept if the group is new. ``indexes``: see `tasks.submissions.function_indexes`.
     """
 
     prefix: bytes
@@ -70,14 +75,18 @@ class NewBatch(NamedTuple):
     created: float
     blobs: list[str]
     key: tuple[str, bytes] | None
+    program: ProgramInfo | None = None
+    indexes: bytes | None = None
 
 
 class FinishedBatch(NamedTuple):
-    """A batch whose last outcome is being stored. ``has_blobs``: its arguments are (partly) files."""
+    """A batch whose last outcome is being stored. ``has_blobs``: its arguments are (partly) files. ``tally``: how
+    many of its tasks ended with each status other than VALUE; None: not known, as it was open before a restart."""
 
     number: int
     has_blobs: bool
     has_attempts: bool
+    tally: dict[int, int] | None = None
 
 
 class KnownSubmit(NamedTuple):
@@ -117,3 +126,5 @@ encode_options = msgspec.msgpack.Encoder().encode
 decode_options = msgspec.msgpack.Decoder(Options).decode
 encode_metadata = msgspec.json.Encoder().encode
 decode_metadata = msgspec.json.Decoder(dict[str, object]).decode
+encode_program = msgspec.json.Encoder().encode
+decode_program = msgspec.json.Decoder(ProgramInfo).decode

@@ -7,13 +7,16 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from compute_executor.endpoint.pool.events import TaskEnded
-from compute_executor.protocol.frames import Blob, Body
+from compute_executor.protocol.frames import CANCELLED, Blob, Body, ProgramInfo
 from compute_executor.service.store.rows import (
+    FAILED_STATUSES,
+    LOST_STATUSES,
     FinishedBatch,
     FunctionRow,
     NewBatch,
     encode_metadata,
     encode_options,
+    encode_program,
 )
 from compute_executor.service.store.sql import queries, repeated
 
@@ -63,10 +66,10 @@ class Writer:
 
     def add_batch(self, batch: NewBatch) -> int | None:
         """Store a batch with all that belongs to it; its number. None: there is one with this prefix already."""
-        self._execute("add_group", (batch.group, batch.owner, self.last_seq, batch.created))
+        self._add_group(batch)
         where = (batch.prefix, batch.owner, batch.group, batch.endpoint, batch.pool)
         what = (b"".join(batch.functions), batch.tasks, batch.size, encode_options(batch.options))
-        cursor = self._execute("add_batch", (*where, *what, batch.created))
+        cursor = self._execute("add_batch", (*where, *what, batch.created, batch.indexes))
         if cursor.rowcount != 1:
             return None
         number = cursor.lastrowid
@@ -76,6 +79,11 @@ class Writer:
         if batch.key is not None:
             self._execute("add_submit_key", (batch.owner, *batch.key, batch.prefix))
         return number
+
+    def _add_group(self, batch: NewBatch) -> None:
+        program = batch.program or ProgramInfo()
+        made = (batch.created, program.label, encode_program(program))
+        self._execute("add_group", (batch.group, batch.owner, self.last_seq, *made))
 
     # -- outcomes -----------------------------------------------------------------------------------------
 
@@ -104,7 +112,10 @@ class Writer:
         return self.last_seq
 
     def _finish(self, batch: FinishedBatch, now: float) -> list[str]:
-        self._execute("finish_batch", (now, self.last_seq, batch.number))
+        tally = batch.tally
+        if tally is None:
+            tally = dict(self._execute("tally", (batch.number,)))
+        self._execute("finish_batch", (now, self.last_seq, *unsuccessful(tally), batch.number))
         if batch.has_attempts:
             self._execute("drop_attempts", (batch.number,))
         if not batch.has_blobs:
@@ -166,6 +177,13 @@ class Writer:
         for group in found:
             self._execute("drop_group", group)
         return len(found)
+
+
+def unsuccessful(tally: dict[int, int]) -> tuple[int, int, int]:
+    """How many tasks failed, were lost and were cancelled, of a count by status."""
+    failed = sum(tally.get(status, 0) for status in FAILED_STATUSES)
+    lost = sum(tally.get(status, 0) for status in LOST_STATUSES)
+    return failed, lost, tally.get(CANCELLED, 0)
 
 
 def _outcome_values(outcomes: Sequence[TaskEnded], first: int) -> tuple[list[Any], list[tuple[Blob, int]]]:

@@ -1,33 +1,64 @@
-"""Withdrawing tasks that have not begun: the queued ones here, the leased ones with the engine's consent."""
+"""Cancelling tasks: the queued are withdrawn here, the leased with the engine's consent, the running by ending their
+workers.
+
+A task that is stopped while it runs ends as CANCELLED when its worker is gone; if it ends by itself before, that is
+its outcome. It is not run again, whatever its ``retries``.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import uuid
+from typing import NamedTuple
 
 from compute_executor.errors import NotFound
 from compute_executor.protocol.frames import CANCELLED, Reason
-from compute_executor.protocol.ids import TaskPositions
-from compute_executor.service.access import Identity, Owned, check
+from compute_executor.protocol.ids import TaskPositions, task_uuid
+from compute_executor.service.access import Identity, Owned, absent, check
 from compute_executor.service.audit import Audit
 from compute_executor.service.pools.pools import Pools
 from compute_executor.service.scheduling.dispatch import Dispatch, OpenBatch
+from compute_executor.service.scheduling.lifecycle import State
+from compute_executor.service.store.reader import Reader
 from compute_executor.service.tasks.outcomes import Outcomes, made_here
 from compute_executor.service.tasks.submissions import Submissions
 
 BEFORE = Reason("cancelled before it began", None, False, 0)
 
 
+STOPPED = "cancelled while it ran: its worker was ended"
+
+
+class CancelReport(NamedTuple):
+    """How many tasks were withdrawn before they began, how many are being stopped, how many run on or cannot be
+    stopped."""
+
+    withdrawn: int
+    stopped: int
+    left: int
+
+
 class Cancelling:
-    """Owner: the loop thread."""
+    """Ends tasks at the request of their owner. ``stopping``: batch number and position of those whose worker is
+    being ended. Owner: the loop thread."""
 
     def __init__(
-        self, dispatch: Dispatch, submissions: Submissions, outcomes: Outcomes, pools: Pools, audit: Audit
+        self,
+        *,
+        dispatch: Dispatch,
+        submissions: Submissions,
+        outcomes: Outcomes,
+        pools: Pools,
+        read: Reader,
+        audit: Audit,
     ) -> None:
         self._dispatch = dispatch
         self._submissions = submissions
         self._outcomes = outcomes
         self._pools = pools
+        self._read = read
         self._audit = audit
+        self.stopping: set[tuple[int, int]] = set()
 
     async def cancel(self, who: Identity, tasks: TaskPositions) -> TaskPositions:
         """Which of the tasks surely will not run; returns when that is stored. Foreign and unknown ones are not
@@ -36,6 +67,48 @@ class Cancelling:
         cancelled = [(prefix, self._withdraw(who, prefix, positions)) for prefix, positions in tasks]
         await asyncio.shield(self._outcomes.all_stored())
         return [(prefix, positions) for prefix, positions in cancelled if positions]
+
+    async def cancel_group(self, who: Identity, group: bytes, *, running: bool) -> CancelReport:
+        """Cancel every open task of a group; returns when what was withdrawn is stored. Raises NotFound."""
+        name = f"task group {uuid.UUID(bytes=group)}"
+        found = self._read.group(group)
+        if found is None:
+            raise absent(name)
+        check(who, "cancel group", Owned(found.owner), name)
+        total = CancelReport(0, 0, 0)
+        for batch in [batch for batch in self._dispatch.batches() if batch.group == group]:
+            report = self._cancel(batch, range(batch.count), running=running)
+            total = CancelReport(*(a + b for a, b in zip(total, report, strict=True)))
+            await asyncio.sleep(0)  # a group may have a million tasks
+        await asyncio.shield(self._outcomes.all_stored())
+        return total
+
+    async def cancel_task(
+        self, who: Identity, prefix: bytes, position: int, *, running: bool
+    ) -> CancelReport:
+        """Cancel one task, as `cancel_group` does. Raises NotFound."""
+        name = f"task {task_uuid(prefix, position)}"
+        head = self._read.batch(prefix)
+        if head is None or not 0 <= position < head.size:
+            raise absent(name)
+        check(who, "cancel task", Owned(head.owner), name)
+        batch = self._dispatch.by_prefix(prefix)
+        if batch is None:
+            return CancelReport(0, 0, 0)
+        report = self._cancel(batch, range(position, position + 1), running=running)
+        await asyncio.shield(self._outcomes.all_stored())
+        return report
+
+    def _cancel(self, batch: OpenBatch, positions: range, *, running: bool) -> CancelReport:
+        """Withdraw what can be withdrawn, then stop the rest if it is to be stopped."""
+        withdrawn = len(self.withdraw(batch, list(positions), CANCELLED, BEFORE))
+        left = [place for place in positions if batch.states[place] != State.DONE]
+        stopped: set[tuple[int, int]] = set()
+        if left and running:
+            named = [(batch.number, place) for place in left]
+            stopped = self._pools.engine.stop_tasks(batch.lane.pool, named)
+            self.stopping |= stopped
+        return CancelReport(withdrawn, len(stopped), len(left) - len(stopped))
 
     def _withdraw(self, who: Identity, prefix: bytes, positions: list[int]) -> list[int]:
         batch = self._dispatch.by_prefix(prefix)

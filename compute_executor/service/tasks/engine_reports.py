@@ -12,11 +12,12 @@ import logging
 from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.endpoint.pool.scheduling_policy import Assignment
 from compute_executor.endpoint.worker import trace
-from compute_executor.protocol.frames import BROKEN, LOST, Body, Reason
+from compute_executor.protocol.frames import BROKEN, CANCELLED, LOST, Body, Reason
 from compute_executor.protocol.ids import task_uuid
 from compute_executor.service.pools.pools import Pools
 from compute_executor.service.scheduling.dispatch import Dispatch, OpenBatch, Task
 from compute_executor.service.store.committer import Committer
+from compute_executor.service.tasks.cancelling import STOPPED
 from compute_executor.service.tasks.functions import Functions
 from compute_executor.service.tasks.groups import TaskGroups
 from compute_executor.service.tasks.open_batches import OpenBatches
@@ -40,6 +41,7 @@ class EngineReports:
         groups: TaskGroups,
         pools: Pools,
         permits: AuthorizationRecheck,
+        stopping: set[tuple[int, int]],
         committer: Committer,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
@@ -50,6 +52,7 @@ class EngineReports:
         self._groups = groups
         self._pools = pools
         self._permits = permits
+        self._stopping = stopping
         self._committer = committer
         self._loop = loop
 
@@ -76,6 +79,8 @@ class EngineReports:
         """Tasks have ended. ``kept``: that is in an outbox until it is stored."""
         if trace.marks is not None:
             trace.reported(trace.marks, outcomes)
+        if self._stopping:
+            self._stopping.difference_update((one.batch, one.position) for one in outcomes)
         self._outcomes.put(self._dispatch.ended(outcomes), kept=kept)
         self._emptied(pool)
 
@@ -90,8 +95,14 @@ class EngineReports:
 
     def lost(self, pool: bytes, batch: int, position: int, attempt: int, reason: Reason) -> None:
         """The worker died under this task: run it again if retries are left, else that is its outcome."""
-        lost = self._dispatch.lost(batch, position, attempt)
+        stopped = (batch, position) in self._stopping
+        self._stopping.discard((batch, position))
+        lost = self._dispatch.lost(batch, position, attempt, final=stopped)
         if lost is None:
+            return
+        if stopped:
+            self._outcomes.put([cancelled_entry(lost.batch, position, attempt)])
+            self._emptied(pool)
             return
         if lost.again:
             # Runs again at once; if this very write is lost in a crash, the worker's ring still tells of it.
@@ -135,6 +146,11 @@ def lost_entry(batch: OpenBatch, position: int, attempt: int, reason: Reason) ->
     """The outcome of a task whose worker died, after so many attempts."""
     told = Reason(reason.message, reason.exit_code, reason.began, attempt)
     return made_here([(batch, position)], LOST, told)[0]
+
+
+def cancelled_entry(batch: OpenBatch, position: int, attempt: int) -> Entry:
+    """The outcome of a task that was stopped while it ran."""
+    return made_here([(batch, position)], CANCELLED, Reason(STOPPED, None, True, attempt))[0]
 
 
 def harmless(line: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from compute_executor.endpoint.pool.events import TaskEnded
-from compute_executor.protocol.frames import Result
+from compute_executor.protocol.frames import ProgramInfo, Result
 from compute_executor.service.access import Identity, Owned, absent, check
 from compute_executor.service.pools.subscriber import Began, Subscriber
 from compute_executor.service.scheduling.dispatch import OpenBatch
@@ -16,15 +16,17 @@ from compute_executor.service.store.reader import SCAN, Reader
 
 
 class TaskGroup:
-    """One task group that is in use. ``floor``: outcome number below which nothing is its own."""
+    """A task group that is in use. ``floor``: outcome number below which nothing is its own; ``program``: the one
+    that made it, to be stored with its first batch."""
 
-    __slots__ = ("acked", "floor", "open_batches", "owner", "subscribers")
+    __slots__ = ("acked", "floor", "open_batches", "owner", "program", "subscribers")
 
     def __init__(self, owner: str, floor: int, acked: int = 0) -> None:
         self.owner = owner
         self.floor = floor
         self.acked = acked
         self.open_batches = 0
+        self.program: ProgramInfo | None = None
         self.subscribers: list[Subscriber] = []
 
 
@@ -84,9 +86,13 @@ class TaskGroups:
 
     # -- listeners ----------------------------------------------------------------------------------------
 
-    def subscribe(self, who: Identity, subscriber: Subscriber, group: bytes) -> int:
-        """Add a listener; the outcome number below which there is nothing for it."""
+    def subscribe(
+        self, who: Identity, subscriber: Subscriber, group: bytes, program: ProgramInfo | None = None
+    ) -> int:
+        """Add a subscriber; the outcome number below which there is nothing for it."""
         found = self.claim(who, group)
+        if found.program is None:
+            found.program = program
         if subscriber not in found.subscribers:
             found.subscribers.append(subscriber)
         return found.floor
@@ -158,6 +164,10 @@ class TaskGroups:
             found = self._groups.get(group)
             for subscriber in list(found.subscribers) if found else ():
                 subscriber.began(tasks)
+
+    def clients(self, group: bytes) -> int:
+        """How many subscribers a group has now."""
+        return len(self._groups[group].subscribers) if group in self._groups else 0
 
 
 RESULT_BYTES = 56

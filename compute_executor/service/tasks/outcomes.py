@@ -171,7 +171,7 @@ class Outcomes:
         first = self._before + self._done + 1
         outcomes = [outcome for _, outcome in self._sent]
         finished = [
-            FinishedBatch(batch.number, self._with_blobs(batch.number), bool(batch.attempts))
+            FinishedBatch(batch.number, self._with_blobs(batch.number), bool(batch.attempts), batch.tally)
             for batch in self._finishing
         ]
         now = time.time()
@@ -225,8 +225,10 @@ def result_of(seq: int, entry: Entry) -> Result:
 def _count_off(entries: list[Entry]) -> list[OpenBatch]:
     """The batches whose last outcome is among these."""
     finished = []
-    for batch, _ in entries:
+    for batch, (_, _, _, status, *_) in entries:
         batch.unstored -= 1
+        if status and batch.tally is not None:
+            batch.tally[status] = batch.tally.get(status, 0) + 1
         if not batch.unstored:
             finished.append(batch)
     return finished

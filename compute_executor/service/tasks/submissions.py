@@ -9,6 +9,7 @@ first is still on its way, open or finished; from another owner it is refused. O
 from __future__ import annotations
 
 import asyncio
+import struct
 import time
 import uuid
 from collections.abc import Callable, Iterable
@@ -146,12 +147,15 @@ class Submissions:
         container = self._container(who, batch)
         endpoint, pool = self._place(who, batch, functions)
         calls, blobs = self._check_calls(who, batch)
-        self._groups.claim(who, batch.group)
+        group = self._groups.claim(who, batch.group)
         if container is not None and endpoint == BUILT_IN.bytes:
             pool = self._pools.inside(who, pool, container)
         names = [blob.name for blob in blobs]
         what = (functions, bytes(batch.tasks), batch.count, batch.options, time.time())
-        return Checked(NewBatch(batch.prefix, who.id, batch.group, endpoint, pool, *what, names, key), calls)
+        row = NewBatch(batch.prefix, who.id, batch.group, endpoint, pool, *what, names, key)
+        return Checked(
+            row._replace(program=group.program, indexes=function_indexes(calls, len(functions))), calls
+        )
 
     def _check_ids(self, batch: Submit) -> None:
         if len(batch.prefix) != PREFIX_BYTES or batch.prefix[6] >> 4 != 8 or batch.prefix[8] >> 6 != 2:
@@ -229,6 +233,13 @@ class Submissions:
                     task_id=task_uuid(prefix, position),
                 )
         return list(blobs.values())
+
+
+def function_indexes(calls: list[Call], functions: int) -> bytes | None:
+    """Which function each task of a batch calls, two bytes each, little-endian; None: all call the only one."""
+    if functions == 1:
+        return None
+    return struct.pack(f"<{len(calls)}H", *(function for function, _ in calls))
 
 
 def _same_owner(owner: str | None, asking: str, prefix: bytes) -> None:

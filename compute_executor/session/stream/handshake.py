@@ -10,16 +10,22 @@ import msgspec
 
 from compute_executor._version import __version__
 from compute_executor.errors import VersionMismatch
-from compute_executor.protocol.frames import PROTOCOL, Hello, Welcome
+from compute_executor.protocol.frames import PROTOCOL, Hello, ProgramInfo, Welcome
 from compute_executor.session.stream.websocket import CONNECT_PATIENCE, StreamLost, WebSocketStream
 
 
-def greet(stream: WebSocketStream, patience: float = CONNECT_PATIENCE, *, trace: bool = False) -> Welcome:
-    """Say Hello and wait for the Welcome. ``trace``: ask for the times of tasks.
+def greet(
+    stream: WebSocketStream,
+    patience: float = CONNECT_PATIENCE,
+    *,
+    trace: bool = False,
+    program: ProgramInfo | None = None,
+) -> Welcome:
+    """Send Hello and wait for the Welcome. ``trace``: ask for the times of tasks; ``program``: who is asking.
 
     Raises StreamLost or VersionMismatch.
     """
-    hello = Hello(PROTOCOL, __version__, platform.python_version(), trace)
+    hello = Hello(PROTOCOL, __version__, platform.python_version(), trace, program)
     stream.send_text(msgspec.json.encode(hello).decode())
     with selectors.DefaultSelector() as selector:
         selector.register(stream, selectors.EVENT_READ)

@@ -26,6 +26,7 @@ import msgspec
 
 from compute_executor.errors import ComputeError, NotAuthorized, PoolBroken, ServiceUnavailable
 from compute_executor.future import ComputeFuture
+from compute_executor.session.program import describe
 from compute_executor.session.reconnect import ReconnectPolicy
 from compute_executor.session.stream import http_fallback
 from compute_executor.session.stream.handshake import greet
@@ -264,7 +265,9 @@ class StreamLoop:
 
     def _open(self, stream: WebSocketStream, login: StreamLogin) -> None:
         try:
-            welcome = greet(stream, trace=self.dialogue.trace is not None)
+            welcome = greet(
+                stream, trace=self.dialogue.trace is not None, program=describe(self.settings.label)
+            )
         except BaseException:
             stream.close()
             raise

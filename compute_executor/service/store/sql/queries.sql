@@ -49,12 +49,15 @@ SELECT id FROM functions WHERE owner = ? AND digest = ? AND sharing = ?;
 -- A batch may name a function by its digest: the owner's newest of that content that is for no container.
 SELECT id FROM functions WHERE owner = ? AND digest = ? AND container IS NULL AND NOT deleted ORDER BY created DESC, id LIMIT 1;
 
+-- name: function_name
+SELECT name FROM functions WHERE id = ?;
+
 -- name: function_code
 SELECT code, blob, size FROM functions WHERE id = ?;
 
 
 -- name: add_group
-INSERT INTO groups (id, owner, floor, created) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING;
+INSERT INTO groups (id, owner, floor, created, label, program) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING;
 
 -- name: group_by_id
 SELECT owner, floor, acked FROM groups WHERE id = ?;
@@ -75,8 +78,8 @@ DELETE FROM groups WHERE id = ?;
 
 
 -- name: add_batch
-INSERT INTO batches (prefix, owner, task_group, endpoint, pool, functions, tasks, count, options, created)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO batches (prefix, owner, task_group, endpoint, pool, functions, tasks, count, options, created, indexes)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (prefix) DO NOTHING;
 
 -- name: batch_by_prefix
@@ -94,7 +97,55 @@ FROM batches WHERE finished IS NULL ORDER BY number;
 
 -- name: finish_batch
 -- The arguments are not needed any more.
-UPDATE batches SET finished = ?, last_seq = ?, tasks = NULL WHERE number = ?;
+UPDATE batches SET finished = ?, last_seq = ?, failed = ?, lost = ?, cancelled = ?, tasks = NULL WHERE number = ?;
+
+-- name: tally
+SELECT status, count(*) FROM outcomes WHERE batch = ? AND status != 0 GROUP BY status;
+
+
+-- name: newest_groups
+SELECT id, owner, label, program, created FROM groups ORDER BY created DESC LIMIT ?;
+
+-- name: newest_groups_of
+SELECT id, owner, label, program, created FROM groups WHERE owner = ? ORDER BY created DESC LIMIT ?;
+
+-- name: group_head
+SELECT id, owner, label, program, created FROM groups WHERE id = ?;
+
+-- name: groups_between
+-- By the beginning of an id.
+SELECT id, owner, label, program, created FROM groups WHERE id >= ? AND id <= ? LIMIT ?;
+
+-- name: groups_labelled
+SELECT id, owner, label, program, created FROM groups WHERE owner = ? AND label = ? ORDER BY created DESC LIMIT ?;
+
+-- name: group_counts
+-- Tasks and ends of its finished batches; open ones are counted in memory.
+SELECT coalesce(sum(count), 0), coalesce(sum(failed), 0), coalesce(sum(lost), 0), coalesce(sum(cancelled), 0), max(finished)
+FROM batches WHERE task_group = ? AND finished IS NOT NULL;
+
+-- name: listed_batches
+SELECT number, prefix, owner, task_group, pool, endpoint, functions, indexes, count, created, finished,
+    coalesce(failed, 0), coalesce(lost, 0), coalesce(cancelled, 0)
+FROM batches WHERE number < ? ORDER BY number DESC LIMIT ?;
+
+-- name: listed_batches_of_group
+SELECT number, prefix, owner, task_group, pool, endpoint, functions, indexes, count, created, finished,
+    coalesce(failed, 0), coalesce(lost, 0), coalesce(cancelled, 0)
+FROM batches WHERE task_group = ? AND number < ? ORDER BY number DESC LIMIT ?;
+
+-- name: listed_batch
+SELECT number, prefix, owner, task_group, pool, endpoint, functions, indexes, count, created, finished,
+    coalesce(failed, 0), coalesce(lost, 0), coalesce(cancelled, 0)
+FROM batches WHERE number = ?;
+
+-- name: batches_between
+-- By the beginning of a prefix.
+SELECT number, prefix, owner, count FROM batches WHERE prefix >= ? AND prefix <= ? LIMIT ?;
+
+-- name: listed_outcomes
+SELECT position, status, attempt, began, ended, iif(status = 0, NULL, body), blob, size
+FROM outcomes WHERE batch = ? AND position < ? ORDER BY position DESC LIMIT ?;
 
 -- name: add_submit_key
 INSERT INTO submit_keys (owner, key, digest, prefix) VALUES (?, ?, ?, ?);

@@ -217,3 +217,23 @@ CREATE TABLE tokens (
     created REAL NOT NULL,
     expires REAL
 ) WITHOUT ROWID;
+
+
+-- name: schema_5
+
+-- What lists show. `label`, `program`: of the Executor that made the group (JSON of frames.ProgramInfo).
+ALTER TABLE groups ADD COLUMN label TEXT NOT NULL DEFAULT '';
+ALTER TABLE groups ADD COLUMN program TEXT NOT NULL DEFAULT '{}';
+CREATE INDEX groups_by_age ON groups (created);
+
+-- `indexes`: which of its functions each task calls, two bytes each; NULL: there is one function. `failed`, `lost`,
+-- `cancelled`: how many of its tasks ended so; NULL while it is open.
+ALTER TABLE batches ADD COLUMN indexes BLOB;
+ALTER TABLE batches ADD COLUMN failed INTEGER;
+ALTER TABLE batches ADD COLUMN lost INTEGER;
+ALTER TABLE batches ADD COLUMN cancelled INTEGER;
+UPDATE batches SET
+    failed = (SELECT count(*) FROM outcomes WHERE batch = number AND status IN (1, 4, 6)),
+    lost = (SELECT count(*) FROM outcomes WHERE batch = number AND status IN (2, 5)),
+    cancelled = (SELECT count(*) FROM outcomes WHERE batch = number AND status = 3)
+WHERE finished IS NOT NULL;

@@ -1,0 +1,394 @@
+"""Lists of task groups and tasks, newest first: what they are, how they stand, how they ended.
+
+    finished batches   counts are columns of their row, tasks are rows of their outcomes
+    open batches       states are in memory (`dispatch`), outcomes in the store
+
+A list is read batch by batch, a bounded part of the store at a time, with a pause for others in between. A user sees
+only what is their own; the operator of a shared service sees the groups of all users, but not their tasks. Owner: the
+loop thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from compute_executor.errors import ComputeError, InvalidRequest
+from compute_executor.protocol import frames
+from compute_executor.protocol.ids import PREFIX_BYTES, task_uuid
+from compute_executor.serialization import packing
+from compute_executor.service.access import Identity, Owned, absent, check, may
+from compute_executor.service.scheduling.dispatch import Dispatch, OpenBatch
+from compute_executor.service.scheduling.lifecycle import State
+from compute_executor.service.store.reader import Reader, joined
+from compute_executor.service.store.rows import (
+    FAILED_STATUSES,
+    ID_BYTES,
+    LOST_STATUSES,
+    decode_program,
+    split_ids,
+)
+from compute_executor.service.store.writer import unsuccessful
+from compute_executor.service.tasks.groups import TaskGroups
+from compute_executor.service.tasks.outcome_text import ReadBody, outcome_text
+
+QUEUED, RUNNING, SUCCEEDED, FAILED, LOST, CANCELLED = (
+    "queued",
+    "running",
+    "succeeded",
+    "failed",
+    "lost",
+    "cancelled",
+)
+STATES = (QUEUED, RUNNING, SUCCEEDED, FAILED, LOST, CANCELLED)
+"""What lists call the states of tasks."""
+
+_OPEN = {State.QUEUED: QUEUED, State.LEASED: QUEUED, State.BEGAN: RUNNING, State.DONE: RUNNING}
+_ENDED = {
+    frames.VALUE: SUCCEEDED,
+    frames.CANCELLED: CANCELLED,
+    **dict.fromkeys(FAILED_STATUSES, FAILED),
+    **dict.fromkeys(LOST_STATUSES, LOST),
+}
+
+MOST = 10_000
+"""Entries in one answer at most."""
+BATCHES = 50
+"""Batches that are read at once; some 50 us."""
+OUTCOMES = 2_000
+"""Outcomes of a batch that are read at once; some 4 ms."""
+LONGEST_ERROR = 300
+"""Characters of an error in a list."""
+_NEWEST = 1 << 62
+
+
+class TaskFilter(NamedTuple):
+    """Which tasks are listed. ``function``: its name; ``since``: submitted at this Unix time or later; ``before``:
+    batch number and position of the last task of the part before."""
+
+    group: bytes | None = None
+    state: str | None = None
+    function: str | None = None
+    since: float = 0.0
+    limit: int = 50
+    before: tuple[int, int] | None = None
+
+
+class _Batch(NamedTuple):
+    """A row of the queries for batches."""
+
+    number: int
+    prefix: bytes
+    owner: str
+    group: bytes
+    pool: bytes
+    endpoint: bytes
+    functions: bytes
+    indexes: bytes | None
+    size: int
+    created: float
+    finished: float | None
+    failed: int
+    lost: int
+    cancelled: int
+
+    def may_have(self, state: str | None) -> bool:
+        """Whether a task in this state can be among its own."""
+        if state is None or (self.finished is None and state not in (QUEUED, RUNNING)):
+            return True
+        if self.finished is None:
+            return True
+        ended = {
+            SUCCEEDED: self.size - self.failed - self.lost - self.cancelled,
+            FAILED: self.failed,
+            LOST: self.lost,
+            CANCELLED: self.cancelled,
+        }
+        return bool(ended.get(state))
+
+
+class Listing:
+    """Lists of groups and tasks. ``read_body`` fetches a body that lies in a file."""
+
+    def __init__(self, read: Reader, dispatch: Dispatch, groups: TaskGroups, read_body: ReadBody) -> None:
+        self._read = read
+        self._dispatch = dispatch
+        self._groups = groups
+        self._read_body = read_body
+
+    # -- groups -------------------------------------------------------------------------------------------
+
+    async def groups(self, who: Identity, *, everybody: bool, limit: int) -> list[dict[str, Any]]:
+        """The newest groups of ``who``, or of everybody (for an operator). Raises NotFound, InvalidRequest."""
+        _check_limit(limit)
+        if everybody:
+            check(who, "see service", Owned(""), "list of all groups")
+            rows = self._read.rows("newest_groups", (limit,))
+        else:
+            rows = self._read.rows("newest_groups_of", (who.id, limit))
+        open_batches = self._open_by_group()
+        found = []
+        for row in rows:
+            found.append(self._group(row, open_batches.get(bytes(row[0]), [])))
+            await asyncio.sleep(0)
+        return found
+
+    def group(self, who: Identity, group: bytes) -> dict[str, Any]:
+        """One group. Raises NotFound."""
+        rows = self._read.rows("group_head", (group,))
+        if not rows:
+            raise absent(f"task group {uuid.UUID(bytes=group)}")
+        check(who, "read group", Owned(rows[0][1]), f"task group {uuid.UUID(bytes=group)}")
+        return self._group(rows[0], self._open_by_group().get(group, []))
+
+    def _open_by_group(self) -> dict[bytes, list[OpenBatch]]:
+        found: dict[bytes, list[OpenBatch]] = {}
+        for batch in self._dispatch.batches():
+            found.setdefault(batch.group, []).append(batch)
+        return found
+
+    def _group(self, row: Any, open_batches: list[OpenBatch]) -> dict[str, Any]:
+        group = bytes(row[0])
+        owner, label, program, created = row[1:]
+        counts = self._counts(group, open_batches)
+        return {
+            "id": str(uuid.UUID(bytes=group)),
+            "owner": owner,
+            "label": label,
+            **_program(program),
+            "started": created,
+            "clients": self._groups.clients(group),
+            **counts,
+        }
+
+    def _counts(self, group: bytes, open_batches: list[OpenBatch]) -> dict[str, Any]:
+        (count, failed, lost, cancelled, finished) = self._read.rows("group_counts", (group,))[0]
+        states, ended, stored = Counter[int](), Counter[str](), 0
+        for batch in open_batches:
+            states.update(batch.states)
+            stored += batch.count - batch.unstored
+            tally = (
+                batch.tally if batch.tally is not None else dict(self._read.rows("tally", (batch.number,)))
+            )
+            for name, number in zip((FAILED, LOST, CANCELLED), unsuccessful(tally), strict=True):
+                ended[name] += number
+        return {
+            QUEUED: states[State.QUEUED] + states[State.LEASED],
+            RUNNING: states[State.BEGAN] + states[State.DONE] - stored,
+            SUCCEEDED: count - failed - lost - cancelled + stored - sum(ended.values()),
+            FAILED: failed + ended[FAILED],
+            LOST: lost + ended[LOST],
+            CANCELLED: cancelled + ended[CANCELLED],
+            "ended": None if open_batches else finished,
+        }
+
+    # -- tasks --------------------------------------------------------------------------------------------
+
+    async def tasks(self, who: Identity, wanted: TaskFilter) -> tuple[list[dict[str, Any]], str | None]:
+        """The newest tasks of ``who`` that are wanted, and where the next part begins (None: there is none).
+        Raises NotFound, InvalidRequest."""
+        _check_limit(wanted.limit)
+        if wanted.state is not None and wanted.state not in STATES:
+            raise InvalidRequest(f"a task is {', '.join(STATES)}, not {wanted.state[:50]!r}")
+        if wanted.group is not None:
+            self._groups.known(who, wanted.group)
+        found: list[dict[str, Any]] = []
+        async for batch in self._batches(who, wanted):
+            below = batch.size
+            if wanted.before is not None and batch.number == wanted.before[0]:
+                below = wanted.before[1]
+            async for position, document in self._of_batch(batch, below, wanted):
+                found.append(document)
+                if len(found) == wanted.limit:
+                    return found, f"{batch.number}.{position}"
+        return found, None
+
+    async def _batches(self, who: Identity, wanted: TaskFilter) -> AsyncIterator[_Batch]:
+        """The batches of ``who`` that can have what is wanted, newest first."""
+        below = wanted.before[0] + 1 if wanted.before is not None else _NEWEST
+        while True:
+            if wanted.group is None:
+                rows = self._read.rows("listed_batches", (below, BATCHES))
+            else:
+                rows = self._read.rows("listed_batches_of_group", (wanted.group, below, BATCHES))
+            for batch in map(_Batch._make, rows):
+                if batch.created < wanted.since:
+                    return
+                if batch.owner == who.id and batch.may_have(wanted.state):
+                    yield batch
+            if len(rows) < BATCHES:
+                return
+            below = rows[-1][0]
+            await asyncio.sleep(0)
+
+    async def _of_batch(
+        self, batch: _Batch, below: int, wanted: TaskFilter
+    ) -> AsyncIterator[tuple[int, dict[str, Any]]]:
+        """The tasks of a batch that are wanted, highest position first."""
+        names = self._function_names(batch)
+        if wanted.function is not None and wanted.function not in names:
+            return
+        while below > 0:
+            lowest = max(0, below - OUTCOMES)
+            for position, document in self._span(batch, lowest, below, names):
+                if wanted.state in (None, document["state"]) and wanted.function in (
+                    None,
+                    document["function"],
+                ):
+                    yield position, document
+            below = lowest
+            await asyncio.sleep(0)
+
+    def _span(
+        self, batch: _Batch, lowest: int, below: int, names: list[str]
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Tasks ``below`` - 1 down to ``lowest``."""
+        rows = self._read.rows("listed_outcomes", (batch.number, below, below - lowest))
+        ended = {row[0]: row for row in rows if row[0] >= lowest}
+        states = self._dispatch.by_prefix(batch.prefix)
+        for position in range(below - 1, lowest - 1, -1):
+            document = {
+                "id": task_uuid(batch.prefix, position),
+                "short": short_id(batch.prefix, position),
+                "group": str(uuid.UUID(bytes=batch.group)),
+                "function": names[_index(batch.indexes, position)],
+                "submitted": batch.created,
+            }
+            row = ended.get(position)
+            yield position, {**document, **(_ended(row, self._read_body) if row else _open(states, position))}
+
+    def _function_names(self, batch: _Batch) -> list[str]:
+        found = [self._read.rows("function_name", (function,)) for function in split_ids(batch.functions)]
+        return [str(rows[0][0]) if rows else "?" for rows in found]
+
+    def task(self, who: Identity, prefix: bytes, position: int) -> dict[str, Any]:
+        """Everything that is known of one task. Raises NotFound."""
+        name = f"task {task_uuid(prefix, position)}"
+        head = self._read.batch(prefix)
+        if head is None or not 0 <= position < head.size:
+            raise absent(name)
+        check(who, "read task", Owned(head.owner), name)
+        batch = _Batch._make(self._read.rows("listed_batch", (head.number,))[0])
+        ((_, document),) = self._span(batch, position, position + 1, self._function_names(batch))
+        group = self._read.rows("group_head", (batch.group,))
+        about = {"label": group[0][2], **_program(group[0][3])} if group else {}
+        result = self._read.outcome(batch.number, prefix, position)
+        if result is not None and result.status != frames.VALUE:
+            _, document["traceback"] = outcome_text(document["id"], result, self._read_body)
+        return {
+            **document,
+            **about,
+            "pool": batch.pool.hex(),
+            "endpoint": str(uuid.UUID(bytes=batch.endpoint)),
+        }
+
+    # -- ids ----------------------------------------------------------------------------------------------
+
+    def resolve(self, who: Identity, text: str) -> dict[str, str]:
+        """The task or group that an id, the beginning of one, a short id or a label names: ``{"task": id}`` or
+        ``{"group": id}``. Raises NotFound, InvalidRequest (also if it names several)."""
+        found = [*self._tasks_named(who, text), *self._groups_named(who, text)]
+        if not found:
+            raise absent(f"task or task group {text[:60]}")
+        if len(found) > 1:
+            several = ", ".join(next(iter(one.values())) for one in found[:3])
+            raise InvalidRequest(
+                f"{text[:60]!r} names more than one thing: {several} ...; give more of the id, or BATCH.POSITION"
+            )
+        return found[0]
+
+    def _tasks_named(self, who: Identity, text: str) -> Iterator[dict[str, str]]:
+        digits, dot, place = text.replace("-", "").partition(".")
+        if not _is_hex(digits) or (dot and not place.isdecimal()):
+            return
+        low, high = _bounds(digits[: 2 * PREFIX_BYTES], PREFIX_BYTES)
+        position = place or (str(int(digits[24:], 16)) if len(digits) == 2 * ID_BYTES else "")
+        for _, prefix, owner, count in self._read.rows("batches_between", (low, high, BATCHES)):
+            if not may(who, "read task", Owned(owner)):
+                continue
+            if position:
+                if int(position) < count:
+                    yield {"task": task_uuid(bytes(prefix), int(position))}
+            elif len(digits) <= 2 * PREFIX_BYTES:
+                yield from ({"task": task_uuid(bytes(prefix), number)} for number in range(min(count, 2)))
+
+    def _groups_named(self, who: Identity, text: str) -> Iterator[dict[str, str]]:
+        digits = text.replace("-", "")
+        rows = list(self._read.rows("groups_labelled", (who.id, text, 2))) if text else []
+        if _is_hex(digits):
+            rows += self._read.rows("groups_between", (*_bounds(digits, ID_BYTES), BATCHES))
+        names = {
+            bytes(row[0]): {"group": str(uuid.UUID(bytes=row[0]))}
+            for row in rows
+            if may(who, "read group", Owned(row[1]))
+        }
+        yield from names.values()
+
+
+def short_id(prefix: bytes, position: int) -> str:
+    """What people read and type: the beginning of the batch's id and the position in it."""
+    return f"{prefix[:4].hex()}.{position}"
+
+
+def _is_hex(digits: str) -> bool:
+    return 4 <= len(digits) <= 2 * ID_BYTES and not set(digits) - set("0123456789abcdefABCDEF")
+
+
+def _bounds(digits: str, size: int) -> tuple[bytes, bytes]:
+    """The lowest and highest ids of ``size`` bytes that begin with these hex digits."""
+    digits = digits[: 2 * size]
+    return bytes.fromhex(digits.ljust(2 * size, "0")), bytes.fromhex(digits.ljust(2 * size, "f"))
+
+
+def _index(indexes: bytes | None, position: int) -> int:
+    return int(struct.unpack_from("<H", indexes, 2 * position)[0]) if indexes else 0
+
+
+def _program(text: str | bytes) -> dict[str, Any]:
+    program = decode_program(text)
+    return {"program": program.name, "host": program.host, "pid": program.pid}
+
+
+def _open(batch: OpenBatch | None, position: int) -> dict[str, Any]:
+    """A task without a stored outcome. A batch that is stored this moment is not in dispatch yet."""
+    state = _OPEN[State(batch.states[position])] if batch else QUEUED
+    attempt = batch.attempt(position) if batch else 1
+    return {"state": state, "attempt": attempt, "began": None, "ended": None, "error": None}
+
+
+def _ended(row: Any, read_body: ReadBody) -> dict[str, Any]:
+    _, status, attempt, began, ended, body, blob, size = row
+    error = None if status == frames.VALUE else _error(status, joined(body, blob, size), read_body)
+    return {
+        "state": _ENDED[status],
+        "attempt": attempt,
+        "began": began or None,
+        "ended": ended,
+        "error": error,
+        "size": size,
+    }
+
+
+def _error(status: int, body: frames.Body, read_body: ReadBody) -> str:
+    """The last line of a traceback, or why there is none."""
+    try:
+        content = read_body(body)
+        if status == frames.EXCEPTION:
+            lines = packing.exception_to_text(content).strip().splitlines()
+            text = next((line for line in reversed(lines) if line and not line.startswith(" ")), "")
+        else:
+            text = msgspec.msgpack.decode(content, type=frames.Reason).message
+    except (ComputeError, msgspec.MsgspecError) as error:
+        text = f"cannot be read: {error}"
+    return text[:LONGEST_ERROR].encode("utf-8", "backslashreplace").decode()
+
+
+def _check_limit(limit: int) -> None:
+    if not 1 <= limit <= MOST:
+        raise InvalidRequest(f"a list has 1 to {MOST} entries, not {limit}")

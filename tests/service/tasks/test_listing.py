@@ -1,0 +1,274 @@
+"""Lists of groups and tasks: what they show of tasks of every ending, before and after they are stored."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from typing import Any
+
+import msgspec
+import pytest
+
+from compute_executor.errors import InvalidRequest, NotFound
+from compute_executor.protocol import frames
+from compute_executor.protocol.frames import ProgramInfo
+from compute_executor.protocol.ids import split_task_id, task_uuid
+from compute_executor.serialization import exceptions
+from compute_executor.service.pools.pools import DEFAULT_POOL
+from compute_executor.service.service import Service
+from compute_executor.service.tasks.listing import STATES, TaskFilter, short_id
+from tests.service.fixture import (
+    ALICE,
+    BOB,
+    DIGEST,
+    GROUP,
+    House,
+    Listener,
+    batch,
+    live,
+    register,
+    serving,
+    take,
+)
+
+PROGRAM = ProgramInfo("fit", "/home/ann/fit.py", "desk", 4711)
+LOST = msgspec.msgpack.encode(frames.Reason("the worker died", -9))
+
+
+def failure() -> bytes:
+    try:
+        raise ValueError("no root in this interval")
+    except ValueError as error:
+        return exceptions.encode(error)
+
+
+async def of_every_ending(house: House, service: Service) -> frames.Submit:
+    """A batch of seven: value, exception, lost, cancelled, running, leased, queued."""
+    await register(service)
+    service.subscribe(ALICE, Listener(), GROUP, program=PROGRAM)
+    one = batch([b"%d" % number for number in range(7)])
+    await service.submit(ALICE, one)
+    leased = house.engine.events.take(DEFAULT_POOL, 6)
+    house.engine.end(DEFAULT_POOL, leased[:1])
+    house.engine.end(DEFAULT_POOL, [leased[1]._replace(body=failure())], frames.EXCEPTION)
+    house.engine.events.lost(
+        DEFAULT_POOL, leased[2].batch, 2, 1, frames.Reason("the worker died", -9, True, 1)
+    )
+    house.engine.withdrawable = {(leased[3].batch, 3)}
+    await service.cancel(ALICE, [(one.prefix, [3])])
+    house.engine.events.began(DEFAULT_POOL, [(leased[4].batch, 4, 1, 5.0)])
+    return one
+
+
+WANTED = ["succeeded", "failed", "lost", "cancelled", "running", "queued", "queued"]
+
+
+async def states(service: Service, **wanted: Any) -> list[str]:
+    found, _ = await service.listing.tasks(ALICE, TaskFilter(**wanted))
+    return [one["state"] for one in found]
+
+
+@live
+async def test_a_task_of_every_ending_is_shown_newest_first(house: House) -> None:
+    async with serving(house) as service:
+        one = await of_every_ending(house, service)
+        found, further = await service.listing.tasks(ALICE, TaskFilter())
+        assert [task["state"] for task in found] == WANTED[::-1]
+        assert further is None
+        failed = found[5]
+        assert failed["id"] == task_uuid(one.prefix, 1)
+        assert failed["function"] == "f"
+        assert failed["error"] == "ValueError: no root in this interval"
+        assert found[4]["error"] == "the worker died"
+        assert found[6]["error"] is None
+
+
+@live
+async def test_counts_of_a_group_are_those_of_its_tasks(house: House) -> None:
+    async with serving(house) as service:
+        await of_every_ending(house, service)
+        (group,) = await service.listing.groups(ALICE, everybody=False, limit=10)
+        assert {state: group[state] for state in STATES} == {state: WANTED.count(state) for state in STATES}
+        shown = {name: group[name] for name in ("label", "program", "host", "pid", "clients", "id")}
+        assert shown == {
+            "label": "fit",
+            "program": "/home/ann/fit.py",
+            "host": "desk",
+            "pid": 4711,
+            "clients": 1,
+            "id": str(uuid.UUID(bytes=GROUP)),
+        }
+
+
+@live
+async def test_counts_stay_when_everything_has_ended_and_after_a_restart(house: House) -> None:
+    async with serving(house) as service:
+        one = await of_every_ending(house, service)
+    async with serving(house) as service:  # what ran is lost, what waited goes on
+        for assignment in take(house):
+            house.engine.end(DEFAULT_POOL, [assignment])
+        await service.cancel(ALICE, [(one.prefix, list(range(7)))])
+        (group,) = await service.listing.groups(ALICE, everybody=False, limit=10)
+        found = await states(service)
+        assert {state: group[state] for state in STATES} == {state: found.count(state) for state in STATES}
+        assert sum(group[state] for state in STATES) == 7
+        assert group["failed"] == group["cancelled"] == 1
+        assert (group["label"], group["clients"]) == ("fit", 0)
+
+
+@pytest.mark.parametrize("state", STATES)
+@live
+async def test_tasks_in_one_state(house: House, state: str) -> None:
+    async with serving(house) as service:
+        await of_every_ending(house, service)
+        assert await states(service, state=state) == [state] * WANTED.count(state)
+
+
+@live
+async def test_a_list_in_parts_is_the_whole_list(house: House) -> None:
+    async with serving(house) as service:
+        await of_every_ending(house, service)
+        await service.submit(ALICE, batch([b"x"] * 3))
+        whole, _ = await service.listing.tasks(ALICE, TaskFilter())
+        parts, before = [], None
+        while True:
+            part, further = await service.listing.tasks(ALICE, TaskFilter(limit=4, before=before))
+            parts += part
+            if further is None:
+                break
+            number, _, position = further.partition(".")
+            before = int(number), int(position)
+        assert parts == whole
+        assert len(whole) == 10
+
+
+@live
+async def test_by_group_function_and_time(house: House) -> None:
+    async with serving(house) as service:
+        await of_every_ending(house, service)
+        other = await service.register(ALICE, hashlib.sha256(b"g").digest(), "g", b"g")
+        mixed = msgspec.Raw(msgspec.msgpack.encode([(1, b""), (0, b""), (1, b"")]))
+        second = batch([b""] * 3, group=b"2" * 16, functions=[DIGEST, other], tasks=mixed)
+        await service.submit(ALICE, second)
+        found, _ = await service.listing.tasks(ALICE, TaskFilter(function="g"))
+        assert [task["id"] for task in found] == [task_uuid(second.prefix, 2), task_uuid(second.prefix, 0)]
+        assert len(await states(service, group=b"2" * 16)) == 3
+        assert len(await states(service, group=GROUP)) == 7
+        assert await states(service, since=4e9) == []
+        assert await states(service, function="h") == []
+
+
+@live
+async def test_others_see_nothing_of_it(house: House) -> None:
+    async with serving(house) as service:
+        one = await of_every_ending(house, service)
+        assert await service.listing.tasks(BOB, TaskFilter()) == ([], None)
+        assert await service.listing.groups(BOB, everybody=False, limit=5) == []
+        for ask in (
+            lambda: service.listing.task(BOB, one.prefix, 0),
+            lambda: service.listing.group(BOB, GROUP),
+            lambda: service.listing.resolve(BOB, short_id(one.prefix, 1)),
+        ):
+            with pytest.raises(NotFound, match="for you"):
+                ask()
+        with pytest.raises(NotFound, match="for you"):
+            await service.listing.tasks(BOB, TaskFilter(group=GROUP))
+
+
+@live
+async def test_everything_about_one_task(house: House) -> None:
+    async with serving(house) as service:
+        one = await of_every_ending(house, service)
+        failed = service.listing.task(ALICE, one.prefix, 1)
+        assert failed["traceback"].rstrip().endswith("ValueError: no root in this interval")
+        assert "Traceback" in failed["traceback"]
+        assert (failed["label"], failed["program"]) == ("fit", "/home/ann/fit.py")
+        assert "traceback" not in service.listing.task(ALICE, one.prefix, 0)
+        assert service.listing.task(ALICE, one.prefix, 2)["traceback"] == "the worker died"
+        with pytest.raises(NotFound):
+            service.listing.task(ALICE, one.prefix, 7)
+
+
+@live
+async def test_names_of_tasks_and_groups(house: House) -> None:
+    async with serving(house) as service:
+        one = await of_every_ending(house, service)
+        lone = batch([b"x"], group=b"2" * 16)
+        await service.submit(ALICE, lone)
+        task = task_uuid(one.prefix, 3)
+        for name in (task, task.upper(), task.replace("-", ""), short_id(one.prefix, 3)):
+            assert service.listing.resolve(ALICE, name) == {"task": task}
+        assert service.listing.resolve(ALICE, lone.prefix.hex()[:9]) == {"task": task_uuid(lone.prefix, 0)}
+        for name in (str(uuid.UUID(bytes=GROUP)), GROUP.hex()[:7], "fit"):
+            assert service.listing.resolve(ALICE, name) == {"group": str(uuid.UUID(bytes=GROUP))}
+        with pytest.raises(InvalidRequest, match="more than one"):
+            service.listing.resolve(ALICE, one.prefix.hex()[:8])
+        for name in ("", "xyz", "fff", f"{one.prefix.hex()}.7", one.prefix.hex() + "00000009", "a.b", "fit2"):
+            with pytest.raises(NotFound):
+                service.listing.resolve(ALICE, name)
+
+
+@live
+async def test_wrong_questions(house: House) -> None:
+    async with serving(house) as service:
+        for wanted in (TaskFilter(limit=0), TaskFilter(limit=10_001), TaskFilter(state="done")):
+            with pytest.raises(InvalidRequest):
+                await service.listing.tasks(ALICE, wanted)
+        with pytest.raises(NotFound):
+            await service.listing.tasks(ALICE, TaskFilter(group=b"?" * 16))
+
+
+@live
+async def test_a_group_is_cancelled_and_what_runs_only_if_that_is_asked_for(house: House) -> None:
+    async with serving(house) as service:
+        one = await of_every_ending(house, service)
+        assert await service.cancel_group(ALICE, GROUP, running=False) == (1, 0, 2)
+        number = house.engine.events.take(DEFAULT_POOL, 1) or service.listing.task(ALICE, one.prefix, 4)
+        assert number  # nothing is left to take
+        house.engine.running = {(1, 4)}
+        assert await service.cancel_group(ALICE, GROUP, running=True) == (0, 1, 1)
+        house.engine.events.lost(DEFAULT_POOL, 1, 4, 1, frames.Reason("killed", -9, True, 1))
+        stopped = service.listing.task(ALICE, one.prefix, 4)
+        while stopped["state"] == "running":
+            await service.cancel(ALICE, [])
+            stopped = service.listing.task(ALICE, one.prefix, 4)
+        assert (stopped["state"], stopped["error"]) == (
+            "cancelled",
+            "cancelled while it ran: its worker was ended",
+        )
+
+
+@live
+async def test_a_task_that_is_stopped_does_not_run_again(house: House) -> None:
+    async with serving(house) as service:
+        await register(service)
+        one = batch([b"a"], options=frames.Options(retries=5))
+        await service.submit(ALICE, one)
+        (lease,) = take(house)
+        house.engine.running = {(lease.batch, 0)}
+        assert await service.cancel_task(ALICE, one.prefix, 0, running=True) == (0, 1, 0)
+        house.engine.events.lost(DEFAULT_POOL, lease.batch, 0, 1, frames.Reason("killed", -9, True, 1))
+        assert take(house) == []
+        await service.cancel(ALICE, [])
+        assert service.listing.task(ALICE, one.prefix, 0)["state"] == "cancelled"
+
+
+@live
+async def test_a_task_that_ends_before_it_can_be_stopped_has_its_own_outcome(house: House) -> None:
+    async with serving(house) as service:
+        await register(service)
+        one = batch([b"a"])
+        await service.submit(ALICE, one)
+        (lease,) = take(house)
+        house.engine.running = {(lease.batch, 0)}
+        await service.cancel_task(ALICE, one.prefix, 0, running=True)
+        house.engine.end(DEFAULT_POOL, [lease])
+        house.engine.events.lost(DEFAULT_POOL, lease.batch, 0, 1, frames.Reason("killed", -9, True, 1))
+        await service.cancel(ALICE, [])
+        assert service.listing.task(ALICE, one.prefix, 0)["state"] == "succeeded"
+        assert await service.cancel_task(ALICE, one.prefix, 0, running=True) == (0, 0, 0)
+
+
+def test_a_short_id_is_the_beginning_of_the_batch_and_the_position() -> None:
+    prefix, position = split_task_id("01234567-89ab-8def-8123-beef00000102")
+    assert short_id(prefix, position) == "01234567.258"
