@@ -6,16 +6,18 @@ index from task to future: nobody keeps a table of task ids (see protocol/ids.py
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
+import msgspec
+
+from compute_executor.future import ComputeFuture
 from compute_executor.protocol.frames import Body, Options
 from compute_executor.protocol.ids import new_prefix
 
-if TYPE_CHECKING:
-    from compute_executor.functions.codecs import Codec
-    from compute_executor.future import ComputeFuture
-
 T = TypeVar("T")
+
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class Function:
@@ -36,28 +38,39 @@ class Function:
         return f"<Function {self.name} {self.digest.hex()[:12]}>"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Target:
-    """Where calls go and how they are to be run: only calls of one lane share a batch."""
+    """Destination of calls and the options to run them with: calls share a batch if their targets are equal.
 
-    __slots__ = ("endpoint", "form", "options", "pool")
+    ``endpoint``: 16 bytes of its id, or none for the service's own. ``pool``: 16 bytes, or None.
+    """
 
-    def __init__(self, endpoint: bytes, pool: bytes | None, options: Options) -> None:
-        self.endpoint = endpoint
-        self.form: Codec | None = None  # in which calls travel there; the session finds out at the first
-        self.pool = pool
-        self.options = options
+    endpoint: bytes
+    pool: bytes | None
+    options: Options
+    _key: bytes = field(init=False, repr=False)  # options may hold dicts, which have no hash
+
+    def __post_init__(self) -> None:
+        """Encode the key once. Raises TypeError for options that cannot travel."""
+        object.__setattr__(self, "_key", _encode((self.endpoint, self.pool, self.options)))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Target) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
 
 
 class Call(Generic[T]):
     """One call on its way out: its future, its function, its arguments as a body."""
 
-    __slots__ = ("body", "dropped", "function", "future", "lane", "size")
+    __slots__ = ("body", "dropped", "function", "future", "size", "target")
 
-    def __init__(self, future: ComputeFuture[T], function: Function, body: Body, lane: Target) -> None:
+    def __init__(self, future: ComputeFuture[T], function: Function, body: Body, target: Target) -> None:
         self.future = future
         self.function = function
         self.body = body
-        self.lane = lane
+        self.target = target
         self.size = len(body) if isinstance(body, bytes) else 0
         self.dropped = False
 
@@ -66,13 +79,13 @@ class CallBatch:
     """Calls with their ids. ``calls`` is given up when the service has accepted them; ``futures`` holds None
     for those that are done; ``open`` counts the others."""
 
-    __slots__ = ("calls", "futures", "lane", "open", "prefix")
+    __slots__ = ("calls", "futures", "open", "prefix", "target")
 
     def __init__(
-        self, lane: Target, calls: list[Call[Any]], futures: list[ComputeFuture[Any] | None], prefix: bytes
+        self, target: Target, calls: list[Call[Any]], futures: list[ComputeFuture[Any] | None], prefix: bytes
     ) -> None:
         self.prefix = prefix
-        self.lane = lane
+        self.target = target
         self.calls = calls
         self.futures = futures
         self.open = len(futures)
@@ -87,16 +100,16 @@ class CallBatch:
         return future
 
 
-def gather(lane: Target, calls: list[Call[Any]]) -> CallBatch:
+def without_ids(target: Target, calls: list[Call[Any]]) -> CallBatch:
     """Make a batch of calls that get their ids from the service, when it answers."""
     for call in calls:
         call.future.call = None
-    return CallBatch(lane, calls, [call.future for call in calls], b"")
+    return CallBatch(target, calls, [call.future for call in calls], b"")
 
 
-def seal(lane: Target, calls: list[Call[Any]]) -> CallBatch:
+def with_ids(target: Target, calls: list[Call[Any]]) -> CallBatch:
     """Make a batch: from here on each of its calls has its task id."""
-    batch = CallBatch(lane, calls, [call.future for call in calls], new_prefix())
+    batch = CallBatch(target, calls, [call.future for call in calls], new_prefix())
     for position, call in enumerate(calls):
-        call.future.assign(batch, position)
+        call.future.assign(batch.prefix, position)
     return batch

@@ -13,6 +13,7 @@ import sys
 import uuid
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from compute_executor import leaving, mapping
@@ -27,6 +28,7 @@ from compute_executor.sdk.arguments import named, positional
 from compute_executor.sdk.names import AnyId, canonical
 from compute_executor.serialization import native
 from compute_executor.session.session import Session
+from compute_executor.session.view import SessionView
 from compute_executor.settings import ExecutorSettings
 
 if TYPE_CHECKING:
@@ -123,7 +125,7 @@ class Executor(concurrent.futures.Executor):
         options = Options(
             resource_specification=resource_specification, user_endpoint_config=user_endpoint_config
         )
-        self._lane = Target(_id(endpoint_id, "endpoint"), settings.pool, options)
+        self._view = SessionView(self._session, Target(_id(endpoint_id, "endpoint"), settings.pool, options))
         self._owner: Executor | None = None  # of a view: what it is a view of
         self._shut = False
         weakref.finalize(self, self._session.release).atexit = False
@@ -137,12 +139,12 @@ class Executor(concurrent.futures.Executor):
         (PayloadTooLarge). Raises RuntimeError after shutdown, PoolBroken after the initializer has failed.
         """
         self._check_open()
-        session = self._session
+        view = self._view
         try:
-            route = session.form(self._lane).registry.route(fn)
+            route = view.codec().registry.route(fn)
         except ComputeError as error:
-            return session.failed(self._lane, error)
-        return session.submit(self._lane, route, args, kwargs)
+            return self._session.failed(view, error)
+        return self._session.submit(view, route, args, kwargs)
 
     def map(
         self,
@@ -180,7 +182,7 @@ class Executor(concurrent.futures.Executor):
         if self._owner is None:
             self._session.shutdown(wait, cancel_futures, spared)
             return
-        open_futures = self._session.open_futures(self._lane)
+        open_futures = self._session.open_futures(self._view)
         if cancel_futures:
             self._session.withdraw(open_futures)
         if wait:
@@ -228,7 +230,7 @@ class Executor(concurrent.futures.Executor):
             raise ValueError(f"timeout must be greater than 0, not {timeout!r}")
         if retries is not None and retries < 0:
             raise ValueError(f"retries must not be negative, as {retries!r} is")
-        now = self._lane.options
+        now = self._view.target.options
         options = Options(
             retries=now.retries if retries is None else retries,
             walltime=now.walltime if timeout is None else timeout,
@@ -238,13 +240,14 @@ class Executor(concurrent.futures.Executor):
             else resource_specification,
             user_endpoint_config=now.user_endpoint_config,
         )
-        lane = self._lane if endpoint_id is None else Target(_id(endpoint_id, "endpoint"), None, options)
-        return self._view(Target(lane.endpoint, lane.pool, options))
+        if endpoint_id is None:
+            return self._viewing(replace(self._view.target, options=options))
+        return self._viewing(Target(_id(endpoint_id, "endpoint"), None, options))
 
-    def _view(self, lane: Target) -> Executor:
+    def _viewing(self, target: Target) -> Executor:
         view = object.__new__(type(self))
         view.__dict__.update(self.__dict__)
-        view._lane = lane
+        view._view = SessionView(self._session, target)
         view._owner = (
             self._owner or self
         )  # the session ends when the Executor is collected, so it must outlive its views
@@ -259,14 +262,14 @@ class Executor(concurrent.futures.Executor):
         self._check_open()
         number = uuid.UUID(canonical(function_id, "function"))
         route = FunctionRef(Function(number.bytes, f"function {number}", None))
-        return self._session.submit(self._lane, route, positional(args), named(kwargs))
+        return self._session.submit(self._view, route, positional(args), named(kwargs))
 
     def register_function(self, function: Callable[..., Any], *, description: str = "") -> str:
         """Register ``function`` at the service and return its id; again with the same content: the same id.
 
         Raises SerializationError, PayloadTooLarge, ServiceUnavailable.
         """
-        return self._session.register(self._lane, function, description)
+        return self._session.register(self._view, function, description)
 
     def reload_tasks(self, task_group_id: AnyId | None = None) -> list[ComputeFuture[Any]]:
         """Futures for all tasks of a group (default: this Executor's own), in the order of their submission: after
@@ -274,7 +277,7 @@ class Executor(concurrent.futures.Executor):
         """
         self._check_open()
         return self._session.reload(
-            uuid.UUID(canonical(task_group_id or self.task_group_id, "task group")), self._lane
+            uuid.UUID(canonical(task_group_id or self.task_group_id, "task group")), self._view
         )
 
     def _check_open(self) -> None:
@@ -296,18 +299,18 @@ class _Submission:
     def __init__(self, executor: Executor, function: Callable[..., Any], chunked: bool) -> None:
         self._executor = executor
         self._session = executor._session
-        self._lane = executor._lane
+        self._view = executor._view
         self._error: ComputeError | None = None
         try:
-            registry = self._session.form(self._lane).registry
+            registry = self._view.codec().registry
             self._route = (registry.each_of if chunked else registry.route)(function)
         except ComputeError as error:
             self._error = error
 
     def submit(self, args: tuple[Any, ...]) -> ComputeFuture[Any]:
         if self._error is not None:
-            return self._session.failed(self._lane, self._error)
-        return self._session.submit(self._lane, self._route, args, {})
+            return self._session.failed(self._view, self._error)
+        return self._session.submit(self._view, self._route, args, {})
 
     def withdraw(self, futures: list[ComputeFuture[Any]]) -> None:
         self._session.withdraw(futures)

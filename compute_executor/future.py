@@ -19,14 +19,11 @@ import logging
 import threading
 import time
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from compute_executor.errors import ComputeError
 from compute_executor.protocol.ids import task_uuid
-
-if TYPE_CHECKING:
-    from compute_executor.batch import Call, CallBatch
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -48,13 +45,13 @@ def forked() -> None:
 
 
 class FutureOwner(Protocol):
-    """What a future needs of the session that it came from."""
+    """Interface that a future needs of what it was submitted through."""
 
     def withdraw(self, futures: list[ComputeFuture[Any]]) -> set[int]:
         """Cancel those that surely will not run, and say which (by ``id``)."""
         ...
 
-    def identify(self) -> None:
+    def assign_ids(self) -> None:
         """Give every call that still waits its task id."""
         ...
 
@@ -82,18 +79,18 @@ class ComputeFuture(Future[T]):
     """The outcome of one submitted call. Everything of ``concurrent.futures.Future`` holds for it."""
 
     __slots__ = (
-        "_batch",
         "_began",
         "_ended",
         "_endpoint",
         "_exception",
         "_meeting",
-        "_owner",
         "_position",
+        "_prefix",
         "_result",
         "_state",
         "_submitted",
         "call",
+        "owner",
     )
 
     def __init__(self, owner: FutureOwner, endpoint: bytes = b"") -> None:
@@ -102,11 +99,11 @@ class ComputeFuture(Future[T]):
         self._result = None
         self._exception = None
         self._meeting: _Waiters | None = None
-        self._owner = owner
+        self.owner = owner
         self._endpoint = endpoint
         self._submitted = time.time()
-        self.call: Call[T] | None = None  # while it waits to be sent
-        self._batch: CallBatch | None = None
+        self.call: Any = None  # the session's handle of the call while it waits to be sent
+        self._prefix: bytes | None = None
         self._position = 0
         self._began = self._ended = 0.0
 
@@ -120,9 +117,8 @@ class ComputeFuture(Future[T]):
         get another id (they are unknown to the service under the first).
         """
         if self.call is not None:
-            self._owner.identify()
-        batch = self._batch
-        return None if batch is None else task_uuid(batch.prefix, self._position)
+            self.owner.assign_ids()
+        return None if self._prefix is None else task_uuid(self._prefix, self._position)
 
     @property
     def endpoint_id(self) -> str | None:
@@ -139,7 +135,7 @@ class ComputeFuture(Future[T]):
         back from the service, which takes a round trip. Never blocks longer than a few seconds."""
         if self.done() or self.running():
             return self.cancelled()
-        return id(self) in self._owner.withdraw([self])
+        return id(self) in self.owner.withdraw([self])
 
     def result(self, timeout: float | None = None) -> T:
         """The value; raises the call's exception, TimeoutError or CancelledError as the standard library's."""
@@ -186,11 +182,11 @@ class ComputeFuture(Future[T]):
     @property
     def place(self) -> tuple[bytes, int] | None:
         """Prefix and position of the task; None while it has none."""
-        return None if self._batch is None else (self._batch.prefix, self._position)
+        return None if self._prefix is None else (self._prefix, self._position)
 
-    def assign(self, batch: CallBatch, position: int) -> None:
-        """Give the call its place in a batch, and so its id."""
-        self._batch = batch
+    def assign(self, prefix: bytes, position: int) -> None:
+        """Give the call its place in the batch with this ``prefix``, and so its id."""
+        self._prefix = prefix
         self._position = position
         self.call = None
 

@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 from compute_executor.peer import ServiceLocator
 from compute_executor.protocol.frames import PoolSpec
-from compute_executor.session.reconnect import GRACE
+
+GRACE = 300.0
+"""Seconds for which a service may be gone before its open futures end with an error."""
 
 
 class ExecutorSettings(NamedTuple):

@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 
-from compute_executor.batch import CallBatch, Target
 from compute_executor.future import ComputeFuture, forked
-from compute_executor.protocol.frames import Options
 
 
 class Owner:
@@ -24,7 +22,7 @@ class Owner:
     def withdraw(self, futures: list[ComputeFuture[Any]]) -> set[int]:
         return {id(future) for future in futures if self.willing and future.withdrawn()}
 
-    def identify(self) -> None:
+    def assign_ids(self) -> None:
         self.identified += 1
 
 
@@ -169,11 +167,11 @@ def test_its_id_is_made_when_somebody_asks() -> None:
     future: ComputeFuture[Any] = ComputeFuture(owner, b"\0" * 15 + b"\1")
     assert future.task_id is None
     assert future.place is None
-    future.call = object()  # type: ignore[assignment]
+    future.call = object()
     assert future.task_id is None
     assert owner.identified == 1
 
-    future.assign(CallBatch(Target(b"", None, Options()), [], [future], bytes(range(12))), 258)
+    future.assign(bytes(range(12)), 258)
     assert future.task_id == "00010203-0405-0607-0809-0a0b00000102"
     assert future.place == (bytes(range(12)), 258)
     assert future.endpoint_id == "00000000-0000-0000-0000-000000000001"

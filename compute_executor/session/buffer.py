@@ -4,7 +4,7 @@ When to flush: at once while the service owes no answer (leading edge: one task 
 owes one, when ``batch_size`` calls or ``byte_limit`` bytes wait, or when ``flush_interval`` has passed since
 the first of them came. So the batches grow by themselves with the load: a busy service makes large ones.
 
-Calls of different lanes (endpoint, pool, options) wait apart, because a batch has one of each. Owner: whoever
+Calls of different targets (endpoint, pool, options) wait apart, because a batch has one of each. Owner: whoever
 holds the session's lock.
 """
 
@@ -17,7 +17,7 @@ from compute_executor.batch import Call, Target
 
 
 class Buffer:
-    """Calls in the order of their submission, per lane. ``flush_interval`` in seconds."""
+    """Calls in the order of their submission, per target. ``flush_interval`` in seconds."""
 
     def __init__(self, batch_size: int, flush_interval: float, byte_limit: int) -> None:
         self.batch_size = batch_size
@@ -26,13 +26,13 @@ class Buffer:
         self.count = 0
         self.bytes = 0
         self._since: float | None = None
-        self._lanes: dict[Target, deque[Call[Any]]] = {}
+        self._by_target: dict[Target, deque[Call[Any]]] = {}
 
     def add(self, call: Call[Any]) -> None:
         """Append a call."""
-        waiting = self._lanes.get(call.lane)
+        waiting = self._by_target.get(call.target)
         if waiting is None:
-            waiting = self._lanes[call.lane] = deque()
+            waiting = self._by_target[call.target] = deque()
         waiting.append(call)
         self.count += 1
         self.bytes += call.size
@@ -48,7 +48,7 @@ class Buffer:
 
     def calls(self) -> list[Call[Any]]:
         """All that wait."""
-        return [call for waiting in self._lanes.values() for call in waiting if not call.dropped]
+        return [call for waiting in self._by_target.values() for call in waiting if not call.dropped]
 
     def full(self) -> bool:
         """Whether a whole batch waits."""
@@ -67,15 +67,15 @@ class Buffer:
         return None if self._since is None else self._since + self.flush_interval
 
     def take(self) -> tuple[Target, list[Call[Any]]] | None:
-        """The next batch: up to ``batch_size`` calls of one lane, and not above ``byte_limit`` bytes unless one
+        """The next batch: up to ``batch_size`` calls of one target, and not above ``byte_limit`` bytes unless one
         call alone is. None if nothing waits."""
-        while self._lanes:
-            lane, waiting = next(iter(self._lanes.items()))
+        while self._by_target:
+            target, waiting = next(iter(self._by_target.items()))
             calls = self._some(waiting)
             if not waiting:
-                del self._lanes[lane]
+                del self._by_target[target]
             if calls:
-                return lane, calls
+                return target, calls
         return None
 
     def _some(self, waiting: deque[Call[Any]]) -> list[Call[Any]]:

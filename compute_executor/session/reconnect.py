@@ -19,10 +19,6 @@ service together (aws.amazon.com/blogs/architecture/exponential-backoff-and-jitt
 POLL_PAUSE = 0.5
 """Seconds between two rounds of asking by HTTP (the stock SDK's period), each with a new try for a stream."""
 
-GRACE = 300.0
-"""Seconds for which a service may be gone before its open futures end with an error."""
-
-
 FIRST_GRACE = 10.0
 """The same for a service that was never reached: more likely a wrong address than one that is restarting."""
 
@@ -30,7 +26,7 @@ FIRST_GRACE = 10.0
 class ReconnectPolicy:
     """The state of the connection. ``chance()`` is uniform in [0, 1)."""
 
-    def __init__(self, chance: Callable[[], float], grace: float = GRACE) -> None:
+    def __init__(self, chance: Callable[[], float], grace: float) -> None:
         self._chance = chance
         self.grace = grace
         self.connected = False

@@ -1,7 +1,7 @@
 """What an Executor and its views share: how calls travel, the I/O thread, and the end of both.
 
     any thread                             |                     the I/O thread (pump.py)
-    submit -> bytes -> Call -> handover ------> sealed into batches -> frames -> socket
+    submit -> bytes -> Call -> handover ------> with ids into batches -> frames -> socket
     cancel -> Withdrawal -> wish -------------> Cancel frame ... answered.set()
 
 The Executor refers to its session and never the other way round: an Executor that is garbage collected lets
@@ -18,10 +18,11 @@ import os
 import threading
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from compute_executor import leaving
-from compute_executor.batch import Call, CallBatch, Target, gather
+from compute_executor.batch import Call, CallBatch, Target, without_ids
 from compute_executor.errors import ComputeError, InvalidRequest, PoolBroken
 from compute_executor.functions.codecs import Codec, of_ours, of_stock
 from compute_executor.functions.registry import FunctionRef
@@ -37,6 +38,7 @@ from compute_executor.session.stream.loop import StreamLoop
 from compute_executor.session.stream.protocol import about
 from compute_executor.session.stream.storage import Storage
 from compute_executor.session.submit_queue import SubmitQueue
+from compute_executor.session.view import SessionView
 from compute_executor.session.withdrawal import Withdrawal
 from compute_executor.settings import ExecutorSettings
 
@@ -56,11 +58,12 @@ the system call, and would be noticed only after it."""
 
 
 class Session:
-    """See the module. Implements `future.Owner` and `leaving.Leaver`."""
+    """See the module. Implements `leaving.ExitHook`."""
 
     def __init__(self, settings: ExecutorSettings) -> None:
         self.settings = settings
-        self._forms: dict[EndpointKind, Codec] = {}
+        self._kinds: dict[bytes, EndpointKind] = {}  # by endpoint, as the service has said
+        self._codecs: dict[EndpointKind, Codec] = {}
         self.hosted = False  # the service is none of ours: set once, before the I/O thread starts
         self.handover = SubmitQueue(Buffer(settings.batch_size, settings.flush_interval, BYTE_LIMIT))
         self.storage: Storage | None = None  # the I/O thread sets it when the service has said where
@@ -73,29 +76,33 @@ class Session:
 
     # -- submitting ------------------------------------------------------------------------------------------
 
-    def form(self, lane: Target) -> Codec:
-        """How calls travel on this lane: found out once, for which the service may have to be asked."""
-        if lane.form is None:
-            kind = self.settings.peer.kind(lane.endpoint) if lane.endpoint else EndpointKind.OURS
-            if kind is EndpointKind.HOSTED and not self.hosted:
-                self.hosted = True
-                self.handover.seal_with(gather)
-            if kind is EndpointKind.STOCK:
-                _check_stock(lane)
-            if kind not in self._forms:
-                self._forms[kind] = (
-                    of_ours() if kind is EndpointKind.OURS else of_stock(self.settings.by_source)
-                )
-            lane.form = self._forms[kind]
-        return lane.form
+    def codec(self, target: Target) -> Codec:
+        """Return how calls travel to ``target``; the service is asked once for each endpoint."""
+        kind = self._kind(target.endpoint)
+        if kind is EndpointKind.STOCK:
+            _check_stock(target)
+        if kind not in self._codecs:
+            self._codecs[kind] = of_ours() if kind is EndpointKind.OURS else of_stock(self.settings.by_source)
+        return self._codecs[kind]
+
+    def _kind(self, endpoint: bytes) -> EndpointKind:
+        if not endpoint:
+            return EndpointKind.OURS
+        kind = self._kinds.get(endpoint)
+        if kind is None:
+            kind = self._kinds[endpoint] = self.settings.peer.kind(endpoint)
+        if kind is EndpointKind.HOSTED and not self.hosted:
+            self.hosted = True
+            self.handover.make_batches_with(without_ids)
+        return kind
 
     def submit(
-        self, lane: Target, route: FunctionRef, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, view: SessionView, route: FunctionRef, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> ComputeFuture[Any]:
-        """A future for one call. What is wrong with its arguments is the future's error, not ours."""
-        future: ComputeFuture[Any] = ComputeFuture(self, lane.endpoint)
+        """Return a future for one call. What is wrong with its arguments is the future's error."""
+        future = view.future()
         try:
-            content = (lane.form or self.form(lane)).dump_call(route.arguments(args), kwargs)
+            content = view.codec().dump_call(route.arguments(args), kwargs)
             if isinstance(content, bytes) and len(content) <= INLINE_LIMIT:
                 body: Body = content
             elif self.storage is not None:
@@ -103,8 +110,8 @@ class Session:
             else:
                 body = whole(content)  # until it is known where it goes, the caller may change what it passed
         except ComputeError as error:
-            return self.failed(lane, error)
-        call = future.call = Call(future, route.function, body, lane)
+            return self.failed(view, error)
+        call = future.call = Call(future, route.function, body, view.target)
         handover = self.handover
         with handover.lock:
             if self.closed or self.released or self.broken is not None:
@@ -118,10 +125,10 @@ class Session:
             handover.wake()
         return future
 
-    def failed(self, lane: Target, error: ComputeError) -> ComputeFuture[Any]:
-        """A future that has failed before it could be sent. Raises as :meth:`check` does."""
+    def failed(self, view: SessionView, error: ComputeError) -> ComputeFuture[Any]:
+        """Return a future that has failed before it could be sent. Raises as :meth:`check` does."""
         self.check()
-        future: ComputeFuture[Any] = ComputeFuture(self, lane.endpoint)
+        future = view.future()
         future.fail(exceptions.detached(error))
         return future
 
@@ -174,12 +181,12 @@ class Session:
                 self.closed = True
                 self.handover.close()
 
-    # -- cancelling: future.Owner ----------------------------------------------------------------------------
+    # -- cancelling ------------------------------------------------------------------------------------------
 
-    def identify(self) -> None:
+    def assign_ids(self) -> None:
         """Give every call that waits its id; a hosted service gives its own when it answers."""
         if not self.hosted:
-            self.handover.seal()
+            self.handover.assign_ids()
 
     def withdraw(self, futures: list[ComputeFuture[Any]]) -> set[int]:
         """Cancel those that surely will not run; which, by ``id``. Waits for the service's answer."""
@@ -206,67 +213,70 @@ class Session:
 
     # -- beyond submitting -----------------------------------------------------------------------------------
 
-    def open_futures(self, lane: Target) -> list[ComputeFuture[Any]]:
-        """All of a lane that have not ended."""
-        found = self.handover.waiting(lane)
-        return found + self._from_pump(lambda pump: pump.dialogue.router.futures(lane))
+    def open_futures(self, view: SessionView) -> list[ComputeFuture[Any]]:
+        """Return the futures submitted through ``view`` that have not ended."""
+        waiting = self.handover.waiting()
+        return [one for one in self._open(waiting) if one.owner is view]
+
+    def _open(self, waiting: list[ComputeFuture[Any]]) -> list[ComputeFuture[Any]]:
+        """``waiting``, and before them those that have left. One that leaves meanwhile is found in both places."""
+        found = self._from_pump(lambda pump: pump.dialogue.router.futures()) + waiting
+        return list({id(future): future for future in found}.values())
 
     def _withdrawable(self, spared: int) -> list[ComputeFuture[Any]]:
-        """All futures that have not ended, oldest first, without the first ``spared``. One that leaves while we look
-        is found in both places. A hosted service withdraws nothing: what is there need not be found, for which its
-        pump, which may be in a request, would have to be waited for while more leaves."""
+        """All futures that have not ended, oldest first, without the first ``spared``. A hosted service withdraws
+        nothing: what is there need not be found, for which its thread, which may be in a request, would have to be
+        waited for while more leaves."""
         waiting = self.handover.waiting()
         if self.hosted:
             in_flight = self._pump.describe()[0] if self._pump is not None else 0
             return waiting[max(0, spared - in_flight) :]
-        found = self._from_pump(lambda pump: pump.dialogue.router.futures()) + waiting
-        return list({id(future): future for future in found}.values())[spared:]
+        return self._open(waiting)[spared:]
 
     def _login(self) -> StreamLogin:
         return StreamLogin(self.settings.peer, self.settings.peer.address())
 
-    def register(self, lane: Target, function: Any, description: str) -> str:
+    def register(self, view: SessionView, function: Any, description: str) -> str:
         """Register a function by HTTP; its id."""
-        code = self.form(lane).dump_function(function)
+        code = view.codec().dump_function(function)
         if self.hosted:
             return self.settings.peer.client().register_code(_name(function), code, description)
         login, name = self._login(), _name(function)
         body = Storage(login).store(code, f"the function {name}")
         return login.ask(by_http.register, Register(hashlib.sha256(code).digest(), name, body, description))
 
-    def reload(self, group: uuid.UUID, lane: Target) -> list[ComputeFuture[Any]]:
+    def reload(self, group: uuid.UUID, view: SessionView) -> list[ComputeFuture[Any]]:
         """Futures for the tasks of a group, except those that are open here already."""
-        self.form(lane)
+        view.codec()
         if self.hosted:
-            return self._reload_hosted(group, lane)
+            return self._reload_hosted(group, view)
         counts = self._login().ask(by_http.group_tasks, group)
-        elsewhere = Target(lane.endpoint, None, lane.options)  # their pool need not be ours
-        batches = [self._batch(elsewhere, prefix, count) for prefix, count in counts.items()]
+        batches = [self._batch(view, prefix, count) for prefix, count in counts.items()]
         with self.handover.lock:
             self.check()
             if self._thread is None:
                 self._start()
         return self._from_pump(lambda pump: pump.dialogue.adopt(group.bytes, batches))
 
-    def _reload_hosted(self, group: uuid.UUID, lane: Target) -> list[ComputeFuture[Any]]:
+    def _reload_hosted(self, group: uuid.UUID, view: SessionView) -> list[ComputeFuture[Any]]:
         task_ids = self.settings.peer.client().group_tasks(str(group))
         with self.handover.lock:
             self.check()
             if self._thread is None:
                 self._start()
-        futures = [ComputeFuture[Any](self, lane.endpoint) for _ in task_ids]
+        futures = [view.future() for _ in task_ids]
         pump: Any = self._pump
         adopted: list[ComputeFuture[Any]] = pump.dialogue.adopt_ids(
-            str(group), lane, dict(zip(task_ids, futures, strict=True))
+            str(group), view.target, dict(zip(task_ids, futures, strict=True))
         )
         return adopted
 
-    def _batch(self, lane: Target, prefix: bytes, count: int) -> CallBatch:
-        futures: list[ComputeFuture[Any]] = [ComputeFuture(self, lane.endpoint) for _ in range(count)]
-        batch = CallBatch(lane, [], list(futures), prefix)
+    def _batch(self, view: SessionView, prefix: bytes, count: int) -> CallBatch:
+        futures = [view.future() for _ in range(count)]
         for position, future in enumerate(futures):
-            future.assign(batch, position)
-        return batch
+            future.assign(prefix, position)
+        target = replace(view.target, pool=None)  # their pool need not be ours
+        return CallBatch(target, [], list(futures), prefix)
 
     def _from_pump(self, look: Callable[[Any], list[ComputeFuture[Any]]]) -> list[ComputeFuture[Any]]:
         """What ``look`` finds, which the I/O thread calls because its state is looked at."""
@@ -360,9 +370,9 @@ class Session:
         return f"{state}, {self.handover.count} buffered, {in_flight} in flight, stream: {stream}"
 
 
-def _check_stock(lane: Target) -> None:
+def _check_stock(target: Target) -> None:
     """Raise for options that a stock endpoint does not keep."""
-    if lane.options.walltime is not None or lane.options.container is not None:
+    if target.options.walltime is not None or target.options.container is not None:
         raise InvalidRequest(
             "timeout and container are kept by workers of this package; a stock Globus Compute endpoint is given "
             "such things in its own configuration"

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from compute_executor.batch import Call, CallBatch, Target, seal
+from compute_executor.batch import Call, CallBatch, Target, with_ids
 from compute_executor.future import ComputeFuture
 from compute_executor.session.buffer import Buffer
 
@@ -30,8 +30,8 @@ class SubmitQueue:
     def __init__(self, buffer: Buffer) -> None:
         self.lock = threading.RLock()
         self._buffer = buffer
-        self._seal: Callable[[Target, list[Call[Any]]], CallBatch] = seal
-        self._outbox: list[CallBatch] = []  # sealed, because somebody asked for an id
+        self._make: Callable[[Target, list[Call[Any]]], CallBatch] = with_ids
+        self._outbox: list[CallBatch] = []  # with ids, because somebody asked for an id
         self._wishes: list[Wish] = []
         self._asleep = False
         self._wakers: tuple[socket.socket, ...] = ()
@@ -65,15 +65,15 @@ class SubmitQueue:
         self.wake()
         return True
 
-    def seal_with(self, make: Callable[[Target, list[Call[Any]]], CallBatch]) -> None:
+    def make_batches_with(self, make: Callable[[Target, list[Call[Any]]], CallBatch]) -> None:
         """Have batches made in another way: before the first call comes."""
-        self._seal = make
+        self._make = make
 
-    def seal(self) -> None:
+    def assign_ids(self) -> None:
         """Give all that waits its ids; it leaves with the next flush."""
         with self.lock:
             while (taken := self._buffer.take()) is not None:
-                self._outbox.append(self._seal(*taken))
+                self._outbox.append(self._make(*taken))
             self._asleep = False
         self.wake()
 
@@ -85,10 +85,10 @@ class SubmitQueue:
             future.call = None
             future.withdrawn()
 
-    def waiting(self, lane: Target | None = None) -> list[ComputeFuture[Any]]:
-        """The futures of calls that have no id yet, or those of one lane."""
+    def waiting(self) -> list[ComputeFuture[Any]]:
+        """Return the futures of calls that have no id yet."""
         with self.lock:
-            return [call.future for call in self._buffer.calls() if lane is None or call.lane is lane]
+            return [call.future for call in self._buffer.calls()]
 
     @property
     def count(self) -> int:
@@ -116,7 +116,7 @@ class SubmitQueue:
             while len(batches) < room and self._buffer.due(now, busy or bool(batches)):
                 taken = self._buffer.take()
                 assert taken is not None
-                batches.append(self._seal(*taken))
+                batches.append(self._make(*taken))
         return batches
 
     def wishes(self) -> list[Wish]:

@@ -13,12 +13,12 @@ from compute_executor.protocol.frames import Blob, Options
 from compute_executor.session.buffer import Buffer
 
 FUNCTION = Function(b"d" * 32, "f", b"code")
-LANE = Target(b"", None, Options())
+TARGET = Target(b"", None, Options())
 OTHER = Target(b"e" * 16, None, Options())
 
 
-def make(lane: Target = LANE, size: int = 10) -> Call[Any]:
-    return Call(None, FUNCTION, b"x" * size, lane)  # type: ignore[arg-type]
+def make(target: Target = TARGET, size: int = 10) -> Call[Any]:
+    return Call(None, FUNCTION, b"x" * size, target)  # type: ignore[arg-type]
 
 
 def filled(count: int, batch_size: int = 4, byte_limit: int = 1000, size: int = 10) -> Buffer:
@@ -61,7 +61,7 @@ def test_many_bytes_do_not_wait() -> None:
 
 def test_a_blob_weighs_nothing() -> None:
     buffer = Buffer(4, 0.005, 30)
-    buffer.add(Call(None, FUNCTION, Blob("0" * 32, 10**9), LANE))  # type: ignore[arg-type]
+    buffer.add(Call(None, FUNCTION, Blob("0" * 32, 10**9), TARGET))  # type: ignore[arg-type]
 
     assert buffer.bytes == 0
     assert not buffer.due(1.0, busy=True)
@@ -107,16 +107,16 @@ def test_one_call_above_the_limit_goes_alone() -> None:
     for call in calls:
         buffer.add(call)
 
-    assert [buffer.take(), buffer.take(), buffer.take()] == [(LANE, [call]) for call in calls]
+    assert [buffer.take(), buffer.take(), buffer.take()] == [(TARGET, [call]) for call in calls]
 
 
 def test_lanes_do_not_mix() -> None:
     buffer = Buffer(4, 0.005, 1000)
-    calls = [make(lane) for lane in (LANE, OTHER, LANE)]
+    calls = [make(target) for target in (TARGET, OTHER, TARGET)]
     for call in calls:
         buffer.add(call)
 
-    assert buffer.take() == (LANE, [calls[0], calls[2]])
+    assert buffer.take() == (TARGET, [calls[0], calls[2]])
     assert buffer.take() == (OTHER, [calls[1]])
     assert buffer.take() is None
 
@@ -131,7 +131,7 @@ def test_a_dropped_call_is_not_taken() -> None:
     assert not buffer.drop(calls[1])
     assert buffer.count == 2
     assert buffer.calls() == [calls[0], calls[2]]
-    assert buffer.take() == (LANE, [calls[0], calls[2]])
+    assert buffer.take() == (TARGET, [calls[0], calls[2]])
 
 
 def test_a_buffer_of_dropped_calls_is_empty() -> None:
@@ -173,9 +173,9 @@ class Model(RuleBasedStateMachine):
         self.waiting: list[Call[Any]] = []
         self.now = 0.0
 
-    @rule(size=st.integers(0, 40), lane=st.sampled_from([LANE, OTHER]))
-    def add(self, size: int, lane: Target) -> None:
-        call = make(lane, size)
+    @rule(size=st.integers(0, 40), where=st.sampled_from([TARGET, OTHER]))
+    def add(self, size: int, where: Target) -> None:
+        call = make(where, size)
         self.buffer.add(call)
         self.waiting.append(call)
 
@@ -192,8 +192,8 @@ class Model(RuleBasedStateMachine):
         if taken is None:
             assert not self.waiting
             return
-        lane, calls = taken
-        assert calls == [call for call in self.waiting if call.lane is lane][: len(calls)]
+        target, calls = taken
+        assert calls == [call for call in self.waiting if call.target is target][: len(calls)]
         for call in calls:
             self.waiting.remove(call)
 

@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from compute_executor.batch import CallBatch, Target
 from compute_executor.errors import (
     NotAuthorized,
     NotFound,
@@ -33,7 +32,6 @@ from compute_executor.protocol.frames import (
     VALUE,
     Blob,
     Body,
-    Options,
     Reason,
     Result,
 )
@@ -45,14 +43,14 @@ class Nobody:
     def withdraw(self, futures: list[ComputeFuture[Any]]) -> set[int]:
         return set()
 
-    def identify(self) -> None:
+    def assign_ids(self) -> None:
         """Nothing waits."""
 
 
 @pytest.fixture
 def future() -> ComputeFuture[Any]:
     one: ComputeFuture[Any] = ComputeFuture(Nobody())
-    one.assign(CallBatch(Target(b"", None, Options()), [], [one], b"p" * 12), 3)
+    one.assign(b"p" * 12, 3)
     return one
 
 
@@ -216,7 +214,7 @@ def test_what_cannot_be_read_says_which_versions_met(body: bytes, monkeypatch: p
     monkeypatch.setitem(python_versions._told, str(endpoint), there)
     for one, said in ((endpoint, True), (uuid.uuid4(), False)):
         future: ComputeFuture[Any] = ComputeFuture(Nobody(), one.bytes)
-        future.assign(CallBatch(Target(one.bytes, None, Options()), [], [future], b"p" * 12), 3)
+        future.assign(b"p" * 12, 3)
         settle(future, Result(1, b"p" * 12, 3, VALUE, body), fetch)
         error = future.exception()
         assert isinstance(error, ResultDecodeError)

@@ -7,11 +7,11 @@ import itertools
 from compute_executor.session.reconnect import (
     FIRST_GRACE,
     FIRST_PAUSE,
-    GRACE,
     LONGEST_PAUSE,
     POLL_PAUSE,
     ReconnectPolicy,
 )
+from compute_executor.settings import GRACE
 
 
 def listener(chance: float = 0.5, grace: float = GRACE) -> ReconnectPolicy:

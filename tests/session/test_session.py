@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, wait
 from pathlib import Path
@@ -24,7 +25,7 @@ from compute_executor.errors import (
     WorkerLost,
 )
 from compute_executor.executor import Executor
-from compute_executor.peer import ServiceEndpoint
+from compute_executor.peer import EndpointKind, ServiceEndpoint
 from compute_executor.protocol import frames
 from compute_executor.protocol.ids import new_prefix
 from compute_executor.serialization import native
@@ -754,6 +755,50 @@ def test_a_view_that_is_shut_down_leaves_its_executor_open(executor: Executor, f
         view.submit(abs, 2)
     assert other.result(PATIENCE) == 0
     assert executor.submit(abs, 3).result(PATIENCE) == 3
+
+
+def test_calls_through_equal_views_travel_as_one_batch(make: MakeExecutor, fake: FakeService) -> None:
+    executor = make(flush_interval=3600)
+    fake.silent.set()
+    executor.submit(abs, 0)
+    fake.wait_for(lambda: len(fake.heard) == 1)
+    futures = [executor.options(retries=1).submit(abs, n) for n in range(5)]
+    fake.speak()
+
+    assert values(futures) == list(range(5))
+    assert [batch.count for batch in fake.submits] == [1, 5]
+
+
+def test_a_view_asks_nothing_that_its_executor_knows(
+    make: MakeExecutor, fake: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bytes] = []
+
+    def kind(endpoint: bytes) -> EndpointKind:
+        asked.append(endpoint)
+        return EndpointKind.OURS
+
+    monkeypatch.setattr(fake, "kind", kind, raising=False)
+    one, other = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"
+    executor = make()
+    for endpoint in (one, other, one):
+        view = executor.options(endpoint_id=endpoint)
+        assert values([view.options(retries=n).submit(abs, n) for n in range(3)]) == [0, 1, 2]
+
+    assert asked == [uuid.UUID(one).bytes, uuid.UUID(other).bytes]
+
+
+def test_of_two_equal_views_each_cancels_its_own(executor: Executor, fake: FakeService) -> None:
+    fake.hold = True
+    one, other = executor.options(retries=1), executor.options(retries=1)
+    mine, theirs = one.submit(abs, 1), other.submit(abs, 2)
+    fake.wait_for(lambda: fake.held == 2)
+
+    one.shutdown(cancel_futures=True)
+    assert mine.cancelled()
+    assert not theirs.cancelled()
+    fake.release()
+    assert theirs.result(PATIENCE) == 2
 
 
 def test_a_view_cancels_its_own(executor: Executor, fake: FakeService) -> None:

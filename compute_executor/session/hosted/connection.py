@@ -55,12 +55,12 @@ class OpenTasks:
 
     # -- out -------------------------------------------------------------------------------------------------
 
-    def taken(self, lane: Target, calls: list[Call[Any]], task_ids: list[str]) -> None:
+    def taken(self, target: Target, calls: list[Call[Any]], task_ids: list[str]) -> None:
         """These calls are tasks now."""
         for call, task_id in zip(calls, task_ids, strict=True):
-            _assign(call.future, lane, task_id)
+            _assign(call.future, task_id)
         with self.lock:
-            early = self._expect(lane, self.group, [call.future for call in calls], task_ids)
+            early = self._expect(target, self.group, [call.future for call in calls], task_ids)
             missed = self.waiting.missed
             self.watcher.need()
         for expected, outcome in early:
@@ -78,14 +78,14 @@ class OpenTasks:
         return not self._session.abandoned
 
     def adopt_ids(
-        self, group: str, lane: Target, futures: dict[str, ComputeFuture[Any]]
+        self, group: str, target: Target, futures: dict[str, ComputeFuture[Any]]
     ) -> list[ComputeFuture[Any]]:
         """Expect tasks that were submitted elsewhere, or earlier; the futures of those not expected already."""
         with self.lock:
             new = {task_id: one for task_id, one in futures.items() if not self.waiting.known(task_id)}
             for task_id, future in new.items():
-                _assign(future, lane, task_id)
-            early = self._expect(lane, group, list(new.values()), list(new))
+                _assign(future, task_id)
+            early = self._expect(target, group, list(new.values()), list(new))
         self.watcher.add_group(group)
         for expected, outcome in early:
             self._settle(expected, outcome)
@@ -93,12 +93,12 @@ class OpenTasks:
         return list(new.values())
 
     def _expect(
-        self, lane: Target, group: str, futures: list[ComputeFuture[Any]], task_ids: list[str]
+        self, target: Target, group: str, futures: list[ComputeFuture[Any]], task_ids: list[str]
     ) -> list[tuple[ExpectedResult, Outcome]]:
         """Under the lock. Those that have ended already."""
         early = []
         for future, task_id in zip(futures, task_ids, strict=True):
-            expected = ExpectedResult(future, lane, group)
+            expected = ExpectedResult(future, target, group)
             outcome = self.waiting.expect(task_id, expected)
             if outcome is not None:
                 early.append((expected, outcome))
@@ -125,7 +125,7 @@ class OpenTasks:
                 self._handover.wake()
 
     def _settle(self, expected: ExpectedResult, outcome: Outcome) -> None:
-        self._versions.check(str(uuid.UUID(bytes=expected.lane.endpoint)), outcome.details)
+        self._versions.check(str(uuid.UUID(bytes=expected.target.endpoint)), outcome.details)
         settle(expected.future, outcome)
 
     def give_up(self, error: ComputeError) -> None:
@@ -191,7 +191,7 @@ class HostedConnection:
         self._handover.awake()
 
     def _post(self, batch: CallBatch) -> None:
-        self._posting.post(batch.lane, batch.calls)
+        self._posting.post(batch.target, batch.calls)
         with self.dialogue.lock:
             self.dialogue.waiting.forget_early()
 
@@ -240,7 +240,7 @@ def _seconds(text: str) -> float:
         return 0.0
 
 
-def _assign(future: ComputeFuture[Any], lane: Target, task_id: str) -> None:
+def _assign(future: ComputeFuture[Any], task_id: str) -> None:
     """Let the future know its task: its id is that of a batch of its own."""
     prefix, position = split_task_id(task_id)
-    future.assign(CallBatch(lane, [], [], prefix), position)
+    future.assign(prefix, position)

@@ -23,7 +23,7 @@ class ExpectedResult(NamedTuple):
     """An open task."""
 
     future: ComputeFuture[Any]
-    lane: Target
+    target: Target
     group: str
 
 
@@ -87,9 +87,9 @@ class PendingTasks:
         expected, self._expected = list(self._expected.values()), {}
         return expected
 
-    def futures(self, lane: Target | None = None) -> list[ComputeFuture[Any]]:
-        """The open futures, or those of one lane."""
-        return [one.future for one in self._expected.values() if lane is None or one.lane is lane]
+    def futures(self) -> list[ComputeFuture[Any]]:
+        """Return the open futures."""
+        return [one.future for one in self._expected.values()]
 
     def task_ids(self, groups: set[str] | None = None) -> list[str]:
         """The ids of open tasks, or of those of some groups."""

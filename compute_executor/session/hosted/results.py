@@ -25,7 +25,7 @@ from compute_executor.errors import ComputeError, NotFound, ResultDecodeError, S
 from compute_executor.sdk.outcome import Outcome
 from compute_executor.session.hosted import amqp, legacy_stream, messages
 from compute_executor.session.hosted.pending import PendingTasks
-from compute_executor.session.reconnect import GRACE, ReconnectPolicy
+from compute_executor.session.reconnect import ReconnectPolicy
 
 if TYPE_CHECKING:
     from compute_executor.sdk.client import Client
@@ -62,7 +62,7 @@ Queues = amqp.ResultQueueConsumer | legacy_stream.LegacyStream
 class HostedResults:
     """See the module."""
 
-    def __init__(self, client: Client, group: str, desk: ResultSink, grace: float = GRACE) -> None:
+    def __init__(self, client: Client, group: str, desk: ResultSink, grace: float) -> None:
         self._client = client
         self._wire = client.text_wire()
         self._groups = {group}

@@ -41,7 +41,7 @@ UNKNOWN_TRIES = 5
 class SubmitterEvents(Protocol):
     """What this needs of the pump."""
 
-    def taken(self, lane: Target, calls: Calls, task_ids: list[str]) -> None:
+    def taken(self, target: Target, calls: Calls, task_ids: list[str]) -> None:
         """These calls are tasks now."""
 
     def refused(self, call: Call[Any], error: ComputeError) -> None:
@@ -73,18 +73,18 @@ class HostedSubmitter:
         self.resend_unknown = False
         self.reached = False
 
-    def post(self, lane: Target, calls: Calls) -> None:
-        """Hand in calls of one lane. Never raises: what comes of it is told to the place, call by call."""
+    def post(self, target: Target, calls: Calls) -> None:
+        """Hand in calls of one target. Never raises: what comes of it is told to the place, call by call."""
         ready = []
         for call in calls:
             try:
-                _check_options(lane)
+                _check_options(target)
                 self._name(call.function)
                 ready.append((call, self._task(call)))
             except ComputeError as error:
                 self._place.refused(call, error)
         for part in self._parts(ready):
-            self._hand_in(lane, part)
+            self._hand_in(target, part)
 
     def _name(self, function: Function) -> None:
         """Know the function's id: registered once for each content."""
@@ -120,12 +120,12 @@ class HostedSubmitter:
         if part:
             yield part
 
-    def _hand_in(self, lane: Target, part: Ready) -> None:
+    def _hand_in(self, target: Target, part: Ready) -> None:
         waiting = [part]
         while waiting:
             some = waiting.pop(0)
             try:
-                answer = self._submit(lane, [task for _, task in some])
+                answer = self._submit(target, [task for _, task in some])
             except ComputeError as error:
                 smaller = _split(some, error)
                 waiting[:0] = smaller
@@ -133,16 +133,16 @@ class HostedSubmitter:
                     for call, _ in some:
                         self._place.refused(call, error)
             else:
-                self._place.taken(lane, [call for call, _ in some], answer.task_ids)
+                self._place.taken(target, [call for call, _ in some], answer.task_ids)
 
-    def _submit(self, lane: Target, tasks: list[BatchTask]) -> SubmitAnswer:
+    def _submit(self, target: Target, tasks: list[BatchTask]) -> SubmitAnswer:
         options = BatchOptions(
             task_group_id=self._group,
-            resource_specification=lane.options.resource_specification,
-            user_endpoint_config=lane.options.user_endpoint_config,
+            resource_specification=target.options.resource_specification,
+            user_endpoint_config=target.options.user_endpoint_config,
             create_queue=True,
         )
-        part = BatchPart(str(uuid.UUID(bytes=lane.endpoint)), tasks, options)
+        part = BatchPart(str(uuid.UUID(bytes=target.endpoint)), tasks, options)
         tries = UNKNOWN_TRIES if self.resend_unknown else 0
         while True:
             try:
@@ -167,9 +167,9 @@ class HostedSubmitter:
                 return answer
 
 
-def _check_options(lane: Target) -> None:
-    options = lane.options
-    if not lane.endpoint:
+def _check_options(target: Target) -> None:
+    options = target.options
+    if not target.endpoint:
         raise InvalidRequest(
             "endpoint_id is missing: this service has no endpoint of its own to run tasks on"
         )

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from compute_executor.batch import CallBatch, Target
+from compute_executor.batch import CallBatch
 from compute_executor.future import ComputeFuture
 from compute_executor.protocol.frames import Results
 
@@ -72,21 +72,15 @@ class Router:
     def expects(self, prefix: bytes, pool: bytes | None) -> bool:
         """Whether results of this batch are expected, and it was sent to this pool."""
         batch = self._batches.get(prefix)
-        return batch is not None and batch.lane.pool == pool
+        return batch is not None and batch.target.pool == pool
 
     def batches(self) -> list[CallBatch]:
         """All open batches."""
         return list(self._batches.values())
 
-    def futures(self, lane: Target | None = None) -> list[ComputeFuture[Any]]:
-        """All futures that are still open, or those of one lane."""
-        return [
-            future
-            for batch in self._batches.values()
-            if lane is None or batch.lane is lane
-            for future in batch.futures
-            if future is not None
-        ]
+    def futures(self) -> list[ComputeFuture[Any]]:
+        """Return all futures that are still open."""
+        return [future for batch in self._batches.values() for future in batch.futures if future is not None]
 
     def tasks(self) -> Iterator[tuple[bytes, list[int]]]:
         """All open tasks: prefix and positions."""

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from compute_executor.batch import Call, CallBatch, Function, seal
+from compute_executor.batch import Call, CallBatch, Function, with_ids
 from compute_executor.errors import (
     ComputeError,
     NotAuthorized,
@@ -78,14 +78,14 @@ class Sender:
         return registers, self._submit(batch)
 
     def _submit(self, batch: CallBatch) -> Submit:
-        lane = batch.lane
+        target = batch.target
         return build_submit(
             [(call.function.digest, call.body) for call in batch.calls],
             prefix=batch.prefix,
             group=self.group,
-            endpoint=lane.endpoint,
-            pool=lane.pool,
-            options=lane.options,
+            endpoint=target.endpoint,
+            pool=target.pool,
+            options=target.options,
         )
 
     def reconnected(self) -> list[CallBatch]:
@@ -149,4 +149,4 @@ def without(batch: CallBatch, failures: list[SubmitFailure]) -> list[CallBatch]:
     failed = {id(failure.call) for failure in failures}
     rest = [call for call in batch.calls if id(call) not in failed]
     middle = 0 if failures else len(rest) // 2
-    return [seal(batch.lane, part) for part in (rest[:middle], rest[middle:]) if part]
+    return [with_ids(batch.target, part) for part in (rest[:middle], rest[middle:]) if part]

@@ -428,14 +428,14 @@ def ended(number: int) -> Outcome:
 
 def calls(ex: Executor, count: int) -> list[Call[Any]]:
     function = Function(b"d" * 32, "f", b"")
-    return [Call(ComputeFuture[Any](ex._session, b""), function, b"", ex._lane) for _ in range(count)]
+    return [Call(ComputeFuture[Any](ex._session, b""), function, b"", ex._view.target) for _ in range(count)]
 
 
 def test_results_that_come_before_the_answer_find_their_futures(ex: Executor, desk: OpenTasks) -> None:
     desk.ended(ended(1))
     desk.ended(ended(9))  # somebody else's
     one, two = sent = calls(ex, 2)
-    desk.taken(ex._lane, sent, [task(1), task(2)])
+    desk.taken(ex._view.target, sent, [task(1), task(2)])
     assert one.future.result(0) == 1
     assert one.future.task_id == task(1)
     assert not two.future.done()
@@ -451,17 +451,17 @@ def test_results_for_which_there_was_no_room_are_asked_for(
     monkeypatch.setattr(desk.waiting, "_max_early", 1)
     desk.ended(ended(1))
     desk.ended(ended(2))
-    desk.taken(ex._lane, calls(ex, 2), [task(1), task(2)])
+    desk.taken(ex._view.target, calls(ex, 2), [task(1), task(2)])
     assert desk.watcher.asked == [[task(1), task(2)]]  # type: ignore[attr-defined]
 
 
 def test_tasks_are_adopted_once(ex: Executor, desk: OpenTasks) -> None:
     desk.ended(ended(1))
     futures = {task(number): ComputeFuture[Any](ex._session, b"") for number in (1, 2)}
-    assert desk.adopt_ids("other", ex._lane, futures) == list(futures.values())
+    assert desk.adopt_ids("other", ex._view.target, futures) == list(futures.values())
     assert futures[task(1)].result(0) == 1
     again = {task(2): ComputeFuture[Any](ex._session, b"")}
-    assert desk.adopt_ids("other", ex._lane, again) == []
+    assert desk.adopt_ids("other", ex._view.target, again) == []
     quiet: Any = desk.watcher
     assert (quiet.groups, quiet.asked) == (["other", "other"], [[task(1), task(2)], []])
     desk.ended(ended(2))
@@ -470,7 +470,7 @@ def test_tasks_are_adopted_once(ex: Executor, desk: OpenTasks) -> None:
 
 def test_giving_up_ends_each_future_with_an_error_about_itself(ex: Executor, desk: OpenTasks) -> None:
     sent = calls(ex, 2)
-    desk.taken(ex._lane, sent, [task(1), task(2)])
+    desk.taken(ex._view.target, sent, [task(1), task(2)])
     desk.give_up(ServiceUnavailable("gone for too long"))
     errors = [call.future.exception(0) for call in sent]
     assert [(type(one), str(one), one.task_id) for one in errors] == [  # type: ignore[union-attr]
@@ -491,7 +491,7 @@ def test_in_the_child_of_a_fork_the_futures_are_orphans(ex: Executor, client: Cl
         pump = HostedConnection(ex._session, waker, client)
         pump.dialogue.watcher = Quiet()  # type: ignore[assignment]
         sent = calls(ex, 2)
-        pump.dialogue.taken(ex._lane, sent, [task(1), task(2)])
+        pump.dialogue.taken(ex._view.target, sent, [task(1), task(2)])
         pump.dialogue.ended(ended(1))
         assert not pump.send_now()
         assert pump.forked() == [sent[1].future]

@@ -24,7 +24,7 @@ from compute_executor.session.hosted.results import HostedResults
 from tests.session.hosted.broker import URL, FakeBroker
 
 QUEUE = "q.g"
-LANE = cast(Target, object())
+TARGET = cast(Target, object())
 
 
 def task(number: int) -> str:
@@ -108,7 +108,7 @@ class Around:
     def expect(self, *numbers: int, group: str = "g") -> None:
         with self.lock:
             for number in numbers:
-                self.waiting.expect(task(number), ExpectedResult(cast(Any, None), LANE, group))
+                self.waiting.expect(task(number), ExpectedResult(cast(Any, None), TARGET, group))
             self.watcher.need()
 
 

@@ -68,7 +68,7 @@ class Around:
 
     # the place
 
-    def taken(self, lane: Target, calls: list[Call[Any]], task_ids: list[str]) -> None:
+    def taken(self, target: Target, calls: list[Call[Any]], task_ids: list[str]) -> None:
         for call, task_id in zip(calls, task_ids, strict=True):
             self.named[cast(bytes, call.body).decode()] = task_id
 
@@ -82,13 +82,13 @@ class Around:
     # the test
 
     def post(self, *bodies: str, functions: str = "f", **options: Any) -> None:
-        lane = Target(options.pop("endpoint", ENDPOINT.bytes), None, Options(**options))
-        calls = [call(lane, body, functions[number % len(functions)]) for number, body in enumerate(bodies)]
-        self.posting.post(lane, calls)
+        target = Target(options.pop("endpoint", ENDPOINT.bytes), None, Options(**options))
+        calls = [call(target, body, functions[number % len(functions)]) for number, body in enumerate(bodies)]
+        self.posting.post(target, calls)
 
 
-def call(lane: Target, body: str, name: str) -> Call[Any]:
-    return Call(cast(Any, None), Function(name.encode() * 32, name, b"code"), body.encode(), lane)
+def call(target: Target, body: str, name: str) -> Call[Any]:
+    return Call(cast(Any, None), Function(name.encode() * 32, name, b"code"), body.encode(), target)
 
 
 def sent(around: Around) -> list[list[str]]:
@@ -117,9 +117,9 @@ def test_a_function_is_registered_once_and_known_ones_never() -> None:
     around.post("a", "b", "c", functions="fg")
     around.post("d")
     assert around.registered == ["f", "g"]
-    known, lane = uuid.uuid4(), Target(ENDPOINT.bytes, None, Options())
+    known, target = uuid.uuid4(), Target(ENDPOINT.bytes, None, Options())
     there = Function(known.bytes, "there", None)
-    around.posting.post(lane, [Call(cast(Any, None), there, b"e", lane)])
+    around.posting.post(target, [Call(cast(Any, None), there, b"e", target)])
     assert around.parts[-1].tasks[0].function_id == str(known)
     assert around.registered == ["f", "g"]
 

@@ -67,10 +67,10 @@ def test_much_is_asked_about_in_parts(service: ScriptedService, monkeypatch: pyt
         for positions in ([0, 1], [2])
     ]
     service.on("POST /v2/batch_status", *(Reply(200, body=body) for body in lost))
-    lane = Target(b"", None, Options())
+    target = Target(b"", None, Options())
     futures: list[ComputeFuture[Any]] = [ComputeFuture(cast(Any, None), b"") for _ in range(3)]
     talk = StreamProtocol(b"g" * 16, None, None, lambda _: None)
-    talk.adopt(b"g" * 16, [CallBatch(lane, [], list(futures), prefix)])
+    talk.adopt(b"g" * 16, [CallBatch(target, [], list(futures), prefix)])
     http_fallback.converse(talk, StreamLogin(EmbeddedLocator(), ServiceEndpoint(service.url, "")), [])
     assert [msgspec.msgpack.decode(seen.body) for seen in service.seen] == [
         [[prefix, [0, 1]]],

@@ -11,13 +11,13 @@ from compute_executor.batch import CallBatch, Target
 from compute_executor.protocol.frames import VALUE, Options, Result, Results
 from compute_executor.session.stream.router import Router
 
-LANE = Target(b"", None, Options())
+TARGET = Target(b"", None, Options())
 GROUP = b"g" * 16
 
 
-def batch(prefix: bytes, size: int, lane: Target = LANE) -> CallBatch:
+def batch(prefix: bytes, size: int, target: Target = TARGET) -> CallBatch:
     futures: list[Any] = [f"{prefix!r} {position}" for position in range(size)]
-    return CallBatch(lane, [], futures, prefix)
+    return CallBatch(target, [], futures, prefix)
 
 
 def results(*seqs: int, group: bytes = GROUP) -> Results:
@@ -95,13 +95,11 @@ def test_a_removed_batch_expects_nothing() -> None:
 
 def test_what_is_open() -> None:
     router = Router()
-    other = Target(b"", None, Options())
     router.add(batch(b"a", 2))
-    router.add(batch(b"b", 1, other))
+    router.add(batch(b"b", 1))
     router.pop(b"a", 0)
 
     assert router.futures() == ["b'a' 1", "b'b' 0"]
-    assert router.futures(other) == ["b'b' 0"]
     assert list(router.tasks()) == [(b"a", [1]), (b"b", [0])]
 
 

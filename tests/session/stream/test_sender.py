@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from compute_executor.batch import Call, CallBatch, Function, Target, seal
+from compute_executor.batch import Call, CallBatch, Function, Target, with_ids
 from compute_executor.errors import (
     ComputeError,
     InvalidRequest,
@@ -22,7 +22,7 @@ from compute_executor.protocol.frames import Options, Refused, Register, Registe
 from compute_executor.session.stream.sender import Sender
 
 GROUP = b"g" * 16
-LANE = Target(b"e" * 16, b"p" * 16, Options(retries=2))
+TARGET = Target(b"e" * 16, b"p" * 16, Options(retries=2))
 decode = msgspec.msgpack.Decoder(ToService).decode
 
 
@@ -32,8 +32,8 @@ class Stub:
     def __init__(self) -> None:
         self.places: list[tuple[bytes, int]] = []
 
-    def assign(self, batch: CallBatch, position: int) -> None:
-        self.places.append((batch.prefix, position))
+    def assign(self, prefix: bytes, position: int) -> None:
+        self.places.append((prefix, position))
 
 
 def function(name: str) -> Function:
@@ -43,10 +43,10 @@ def function(name: str) -> Function:
 
 def batch(*functions: Function) -> CallBatch:
     calls: list[Call[Any]] = [
-        Call(Stub(), one, b"args %d" % position, LANE)  # type: ignore[arg-type]
+        Call(Stub(), one, b"args %d" % position, TARGET)  # type: ignore[arg-type]
         for position, one in enumerate(functions)
     ]
-    return seal(LANE, calls)
+    return with_ids(TARGET, calls)
 
 
 def frames_of(sender: Sender, one: CallBatch) -> list[Any]:
@@ -71,7 +71,7 @@ def test_functions_are_registered_before_the_batch_that_names_them() -> None:
     assert submit.functions == [f.digest, g.digest]
     assert msgspec.msgpack.decode(submit.tasks) == [[0, b"args 0"], [1, b"args 1"], [0, b"args 2"]]
     assert (submit.prefix, submit.group, submit.count) == (one.prefix, GROUP, 3)
-    assert (submit.endpoint, submit.pool, submit.options) == (LANE.endpoint, LANE.pool, LANE.options)
+    assert (submit.endpoint, submit.pool, submit.options) == (TARGET.endpoint, TARGET.pool, TARGET.options)
 
 
 def test_a_function_is_registered_once_per_connection() -> None:

@@ -1,0 +1,46 @@
+"""The way into a session: an Executor submits through one, and each of its views through one of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from compute_executor.batch import Target
+from compute_executor.functions.codecs import Codec
+from compute_executor.future import ComputeFuture
+
+if TYPE_CHECKING:
+    from compute_executor.session.session import Session
+
+
+class SessionView:
+    """Target of the calls of one Executor or view, and owner of their futures. Implements `future.FutureOwner`.
+
+    Two views may have equal targets: their calls share batches, yet shutting one down concerns its own calls only.
+    """
+
+    __slots__ = ("_codec", "session", "target")
+
+    def __init__(self, session: Session, target: Target) -> None:
+        self.session = session
+        self.target = target
+        self._codec: Codec | None = None
+
+    def codec(self) -> Codec:
+        """Return how calls travel to this target. The first call for an endpoint may ask the service.
+
+        Raises InvalidRequest for options that the endpoint does not keep, and ComputeError as the service does."""
+        if self._codec is None:
+            self._codec = self.session.codec(self.target)
+        return self._codec
+
+    def future(self) -> ComputeFuture[Any]:
+        """Make a future for a call to this target."""
+        return ComputeFuture(self, self.target.endpoint)
+
+    def withdraw(self, futures: list[ComputeFuture[Any]]) -> set[int]:
+        """Cancel those that surely will not run; return which, by ``id``."""
+        return self.session.withdraw(futures)
+
+    def assign_ids(self) -> None:
+        """Give every call that waits its task id."""
+        self.session.assign_ids()
