@@ -9,13 +9,17 @@ import click
 
 from compute_executor._version import __version__
 from compute_executor.cli import accounts as accounts_file
+from compute_executor.cli import cancel as cancel_file
 from compute_executor.cli import doctor as doctor_file
+from compute_executor.cli import groups as groups_file
 from compute_executor.cli import login as login_file
 from compute_executor.cli import logout as logout_file
 from compute_executor.cli import serve as serve_file
 from compute_executor.cli import status as status_file
 from compute_executor.cli import stop as stop_file
 from compute_executor.cli import sweep as sweep_file
+from compute_executor.cli import task as task_file
+from compute_executor.cli import tasks as tasks_file
 from compute_executor.cli import whoami as whoami_file
 
 
@@ -28,6 +32,10 @@ def commands() -> None:
 for command in (
     sweep_file.sweep,
     status_file.status,
+    groups_file.groups,
+    tasks_file.tasks,
+    task_file.task,
+    cancel_file.cancel,
     doctor_file.doctor,
     stop_file.stop,
     serve_file.serve,

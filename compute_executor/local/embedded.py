@@ -70,13 +70,14 @@ class ServiceAddress(NamedTuple):
         return f"ServiceAddress(url={self.url!r}, instance={self.instance!r}, token=...)"
 
 
-def find_or_start() -> ServiceAddress:
+def find_or_start(*, held: bool = False) -> ServiceAddress:
     """The address of this user's service, which answers at this moment; started if there was none.
 
-    It may end by itself when nobody uses it (``$COMPUTE_EXECUTOR_IDLE`` seconds): whoever is refused a connection
-    later asks here again. Raises ServiceUnavailable or NotAuthorized with the path at fault and what to do.
+    It may end by itself when nobody uses it (``$COMPUTE_EXECUTOR_IDLE`` seconds): a client that is refused a
+    connection later asks here again. ``held``: one that is started here runs no stored task before a client comes
+    to run some. Raises ServiceUnavailable or NotAuthorized with the path at fault and what to do.
     """
-    return find() or _start(state_folder())
+    return find() or _start(state_folder(), held)
 
 
 def find() -> ServiceAddress | None:
@@ -118,7 +119,7 @@ def _read_all(connection: socket.socket) -> bytes:
 # -- start it -----------------------------------------------------------------------------------------------
 
 
-def _start(folder: Path) -> ServiceAddress:
+def _start(folder: Path, held: bool) -> ServiceAddress:
     deadline = time.monotonic() + START_PATIENCE
     prepare_folder(folder)
     with locked(folder / START_LOCK, deadline):
@@ -127,7 +128,7 @@ def _start(folder: Path) -> ServiceAddress:
             if address is not None:
                 return address
             if not is_held(folder / SERVICE_LOCK):
-                _spawn(folder, deadline)
+                _spawn(folder, deadline, held)
             elif time.monotonic() > deadline:
                 raise _held(folder)
             else:  # one is starting (its starter was killed) or ending
@@ -143,7 +144,7 @@ def _held(folder: Path) -> ServiceUnavailable:
     )
 
 
-def _spawn(folder: Path, deadline: float) -> None:
+def _spawn(folder: Path, deadline: float, held: bool) -> None:
     """Start a service and wait until it serves. Raises what it says is wrong, or the end of its log."""
     if not sys.executable or getattr(sys, "frozen", False):
         raise ServiceUnavailable(
@@ -154,7 +155,7 @@ def _spawn(folder: Path, deadline: float) -> None:
     ready, report = os.pipe()
     try:
         log_start = os.fstat(log).st_size
-        message = _run_service(folder, log, ready, report, deadline)
+        message = _run_service(folder, log, (ready, report), deadline, held)
         if not message:
             raise ServiceUnavailable(
                 f"the service died while starting. The end of {folder / LOG}:\n{_log_end(log, log_start)}"
@@ -165,11 +166,14 @@ def _spawn(folder: Path, deadline: float) -> None:
         os.close(ready)
 
 
-def _run_service(folder: Path, log: int, ready: int, report: int, deadline: float) -> bytes:
-    """The service's report on its start: JSON, or nothing if it died. Closes ``report``."""
+def _run_service(folder: Path, log: int, pipe: tuple[int, int], deadline: float, held: bool) -> bytes:
+    """The service's report on its start: JSON, or nothing if it died. Closes the writing end of ``pipe``."""
     import subprocess  # 10 ms, and only who starts a service needs it
 
+    ready, report = pipe
     command = [sys.executable, "-m", "compute_executor.service", "--state", str(folder), "--embedded"]
+    if held:
+        command.append("--held")
     try:
         process = subprocess.Popen(
             [*command, "--ready", str(report)],

@@ -13,6 +13,9 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m compute_executor.service", description=__doc__)
     parser.add_argument("--state", type=Path, required=True, help="the folder where everything is kept")
     parser.add_argument("--embedded", action="store_true", help="go to the background; end when idle")
+    parser.add_argument(
+        "--held", action="store_true", help="run no stored task before a client comes to run some"
+    )
     parser.add_argument("--ready", type=int, help="descriptor of a pipe: told when it serves, or why not")
     chosen = parser.parse_args(arguments)
     if chosen.embedded and os.fork():
@@ -21,7 +24,10 @@ def main(arguments: list[str]) -> int:
         os._exit(0)
     from compute_executor.service.process.run import ServiceSettings, run
 
-    return run(ServiceSettings(folder=chosen.state, embedded=chosen.embedded, ready=chosen.ready))
+    settings = ServiceSettings(
+        folder=chosen.state, embedded=chosen.embedded, held=chosen.held, ready=chosen.ready
+    )
+    return run(settings)
 
 
 if __name__ == "__main__":

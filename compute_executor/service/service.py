@@ -88,12 +88,14 @@ class Service:
         self.audit = self._parts.audit
         self.listing = self._parts.listing
         self._who_is = who_is
+        self._held = False
         self._connections: set[Subscriber] = set()
 
     # -- life ---------------------------------------------------------------------------------------------
 
-    async def start(self) -> None:
-        """Go on where the service before ended; then let the workers start. Raises ServiceUnavailable."""
+    async def start(self, *, held: bool = False) -> None:
+        """Go on where the service before ended; then let the workers start. ``held``: not before `release`, so that
+        stored tasks can be listed and cancelled without being run. Raises ServiceUnavailable."""
         parts = self._parts
         await leftovers.wait_until_gone(self._rings)
         found = restore(parts.store.read, parts.batches, self._rings, parts.blobs.holds)
@@ -110,13 +112,23 @@ class Service:
         for user, identity in identities.items():
             self.reconsider(user, identity)
         parts.containers.restore()
+        await self.stock.start(asyncio.get_running_loop())
+        parts.retention.start()
+        self._held = True
+        if not held:
+            self.release()
+
+    def release(self) -> None:
+        """Let the workers of stored pools start, if they do not yet: a client has come that wants tasks to be run."""
+        if not self._held:
+            return
+        self._held = False
+        parts = self._parts
         for row in parts.store.read.pools():
             parts.pools.restore(row)
         for pool in orphaned_pools(parts.dispatch.pools(), parts.exists):
             parts.events.end_queued(pool, f"the pool {pool.hex()} of this task is gone")
-        await self.stock.start(asyncio.get_running_loop())
         parts.wake_all()
-        parts.retention.start()
 
     async def _identities(self) -> dict[str, Identity | None]:
         """Who they are now that had tasks open when the service ended."""
@@ -223,6 +235,7 @@ class Service:
 
     def submit_soon(self, who: Identity, batch: Submit, key: Key | None = None) -> asyncio.Future[None]:
         """The same, for callers that go on meanwhile: checked now, in order; the future is done when stored."""
+        self.release()
         self._parts.permits.seen(who)
         return self._parts.submissions.submit(who, batch, key)
 
@@ -270,6 +283,7 @@ class Service:
         self, who: Identity, pool: bytes, spec: PoolSpec, user: Subscriber | None = None
     ) -> None:
         """Start workers of one's own. They live until closed, or until ``user`` and all others are gone for long."""
+        self.release()
         await self._parts.pools.open(who, pool, spec, user)
 
     def close_pool(self, who: Identity, pool: bytes) -> None:
@@ -281,6 +295,7 @@ class Service:
     def connect(self, subscriber: Subscriber) -> None:
         """Somebody is there: the service is not idle."""
         self._connections.add(subscriber)
+        self.release()
 
     def subscribe(
         self,
@@ -357,7 +372,8 @@ class Service:
             self._parts.submissions.pending or self._parts.outcomes.pending or not self._parts.committer.idle
         )
         building = self._environments.pending
-        return bool(self._connections or self._parts.dispatch.open or waiting or building)
+        to_run = self._parts.dispatch.open and not self._held
+        return bool(self._connections or to_run or waiting or building)
 
     def overview(self) -> dict[str, Any]:
         """What `status` shows: tasks by state, workers, pools, uptime; plain values."""

@@ -28,8 +28,9 @@ async def open_service(
     limits: ServiceLimits | None = None,
     broker: BrokerSettings | None = None,
     who_is: WhoIs | None = None,
+    held: bool = False,
 ) -> Service:
-    """The service that the folder holds, started: what was open goes on. ``who_is``: see `service.Service`.
+    """The service that the folder holds, started: what was open goes on. ``who_is``, ``held``: see `service.Service`.
 
     Raises ServiceUnavailable or VersionMismatch if the folder cannot be used.
     """
@@ -50,7 +51,7 @@ async def open_service(
             broker=broker,
             who_is=who_is,
         )
-        await service.start()
+        await service.start(held=held)
     except BaseException:
         store.close()
         raise

@@ -76,14 +76,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ServiceSettings:
-    """How to serve. ``embedded``: in the background, for one user, until idle. ``durable``: what is accepted
-    survives a power loss, not only a killed process. ``ready``: descriptor of a pipe for the `StartNotifier`.
-    ``names``: further values that the Host header may have, with or without port; ``tls``: files of certificate and
-    key; ``client``: id and secret of whoever may log in; ``globus``: this service's registration with Globus Auth, if
-    that is where people log in; ``accounts``: tokens of the users and clients in the store are good, too."""
+    """How to serve. ``embedded``: in the background, for one user, until idle. ``held``: see `Service.start`.
+    ``durable``: what is accepted survives a power loss, not only a killed process. ``ready``: descriptor of a pipe
+    for the `StartNotifier`. ``names``: further values that the Host header may have, with or without port; ``tls``:
+    files of certificate and key; ``client``: id and secret of whoever may log in; ``globus``: this service's
+    registration with Globus Auth, if that is where people log in; ``accounts``: tokens of the users and
+    clients in the store are good, too."""
 
     folder: Path
     embedded: bool = False
+    held: bool = False
     host: str = "127.0.0.1"
     port: int = 0
     durable: bool = False
@@ -171,6 +173,7 @@ class _Process:
             limits=chosen.limits,
             broker=chosen.broker,
             who_is=self._who_is if chosen.accounts else None,
+            held=chosen.held,
         )
         try:
             async with self._authenticator(service) as authenticator:

@@ -1,0 +1,149 @@
+"""The configuration file of this user: profiles of services.
+
+    profile = "lab"                      # the profile that is used where none is named
+
+    [profiles.lab]
+    url = "https://lab.example.org:8443"
+    token_file = "~/.config/lab.token"   # or token_command = ["pass", "show", "lab"]
+    certificate = "~/lab.pem"            # of a certificate authority of one's own
+
+It is `config.toml` in the platform's folder for configuration, or the file that ``COMPUTE_EXECUTOR_CONFIG`` names.
+``COMPUTE_EXECUTOR_PROFILE`` chooses a profile for one program. An unknown key is an error, so that a misspelt one is
+not silently without effect.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from compute_executor.errors import InvalidRequest, NotAuthorized
+
+CONFIG = "COMPUTE_EXECUTOR_CONFIG"
+PROFILE = "COMPUTE_EXECUTOR_PROFILE"
+TOKEN = "COMPUTE_EXECUTOR_TOKEN"
+_COMMAND_PATIENCE = 60.0
+"""Seconds that a token command may take: it may ask a person for a password."""
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """A service: its address, where its token comes from (a file, or what a command prints), and the file of the
+    certificate authority that its certificate is from, if that is none of the system's."""
+
+    url: str
+    token_file: str | None = None
+    token_command: list[str] | str | None = None
+    certificate: str | None = None
+
+    def token(self) -> str:
+        """The token, read anew. Raises NotAuthorized."""
+        if self.token_file is not None:
+            return _from_file(Path(self.token_file).expanduser())
+        if self.token_command is not None:
+            return _from_command(self.token_command)
+        found = os.environ.get(TOKEN, "").strip()
+        if not found:
+            raise NotAuthorized(f"no token for {self.url}: set {TOKEN}, or token_file in {config_file()}")
+        return found
+
+
+class Configuration(msgspec.Struct, frozen=True):
+    """The whole file."""
+
+    profile: str | None = None
+    profiles: dict[str, Profile] = {}
+
+
+def config_file() -> Path:
+    """Where the file is, or would be."""
+    chosen = os.environ.get(CONFIG)
+    if chosen:
+        return Path(chosen).expanduser()
+    import platformdirs  # 20 ms, and not needed where the variable is set
+
+    return Path(platformdirs.user_config_dir("compute-executor", appauthor=False)) / "config.toml"
+
+
+def load(path: Path | None = None) -> Configuration:
+    """The configuration; an empty one where there is no file. Raises InvalidRequest that names what is wrong."""
+    place = path or config_file()
+    try:
+        text = place.read_bytes()
+    except FileNotFoundError:
+        return Configuration()
+    except OSError as error:
+        raise InvalidRequest(f"the configuration {place} cannot be read: {error.strerror}") from error
+    try:
+        document = msgspec.toml.decode(text)
+        _check_keys(document, place)
+        return msgspec.convert(document, Configuration)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"the configuration {place} is wrong: {error}") from None
+
+
+def find_profile(name: str | None = None) -> Profile | None:
+    """The profile of this name; without one, that of the environment or the file's own choice, None if there is none.
+    Raises InvalidRequest."""
+    configuration = load()
+    chosen = name or os.environ.get(PROFILE) or configuration.profile
+    if not chosen:
+        return None
+    found = configuration.profiles.get(chosen)
+    if found is None:
+        known = ", ".join(sorted(configuration.profiles)) or "none"
+        raise InvalidRequest(
+            f"there is no profile {chosen!r} in {config_file()}{_near(chosen, configuration.profiles)}; "
+            f"profiles: {known}"
+        )
+    return found
+
+
+def _check_keys(document: dict[str, Any], path: Path) -> None:
+    _check_names(document, Configuration, "", path)
+    profiles = document.get("profiles")
+    for name, profile in profiles.items() if isinstance(profiles, dict) else ():
+        if isinstance(profile, dict):
+            _check_names(profile, Profile, f"profiles.{name}.", path)
+
+
+def _check_names(table: dict[str, Any], kind: type[msgspec.Struct], where: str, path: Path) -> None:
+    known = kind.__struct_fields__
+    for name in table:
+        if name not in known:
+            raise InvalidRequest(
+                f"{path}: {where}{name} means nothing{_near(name, known)}; known are {', '.join(known)}"
+            )
+
+
+def _near(name: str, known: Any) -> str:
+    close = difflib.get_close_matches(name, list(known), 1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _from_file(path: Path) -> str:
+    try:
+        found = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise NotAuthorized(f"the token file {path} cannot be read: {error}") from error
+    if not found:
+        raise NotAuthorized(f"the token file {path} is empty")
+    return found
+
+
+def _from_command(command: list[str] | str) -> str:
+    """What a command prints. Its output is shown to nobody."""
+    words = shlex.split(command) if isinstance(command, str) else command
+    try:
+        done = subprocess.run(words, stdout=subprocess.PIPE, timeout=_COMMAND_PATIENCE, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise NotAuthorized(f"the token command {words[:1]} failed: {type(error).__name__}") from None
+    found = done.stdout.decode("utf-8", "replace").strip()
+    if not found:
+        raise NotAuthorized(f"the token command {words[:1]} printed nothing")
+    return found
