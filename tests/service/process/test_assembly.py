@@ -41,7 +41,7 @@ def test_a_folder_becomes_a_service(tmp_path: Path, durable: bool) -> None:
 def test_a_service_that_cannot_start_gives_its_store_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(_service: Service) -> None:
+    async def fail(_service: Service, **_: object) -> None:
         raise ServiceUnavailable("not today")
 
     closed: list[Store] = []
