@@ -127,6 +127,14 @@ class Hello(msgspec.Struct, frozen=True):
     program: ProgramInfo | None = None
 
 
+class ForgottenWork(msgspec.Struct, frozen=True):
+    """A task group of the user's own with open tasks, for which no client waits. ``open``: how many."""
+
+    group: str
+    open: int
+    program: ProgramInfo
+
+
 class Welcome(msgspec.Struct, frozen=True):
     """The service's first frame. ``blob_folder``: where a client on the same machine may put and read blobs
     itself (None: by HTTP). ``limits``: names of ``service.limits`` to numbers."""
@@ -136,6 +144,7 @@ class Welcome(msgspec.Struct, frozen=True):
     default_endpoint: str
     blob_folder: str | None
     limits: dict[str, int]
+    forgotten: list[ForgottenWork] = []
 
 
 # -- client to service --------------------------------------------------------------------------------------

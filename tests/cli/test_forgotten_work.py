@@ -61,6 +61,32 @@ def asked(*arguments: str) -> Any:
     return json.loads(run(*arguments, "--json"))
 
 
+def notice() -> str:
+    """What an unrelated program prints beside its own output."""
+    script = (
+        "from compute_executor import Executor\nwith Executor(1) as ex: print(ex.submit(abs, -1).result())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "1\n"
+    return done.stderr
+
+
+def notice_of(group: dict[str, Any]) -> str:
+    return (
+        "compute_executor: work of programs that have ended is still open here and takes its share of the CPUs:\n"
+        f"  9,998 tasks of {group['program']} (fit); end them: compute-executor cancel {group['id'][:8]}\n"
+        "  (compute-executor groups lists all)\n"
+    )
+
+
+def fit() -> dict[str, Any]:
+    """The group of the script that died."""
+    (group,) = [group for group in asked("groups") if group["label"] == "fit"]
+    return dict(group)
+
+
 def counts(group: dict[str, Any]) -> dict[str, int]:
     return {name: group[name] for name in ("queued", "running", "succeeded", "failed", "lost", "cancelled")}
 
@@ -73,9 +99,10 @@ def until(condition: Any) -> None:
 
 
 def test_it_is_found_read_and_ended(forgotten: Path) -> None:
-    (group,) = asked("groups")
+    group = fit()
     assert (group["label"], group["program"], group["clients"]) == ("fit", str(forgotten), 0)
     assert sum(counts(group).values()) == 10_000
+    assert notice() == notice_of(group)
     (failed,) = asked("tasks", "--state", "failed")
     assert failed["error"] == "ValueError: no root in this interval"
     shown = run("task", failed["short"])
@@ -84,9 +111,8 @@ def test_it_is_found_read_and_ended(forgotten: Path) -> None:
     assert len(asked("tasks", "--state", "queued", "--limit", "10000")) == counts(group)["queued"]
     assert asked("cancel", "fit") == {"withdrawn": 9_996, "stopped": 0, "left": 2}
     assert asked("cancel", "--all", "--running") == {"withdrawn": 0, "stopped": 2, "left": 0}
-    until(lambda: asked("groups")[0]["cancelled"] == 9_998)
-    (group,) = asked("groups")
-    assert counts(group) == {
+    until(lambda: fit()["cancelled"] == 9_998)
+    assert counts(fit()) == {
         "queued": 0,
         "running": 0,
         "succeeded": 1,

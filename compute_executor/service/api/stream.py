@@ -82,7 +82,7 @@ async def _converse(websocket: WebSocket, visit: StreamSession, service: Service
     await websocket.accept()
     first = await _first_frame(websocket)
     if first.startswith("{"):
-        hello = await _greet(websocket, service, first)
+        hello = await _greet(websocket, service, visit.who, first)
         hops = TaskTimes() if hello.trace else None
         await ClientStream(websocket, visit, service, hops, hello.program).run()
     else:
@@ -111,7 +111,7 @@ async def _first_frame(websocket: WebSocket) -> str:
         ) from None
 
 
-async def _greet(websocket: WebSocket, service: Service, first: str) -> frames.Hello:
+async def _greet(websocket: WebSocket, service: Service, who: Identity, first: str) -> frames.Hello:
     """The first frames: Hello and Welcome."""
     try:
         hello = _decode_hello(first)
@@ -122,7 +122,12 @@ async def _greet(websocket: WebSocket, service: Service, first: str) -> frames.H
             OTHER_VERSION, f"protocol {hello.compute_executor} is not spoken, only {frames.PROTOCOL}"
         )
     welcome = frames.Welcome(
-        frames.PROTOCOL, __version__, str(service.endpoint), str(service.blobs.folder), announced()
+        frames.PROTOCOL,
+        __version__,
+        str(service.endpoint),
+        str(service.blobs.folder),
+        announced(),
+        service.listing.forgotten(who),
     )
     await websocket.send_text(msgspec.json.encode(welcome).decode())
     return hello

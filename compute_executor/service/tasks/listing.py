@@ -63,6 +63,8 @@ BATCHES = 50
 """Batches that are read at once; some 50 us."""
 OUTCOMES = 2_000
 """Outcomes of a batch that are read at once; some 4 ms."""
+FORGOTTEN = 3
+"""Forgotten groups that a client is told of."""
 LONGEST_ERROR = 300
 """Characters of an error in a list."""
 _NEWEST = 1 << 62
@@ -146,6 +148,19 @@ class Listing:
             raise absent(f"task group {uuid.UUID(bytes=group)}")
         check(who, "read group", Owned(rows[0][1]), f"task group {uuid.UUID(bytes=group)}")
         return self._group(rows[0], self._open_by_group().get(group, []))
+
+    def forgotten(self, who: Identity) -> list[frames.ForgottenWork]:
+        """The groups of ``who`` with open tasks and without a client, those with most tasks first; some at most."""
+        counts = Counter[bytes]()
+        for batch in self._dispatch.batches():
+            if batch.owner == who.id and not self._groups.clients(batch.group):
+                counts[batch.group] += batch.open
+        found = []
+        for group, count in counts.most_common(FORGOTTEN):
+            rows = self._read.rows("group_head", (group,))
+            program = decode_program(rows[0][3]) if rows else frames.ProgramInfo()
+            found.append(frames.ForgottenWork(str(uuid.UUID(bytes=group)), count, program))
+        return found
 
     def _open_by_group(self) -> dict[bytes, list[OpenBatch]]:
         found: dict[bytes, list[OpenBatch]] = {}

@@ -18,6 +18,7 @@ import logging
 import random
 import selectors
 import socket
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ import msgspec
 
 from compute_executor.errors import ComputeError, NotAuthorized, PoolBroken, ServiceUnavailable
 from compute_executor.future import ComputeFuture
-from compute_executor.session.program import describe
+from compute_executor.session.program import describe, forgotten_notice
 from compute_executor.session.reconnect import ReconnectPolicy
 from compute_executor.session.stream import http_fallback
 from compute_executor.session.stream.handshake import greet
@@ -271,6 +272,8 @@ class StreamLoop:
         except BaseException:
             stream.close()
             raise
+        if notice := forgotten_notice(welcome.forgotten):
+            print(notice, file=sys.stderr)
         self.dialogue.opened(welcome, login, stream.send)
         self.session.storage = self.dialogue.storage
         self.stream = stream

@@ -272,3 +272,17 @@ async def test_a_task_that_ends_before_it_can_be_stopped_has_its_own_outcome(hou
 def test_a_short_id_is_the_beginning_of_the_batch_and_the_position() -> None:
     prefix, position = split_task_id("01234567-89ab-8def-8123-beef00000102")
     assert short_id(prefix, position) == "01234567.258"
+
+
+@live
+async def test_work_without_a_client_is_forgotten(house: House) -> None:
+    async with serving(house) as service:
+        await register(service)
+        listener = Listener()
+        service.subscribe(ALICE, listener, GROUP, program=PROGRAM)
+        await service.submit(ALICE, batch([b"a"] * 3))
+        assert service.listing.forgotten(ALICE) == []
+        service.unsubscribe(listener)
+        (work,) = service.listing.forgotten(ALICE)
+        assert (work.group, work.open, work.program) == (str(uuid.UUID(bytes=GROUP)), 3, PROGRAM)
+        assert service.listing.forgotten(BOB) == []

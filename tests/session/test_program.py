@@ -1,0 +1,88 @@
+"""What a program tells of itself, and is told of others."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from compute_executor.protocol.frames import ForgottenWork, ProgramInfo
+from compute_executor.session import program
+from compute_executor.session.program import LONGEST, describe, forgotten_notice
+
+HOST = socket.gethostname()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program, "_shown", set())
+
+
+SHOW = "from compute_executor.session.program import describe; print(describe('x').name)"
+
+
+def shown(*arguments: str, stdin: str | None = None) -> str:
+    done = subprocess.run(
+        [sys.executable, *arguments], input=stdin, capture_output=True, text=True, timeout=30, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_a_script_a_module_an_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "fit.py").write_text(SHOW)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    assert shown(str(tmp_path / "fit.py")) == str(tmp_path / "fit.py")
+    assert shown("-m", "fit") == "-m fit"
+    assert shown("-c", SHOW) == "-c"
+    assert shown("-", stdin=SHOW) == "-"
+
+
+def test_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JPY_SESSION_NAME", "/home/ann/fit.ipynb")
+    assert describe("").name == "/home/ann/fit.ipynb"
+    monkeypatch.setitem(sys.modules, "__main__", types.SimpleNamespace(__vsc_ipynb_file__="/other.ipynb"))
+    assert describe("").name == "/other.ipynb"
+
+
+def test_odd_text_is_sent_all_the_same() -> None:
+    assert describe("\udcff").label == "\\udcff"
+    assert len(describe("x" * 1000).label) == LONGEST
+    found = describe("fit")
+    assert (found.label, found.host, found.pid) == ("fit", HOST, os.getpid())
+
+
+def test_a_user_is_told_of_forgotten_work_once() -> None:
+    work = [
+        ForgottenWork(
+            "11111111-2222-4333-8444-555555555555", 1234, ProgramInfo("fit", "/x/fit.py", "elsewhere", 1)
+        ),
+        ForgottenWork("21111111-2222-4333-8444-555555555555", 1, ProgramInfo()),
+    ]
+    notice = forgotten_notice(work)
+    assert "1,234 tasks of /x/fit.py (fit); end them: compute-executor cancel 11111111" in notice
+    assert "1 task of a program; end them" in notice
+    assert forgotten_notice(work) == ""
+
+
+def test_what_runs_still_has_forgotten_nothing() -> None:
+    here = ProgramInfo("", "/x.py", HOST, os.getpid())
+    assert forgotten_notice([ForgottenWork("a", 3, here), ForgottenWork("b", 0, ProgramInfo())]) == ""
+
+
+def test_a_program_of_this_machine_that_is_gone() -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    assert "3 tasks" in forgotten_notice([ForgottenWork("a", 3, ProgramInfo("", "/x.py", HOST, gone.pid))])
+
+
+def test_a_process_of_another_user_is_one_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(pid: int, signal: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "kill", refuse)
+    assert forgotten_notice([ForgottenWork("a", 3, ProgramInfo("", "/x.py", HOST, 1))]) == ""
