@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, Protocol
 from compute_executor.batch import Function
 from compute_executor.functions import remote
 from compute_executor.functions.fingerprint import Snapshot, importable, snapshot
+from compute_executor.functions.names import function_name
 
 MAX_ENTRIES = 4096
 """Functions remembered; a full table is emptied. Far above what a program has, below what a leak would be."""
@@ -128,12 +129,7 @@ class Registry:
         return self._caller
 
     def _function(self, function: Any, stream: bytes) -> Function:
-        name = getattr(function, "__qualname__", None)
-        return Function(
-            hashlib.sha256(stream).digest(),
-            name if isinstance(name, str) else type(function).__qualname__,
-            stream,
-        )
+        return Function(hashlib.sha256(stream).digest(), function_name(function), stream)
 
 
 def _make_room(table: dict[Any, Any], limit: int) -> None:

@@ -20,8 +20,11 @@ from compute_executor.batch import Call, CallBatch, Target, with_ids
 from compute_executor.future import ComputeFuture
 from compute_executor.session.buffer import Buffer
 
-Wish = Callable[[], None]
-"""What another thread wants the I/O thread to do."""
+Callback = Callable[[], None]
+"""What another thread has the I/O thread do."""
+
+BatchMaker = Callable[[Target, list[Call[Any]]], CallBatch]
+"""Makes a batch of calls: `batch.with_ids` or `batch.without_ids`."""
 
 
 class SubmitQueue:
@@ -30,9 +33,8 @@ class SubmitQueue:
     def __init__(self, buffer: Buffer) -> None:
         self.lock = threading.RLock()
         self._buffer = buffer
-        self._make: Callable[[Target, list[Call[Any]]], CallBatch] = with_ids
-        self._outbox: list[CallBatch] = []  # with ids, because somebody asked for an id
-        self._wishes: list[Wish] = []
+        self._outbox: list[CallBatch] = []  # a task id was asked for
+        self._callbacks: list[Callback] = []
         self._asleep = False
         self._wakers: tuple[socket.socket, ...] = ()
         self._waker: socket.socket | None = None
@@ -55,25 +57,21 @@ class SubmitQueue:
             with contextlib.suppress(OSError):  # full: it is awake already; closed: it is gone
                 waker.send(b"\0")
 
-    def wish(self, wish: Wish) -> bool:
-        """Have the I/O thread do something; False if there is none."""
+    def run_in_loop(self, callback: Callback) -> bool:
+        """Have the I/O thread call ``callback``; False if there is no such thread."""
         with self.lock:
             if self._waker is None:
                 return False
-            self._wishes.append(wish)
+            self._callbacks.append(callback)
             self._asleep = False
         self.wake()
         return True
-
-    def make_batches_with(self, make: Callable[[Target, list[Call[Any]]], CallBatch]) -> None:
-        """Have batches made in another way: before the first call comes."""
-        self._make = make
 
     def assign_ids(self) -> None:
         """Give all that waits its ids; it leaves with the next flush."""
         with self.lock:
             while (taken := self._buffer.take()) is not None:
-                self._outbox.append(self._make(*taken))
+                self._outbox.append(with_ids(*taken))
             self._asleep = False
         self.wake()
 
@@ -89,6 +87,10 @@ class SubmitQueue:
         """Return the futures of calls that have no id yet."""
         with self.lock:
             return [call.future for call in self._buffer.calls()]
+
+    def is_locked_here(self) -> bool:
+        """Return whether the calling thread holds the lock."""
+        return bool(self.lock._is_owned())  # type: ignore[attr-defined]  # not in typeshed
 
     @property
     def count(self) -> int:
@@ -108,27 +110,28 @@ class SubmitQueue:
 
     # -- the I/O thread --------------------------------------------------------------------------------------
 
-    def take(self, busy: bool, room: int) -> list[CallBatch]:
-        """Batches to be sent now, at most ``room`` of the buffer. ``busy``: the service owes an answer."""
+    def take(self, busy: bool, room: int, make: BatchMaker = with_ids) -> list[CallBatch]:
+        """Return the batches to be sent now, at most ``room`` of the buffer. ``busy``: the service owes an answer.
+        ``make``: whether calls get their ids here."""
         with self.lock:
             now = time.monotonic()
             batches, self._outbox = self._outbox, []
             while len(batches) < room and self._buffer.due(now, busy or bool(batches)):
                 taken = self._buffer.take()
                 assert taken is not None
-                batches.append(self._make(*taken))
+                batches.append(make(*taken))
         return batches
 
-    def wishes(self) -> list[Wish]:
-        """What other threads want done, once."""
+    def callbacks(self) -> list[Callback]:
+        """Return what other threads want called, each once."""
         with self.lock:
-            wishes, self._wishes = self._wishes, []
-        return wishes
+            callbacks, self._callbacks = self._callbacks, []
+        return callbacks
 
     def rest(self, busy: bool, room: int) -> float | None:
         """How long to sleep: 0.0 if there is work, None if until something happens."""
         with self.lock:
-            if self._outbox or self._wishes:
+            if self._outbox or self._callbacks:
                 return 0.0
             if room <= 0:
                 return None

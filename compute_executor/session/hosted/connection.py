@@ -1,6 +1,6 @@
-"""Sessions with a service that is none of ours: submits by HTTP, results by AMQP.
+"""The connection to a hosted Globus Compute service: submits by HTTP, results by AMQP.
 
-    the pump's thread      takes batches from the handover, registers, submits; requests may block it
+    the I/O thread         takes batches from the queue, registers, submits; requests may block it
     the results thread     session/hosted/results.py: ends futures; there is one only while tasks are open
 
 The service draws the task ids, so a call is known by its future until its submit is answered; `PendingTasks` brings
@@ -20,38 +20,40 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from compute_executor.batch import Call, CallBatch, Target
+from compute_executor.batch import Call, CallBatch, Target, without_ids
 from compute_executor.errors import ComputeError, ResultDecodeError
+from compute_executor.functions.names import function_name
 from compute_executor.future import ComputeFuture
 from compute_executor.protocol import frames
+from compute_executor.protocol.frames import Body
 from compute_executor.protocol.ids import split_task_id
 from compute_executor.sdk.outcome import Outcome
 from compute_executor.serialization import exceptions
+from compute_executor.serialization.large import Content, whole
 from compute_executor.serialization.python_versions import Versions, met
+from compute_executor.session.connection import ConnectionOwner
 from compute_executor.session.hosted.pending import ExpectedResult, PendingTasks
 from compute_executor.session.hosted.results import HostedResults
 from compute_executor.session.hosted.submitter import HostedSubmitter
-from compute_executor.session.stream.protocol import about
-from compute_executor.session.withdrawal import Withdrawal
+from compute_executor.session.task_errors import about
 
 if TYPE_CHECKING:
     from compute_executor.sdk.client import Client
-    from compute_executor.session.session import Session
+    from compute_executor.session.view import SessionView
 
 log = logging.getLogger(__name__)
 
 
 class OpenTasks:
-    """The open tasks of one session, and how they end: what `dialogue.Dialogue` is towards a service of ours."""
+    """Open tasks of one session and how they end: what `stream.protocol` is towards a service of this package."""
 
-    def __init__(self, session: Session, client: Client) -> None:
+    def __init__(self, owner: ConnectionOwner, client: Client) -> None:
         self.lock = threading.Lock()
-        self.waiting = PendingTasks()
-        self.group = str(uuid.UUID(bytes=session.settings.group))
-        self._handover = session.handover
-        self._session = session
+        self.pending = PendingTasks()
+        self.group = str(uuid.UUID(bytes=owner.settings.group))
+        self._owner = owner
         self._versions = Versions()
-        self.watcher = HostedResults(client, self.group, self, session.settings.grace)
+        self.results = HostedResults(client, self.group, self, owner.settings.grace)
 
     # -- out -------------------------------------------------------------------------------------------------
 
@@ -61,12 +63,12 @@ class OpenTasks:
             _assign(call.future, task_id)
         with self.lock:
             early = self._expect(target, self.group, [call.future for call in calls], task_ids)
-            missed = self.waiting.missed
-            self.watcher.need()
+            missed = self.pending.missed
+            self.results.need()
         for expected, outcome in early:
             self._settle(expected, outcome)
         if missed:
-            self.watcher.fetch(task_ids)
+            self.results.fetch(task_ids)
 
     def refused(self, call: Call[Any], error: ComputeError) -> None:
         """This call will be no task."""
@@ -75,21 +77,21 @@ class OpenTasks:
     def wait(self, seconds: float) -> bool:
         """Rest before another try; False if nobody waits for it any more."""
         time.sleep(seconds)
-        return not self._session.abandoned
+        return not self._owner.abandoned
 
     def adopt_ids(
         self, group: str, target: Target, futures: dict[str, ComputeFuture[Any]]
     ) -> list[ComputeFuture[Any]]:
         """Expect tasks that were submitted elsewhere, or earlier; the futures of those not expected already."""
         with self.lock:
-            new = {task_id: one for task_id, one in futures.items() if not self.waiting.known(task_id)}
+            new = {task_id: one for task_id, one in futures.items() if not self.pending.known(task_id)}
             for task_id, future in new.items():
                 _assign(future, task_id)
             early = self._expect(target, group, list(new.values()), list(new))
-        self.watcher.add_group(group)
+        self.results.add_group(group)
         for expected, outcome in early:
             self._settle(expected, outcome)
-        self.watcher.fetch(new)
+        self.results.fetch(new)
         return list(new.values())
 
     def _expect(
@@ -99,30 +101,21 @@ class OpenTasks:
         early = []
         for future, task_id in zip(futures, task_ids, strict=True):
             expected = ExpectedResult(future, target, group)
-            outcome = self.waiting.expect(task_id, expected)
+            outcome = self.pending.expect(task_id, expected)
             if outcome is not None:
                 early.append((expected, outcome))
         return early
-
-    @property
-    def router(self) -> PendingTasks:
-        """Under the name that `dialogue.Dialogue` has for it."""
-        return self.waiting
-
-    def withdraw(self, withdrawal: Withdrawal) -> None:
-        """Nothing: Globus Compute has no way to withdraw a task."""
-        withdrawal.answered.set()
 
     # -- in --------------------------------------------------------------------------------------------------
 
     def ended(self, outcome: Outcome) -> None:
         """A task has ended. Never raises."""
         with self.lock:
-            expected = self.waiting.pop(outcome)
+            expected = self.pending.pop(outcome)
         if expected is not None:
             self._settle(expected, outcome)
-            if not self.waiting.open and self._session.ending:
-                self._handover.wake()
+            if not self.pending.open and self._owner.ending:
+                self._owner.queue.wake()
 
     def _settle(self, expected: ExpectedResult, outcome: Outcome) -> None:
         self._versions.check(str(uuid.UUID(bytes=expected.target.endpoint)), outcome.details)
@@ -131,82 +124,125 @@ class OpenTasks:
     def give_up(self, error: ComputeError) -> None:
         """End all that is open."""
         with self.lock:
-            expected = self.waiting.clear()
+            expected = self.pending.clear()
         for one in expected:
             one.future.fail(about(error, one.future))
-        self._handover.wake()
+        self._owner.queue.wake()
 
 
 class HostedConnection:
-    """The loop of the thread that submits. Attributes belong to it; others read ``dialogue`` and `describe`."""
+    """Connection to a hosted service. Implements `session.connection.Connection`; its I/O thread submits."""
 
-    def __init__(self, session: Session, waker: socket.socket, client: Client) -> None:
-        self.session = session
-        self._handover = session.handover
-        self.dialogue = OpenTasks(session, client)
-        self._posting = HostedSubmitter(
-            client.text_wire(),
-            client.register_code,
-            self.dialogue,
-            self.dialogue.group,
-            session.settings.grace,
+    def __init__(self, owner: ConnectionOwner, client: Client) -> None:
+        self._owner = owner
+        self._queue = owner.queue
+        self._client = client
+        self.tasks = OpenTasks(owner, client)
+        self._submitter = HostedSubmitter(
+            client.text_wire(), client.register_code, self.tasks, self.tasks.group, owner.settings.grace
         )
-        self._posting.resend_unknown = session.settings.resend_unknown
+        self._submitter.resend_unknown = owner.settings.resend_unknown
+        self._thread: threading.Thread | None = None
+
+    # -- the I/O thread --------------------------------------------------------------------------------------
+
+    def start(self, waker: socket.socket) -> None:
+        """Keep the socket that wakes the I/O thread."""
         self._waker = waker
         self._selector = selectors.DefaultSelector()
         self._selector.register(waker, selectors.EVENT_READ)
 
     def run(self) -> None:
-        """Until the session ends."""
+        """Submit until the session ends."""
+        self._thread = threading.current_thread()
         try:
             while not self._finished():
                 self._turn()
         except BaseException as error:
             log.exception("the I/O thread of an Executor failed")
             trouble = ComputeError(f"internal error, please report it: {type(error).__name__}: {error}")
-            self.session.give_up_waiting(trouble)
-            self.dialogue.give_up(trouble)
+            self._owner.fail_waiting(trouble)
+            self.tasks.give_up(trouble)
         finally:
-            self.dialogue.watcher.end()
+            self.tasks.results.end()
             self._selector.close()
 
     def _finished(self) -> bool:
-        session = self.session
-        if session.abandoned:
-            return True
-        return session.ending and not (self.dialogue.waiting.open or session.handover.count)
+        owner = self._owner
+        return owner.abandoned or (owner.ending and not (self.tasks.pending.open or self._queue.count))
 
     def _turn(self) -> None:
-        for wish in self._handover.wishes():
-            wish()
-        batches = self._handover.take(False, 1)
+        for callback in self._queue.callbacks():
+            callback()
+        batches = self._queue.take(False, 1, without_ids)
         for batch in batches:
-            self._post(batch)
+            self._submit(batch)
         if batches or self._finished():
             return
-        if self._selector.select(self._handover.rest(False, 1)):
+        if self._selector.select(self._queue.rest(False, 1)):
             with contextlib.suppress(BlockingIOError):
                 while len(self._waker.recv(4096)) == 4096:
                     pass
-        self._handover.awake()
+        self._queue.awake()
 
-    def _post(self, batch: CallBatch) -> None:
-        self._posting.post(batch.target, batch.calls)
-        with self.dialogue.lock:
-            self.dialogue.waiting.forget_early()
+    def _submit(self, batch: CallBatch) -> None:
+        self._submitter.post(batch.target, batch.calls)
+        with self.tasks.lock:
+            self.tasks.pending.forget_early()
 
-    def send_now(self) -> bool:
-        """Never: a submit here is a request, which blocks."""
-        return False
+    def is_own_thread(self) -> bool:
+        """Return whether the caller runs on the thread that submits or on that of the results."""
+        return threading.current_thread() is self._thread or self.tasks.results.is_here()
 
     def forked(self) -> list[ComputeFuture[Any]]:
-        """In the child of a fork: the futures that nobody will end here."""
-        self._selector.close()
-        return self.dialogue.waiting.futures()
+        """Let go of the parent's selector, in the child of a fork; return the futures that nobody will end here."""
+        if self._thread is not None:
+            self._selector.close()
+        return self.tasks.pending.futures()
+
+    # -- calls -----------------------------------------------------------------------------------------------
+
+    def body(self, content: Content, what: str) -> Body:  # noqa: ARG002 - the interface's
+        """Return the arguments as they are: a hosted service stores nothing beside its requests."""
+        return whole(content)
+
+    def send_now(self) -> bool:
+        """Return False: a submit is a request here, which blocks."""
+        return False
+
+    def assign_ids(self) -> None:
+        """Do nothing: the service draws the ids."""
+
+    def withdraw(self, futures: list[ComputeFuture[Any]] | None, *, wait: bool) -> None:
+        """Do nothing: Globus Compute has no way to withdraw a task."""
+
+    def cancellable(self, spared: int) -> list[ComputeFuture[Any]]:
+        """Return those that have not left, but the oldest ``spared``: nothing else can be cancelled, and finding the
+        rest would mean to wait for this thread, which may be in a request, while more leaves."""
+        return self._queue.waiting()[max(0, spared - self.tasks.pending.open) :]
+
+    def open_futures(self) -> list[ComputeFuture[Any]]:
+        """Return the futures that have not ended, oldest first. One that leaves meanwhile is found in both places."""
+        waiting = self._queue.waiting()
+        with self.tasks.lock:
+            found = self.tasks.pending.futures() + waiting
+        return list({id(future): future for future in found}.values())
+
+    # -- beyond calls ----------------------------------------------------------------------------------------
+
+    def register(self, function: Any, code: bytes, description: str) -> str:
+        """Register a function; return its id."""
+        return self._client.register_code(function_name(function), code, description)
+
+    def reload(self, group: uuid.UUID, view: SessionView) -> list[ComputeFuture[Any]]:
+        """Return futures for a group's tasks that are not open here already."""
+        task_ids = self._client.group_tasks(str(group))
+        futures = {task_id: view.future() for task_id in task_ids}
+        return self.tasks.adopt_ids(str(group), view.target, futures)
 
     def describe(self) -> tuple[int, str]:
-        """Tasks in flight, and the state of the result queue in a word. Any thread."""
-        return self.dialogue.waiting.open, self.dialogue.watcher.listener.state
+        """Return the number of tasks in flight, and the state of the result queue in a word."""
+        return self.tasks.pending.open, self.tasks.results.listener.state
 
 
 def settle(future: ComputeFuture[Any], outcome: Outcome) -> None:

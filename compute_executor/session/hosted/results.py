@@ -44,10 +44,10 @@ TURN = 60.0
 
 
 class ResultSink(Protocol):
-    """What this needs of the session. ``lock`` guards ``waiting``."""
+    """Interface that the results need of the connection. ``lock`` guards ``pending``."""
 
     lock: threading.Lock
-    waiting: PendingTasks
+    pending: PendingTasks
 
     def ended(self, outcome: Outcome) -> None:
         """A task has ended."""
@@ -62,13 +62,13 @@ Queues = amqp.ResultQueueConsumer | legacy_stream.LegacyStream
 class HostedResults:
     """See the module."""
 
-    def __init__(self, client: Client, group: str, desk: ResultSink, grace: float) -> None:
+    def __init__(self, client: Client, group: str, sink: ResultSink, grace: float) -> None:
         self._client = client
         self._wire = client.text_wire()
         self._groups = {group}
-        self._desk = desk
-        self._waiting = desk.waiting
-        self._lock = desk.lock
+        self._sink = sink
+        self._pending = sink.pending
+        self._lock = sink.lock
         self.listener = ReconnectPolicy(random.random, grace)
         self._queues: Queues | None = None
         self._thread: threading.Thread | None = None
@@ -131,7 +131,7 @@ class HostedResults:
                     self._turn(self._queues)
         except BaseException as error:
             log.exception("the results thread of an Executor failed")
-            self._desk.give_up(
+            self._sink.give_up(
                 ComputeError(f"internal error, please report it: {type(error).__name__}: {error}")
             )
             self._disconnect()
@@ -143,12 +143,12 @@ class HostedResults:
         until = time.monotonic() + LINGER
         while not self._ending and (left := until - time.monotonic()) > 0:
             with self._lock:
-                if self._waiting.open:
+                if self._pending.open:
                     return True
             self._rest(left)
         self._disconnect()
         with self._lock:  # who adds a task holds it too, so either sees the other
-            if self._waiting.open and not self._ending:
+            if self._pending.open and not self._ending:
                 return True
             self._thread = None
             return False
@@ -220,8 +220,8 @@ class HostedResults:
     def _due(self, queues: Queues) -> list[str]:
         """What the queues do not bring."""
         with self._lock:
-            self._to_fetch = {task_id for task_id in self._to_fetch if self._waiting.known(task_id)}
-            unqueued = self._waiting.task_ids(queues.missing) if queues.missing else []
+            self._to_fetch = {task_id for task_id in self._to_fetch if self._pending.known(task_id)}
+            unqueued = self._pending.task_ids(queues.missing) if queues.missing else []
             return [*self._to_fetch, *unqueued]
 
     def _message(self, read: Callable[[bytes], Outcome], body: bytes, assured: bool) -> bool:
@@ -236,20 +236,20 @@ class HostedResults:
         if assured:
             self._ask_later(outcome.task_id)
         else:
-            self._desk.ended(outcome)
+            self._sink.ended(outcome)
         return True
 
     def _ask_later(self, task_id: str | None) -> None:
         with self._lock:
             if task_id is None:
-                self._to_fetch.update(self._waiting.task_ids())
+                self._to_fetch.update(self._pending.task_ids())
             else:
                 self._to_fetch.add(task_id)
         self._fetched = 0.0
 
     def _open_tasks(self) -> list[str]:
         with self._lock:
-            return self._waiting.task_ids()
+            return self._pending.task_ids()
 
     def _ask(self, task_ids: list[str]) -> None:
         """Ask how tasks stand, and end those that have ended."""
@@ -257,7 +257,7 @@ class HostedResults:
         try:
             for outcome in self._wire.outcomes(task_ids).values():
                 if not outcome.pending:
-                    self._desk.ended(outcome)
+                    self._sink.ended(outcome)
         except ComputeError as error:
             self._unanswered(error)
             return
@@ -267,9 +267,9 @@ class HostedResults:
     def _unanswered(self, error: ComputeError) -> None:
         log.info("the service does not tell how tasks stand: %s", error)
         if not error.retryable and self._queues is None:
-            self._desk.give_up(error)
+            self._sink.give_up(error)
         elif self.listener.given_up(time.monotonic()):
-            self._desk.give_up(
+            self._sink.give_up(
                 ServiceUnavailable(
                     f"neither results nor answers came for {self.listener.patience:.0f} s: {error}. What the service "
                     "has accepted is not lost: later, Executor.reload_tasks(task_group_id) finds it"

@@ -2,7 +2,7 @@
 
     until nothing is open and nothing more will come:
         no stream?  connect (if there is anything to say), with pauses that grow; meanwhile ask by HTTP
-        else        1. seal and write what is due, fulfil wishes     2. sleep until the socket, a wish or a
+        else        1. seal and write what is due, run callbacks     2. sleep until the socket, a callback or a
                     deadline     3. read frames, end futures         4. acknowledge, now and then
 
 One thread for both ways because every hop between threads costs 30-60 us, a third of a task's whole way.
@@ -38,7 +38,7 @@ from compute_executor.session.stream.websocket import StreamLost, WebSocketStrea
 
 if TYPE_CHECKING:
     from compute_executor.peer import ServiceEndpoint
-    from compute_executor.session.session import Session
+    from compute_executor.session.connection import ConnectionOwner
 
 log = logging.getLogger(__name__)
 
@@ -51,10 +51,10 @@ GOODBYE_PATIENCE = 1.0
 class StreamLoop:
     """See the module. All attributes belong to whoever has the desk; others read `describe` only."""
 
-    def __init__(self, session: Session, waker: socket.socket) -> None:
-        self.session = session
-        self.settings = session.settings
-        self._handover = session.handover
+    def __init__(self, owner: ConnectionOwner, waker: socket.socket) -> None:
+        self._owner = owner
+        self.settings = owner.settings
+        self._queue = owner.queue
         self.dialogue = StreamProtocol(
             self.settings.group, self.settings.pool, self.settings.spec, self._break
         )
@@ -88,12 +88,8 @@ class StreamLoop:
             self._leave()
 
     def _finished(self) -> bool:
-        session, dialogue = self.session, self.dialogue
-        if session.abandoned:
-            return True
-        return session.ending and not (
-            dialogue.router.open or dialogue.sender.unconfirmed or session.handover.count
-        )
+        owner = self._owner
+        return owner.abandoned or (owner.ending and not self._needed())
 
     # -- with a stream ---------------------------------------------------------------------------------------
 
@@ -110,7 +106,7 @@ class StreamLoop:
                     self._drain_waker()
                 else:
                     self._listen(stream)
-            self._handover.awake()
+            self._queue.awake()
             self._upkeep.work(stream, time.monotonic())
         except StreamLost as error:
             self._lost(error)
@@ -134,30 +130,30 @@ class StreamLoop:
             self._send_due()
             if not stream.flush():
                 return False
-            return self._handover.rest(self._busy(), self._room()) is None
+            return self._queue.rest(self._busy(), self._room()) is None
         except StreamLost:
             return False
         except (
             BaseException
         ):  # Ctrl-C: who knows what was sent. Begin anew: every batch is known by its prefix
             self._spoilt = True
-            self._handover.wake()
+            self._queue.wake()
             raise
         finally:
             self._desk.release()
 
     def _send_due(self) -> None:
-        for batch in self._handover.take(self._busy(), self._room()):
+        for batch in self._queue.take(self._busy(), self._room()):
             self.dialogue.send(batch)
 
     def _say(self, stream: WebSocketStream) -> None:
         self._send_due()
-        self._fulfil_wishes()
+        self._run_callbacks()
         self._flush(stream)
 
-    def _fulfil_wishes(self) -> None:
-        for wish in self._handover.wishes():
-            wish()
+    def _run_callbacks(self) -> None:
+        for callback in self._queue.callbacks():
+            callback()
 
     def _flush(self, stream: WebSocketStream) -> None:
         writing = not stream.flush()
@@ -168,7 +164,7 @@ class StreamLoop:
 
     def _busy(self) -> bool:
         """Whether waiting for more calls makes sense: the service owes an answer, and more may come."""
-        return bool(self.dialogue.sender.unconfirmed) and not self.session.ending
+        return bool(self.dialogue.sender.unconfirmed) and not self._owner.ending
 
     def _room(self) -> int:
         assert self.stream is not None
@@ -179,7 +175,7 @@ class StreamLoop:
     def _rest(self) -> float | None:
         if self._finished():
             return 0.0
-        pause = self._handover.rest(self._busy(), self._room())
+        pause = self._queue.rest(self._busy(), self._room())
         if pause == 0.0:
             return pause
         upkeep = self._upkeep.pause()
@@ -196,8 +192,7 @@ class StreamLoop:
         """Workers cannot start."""
         # Where the standard pools say it, for whoever watches there.
         logging.getLogger("concurrent.futures").critical("workers cannot start: %s", error)
-        self.session.broken = error
-        self.session.give_up_waiting(error)
+        self._owner.break_pool(error)
 
     def _drain_waker(self) -> None:
         try:
@@ -220,22 +215,22 @@ class StreamLoop:
 
     def _find_stream(self) -> None:
         """One try to connect if one is due and there is any need; otherwise wait."""
-        self._fulfil_wishes()
+        self._run_callbacks()
         now = time.monotonic()
         if not self._needed():
-            self._pause(self._handover.rest(False, 1))
+            self._pause(self._queue.rest(False, 1))
         elif now < self.listener.next_try:
             self._pause(self.listener.next_try - now)
         else:
             self._try(now)
 
     def _needed(self) -> bool:
-        return bool(self.dialogue.router.open or self.dialogue.sender.unconfirmed or self._handover.count)
+        return bool(self.dialogue.router.open or self.dialogue.sender.unconfirmed or self._queue.count)
 
     def _pause(self, seconds: float | None) -> None:
         if self._selector.select(seconds):
             self._drain_waker()
-        self._handover.awake()
+        self._queue.awake()
 
     def _try(self, now: float) -> None:
         try:
@@ -255,7 +250,7 @@ class StreamLoop:
         """See whether the service answers at least that way."""
         room = MAX_UNCONFIRMED - len(self.dialogue.sender.unconfirmed)
         try:
-            http_fallback.converse(self.dialogue, login, self._handover.take(self._busy(), room))
+            http_fallback.converse(self.dialogue, login, self._queue.take(self._busy(), room))
         except NotAuthorized as error:
             self._failed(error, now, final=True)
         except ComputeError as error:
@@ -275,7 +270,6 @@ class StreamLoop:
         if notice := forgotten_notice(welcome.forgotten):
             print(notice, file=sys.stderr)
         self.dialogue.opened(welcome, login, stream.send)
-        self.session.storage = self.dialogue.storage
         self.stream = stream
         self._writing = False
         self._selector.register(stream, selectors.EVENT_READ)
@@ -295,7 +289,7 @@ class StreamLoop:
             )
 
     def _give_up(self, error: ComputeError) -> None:
-        self.session.give_up_waiting(error)
+        self._owner.fail_waiting(error)
         self.dialogue.give_up(error)
         self.listener.rest()
 
@@ -318,7 +312,7 @@ class StreamLoop:
     def _say_goodbye(self, stream: WebSocketStream) -> None:
         """Let the service have all our words before the connection ends: closing a socket with unread input
         would throw them away."""
-        self._fulfil_wishes()
+        self._run_callbacks()
         self.dialogue.goodbye()
         stream.say_goodbye()
         self._selector.unregister(self._waker)

@@ -45,6 +45,7 @@ from compute_executor.session.stream.login import StreamLogin
 from compute_executor.session.stream.router import Router
 from compute_executor.session.stream.sender import Sender, SubmitFailure, without
 from compute_executor.session.stream.storage import NO_LIMIT, Storage, usable
+from compute_executor.session.task_errors import about
 from compute_executor.session.withdrawal import Withdrawal, Withdrawals
 
 if TYPE_CHECKING:
@@ -318,13 +319,6 @@ class StreamProtocol:
     def _fail(self, failures: list[SubmitFailure]) -> None:
         for call, error in failures:
             call.future.fail(about(error, call.future))
-
-
-def about(error: ComputeError, future: ComputeFuture[Any]) -> ComputeError:
-    """The same error, about one task: each future has an exception of its own."""
-    one = type(error)(error.message, task_id=future.task_id)
-    one.__cause__ = error.__cause__
-    return one
 
 
 def _nowhere(frame: bytes) -> None:

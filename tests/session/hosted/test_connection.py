@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from compute_executor import Client, Executor
-from compute_executor.batch import Call, Function
+from compute_executor.batch import Call, Function, Target
 from compute_executor.errors import (
     ComputeError,
     InvalidRequest,
@@ -25,17 +25,17 @@ from compute_executor.errors import (
     SubmitOutcomeUnknown,
     TaskExecutionFailed,
 )
-from compute_executor.future import ComputeFuture
 from compute_executor.protocol import frames
 from compute_executor.sdk.outcome import Outcome
 from compute_executor.sdk.wires.text_wire import TextWire
 from compute_executor.serialization import native
 from compute_executor.serialization.python_versions import VersionsDiffer
 from compute_executor.session.hosted.connection import HostedConnection, OpenTasks, settle
-from compute_executor.session.withdrawal import Withdrawal
 from tests.hosted_service import HostedService, Scripted
+from tests.session.owner import StubOwner, future
 
 ENDPOINT = "5a3c0e38-7a31-4f2c-9f0d-1f2d3c4b5a69"
+TARGET = Target(b"e" * 16, None, frames.Options())
 
 
 class Trouble(Exception):
@@ -309,6 +309,14 @@ def test_without_an_endpoint_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None
         ex.submit(add_one, 1).result(10)
 
 
+def test_an_executor_used_without_an_endpoint_cannot_be_sent_to_a_hosted_one(client: Client) -> None:
+    with Executor(client=client) as ex:
+        with pytest.raises(InvalidRequest, match="endpoint_id is missing"):
+            ex.submit(add_one, 1).result(10)
+        with pytest.raises(InvalidRequest, match="endpoint_id is missing"):
+            ex.options(endpoint_id=ENDPOINT).submit(add_one, 1).result(10)
+
+
 def test_shutdown_in_a_callback_waits_for_nothing(client: Client) -> None:
     ex = Executor(ENDPOINT, client=client)
     done = threading.Event()
@@ -351,7 +359,7 @@ def test_an_error_of_our_own_ends_the_futures(
     def fail(*_: Any) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(HostedConnection, "_post", fail)
+    monkeypatch.setattr(HostedConnection, "_submit", fail)
     monkeypatch.setattr(HostedConnection, "_finished", fail)
     with pytest.raises(ComputeError, match="please report it: ZeroDivisionError"):
         ex.submit(add_one, 1).result(10)
@@ -370,7 +378,7 @@ def test_shutting_down_drops_what_waits_and_waits_for_the_rest(
     blocked = ex.submit(add_one, 2)
     _until(lambda: service.count("/submit") == 2)
     waiting = ex.submit(add_one, 3)
-    ex._session.shutdown(wait=False, cancel_futures=True)
+    ex.shutdown(wait=False, cancel_futures=True)
     assert waiting.cancelled()
     assert not sent.done()
     _until(lambda: len(service.waiting) == 2)
@@ -384,17 +392,17 @@ def test_who_leaves_in_a_hurry_waits_for_nothing(client: Client, service: Hosted
     ex = Executor(ENDPOINT, client=client)
     future = ex.submit(add_one, 1)
     _until(lambda: bool(service.waiting))
-    ex._session.abandon()
-    ex._session.join(10)
-    assert ex._session._thread is None
+    ex.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert not future.done()
+    service.run()
+    assert future.result(10) == 2
 
 
-# -- the desk -------------------------------------------------------------------------------------------------
+# -- open tasks ------------------------------------------------------------------------------------------------
 
 
 class Quiet:
-    """Of a watcher, what is asked of it."""
+    """Stand-in for `HostedResults`: keeps what it was asked."""
 
     def __init__(self) -> None:
         self.needed = 0
@@ -412,10 +420,10 @@ class Quiet:
 
 
 @pytest.fixture
-def desk(ex: Executor, client: Client) -> OpenTasks:
-    desk = OpenTasks(ex._session, client)
-    desk.watcher = Quiet()  # type: ignore[assignment]
-    return desk
+def tasks(client: Client) -> OpenTasks:
+    tasks = OpenTasks(StubOwner(), client)
+    tasks.results = Quiet()  # type: ignore[assignment]
+    return tasks
 
 
 def task(number: int) -> str:
@@ -426,82 +434,83 @@ def ended(number: int) -> Outcome:
     return Outcome(task(number), "success", frames.VALUE, native.dumps(number))
 
 
-def calls(ex: Executor, count: int) -> list[Call[Any]]:
+def calls(count: int) -> list[Call[Any]]:
     function = Function(b"d" * 32, "f", b"")
-    return [Call(ComputeFuture[Any](ex._session, b""), function, b"", ex._view.target) for _ in range(count)]
+    return [Call(future(), function, b"", TARGET) for _ in range(count)]
 
 
-def test_results_that_come_before_the_answer_find_their_futures(ex: Executor, desk: OpenTasks) -> None:
-    desk.ended(ended(1))
-    desk.ended(ended(9))  # somebody else's
-    one, two = sent = calls(ex, 2)
-    desk.taken(ex._view.target, sent, [task(1), task(2)])
+def test_results_that_come_before_the_answer_find_their_futures(tasks: OpenTasks) -> None:
+    tasks.ended(ended(1))
+    tasks.ended(ended(9))  # somebody else's
+    one, two = sent = calls(2)
+    tasks.taken(TARGET, sent, [task(1), task(2)])
     assert one.future.result(0) == 1
     assert one.future.task_id == task(1)
     assert not two.future.done()
-    assert desk.router.futures() == [two.future]
-    desk.ended(ended(2))
+    assert tasks.pending.futures() == [two.future]
+    tasks.ended(ended(2))
     assert two.future.result(0) == 2
-    assert desk.watcher.asked == []  # type: ignore[attr-defined]
+    assert tasks.results.asked == []  # type: ignore[attr-defined]
 
 
 def test_results_for_which_there_was_no_room_are_asked_for(
-    ex: Executor, desk: OpenTasks, monkeypatch: pytest.MonkeyPatch
+    tasks: OpenTasks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(desk.waiting, "_max_early", 1)
-    desk.ended(ended(1))
-    desk.ended(ended(2))
-    desk.taken(ex._view.target, calls(ex, 2), [task(1), task(2)])
-    assert desk.watcher.asked == [[task(1), task(2)]]  # type: ignore[attr-defined]
+    monkeypatch.setattr(tasks.pending, "_max_early", 1)
+    tasks.ended(ended(1))
+    tasks.ended(ended(2))
+    tasks.taken(TARGET, calls(2), [task(1), task(2)])
+    assert tasks.results.asked == [[task(1), task(2)]]  # type: ignore[attr-defined]
 
 
-def test_tasks_are_adopted_once(ex: Executor, desk: OpenTasks) -> None:
-    desk.ended(ended(1))
-    futures = {task(number): ComputeFuture[Any](ex._session, b"") for number in (1, 2)}
-    assert desk.adopt_ids("other", ex._view.target, futures) == list(futures.values())
+def test_tasks_are_adopted_once(tasks: OpenTasks) -> None:
+    tasks.ended(ended(1))
+    futures = {task(number): future() for number in (1, 2)}
+    assert tasks.adopt_ids("other", TARGET, futures) == list(futures.values())
     assert futures[task(1)].result(0) == 1
-    again = {task(2): ComputeFuture[Any](ex._session, b"")}
-    assert desk.adopt_ids("other", ex._view.target, again) == []
-    quiet: Any = desk.watcher
+    again = {task(2): future()}
+    assert tasks.adopt_ids("other", TARGET, again) == []
+    quiet: Any = tasks.results
     assert (quiet.groups, quiet.asked) == (["other", "other"], [[task(1), task(2)], []])
-    desk.ended(ended(2))
+    tasks.ended(ended(2))
     assert futures[task(2)].result(0) == 2
 
 
-def test_giving_up_ends_each_future_with_an_error_about_itself(ex: Executor, desk: OpenTasks) -> None:
-    sent = calls(ex, 2)
-    desk.taken(ex._view.target, sent, [task(1), task(2)])
-    desk.give_up(ServiceUnavailable("gone for too long"))
+def test_giving_up_ends_each_future_with_an_error_about_itself(tasks: OpenTasks) -> None:
+    sent = calls(2)
+    tasks.taken(TARGET, sent, [task(1), task(2)])
+    tasks.give_up(ServiceUnavailable("gone for too long"))
     errors = [call.future.exception(0) for call in sent]
     assert [(type(one), str(one), one.task_id) for one in errors] == [  # type: ignore[union-attr]
         (ServiceUnavailable, "gone for too long", task(number)) for number in (1, 2)
     ]
-    assert desk.waiting.open == 0
+    assert tasks.pending.open == 0
 
 
-def test_a_wish_to_cancel_is_answered_at_once(desk: OpenTasks) -> None:
-    withdrawal = Withdrawal(None)
-    desk.withdraw(withdrawal)
-    assert withdrawal.answered.is_set()
+def test_nothing_is_withdrawn(client: Client) -> None:
+    connection = HostedConnection(StubOwner(), client)
+    connection.withdraw(None, wait=True)
+    assert connection.forked() == []
 
 
-def test_in_the_child_of_a_fork_the_futures_are_orphans(ex: Executor, client: Client) -> None:
+def test_in_the_child_of_a_fork_the_futures_are_orphans(client: Client) -> None:
     waker, other = socket.socketpair()
     with waker, other:
-        pump = HostedConnection(ex._session, waker, client)
-        pump.dialogue.watcher = Quiet()  # type: ignore[assignment]
-        sent = calls(ex, 2)
-        pump.dialogue.taken(ex._view.target, sent, [task(1), task(2)])
-        pump.dialogue.ended(ended(1))
-        assert not pump.send_now()
-        assert pump.forked() == [sent[1].future]
-        assert pump._selector.get_map() is None
+        connection = HostedConnection(StubOwner(), client)
+        connection.start(waker)
+        connection.tasks.results = Quiet()  # type: ignore[assignment]
+        sent = calls(2)
+        connection.tasks.taken(TARGET, sent, [task(1), task(2)])
+        connection.tasks.ended(ended(1))
+        assert not connection.send_now()
+        assert connection.open_futures() == [sent[1].future]
+        assert connection.forked() == [sent[1].future]
 
 
-def test_a_time_that_is_none_is_no_time(ex: Executor) -> None:
-    future = ComputeFuture[Any](ex._session, b"")
-    settle(future, ended(3)._replace(completion_t="yesterday"))
-    assert (future.result(0), future.timings.ended) == (3, 0.0)
+def test_a_time_that_is_none_is_no_time() -> None:
+    one = future()
+    settle(one, ended(3)._replace(completion_t="yesterday"))
+    assert (one.result(0), one.timings.ended) == (3, 0.0)
 
 
 def _decoded(payload: str) -> str:

@@ -41,7 +41,7 @@ class Around:
 
     def __init__(self, broker: FakeBroker) -> None:
         self.lock = threading.Lock()
-        self.waiting = PendingTasks()
+        self.pending = PendingTasks()
         self.changed = broker.changed
         self.heard: list[str] = []
         self.given_up: list[ComputeError] = []
@@ -59,14 +59,14 @@ class Around:
     def ended(self, outcome: Outcome) -> None:
         self.at_end(outcome)
         with self.lock:
-            found = self.waiting.pop(outcome)
+            found = self.pending.pop(outcome)
         with self.changed:
             self.heard += [outcome.task_id] if found else []
             self.changed.notify_all()
 
     def give_up(self, error: ComputeError) -> None:
         with self.lock:
-            self.waiting.clear()
+            self.pending.clear()
         with self.changed:
             self.given_up.append(error)
             self.changed.notify_all()
@@ -108,7 +108,7 @@ class Around:
     def expect(self, *numbers: int, group: str = "g") -> None:
         with self.lock:
             for number in numbers:
-                self.waiting.expect(task(number), ExpectedResult(cast(Any, None), TARGET, group))
+                self.pending.expect(task(number), ExpectedResult(cast(Any, None), TARGET, group))
             self.watcher.need()
 
 

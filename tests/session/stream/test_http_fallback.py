@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from compute_executor.batch import CallBatch, Target
-from compute_executor.errors import NotFound, PayloadTooLarge, ServiceUnavailable, WorkerLost
+from compute_executor.errors import NotFound, ServiceUnavailable, WorkerLost
 from compute_executor.executor import Executor
 from compute_executor.future import ComputeFuture
 from compute_executor.peer import EmbeddedLocator, ServiceEndpoint
@@ -160,13 +160,3 @@ def test_a_registered_function_runs_by_its_id() -> None:
         assert executor.submit_to_registered_function(large, [1]).result(PATIENCE) == 100_001
         keyword = executor.submit_to_registered_function(small, (2,), {"exp": 3})
         assert keyword.result(PATIENCE) == 8
-
-
-def test_a_future_over_the_limit_names_both_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Executor(max_workers=1) as executor:
-        executor.submit(abs, 1).result(PATIENCE)
-        assert executor._session.storage is not None
-        executor._session.storage._limit = 100_000
-        with pytest.raises(PayloadTooLarge, match=r"2000\d\d bytes are over the service's limit of 100000"):
-            executor.submit(len, b"x" * 200_000).result(PATIENCE)
-        assert executor.submit(abs, 2).result(PATIENCE) == 2
