@@ -30,6 +30,7 @@ from compute_executor.serialization import native
 from compute_executor.session.session import Session
 from compute_executor.session.view import SessionView
 from compute_executor.settings import ExecutorSettings
+from compute_executor.surroundings import interpreter_options, observe, usable_cpus, wire_text
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -79,10 +80,11 @@ class Executor(concurrent.futures.Executor):
 
         ``endpoint_id``: where to run; None for the service's own endpoint. A number there is ``max_workers``, so that
         ``Executor(4)`` means what it means for the standard pools. ``client``: a Client of another
-        service than this user's local one. ``max_workers`` (default: the number of CPUs), ``initializer`` and
-        ``initargs`` are ThreadPoolExecutor's; workers see the interpreter, ``sys.path``, working directory and
-        environment of this moment. ``batch_size`` tasks at most leave together, after ``flush_interval`` seconds
-        at most. Tasks are results of ``task_group_id`` (default: a new one; see :meth:`reload_tasks`).
+        service than this user's local one. ``max_workers`` (default: the CPUs that this program may use),
+        ``initializer`` and ``initargs`` are ThreadPoolExecutor's; workers see the interpreter and its options,
+        ``sys.path``, working directory, environment, resource limits, priority, affinity and umask of this moment.
+        ``batch_size`` tasks at most leave together, after ``flush_interval`` seconds at most. Tasks are results of
+        ``task_group_id`` (default: a new one; see :meth:`reload_tasks`).
 
         With ``endpoint_id`` and no ``client``, the service is Globus Compute's if somebody has logged in. For its
         endpoints: ``resource_specification`` and ``user_endpoint_config`` are theirs; ``by_source`` sends functions
@@ -333,16 +335,23 @@ def _pool_spec(
     max_workers: int | None, initializer: Callable[..., object] | None, initargs: tuple[Any, ...], label: str
 ) -> PoolSpec:
     """The workers' view of the world: what the caller sees at this moment."""
-    cwd = os.getcwd()
+    try:
+        cwd = os.getcwd()
+    except FileNotFoundError:
+        cwd = ""  # it was removed: workers start in one that is removed as well
     return PoolSpec(
-        max_workers=max_workers or os.cpu_count() or 1,
-        python=sys.executable,
-        path=[entry or cwd for entry in sys.path],
-        cwd=cwd,
-        environ={name: value for name, value in os.environ.items() if name not in CREDENTIALS},
+        max_workers=max_workers or usable_cpus(),
+        python=wire_text(sys.executable),
+        path=[wire_text(entry or cwd) for entry in sys.path],
+        cwd=wire_text(cwd),
+        environ={
+            wire_text(name): wire_text(value) for name, value in os.environ.items() if name not in CREDENTIALS
+        },
         initializer=None if initializer is None else native.dumps_call((initializer, tuple(initargs)), {}),
         label=label,
         python_version=f"{sys.version_info[0]}.{sys.version_info[1]}",
+        interpreter=[wire_text(option) for option in interpreter_options()],
+        surroundings=observe(),
     )
 
 

@@ -248,6 +248,7 @@ def _environment() -> dict[str, str]:
     environment["PYTHONSAFEPATH"] = (
         "1"  # from 3.11 on; before, the state folder comes first, which is ours alone
     )
+    environment["PYTHONUTF8"] = "1"  # one way to write paths, whatever the locale of the first program is
     return environment
 
 

@@ -34,6 +34,7 @@ from typing import Any
 import msgspec
 
 from compute_executor.protocol.ids import TaskPositions
+from compute_executor.surroundings import local_text
 
 PROTOCOL = 1
 INLINE_LIMIT = 64 * 1024
@@ -90,7 +91,10 @@ class PoolSpec(msgspec.Struct, array_like=True, frozen=True):
 
     ``initializer`` is a native call payload of ``(function, initargs)``, or None. ``environ`` is the whole
     environment of the workers. ``container`` is a registered container's id, or None. ``python_version``: the
-    caller's, such as "3.12".
+    caller's, such as "3.12". Text of the operating system is as `compute_executor.surroundings.wire_text` makes it.
+    ``cwd`` is empty if the caller's folder was removed. ``interpreter``: options of the caller's interpreter.
+    ``surroundings``: what `compute_executor.surroundings.observe` makes; empty: those of the service. An older
+    service leaves these two out.
     """
 
     max_workers: int
@@ -102,6 +106,12 @@ class PoolSpec(msgspec.Struct, array_like=True, frozen=True):
     container: bytes | None = None
     label: str = ""
     python_version: str = ""
+    interpreter: list[str] = []
+    surroundings: bytes = b""
+
+    def variables(self) -> dict[str, str]:
+        """The environment variables as they are on this machine."""
+        return {local_text(name): local_text(value) for name, value in self.environ.items()}
 
 
 # -- first frames (JSON) ------------------------------------------------------------------------------------

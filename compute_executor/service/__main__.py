@@ -7,6 +7,8 @@ import os
 import sys
 from pathlib import Path
 
+from compute_executor.surroundings import neutral
+
 
 def main(arguments: list[str]) -> int:
     """Run a service until it is told to end; its exit code."""
@@ -22,6 +24,8 @@ def main(arguments: list[str]) -> int:
         # The caller's child ends here, before anything is imported or opened. The service is nobody's child: no
         # caller has to reap it, and with no session of its own to lead it can never get a terminal.
         os._exit(0)
+    if chosen.embedded:
+        neutral()
     from compute_executor.service.process.run import ServiceSettings, run
 
     settings = ServiceSettings(

@@ -7,6 +7,7 @@ import os
 import msgspec
 
 from compute_executor.protocol.frames import PoolSpec
+from compute_executor.surroundings import local_text
 
 _OF_AN_INTERPRETER = ("PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "__PYVENV_LAUNCHER__", "CONDA_PREFIX")
 
@@ -27,14 +28,15 @@ class Environment(msgspec.Struct, frozen=True):
         are what an environment is there to replace. Nothing of it is inside an image."""
         if self.image:
             return []
-        return [entry for entry in spec.path if not _of_packages(entry)]
+        return [entry for entry in map(local_text, spec.path) if not _of_packages(entry)]
 
     def environ(self, spec: PoolSpec) -> dict[str, str]:
         """The caller's environment variables, with those of an interpreter replaced. (An image has its own.)"""
         binaries = os.path.dirname(self.python)
-        kept = {name: value for name, value in spec.environ.items() if name not in _OF_AN_INTERPRETER}
+        given = spec.variables()
+        kept = {name: value for name, value in given.items() if name not in _OF_AN_INTERPRETER}
         kept["VIRTUAL_ENV"] = os.path.dirname(binaries)
-        kept["PATH"] = os.pathsep.join(filter(None, [binaries, spec.environ.get("PATH")]))
+        kept["PATH"] = os.pathsep.join(filter(None, [binaries, given.get("PATH")]))
         return kept
 
 

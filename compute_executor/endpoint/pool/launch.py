@@ -11,7 +11,8 @@ import contextlib
 import importlib.util
 import os
 import subprocess
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -21,6 +22,7 @@ from compute_executor.endpoint.environments.runtimes import Mount
 from compute_executor.endpoint.pool.fd_server import NAME, FdServer
 from compute_executor.endpoint.worker.worker import SupportFolders
 from compute_executor.protocol.frames import PoolSpec
+from compute_executor.surroundings import local_text
 
 PACKAGE = Path(__file__).parents[2]
 START = str(PACKAGE / "endpoint" / "worker" / "start.py")
@@ -31,6 +33,10 @@ LINKS = "links"
 """The folder beside the environments with a link to this package."""
 INSIDE = "/compute-executor"
 """Where a container sees this package, and what workers need for pickling."""
+
+
+_OF_ONE_PYTHON = ("-S", "-P", "-I", "-E", "-s")
+"""Options that say where an interpreter finds its packages, or that not every Python knows: not for another one."""
 
 
 class StartedProcess(NamedTuple):
@@ -60,13 +66,16 @@ class Launch(Protocol):
 
 def launch(spec: PoolSpec, environment: Environment | None, blob_folder: str) -> Launch:
     """The way to start the workers of a pool."""
+    cwd = local_text(spec.cwd)
+    options = [local_text(option) for option in spec.interpreter]
     if environment is None:
-        return LocalLaunch([spec.python, START], spec.cwd, spec.environ)
+        return LocalLaunch([local_text(spec.python), *options, START], cwd, spec.variables())
     if environment.image:
         return ContainerLaunch(environment, blob_folder)
     folder = _linked(Path(environment.python).parents[4])
     start = os.path.join(folder, PACKAGE.name, "endpoint", "worker", "start.py")
-    return LocalLaunch([environment.python, start], spec.cwd, environment.environ(spec))
+    options = [option for option in options if not option.startswith(_OF_ONE_PYTHON)]
+    return LocalLaunch([environment.python, *options, start], cwd, environment.environ(spec))
 
 
 class LocalLaunch:
@@ -83,17 +92,29 @@ class LocalLaunch:
 
     def start(self, files: list[int], output: int, ring: str) -> StartedProcess:  # noqa: ARG002 - it sees all files
         """See Launch."""
-        popen = subprocess.Popen(
-            [*self._command, *map(str, files)],
-            pass_fds=files,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            cwd=self._cwd,
-            env=self._environ,
-            start_new_session=True,
-        )
+        with _folder(self._cwd) as cwd:
+            popen = subprocess.Popen(
+                [*self._command, *map(str, files)],
+                pass_fds=files,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=cwd,
+                env=self._environ,
+                start_new_session=True,
+            )
         return StartedProcess(popen, lambda: None)
+
+
+@contextlib.contextmanager
+def _folder(cwd: str) -> Iterator[str]:
+    """The working folder to start in. Where the caller's was removed, one that is removed once the process is in it:
+    it has none either."""
+    if cwd:
+        yield cwd
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield folder
 
 
 class ContainerLaunch:

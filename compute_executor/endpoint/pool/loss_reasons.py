@@ -6,6 +6,7 @@ import os
 import signal
 
 from compute_executor.protocol.frames import PoolSpec
+from compute_executor.surroundings import local_text
 
 _HINTS = {
     signal.SIGKILL: "; somebody killed it, or the system did because memory ran out",
@@ -51,18 +52,17 @@ def timed_out(walltime: float) -> str:
 def cannot_start(spec: PoolSpec, exit_code: int, last_words: bytes, times: int) -> str:
     """Workers die before they are ready, again and again."""
     return (
-        f"workers cannot start: {spec.python} {ending(exit_code)}, {times} times before it was ready. "
+        f"workers cannot start: {local_text(spec.python)} {ending(exit_code)}, {times} times before it was ready. "
         f"Its last output:\n{_end_of(last_words) or '(none)'}"
     )
 
 
 def cannot_run(spec: PoolSpec, error: OSError) -> str:
     """The operating system would not even start the process."""
-    if not os.path.isdir(spec.cwd):
-        return (
-            f"workers cannot start: their working directory {spec.cwd} is gone or cannot be entered: {error}"
-        )
-    return f"workers cannot start: {spec.python} cannot be run: {error}"
+    if spec.cwd and not os.path.isdir(local_text(spec.cwd)):
+        cwd = local_text(spec.cwd)
+        return f"workers cannot start: their working directory {cwd} is gone or cannot be entered: {error}"
+    return f"workers cannot start: {local_text(spec.python)} cannot be run: {error}"
 
 
 def _end_of(text: bytes) -> str:

@@ -22,6 +22,7 @@ from compute_executor.endpoint.pool.worker_handle import WorkerEvents, WorkerHan
 from compute_executor.endpoint.worker import messages
 from compute_executor.endpoint.worker.begun_log import SUFFIX, BegunLog
 from compute_executor.protocol.frames import INLINE_LIMIT, PoolSpec
+from compute_executor.surroundings import local_text
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +88,7 @@ class WorkerSet:
         self._rings = rings
         self._spare = spare
         self._environment = environment
+        self._path = [local_text(entry) for entry in spec.path]
         self._launch = launch(spec, environment, place.blob_folder)
         self._failures = 0
         self._idle_timer: asyncio.TimerHandle | None = None
@@ -106,7 +108,7 @@ class WorkerSet:
         ring = self._rings.take()
         setup = self._setup(ring)
         try:
-            spare = self._spare.take(self._launch, self.spec.path)
+            spare = self._spare.take(self._launch, self._path)
             self.members.append(
                 WorkerHandle(duties, ring, self._launch, self._rings.boxes, setup, spare=spare)
             )
@@ -116,7 +118,7 @@ class WorkerSet:
 
     def _setup(self, ring: BegunLog) -> bytes:
         place, inside = self._place, self._environment
-        caller, path = b"", self.spec.path
+        caller, path = b"", self._path
         if inside is not None:
             caller = (self.spec.python_version or OWN_PYTHON).encode()
             path = [*inside.path, *inside.caller_path(self.spec)]
@@ -129,6 +131,8 @@ class WorkerSet:
                 self.spec.initializer or b"",
                 b"\0".join(map(os.fsencode, self._launch.support)),
                 caller,
+                b"1" if self._launch.contained else b"0",
+                self.spec.surroundings,
                 *map(os.fsencode, path),
             ]
         )
@@ -141,7 +145,7 @@ class WorkerSet:
     def leave_spare(self) -> None:
         """All are gone: let one wait for the next pool of this kind, if they worked."""
         if not self._failures:
-            self._spare.prepare(self._launch, self.spec.path)
+            self._spare.prepare(self._launch, self._path)
 
     def make_do(self, error: OSError, again: Callable[[], None]) -> bool:
         """The system would not start another. Whether the pool can go on: with those that there are, or by waiting

@@ -23,7 +23,7 @@ def write_blob(folder: str, content: large.Content, durable: bool) -> bytes:
     name = os.urandom(16).hex()
     path = os.path.join(folder, name)
     try:
-        with open(path + ".part", "wb", buffering=0) as file:
+        with open(path + ".part", "wb", buffering=0, opener=_private) as file:
             large.write(file.fileno(), content)
             if durable:
                 os.fsync(file.fileno())
@@ -35,6 +35,11 @@ def write_blob(folder: str, content: large.Content, durable: bool) -> bytes:
             os.unlink(path + ".part")
         raise
     return f"{name} {large.size(content)}".encode()
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file that is the user's alone, whatever the umask of the tasks is."""
+    return os.open(path, flags, 0o600)
 
 
 def sync_folder(folder: str | os.PathLike[str]) -> None:

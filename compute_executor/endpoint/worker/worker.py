@@ -28,7 +28,7 @@ from collections.abc import Callable
 from time import monotonic, time
 from typing import Any
 
-from compute_executor import system
+from compute_executor import surroundings, system
 from compute_executor.endpoint.worker import messages
 from compute_executor.endpoint.worker.begun_log import BegunLog
 from compute_executor.endpoint.worker.blobs import read_blob, write_blob
@@ -66,6 +66,7 @@ def main(tasks: int, stream: int, life: int, outbox: int) -> None:
     setup.apply()
     channel = socket.socket(fileno=tasks)
     worker = Worker(link, channel, setup)
+    setup.limit()
     with contextlib.suppress(EOFError, ConnectionError):  # the engine is gone: nobody to tell
         if initialized(link, setup.initializer):
             link.send(messages.READY)
@@ -90,7 +91,18 @@ class WorkerSetup:
     """What the engine says first: where things are, and what the caller's interpreter looked like."""
 
     def __init__(self, parts: list[bytes]) -> None:
-        ring, blob_folder, limit, durable, initializer, support, caller, *path = parts
+        (
+            ring,
+            blob_folder,
+            limit,
+            durable,
+            initializer,
+            support,
+            caller,
+            contained,
+            self.surroundings,
+            *path,
+        ) = parts
         self.ring = os.fsdecode(ring)
         self.blob_folder = os.fsdecode(blob_folder)
         self.inline_limit = int(limit)
@@ -98,6 +110,7 @@ class WorkerSetup:
         self.initializer = initializer
         self._support = [os.fsdecode(folder) for folder in support.split(b"\0") if folder]
         self._caller = caller.decode()
+        self._contained = contained == b"1"
         self._path = [os.fsdecode(folder) for folder in path]
 
     def apply(self) -> None:
@@ -106,12 +119,18 @@ class WorkerSetup:
         environment, which is told by the caller's version of Python, the interpreter's own path comes first."""
         sys.path[:] = [*sys.path, *self._path] if self._caller else self._path
         sys.argv[:] = [""]
+        surroundings.apply(self.surroundings, contained=self._contained)
         sys.modules["__main__"] = types.ModuleType("__main__")
         sys.meta_path.append(SupportFolders(self._support))
         if self._caller:
             from compute_executor.endpoint.worker import bytecode
 
             bytecode.guard(self._caller)
+
+    def limit(self) -> None:
+        """Take over the caller's resource limits, once all that this process needs is open."""
+        if not self._contained:
+            surroundings.apply_limits(self.surroundings)
 
 
 class SupportFolders:

@@ -16,8 +16,9 @@ from compute_executor.service.globus_compute.peers import BrokerSettings
 from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.service import Service, WhoIs
 from compute_executor.service.store.store import Store
+from compute_executor.surroundings import pack, usable_cpus, wire_text
 
-_OURS = ("PYTHONPATH", "PYTHONSAFEPATH")
+_OURS = ("PYTHONPATH", "PYTHONSAFEPATH", "PYTHONUTF8")
 """Set by `local.embedded` for the service process alone."""
 
 
@@ -29,8 +30,10 @@ async def open_service(
     broker: BrokerSettings | None = None,
     who_is: WhoIs | None = None,
     held: bool = False,
+    umask: int = 0o077,
 ) -> Service:
     """The service that the folder holds, started: what was open goes on. ``who_is``, ``held``: see `service.Service`.
+    ``umask``: of tasks that name no pool.
 
     Raises ServiceUnavailable or VersionMismatch if the folder cannot be used.
     """
@@ -46,7 +49,7 @@ async def open_service(
             BlobFolder(blobs, sync=durable),
             rings,
             engine,
-            default_pool=default_pool(),
+            default_pool=default_pool(umask),
             limits=limits or ServiceLimits(),
             broker=broker,
             who_is=who_is,
@@ -69,26 +72,20 @@ def _open_store(path: Path, *, durable: bool) -> Store:
         raise type(error)(f"cannot open {path} ({room} KiB free there): {error}") from error
 
 
-def default_pool() -> PoolSpec:
+def default_pool(umask: int = 0o077) -> PoolSpec:
     """The workers for tasks that name no pool (`Client.run`): as many as there are CPUs, in the user's home, with
     the interpreter, environment and packages of the service. They end with the service, and start on demand."""
-    environ = {name: value for name, value in os.environ.items() if name not in _OURS}
+    environ = {wire_text(name): wire_text(value) for name, value in os.environ.items() if name not in _OURS}
     home = os.path.expanduser("~")
     return PoolSpec(
-        max_workers=_cpus(),
-        python=sys.executable,
-        path=list(sys.path),
-        cwd=home if os.path.isdir(home) else "/",
+        max_workers=usable_cpus(),
+        python=wire_text(sys.executable),
+        path=[wire_text(entry) for entry in sys.path],
+        cwd=wire_text(home) if os.path.isdir(home) else "/",
         environ=environ,
         label="default",
+        surroundings=pack({"umask": umask}),
     )
-
-
-def _cpus() -> int:
-    """The CPUs that this process may use, where the system tells."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _subfolder(path: Path) -> Path:

@@ -103,9 +103,10 @@ def run(settings: ServiceSettings, starter: StartListener | None = None) -> int:
     """Serve until told to end. The exit code: 0 after an end in order, 1 if it could not serve (said in the log
     and to whoever started it: ``starter``, or the pipe of the settings)."""
     report = starter or StartNotifier(settings.ready)
+    umask = os.umask(0o077)  # of our own files; tasks have their program's
     try:
         listener = _claim(settings)
-        uvloop.run(_Process(settings, listener, report).serve())
+        uvloop.run(_Process(settings, listener, report, umask).serve())
         return 0
     except ComputeError as error:
         if logger.hasHandlers():  # else there is no log yet
@@ -116,7 +117,6 @@ def run(settings: ServiceSettings, starter: StartListener | None = None) -> int:
 
 def _claim(settings: ServiceSettings) -> socket.socket:
     """Make the folder and the port ours, or say why not."""
-    os.umask(0o077)
     prepare_folder(settings.folder)
     open_log(settings.folder / LOG, take_output=settings.embedded)
     if wait_lock(settings.folder / SERVICE_LOCK, time.monotonic() + CLAIM_PATIENCE) is None:
@@ -153,8 +153,11 @@ def _patience() -> float:
 class _Process:
     """One run of a service. Owner of everything: the loop thread."""
 
-    def __init__(self, settings: ServiceSettings, listener: socket.socket, report: StartListener) -> None:
+    def __init__(
+        self, settings: ServiceSettings, listener: socket.socket, report: StartListener, umask: int = 0o077
+    ) -> None:
         self._settings = settings
+        self._umask = umask
         self._listener = listener
         self._report = report
         self._accounts: Accounts | None = None  # where their tokens are good
@@ -174,6 +177,7 @@ class _Process:
             broker=chosen.broker,
             who_is=self._who_is if chosen.accounts else None,
             held=chosen.held,
+            umask=self._umask,
         )
         try:
             async with self._authenticator(service) as authenticator:

@@ -12,9 +12,10 @@ import pytest
 
 from compute_executor.endpoint.environments.environment import Environment
 from compute_executor.endpoint.pool.engine import ProcessEngine
-from compute_executor.endpoint.pool.launch import INSIDE, PACKAGE
+from compute_executor.endpoint.pool.launch import INSIDE, PACKAGE, START, launch
 from compute_executor.protocol.frames import Reason
 from compute_executor.serialization import native
+from compute_executor.surroundings import wire_text
 from tests.endpoint.conftest import PATIENCE, Scenario, Script, spec
 from tests.endpoint.programs import Programs, programs
 from tests.endpoint.tasks import POOL
@@ -205,3 +206,24 @@ def test_an_initializer_runs_inside(image: Environment, tmp_path: Path) -> None:
         assert await script.run(look)
 
     experiment(scenario, tmp_path, image, initializer=native.dumps_call((prepare, ()), {}))
+
+
+def test_options_of_the_callers_interpreter_go_to_workers_but_not_all_into_an_environment(
+    tmp_path: Path,
+) -> None:
+    options = ["-O", "-I", "-Wignore"]
+    made = launch(spec(interpreter=options), None, "")
+    assert made.way is not None
+    assert made.way[0] == [sys.executable, *options, START]
+    python = tmp_path / "environments" / "1" / "venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    inside = launch(spec(interpreter=options), Environment(str(python), "3.12"), "")
+    assert inside.way is not None
+    assert inside.way[0][1:-1] == ["-O", "-Wignore"]
+
+
+def test_paths_and_variables_that_are_not_utf8_are_themselves_again() -> None:
+    odd = "caf\udce9"
+    made = launch(spec(cwd=wire_text(f"/{odd}"), environ={wire_text(odd): wire_text(odd)}), None, "")
+    assert made.way is not None
+    assert made.way[1:] == (f"/{odd}", {odd: odd})

@@ -15,6 +15,7 @@ from compute_executor.endpoint.worker.worker import FUNCTIONS
 from compute_executor.errors import SerializationError
 from compute_executor.protocol.frames import INLINE_LIMIT, Blob
 from compute_executor.serialization import native, packing, strategies
+from compute_executor.surroundings import pack
 from tests.endpoint.conftest import Lab, Script
 
 
@@ -307,3 +308,27 @@ def test_a_thread_that_never_ends_does_not_keep_the_worker(lab: Lab) -> None:
         await script.run(start)
 
     lab(scenario)  # closing asserts that the worker is gone within two seconds
+
+
+def test_a_caller_without_a_working_folder_has_workers_without_one(lab: Lab) -> None:
+    def look() -> str:
+        import os
+
+        try:
+            return os.getcwd()
+        except FileNotFoundError:
+            return "removed"
+
+    async def scenario(script: Script) -> None:
+        assert await script.run(look) == "removed"
+
+    lab(scenario, cwd="")
+
+
+def test_a_file_of_a_result_is_the_users_alone_whatever_the_umask_of_tasks_is(lab: Lab) -> None:
+    async def scenario(script: Script) -> None:
+        await script.run(bytes, INLINE_LIMIT * 2)
+        (path,) = (script.folder / "blobs").iterdir()
+        assert path.stat().st_mode & 0o777 == 0o600
+
+    lab(scenario, surroundings=pack({"umask": 0}))

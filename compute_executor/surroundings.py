@@ -1,0 +1,349 @@
+"""What the operating system and the interpreter give a program besides its code, and giving the same to a worker.
+
+The client observes (:func:`observe`), the service carries the bytes without reading them, the worker applies them
+(:func:`apply`). Bytes and not a frame, because a worker has no msgspec; an entry that one side does not know is left
+out. The service itself takes nothing from the program that happened to start it (:func:`neutral`).
+
+Standard library only: workers import this.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import pickle
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+_ESCAPE = "\uffff"
+_SURROGATES = 0xDC00
+"""What PEP 383 adds to a byte that cannot be decoded."""
+_ODD_BYTE = re.compile("[\udc80-\udcff]")
+_ESCAPED = re.compile("\uffff([\x80-\xff\uffff])")
+
+_IGNORED_BY_PYTHON = frozenset({"SIGPIPE", "SIGXFSZ"})
+
+ENDING_LIMITS = ("RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_DATA", "RLIMIT_AS", "RLIMIT_RSS", "RLIMIT_NPROC")
+"""Limits of a program that would end a service that serves other programs as well."""
+
+FEW_FILES = 256
+"""Open files below which a service, or a program with some workers, can run out of them."""
+
+SERVICE_FILES = 4096
+"""Open files that a service wants, where it may raise the limit."""
+
+
+def wire_text(text: str) -> str:
+    """Text of the operating system (a path, a variable) as it is sent. Bytes of it that are not UTF-8 are sent as the
+    character with their number, behind U+FFFF, which is no character; so is U+FFFF itself.
+
+    >>> wire_text("/home/me"), wire_text("caf\\udce9")
+    ('/home/me', 'caf\\uffff\xe9')
+    """
+    if text.isascii():
+        return text
+    text = os.fsencode(text).decode(errors="surrogateescape").replace(_ESCAPE, 2 * _ESCAPE)
+    return _ODD_BYTE.sub(lambda found: _ESCAPE + chr(ord(found[0]) - _SURROGATES), text)
+
+
+def local_text(text: str) -> str:
+    """The text that was sent, from which os.fsencode makes the bytes again.
+
+    >>> local_text("caf\\uffff\xe9") == "caf\\udce9"
+    True
+    """
+    if _ESCAPE not in text:
+        return text
+    return _ESCAPED.sub(_unescaped, text)
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    return _ESCAPE if found[1] == _ESCAPE else chr(ord(found[1]) + _SURROGATES)
+
+
+# -- in the program -----------------------------------------------------------------------------------------
+
+
+def observe() -> bytes:
+    """The surroundings of this process and thread at this moment, for :func:`apply`."""
+    return pack(
+        {
+            "affinity": _affinity(),
+            "niceness": os.getpriority(os.PRIO_PROCESS, 0),
+            "scheduler": _scheduler(),
+            "umask": _umask(),
+            "ignored": sorted(_ignored()),
+            "blocked": sorted(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, ()))),
+            "limits": _limits(),
+            "argv": [os.fsencode(argument) for argument in getattr(sys, "argv", [""])],
+        }
+    )
+
+
+def pack(surroundings: dict[str, Any]) -> bytes:
+    """The bytes of surroundings. Only plain values, in a form that every Python since 3.4 reads."""
+    return pickle.dumps(surroundings, protocol=4)
+
+
+def interpreter_options() -> list[str]:
+    """The options that this interpreter was started with (-O, -W, -X ...), as arguments for another one."""
+    flags = sys.flags
+    letters = {
+        "d": flags.debug,
+        "O": flags.optimize,
+        "B": flags.dont_write_bytecode,
+        "v": flags.verbose,
+        "b": flags.bytes_warning,
+        "q": flags.quiet,
+        "S": flags.no_site,
+        "P": getattr(flags, "safe_path", False) and not flags.isolated,
+        "I": flags.isolated,
+        "E": flags.ignore_environment and not flags.isolated,
+        "s": flags.no_user_site and not flags.isolated,
+    }
+    options = [f"-{letter * int(count)}" for letter, count in letters.items() if count]
+    options += [f"-W{one}" for one in _warning_options()]
+    for name, value in sys._xoptions.items():
+        options.append(f"-X{name}" if value is True else f"-X{name}={value}")
+    return options
+
+
+def _warning_options() -> list[str]:
+    """Those of -W: not what PYTHONWARNINGS, -X dev and -b add by themselves."""
+    options = list(sys.warnoptions)
+    if sys.flags.dev_mode and options[:1] == ["default"]:
+        del options[0]
+    if sys.flags.bytes_warning and options and options[-1].endswith("::BytesWarning"):
+        del options[-1]
+    inherited = [] if sys.flags.ignore_environment else os.environ.get("PYTHONWARNINGS", "").split(",")
+    if options[: len(inherited)] == inherited:
+        del options[: len(inherited)]
+    return options
+
+
+def _affinity() -> list[int] | None:
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+
+
+def _scheduler() -> tuple[int, int] | None:
+    if not hasattr(os, "sched_getscheduler"):
+        return None
+    try:
+        return os.sched_getscheduler(0), os.sched_getparam(0).sched_priority
+    except OSError:
+        return None
+
+
+def _umask() -> int:
+    """Read from the kernel where it tells: asking by setting it would be seen by other threads for an instant."""
+    with contextlib.suppress(OSError), open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        for line in file:
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
+
+
+def _ignored() -> set[int]:
+    """Signals that the program ignores, without those that every Python ignores."""
+    return {
+        int(number)
+        for number in signal.valid_signals()
+        if signal.getsignal(number) == signal.SIG_IGN
+        and getattr(number, "name", "") not in _IGNORED_BY_PYTHON
+    }
+
+
+def _limits() -> dict[str, tuple[int, int]]:
+    import resource
+
+    limits = {}
+    for name in dir(resource):
+        if name.startswith("RLIMIT_"):
+            with contextlib.suppress(OSError, ValueError):  # the kernel does not know this one
+                limits[name] = resource.getrlimit(getattr(resource, name))
+    return limits
+
+
+# -- in a worker --------------------------------------------------------------------------------------------
+
+
+def apply(packed: bytes, *, contained: bool = False) -> None:
+    """Make this process, which has one thread, as :func:`observe` found the program; all but :func:`apply_limits`.
+
+    ``contained``: in a container, whose processors, priorities and signals are its own. What the system does not
+    allow (a lower niceness, to a user who is not root) stays as it is.
+    """
+    if not packed:
+        return
+    wanted = pickle.loads(packed)
+    if "umask" in wanted:
+        os.umask(wanted["umask"])
+    if "argv" in wanted:
+        sys.argv[:] = [os.fsdecode(argument) for argument in wanted["argv"]]
+    if not contained:
+        _take_place(wanted)
+        _take_signals(wanted)
+
+
+def _take_place(wanted: dict[str, Any]) -> None:
+    affinity, niceness, scheduler = map(wanted.get, ("affinity", "niceness", "scheduler"))
+    if affinity is not None and hasattr(os, "sched_setaffinity"):
+        _try(os.sched_setaffinity, 0, affinity)
+    if scheduler is not None and scheduler != _scheduler() and hasattr(os, "sched_setscheduler"):
+        _try(os.sched_setscheduler, 0, scheduler[0], os.sched_param(scheduler[1]))
+    if niceness is not None:
+        _try(os.setpriority, os.PRIO_PROCESS, 0, niceness)
+
+
+def _take_signals(wanted: dict[str, Any]) -> None:
+    for number in wanted.get("ignored", ()):
+        _try(signal.signal, number, signal.SIG_IGN)
+    if blocked := wanted.get("blocked"):
+        _try(signal.pthread_sigmask, signal.SIG_BLOCK, blocked)
+
+
+def apply_limits(packed: bytes) -> None:
+    """Take over the program's resource limits: after all that a worker opens for itself. A hard limit that cannot be
+    raised to the program's stays."""
+    limits = pickle.loads(packed).get("limits") if packed else None
+    if not limits:
+        return
+    import resource
+
+    for name, (soft, hard) in limits.items():
+        number = getattr(resource, name, None)
+        if number is None:
+            continue
+        if not _try(resource.setrlimit, number, (soft, hard)):
+            most = resource.getrlimit(number)[1]
+            _try(resource.setrlimit, number, (_lower(soft, most), _lower(hard, most)))
+
+
+def _lower(one: int, other: int) -> int:
+    """The lower of two limits, of which -1 is none.
+
+    >>> _lower(-1, 5), _lower(7, -1), _lower(-1, -1), _lower(3, 4)
+    (5, 7, -1, 3)
+    """
+    return min((limit for limit in (one, other) if limit >= 0), default=-1)
+
+
+def _try(call: Callable[..., object], *arguments: Any) -> bool:
+    """Whether the system allows it."""
+    try:
+        call(*arguments)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+# -- in the service -----------------------------------------------------------------------------------------
+
+
+def neutral() -> None:
+    """Drop what this process has from the program that started it: signals that are ignored or blocked, niceness,
+    affinity, and limits that would end it. As far as the system allows: only root lowers a niceness or raises a hard
+    limit."""
+    import resource
+
+    for number in _ignored():
+        _try(signal.signal, number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    _try(os.setpriority, os.PRIO_PROCESS, 0, 0)
+    if hasattr(os, "sched_setaffinity"):
+        _try(os.sched_setscheduler, 0, os.SCHED_OTHER, os.sched_param(0))
+        _try(os.sched_setaffinity, 0, range(os.cpu_count() or 1))
+    for name in ENDING_LIMITS:
+        number = getattr(resource, name)
+        hard = resource.getrlimit(number)[1]
+        _ = _try(resource.setrlimit, number, (-1, -1)) or _try(resource.setrlimit, number, (hard, hard))
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if 0 <= hard < SERVICE_FILES:
+        _try(resource.setrlimit, resource.RLIMIT_NOFILE, (SERVICE_FILES, SERVICE_FILES))
+
+
+# -- how many workers ---------------------------------------------------------------------------------------
+
+
+def usable_cpus() -> int:
+    """How many processors this program may use: by its affinity, by the quota of its control group, and by what
+    ``-X cpu_count`` or PYTHON_CPU_COUNT says (from Python 3.13 on). At least 1."""
+    count: int | None = None
+    if hasattr(os, "process_cpu_count"):
+        count = os.process_cpu_count()
+    elif hasattr(os, "sched_getaffinity"):
+        count = len(os.sched_getaffinity(0))
+    count = count or os.cpu_count() or 1
+    quota = cpu_quota()
+    return count if quota is None else max(1, min(count, math.ceil(quota)))
+
+
+def cpu_quota(proc: str = "/proc/self/cgroup", root: str = "/sys/fs/cgroup") -> float | None:
+    """Processors that the control group of this process, or one above it, may use at a time; None: no limit.
+
+    Source: cpu.max (version 2), cpu.cfs_quota_us and cpu.cfs_period_us (version 1), kernel documentation.
+    """
+    try:
+        with open(proc, encoding="utf-8", errors="surrogateescape") as file:
+            lines = [line.rstrip("\n").split(":", 2) for line in file]
+    except OSError:
+        return None
+    quotas = []
+    for _, controllers, path in (line for line in lines if len(line) == 3):
+        names = controllers.split(",")
+        if not controllers:
+            quotas += _quotas([root, f"{root}/unified"], path, ("cpu.max",))
+        elif "cpu" in names:
+            files = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+            quotas += _quotas([f"{root}/cpu", f"{root}/{controllers}"], path, files)
+    return min(quotas, default=None)
+
+
+def _quotas(mounts: Iterable[str], path: str, files: tuple[str, ...]) -> list[float]:
+    """The limits of a group and of all above it. In a container the path may be that of the host: then only the
+    mount's own is found."""
+    parts = [part for part in path.split("/") if part and part != ".."]
+    found = []
+    for mount in mounts:
+        for depth in range(len(parts) + 1):
+            folder = "/".join([mount, *parts[:depth]])
+            with contextlib.suppress(OSError, ValueError):
+                words = " ".join(_read(f"{folder}/{name}") for name in files).split()
+                quota, period = float(words[0]), float(words[1])  # "max" is no number
+                if quota > 0:
+                    found.append(quota / period)
+    return found
+
+
+def _read(path: str) -> str:
+    with open(path, encoding="ascii") as file:
+        return file.read()
+
+
+# -- what may be the matter ---------------------------------------------------------------------------------
+
+
+def tight_limits() -> str:
+    """Resource limits of this process that may be why something failed, for an error: " (...)", or ""."""
+    import resource
+
+    units = {"RLIMIT_FSIZE": "f", "RLIMIT_AS": "v", "RLIMIT_DATA": "d", "RLIMIT_CPU": "t"}
+    found = []
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if 0 <= files < FEW_FILES:
+        found.append(f"{files} open files (ulimit -n)")
+    for name, letter in units.items():
+        soft = resource.getrlimit(getattr(resource, name))[0]
+        if soft >= 0:
+            unit = "s of processor time" if letter == "t" else "bytes of " + _WHAT[letter]
+            found.append(f"{soft} {unit} (ulimit -{letter})")
+    return f". Limits of this process that may be the cause: {', '.join(found)}" if found else ""
+
+
+_WHAT = {"f": "a file", "v": "address space", "d": "data"}
