@@ -33,6 +33,12 @@ ENDING_LIMITS = ("RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_DATA", "RLIMIT_AS", "RLIM
 FEW_FILES = 256
 """Open files below which a service, or a program with some workers, can run out of them."""
 
+LEAST_FILES = 64
+"""Open files with which a service and some workers can be: it has 25 itself and 9 for each worker."""
+
+LEAST_FILE_SIZE = 1 << 26
+"""Bytes of a file that a service must be able to write: its database, and results in files."""
+
 SERVICE_FILES = 4096
 """Open files that a service wants, where it may raise the limit."""
 
@@ -343,7 +349,22 @@ def tight_limits() -> str:
         if soft >= 0:
             unit = "s of processor time" if letter == "t" else "bytes of " + _WHAT[letter]
             found.append(f"{soft} {unit} (ulimit -{letter})")
-    return f". Limits of this process that may be the cause: {', '.join(found)}" if found else ""
+    return f" (limits that may be the cause: {', '.join(found)})" if found else ""
+
+
+def too_tight() -> str:
+    """Hard limits of this process with which a service cannot work, and what it needs; "" if there are none."""
+    import resource
+
+    found = []
+    for name, least, what in (
+        ("RLIMIT_NOFILE", LEAST_FILES, "open files (ulimit -n)"),
+        ("RLIMIT_FSIZE", LEAST_FILE_SIZE, "bytes of a file (ulimit -f)"),
+    ):
+        hard = resource.getrlimit(getattr(resource, name))[1]
+        if 0 <= hard < least:
+            found.append(f"{hard} {what}, where at least {least} are needed")
+    return " and ".join(found)
 
 
 _WHAT = {"f": "a file", "v": "address space", "d": "data"}

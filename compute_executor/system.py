@@ -80,6 +80,21 @@ def _choose_signal(module: Any, pipe: int) -> None:
         module.fcntl(pipe, module.F_SETSIG, signal.SIGKILL)
 
 
+FIRST_FILE = 100
+"""A worker's own descriptors lie above this number: tasks that close what they see (daemon code closes 0-20) miss
+them."""
+
+
+def out_of_the_way(file: int) -> int:
+    """A copy of a descriptor above FIRST_FILE, or as far up as the limit of open files leaves room."""
+    try:
+        return fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, FIRST_FILE)
+    except OSError:
+        import resource
+
+        return fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+
+
 def scratch_file(folder: str) -> int:
     """A descriptor of a new file without a name, on the disk of ``folder``, to which everybody appends, whoever
     truncates it meanwhile."""

@@ -239,3 +239,18 @@ from compute_executor.surroundings import tight_limits
 print(json.dumps(tight_limits()))
 """
     assert "64 open files (ulimit -n), 1000 bytes of a file (ulimit -f)" in run(source)
+
+
+def test_limits_that_no_service_could_work_with() -> None:
+    source = """
+import resource
+from compute_executor.surroundings import too_tight
+said = [too_tight()]
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); said.append(too_tight())
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40)); said.append(too_tight())
+print(json.dumps(said))
+"""
+    none, size, both = run(source)
+    assert none == ""
+    assert "1000 bytes of a file (ulimit -f), where at least" in size
+    assert both.startswith("40 open files (ulimit -n), where at least 64 are needed and 1000 bytes")

@@ -77,3 +77,16 @@ def test_messages_of_a_task_channel_stay_whole() -> None:
         sending.send(b"one")
         sending.send(b"two")
         assert [receiving.recv(100), receiving.recv(100)] == [b"one", b"two"]
+
+
+def test_with_few_descriptors_a_copy_is_as_far_up_as_there_is_room() -> None:
+    source = """
+import resource, os
+from compute_executor.system import out_of_the_way
+first = out_of_the_way(0)
+os.close(first)
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+print(first, out_of_the_way(0))
+"""
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["100", "32"]

@@ -36,6 +36,7 @@ from compute_executor.local.state import (
     read_announcement,
     state_folder,
 )
+from compute_executor.surroundings import tight_limits, too_tight
 
 START_PATIENCE = 30.0
 """Seconds that a start may take in all, waiting for others who start one included."""
@@ -151,6 +152,11 @@ def _spawn(folder: Path, deadline: float, held: bool) -> None:
             f"sys.executable ({sys.executable!r}) is no Python interpreter, so no service can be started from this "
             "program. Start one beforehand: python -m compute_executor.service --embedded"
         )
+    if missing := too_tight():
+        raise ServiceUnavailable(
+            f"no service can be started from this program, as it would have its limits: {missing}. Raise them, or "
+            "start one where they are higher: python -m compute_executor.service --embedded"
+        )
     log = open_private(folder / LOG, os.O_RDWR | os.O_APPEND | os.O_CREAT)
     ready, report = os.pipe()
     try:
@@ -158,7 +164,8 @@ def _spawn(folder: Path, deadline: float, held: bool) -> None:
         message = _run_service(folder, log, (ready, report), deadline, held)
         if not message:
             raise ServiceUnavailable(
-                f"the service died while starting. The end of {folder / LOG}:\n{_log_end(log, log_start)}"
+                f"the service died while starting{tight_limits()}. The end of {folder / LOG}:\n"
+                f"{_log_end(log, log_start)}"
             )
         _raise_reported(message)
     finally:
@@ -186,7 +193,9 @@ def _run_service(folder: Path, log: int, pipe: tuple[int, int], deadline: float,
             start_new_session=True,
         )
     except OSError as error:
-        raise ServiceUnavailable(f"cannot start the service with {sys.executable}: {error}") from error
+        raise ServiceUnavailable(
+            f"cannot start the service with {sys.executable}: {error}{tight_limits()}"
+        ) from error
     finally:
         os.close(report)
     import websockets.client  # noqa: F401 - 30 ms, which whoever speaks to the service needs next, while it starts
@@ -227,8 +236,11 @@ def _raise_reported(message: bytes) -> None:
     if "error" not in report:
         return
     error = from_document(report["error"])
-    if not isinstance(error, FolderTaken):
-        raise error
+    if isinstance(error, FolderTaken):
+        return
+    if isinstance(error, ServiceUnavailable):
+        raise type(error)(f"{error.message}{tight_limits()}")
+    raise error
 
 
 def _log_end(log: int, start: int) -> str:

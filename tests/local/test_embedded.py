@@ -424,3 +424,11 @@ def test_importing_it_is_cheap() -> None:
     assert not {"asyncio", "uvicorn", "starlette", "http.client", "sqlite3", "subprocess", "ssl"} & set(
         loaded
     )
+
+
+def test_a_program_whose_limits_are_too_tight_for_a_service_is_told_which(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(embedded, "too_tight", lambda: "10 open files (ulimit -n)")
+    with pytest.raises(ServiceUnavailable, match=r"10 open files \(ulimit -n\)"):
+        embedded.find_or_start()

@@ -6,7 +6,7 @@ import os
 import signal
 
 from compute_executor.protocol.frames import PoolSpec
-from compute_executor.surroundings import local_text
+from compute_executor.surroundings import local_text, tight_limits
 
 _HINTS = {
     signal.SIGKILL: "; somebody killed it, or the system did because memory ran out",
@@ -62,7 +62,7 @@ def cannot_run(spec: PoolSpec, error: OSError) -> str:
     if spec.cwd and not os.path.isdir(local_text(spec.cwd)):
         cwd = local_text(spec.cwd)
         return f"workers cannot start: their working directory {cwd} is gone or cannot be entered: {error}"
-    return f"workers cannot start: {local_text(spec.python)} cannot be run: {error}"
+    return f"workers cannot start: {local_text(spec.python)} cannot be run: {error}{tight_limits()}"
 
 
 def _end_of(text: bytes) -> str:

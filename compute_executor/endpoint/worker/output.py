@@ -9,21 +9,20 @@ by somebody all the time, and a task that writes faster than that would be held 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sys
 
+from compute_executor import system
+
 LIMIT = 64 * 1024
 """Bytes of output reported per task: the last ones."""
-
-_FIRST_FILE = 100
 
 
 class TaskOutput:
     """Watches the output file. Made before any task runs, when 1 and 2 are surely ours."""
 
     def __init__(self) -> None:
-        self._file = fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, _FIRST_FILE)
+        self._file = system.out_of_the_way(1)
         self._identity = os.fstat(self._file)[1:3]  # inode and device
 
     def taken(self) -> bytes:

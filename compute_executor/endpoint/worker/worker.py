@@ -11,14 +11,14 @@ The way of a chunk of tasks:
 
 What a task may do to its process is its own affair as in a thread pool (working directory, environment, signal
 handlers and modules stay changed for later tasks), but it cannot break the loop: our descriptors are out of the
-way above FIRST_FILE, a forked child that returns here leaves, and whatever is raised becomes the task's outcome.
+way (system.out_of_the_way), a forked child that returns here leaves, and whatever is raised becomes the task's
+outcome.
 """
 
 from __future__ import annotations
 
 import contextlib
 import faulthandler
-import fcntl
 import os
 import select
 import socket
@@ -38,9 +38,6 @@ from compute_executor.endpoint.worker.result_ring import Outcome, ResultRing
 from compute_executor.endpoint.worker.watchdog import Watchdog
 from compute_executor.serialization import native
 from compute_executor.serialization.large import Content
-
-FIRST_FILE = 100
-"""Our descriptors lie above this number: tasks that close what they see (daemon code closes 0-20) miss them."""
 
 MAX_DATAGRAM = 1 << 18
 GATHER = 0.0003
@@ -82,7 +79,7 @@ def _foresee() -> None:
 
 
 def _out_of_the_way(file: int) -> int:
-    moved = fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, FIRST_FILE)
+    moved = system.out_of_the_way(file)
     os.close(file)
     return moved
 
