@@ -1,44 +1,24 @@
-"""The service that a session speaks to: where it is, what opens it, and one HTTP request to it.
-
-HTTP is for what is rare on our path (large bodies, and everything while the stream is down), so one connection
-per request of the standard library is enough here.
-"""
+"""Which service a session speaks to: its HTTP API, and what kinds of endpoints it has."""
 
 from __future__ import annotations
 
 import enum
-import json
 import threading
 import uuid
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Protocol
 
-from compute_executor._version import __version__
-from compute_executor.errors import InvalidRequest, NotFound, ServiceUnavailable, from_document
+from compute_executor.errors import InvalidRequest, NotFound
+from compute_executor.sdk.http.direct import DirectTransport, embedded_address
+from compute_executor.sdk.http.requests import ApiClient
+from compute_executor.sdk.own_api import OwnApi
 from compute_executor.serialization.python_versions import Versions
 
 if TYPE_CHECKING:
-    import http.client
-
     from compute_executor.sdk.client import Client
 
-MSGPACK = "application/msgpack"
-OCTETS = "application/octet-stream"
 NO_ENDPOINT = (
     "endpoint_id is missing: Globus Compute has no endpoint of its own. Say Executor(endpoint_id=...)"
 )
-PATIENCE = 20.0
-"""Seconds that the service may take to answer a request."""
-
-
-class ServiceEndpoint(NamedTuple):
-    """A service at this moment. Its ``authorization`` is shown to nobody."""
-
-    url: str
-    authorization: str
-
-    def __repr__(self) -> str:
-        return f"Address(url={self.url!r}, authorization=...)"
 
 
 class EndpointKind(enum.Enum):
@@ -50,14 +30,10 @@ class EndpointKind(enum.Enum):
 
 
 class ServiceLocator(Protocol):
-    """Whoever knows the address. May block, start a service, renew a token; raises ComputeError."""
+    """Finds a service and its credentials. May block, start a service, renew a token; raises ComputeError."""
 
-    def address(self) -> ServiceEndpoint:
-        """The address, looked up anew."""
-        ...
-
-    def renewed(self, refused: ServiceEndpoint) -> ServiceEndpoint | None:
-        """The address after its authorization was refused, with another one; None if there is no other."""
+    def api(self) -> OwnApi:
+        """The HTTP API of a service of this package: always the same object."""
         ...
 
     def kind(self, endpoint: bytes) -> EndpointKind:
@@ -72,43 +48,35 @@ class ServiceLocator(Protocol):
 class EmbeddedLocator:
     """This user's local service, started when there is none."""
 
-    def address(self) -> ServiceEndpoint:
-        """Where it listens now."""
-        from compute_executor.local.embedded import find_or_start
+    def __init__(self) -> None:
+        self._api = OwnApi(ApiClient(DirectTransport(embedded_address)))
 
-        found = find_or_start()
-        return ServiceEndpoint(found.url, f"Bearer {found.token}")
-
-    def renewed(self, refused: ServiceEndpoint) -> ServiceEndpoint | None:
-        """That of the service which has taken its place, if one has."""
-        return _another(self.address(), refused)
+    def api(self) -> OwnApi:
+        """Its API."""
+        return self._api
 
     def kind(self, endpoint: bytes) -> EndpointKind:  # noqa: ARG002 - the interface's
         """Its own workers, whatever the endpoint is called: it has no others."""
         return EndpointKind.OURS
 
     def client(self) -> Client:
-        """Nobody asks: it is not hosted."""
+        """Raise: it is not hosted."""
         raise InvalidRequest("this user's local service is no hosted one")
 
 
 class ClientLocator:
-    """The service of a Client."""
+    """The service of a given Client."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._api = client.own_api()
         self._versions = Versions()
 
-    def address(self) -> ServiceEndpoint:
-        """What the client says."""
+    def api(self) -> OwnApi:
+        """Its API, under the Client's login."""
         if self._client.hosted:
             raise InvalidRequest(NO_ENDPOINT)
-        return ServiceEndpoint(self._client.address(), self._client.authorization() or "")
-
-    def renewed(self, refused: ServiceEndpoint) -> ServiceEndpoint | None:
-        """By a request: one that is refused has the client log in again."""
-        self._client.look()
-        return _another(self.address(), refused)
+        return self._api
 
     def kind(self, endpoint: bytes) -> EndpointKind:
         """Found out by asking the service, and of one of ours its endpoint."""
@@ -127,19 +95,15 @@ class ClientLocator:
 
 
 class LoginLocator:
-    """The service of whoever is logged in: what ``Client()`` means. The Client is made when it is first needed."""
+    """The service that ``Client()`` means, by the login of this user. The Client is made when it is first needed."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._found: ClientLocator | None = None
 
-    def address(self) -> ServiceEndpoint:
-        """What the Client says."""
-        return self._peer().address()
-
-    def renewed(self, refused: ServiceEndpoint) -> ServiceEndpoint | None:
+    def api(self) -> OwnApi:
         """As of any Client."""
-        return self._peer().renewed(refused)
+        return self._peer().api()
 
     def kind(self, endpoint: bytes) -> EndpointKind:
         """Found out as of any Client; without a login only this user's own service can be asked."""
@@ -162,61 +126,3 @@ class LoginLocator:
 
                 self._found = ClientLocator(Client())
             return self._found
-
-
-def _another(found: ServiceEndpoint, refused: ServiceEndpoint) -> ServiceEndpoint | None:
-    return found if found.authorization != refused.authorization else None
-
-
-def request(
-    address: ServiceEndpoint,
-    method: str,
-    path: str,
-    body: bytes | None = None,
-    *,
-    kind: str = MSGPACK,
-    headers: dict[str, str] | None = None,
-    patience: float = PATIENCE,
-) -> bytes:
-    """The body of the answer. Raises the ComputeError that the answer describes, or ServiceUnavailable."""
-    import http.client  # 10 ms, which a program on the service's own machine never needs
-
-    sent = {
-        "Authorization": address.authorization,
-        "User-Agent": f"compute-executor/{__version__}",
-        "Accept": MSGPACK,
-        **({"Content-Type": kind} if body is not None else {}),
-        **(headers or {}),
-    }
-    connection = _connection(address.url, patience)
-    try:
-        connection.request(method, path, body, sent)
-        answer = connection.getresponse()
-        content = answer.read()
-    except (OSError, http.client.HTTPException) as error:
-        raise ServiceUnavailable(f"{method} {path} at {address.url} failed: {error!r}") from error
-    finally:
-        connection.close()
-    if answer.status >= 300:
-        raise _refusal(answer.status, content, f"{method} {path}")
-    return content
-
-
-def _connection(url: str, patience: float) -> http.client.HTTPConnection:
-    import http.client
-
-    parts = urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    return kind(parts.hostname or "localhost", parts.port, timeout=patience)
-
-
-def _refusal(status: int, content: bytes, what: str) -> Exception:
-    try:
-        document: Any = json.loads(content)
-    except ValueError:
-        document = None
-    if not isinstance(document, dict):
-        document = {"reason": f"{what} was answered with HTTP {status}"}
-    if status == 404 and "name" not in document:
-        return NotFound(str(document.get("reason", what)))
-    return from_document(document, http_status=status)

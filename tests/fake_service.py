@@ -14,9 +14,11 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import Server, ServerConnection, serve
 
 from compute_executor.errors import ComputeError, NotFound
-from compute_executor.peer import ServiceEndpoint
 from compute_executor.protocol import frames
+from compute_executor.sdk.http.direct import ServerAddress
+from compute_executor.sdk.own_api import OwnApi
 from compute_executor.serialization import exceptions, native
+from tests.login import api_of
 
 encode = msgspec.msgpack.Encoder().encode
 decode = msgspec.msgpack.Decoder(frames.ToService).decode
@@ -55,8 +57,9 @@ class FakeService:
     """``hold``: while set, tasks are kept and not run (they can be cancelled). ``began``: say so when they run."""
 
     def __init__(self, limits: dict[str, int] | None = None, blob_folder: str | None = None) -> None:
-        self.authorization = "Bearer test"
-        self.next_authorization: str | None = None
+        self.token = "test"
+        self.next_token: str | None = None
+        self._api = api_of(lambda: self.address(), self.renew)
         self.faults = Faults()
         self.limits = {} if limits is None else limits
         self.blob_folder = blob_folder
@@ -111,15 +114,17 @@ class FakeService:
             with contextlib.suppress(OSError):
                 connection.socket.shutdown(2)
 
-    def address(self) -> ServiceEndpoint:
-        return ServiceEndpoint(f"http://127.0.0.1:{self.port}", self.authorization)
+    def address(self) -> ServerAddress:
+        return ServerAddress(f"http://127.0.0.1:{self.port}", self.token)
 
-    def renewed(self, refused: ServiceEndpoint) -> ServiceEndpoint | None:
-        """As a peer whose next login is ``next_authorization``."""
-        if self.next_authorization is None:
-            return None
-        self.authorization, self.next_authorization = self.next_authorization, None
-        return self.address()
+    def renew(self) -> None:
+        """Log in as ``next_token``, if there is one."""
+        if self.next_token is not None:
+            self.token, self.next_token = self.next_token, None
+
+    def api(self) -> OwnApi:
+        """As its locator."""
+        return self._api
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
         with self.received:

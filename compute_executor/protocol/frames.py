@@ -29,10 +29,12 @@ Rules
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
 
+from compute_executor.errors import ResultDecodeError
 from compute_executor.protocol.ids import TaskPositions
 from compute_executor.surroundings import local_text
 
@@ -59,6 +61,17 @@ class Blob(msgspec.Struct, array_like=True, frozen=True):
 
 
 Body = bytes | Blob
+
+_BLOB_NAME = re.compile("[0-9a-f]{32}")
+
+
+def blob_name(blob: Blob) -> str:
+    """The name of a blob, which may be put into a path or a URL. Raises ResultDecodeError for any other text."""
+    if not _BLOB_NAME.fullmatch(blob.name):
+        raise ResultDecodeError(
+            f"a body of {blob.size} bytes is named {blob.name[:100]!r}, which is no blob name (32 hexadecimal digits)"
+        )
+    return blob.name
 
 
 class Reason(msgspec.Struct, array_like=True, frozen=True):

@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from compute_executor.errors import InvalidRequest
-from compute_executor.sdk.http.direct import DirectTransport, ServerAddress, fixed_place
+from compute_executor.sdk.http.direct import DirectTransport, embedded_address, fixed_place
 from compute_executor.sdk.http.transport import Transport
 from compute_executor.sdk.http.web_transport import WebTransport
 from compute_executor.sdk.login_manager import credentials, environments, tokens
@@ -65,7 +65,7 @@ def choose(wanted: BackendChoice) -> Backend:
     environment = wanted.environment or environments.named_environment()
     if environment or client or _logged_in() or wanted.force_login:
         return _hosted(environment or environments.PRODUCTION, None, wanted.force_login)
-    return Backend(DirectTransport(_embedded), own=True)
+    return Backend(DirectTransport(embedded_address), own=True)
 
 
 def _check(wanted: BackendChoice) -> None:
@@ -161,13 +161,6 @@ def _own(url: str) -> bool | None:
 def _logged_in() -> bool:
     """Whether a person has logged in to Globus Compute from here."""
     return bool(tokens.load(tokens.user_namespace(environments.PRODUCTION)))
-
-
-def _embedded() -> ServerAddress:
-    from compute_executor.local import embedded
-
-    found = embedded.find_or_start()
-    return ServerAddress(found.url, found.token)
 
 
 def _embedded_token(url: str) -> str | None:

@@ -7,8 +7,8 @@
     task_id = client.run(0.3, function_id=function_id)
     client.get_result(task_id)
 
-Which service and whose login: `backends`. The methods, by what they are about: `functions`, `tasks`, `endpoints`,
-`containers`. What the Executor uses besides: :meth:`Client.address` and below.
+Which service and whose login: `backends`. The methods, by subject: `functions`, `tasks`, `endpoints`, `containers`.
+What the Executor uses besides: :meth:`Client.address` and below.
 
 Nothing is opened before the first request (except that a Globus login asks its user at once, as the guide says).
 Any thread may use a Client.
@@ -20,9 +20,7 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from compute_executor.errors import InvalidRequest, NotFound
-from compute_executor.protocol import frames
-from compute_executor.protocol.ids import TaskPositions
+from compute_executor.errors import NotFound
 from compute_executor.sdk import backends, versions
 from compute_executor.sdk.backends import BackendChoice
 from compute_executor.sdk.containers import ContainerCalls
@@ -33,6 +31,7 @@ from compute_executor.sdk.http.transport import Request
 from compute_executor.sdk.limits import HOSTED
 from compute_executor.sdk.login_manager import environments
 from compute_executor.sdk.login_manager.protocol import LoginManagerProtocol
+from compute_executor.sdk.own_api import OwnApi
 from compute_executor.sdk.result_cache import ResultCache
 from compute_executor.sdk.wires.native_wire import NativeWire
 from compute_executor.sdk.wires.text_wire import TextWire
@@ -175,21 +174,9 @@ class Client(EndpointCalls, ContainerCalls):
         """The way of speaking that every service understands."""
         return TextWire(self._session)
 
-    def submit_frames(self, batch: frames.Submit) -> None:
-        """Hand in a batch by HTTP; again with the same prefix: nothing happens twice. Own services only."""
-        self._native().submit_frame(batch)
-
-    def poll(self, tasks: TaskPositions) -> list[frames.Result]:
-        """Results of those of these tasks (prefix, positions) that have ended. Own services only."""
-        return self._native().poll(tasks)
-
-    def cancel(self, tasks: TaskPositions) -> TaskPositions:
-        """Withdraw tasks; those that surely do not run. Own services only."""
-        return self._native().cancel_frames(tasks)
-
-    def read_body(self, body: frames.Body) -> bytes:
-        """The bytes of a result's body, fetched by HTTP if they are a blob. Own services only."""
-        return self._native().read(body)
+    def own_api(self) -> OwnApi:
+        """The HTTP API of an own service, under this Client's login. Asks nothing."""
+        return OwnApi(self._session)
 
     # -- which wire -----------------------------------------------------------------------------------------
 
@@ -202,12 +189,6 @@ class Client(EndpointCalls, ContainerCalls):
         if self._spoken is None:
             self._spoken = NativeWire(self._session) if self.is_own_service() else TextWire(self._session)
         return self._spoken
-
-    def _native(self) -> NativeWire:
-        wire = self._wire
-        if not isinstance(wire, NativeWire):
-            raise InvalidRequest(f"{self.address()} is no service of this package: it does not know frames")
-        return wire
 
     def _ask_whether_own(self, headers: Mapping[str, str] = _NOTHING) -> bool:
         """Our services name themselves in their version document; stock ones have no such entry."""

@@ -11,7 +11,7 @@ import globus_sdk
 import pytest
 
 from compute_executor import Client
-from compute_executor.errors import InvalidRequest
+from compute_executor.errors import InvalidRequest, NotAuthorized
 from compute_executor.local.embedded import ServiceAddress
 from compute_executor.peer import ClientLocator
 from compute_executor.sdk import backends
@@ -221,7 +221,7 @@ def test_a_service_that_is_restarted_elsewhere_is_found(
     service: ScriptedService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     places = iter([ServerAddress("http://127.0.0.1:1", "gone"), ServerAddress(service.url, "new")])
-    monkeypatch.setattr(backends, "_embedded", lambda: next(places))
+    monkeypatch.setattr(backends, "embedded_address", lambda: next(places))
     service.on("GET /v2/endpoints", Reply(200, []))
     with Client() as client:
         assert client.get_endpoints() == []
@@ -326,15 +326,16 @@ def test_an_executors_login_is_renewed_by_a_request(
 
         own.on("GET /v2/version", version)
         with Client(base_url=own.url) as client:
-            peer = ClientLocator(client)
-            refused = peer.address()
-            known.add(f"Bearer {CANARY}-2")
-            again = peer.renewed(refused)
-            assert again is not None
-            assert (refused.authorization, again.authorization) == (
-                f"Bearer {CANARY}-1",
-                f"Bearer {CANARY}-2",
-            )
-            assert peer.renewed(again) is None
+            asked: list[str] = []
+
+            def stream(_: str, authorization: str) -> str:
+                asked.append(authorization)
+                known.add(f"Bearer {CANARY}-2")
+                if authorization not in known:
+                    raise NotAuthorized("who are you?")
+                return "open"
+
+            assert ClientLocator(client).api().connect(stream) == "open"
+            assert asked == [f"Bearer {CANARY}-1", f"Bearer {CANARY}-2"]
     finally:
         own.close()

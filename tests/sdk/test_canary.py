@@ -15,7 +15,6 @@ import pytest
 
 from compute_executor import Client, Executor
 from compute_executor.errors import ComputeError, InvalidRequest, NotAuthorized, ServiceUnavailable
-from compute_executor.peer import ServiceEndpoint
 from compute_executor.sdk.http.direct import ServerAddress
 from tests.hosted_service import HostedService, Scripted
 from tests.sdk.conftest import CANARY, Reply, ScriptedService
@@ -73,9 +72,7 @@ def test_where_nobody_answers_or_anybody_could_read(shown: list[str]) -> None:
     with pytest.raises(InvalidRequest) as twofold:
         Client(base_url="http://localhost", token=CANARY, authorizer=globus_sdk.AccessTokenAuthorizer(CANARY))
     shown += [*told(gone.value), *told(plain.value), *told(twofold.value)]
-    shown += reprs(
-        ServerAddress("http://localhost", CANARY), ServiceEndpoint("http://localhost", f"Bearer {CANARY}")
-    )
+    shown += reprs(ServerAddress("http://localhost", CANARY))
 
 
 @pytest.mark.parametrize("status", [0, 401, 403, 500])

@@ -25,7 +25,7 @@ from compute_executor.errors import (
     WorkerLost,
 )
 from compute_executor.executor import Executor
-from compute_executor.peer import EndpointKind, ServiceEndpoint
+from compute_executor.peer import EndpointKind
 from compute_executor.protocol import frames
 from compute_executor.protocol.ids import new_prefix
 from compute_executor.serialization import native
@@ -332,7 +332,7 @@ def test_a_service_that_is_gone_for_too_long(
 def test_a_service_that_cannot_be_started(
     make: MakeExecutor, fake: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse() -> ServiceEndpoint:
+    def refuse() -> Any:
         raise ServiceUnavailable("the state folder is read-only")
 
     executor = make()
@@ -370,7 +370,7 @@ def test_a_login_that_is_refused_is_renewed_once(
         return reach(url, authorization)
 
     monkeypatch.setattr(loop, "connect", refuse)
-    fake.next_authorization = "Bearer renewed"
+    fake.next_token = "renewed"
     assert executor.submit(abs, -1).result(PATIENCE) == 1
     assert asked == ["Bearer test", "Bearer renewed"]
 

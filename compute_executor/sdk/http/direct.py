@@ -36,7 +36,7 @@ class ServerAddress(NamedTuple):
     token: str | None
 
     def __repr__(self) -> str:
-        return f"Place({self.url!r})"
+        return f"ServerAddress({self.url!r})"
 
 
 def fixed_place(url: str, token: str | None, *, insecure: bool = False) -> ServerAddress:
@@ -57,6 +57,14 @@ def fixed_place(url: str, token: str | None, *, insecure: bool = False) -> Serve
             "tunnel to localhost, or Client(..., insecure_http=True) if the network is trusted"
         )
     return ServerAddress(url.rstrip("/"), token)
+
+
+def embedded_address() -> ServerAddress:
+    """Where this user's local service is, which is started if there is none. Raises ServiceUnavailable."""
+    from compute_executor.local import embedded
+
+    found = embedded.find_or_start()
+    return ServerAddress(found.url, found.token)
 
 
 class DirectTransport:
@@ -86,7 +94,11 @@ class DirectTransport:
                     raise NoAnswer(f"{place.url} closed the connection without an answer") from None
 
     def renew(self) -> None:
-        """Ask again where the service is."""
+        """Look up anew where the service is and what its token is: an embedded one may be another by now."""
+        self.relocate()
+
+    def relocate(self) -> None:
+        """The same."""
         with self._locating:
             self._place = None
 
@@ -123,7 +135,7 @@ class DirectTransport:
                 return self._idle.pop(), False
         except IndexError:
             pass
-        return _connected(place, self.renew), True
+        return _connected(place, self.relocate), True
 
     def _exchange(
         self, connection: http.client.HTTPConnection, place: ServerAddress, call: Request

@@ -3,7 +3,8 @@
 What comes of an attempt, and what is done about it:
 
 ====================================  =================================================================
-no connection                         again, after a pause: nothing was sent
+no connection                         again, after a pause: nothing was sent. For PATIENCE seconds if the
+                                      service has answered before (it may be restarting), else FIRST_PATIENCE
 no answer                             again if the call is repeatable; else SubmitOutcomeUnknown
 401; 403 that asks for a new login    once more with a renewed token
 429; 503 with Retry-After             again after the time it says: the service did nothing
@@ -12,11 +13,13 @@ no answer                             again if the call is repeatable; else Subm
 any other                             the error that its document describes
 ====================================  =================================================================
 
-This is the only place where answers become errors. A pause is cut short by nothing: at most ATTEMPTS of them.
+A call that is not patient is made once, and once more with a renewed token. This is the only place where answers
+become errors.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import threading
@@ -36,7 +39,13 @@ from compute_executor.sdk.http.pacing import Pacer
 from compute_executor.sdk.http.transport import JSON, Request, Response, Transport
 
 ATTEMPTS = 6
-"""How often a call is tried in all (globus_sdk: 1 + 5)."""
+"""How often a call is made in all that reaches the service (globus_sdk: 1 + 5)."""
+PATIENCE = 60.0
+"""Seconds for which a service that has answered before may be away: more than a restart takes."""
+FIRST_PATIENCE = 3.0
+"""The same for a service that never answered: more likely a wrong address than one that is restarting."""
+LONGEST_SILENCE = 120.0
+"""Seconds after which a call is not made again whose answers do not come, or not whole."""
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 10.0
 """Seconds between two attempts: doubled from the first, up to the longest, a random half of it taken off."""
@@ -59,14 +68,15 @@ class ApiClient:
         *,
         opening: Callable[[ApiClient], None] | None = None,
         pause: Callable[[float], None] | None = None,
-        clock: Callable[[], float] = monotonic,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self.transport = transport
+        self.reached = False  # whether the service has ever answered; any thread sets it
         self._pacer = pacer
         self._pacing = threading.Lock()
         self._opening = opening
         self._pause = pause or sleep
-        self._clock = clock
+        self._clock = clock or monotonic
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
         """The document at ``path``."""
@@ -89,30 +99,48 @@ class ApiClient:
         """Remove what is at ``path``."""
         return self.call(Request("DELETE", path)).document()
 
-    def call(self, call: Request) -> Response:
-        """The answer to a call, if it is one of success. Raises an error of errors.py otherwise."""
+    def call(self, call: Request, *, patient: bool = True) -> Response:
+        """The answer to a call, if it is one of success. Raises an error of errors.py otherwise.
+
+        ``patient``: whether the call is made again where that may help.
+        """
         self._open()
-        renewed = False
-        trouble: ComputeError = ServiceUnavailable("not tried yet")
-        for attempt in range(ATTEMPTS):
+        begun, renewed = self._clock(), False
+        for attempt in itertools.count():
             self._keep_pace()
-            try:
-                answer = self.transport.send(call)
-            except RequestNotSent as error:
-                trouble, pause = error, _pause(attempt)
-            except NoAnswer as error:
-                trouble, pause = _repeatable(call, error), _pause(attempt)
+            answer = self._attempt(call)
+            if isinstance(answer, ComputeError):
+                trouble, pause = answer, _pause(attempt)
+            elif answer.ok:
+                return answer
+            elif _wants_renewal(answer) and not renewed:
+                renewed = True
+                self.transport.renew()
+                continue
             else:
-                if answer.ok:
-                    return answer
-                if _wants_renewal(answer) and not renewed:
-                    renewed = True
-                    self.transport.renew()
-                    continue
                 trouble, pause = _refusal(answer), _refusal_pause(call, answer, attempt)
-            if attempt + 1 < ATTEMPTS:
-                self._pause(pause)
+            waited = self._clock() + pause - begun
+            if not patient or self._is_given_up(trouble, attempt + 1, waited):
+                break
+            self._pause(pause)
         raise _as_public(trouble)
+
+    def _attempt(self, call: Request) -> Response | ComputeError:
+        """The answer, or why there was none. Raises SubmitOutcomeUnknown if that must not be tried again."""
+        try:
+            answer = self.transport.send(call)
+        except RequestNotSent as error:
+            return error
+        except NoAnswer as error:
+            return _repeatable(call, error)
+        self.reached = True
+        return answer
+
+    def _is_given_up(self, trouble: ComputeError, attempts: int, waited: float) -> bool:
+        """``waited``: seconds from the first attempt to the end of the next pause."""
+        if isinstance(trouble, RequestNotSent):
+            return waited > (PATIENCE if self.reached else FIRST_PATIENCE)
+        return attempts >= ATTEMPTS or (isinstance(trouble, NoAnswer) and waited > LONGEST_SILENCE)
 
     def _open(self) -> None:
         """Calls of the opening itself find it under way, and go through."""

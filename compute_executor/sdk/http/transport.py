@@ -1,19 +1,23 @@
-"""One HTTP exchange, as values: what is asked, what comes back, and the two ways in which nothing comes back.
+"""One HTTP exchange as values: a request, its response, and the two errors of an exchange without a response.
 
-The two transports (`direct`, `web_transport`) do the exchange; `session` decides what to do about its outcome.
+The two transports (`direct`, `web_transport`) do the exchange; `requests` decides what to do about its outcome.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import msgspec
 
 from compute_executor.errors import ComputeError
 
 JSON = "application/json"
 MSGPACK = "application/msgpack"
 BYTES = "application/octet-stream"
+
+T = TypeVar("T")
 
 
 class Request(NamedTuple):
@@ -53,10 +57,20 @@ class Response(NamedTuple):
         """The body as JSON. Raises ComputeError if it is none (a proxy's error page, say)."""
         try:
             return json.loads(self.body or b"null")
-        except ValueError as error:
-            raise ComputeError(
-                f"the service answered {self.status}, {len(self.body)} bytes that are no JSON: {self.body[:200]!r}"
-            ) from error
+        except (ValueError, RecursionError) as error:
+            raise self._unreadable("no JSON") from error
+
+    def read(self, kind: type[T]) -> T:
+        """The body as JSON of a type. Raises ComputeError, with the beginning of the body, if it is another."""
+        try:
+            return msgspec.json.decode(self.body, type=kind)
+        except (ValueError, RecursionError) as error:
+            raise self._unreadable(f"not what was asked for ({error})") from error
+
+    def _unreadable(self, what: str) -> ComputeError:
+        return ComputeError(
+            f"the service answered {self.status}, {len(self.body)} bytes that are {what}: {self.body[:200]!r}"
+        )
 
 
 class Transport(Protocol):
@@ -67,7 +81,10 @@ class Transport(Protocol):
         ...
 
     def renew(self) -> None:
-        """The service did not accept our authorisation: get a new one for the next request, if that is possible."""
+        """Get another authorization for the next request, if that is possible: the service refused this one."""
+
+    def relocate(self) -> None:
+        """Look up anew where the service is, before the next request."""
 
     def address(self) -> str:
         """The service's base URL, without a slash at its end."""

@@ -1,7 +1,7 @@
 """Requests through a globus_sdk web client: what is used where a Globus login is.
 
 The web client authorises each request. Its own repetitions are switched off: they would send a submit again
-whose outcome is unknown, and `session` decides about that for both transports. With a login manager that somebody
+whose outcome is unknown, and `requests` decides about that for both transports. With a login manager that somebody
 brought, the web client may be any object with globus_sdk's ``request``.
 """
 
@@ -55,6 +55,9 @@ class WebTransport:
         demand, self._demand = self._demand, None
         if demand is not None and hasattr(self._client, "authenticate_again"):
             self._authenticate(demand)
+
+    def relocate(self) -> None:
+        """Do nothing: the URL was given."""
 
     def _authenticate(self, demand: Any) -> None:
         import globus_sdk

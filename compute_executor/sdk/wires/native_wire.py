@@ -1,7 +1,7 @@
-"""Speaking to a service of our own: msgpack frames, payloads as they are, exceptions as themselves.
+"""The wire to a service of this package: msgpack frames, payloads as they are, exceptions as themselves.
 
-Ids are drawn here and are known before a batch is sent; sent twice, it is recognised by its prefix. Bodies over
-frames.INLINE_LIMIT travel as blobs beside it.
+The client draws the task ids, so they are known before a batch is sent, and a batch sent twice is recognised by its
+prefix. Bodies over frames.INLINE_LIMIT travel as blobs beside it.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any
 
 import msgspec
 
-from compute_executor.errors import NotFound, ResultDecodeError
+from compute_executor.errors import NotFound
 from compute_executor.protocol import frames
-from compute_executor.protocol.ids import TaskPositions, by_batch, new_prefix, split_task_id, task_uuid
+from compute_executor.protocol.ids import by_batch, each_task, new_prefix, split_task_id, task_uuid
 from compute_executor.protocol.submit import build_submit, endpoint_options
 from compute_executor.sdk import outcome as outcomes
 from compute_executor.sdk.batch import BatchTask
 from compute_executor.sdk.http.requests import ApiClient
-from compute_executor.sdk.http.transport import BYTES, MSGPACK, Request
 from compute_executor.sdk.limits import OWN, RequestLimits
 from compute_executor.sdk.login_manager.environments import TUTORIAL_ENDPOINT
 from compute_executor.sdk.outcome import Outcome
+from compute_executor.sdk.own_api import OwnApi
 from compute_executor.sdk.wires.text_wire import user_runtime
 from compute_executor.sdk.wires.wire import BatchPart, SubmitAnswer, chunks
 from compute_executor.serialization import native, packing, stock
@@ -39,6 +39,7 @@ class NativeWire:
 
     def __init__(self, session: ApiClient) -> None:
         self._session = session
+        self._api = OwnApi(session)
         self._group = uuid.uuid4()
 
     def encode_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
@@ -70,20 +71,15 @@ class NativeWire:
                 user_runtime=None if own else user_runtime(),
             ),
         )
-        self.submit_frame(frame)
+        self._api.submit(frame)
         task_ids = [task_uuid(frame.prefix, position) for position in range(frame.count)]
         return SubmitAnswer(
             task_ids, str(group), task_uuid(frame.prefix, 0xFFFFFFFF), part.endpoint_id or TUTORIAL_ENDPOINT
         )
 
-    def submit_frame(self, frame: frames.Submit) -> None:
-        """Hand in a batch; again with the same prefix: nothing happens twice."""
-        endpoint_id = uuid.UUID(bytes=frame.endpoint) if frame.endpoint else TUTORIAL_ENDPOINT
-        self._post(f"/v3/endpoints/{endpoint_id}/submit", frame, {"Idempotency-Key": frame.prefix.hex()})
-
     def outcome(self, task_id: str) -> Outcome:
         """How a task stands. Raises NotFound."""
-        found = self.poll(by_batch([split_task_id(task_id)]))
+        found = self._api.poll(by_batch([split_task_id(task_id)]))
         if found:
             return self._ended(task_id, found[0])
         return _open(task_id, self._session.get(f"/v2/tasks/{task_id}"))
@@ -92,7 +88,7 @@ class NativeWire:
         """How these tasks stand: ended ones with their bodies, the others by their status word."""
         found: dict[str, Outcome] = {}
         for some in chunks(task_ids, self.limits.status_tasks):
-            for result in self.poll(by_batch(map(split_task_id, some))):
+            for result in self._api.poll(by_batch(map(split_task_id, some))):
                 task_id = task_uuid(result.prefix, result.position)
                 found[task_id] = self._ended_or_unknown(task_id, result)
         open_ids = [task_id for task_id in task_ids if task_id not in found]
@@ -101,39 +97,22 @@ class NativeWire:
             found.update((task_id, _open(task_id, documents[task_id])) for task_id in some)
         return found
 
-    def poll(self, tasks: TaskPositions) -> list[frames.Result]:
-        """The results of those of ``tasks`` that have ended."""
-        return msgspec.msgpack.decode(self._post("/v2/batch_status", tasks), type=list[frames.Result])
-
     def cancel(self, task_ids: Sequence[str]) -> set[str]:
         """Withdraw tasks; those that surely do not run."""
-        withdrawn = self.cancel_frames(by_batch(map(split_task_id, task_ids)))
-        return {task_uuid(prefix, position) for prefix, positions in withdrawn for position in positions}
-
-    def cancel_frames(self, tasks: TaskPositions) -> TaskPositions:
-        """The same, in the form of frames."""
-        return msgspec.msgpack.decode(self._post("/v3/tasks/cancel", tasks), type=TaskPositions)
-
-    def read(self, body: frames.Body) -> bytes:
-        """The bytes of a body, fetched if they are a blob. Raises ResultDecodeError if some are missing."""
-        if isinstance(body, bytes):
-            return body
-        found = self._session.call(Request("GET", f"/v3/blobs/{body.name}", accept=BYTES)).body
-        if len(found) != body.size:
-            raise ResultDecodeError(f"blob {body.name} has {body.size} bytes, {len(found)} came")
-        return found
+        withdrawn = self._api.cancel(by_batch(map(split_task_id, task_ids)))
+        return {task_uuid(prefix, position) for prefix, position in each_task(withdrawn)}
 
     def _body(self, payload: bytes) -> frames.Body:
         if len(payload) <= frames.INLINE_LIMIT:
             return payload
         name = os.urandom(16).hex()
-        self._session.call(Request("PUT", f"/v3/blobs/{name}", body=payload, content_type=BYTES))
+        self._api.put_blob(name, payload)
         return frames.Blob(name, len(payload))
 
     def _ended(self, task_id: str, result: frames.Result) -> Outcome:
         """The outcome, with its body fetched. Raises NotFound: the service answers about a task that it does not
         know as about one that was lost in no attempt, so that nobody waits for it."""
-        body = self.read(result.body)
+        body = result.body if isinstance(result.body, bytes) else self._api.get_blob(result.body)
         if result.status == frames.LOST:
             reason = msgspec.msgpack.decode(body, type=frames.Reason)
             if reason.attempts == 0:
@@ -145,11 +124,6 @@ class NativeWire:
             return self._ended(task_id, result)
         except NotFound as error:
             return outcomes.failed(task_id, error, f"{result.ended:.7f}")
-
-    def _post(self, path: str, message: Any, headers: dict[str, str] | None = None) -> bytes:
-        body = msgspec.msgpack.encode(message)
-        call = Request("POST", path, body=body, content_type=MSGPACK, accept=MSGPACK, headers=headers or {})
-        return self._session.call(call).body
 
 
 def _open(task_id: str, document: dict[str, Any]) -> Outcome:

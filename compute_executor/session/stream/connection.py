@@ -21,8 +21,7 @@ from compute_executor.future import ComputeFuture
 from compute_executor.protocol.frames import Body, Register
 from compute_executor.serialization.large import Content, whole
 from compute_executor.session.connection import ConnectionOwner
-from compute_executor.session.stream import by_http, http_fallback
-from compute_executor.session.stream.login import StreamLogin
+from compute_executor.session.stream import http_fallback
 from compute_executor.session.stream.loop import StreamLoop
 from compute_executor.session.stream.storage import Storage
 from compute_executor.session.withdrawal import Withdrawal
@@ -108,23 +107,19 @@ class StreamConnection:
 
     def register(self, function: Any, code: bytes, description: str) -> str:
         """Register a function by HTTP; return its id."""
-        login, name = self._login(), function_name(function)
-        body = Storage(login).store(code, f"the function {name}")
-        return login.ask(by_http.register, Register(hashlib.sha256(code).digest(), name, body, description))
+        api, name = self._owner.settings.peer.api(), function_name(function)
+        body = Storage(api).store(code, f"the function {name}")
+        return api.register(Register(hashlib.sha256(code).digest(), name, body, description))
 
     def reload(self, group: uuid.UUID, view: SessionView) -> list[ComputeFuture[Any]]:
         """Return futures for a group's tasks that are not open here already."""
-        counts = self._login().ask(by_http.group_tasks, group)
+        counts = self._owner.settings.peer.api().group_tasks(group)
         batches = [_batch(view, prefix, count) for prefix, count in counts.items()]
         return self._in_loop(lambda loop: loop.dialogue.adopt(group.bytes, batches))
 
     def describe(self) -> tuple[int, str]:
         """Return the number of tasks in flight, and the state of the stream in a word."""
         return (0, "not connected") if self._loop is None else self._loop.describe()
-
-    def _login(self) -> StreamLogin:
-        peer = self._owner.settings.peer
-        return StreamLogin(peer, peer.address())
 
     def _in_loop(self, look: Callable[[StreamLoop], list[ComputeFuture[Any]]]) -> list[ComputeFuture[Any]]:
         """Return what ``look`` returns when the I/O thread, the owner of what it looks at, calls it."""

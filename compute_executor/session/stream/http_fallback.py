@@ -16,37 +16,37 @@ from compute_executor.errors import ComputeError, NotAuthorized
 from compute_executor.future import ComputeFuture
 from compute_executor.protocol.frames import Accepted, OpenPool, Refused
 from compute_executor.protocol.ids import in_parts
-from compute_executor.session.stream import by_http, polling
-from compute_executor.session.stream.login import StreamLogin
+from compute_executor.sdk.own_api import MAX_POLL, OwnApi
 from compute_executor.session.stream.protocol import StreamProtocol
 
 log = logging.getLogger(__name__)
 
 
-def converse(dialogue: StreamProtocol, login: StreamLogin, batches: Iterable[CallBatch]) -> None:
-    """One round; ``batches`` are new. Raises ComputeError if the service cannot be reached that way either,
-    NotAuthorized if it does not let us in any more."""
-    dialogue.reached(login)
+def converse(dialogue: StreamProtocol, api: OwnApi, batches: Iterable[CallBatch]) -> None:
+    """Make one round of requests; ``batches`` are new. ``api`` should not be patient: this thread has other work, and
+    comes again. Raises ComputeError if the service cannot be reached that way either, NotAuthorized if it refuses
+    the login."""
+    dialogue.reached(api)
     for batch in batches:
         dialogue.send(batch)
     dialogue.retry_postponed()
     unconfirmed = dialogue.sender.unconfirmed
     if unconfirmed and dialogue.pool is not None and dialogue.spec is not None:
-        login.ask(by_http.open_pool, OpenPool(dialogue.pool, dialogue.spec))
+        api.open_pool(OpenPool(dialogue.pool, dialogue.spec))
     for batch in list(unconfirmed.values()):
-        _submit(dialogue, login, batch)
+        _submit(dialogue, api, batch)
     confirmed = [task for task in dialogue.router.tasks() if task[0] not in unconfirmed]
-    for part in in_parts(confirmed, polling.MAX_TASKS):
-        for result in login.ask(polling.poll, part):
+    for part in in_parts(confirmed, MAX_POLL):
+        for result in api.poll(part):
             dialogue.end(result)
 
 
-def _submit(dialogue: StreamProtocol, login: StreamLogin, batch: CallBatch) -> None:
+def _submit(dialogue: StreamProtocol, api: OwnApi, batch: CallBatch) -> None:
     registers, submit = dialogue.sender.messages(batch)
     try:
         for frame in registers:
-            login.ask(by_http.register, frame)
-        login.ask(by_http.submit, submit)
+            api.register(frame)
+        api.submit(submit)
     except ComputeError as error:
         if error.retryable or isinstance(error, NotAuthorized):  # not about this batch
             raise
@@ -58,10 +58,10 @@ def _submit(dialogue: StreamProtocol, login: StreamLogin, batch: CallBatch) -> N
 def withdraw(dialogue: StreamProtocol, futures: list[ComputeFuture[Any]] | None) -> None:
     """Cancel what has not begun (None: all), and wait for the answer."""
     tasks = dialogue.open_tasks(futures)
-    if not tasks or dialogue.login is None:
+    if not tasks or dialogue.api is None:
         return
     try:
-        cancelled = dialogue.login.ask(by_http.cancel, tasks)
+        cancelled = dialogue.api.impatient().cancel(tasks)
     except ComputeError as error:
         log.info("cannot cancel: %s", error)
         return

@@ -32,12 +32,11 @@ from compute_executor.session.reconnect import ReconnectPolicy
 from compute_executor.session.stream import http_fallback
 from compute_executor.session.stream.handshake import greet
 from compute_executor.session.stream.keepalive import Keepalive
-from compute_executor.session.stream.login import StreamLogin
 from compute_executor.session.stream.protocol import StreamProtocol
 from compute_executor.session.stream.websocket import StreamLost, WebSocketStream, connect
 
 if TYPE_CHECKING:
-    from compute_executor.peer import ServiceEndpoint
+    from compute_executor.sdk.own_api import OwnApi
     from compute_executor.session.connection import ConnectionOwner
 
 log = logging.getLogger(__name__)
@@ -234,23 +233,25 @@ class StreamLoop:
 
     def _try(self, now: float) -> None:
         try:
-            login = StreamLogin(self.settings.peer, self.settings.peer.address())
+            api = self.settings.peer.api()
+            api.locate()
         except ComputeError as error:
             self._failed(error, now, final=not self.listener.ever_connected)
             return
         try:
-            self._open(login.ask(_connected), login)
+            self._open(api.connect(connect), api)
         except (StreamLost, ComputeError) as error:
             if isinstance(error, ComputeError) and not error.retryable:
                 self._failed(error, now, final=True)
             else:
-                self._converse_by_http(login, now, error)
+                self._converse_by_http(api, now, error)
 
-    def _converse_by_http(self, login: StreamLogin, now: float, no_stream: ComputeError | StreamLost) -> None:
+    def _converse_by_http(self, api: OwnApi, now: float, no_stream: ComputeError | StreamLost) -> None:
         """See whether the service answers at least that way."""
         room = MAX_UNCONFIRMED - len(self.dialogue.sender.unconfirmed)
         try:
-            http_fallback.converse(self.dialogue, login, self._queue.take(self._busy(), room))
+            batches = self._queue.take(self._busy(), room)
+            http_fallback.converse(self.dialogue, api.impatient(), batches)
         except NotAuthorized as error:
             self._failed(error, now, final=True)
         except ComputeError as error:
@@ -259,7 +260,7 @@ class StreamLoop:
         else:
             self.listener.answered(time.monotonic())
 
-    def _open(self, stream: WebSocketStream, login: StreamLogin) -> None:
+    def _open(self, stream: WebSocketStream, api: OwnApi) -> None:
         try:
             welcome = greet(
                 stream, trace=self.dialogue.trace is not None, program=describe(self.settings.label)
@@ -269,7 +270,7 @@ class StreamLoop:
             raise
         if notice := forgotten_notice(welcome.forgotten):
             print(notice, file=sys.stderr)
-        self.dialogue.opened(welcome, login, stream.send)
+        self.dialogue.opened(welcome, api, stream.send)
         self.stream = stream
         self._writing = False
         self._selector.register(stream, selectors.EVENT_READ)
@@ -305,6 +306,8 @@ class StreamLoop:
             if self.stream is not None:
                 self.stream.close()
             self._selector.close()
+            if self.dialogue.api is not None:
+                self.dialogue.api.close()
             self.listener.connected = False
             if self.dialogue.trace is not None:
                 self.dialogue.trace.close()
@@ -333,7 +336,3 @@ class StreamLoop:
     def describe(self) -> tuple[int, str]:
         """Tasks in flight, and the state of the stream in a word. Any thread."""
         return self.dialogue.router.open, self.listener.state
-
-
-def _connected(address: ServiceEndpoint) -> WebSocketStream:
-    return connect(address.url, address.authorization)

@@ -38,10 +38,10 @@ from compute_executor.protocol.frames import (
     Welcome,
 )
 from compute_executor.protocol.ids import TaskPositions
+from compute_executor.sdk.own_api import OwnApi
 from compute_executor.session.outcomes import settle
 from compute_executor.session.reasons import container_of, reason_of
 from compute_executor.session.stream.acknowledgements import Acknowledgements
-from compute_executor.session.stream.login import StreamLogin
 from compute_executor.session.stream.router import Router
 from compute_executor.session.stream.sender import Sender, SubmitFailure, without
 from compute_executor.session.stream.storage import NO_LIMIT, Storage, usable
@@ -76,7 +76,7 @@ class StreamProtocol:
         self.broken = False
         self._when_broken = when_broken
         self.storage: Storage | None = None
-        self.login: StreamLogin | None = None
+        self.api: OwnApi | None = None
         self.postponed: list[CallBatch] = []
         self.no_room: ComputeError | None = None
         self._write: Callable[[bytes], None] = _nowhere
@@ -97,12 +97,12 @@ class StreamProtocol:
 
     # -- out -------------------------------------------------------------------------------------------------
 
-    def opened(self, welcome: Welcome, login: StreamLogin, write: Callable[[bytes], None]) -> None:
+    def opened(self, welcome: Welcome, api: OwnApi, write: Callable[[bytes], None]) -> None:
         """Begin, or take up again, on a new connection: all that was not confirmed is said once more."""
         self._write = write
-        self.login = login
+        self.api = api
         limit = welcome.limits.get("max_blob", NO_LIMIT)
-        self.storage = Storage(login, usable(welcome.blob_folder), limit)
+        self.storage = Storage(api, usable(welcome.blob_folder), limit)
         if self.pool is not None and self.spec is not None:
             write(_encode(OpenPool(self.pool, self.spec)))
         for group in self.groups:
@@ -112,12 +112,11 @@ class StreamProtocol:
         for cancel in self._withdrawals.again():
             write(_encode(cancel))
 
-    def reached(self, login: StreamLogin) -> None:
+    def reached(self, api: OwnApi) -> None:
         """The service is there, though there is no stream."""
-        self.login = login
+        self.api = api
         if self.storage is None:
-            self.storage = Storage(login)
-        self.storage.login = login
+            self.storage = Storage(api)
 
     def reclaim(self) -> None:
         """A send was interrupted, nobody knows where: whatever has not been confirmed is said again. What the service

@@ -1,7 +1,7 @@
-"""Bodies that are too large for a frame: put beside it as blobs, and read from there.
+"""Storage of bodies that are too large for a frame: written beside it as blobs, and read from there.
 
-On the service's own machine a blob is a file in its folder, which we write and read ourselves, by its rules:
-written under another name, and renamed when it is whole. Elsewhere it is a PUT and a GET.
+On the service's own machine a blob is a file in its folder, which the client writes and reads itself, by the
+service's rules: written under another name, and renamed when it is whole. Elsewhere it is a PUT and a GET.
 """
 
 from __future__ import annotations
@@ -12,20 +12,19 @@ import secrets
 from pathlib import Path
 
 from compute_executor.errors import PayloadTooLarge, ServiceUnavailable
-from compute_executor.protocol.frames import INLINE_LIMIT, Blob, Body
+from compute_executor.protocol.frames import INLINE_LIMIT, Blob, Body, blob_name
+from compute_executor.sdk.own_api import OwnApi
 from compute_executor.serialization import large
-from compute_executor.session.stream import by_http
-from compute_executor.session.stream.login import StreamLogin
 
 NO_LIMIT = 1 << 62
 
 
 class Storage:
     """Where large bodies go. ``folder``: the service's blob folder, if this process may use it; ``limit``: most
-    bytes of one body; ``login``: by which it is asked elsewhere. Any thread."""
+    bytes of one body; ``api``: the service, if its folder is on another machine. Any thread."""
 
-    def __init__(self, login: StreamLogin, folder: Path | None = None, limit: int = NO_LIMIT) -> None:
-        self.login = login
+    def __init__(self, api: OwnApi, folder: Path | None = None, limit: int = NO_LIMIT) -> None:
+        self._api = api
         self._folder = folder
         self._limit = limit
 
@@ -42,21 +41,20 @@ class Storage:
             )
         name = secrets.token_hex(16)
         if self._folder is None:
-            self.login.ask(by_http.put_blob, name, large.whole(content))
+            self._api.put_blob(name, large.whole(content))
         else:
             _write(self._folder, name, content)
         return Blob(name, size)
 
     def fetch(self, blob: Blob) -> bytes | memoryview:
-        """The content of a blob. Raises ComputeError."""
+        """The content of a blob. Raises ComputeError; ResultDecodeError for a name that is none."""
         if self._folder is None:
-            return self.login.ask(by_http.get_blob, blob)
+            return self._api.get_blob(blob)
+        path = self._folder / blob_name(blob)
         try:
-            return large.read(str(self._folder / blob.name))
+            return large.read(str(path))
         except OSError as error:
-            raise ServiceUnavailable(
-                f"{self._folder / blob.name} cannot be read: {error.strerror}"
-            ) from error
+            raise ServiceUnavailable(f"{path} cannot be read: {error.strerror}") from error
 
 
 def usable(folder: str | None) -> Path | None:

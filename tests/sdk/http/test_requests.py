@@ -51,6 +51,9 @@ class FakeTransport:
     def renew(self) -> None:
         self.renewals += 1
 
+    def relocate(self) -> None:
+        pass
+
     def address(self) -> str:
         return "http://service"
 

@@ -14,13 +14,12 @@ from compute_executor.batch import CallBatch, Target
 from compute_executor.errors import NotFound, ServiceUnavailable, WorkerLost
 from compute_executor.executor import Executor
 from compute_executor.future import ComputeFuture
-from compute_executor.peer import EmbeddedLocator, ServiceEndpoint
 from compute_executor.protocol.frames import LOST, Options, Reason, Result
 from compute_executor.protocol.ids import new_prefix
-from compute_executor.session.stream import http_fallback, loop, polling
-from compute_executor.session.stream.login import StreamLogin
+from compute_executor.session.stream import http_fallback, loop
 from compute_executor.session.stream.protocol import StreamProtocol
 from compute_executor.session.stream.websocket import WebSocketStream, connect
+from tests.login import api_at
 from tests.sdk.conftest import Reply, ScriptedService
 
 PATIENCE = 30.0
@@ -60,7 +59,7 @@ def test_everything_by_http(no_stream: list[bool]) -> None:
 
 
 def test_much_is_asked_about_in_parts(service: ScriptedService, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(polling, "MAX_TASKS", 2)
+    monkeypatch.setattr(http_fallback, "MAX_POLL", 2)
     prefix = new_prefix()
     lost = [
         msgspec.msgpack.encode([Result(0, prefix, position, LOST, REASON) for position in positions])
@@ -71,7 +70,7 @@ def test_much_is_asked_about_in_parts(service: ScriptedService, monkeypatch: pyt
     futures: list[ComputeFuture[Any]] = [ComputeFuture(cast(Any, None), b"") for _ in range(3)]
     talk = StreamProtocol(b"g" * 16, None, None, lambda _: None)
     talk.adopt(b"g" * 16, [CallBatch(target, [], list(futures), prefix)])
-    http_fallback.converse(talk, StreamLogin(EmbeddedLocator(), ServiceEndpoint(service.url, "")), [])
+    http_fallback.converse(talk, api_at(service.url), [])
     assert [msgspec.msgpack.decode(seen.body) for seen in service.seen] == [
         [[prefix, [0, 1]]],
         [[prefix, [2]]],

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,119 +11,39 @@ import msgspec
 import pytest
 
 from compute_executor import executor as module
-from compute_executor.errors import ComputeError, NotAuthorized, NotFound, ServiceUnavailable
+from compute_executor.errors import ComputeError, NotAuthorized, ServiceUnavailable
 from compute_executor.executor import Executor
-from compute_executor.peer import EmbeddedLocator, ServiceEndpoint
+from compute_executor.peer import EmbeddedLocator
 from compute_executor.protocol.frames import INLINE_LIMIT, Blob
 from compute_executor.protocol.ids import new_prefix
+from compute_executor.sdk.http import direct
+from compute_executor.sdk.http.direct import ServerAddress
+from compute_executor.sdk.http.transport import Request
 from compute_executor.serialization import native
-from compute_executor.session.stream import by_http, http_fallback, loop, protocol
-from compute_executor.session.stream.login import StreamLogin
-from compute_executor.session.stream.polling import poll
+from compute_executor.session.stream import http_fallback, loop, protocol
 from compute_executor.session.stream.protocol import StreamProtocol
 from compute_executor.session.stream.storage import Storage
+from tests.login import api_of
 from tests.sdk.conftest import Reply, ScriptedService, Seen
 from tests.service.server_fixture import Town, running
 
 PATIENCE = 20.0
+NAME = "0" * 32
 LARGE = b"x" * (INLINE_LIMIT + 1)
 
 
 class Tokens(EmbeddedLocator):
-    """A peer with one login after the other, and nobody to ask for more when they are used up."""
+    """A locator with one token after the other, and no more when they are used up."""
 
     def __init__(self, url: str, *tokens: str) -> None:
-        self.url = url
         self.tokens = list(tokens)
         self.renewals = 0
+        self._api = api_of(lambda: ServerAddress(url, self.tokens[0]), self._renew)
 
-    def address(self) -> ServiceEndpoint:
-        return ServiceEndpoint(self.url, f"Bearer {self.tokens[0]}")
-
-    def renewed(self, refused: ServiceEndpoint) -> ServiceEndpoint | None:
+    def _renew(self) -> None:
         self.renewals += 1
-        if len(self.tokens) == 1:
-            return None
-        del self.tokens[0]
-        return self.address()
-
-    def login(self) -> StreamLogin:
-        return StreamLogin(self, self.address())
-
-
-def good(*tokens: str) -> Callable[[ServiceEndpoint], str]:
-    """A question that is answered to whoever has one of these tokens."""
-
-    def question(address: ServiceEndpoint) -> str:
-        if address.authorization.removeprefix("Bearer ") not in tokens:
-            raise NotAuthorized("who are you?")
-        return address.authorization
-
-    return question
-
-
-# -- the login ----------------------------------------------------------------------------------------------
-
-
-def test_a_good_login_is_not_renewed() -> None:
-    peer = Tokens("http://x", "one", "two")
-    assert peer.login().ask(good("one")) == "Bearer one"
-    assert peer.renewals == 0
-
-
-def test_a_refused_login_is_renewed_and_kept() -> None:
-    peer = Tokens("http://x", "one", "two", "three")
-    login = peer.login()
-    assert [login.ask(good("two")), login.ask(good("two"))] == ["Bearer two"] * 2
-    assert peer.renewals == 1
-    assert login.address == ServiceEndpoint("http://x", "Bearer two")
-
-
-def test_a_second_refusal_is_the_answer() -> None:
-    peer = Tokens("http://x", "one", "two", "three")
-    with pytest.raises(NotAuthorized, match="who are you"):
-        peer.login().ask(good("three"))
-    assert peer.renewals == 1
-
-
-def test_without_another_login_the_refusal_is_the_answer() -> None:
-    login = Tokens("http://x", "one").login()
-    with pytest.raises(NotAuthorized, match="who are you"):
-        login.ask(good("two"))
-    assert login.address.authorization == "Bearer one"
-
-
-@pytest.mark.parametrize("error", [NotFound("no such thing"), ServiceUnavailable("gone")])
-def test_other_errors_are_no_matter_of_the_login(error: ComputeError) -> None:
-    peer = Tokens("http://x", "one", "two")
-
-    def question(_: ServiceEndpoint) -> None:
-        raise error
-
-    with pytest.raises(type(error)):
-        peer.login().ask(question)
-    assert peer.renewals == 0
-
-
-def test_threads_that_are_refused_together_renew_once() -> None:
-    peer = Tokens("http://x", "one", "two", "three")
-    login, together = peer.login(), threading.Barrier(4)
-    answers: list[str] = []
-
-    def question(address: ServiceEndpoint) -> str:
-        if address.authorization == "Bearer one":
-            together.wait(10)
-        return good("two")(address)
-
-    threads = [
-        threading.Thread(target=lambda: answers.append(login.ask(question))) for _ in range(together.parties)
-    ]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
-    assert answers == ["Bearer two"] * 4
-    assert peer.renewals == 1
+        if len(self.tokens) > 1:
+            del self.tokens[0]
 
 
 # -- all that is asked by it ----------------------------------------------------------------------------------
@@ -148,18 +67,18 @@ def guarded(service: ScriptedService, route: str, answer: bytes = b"") -> None:
 def test_large_bodies_are_put_and_fetched_by_the_renewed_login(
     service: ScriptedService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("compute_executor.session.stream.storage.secrets.token_hex", lambda _: "name")
-    guarded(service, "PUT /v3/blobs/name")
-    guarded(service, "GET /v3/blobs/name", LARGE)
+    monkeypatch.setattr("compute_executor.session.stream.storage.secrets.token_hex", lambda _: NAME)
+    guarded(service, f"PUT /v3/blobs/{NAME}")
+    guarded(service, f"GET /v3/blobs/{NAME}", LARGE)
     peer = Tokens(service.url, "one", "two")
-    storage = Storage(peer.login())
+    storage = Storage(peer.api())
     blob = storage.store(LARGE, "it")
     assert isinstance(blob, Blob)
     assert storage.fetch(blob) == LARGE
     assert peer.renewals == 1
     assert [seen.headers["authorization"][7:] for seen in service.seen] == ["one", "two", "two"]
     with pytest.raises(NotAuthorized, match="who are you"):
-        Storage(Tokens(service.url, "one", "three").login()).store(LARGE, "it")
+        Storage(Tokens(service.url, "one", "three").api()).store(LARGE, "it")
 
 
 def test_a_cancel_by_http_is_asked_by_the_renewed_login(
@@ -168,7 +87,7 @@ def test_a_cancel_by_http_is_asked_by_the_renewed_login(
     prefix, withdrawn = new_prefix(), []
     guarded(service, "POST /v3/tasks/cancel", msgspec.msgpack.encode([(prefix, [1])]))
     talk = StreamProtocol(b"g" * 16, None, None, lambda _: None)
-    talk.reached(Tokens(service.url, "one", "two").login())
+    talk.reached(Tokens(service.url, "one", "two").api())
     monkeypatch.setattr(talk, "open_tasks", lambda _: [(prefix, [0, 1])])
     monkeypatch.setattr(talk, "withdrawn", lambda prefix, positions: withdrawn.append((prefix, positions)))
     http_fallback.withdraw(talk, None)
@@ -277,21 +196,17 @@ def test_what_is_said_by_http_is_said_with_the_login_that_the_stream_was_refused
         raise ServiceUnavailable("no stream") if second in authorization else NotAuthorized("who are you?")
 
     asked: list[str] = []
-    request = by_http.request  # type: ignore[attr-defined]
+    headers = direct._headers
 
-    def noted(address: ServiceEndpoint, *args: Any, **kwargs: Any) -> bytes:
-        asked.append(address.authorization)
-        return request(address, *args, **kwargs)
+    def noted(place: ServerAddress, call: Request) -> dict[str, str]:
+        found = headers(place, call)
+        asked.append(found["Authorization"])
+        return found
 
     monkeypatch.setattr(loop, "connect", refuse)
-    monkeypatch.setattr(by_http, "request", noted)
+    monkeypatch.setattr(direct, "_headers", noted)
     peer = Tokens(town.url, "old", second)
     with executor_of(peer, monkeypatch) as executor:
         assert executor.submit(len, b"a").result(PATIENCE) == ((b"a",), {})
     assert set(asked) == {f"Bearer {second}"}
     assert peer.renewals == 1
-
-
-def test_asking_for_outcomes_takes_what_it_is_given(service: ScriptedService) -> None:
-    guarded(service, "POST /v2/batch_status", msgspec.msgpack.encode([]))
-    assert Tokens(service.url, "one", "two").login().ask(poll, []) == []

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from compute_executor.errors import PayloadTooLarge, ServiceUnavailable
-from compute_executor.peer import EmbeddedLocator, ServiceEndpoint
+from compute_executor.errors import PayloadTooLarge, ResultDecodeError, ServiceUnavailable
 from compute_executor.protocol.frames import INLINE_LIMIT, Blob
-from compute_executor.session.stream import by_http, storage
-from compute_executor.session.stream.login import StreamLogin
+from compute_executor.sdk.own_api import OwnApi
+from compute_executor.session.stream import storage
 from compute_executor.session.stream.storage import Storage, usable
+from tests.login import api_at
 
-LOGIN = StreamLogin(EmbeddedLocator(), ServiceEndpoint("http://nowhere", "secret"))
+NOWHERE = api_at("http://nowhere", "secret")
 LARGE = b"x" * (INLINE_LIMIT + 1)
 
 
 def test_small_ones_stay_where_they_are(tmp_path: Path) -> None:
-    assert Storage(LOGIN, tmp_path).store(b"x" * INLINE_LIMIT, "it") == b"x" * INLINE_LIMIT
+    assert Storage(NOWHERE, tmp_path).store(b"x" * INLINE_LIMIT, "it") == b"x" * INLINE_LIMIT
     assert list(tmp_path.iterdir()) == []
 
 
 def test_large_ones_become_files(tmp_path: Path) -> None:
-    one = Storage(LOGIN, tmp_path)
+    one = Storage(NOWHERE, tmp_path)
     blob = one.store(LARGE, "it")
 
     assert isinstance(blob, Blob)
@@ -33,7 +34,7 @@ def test_large_ones_become_files(tmp_path: Path) -> None:
 
 
 def test_over_the_limit(tmp_path: Path) -> None:
-    one = Storage(LOGIN, tmp_path, limit=INLINE_LIMIT)
+    one = Storage(NOWHERE, tmp_path, limit=INLINE_LIMIT)
 
     with pytest.raises(PayloadTooLarge, match=r"the arguments of f: 65537 bytes .* limit of 65536 bytes"):
         one.store(LARGE, "the arguments of f")
@@ -43,7 +44,7 @@ def test_where_there_is_no_room(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
 
     with pytest.raises(ServiceUnavailable, match=r"cannot write 65537 bytes .* Make room there"):
-        Storage(LOGIN, gone).store(LARGE, "it")
+        Storage(NOWHERE, gone).store(LARGE, "it")
 
 
 def test_a_disk_that_gets_full_keeps_nothing_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,20 +54,34 @@ def test_a_disk_that_gets_full_keeps_nothing_half(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(storage.os, "rename", full)  # type: ignore[attr-defined]
 
     with pytest.raises(ServiceUnavailable, match="No space left on device"):
-        Storage(LOGIN, tmp_path).store(LARGE, "it")
+        Storage(NOWHERE, tmp_path).store(LARGE, "it")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_is_gone(tmp_path: Path) -> None:
     with pytest.raises(ServiceUnavailable, match="cannot be read"):
-        Storage(LOGIN, tmp_path).fetch(Blob("0" * 32, 9))
+        Storage(NOWHERE, tmp_path).fetch(Blob("0" * 32, 9))
 
 
-def test_elsewhere_it_goes_by_http(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["../../etc/passwd", "", "0" * 31, "0" * 33, "G" * 32, "0" * 32 + "\n"])
+def test_what_is_no_blob_name_is_not_looked_for(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ResultDecodeError, match="no blob name"):
+        Storage(NOWHERE, tmp_path).fetch(Blob(name, 9))
+    with pytest.raises(ResultDecodeError, match="no blob name"):
+        Storage(NOWHERE).fetch(Blob(name, 9))
+
+
+def test_elsewhere_it_goes_by_http() -> None:
     there: dict[str, bytes] = {}
-    monkeypatch.setattr(by_http, "put_blob", lambda address, name, content: there.update({name: content}))
-    monkeypatch.setattr(by_http, "get_blob", lambda address, blob: there[blob.name])
-    one = Storage(LOGIN)
+
+    class Elsewhere(OwnApi):
+        def put_blob(self, name: str, content: bytes) -> None:
+            there[name] = content
+
+        def get_blob(self, blob: Blob) -> bytes:
+            return there[blob.name]
+
+    one = Storage(Elsewhere(cast(Any, None)))
     blob = one.store(LARGE, "it")
 
     assert isinstance(blob, Blob)
