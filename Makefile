@@ -41,11 +41,12 @@ bench: $(DEV)  ## measure beside the peers; writes docs/benchmarks.md and docs/b
 	$(BIN)/python -m benchmarks --output docs
 	$(BIN)/python -m benchmarks.stock --output docs
 
-docs: $(DEV)  ## run every example of the documentation and follow its links
+docs: $(DEV)  ## build the documentation into site/, run every example in it and follow its links
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --config-file .mkdocs.yml --site-dir site
 	$(BIN)/python -m pytest tests/test_docs.py --doctest-modules $$(grep -rl '>>>' compute_executor --include='*.py')
 
 clean:  ## forget the environments and what the tools have cached
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) site .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(MADE): pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from compute_executor import errors
+from compute_executor.service.limits import ServiceLimits
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\]\(([^)\s#]+)[^)]*\)")
@@ -59,3 +62,29 @@ def test_the_readmes_verbs_are_the_makefiles() -> None:
         )
     }
     assert {"sweep", "test"} <= told <= verbs
+
+
+def test_every_error_has_its_row() -> None:
+    text = (ROOT / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
+    ours = [
+        name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)
+    ]
+    assert [name for name in ours if name != "ComputeError" and f"\n| `{name}` |" not in text] == []
+
+
+def test_every_environment_variable_has_its_row() -> None:
+    text = (ROOT / "docs" / "reference" / "environment-variables.md").read_text(encoding="utf-8")
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "compute_executor").rglob("*.py"))
+    named = set(re.findall(r"\b(?:COMPUTE_EXECUTOR|GLOBUS)_[A-Z_]*[A-Z]\b", code))
+    assert sorted(name for name in named if f"`{name}`" not in text) == []
+
+
+def test_every_limit_has_its_row() -> None:
+    text = (ROOT / "docs" / "reference" / "limits.md").read_text(encoding="utf-8")
+    assert [name for name in ServiceLimits._fields if f"\n| `{name}` |" not in text] == []
+
+
+def test_every_page_has_its_place_in_the_site() -> None:
+    plan = (ROOT / ".mkdocs.yml").read_text(encoding="utf-8")
+    pages = [str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")]
+    assert [page for page in pages if not page.startswith("examples/") and f": {page}\n" not in plan] == []
