@@ -21,8 +21,17 @@ from compute_executor.errors import (
     SubmitOutcomeUnknown,
     WorkerLost,
 )
+from compute_executor.sdk.http.direct import TIMEOUT
 from compute_executor.sdk.http.pacing import Pacer
-from compute_executor.sdk.http.requests import ATTEMPTS, LONGEST_RETRY_AFTER, ApiClient
+from compute_executor.sdk.http.requests import (
+    ATTEMPTS,
+    FIRST_PATIENCE,
+    LONGEST_PAUSE,
+    LONGEST_RETRY_AFTER,
+    LONGEST_SILENCE,
+    PATIENCE,
+    ApiClient,
+)
 from compute_executor.sdk.http.transport import JSON, Request, Response
 
 GET = Request("GET", "/x")
@@ -81,7 +90,78 @@ def test_a_repeatable_call_is_repeated_until_it_is_answered(trouble: Response | 
     assert 0.125 <= pauses[0] <= 0.25 <= pauses[1] <= 0.5
 
 
-@pytest.mark.parametrize("trouble", [RequestNotSent("refused"), NoAnswer("cut"), answer(503), answer(502)])
+class FakeClock:
+    """Time that goes on by pauses only."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def pause(self, seconds: float) -> None:
+        self.now += seconds
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def timed(transport: FakeTransport) -> tuple[ApiClient, FakeClock]:
+    clock = FakeClock()
+    return ApiClient(transport, pause=clock.pause, clock=clock), clock
+
+
+def test_a_service_that_was_never_there_is_given_up_soon() -> None:
+    transport = FakeTransport(RequestNotSent("nobody answers at http://there"))
+    api, clock = timed(transport)
+    with pytest.raises(ServiceUnavailable, match="nobody answers at http://there") as caught:
+        api.call(GET)
+    assert type(caught.value) is ServiceUnavailable
+    assert 1 < clock.now <= FIRST_PATIENCE
+    assert len(transport.sent) > 2
+
+
+def test_a_service_that_is_restarting_is_waited_for() -> None:
+    transport = FakeTransport(
+        answer(200, 1), NoAnswer("killed"), *[RequestNotSent("refused")] * 9, answer(200, 2)
+    )
+    api, clock = timed(transport)
+    assert [api.get("/x"), api.get("/x")] == [1, 2]
+    assert clock.now > FIRST_PATIENCE
+
+
+def test_a_service_that_does_not_come_back_is_given_up() -> None:
+    api, clock = timed(FakeTransport(answer(200, 1), RequestNotSent("refused")))
+    api.get("/x")
+    with pytest.raises(ServiceUnavailable, match="refused"):
+        api.get("/x")
+    assert PATIENCE - LONGEST_PAUSE <= clock.now <= PATIENCE
+
+
+def test_answers_that_never_come_whole_are_not_waited_for_many_times() -> None:
+    """Each such attempt takes the transport's timeout."""
+    clock = FakeClock()
+
+    class Slow(FakeTransport):
+        def send(self, call: Request) -> Response:
+            clock.now += TIMEOUT
+            return super().send(call)
+
+    slow = Slow(NoAnswer("timed out"))
+    with pytest.raises(ServiceUnavailable, match="timed out"):
+        ApiClient(slow, pause=clock.pause, clock=clock).call(GET)
+    assert clock.now <= LONGEST_SILENCE + TIMEOUT
+
+
+def test_a_call_that_is_not_patient_is_made_once() -> None:
+    for trouble in (RequestNotSent("refused"), NoAnswer("cut"), answer(503)):
+        session, transport, pauses = session_of(trouble)
+        with pytest.raises(ServiceUnavailable):
+            session.call(GET, patient=False)
+        assert (len(transport.sent), pauses) == (1, [])
+    session, transport, _ = session_of(answer(401), answer())
+    session.call(GET, patient=False)
+    assert transport.renewals == 1
+
+
+@pytest.mark.parametrize("trouble", [NoAnswer("cut"), answer(503), answer(502)])
 def test_it_is_given_up_after_some_attempts(trouble: Response | ComputeError) -> None:
     session, transport, pauses = session_of(trouble)
     with pytest.raises(ServiceUnavailable) as caught:
