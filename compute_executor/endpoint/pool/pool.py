@@ -102,7 +102,7 @@ class WorkerPool:
         """End the workers now, and what they run with them."""
         self._phase = ENDING
         self._give_back(self._giving.drain())
-        self._staff.end(self._staff.members)
+        self._staff.end(self._staff.members, hurry=True)
         self._leave_if_empty()
 
     def views(self) -> list[WorkerView]:

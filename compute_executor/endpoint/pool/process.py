@@ -31,8 +31,12 @@ RECEIVE = 1 << 16
 DATAGRAM = 1 << 18
 """Bytes of the largest datagram, and more."""
 
-TERMINATE_AFTER, KILL_AFTER = 0.8, 1.4
-"""Seconds after being asked to end at which a worker gets SIGTERM, then its group SIGKILL."""
+IN_ORDER, IN_HURRY = 10.0, 0.8
+"""Seconds that a worker may take to end in order, after which it gets SIGTERM: atexit functions, files, threads that
+are not daemons. In a hurry the whole service ends, which promises to be gone within 2 s."""
+
+KILL_AFTER = 0.6
+"""Seconds from SIGTERM until the worker's group gets SIGKILL."""
 
 RUNTIME_AFTER = 5.0
 """Seconds that a container's runtime may take to end after its worker was killed, before it is killed as well."""
@@ -147,24 +151,28 @@ class WorkerProcess:
             return
         except OSError:
             data = b""
-        if not data:  # dead, or a task has closed the stream, which makes the worker useless
+        if not data:
             self._loop.remove_reader(self._channels.stream)
-            self.kill()
+            if not self._timers:  # dead, or a task has closed the stream, which makes the worker useless
+                self.kill()
             return
         for kind, payload in self._channels.frames.feed(data):
             self.owner.received(kind, payload)
 
     # -- its end --
 
-    def end(self, busy: bool = False) -> None:
+    def end(self, *, busy: bool = False, hurry: bool = False) -> None:
         """Ask the worker to end; see to it after a while. A busy one is stopped in its task."""
-        if self._timers:
+        if self._timers and not hurry:
             return
-        if busy or not self.send_tasks(messages.EXIT):
+        if not self._timers and (busy or not self.send_tasks(messages.EXIT)):
             self._signal(signal.SIGTERM)
+        for timer in self._timers:
+            timer.cancel()
+        patience = IN_HURRY if hurry else IN_ORDER
         self._timers = [
-            self._loop.call_later(TERMINATE_AFTER, self._signal, signal.SIGTERM),
-            self._loop.call_later(KILL_AFTER, self.kill),
+            self._loop.call_later(patience, self._signal, signal.SIGTERM),
+            self._loop.call_later(patience + KILL_AFTER, self.kill),
         ]
 
     def kill(self) -> None:

@@ -104,10 +104,10 @@ class WorkerHandle(WorkerLoad):
         """Remove these from its load."""
         return [task for key in keys if (task := self.remove(key)) is not None]
 
-    def end(self) -> None:
-        """Ask it to end, now if it runs something."""
+    def end(self, *, hurry: bool = False) -> None:
+        """Ask it to end, now if it runs something. ``hurry``: the whole service ends."""
         self.ending = True
-        self.process.end(busy=bool(self.tasks))
+        self.process.end(busy=bool(self.tasks), hurry=hurry)
 
     def limit(self, key: Key, seconds: float) -> None:
         """Kill the process if this task, which it runs now, still runs after so many seconds."""

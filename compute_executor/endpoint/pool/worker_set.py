@@ -180,14 +180,14 @@ class WorkerSet:
             return None
         return loss_reasons.cannot_start(self.spec, exit_code, last_words, self._failures)
 
-    def end(self, members: list[WorkerHandle]) -> None:
-        """End these at once; the pool takes no more work."""
+    def end(self, members: list[WorkerHandle], *, hurry: bool = False) -> None:
+        """End these; the pool takes no more work. ``hurry``: the whole service ends."""
         for timer in (self._idle_timer, self._scarce_timer):
             if timer is not None:
                 timer.cancel()
         self._idle_timer = self._scarce_timer = None
         for member in members:
-            member.end()
+            member.end(hurry=hurry)
 
     def mind_the_idle(self) -> None:
         """Let go workers beyond one that have nothing to do for a while, counting from now."""

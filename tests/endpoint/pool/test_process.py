@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -13,9 +14,10 @@ from typing import Any
 import pytest
 
 from compute_executor import system
+from compute_executor.endpoint.pool import process
 from compute_executor.serialization import native
-from tests.endpoint.conftest import Lab, Script
-from tests.endpoint.tasks import gone
+from tests.endpoint.conftest import PATIENCE, Lab, Script
+from tests.endpoint.tasks import POOL, gone
 
 
 def die(how: str) -> None:
@@ -224,5 +226,68 @@ def test_deaths_are_noticed_without_a_descriptor_for_them(lab: Lab, monkeypatch:
         await script.until(lambda: position in script.losses)
         assert script.losses[position].exit_code == 4
         assert await script.run(len, "ab") == 2
+
+    lab(scenario)
+
+
+async def ended(script: Script) -> None:
+    """Wait for the last worker's end, of which no report tells."""
+    deadline = time.monotonic() + PATIENCE
+    while script.engine.workers():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
+def test_a_worker_that_is_let_go_ends_in_order(lab: Lab, tmp_path: Path) -> None:
+    """Its atexit functions run, files are flushed, threads that are no daemons come to their end."""
+
+    def prepare(folder: str) -> int:
+        import atexit
+        import builtins
+        import os
+        import threading
+        import time
+
+        builtins.kept_open = open(os.path.join(folder, "file"), "w")  # type: ignore[attr-defined]  # noqa: SIM115
+        builtins.kept_open.write("flushed")  # type: ignore[attr-defined]
+
+        def thread() -> None:
+            time.sleep(0.3)
+            with open(os.path.join(folder, "thread"), "w") as file:
+                file.write("joined")
+
+        def at_exit() -> None:
+            time.sleep(1.0)  # longer than a worker has while its service ends
+            with open(os.path.join(folder, "atexit"), "w") as file:
+                file.write("run")
+
+        threading.Thread(target=thread).start()
+        atexit.register(at_exit)
+        return os.getpid()
+
+    async def scenario(script: Script) -> None:
+        await script.run(prepare, str(tmp_path))
+        script.engine.close_pool(POOL)
+        await ended(script)
+        found = {name: (tmp_path / name).read_text() for name in ("file", "thread", "atexit")}
+        assert found == {"file": "flushed", "thread": "joined", "atexit": "run"}
+
+    lab(scenario)
+
+
+def test_a_worker_that_does_not_come_to_an_end_is_ended(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "IN_ORDER", 0.2)
+
+    def stay() -> None:
+        import signal
+        import threading
+
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        threading.Thread(target=threading.Event().wait).start()
+
+    async def scenario(script: Script) -> None:
+        await script.run(stay)
+        script.engine.close_pool(POOL)
+        await ended(script)
 
     lab(scenario)
