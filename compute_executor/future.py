@@ -18,6 +18,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, NamedTuple, Protocol, TypeVar
 from uuid import UUID
@@ -53,6 +54,10 @@ class FutureOwner(Protocol):
 
     def assign_ids(self) -> None:
         """Give every call that still waits its task id."""
+        ...
+
+    def run_callbacks(self, future: ComputeFuture[Any]) -> None:
+        """Have the callbacks of a future called that has just ended, on this thread or another."""
         ...
 
 
@@ -216,16 +221,20 @@ class ComputeFuture(Future[T]):
         self._ended = ended
         self.set_exception(error)
 
-    def withdrawn(self) -> bool:
+    def withdrawn(self, callbacks: Callable[[ComputeFuture[Any]], None] | None = None) -> bool:
         """End as cancelled, and wake all who wait: ``wait`` and ``as_completed`` see only notified futures.
 
-        False if it has begun or ended.
+        ``callbacks`` gets the future if it has callbacks to be called; by default its owner does. False if it has
+        begun or ended.
         """
-        if not Future.cancel(self):
-            return False
         with self._condition:
-            if self._state == _CANCELLED:
-                self.set_running_or_notify_cancel()
+            if self._state != _PENDING:
+                return self.cancelled()
+            self._state = _CANCELLED
+            self._condition.notify_all()
+            self.set_running_or_notify_cancel()
+        if self._done_callbacks:
+            (callbacks or self.owner.run_callbacks)(self)
         return True
 
     def orphan(self) -> None:
@@ -241,10 +250,15 @@ class ComputeFuture(Future[T]):
         )
 
     def _invoke_callbacks(self) -> None:
-        """As the standard library's, but SystemExit and the like in a callback end neither the I/O thread nor
-        the callbacks after it."""
+        """For the standard library, which calls this on the thread that ends the future."""
+        if self._done_callbacks:
+            self.owner.run_callbacks(self)
+
+    def run_callbacks(self, ignored: type[BaseException] = Exception) -> None:
+        """Call the callbacks on this thread. What they raise is logged if it is ``ignored``: everything on a thread
+        of the session's, which SystemExit shall not end, and Exception on a caller's, as in the standard library."""
         for callback in self._done_callbacks:
             try:
                 callback(self)
-            except BaseException:
+            except ignored:
                 log.exception("exception calling callback for %r", self)

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from compute_executor.future import ComputeFuture
 from compute_executor.serialization.raised import raised
@@ -68,6 +68,9 @@ class MapResults(Iterator[Any]):
             for args in islice(self._calls, 1):
                 self._waiting.append(self._submitter.submit(args))
             value = self._waiting[0].result(None if self._end is None else self._end - time.monotonic())
+        except StopIteration as error:
+            self.close()
+            raise _stopped() from error
         except BaseException:
             self.close()
             raise
@@ -100,7 +103,7 @@ class UnchunkedResults(Iterator[Any]):
         if self._error is not None:
             error, self._error = self._error, None
             self.close()
-            raise raised(error)
+            _raise(raised(error))
         values, self._error = next(self._chunks)
         self._values = iter(values)
         return next(self)
@@ -110,6 +113,19 @@ class UnchunkedResults(Iterator[Any]):
         self._values = iter(())
         self._error = None
         self._chunks.close()
+
+
+def _raise(error: BaseException) -> NoReturn:
+    if isinstance(error, StopIteration):
+        raise _stopped() from error
+    raise error
+
+
+def _stopped() -> RuntimeError:
+    """The error in place of a StopIteration, which would end the iteration as if all values had come (PEP 479)."""
+    return RuntimeError(
+        "generator raised StopIteration: a call of this map did, and values may come after it"
+    )
 
 
 def chunks(calls: Iterable[tuple[Any, ...]], size: int) -> Iterator[tuple[list[tuple[Any, ...]]]]:

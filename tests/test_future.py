@@ -25,6 +25,9 @@ class Owner:
     def assign_ids(self) -> None:
         self.identified += 1
 
+    def run_callbacks(self, future: ComputeFuture[Any]) -> None:
+        future.run_callbacks(BaseException)
+
 
 @pytest.fixture
 def future() -> ComputeFuture[Any]:

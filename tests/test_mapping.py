@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from compute_executor import mapping
+from compute_executor.functions import remote
 from compute_executor.future import ComputeFuture
 from compute_executor.serialization import exceptions
 from tests.test_future import Owner
@@ -47,6 +48,32 @@ def test_values_in_order() -> None:
 
     assert list(mapping.MapResults(submitter, numbers(5), None, None)) == [0, 1, 2, 3, 4]
     assert submitter.withdrawn == []
+
+
+def head(items: list[int]) -> int:
+    return next(iter(items))
+
+
+def test_a_stop_iteration_of_a_call_does_not_end_the_iteration() -> None:
+    submitter = Submitter(function=head)
+    values = mapping.MapResults(submitter, iter([([1],), ([],), ([2],)]), None, None)
+
+    assert next(values) == 1
+    with pytest.raises(RuntimeError, match="StopIteration") as caught:
+        next(values)
+    assert isinstance(caught.value.__cause__, StopIteration)
+    assert len(submitter.withdrawn[0]) == 2
+
+
+def test_a_stop_iteration_of_a_call_in_a_chunk_does_not_end_the_iteration() -> None:
+    submitter = Submitter(function=remote.EachOf(head))
+    chunks = mapping.chunks(iter([([1],), ([],), ([2],)]), 3)
+    values = mapping.UnchunkedResults(mapping.MapResults(submitter, chunks, None, None))
+
+    assert next(values) == 1
+    with pytest.raises(RuntimeError, match="StopIteration") as caught:
+        next(values)
+    assert isinstance(caught.value.__cause__, StopIteration)
 
 
 def test_without_buffersize_all_is_submitted_at_once() -> None:

@@ -29,6 +29,7 @@ from compute_executor.peer import NO_ENDPOINT, EndpointKind
 from compute_executor.protocol.frames import INLINE_LIMIT, Body
 from compute_executor.serialization import exceptions
 from compute_executor.session.buffer import Buffer
+from compute_executor.session.callbacks import CallbackRunner
 from compute_executor.session.connection import Connection
 from compute_executor.session.factory import make_connection
 from compute_executor.session.submit_queue import SubmitQueue
@@ -58,6 +59,7 @@ class Session:
         self._codecs: dict[EndpointKind, Codec] = {}
         self._pid = os.getpid()
         self._connection: Connection | None = None
+        self._callbacks = CallbackRunner()
         self._hosted = False  # the connection is one to a hosted service
         self._thread: threading.Thread | None = None
         leaving.expect()
@@ -169,6 +171,14 @@ class Session:
                 self.queue.close()
             for callback in self.queue.callbacks():  # of threads that wait for them
                 callback()
+            self._callbacks.close()
+
+    def run_callbacks(self, future: ComputeFuture[Any]) -> None:
+        """Have the callbacks of a future called: on another thread if this one has the connection or the queue."""
+        if self._is_io_thread() or self.queue.is_locked_here():
+            self._callbacks.run(future)
+        else:
+            future.run_callbacks()
 
     # -- cancelling ------------------------------------------------------------------------------------------
 
@@ -230,7 +240,10 @@ class Session:
             self.join()
 
     def _is_own_thread(self) -> bool:
-        """Whether the caller is a callback on one of the session's own threads, which would wait for itself."""
+        """Whether the caller runs on one of the session's own threads, which would wait for itself."""
+        return self._is_io_thread() or self._callbacks.is_own_thread()
+
+    def _is_io_thread(self) -> bool:
         return self._connection is not None and self._connection.is_own_thread()
 
     def release(self) -> None:
@@ -248,19 +261,26 @@ class Session:
         self.queue.wake()
 
     def join(self, timeout: float | None = None) -> None:
-        """Wait until the I/O thread has ended, and forget it: who looks for threads left over finds none."""
+        """Wait until the I/O thread has ended and all callbacks have run, and forget the thread: tools that look for
+        threads left over find none."""
         thread = self._thread
-        if thread is not None:
-            thread.join(JOIN_TURN if timeout is None else timeout)
-            while timeout is None and thread.is_alive():
-                thread.join(JOIN_TURN)
-            if not thread.is_alive():
-                self._thread = None
+        if thread is None:
+            return
+        turn = JOIN_TURN if timeout is None else timeout
+        thread.join(turn)
+        while timeout is None and thread.is_alive():
+            thread.join(JOIN_TURN)
+        if thread.is_alive():
+            return
+        while not self._callbacks.join(turn) and timeout is None:
+            pass
+        self._thread = None
 
     def forked(self) -> None:
         """This is the child of a fork: the thread is not here, and the socket is the parent's."""
         self.closed = True
         forked()
+        self._callbacks = CallbackRunner()
         self.queue.forked()
         orphans = self.queue.waiting()
         if self._connection is not None:

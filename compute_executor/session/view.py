@@ -44,3 +44,7 @@ class SessionView:
     def assign_ids(self) -> None:
         """Give every call that waits its task id."""
         self.session.assign_ids()
+
+    def run_callbacks(self, future: ComputeFuture[Any]) -> None:
+        """Have the callbacks of a future called that has just ended."""
+        self.session.run_callbacks(future)

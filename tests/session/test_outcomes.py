@@ -37,19 +37,12 @@ from compute_executor.protocol.frames import (
 )
 from compute_executor.serialization import carrier, exceptions, native, packing, python_versions
 from compute_executor.session.outcomes import settle
-
-
-class Nobody:
-    def withdraw(self, futures: list[ComputeFuture[Any]]) -> set[int]:
-        return set()
-
-    def assign_ids(self) -> None:
-        """Nothing waits."""
+from tests.session.owner import future as new_future
 
 
 @pytest.fixture
 def future() -> ComputeFuture[Any]:
-    one: ComputeFuture[Any] = ComputeFuture(Nobody())
+    one: ComputeFuture[Any] = new_future()
     one.assign(b"p" * 12, 3)
     return one
 
@@ -213,7 +206,7 @@ def test_what_cannot_be_read_says_which_versions_met(body: bytes, monkeypatch: p
     there = {"python_version": "3.1.4", "dill_version": "0.0.1"}
     monkeypatch.setitem(python_versions._told, str(endpoint), there)
     for one, said in ((endpoint, True), (uuid.uuid4(), False)):
-        future: ComputeFuture[Any] = ComputeFuture(Nobody(), one.bytes)
+        future: ComputeFuture[Any] = new_future(one.bytes)
         future.assign(b"p" * 12, 3)
         settle(future, Result(1, b"p" * 12, 3, VALUE, body), fetch)
         error = future.exception()

@@ -88,10 +88,11 @@ class StreamConnection:
         if self.is_own_thread():
             http_fallback.withdraw(loop.dialogue, futures)
             return
-        withdrawal = Withdrawal(futures)
+        wait = wait and not self._queue.is_locked_here()
+        withdrawal = Withdrawal(futures, wait=wait)
         asked = self._queue.run_in_loop(lambda: loop.dialogue.withdraw(withdrawal))
-        if asked and wait and not self._queue.is_locked_here():
-            withdrawal.answered.wait(CANCEL_PATIENCE)
+        if asked and wait:
+            withdrawal.wait(CANCEL_PATIENCE)
 
     def cancellable(self, spared: int) -> list[ComputeFuture[Any]]:
         """Return all futures that have not ended but the oldest ``spared``, oldest first."""

@@ -19,6 +19,7 @@ from compute_executor.errors import ComputeError, PoolBroken
 from compute_executor.future import ComputeFuture
 from compute_executor.protocol.frames import (
     BROKEN,
+    CANCELLED,
     Accepted,
     Began,
     Blob,
@@ -244,10 +245,18 @@ class StreamProtocol:
         if ours and container_of(result) is None:
             self._break(PoolBroken(reason_of(result)))
         future = self.router.pop(result.prefix, result.position)
-        if future is not None:
+        if future is None:
+            return
+        if result.status != CANCELLED or not self._cancelled_here(future, result):
             settle(future, result, self._fetch)
-            if self.trace is not None:
-                self.trace.ended(future, result)
+        if self.trace is not None:
+            self.trace.ended(future, result)
+
+    def _cancelled_here(self, future: ComputeFuture[Any], result: Result) -> bool:
+        """Whether a thread that waits for this cancellation has the future now: the outcome may come before the
+        answer to the request."""
+        withdrawal = self._withdrawals.by_task(result.prefix, result.position)
+        return withdrawal is not None and future.withdrawn(withdrawal.take_callbacks)
 
     def _hops(self, frame: Hops) -> None:
         if self.trace is not None:
@@ -260,15 +269,19 @@ class StreamProtocol:
                 future.begin(when)
 
     def _cancelled(self, answer: Cancelled) -> None:
+        withdrawal = self._withdrawals.by_number(answer.request)
         for prefix, positions in answer.tasks:
-            self.withdrawn(prefix, positions)
+            self.withdrawn(prefix, positions, withdrawal)
         self._withdrawals.answered(answer.request)
 
-    def withdrawn(self, prefix: bytes, positions: Iterable[int]) -> None:
-        """These tasks surely will not run."""
+    def withdrawn(
+        self, prefix: bytes, positions: Iterable[int], withdrawal: Withdrawal | None = None
+    ) -> None:
+        """Cancel the futures of tasks that surely will not run; ``withdrawal``: the request that asked for it."""
+        callbacks = None if withdrawal is None else withdrawal.take_callbacks
         for position in positions:
             future = self.router.find(prefix, position)
-            if future is not None and future.withdrawn():
+            if future is not None and future.withdrawn(callbacks):
                 self.router.pop(prefix, position)
 
     def _pool_failed(self, frame: PoolFailed) -> None:
