@@ -15,16 +15,18 @@ from compute_executor._version import __version__
 if TYPE_CHECKING:
     from compute_executor.executor import Executor as Executor
     from compute_executor.future import ComputeFuture as ComputeFuture
+    from compute_executor.progress_bar import progress as progress
     from compute_executor.sdk.client import Client as Client
     from compute_executor.sdk.containers import ContainerSpec as ContainerSpec
 
-__all__ = ["Client", "ComputeFuture", "ContainerSpec", "Executor", "__version__"]
+__all__ = ["Client", "ComputeFuture", "ContainerSpec", "Executor", "__version__", "progress"]
 
 _HOMES = {
     "Executor": "compute_executor.executor",
     "ComputeFuture": "compute_executor.future",
     "Client": "compute_executor.sdk.client",
     "ContainerSpec": "compute_executor.sdk.containers",
+    "progress": "compute_executor.progress_bar",
 }
 
 

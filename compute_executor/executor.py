@@ -12,7 +12,7 @@ import os
 import sys
 import uuid
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -155,22 +155,31 @@ class Executor(concurrent.futures.Executor):
         timeout: float | None = None,
         chunksize: int = 1,
         buffersize: int | None = None,
+        progress: bool = False,
     ) -> Iterator[T]:
         """``map(fn, *iterables)``, in input order, with the calls made in workers.
 
         ``chunksize`` calls travel as one task. With ``buffersize``, that many tasks are under way at a time and
         inputs are read as results are taken; without, all inputs are read at once. Closing the iterator, an
         error or a timeout (seconds from now, TimeoutError) withdraws what has not begun. The function is
-        serialised once, here.
+        serialised once, here. ``progress`` shows a bar on stderr while results are taken.
         """
         mapping.check(chunksize, buffersize)
         self._check_open()
         submission = _Submission(self, fn, chunked=chunksize > 1)
         calls = zip(*iterables)  # noqa: B905 - the shortest ends it, as in the standard library
+        results: Iterator[T]
         if chunksize == 1:
-            return mapping.MapResults(submission, calls, timeout, buffersize)
-        chunks = mapping.chunks(calls, chunksize)
-        return mapping.UnchunkedResults(mapping.MapResults(submission, chunks, timeout, buffersize))
+            results = mapping.MapResults(submission, calls, timeout, buffersize)
+        else:
+            chunks = mapping.chunks(calls, chunksize)
+            results = mapping.UnchunkedResults(mapping.MapResults(submission, chunks, timeout, buffersize))
+        if progress:
+            from compute_executor.progress_bar import over_results  # only who wants a bar pays for it
+
+            lengths = [len(one) for one in iterables if isinstance(one, Sized)]
+            return over_results(results, min(lengths) if len(lengths) == len(iterables) else None, self.label)
+        return results
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls. ``cancel_futures``: withdraw those that no worker has begun; the oldest ``max_workers``
