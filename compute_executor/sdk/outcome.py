@@ -1,27 +1,16 @@
 """How a task stands: the status word of the guide, and its value or exception once it has ended.
 
-The body stays bytes until somebody asks: what is cached has a known size, and each ask makes fresh objects.
+The body stays bytes until the caller asks: what is cached has a known size, and each call makes fresh objects.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import msgspec
-
-from compute_executor.errors import (
-    ComputeError,
-    NotAuthorized,
-    PoolBroken,
-    ResultDecodeError,
-    TaskCancelled,
-    TaskPending,
-    TaskTimeout,
-    WorkerLost,
-)
+from compute_executor.errors import ComputeError, ResultDecodeError, TaskPending
 from compute_executor.protocol import frames
-from compute_executor.serialization import exceptions, native, packing, strategies
-from compute_executor.serialization.raised import raised
+from compute_executor.sdk.ending import exception_of, value_of
+from compute_executor.serialization import exceptions, packing
 
 WAITING, RUNNING, SUCCESS, FAILED = "waiting-for-ep", "running", "success", "failed"
 
@@ -50,13 +39,15 @@ class Outcome(NamedTuple):
             )
         if self.kind != frames.VALUE:
             raise self.exception()
-        return _value(self.body)
+        return value_of(self.body)
 
     def exception(self) -> BaseException:
         """Why the task failed."""
-        if self.kind == frames.EXCEPTION:
-            return raised(self.body, self.task_id)
-        return without_value(self.kind, self.body, self.task_id)
+        assert self.kind is not None, "a pending task has no exception"
+        try:
+            return exception_of(self.kind, self.body, self.task_id)
+        except ResultDecodeError as error:
+            return error
 
     def document(self) -> dict[str, Any]:
         """The entry of ``get_batch_result`` and ``get_task``, in the guide's words."""
@@ -73,7 +64,7 @@ class Outcome(NamedTuple):
         if self.kind != frames.VALUE:
             return {"exception": self.exception()}
         try:
-            return {"result": _value(self.body)}
+            return {"result": value_of(self.body)}
         except ResultDecodeError as error:
             return {"exception": error, "status": FAILED}
 
@@ -107,26 +98,3 @@ def of_result(task_id: str, result: frames.Result, body: bytes) -> Outcome:
     """From a result of our own service whose body has been fetched."""
     status = SUCCESS if result.status == frames.VALUE else FAILED
     return Outcome(task_id, status, result.status, body, f"{result.ended:.7f}")
-
-
-def without_value(kind: int | None, body: bytes, task_id: str) -> ComputeError:
-    """The error of a task that ended without its function's own outcome."""
-    reason = msgspec.msgpack.decode(body, type=frames.Reason)
-    if kind == frames.CANCELLED:
-        return TaskCancelled(reason.message, task_id=task_id)
-    if kind == frames.TIMEOUT:
-        return TaskTimeout(reason.message, task_id=task_id)
-    if kind == frames.REFUSED:
-        return NotAuthorized(reason.message, task_id=task_id)
-    lost = PoolBroken if kind == frames.BROKEN else WorkerLost
-    return lost(
-        reason.message,
-        task_id=task_id,
-        exit_code=reason.exit_code,
-        began=reason.began,
-        attempts=reason.attempts,
-    )
-
-
-def _value(body: bytes) -> Any:
-    return strategies.loads(packing.result_to_text(body)) if packing.is_text(body) else native.loads(body)

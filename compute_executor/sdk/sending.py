@@ -1,8 +1,4 @@
-"""Sending a batch: in parts that the service takes, the good tasks of it whatever the bad ones are.
-
-    parts()    by endpoint; by size and count of tasks
-    send()     each part; one that is refused is split by function (one that is unknown must not hurt the others),
-               one that is too large in halves
+"""Sending a batch in parts that the service takes: its good tasks, whatever its bad ones are (see `splitting`).
 
 A task that is refused gets an id like the others, and its outcome is the refusal: the batch's answer stays in the
 order of the batch. Only if nothing at all was taken is the refusal raised.
@@ -14,15 +10,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from compute_executor.errors import ComputeError, InvalidRequest, NotAuthorized, NotFound, PayloadTooLarge
+from compute_executor.errors import ComputeError
 from compute_executor.protocol.ids import new_prefix, task_uuid
 from compute_executor.sdk import limits
 from compute_executor.sdk.batch import BatchOptions, BatchTask
 from compute_executor.sdk.outcome import Outcome, failed
+from compute_executor.sdk.splitting import grouped, parts, smaller
 from compute_executor.sdk.wires.wire import BatchPart, SubmitAnswer, Wire
-
-CULPABLE = (InvalidRequest, NotAuthorized, NotFound)
-"""Refusals that concern what was sent, so that a smaller part of it may be taken."""
 
 
 class SubmitReport(NamedTuple):
@@ -56,7 +50,7 @@ def send(
 
 
 class _Sender:
-    """Collects what comes of the parts of one batch."""
+    """The task ids and refusals of one batch, collected while its parts are submitted."""
 
     def __init__(self, wire: Wire, endpoint_id: str | None, options: BatchOptions, count: int) -> None:
         self.task_ids = [""] * count
@@ -73,10 +67,10 @@ class _Sender:
         try:
             answer = self._submit(part)
         except ComputeError as error:
-            smaller = _split(placed, error)
-            for one in smaller:
-                self.send(one)
-            if not smaller:
+            split = smaller([task.function_id for task in placed.tasks], error)
+            for chosen in split:
+                self.send(_some(placed, chosen))
+            if not split:
                 self._refuse(placed, error)
         else:
             self.accepted.append(answer)
@@ -94,43 +88,14 @@ class _Sender:
 def _parts(wire: Wire, tasks: Sequence[BatchTask]) -> Iterator[_SubmittedPart]:
     """Parts of one endpoint each, within the service's limits. Raises PayloadTooLarge for a task that alone is
     over them, before anything is sent."""
-    for places in _grouped(tasks, lambda task: task.endpoint_id or ""):
-        yield from _within_limits(wire, places, tasks)
+    sizes = [wire.size(task) for task in tasks]
+    for place, size in enumerate(sizes):
+        limits.check(f"the arguments of task {place}", size, wire.limits.request_bytes)
+    whole = _SubmittedPart(range(len(tasks)), tasks)
+    for group in grouped([task.endpoint_id for task in tasks]):
+        for part in parts([sizes[place] for place in group], wire.limits):
+            yield _some(whole, [group[one] for one in part])
 
 
-def _within_limits(wire: Wire, places: Sequence[int], tasks: Sequence[BatchTask]) -> Iterator[_SubmittedPart]:
-    part: list[int] = []
-    size = 0
-    for place in places:
-        more = wire.size(tasks[place])
-        limits.check(f"the arguments of task {place}", more, wire.limits.request_bytes)
-        if part and (size + more > wire.limits.request_bytes or len(part) == wire.limits.batch_tasks):
-            yield _SubmittedPart(part, [tasks[one] for one in part])
-            part, size = [], 0
-        part.append(place)
-        size += more
-    yield _SubmittedPart(part, [tasks[one] for one in part])
-
-
-def _split(placed: _SubmittedPart, error: ComputeError) -> list[_SubmittedPart]:
-    """Smaller parts that the service may take; none if there is nothing to be gained."""
-    if not isinstance(error, CULPABLE):
-        return []
-    groups = _grouped(placed.tasks, lambda task: task.function_id)
-    if len(groups) == 1:
-        if not isinstance(error, PayloadTooLarge) or len(placed.tasks) == 1:
-            return []
-        middle = len(placed.tasks) // 2
-        groups = [list(range(middle)), list(range(middle, len(placed.tasks)))]
-    return [
-        _SubmittedPart([placed.places[one] for one in some], [placed.tasks[one] for one in some])
-        for some in groups
-    ]
-
-
-def _grouped(tasks: Sequence[BatchTask], key: Callable[[BatchTask], str]) -> list[list[int]]:
-    """Indices of the tasks, together those with the same key, in the order of their first."""
-    groups: dict[str, list[int]] = {}
-    for index, task in enumerate(tasks):
-        groups.setdefault(key(task), []).append(index)
-    return list(groups.values())
+def _some(placed: _SubmittedPart, chosen: Sequence[int]) -> _SubmittedPart:
+    return _SubmittedPart([placed.places[one] for one in chosen], [placed.tasks[one] for one in chosen])

@@ -5,39 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
-from compute_executor.errors import (
-    ComputeError,
-    InvalidRequest,
-    NotAuthorized,
-    PoolBroken,
-    ResultDecodeError,
-    TaskCancelled,
-    TaskTimeout,
-    WorkerLost,
-)
+from compute_executor.errors import ComputeError, InvalidRequest, ResultDecodeError, TaskCancelled
 from compute_executor.future import ComputeFuture
-from compute_executor.protocol.frames import (
-    BROKEN,
-    CANCELLED,
-    EXCEPTION,
-    LOST,
-    REFUSED,
-    TIMEOUT,
-    VALUE,
-    Blob,
-    Reason,
-    Result,
-)
-from compute_executor.serialization import exceptions, native, packing, strategies
+from compute_executor.protocol.frames import VALUE, Blob, Result
+from compute_executor.sdk.ending import exception_of, value_of
+from compute_executor.serialization import exceptions
 from compute_executor.serialization.python_versions import met, told
-from compute_executor.serialization.raised import raised
 
 Fetch = Callable[[Blob], "bytes | memoryview"]
 """Gets the content of a blob."""
-
-_reason = msgspec.msgpack.Decoder(Reason).decode
 
 
 def settle(future: ComputeFuture[Any], result: Result, fetch: Fetch) -> None:
@@ -47,50 +23,12 @@ def settle(future: ComputeFuture[Any], result: Result, fetch: Fetch) -> None:
         if result.status == VALUE:
             future.finish(value_of(body), result.began, result.ended)
             return
-        error = _error(future, result.status, body)
+        error = exception_of(result.status, body, future.task_id)
     except BaseException as trouble:  # unpickling runs the user's code, which may call sys.exit
         error = exceptions.detached(_undecodable(future, result, trouble))
     if isinstance(error, TaskCancelled) and future.withdrawn():
         return
     future.fail(error, result.began, result.ended)
-
-
-def value_of(body: bytes | memoryview) -> Any:
-    """The object in a result's body: a stream, or from a stock worker that chose so a text buffer."""
-    if body[:1] == b"\x80":
-        return native.loads(body)
-    try:
-        return strategies.loads(packing.result_to_text(bytes(body)))
-    except (InvalidRequest, IndexError) as error:
-        raise ResultDecodeError(
-            f"{len(body)} bytes cannot be read: neither a pickle stream nor a text buffer ({error})"
-        ) from None
-
-
-def _error(future: ComputeFuture[Any], status: int, body: bytes | memoryview) -> BaseException:
-    if status == EXCEPTION:
-        return raised(body, future.task_id)
-    if status not in (LOST, CANCELLED, TIMEOUT, BROKEN, REFUSED):
-        raise ResultDecodeError(f"the outcome has status {status}, which is unknown here: a newer service?")
-    reason = _reason(body)
-    if status in (LOST, BROKEN):
-        kind = WorkerLost if status == LOST else PoolBroken
-        return kind(
-            reason.message,
-            task_id=future.task_id,
-            exit_code=reason.exit_code,
-            began=reason.began,
-            attempts=reason.attempts,
-        )
-    return _PLAIN[status](reason.message, task_id=future.task_id)
-
-
-_PLAIN: dict[int, type[ComputeError]] = {
-    CANCELLED: TaskCancelled,
-    TIMEOUT: TaskTimeout,
-    REFUSED: NotAuthorized,
-}
-"""Errors that need no more than the message."""
 
 
 def _versions(future: ComputeFuture[Any]) -> str:

@@ -23,6 +23,10 @@ from compute_executor.sdk.wires.wire import BatchPart, SubmitAnswer, chunks
 from compute_executor.serialization import carrier, packing, strategies
 
 _QUOTES_AND_COMMA = 3
+_BASE64_LINE = 57
+"""Bytes that a line of base64 holds."""
+_BUFFERS = 256
+"""Bytes around the two buffers of a native call, at most: their lengths and methods, and a line begun for each."""
 _DOCUMENT = 4096
 """Bytes of a submit besides its payloads: mostly ``user_runtime``, about 1.2 kB."""
 
@@ -44,8 +48,11 @@ class TextWire:
         return strategies.dumps_function(carrier.carrying(function))
 
     def size(self, task: BatchTask) -> int:
-        """Bytes in the JSON: a newline is two there, and base64 has one in 77."""
-        return len(task.payload) + task.payload.count(b"\n") + _QUOTES_AND_COMMA
+        """Bytes in the JSON: a newline is two there, and base64 has one after 76 characters."""
+        payload = task.payload
+        if packing.is_text(payload):
+            return len(payload) + payload.count(b"\n") + _QUOTES_AND_COMMA
+        return -(-len(payload) // _BASE64_LINE) * (_BASE64_LINE * 4 // 3 + 2) + _BUFFERS
 
     def submit(self, part: BatchPart) -> SubmitAnswer:
         """Hand in the tasks as one document."""

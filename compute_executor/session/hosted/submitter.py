@@ -13,20 +13,18 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 from compute_executor.batch import Call, Function, Target
 from compute_executor.errors import (
     ComputeError,
     InvalidRequest,
-    NotAuthorized,
-    NotFound,
-    PayloadTooLarge,
     SubmitOutcomeUnknown,
 )
 from compute_executor.sdk.batch import BatchOptions, BatchTask
 from compute_executor.sdk.limits import check
+from compute_executor.sdk.splitting import parts, smaller
 from compute_executor.sdk.wires.wire import BatchPart, SubmitAnswer, Wire
 from compute_executor.serialization.large import whole
 
@@ -83,7 +81,9 @@ class HostedSubmitter:
                 ready.append((call, self._task(call)))
             except ComputeError as error:
                 self._place.refused(call, error)
-        for part in self._parts(ready):
+        sizes = [self._wire.size(task) for _, task in ready]
+        for chosen in parts(sizes, self._wire.limits):
+            part = [ready[one] for one in chosen]
             self._hand_in(target, part)
 
     def _name(self, function: Function) -> None:
@@ -100,25 +100,10 @@ class HostedSubmitter:
     def _task(self, call: Call[Any]) -> BatchTask:
         assert isinstance(call.body, (bytes, list)), "there is no storage for blobs at such a service"
         task = BatchTask(self._ids[call.function.digest], None, whole(call.body))
-        size = self._wire.size(task)
-        # The payload's base64 is a third larger than the payload.
-        check(f"the arguments of {call.function.name}", size * 4 // 3, self._wire.limits.request_bytes)
+        check(
+            f"the arguments of {call.function.name}", self._wire.size(task), self._wire.limits.request_bytes
+        )
         return task
-
-    def _parts(self, ready: Ready) -> Iterator[Ready]:
-        part: Ready = []
-        size = 0
-        for call, task in ready:
-            more = self._wire.size(task) * 4 // 3
-            if part and (
-                size + more > self._wire.limits.request_bytes or len(part) == self._wire.limits.batch_tasks
-            ):
-                yield part
-                part, size = [], 0
-            part.append((call, task))
-            size += more
-        if part:
-            yield part
 
     def _hand_in(self, target: Target, part: Ready) -> None:
         waiting = [part]
@@ -127,9 +112,9 @@ class HostedSubmitter:
             try:
                 answer = self._submit(target, [task for _, task in some])
             except ComputeError as error:
-                smaller = _split(some, error)
-                waiting[:0] = smaller
-                if not smaller:
+                split = smaller([task.function_id for _, task in some], error)
+                waiting[:0] = [[some[one] for one in chosen] for chosen in split]
+                if not split:
                     for call, _ in some:
                         self._place.refused(call, error)
             else:
@@ -178,18 +163,3 @@ def _check_options(target: Target) -> None:
             "timeout, retries and container are kept by services of this package; Globus Compute has none of them. "
             "Its endpoints are given such limits in their own configuration"
         )
-
-
-def _split(some: Ready, error: ComputeError) -> list[Ready]:
-    """Smaller parts that the service may take; none if there is nothing to be gained."""
-    if not isinstance(error, (InvalidRequest, NotAuthorized, NotFound)) or len(some) == 1:
-        return []
-    by_function: dict[str, Ready] = {}
-    for one in some:
-        by_function.setdefault(one[1].function_id, []).append(one)
-    if len(by_function) > 1 and not isinstance(error, PayloadTooLarge):
-        return list(by_function.values())
-    if isinstance(error, InvalidRequest):
-        middle = len(some) // 2
-        return [some[:middle], some[middle:]]
-    return []

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import traceback
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from compute_executor import Client
 from compute_executor.errors import (
@@ -19,8 +22,10 @@ from compute_executor.errors import (
     TaskExecutionFailed,
     TaskPending,
 )
+from compute_executor.sdk.batch import BatchTask
 from compute_executor.sdk.limits import HOSTED
-from compute_executor.serialization import packing, strategies
+from compute_executor.sdk.wires.text_wire import TextWire
+from compute_executor.serialization import large, packing, stock, strategies
 from tests.sdk.conftest import Reply, ScriptedService, Seen
 
 ENDPOINT = str(uuid.uuid4())
@@ -245,3 +250,13 @@ def test_many_tasks_are_asked_about_in_chunks_and_answered_in_order(
 
 def test_nothing_can_be_withdrawn(client: Client) -> None:
     assert client.cancel_task(str(uuid.uuid4())) is False
+
+
+@given(st.binary(max_size=5000))
+def test_the_size_of_a_task_is_that_of_its_json(argument: bytes) -> None:
+    """Arguments travel as packed text already (Client), or are packed when they are sent (Executor)."""
+    wire = TextWire(cast(Any, None))
+    for payload in (wire.encode_call((argument,), {}), large.whole(stock.dump_call((argument,), {"k": 1}))):
+        task = BatchTask(FUNCTION, None, payload)
+        real = len(json.dumps(packing.call_to_text(payload)))
+        assert real <= wire.size(task) <= real * 1.02 + 400
