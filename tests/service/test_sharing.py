@@ -235,6 +235,8 @@ TABLE: dict[tuple[str, str], list[Probe]] = {
     ("GET", "/v3/blobs/{name}"): [Probe("argument", OWNERS), Probe("code", SHARED)],
     ("GET", "/v2/version"): [Probe("nothing", EVERYBODY)],
     ("GET", "/v3/overview"): [Probe("nothing", ADMINS)],
+    ("GET", "/metrics"): [Probe("nothing", ADMINS)],
+    ("GET", "/health"): [Probe("nothing", EVERYBODY)],
     ("POST", "/v3/shutdown"): [Probe("nothing", ADMINS)],
     ("POST", "/v3/admin/{command}"): [Probe("nothing", ADMINS)],
     ("POST", TOKEN_PATH): [Probe("nothing", NOBODY)],  # it looks at clients' credentials, not at tokens
