@@ -92,7 +92,7 @@ class CallBatch:
 
     def pop(self, position: int) -> ComputeFuture[Any] | None:
         """The future at ``position``, which is done by that; None if it was before, or never was."""
-        if position >= len(self.futures):
+        if not 0 <= position < len(self.futures):
             return None
         future, self.futures[position] = self.futures[position], None
         if future is not None:

@@ -294,7 +294,13 @@ def from_document(document: dict[str, Any], *, http_status: int | None = None) -
     named = _tree(ComputeError).get(str(document.get("name")))
     if named is not None:
         return named(message)
-    return _by_status(http_status or int(document.get("http_status_code") or 500))(message)
+    return _by_status(http_status or _status(document))(message)
+
+
+def _status(document: dict[str, Any]) -> int:
+    """The HTTP status in a document; 500 if it has none, or nonsense."""
+    found = document.get("http_status_code")
+    return found if isinstance(found, int) else 500
 
 
 def _by_status(status: int) -> type[ComputeError]:

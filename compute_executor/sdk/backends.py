@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from compute_executor.errors import InvalidRequest
-from compute_executor.sdk.http.direct import DirectTransport, embedded_address, fixed_place
+from compute_executor.sdk.http.direct import DirectTransport, embedded_address, fixed_place, url_parts
 from compute_executor.sdk.http.transport import Transport
 from compute_executor.sdk.http.web_transport import WebTransport
 from compute_executor.sdk.login_manager import credentials, environments, tokens
@@ -69,6 +69,8 @@ def choose(wanted: BackendChoice) -> Backend:
 
 
 def _check(wanted: BackendChoice) -> None:
+    if wanted.base_url is not None:
+        url_parts(wanted.base_url)
     logins = ("token", "login_manager", "authorizer", "app")
     given = [name for name in logins if getattr(wanted, name) is not None]
     if len(given) > 1:
@@ -83,7 +85,7 @@ def _url(wanted: BackendChoice) -> str:
     """The service of a given login: Globus Compute's unless another is named."""
     named = wanted.environment or environments.named_environment() or environments.PRODUCTION
     url = wanted.base_url or environments.service_url(named)
-    return fixed_place(url, "a token will be sent there", insecure=wanted.insecure_http).url
+    return fixed_place(url, "a-token-will-be-sent", insecure=wanted.insecure_http).url
 
 
 def _given_login(wanted: BackendChoice) -> Backend:

@@ -24,5 +24,5 @@ def container_of(result: Result) -> bytes | None:
 def _read(result: Result) -> Reason | None:
     try:
         return _reason(result.body if isinstance(result.body, bytes) else b"")
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return None

@@ -8,13 +8,14 @@ another one with another token after it was idle, so *where* is a question that 
 from __future__ import annotations
 
 import os
+import re
 import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 from compute_executor.errors import InvalidRequest, NoAnswer, RequestNotSent, ServiceUnavailable
 from compute_executor.sdk.http.transport import Request, Response
@@ -29,6 +30,12 @@ TIMEOUT = 60.0
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
+_HOST = re.compile(rb"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?")
+"""A name, or an address of either version; what urlsplit lets through besides (spaces, NUL) ends in http.client."""
+_BLANK = re.compile(r"[\x00-\x20\x7f]")
+_TOKEN = re.compile(r"[!-~]+")
+
+
 class ServerAddress(NamedTuple):
     """Where a service is and what opens it. Its repr does not show the token."""
 
@@ -40,13 +47,11 @@ class ServerAddress(NamedTuple):
 
 
 def fixed_place(url: str, token: str | None, *, insecure: bool = False) -> ServerAddress:
-    """A place that somebody named. Raises InvalidRequest for a URL that is none, or that would show the token.
+    """An address that the user gave. Raises InvalidRequest for a URL that is none, or that would show the token.
 
     ``insecure`` allows plain http to another machine: whoever can read the wire then has the token.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InvalidRequest(f"{url!r} is no http or https URL of a service")
+    parts = url_parts(url)
     if parts.username or parts.query or parts.fragment:
         raise InvalidRequest(
             f"the URL of a service at {parts.hostname} holds more than an address and a path"
@@ -55,6 +60,11 @@ def fixed_place(url: str, token: str | None, *, insecure: bool = False) -> Serve
         raise InvalidRequest(
             f"{url} is plain http to another machine, so anyone on the way could read the token. Use https, an ssh "
             "tunnel to localhost, or Client(..., insecure_http=True) if the network is trusted"
+        )
+    if token is not None and not _TOKEN.fullmatch(token):
+        raise InvalidRequest(
+            f"the token for {url} is empty or holds what no HTTP header may: blanks, control characters, letters "
+            "beyond ASCII. Was a newline read from a file with it?"
         )
     return ServerAddress(url.rstrip("/"), token)
 
@@ -65,6 +75,26 @@ def embedded_address() -> ServerAddress:
 
     found = embedded.find_or_start()
     return ServerAddress(found.url, found.token)
+
+
+def url_parts(url: str) -> SplitResult:
+    """The parts of a URL that can be connected to. Raises InvalidRequest for any other, before it is used."""
+    wrong = f"{url!r:.200} is no http or https URL of a service, such as https://compute.example.org:8443"
+    try:
+        if _BLANK.search(url):  # urlsplit leaves out some of them
+            raise InvalidRequest(f"{wrong}: it holds blanks or control characters")
+        parts = urlsplit(url)
+        host = (parts.hostname or "").encode("idna")
+        port = parts.port
+    except (ValueError, AttributeError, TypeError) as error:  # a bad port, bracket or label; not even text
+        raise InvalidRequest(f"{wrong}: {error}") from None
+    if parts.scheme not in ("http", "https") or not _HOST.fullmatch(host):
+        raise InvalidRequest(wrong)
+    if port == 0:
+        raise InvalidRequest(f"{wrong}: there is no port 0")
+    if not parts.path.isascii():
+        raise InvalidRequest(f"{wrong}: its path is not ASCII")
+    return parts
 
 
 class DirectTransport:

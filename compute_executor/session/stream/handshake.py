@@ -43,7 +43,7 @@ def read_welcome(frame: bytes) -> Welcome:
     """The Welcome in the service's first frame. Raises VersionMismatch for any other."""
     try:
         welcome = msgspec.json.decode(frame, type=Welcome)
-    except msgspec.MsgspecError as error:
+    except (ValueError, RecursionError) as error:
         raise VersionMismatch(
             f"the service's first frame is no Welcome: {error}. Is it one of ours?"
         ) from None

@@ -35,7 +35,6 @@ from compute_executor.protocol.frames import (
     Result,
     Results,
     Subscribe,
-    ToClient,
     Welcome,
 )
 from compute_executor.protocol.ids import TaskPositions
@@ -43,6 +42,7 @@ from compute_executor.sdk.own_api import OwnApi
 from compute_executor.session.outcomes import settle
 from compute_executor.session.reasons import container_of, reason_of
 from compute_executor.session.stream.acknowledgements import Acknowledgements
+from compute_executor.session.stream.frame_reader import read_frame
 from compute_executor.session.stream.router import Router
 from compute_executor.session.stream.sender import Sender, SubmitFailure, without
 from compute_executor.session.stream.storage import NO_LIMIT, Storage, usable
@@ -55,7 +55,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(ToClient).decode
 
 
 class StreamProtocol:
@@ -209,7 +208,7 @@ class StreamProtocol:
 
     def hear(self, frame: bytes) -> None:
         """Act on a frame of the service. Raises msgspec.DecodeError for what is none."""
-        message = _decode(frame)
+        message = read_frame(frame)
         self._handlers[type(message)](message)
 
     def accepted(self, answer: Accepted) -> None:

@@ -65,7 +65,7 @@ class Router:
     def find(self, prefix: bytes, position: int) -> ComputeFuture[Any] | None:
         """The future of an open task, which stays open."""
         batch = self._batches.get(prefix)
-        if batch is None or position >= len(batch.futures):
+        if batch is None or not 0 <= position < len(batch.futures):
             return None
         return batch.futures[position]
 

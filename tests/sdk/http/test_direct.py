@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from compute_executor import Client
 from compute_executor.errors import InvalidRequest, NoAnswer, RequestNotSent, ServiceUnavailable
+from compute_executor.sdk.http import direct
 from compute_executor.sdk.http.direct import DirectTransport, ServerAddress, fixed_place
 from compute_executor.sdk.http.transport import Request
 from tests.sdk.conftest import Reply, ScriptedService
@@ -167,11 +169,58 @@ def test_the_token_is_in_no_repr(transport: DirectTransport) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "ftp://host", "http://", "host:80", "http://u:p@host", "https://host/?q=1"]
+    "url",
+    [
+        *(
+            "",
+            "ftp://host",
+            "http://",
+            "host:80",
+            "http://u:p@host",
+            "https://host/?q=1",
+            "http://a b",
+            "http://a\0b",
+        ),
+        *(
+            "http://h:99999",
+            "http://h:abc",
+            "http://h:0",
+            "http://h:-1",
+            "http://[::1",
+            "http://[zz]",
+            "http://..",
+        ),
+        *(
+            "http://h\n",
+            "\nhttp://h",
+            "http://h/a\nb",
+            "http://h/a b",
+            "http://h/\u00fc",
+            "http://\ud800",
+            "http:// ",
+        ),
+        *(f"http://{'a' * 70}.org", 5, b"http://h"),
+    ],
 )
-def test_a_url_that_is_none_is_refused(url: str) -> None:
+def test_a_url_that_is_none_is_refused_when_it_is_given(url: str) -> None:
     with pytest.raises(InvalidRequest):
         fixed_place(url, None)
+    with pytest.raises(InvalidRequest):
+        Client(base_url=url)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1]:8000", "https://a.b-c.d/x/y", "http://localhost", "https://ü.example"]
+)
+def test_a_url_of_a_service_is_taken(url: str) -> None:
+    assert fixed_place(url, None).url == url
+
+
+@pytest.mark.parametrize("token", ["", "a b", "secret\n", "se\0cret", "sécret"])
+def test_a_token_that_no_header_can_hold_is_refused_and_not_shown(token: str) -> None:
+    with pytest.raises(InvalidRequest, match="the token for http://localhost") as caught:
+        fixed_place("http://localhost", token)
+    assert not token or token not in str(caught.value)
 
 
 def test_a_token_goes_over_plain_http_only_on_this_machine() -> None:
@@ -264,6 +313,29 @@ def test_nonsense_instead_of_http_is_no_answer() -> None:
         )
         with pytest.raises(NoAnswer, match="no answer from"):
             transport.send(GET)
+        thread.join()
+
+
+def test_a_body_shorter_than_announced_ends_by_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(direct, "TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        over = threading.Event()
+
+        def answer() -> None:
+            peer, _ = server.accept()
+            with peer:
+                peer.recv(1000)
+                peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort")
+                over.wait(10)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        transport = DirectTransport(
+            lambda: ServerAddress(f"http://127.0.0.1:{server.getsockname()[1]}", None)
+        )
+        with pytest.raises(NoAnswer, match="timed out"):
+            transport.send(GET)
+        over.set()
         thread.join()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +16,8 @@ from compute_executor.batch import CallBatch, Target
 from compute_executor.errors import NotFound, ServiceUnavailable, WorkerLost
 from compute_executor.executor import Executor
 from compute_executor.future import ComputeFuture
+from compute_executor.local.locks import living
+from compute_executor.local.state import state_folder
 from compute_executor.protocol.frames import LOST, Options, Reason, Result
 from compute_executor.protocol.ids import new_prefix
 from compute_executor.session.stream import http_fallback, loop
@@ -138,6 +142,28 @@ def test_a_group_is_found_again() -> None:
             other.reload_tasks("00000000-0000-4000-8000-000000000000")
         with pytest.raises(ValueError, match="is no task group id"):
             other.reload_tasks("no id")
+
+
+def kill_the_service() -> None:
+    service = living(state_folder())
+    assert service is not None
+    os.kill(service.pid, signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_side_requests_wait_out_a_service_that_was_killed() -> None:
+    """It is killed while its connections are kept open, and is started again by the next request."""
+    with Executor(max_workers=1) as executor:
+        assert executor.submit(abs, -1).result(PATIENCE) == 1
+        function_id = executor.register_function(pow)
+        group = executor.task_group_id
+        kill_the_service()
+        assert executor.register_function(pow) == function_id
+        kill_the_service()
+        with Executor() as other:
+            assert [future.result(PATIENCE) for future in other.reload_tasks(group)] == [1]
+        kill_the_service()
+        assert executor.submit(len, b"x" * 200_000).result(PATIENCE) == 200_000
 
 
 def test_what_is_open_here_is_not_reloaded() -> None:
