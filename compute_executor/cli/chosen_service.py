@@ -25,6 +25,7 @@ from compute_executor.errors import (
 )
 from compute_executor.local import config
 from compute_executor.local.state import DATABASE, state_folder
+from compute_executor.local.upgrade import earlier_folders
 
 PATIENCE = 60.0
 """Seconds that an answer may take: a service may be busy, or far away."""
@@ -131,7 +132,7 @@ def _here(folder: Path | None) -> ChosenService | None:
         raise NotAuthorized(
             f"no service runs on {folder}: start it with compute-executor serve --state {folder}"
         )
-    if not (state_folder() / DATABASE).exists():
+    if not (state_folder() / DATABASE).exists() and not earlier_folders():
         return None
     from compute_executor.local.embedded import find_or_start  # only who starts one needs it
 

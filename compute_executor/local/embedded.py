@@ -36,6 +36,7 @@ from compute_executor.local.state import (
     read_announcement,
     state_folder,
 )
+from compute_executor.local.upgrade import take_over
 from compute_executor.surroundings import tight_limits, too_tight
 
 START_PATIENCE = 30.0
@@ -122,6 +123,7 @@ def _read_all(connection: socket.socket) -> bytes:
 
 def _start(folder: Path, held: bool) -> ServiceAddress:
     deadline = time.monotonic() + START_PATIENCE
+    take_over(folder)
     prepare_folder(folder)
     with locked(folder / START_LOCK, deadline):
         while True:

@@ -23,11 +23,10 @@ import stat
 from pathlib import Path
 from typing import NamedTuple
 
-from compute_executor._version import __version__
 from compute_executor.errors import NotAuthorized, ServiceUnavailable
 
-SCHEMA = 5
-"""Version of what lies in the folder: database schema, rings, blobs."""
+FOLDER = "state"
+"""The same for all versions: a newer service migrates what it finds (`local.upgrade`, `service.store.database`)."""
 
 HOME = "COMPUTE_EXECUTOR_HOME"
 PLACE = f"{HOME} (or --state of `serve`)"
@@ -57,8 +56,8 @@ class ServiceInfo(NamedTuple):
 
 
 def state_folder() -> Path:
-    """The folder of this user and this version; it may not exist yet."""
-    return home() / f"v{__version__}-{SCHEMA}"
+    """The folder of this user; it may not exist yet."""
+    return home() / FOLDER
 
 
 def home() -> Path:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from compute_executor import __version__
 from compute_executor.errors import ComputeError, NotAuthorized, ServiceUnavailable
 from compute_executor.local import state
 from compute_executor.local.state import (
@@ -36,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_folder_carries_the_version(state_home: Path) -> None:
-    assert state_folder() == state_home / f"v{__version__}-{state.SCHEMA}"
+    assert state_folder() == state_home / "state"
 
 
 def test_home_is_made_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

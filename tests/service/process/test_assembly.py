@@ -9,16 +9,10 @@ from pathlib import Path
 import pytest
 
 from compute_executor.errors import ServiceUnavailable
-from compute_executor.local import state
 from compute_executor.local.state import BLOBS, DATABASE, RINGS
 from compute_executor.service.process.assembly import default_pool, open_service
 from compute_executor.service.service import Service
-from compute_executor.service.store import database
 from compute_executor.service.store.store import Store
-
-
-def test_the_schema_in_the_path_is_that_of_the_database() -> None:
-    assert state.SCHEMA == database.SCHEMA_VERSION
 
 
 @pytest.mark.parametrize("durable", [False, True])
