@@ -1,8 +1,8 @@
 """Taking over the state folder of an earlier version, with the open tasks in it.
 
 Versions up to 0.1 had a folder for each version and schema (``v0.1.0-4``), so that an upgrade left open tasks behind.
-The folder has one name now. The first start of this version moves the newest of the old ones there, unless a service of
-that version still runs in it; the database is then migrated when it is opened.
+The folder has one name now. The first start of this version moves the newest of the old ones there, unless a service
+of that version still runs in it; the database is then migrated when it is opened.
 """
 
 from __future__ import annotations
