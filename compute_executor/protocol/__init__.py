@@ -1,1 +1,1 @@
-"""What client, service and agent say to each other: ids, frames, pool descriptions. No behaviour, no I/O."""
+"""The messages between client and service: ids, frames, descriptions of pools. No behaviour, no I/O."""

@@ -21,7 +21,7 @@ class BatchTask(NamedTuple):
 
 
 class BatchOptions(NamedTuple):
-    """What holds for all tasks of a batch. The last two concern hosted endpoints only."""
+    """Options of all tasks of a batch. All but ``task_group_id`` are for endpoints of Globus Compute."""
 
     task_group_id: str | None = None
     resource_specification: dict[str, Any] | None = None

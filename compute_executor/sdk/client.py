@@ -27,7 +27,7 @@ from compute_executor.sdk.containers import ContainerCalls
 from compute_executor.sdk.endpoints import EndpointCalls
 from compute_executor.sdk.http.pacing import Pacer
 from compute_executor.sdk.http.requests import ApiClient
-from compute_executor.sdk.http.transport import Request
+from compute_executor.sdk.http.transport import Request, field, sequence
 from compute_executor.sdk.limits import HOSTED
 from compute_executor.sdk.login_manager import environments
 from compute_executor.sdk.login_manager.protocol import LoginManagerProtocol
@@ -154,7 +154,9 @@ class Client(EndpointCalls, ContainerCalls):
     def result_queues(self) -> ResultQueueAddress:
         """Where results are streamed by AMQP, with credentials of this moment. Raises NotFound if nowhere."""
         document = self._session.get("/v2/get_amqp_result_connection_url")
-        return ResultQueueAddress(str(document["connection_url"]), str(document["queue_prefix"]))
+        return ResultQueueAddress(
+            str(field(document, "connection_url")), str(field(document, "queue_prefix"))
+        )
 
     def register_code(self, name: str, code: bytes, description: str = "") -> str:
         """Register a function that is serialised already (a native stream or packed text); its id."""
@@ -168,7 +170,8 @@ class Client(EndpointCalls, ContainerCalls):
 
     def group_tasks(self, group: str) -> list[str]:
         """The ids of a task group's tasks. Raises NotFound."""
-        return [str(task["id"]) for task in self._session.get(f"/v2/taskgroup/{group}")["tasks"]]
+        tasks = sequence(field(self._session.get(f"/v2/taskgroup/{group}"), "tasks"))
+        return [str(field(task, "id")) for task in tasks]
 
     def text_wire(self) -> TextWire:
         """The way of speaking that every service understands."""

@@ -9,6 +9,7 @@ import msgspec
 
 from compute_executor.errors import InvalidRequest
 from compute_executor.sdk.calls import Calls
+from compute_executor.sdk.http.transport import field, mapping
 from compute_executor.sdk.names import AnyId, canonical
 
 CONTAINER_TYPES = ("docker", "podman", "singularity", "apptainer")
@@ -61,7 +62,7 @@ class ContainerCalls(Calls):
             "name": name,
             "description": description,
         }
-        return str(self._session.post("/v2/containers", document)["container_id"])
+        return str(field(self._session.post("/v2/containers", document), "container_id"))
 
     def build_container(self, container_spec: ContainerSpec, container_type: str | None = None) -> str:
         """Have an environment built; its id. The same content is built once. Tasks may be submitted at once: they
@@ -74,21 +75,21 @@ class ContainerCalls(Calls):
         document = container_spec.to_json()
         if container_type is not None:
             document["container_type"] = container_type
-        return str(self._session.post("/v2/containers/build", document)["container_id"])
+        return str(field(self._session.post("/v2/containers/build", document), "container_id"))
 
     def get_container(self, container_uuid: AnyId, container_type: str | None = None) -> dict[str, Any]:
         """What is known of a container. Raises NotFound."""
         path = f"/v2/containers/{canonical(container_uuid, 'container')}"
         document = self._session.get(f"{path}/{container_type}" if container_type else path)
-        return dict(document["container"])
+        return mapping(field(document, "container"))
 
     def get_container_build_status(self, container_id: AnyId) -> str:
         """How its build stands: ``"queued"``, ``"building"``, ``"ready"``, ``"failed"``. Raises NotFound."""
-        return str(self._build(container_id)["status"])
+        return str(field(self._build(container_id), "status"))
 
     def get_container_build_log(self, container_id: AnyId) -> str:
         """What the build has said so far. Raises NotFound."""
         return str(self._build(container_id).get("log", ""))
 
     def _build(self, container_id: AnyId) -> dict[str, Any]:
-        return dict(self._session.get(f"/v2/containers/build/{canonical(container_id, 'container')}"))
+        return mapping(self._session.get(f"/v2/containers/build/{canonical(container_id, 'container')}"))

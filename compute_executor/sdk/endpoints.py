@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from compute_executor.sdk.functions import FunctionCalls
+from compute_executor.sdk.http.transport import mapping, sequence
 from compute_executor.sdk.names import AnyId, canonical
 from compute_executor.sdk.tasks import TaskCalls
 
@@ -39,15 +40,15 @@ class EndpointCalls(FunctionCalls, TaskCalls):
 
     def get_endpoints(self, role: str | None = None) -> list[dict[str, Any]]:
         """The endpoints that the caller may use; ``role="owner"``: the caller's own."""
-        return list(self._session.get("/v2/endpoints", {"role": role} if role else None))
+        return sequence(self._session.get("/v2/endpoints", {"role": role} if role else None))
 
     def get_endpoint_status(self, endpoint_uuid: AnyId) -> dict[str, Any]:
         """Whether an endpoint is online, and what it last said of itself. Raises NotFound."""
-        return dict(self._session.get(f"{_path(endpoint_uuid)}/status"))
+        return mapping(self._session.get(f"{_path(endpoint_uuid)}/status"))
 
     def get_endpoint_metadata(self, endpoint_uuid: AnyId) -> dict[str, Any]:
         """What is known of an endpoint: name, host, versions. Raises NotFound."""
-        return dict(self._session.get(_path(endpoint_uuid)))
+        return mapping(self._session.get(_path(endpoint_uuid)))
 
     def register_endpoint(  # noqa: PLR0917 - today's signature
         self,
@@ -82,20 +83,20 @@ class EndpointCalls(FunctionCalls, TaskCalls):
         }
         sent = {key: value for key, value in document.items() if value is not None}
         if endpoint_id is None:
-            return dict(self._session.call_once("/v3/endpoints", sent))
-        return dict(self._session.put(f"/v3/endpoints/{canonical(endpoint_id, 'endpoint')}", sent))
+            return mapping(self._session.call_once("/v3/endpoints", sent))
+        return mapping(self._session.put(f"/v3/endpoints/{canonical(endpoint_id, 'endpoint')}", sent))
 
     def stop_endpoint(self, endpoint_id: AnyId) -> dict[str, Any]:
         """Break an endpoint's connections, and keep it from coming back for a while. Raises NotFound."""
-        return dict(self._session.post(f"/v3/endpoints/{canonical(endpoint_id, 'endpoint')}/lock", {}))
+        return mapping(self._session.post(f"/v3/endpoints/{canonical(endpoint_id, 'endpoint')}/lock", {}))
 
     def delete_endpoint(self, endpoint_id: AnyId) -> dict[str, Any]:
         """Forget an endpoint. Raises NotFound."""
-        return dict(self._session.delete(_path(endpoint_id)))
+        return mapping(self._session.delete(_path(endpoint_id)))
 
     def get_allowed_functions(self, endpoint_id: AnyId) -> dict[str, Any]:
         """Which functions an endpoint runs, if it is restricted to some. Raises NotFound."""
-        return dict(
+        return mapping(
             self._session.get(f"/v3/endpoints/{canonical(endpoint_id, 'endpoint')}/allowed_functions")
         )
 

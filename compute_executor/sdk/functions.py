@@ -10,6 +10,7 @@ from compute_executor._version import __version__
 from compute_executor.errors import InvalidRequest
 from compute_executor.sdk import limits
 from compute_executor.sdk.calls import Calls
+from compute_executor.sdk.http.transport import field, mapping, sequence
 from compute_executor.sdk.names import AnyId, canonical
 
 
@@ -81,11 +82,11 @@ class FunctionCalls(Calls):
 
     def get_function(self, function_id: AnyId) -> dict[str, Any]:
         """The document of a registered function: name, description, code, metadata. Raises NotFound."""
-        return dict(self._session.get(f"/v2/functions/{canonical(function_id, 'function')}"))
+        return mapping(self._session.get(f"/v2/functions/{canonical(function_id, 'function')}"))
 
     def delete_function(self, function_id: AnyId) -> dict[str, Any]:
         """Forget a function. Tasks that are submitted already still run. Raises NotFound."""
-        return dict(self._session.delete(f"/v2/functions/{canonical(function_id, 'function')}"))
+        return mapping(self._session.delete(f"/v2/functions/{canonical(function_id, 'function')}"))
 
     def list_functions(self) -> list[dict[str, Any]]:
         """Documents of all functions that the caller may run (own services; Globus Compute has no such list)."""
@@ -93,7 +94,7 @@ class FunctionCalls(Calls):
 
     def search_functions(self, text: str) -> list[dict[str, Any]]:
         """Documents of those functions that the caller may run whose name or description contains ``text``."""
-        return list(self._session.get("/v2/functions", {"search": text} if text else None))
+        return sequence(self._session.get("/v2/functions", {"search": text} if text else None))
 
     def _register(self, document: dict[str, Any], metadata: Mapping[str, Any] | None) -> str:
         if metadata is not None and not isinstance(metadata, Mapping):
@@ -104,7 +105,7 @@ class FunctionCalls(Calls):
         versions = {"python_version": platform.python_version(), "sdk_version": __version__}
         document["meta"] = {**versions, **(metadata or {})}
         sent = {key: value for key, value in document.items() if value is not None}
-        return str(self._session.post("/v3/functions", sent)["function_uuid"])
+        return str(field(self._session.post("/v3/functions", sent), "function_uuid"))
 
 
 def _sharing(public: bool, group: AnyId | None, container_uuid: AnyId | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from compute_executor.errors import ComputeError, ResultDecodeError, TaskPending
 from compute_executor.protocol import frames
 from compute_executor.sdk.ending import exception_of, value_of
+from compute_executor.sdk.http.transport import mapping
 from compute_executor.serialization import exceptions, packing
 
 WAITING, RUNNING, SUCCESS, FAILED = "waiting-for-ep", "running", "success", "failed"
@@ -81,7 +82,7 @@ def failed(task_id: str, error: BaseException, completion_t: str) -> Outcome:
 
 def of_document(task_id: str, document: dict[str, Any]) -> Outcome:
     """From a service's JSON task document. Raises ComputeError if that is of another task."""
-    status = str(document.get("status", "unknown")).lower()
+    status = str(mapping(document).get("status", "unknown")).lower()
     if status not in (SUCCESS, FAILED):
         return pending(task_id, status)
     if str(document.get("task_id", task_id)) != task_id:

@@ -50,7 +50,7 @@ class TaskCalls(Calls):
         create_queue: bool = False,
         result_serializers: list[str] | None = None,
     ) -> Batch:
-        """A batch to add calls to. The last three concern endpoints of Globus Compute."""
+        """A batch to add calls to. All but ``task_group_id`` are for endpoints of Globus Compute."""
         group_id = canonical(task_group_id, "task group") if task_group_id is not None else None
         options = BatchOptions(
             group_id, resource_specification, user_endpoint_config, create_queue, result_serializers

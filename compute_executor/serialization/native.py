@@ -7,7 +7,7 @@ A stream is made by `pickle` where that is enough and by `cloudpickle` where som
 Why cloudpickle beside dill: it takes along the helper functions and globals that a function of ``__main__``
 uses, and it remembers the classes it has sent, so that an instance or exception of a class of the caller's
 script comes back as an instance of that very class. dill's default does neither. Towards stock endpoints,
-whose workers know only dill, the text buffers of `serialization.buffers` are used.
+whose workers know only dill, the text buffers of `serialization.strategies` are used.
 
 A *call payload* is the arguments of one call: 4 bytes big-endian length of the first stream, the stream of the
 positional arguments (a tuple), the stream of the keyword arguments (a dict; nothing if there are none). Two

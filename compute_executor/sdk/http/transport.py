@@ -73,6 +73,28 @@ class Response(NamedTuple):
         )
 
 
+def mapping(document: Any) -> dict[str, Any]:
+    """A document that must be an object. Raises ComputeError, with its beginning, if it is none."""
+    if isinstance(document, dict):
+        return document
+    raise ComputeError(f"the service answered with {document!r:.200} where an object was expected")
+
+
+def sequence(document: Any) -> list[Any]:
+    """A document that must be a list. Raises ComputeError, with its beginning, if it is none."""
+    if isinstance(document, list):
+        return document
+    raise ComputeError(f"the service answered with {document!r:.200} where a list was expected")
+
+
+def field(document: Any, name: str) -> Any:
+    """A field of a document. Raises ComputeError, with the document's beginning, if it is not there."""
+    found = mapping(document)
+    if name in found:
+        return found[name]
+    raise ComputeError(f"the service answered without {name!r}: {document!r:.200}")
+
+
 class Transport(Protocol):
     """Carries requests to one service under one identity. Any thread may call it."""
 

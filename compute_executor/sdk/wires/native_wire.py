@@ -20,6 +20,7 @@ from compute_executor.protocol.submit import build_submit, endpoint_options
 from compute_executor.sdk import outcome as outcomes
 from compute_executor.sdk.batch import BatchTask
 from compute_executor.sdk.http.requests import ApiClient
+from compute_executor.sdk.http.transport import field, mapping
 from compute_executor.sdk.limits import OWN, RequestLimits
 from compute_executor.sdk.login_manager.environments import TUTORIAL_ENDPOINT
 from compute_executor.sdk.outcome import Outcome
@@ -93,8 +94,8 @@ class NativeWire:
                 found[task_id] = self._ended_or_unknown(task_id, result)
         open_ids = [task_id for task_id in task_ids if task_id not in found]
         for some in chunks(open_ids, self.limits.status_tasks):
-            documents = self._session.post("/v2/batch_status", {"task_ids": list(some)})["results"]
-            found.update((task_id, _open(task_id, documents[task_id])) for task_id in some)
+            documents = field(self._session.post("/v2/batch_status", {"task_ids": list(some)}), "results")
+            found.update((task_id, _open(task_id, field(documents, task_id))) for task_id in some)
         return found
 
     def cancel(self, task_ids: Sequence[str]) -> set[str]:
@@ -128,7 +129,7 @@ class NativeWire:
 
 def _open(task_id: str, document: dict[str, Any]) -> Outcome:
     """A task that had not ended when it was polled. If it has by now, the next question tells how."""
-    status = str(document.get("status", outcomes.WAITING))
+    status = str(mapping(document).get("status", outcomes.WAITING))
     return outcomes.pending(
         task_id, outcomes.RUNNING if status in (outcomes.SUCCESS, outcomes.FAILED) else status
     )

@@ -17,6 +17,7 @@ from compute_executor.errors import ComputeError, InvalidRequest, NotFound
 from compute_executor.sdk import outcome as outcomes
 from compute_executor.sdk.batch import BatchTask
 from compute_executor.sdk.http.requests import ApiClient
+from compute_executor.sdk.http.transport import field, mapping
 from compute_executor.sdk.limits import HOSTED, RequestLimits
 from compute_executor.sdk.outcome import Outcome
 from compute_executor.sdk.wires.wire import BatchPart, SubmitAnswer, chunks
@@ -75,7 +76,8 @@ class TextWire:
         """How these tasks stand. Ones that the service leaves out of its answer are not there for this caller."""
         found: dict[str, Outcome] = {}
         for some in chunks(task_ids, self.limits.status_tasks):
-            documents = self._session.post("/v2/batch_status", {"task_ids": list(some)})["results"]
+            answer = self._session.post("/v2/batch_status", {"task_ids": list(some)})
+            documents = mapping(field(answer, "results"))
             for task_id in some:
                 found[task_id] = _outcome(task_id, documents.get(task_id))
         return found

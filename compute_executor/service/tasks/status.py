@@ -1,4 +1,4 @@
-"""What can be seen of the service: one task, a group's batches, how it is doing as a whole.."""
+"""What can be seen of the service: one task, a group's batches, how it is doing as a whole."""
 
 from __future__ import annotations
 
