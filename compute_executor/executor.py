@@ -8,20 +8,24 @@ What an Executor was made with lies in its session, which all its views (:meth:`
 from __future__ import annotations
 
 import concurrent.futures
+import copy
 import os
 import sys
 import uuid
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from compute_executor import leaving, mapping
+from compute_executor import checks, leaving, mapping
 from compute_executor.batch import Function, Target
 from compute_executor.errors import ComputeError
+from compute_executor.fixed_attributes import FixedAttribute
 from compute_executor.functions.registry import FunctionRef
 from compute_executor.future import ComputeFuture
 from compute_executor.peer import ClientLocator, EmbeddedLocator, LoginLocator
+from compute_executor.protocol.call_options import check_kept, replace_option, with_options
+from compute_executor.protocol.endpoint_kind import EndpointKind
 from compute_executor.protocol.frames import Options, PoolSpec
 from compute_executor.protocol.ids import MAX_BATCH
 from compute_executor.sdk.arguments import named, positional
@@ -96,38 +100,42 @@ class Executor(concurrent.futures.Executor):
 
         Raises ValueError and TypeError as ThreadPoolExecutor does.
         """
-        if isinstance(endpoint_id, int):
-            endpoint_id, max_workers = None, endpoint_id
-        _check(max_workers, initializer, batch_size, flush_interval)
-        if user_endpoint_config is not None and endpoint_id is None:
+        if hasattr(endpoint_id, "__index__") or hasattr(endpoint_id, "__float__"):
+            endpoint_id, max_workers = None, cast(Any, endpoint_id)
+        max_workers = _check_workers(max_workers, initializer)
+        options = with_options(
+            Options(),
+            resource_specification=resource_specification,
+            user_endpoint_config=user_endpoint_config,
+        )
+        if endpoint_id is None and options != Options():
             raise TypeError(
-                "user_endpoint_config is for multi-user endpoints of Globus Compute (endpoint_id), which this is none"
+                "resource_specification and user_endpoint_config are for endpoints of Globus Compute (endpoint_id), "
+                "which this is none"
             )
         if endpoint_id is not None and (max_workers is not None or initializer is not None):
             raise TypeError(
                 "max_workers and initializer make workers for this Executor on its service's own endpoint; the "
                 "workers of another endpoint (endpoint_id) are set up there"
             )
-        self.label = label
-        self.task_group_id = canonical(task_group_id or uuid.uuid4(), "task group")
+        self._label = checks.text("label", label)
+        self._task_group_id = canonical(task_group_id or uuid.uuid4(), "task group")
         own = endpoint_id is None
         settings = ExecutorSettings(
             peer=(EmbeddedLocator() if own else LoginLocator()) if client is None else ClientLocator(client),
             group=uuid.UUID(self.task_group_id).bytes,
             pool=os.urandom(16) if own else None,
             spec=_pool_spec(max_workers, initializer, initargs, label) if own else None,
-            batch_size=batch_size,
-            flush_interval=flush_interval,
+            batch_size=checks.integer("batch_size", batch_size, least=1, most=MAX_BATCH),
+            flush_interval=checks.seconds("flush_interval", flush_interval, zero=True),
             by_source=by_source,
             resend_unknown=resend_unknown,
             trace=os.fspath(trace) if trace is not None else os.environ.get("COMPUTE_EXECUTOR_TRACE"),
             label=label,
         )
         self._session = Session(settings)
-        options = Options(
-            resource_specification=resource_specification, user_endpoint_config=user_endpoint_config
-        )
-        self._view = SessionView(self._session, Target(_id(endpoint_id, "endpoint"), settings.pool, options))
+        where = _id(endpoint_id, "endpoint")
+        self._view = SessionView(self._session, Target(where, settings.pool, options))
         self._owner: Executor | None = None  # of a view: what it is a view of
         self._shut = False
         weakref.finalize(self, self._session.release).atexit = False
@@ -164,7 +172,7 @@ class Executor(concurrent.futures.Executor):
         error or a timeout (seconds from now, TimeoutError) withdraws what has not begun. The function is
         serialised once, here. ``progress`` shows a bar on stderr while results are taken.
         """
-        mapping.check(chunksize, buffersize)
+        chunksize, buffersize, timeout = mapping.checked(chunksize, buffersize, timeout)
         self._check_open()
         submission = _Submission(self, fn, chunked=chunksize > 1)
         calls = zip(*iterables)  # noqa: B905 - the shortest ends it, as in the standard library
@@ -230,29 +238,26 @@ class Executor(concurrent.futures.Executor):
         timeout: float | None = None,
         retries: int | None = None,
         resource_specification: dict[str, Any] | None = None,
+        user_endpoint_config: dict[str, Any] | None = None,
     ) -> Executor:
         """This Executor with other options per call: a view that shares its connection and its workers.
 
         ``endpoint_id``: run there. ``container``: a registered container's id. ``timeout``: seconds after which
         a running call is stopped (TaskTimeout). ``retries``: how often a call is run again when its worker died.
-        What is not given stays as it is here.
+        ``resource_specification`` and ``user_endpoint_config``: for endpoints of Globus Compute. What is not given
+        stays as it is here. Raises TypeError and ValueError for wrong values, InvalidRequest for an option that is
+        not kept where the calls go.
         """
-        if timeout is not None and timeout <= 0:
-            raise ValueError(f"timeout must be greater than 0, not {timeout!r}")
-        if retries is not None and retries < 0:
-            raise ValueError(f"retries must not be negative, as {retries!r} is")
-        now = self._view.target.options
-        options = Options(
-            retries=now.retries if retries is None else retries,
-            walltime=now.walltime if timeout is None else timeout,
-            container=now.container if container is None else _id(container, "container"),
-            resource_specification=now.resource_specification
-            if resource_specification is None
-            else resource_specification,
-            user_endpoint_config=now.user_endpoint_config,
+        options = with_options(
+            self._view.target.options,
+            timeout=timeout,
+            retries=retries,
+            container=None if container is None else _id(container, "container"),
+            resource_specification=resource_specification,
+            user_endpoint_config=user_endpoint_config,
         )
         if endpoint_id is None:
-            return self._viewing(replace(self._view.target, options=options))
+            return self._viewing(_kept(replace(self._view.target, options=options)))
         return self._viewing(Target(_id(endpoint_id, "endpoint"), None, options))
 
     def _viewing(self, target: Target) -> Executor:
@@ -264,6 +269,54 @@ class Executor(concurrent.futures.Executor):
         )  # the session ends when the Executor is collected, so it must outlive its views
         view._shut = False
         return view
+
+    # Names of the Globus Compute SDK, whose programs set them between submits.
+
+    @property
+    def endpoint_id(self) -> str | None:
+        """The endpoint of later calls, as text; None for the service's own. It can be set."""
+        endpoint = self._view.target.endpoint
+        return str(uuid.UUID(bytes=endpoint)) if endpoint else None
+
+    @endpoint_id.setter
+    def endpoint_id(self, value: AnyId) -> None:
+        self._set_target(Target(_id(value, "endpoint"), None, self._view.target.options))
+
+    @property
+    def resource_specification(self) -> dict[str, Any] | None:
+        """What later calls need of a Globus Compute endpoint, a copy. It can be set; None takes it away."""
+        return copy.deepcopy(self._view.target.options.resource_specification)
+
+    @resource_specification.setter
+    def resource_specification(self, value: dict[str, Any] | None) -> None:
+        self._set_option("resource_specification", value)
+
+    @property
+    def user_endpoint_config(self) -> dict[str, Any] | None:
+        """What later calls want their user endpoint to be like, a copy. It can be set; None takes it away."""
+        return copy.deepcopy(self._view.target.options.user_endpoint_config)
+
+    @user_endpoint_config.setter
+    def user_endpoint_config(self, value: dict[str, Any] | None) -> None:
+        self._set_option("user_endpoint_config", value)
+
+    def _set_option(self, keyword: str, value: Any) -> None:
+        target = self._view.target
+        self._set_target(_kept(replace(target, options=replace_option(target.options, keyword, value))))
+
+    def _set_target(self, target: Target) -> None:
+        self._view = SessionView(self._session, target, origin=self._view.origin)
+
+    task_group_id = FixedAttribute[str](
+        "give it when the Executor is made, Executor(task_group_id=...)", "_task_group_id"
+    )
+    label = FixedAttribute[str]("give it when the Executor is made, Executor(label=...)", "_label")
+    batch_size = FixedAttribute[int]("give it when the Executor is made, Executor(batch_size=...)")
+    client = FixedAttribute[Any]("give it when the Executor is made, Executor(client=...)")
+    serializer = FixedAttribute[Any](
+        "how calls travel is chosen by the endpoint; Executor(by_source=True) sends functions as source text"
+    )
+    container_id = FixedAttribute[str]("use ex.options(container=...)")
 
     def submit_to_registered_function(
         self, function_id: AnyId, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None
@@ -280,7 +333,7 @@ class Executor(concurrent.futures.Executor):
 
         Raises SerializationError, PayloadTooLarge, ServiceUnavailable.
         """
-        return self._session.register(self._view, function, description)
+        return self._session.register(self._view, function, checks.text("description", description))
 
     def reload_tasks(self, task_group_id: AnyId | None = None) -> list[ComputeFuture[Any]]:
         """Futures for all tasks of a group (default: this Executor's own), in the order of their submission: after
@@ -327,17 +380,23 @@ class _Submission:
         self._session.withdraw(futures)
 
 
-def _check(
-    max_workers: int | None, initializer: Callable[..., object] | None, batch_size: int, flush_interval: float
-) -> None:
-    if max_workers is not None and max_workers <= 0:
-        raise ValueError("max_workers must be greater than 0")
+def _check_workers(max_workers: Any, initializer: Any) -> int | None:
+    """Return the number of workers. Raises TypeError and ValueError, with the words of ThreadPoolExecutor."""
     if initializer is not None and not callable(initializer):
         raise TypeError("initializer must be a callable")
-    if not 0 < batch_size <= MAX_BATCH:
-        raise ValueError(f"batch_size must be between 1 and {MAX_BATCH}, not {batch_size!r}")
-    if flush_interval < 0:
-        raise ValueError(f"flush_interval must not be negative, as {flush_interval!r} is")
+    if max_workers is None:
+        return None
+    number = checks.integer("max_workers", max_workers)
+    if number <= 0:
+        raise ValueError("max_workers must be greater than 0")
+    return number
+
+
+def _kept(target: Target) -> Target:
+    """Return ``target``. Raises InvalidRequest for options that workers of this Executor do not keep."""
+    if not target.endpoint:
+        check_kept(target.options, EndpointKind.OURS)
+    return target
 
 
 def _pool_spec(

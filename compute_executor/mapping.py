@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, NoReturn, Protocol
 
+from compute_executor import checks
 from compute_executor.future import ComputeFuture
 from compute_executor.serialization.raised import raised
 
@@ -28,14 +29,17 @@ class Submitter(Protocol):
         ...
 
 
-def check(chunksize: int, buffersize: int | None) -> None:
-    """Raise what the standard library raises for wrong arguments."""
-    if buffersize is not None and not isinstance(buffersize, int):
+def checked(chunksize: Any, buffersize: Any, timeout: Any) -> tuple[int, int | None, float | None]:
+    """Return the arguments as they are used. Raises what the standard library raises for wrong ones."""
+    if buffersize is not None and not hasattr(buffersize, "__index__"):
         raise TypeError("buffersize must be an integer or None")
+    buffersize = None if buffersize is None else checks.integer("buffersize", buffersize)
     if buffersize is not None and buffersize < 1:
         raise ValueError("buffersize must be None or > 0")
+    chunksize = checks.integer("chunksize", chunksize)
     if chunksize < 1:
         raise ValueError("chunksize must be >= 1.")
+    return chunksize, buffersize, None if timeout is None else checks.real("timeout", timeout)
 
 
 class MapResults(Iterator[Any]):

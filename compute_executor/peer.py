@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import enum
 import threading
 import uuid
 from typing import TYPE_CHECKING, Protocol
 
 from compute_executor.errors import InvalidRequest, NotFound
+from compute_executor.protocol.endpoint_kind import EndpointKind
 from compute_executor.sdk.http.direct import DirectTransport, embedded_address
 from compute_executor.sdk.http.requests import ApiClient
 from compute_executor.sdk.own_api import OwnApi
@@ -19,14 +19,6 @@ if TYPE_CHECKING:
 NO_ENDPOINT = (
     "endpoint_id is missing: Globus Compute has no endpoint of its own. Say Executor(endpoint_id=...)"
 )
-
-
-class EndpointKind(enum.Enum):
-    """Who runs what is submitted, which decides how it travels."""
-
-    OURS = "workers of this package, at a service of this package"
-    STOCK = "a stock Globus Compute endpoint at a service of this package"
-    HOSTED = "an endpoint at a service that is not of this package: Globus Compute's own"
 
 
 class ServiceLocator(Protocol):

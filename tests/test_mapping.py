@@ -205,5 +205,5 @@ def test_closing_chunks() -> None:
 )
 def test_wrong_arguments(chunksize: int, buffersize: Any, error: Exception) -> None:
     with pytest.raises(type(error)) as caught:
-        mapping.check(chunksize, buffersize)
+        mapping.checked(chunksize, buffersize, None)
     assert str(caught.value) == str(error)

@@ -11,7 +11,8 @@ import pytest
 from compute_executor.errors import (
     InvalidRequest,
 )
-from compute_executor.peer import ClientLocator, EndpointKind
+from compute_executor.peer import ClientLocator
+from compute_executor.protocol.endpoint_kind import EndpointKind
 from compute_executor.serialization.python_versions import VersionsDiffer
 
 

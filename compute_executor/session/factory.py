@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compute_executor.peer import EndpointKind
+from compute_executor.protocol.endpoint_kind import EndpointKind
 from compute_executor.session.connection import Connection, ConnectionOwner
 from compute_executor.session.stream.connection import StreamConnection
 

@@ -25,7 +25,9 @@ from compute_executor.errors import ComputeError, InvalidRequest, PoolBroken
 from compute_executor.functions.codecs import Codec, of_ours, of_stock
 from compute_executor.functions.registry import FunctionRef
 from compute_executor.future import ComputeFuture, forked
-from compute_executor.peer import NO_ENDPOINT, EndpointKind
+from compute_executor.peer import NO_ENDPOINT
+from compute_executor.protocol.call_options import check_kept
+from compute_executor.protocol.endpoint_kind import EndpointKind
 from compute_executor.protocol.frames import INLINE_LIMIT, Body
 from compute_executor.serialization import exceptions
 from compute_executor.session.buffer import Buffer
@@ -70,8 +72,7 @@ class Session:
         """Return how calls travel to ``target``, to which there is a connection from now on; the service is asked
         once for each endpoint."""
         kind = self._kind(target.endpoint)
-        if kind is EndpointKind.STOCK:
-            _check_stock(target)
+        check_kept(target.options, kind)
         self._connect(kind)
         if kind not in self._codecs:
             self._codecs[kind] = of_ours() if kind is EndpointKind.OURS else of_stock(self.settings.by_source)
@@ -200,7 +201,9 @@ class Session:
     def open_futures(self, view: SessionView) -> list[ComputeFuture[Any]]:
         """Return the futures submitted through ``view`` that have not ended."""
         found = self._connection.open_futures() if self._connection is not None else []
-        return [one for one in found if one.owner is view]
+        return [
+            one for one in found if isinstance(one.owner, SessionView) and one.owner.origin is view.origin
+        ]
 
     def register(self, view: SessionView, function: Any, description: str) -> str:
         """Register a function; return its id."""
@@ -306,12 +309,3 @@ class Session:
         connection = self._connection
         in_flight, stream = (0, "not connected") if connection is None else connection.describe()
         return f"{state}, {self.queue.count} buffered, {in_flight} in flight, stream: {stream}"
-
-
-def _check_stock(target: Target) -> None:
-    """Raise for options that a stock endpoint does not keep."""
-    if target.options.walltime is not None or target.options.container is not None:
-        raise InvalidRequest(
-            "timeout and container are kept by workers of this package; a stock Globus Compute endpoint is given "
-            "such things in its own configuration"
-        )

@@ -18,11 +18,13 @@ class SessionView:
     Two views may have equal targets: their calls share batches, yet shutting one down concerns its own calls only.
     """
 
-    __slots__ = ("_codec", "session", "target")
+    __slots__ = ("_codec", "origin", "session", "target")
 
-    def __init__(self, session: Session, target: Target) -> None:
+    def __init__(self, session: Session, target: Target, *, origin: SessionView | None = None) -> None:
+        """``origin``: the view that this one replaces, when the target of the same Executor changes."""
         self.session = session
         self.target = target
+        self.origin: SessionView = origin or self
         self._codec: Codec | None = None
 
     def codec(self) -> Codec:

@@ -25,8 +25,8 @@ from compute_executor.errors import (
     WorkerLost,
 )
 from compute_executor.executor import Executor
-from compute_executor.peer import EndpointKind
 from compute_executor.protocol import frames
+from compute_executor.protocol.endpoint_kind import EndpointKind
 from compute_executor.protocol.ids import new_prefix
 from compute_executor.serialization import native
 from compute_executor.session.stream import keepalive, loop

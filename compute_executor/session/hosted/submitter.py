@@ -76,7 +76,7 @@ class HostedSubmitter:
         ready = []
         for call in calls:
             try:
-                _check_options(target)
+                _check_endpoint(target)
                 self._name(call.function)
                 ready.append((call, self._task(call)))
             except ComputeError as error:
@@ -152,14 +152,8 @@ class HostedSubmitter:
                 return answer
 
 
-def _check_options(target: Target) -> None:
-    options = target.options
+def _check_endpoint(target: Target) -> None:
     if not target.endpoint:
         raise InvalidRequest(
             "endpoint_id is missing: this service has no endpoint of its own to run tasks on"
-        )
-    if options.walltime is not None or options.container is not None or options.retries:
-        raise InvalidRequest(
-            "timeout, retries and container are kept by services of this package; Globus Compute has none of them. "
-            "Its endpoints are given such limits in their own configuration"
         )

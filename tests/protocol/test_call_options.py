@@ -1,0 +1,94 @@
+"""Options of calls: what is passed, what travels, and where it is kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from compute_executor.errors import InvalidRequest
+from compute_executor.protocol.call_options import CALL_OPTIONS, check_kept, replace_option, with_options
+from compute_executor.protocol.endpoint_kind import EndpointKind
+from compute_executor.protocol.frames import Options
+from tests.numbers_like_numpy import RealNumber, WholeNumber
+
+VALUES: dict[str, Any] = {
+    "retries": 2,
+    "timeout": 1.5,
+    "container": b"c" * 16,
+    "resource_specification": {"num_nodes": 2},
+    "user_endpoint_config": {"account": "a"},
+}
+
+
+def test_every_option_of_a_frame_is_declared() -> None:
+    declared = {option.field for option in CALL_OPTIONS}
+    assert declared | {"result_serializers", "user_runtime"} == set(
+        Options.__struct_fields__
+    )  # two of the Client's
+    assert [option.keyword for option in CALL_OPTIONS] == list(VALUES)
+
+
+def test_what_is_given_is_set_and_the_rest_stays() -> None:
+    one = with_options(Options(retries=1), timeout=5, container=None)
+    assert one == Options(retries=1, walltime=5.0)
+    assert with_options(one, retries=0) == Options(walltime=5.0)
+
+
+@pytest.mark.parametrize("keyword", list(VALUES))
+def test_an_option_can_be_taken_away(keyword: str) -> None:
+    one = replace_option(Options(), keyword, VALUES[keyword])
+    assert one != Options()
+    assert replace_option(one, keyword, None) == Options()
+
+
+def test_what_the_caller_changes_later_does_not_travel() -> None:
+    wanted = {"nodes": [1, 2]}
+    one = with_options(Options(), resource_specification=wanted)
+    wanted["nodes"].append(3)
+    assert one.resource_specification == {"nodes": [1, 2]}
+
+
+def test_numbers_of_numpy_travel_as_numbers() -> None:
+    needs = {"nodes": WholeNumber(2), "hours": RealNumber(0.5)}
+    one = with_options(Options(), retries=WholeNumber(1), timeout=RealNumber(5), resource_specification=needs)
+    assert (one.retries, one.walltime) == (1, 5.0)
+    assert one.resource_specification == {"nodes": 2, "hours": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({"retries": 1.0}, TypeError),
+        ({"retries": -1}, ValueError),
+        ({"timeout": "5"}, TypeError),
+        ({"timeout": 0}, ValueError),
+        ({"resource_specification": [1]}, TypeError),
+        ({"resource_specification": {"a": object()}}, TypeError),
+        ({"user_endpoint_config": {"a": {1, object()}}}, TypeError),
+        ({"user_endpoint_config": {"a": 1 << 70}}, TypeError),
+    ],
+)
+def test_wrong_values(given: dict[str, Any], error: type[Exception]) -> None:
+    (name,) = given
+    with pytest.raises(error, match=name):
+        with_options(Options(), **given)
+
+
+@pytest.mark.parametrize("kind", list(EndpointKind))
+@pytest.mark.parametrize("option", CALL_OPTIONS, ids=lambda option: option.keyword)
+def test_an_option_is_kept_or_refused(option: Any, kind: EndpointKind) -> None:
+    options = replace_option(Options(), option.keyword, VALUES[option.keyword])
+    if kind in option.kept_by:
+        check_kept(options, kind)
+        return
+    with pytest.raises(InvalidRequest, match=f"{option.keyword} is not kept by {kind.value}, only by"):
+        check_kept(options, kind)
+
+
+def test_several_that_are_not_kept_are_named_together() -> None:
+    options = with_options(Options(), retries=1, timeout=5, container=b"c" * 16)
+    with pytest.raises(
+        InvalidRequest, match="retries, timeout and container are not kept by an endpoint of Globus"
+    ):
+        check_kept(options, EndpointKind.HOSTED)

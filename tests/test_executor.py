@@ -1,0 +1,141 @@
+"""Executor by itself: what its arguments may be, and which attributes can be set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from compute_executor.errors import InvalidRequest
+from compute_executor.executor import Executor
+from tests.conftest import MakeExecutor
+from tests.fake_service import FakeService
+from tests.numbers_like_numpy import RealNumber, WholeNumber
+
+ENDPOINT = "00000000-0000-4000-8000-000000000001"
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "text"),
+    [
+        ({"max_workers": 2.0}, TypeError, "max_workers must be an integer"),
+        ({"max_workers": "2"}, TypeError, "max_workers must be an integer"),
+        ({"max_workers": 0}, ValueError, "max_workers must be greater than 0"),
+        ({"endpoint_id": 2.0}, TypeError, "max_workers must be an integer"),
+        ({"batch_size": 2.5}, TypeError, "batch_size must be an integer"),
+        ({"batch_size": 0}, ValueError, "batch_size must be between 1 and"),
+        ({"flush_interval": "1"}, TypeError, "flush_interval must be a number"),
+        ({"flush_interval": -1}, ValueError, "flush_interval must not be negative"),
+        ({"flush_interval": float("inf")}, ValueError, "flush_interval must be finite"),
+        ({"label": 5}, TypeError, "label must be text"),
+        ({"initializer": 5}, TypeError, "initializer must be a callable"),
+        ({"initargs": 5}, TypeError, "not iterable"),
+        ({"task_group_id": 5}, InvalidRequest, "task group"),
+        ({"user_endpoint_config": {}, "resource_specification": {"a": 1}}, TypeError, "endpoint_id"),
+        ({"endpoint_id": ENDPOINT, "resource_specification": [1]}, TypeError, "resource_specification"),
+        ({"endpoint_id": ENDPOINT, "max_workers": 1}, TypeError, "set up there"),
+    ],
+)
+def test_wrong_arguments(given: dict[str, Any], error: type[Exception], text: str) -> None:
+    given = {"initializer": print, **given} if "initargs" in given else given
+    with pytest.raises(error, match=text):
+        Executor(**given)
+
+
+@pytest.mark.parametrize("given", [{"max_workers": WholeNumber(2)}, {"endpoint_id": WholeNumber(2)}])
+def test_numbers_of_numpy(make: MakeExecutor, fake: FakeService, given: dict[str, Any]) -> None:
+    executor = make(batch_size=WholeNumber(5), flush_interval=RealNumber(0.5), **given)
+    options: dict[str, Any] = {"retries": WholeNumber(1), "timeout": RealNumber(5)}
+    view = executor.options(**options)
+    assert view.submit(abs, -1).result(10) == 1
+    pace: dict[str, Any] = {"chunksize": WholeNumber(2), "buffersize": WholeNumber(2)}
+    assert list(view.map(abs, [-1, -2], **pace)) == [1, 2]
+    assert [spec.max_workers for spec in fake.pools.values()] == [2]
+    assert (fake.submits[0].options.retries, fake.submits[0].options.walltime) == (1, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({"chunksize": 2.0}, TypeError),
+        ({"chunksize": "2"}, TypeError),
+        ({"buffersize": 2.0}, TypeError),
+        ({"timeout": "1"}, TypeError),
+        ({"timeout": float("nan")}, ValueError),
+    ],
+)
+def test_wrong_arguments_of_map(
+    executor: Executor, fake: FakeService, given: dict[str, Any], error: Any
+) -> None:
+    with pytest.raises(error, match=next(iter(given))):
+        executor.map(abs, [1], **given)
+    assert fake.submits == []
+
+
+def test_options_that_its_own_workers_do_not_keep_are_refused_at_once(executor: Executor) -> None:
+    with pytest.raises(InvalidRequest, match="resource_specification is not kept by workers of this package"):
+        executor.options(resource_specification={"num_nodes": 1})
+    with pytest.raises(InvalidRequest, match="user_endpoint_config is not kept by workers of this package"):
+        executor.user_endpoint_config = {"a": 1}
+    executor.options(endpoint_id=ENDPOINT, resource_specification={"num_nodes": 1})
+
+
+def test_attributes_that_count_for_later_calls() -> None:
+    executor = Executor(ENDPOINT, resource_specification={"num_nodes": 1})
+    view = executor.options()
+    assert (executor.endpoint_id, executor.resource_specification) == (ENDPOINT, {"num_nodes": 1})
+    other = ENDPOINT.replace("1", "2")
+
+    executor.endpoint_id = other
+    executor.resource_specification = {"num_nodes": WholeNumber(2)}
+    executor.user_endpoint_config = {"account": "a"}
+    assert (executor.endpoint_id, executor.resource_specification) == (other, {"num_nodes": 2})
+    assert executor.user_endpoint_config == {"account": "a"}
+    executor.resource_specification = None
+    assert executor.resource_specification is None
+    assert (view.endpoint_id, view.resource_specification) == (ENDPOINT, {"num_nodes": 1})
+    with pytest.raises(InvalidRequest):
+        executor.endpoint_id = "no id"
+    with pytest.raises(TypeError):
+        executor.resource_specification = [1]  # type: ignore[assignment]
+    assert executor.endpoint_id == other
+    executor.shutdown()
+
+
+def test_after_its_target_has_changed_a_view_still_owns_its_earlier_calls(
+    executor: Executor, fake: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from compute_executor.protocol.endpoint_kind import EndpointKind
+
+    monkeypatch.setattr(fake, "kind", lambda _: EndpointKind.OURS, raising=False)
+    fake.hold = True
+    view = executor.options(retries=1)
+    before = view.submit(abs, 1)
+    view.endpoint_id = ENDPOINT
+    after = view.submit(abs, 2)
+    fake.wait_for(lambda: fake.held == 2)
+    view.shutdown(cancel_futures=True)
+    assert [before.cancelled(), after.cancelled()] == [True, True]
+    assert [batch.endpoint.hex()[-1:] for batch in fake.submits] == ["", "1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("task_group_id", "when the Executor is made"),
+        ("label", "when the Executor is made"),
+        ("batch_size", "when the Executor is made"),
+        ("client", "when the Executor is made"),
+        ("serializer", "by_source=True"),
+        ("container_id", r"options\(container"),
+    ],
+)
+def test_attributes_that_cannot_be_set_say_what_to_do(executor: Executor, name: str, advice: str) -> None:
+    with pytest.raises(AttributeError, match=f"{name} of an Executor cannot be set: .*{advice}"):
+        setattr(executor, name, "x")
+
+
+def test_attributes_that_can_be_read(make: MakeExecutor) -> None:
+    executor = make(label="mine", task_group_id=ENDPOINT)
+    assert (executor.label, executor.task_group_id, executor.endpoint_id) == ("mine", ENDPOINT, None)
+    assert not hasattr(executor, "serializer")
