@@ -18,14 +18,30 @@ if TYPE_CHECKING:
     from compute_executor.progress_bar import progress as progress
     from compute_executor.sdk.client import Client as Client
     from compute_executor.sdk.containers import ContainerSpec as ContainerSpec
+    from compute_executor.sdk.shell_function import MPIFunction as MPIFunction
+    from compute_executor.sdk.shell_function import ShellFunction as ShellFunction
+    from compute_executor.sdk.shell_function import ShellResult as ShellResult
 
-__all__ = ["Client", "ComputeFuture", "ContainerSpec", "Executor", "__version__", "progress"]
+__all__ = [
+    "Client",
+    "ComputeFuture",
+    "ContainerSpec",
+    "Executor",
+    "MPIFunction",
+    "ShellFunction",
+    "ShellResult",
+    "__version__",
+    "progress",
+]
 
 _HOMES = {
     "Executor": "compute_executor.executor",
     "ComputeFuture": "compute_executor.future",
     "Client": "compute_executor.sdk.client",
     "ContainerSpec": "compute_executor.sdk.containers",
+    "MPIFunction": "compute_executor.sdk.shell_function",
+    "ShellFunction": "compute_executor.sdk.shell_function",
+    "ShellResult": "compute_executor.sdk.shell_function",
     "progress": "compute_executor.progress_bar",
 }
 

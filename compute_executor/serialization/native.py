@@ -18,6 +18,7 @@ This module runs inside workers too, so it imports only the standard library unt
 
 from __future__ import annotations
 
+import io
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -30,6 +31,7 @@ PROTOCOL = 5  # PEP 574; read by every Python that a worker may run (3.8+)
 _SCALARS = frozenset({int, float, bool, type(None), complex})
 _ATOMS = _SCALARS | {str, bytes}
 _DILL_MARK = b"dill._dill"
+_SDK_MARK = b"globus_compute_sdk.sdk.shell_function"
 _SNIFF = 64 * 1024
 
 
@@ -65,7 +67,10 @@ def loads(stream: bytes | memoryview) -> Any:
     """The object of a stream made by pickle, cloudpickle or dill. Raises ResultDecodeError."""
     try:
         head = stream[:_SNIFF]
-        if _DILL_MARK in (head if isinstance(head, bytes) else bytes(head)):
+        start = head if isinstance(head, bytes) else bytes(head)
+        if _SDK_MARK in start:
+            return _SdkUnpickler(io.BytesIO(stream)).load()
+        if _DILL_MARK in start:
             import dill  # 50 ms; only streams of dill clients need it
 
             return dill.loads(stream)
@@ -77,6 +82,15 @@ def loads(stream: bytes | memoryview) -> Any:
             f"cannot read {len(stream)} bytes: {type(error).__name__}: {error}. Is the module that defines the "
             "object installed on this side, in the same version?"
         ) from error
+
+
+class _SdkUnpickler(pickle.Unpickler):
+    """Reads what a command on a stock endpoint returned: an instance of the SDK's ShellResult, which is ours here."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module == "globus_compute_sdk.sdk.shell_function" and name == "ShellResult":
+            module = "compute_executor.sdk.shell_function"
+        return super().find_class(module, name)
 
 
 def dumps_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
