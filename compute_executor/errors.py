@@ -1,9 +1,13 @@
 """Every error that a user of this package can meet, in one tree.
 
     ComputeError
-    ├── SerializationError (TypeError,          an argument, function or result cannot become bytes
-    │   │                       PicklingError)
-    │   └── ResultDecodeError (UnpicklingError) bytes arrived that cannot become an object here
+    ├── SerdeError                              serialization, either way
+    │   ├── SerializationError (TypeError,      an argument, function or result cannot become bytes
+    │   │   │                   PicklingError)
+    │   │   └── ResultDecodeError               bytes arrived that cannot become an object here
+    │   │                       (UnpicklingError)
+    │   └── DeserializationError                a text that no serialization strategy reads, or may read
+    ├── MaxResultSizeExceeded                   a result is larger than an endpoint hands back
     ├── InvalidRequest (ValueError)             the call itself is malformed
     │   └── PayloadTooLarge                     over a limit of the service; names size and limit
     ├── NotAuthorized (PermissionError)         no valid credentials, or they do not allow this
@@ -70,7 +74,14 @@ class ComputeError(Exception):
         }
 
 
-class SerializationError(ComputeError, TypeError, pickle.PicklingError):
+class SerdeError(ComputeError):
+    """Serialization or deserialization failed; also raised for a strategy that there is not."""
+
+    code = 123
+    http_status = 400
+
+
+class SerializationError(SerdeError, TypeError, pickle.PicklingError):
     """An argument, a function or a result cannot be turned into bytes.
 
     A TypeError and a PicklingError both, because a ProcessPoolExecutor's caller meets now the one, now the other.
@@ -85,6 +96,29 @@ class ResultDecodeError(SerializationError, pickle.UnpicklingError):
 
     code = 101
     http_status = 500
+
+
+class DeserializationError(SerdeError):
+    """A text cannot be read by a serialization strategy (`compute_executor.serialize`), or may not be."""
+
+    code = 124
+    http_status = 400
+
+
+class MaxResultSizeExceeded(ComputeError):
+    """A result is larger than an endpoint hands back. ``result_size``, ``result_size_limit``: bytes."""
+
+    code = 125
+
+    def __init__(
+        self, result_size: int | str, result_size_limit: int = 0, *, task_id: str | None = None
+    ) -> None:
+        """``result_size`` is the whole message where the figures are not known apart, as in an error's document."""
+        known = isinstance(result_size, int)
+        message = f"Task result of {result_size}B exceeded current limit of {result_size_limit}B"
+        super().__init__(message if known else str(result_size), task_id=task_id)
+        self.result_size = result_size if known else 0
+        self.result_size_limit = result_size_limit
 
 
 class InvalidRequest(ComputeError, ValueError):
