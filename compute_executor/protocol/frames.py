@@ -30,12 +30,12 @@ Rules
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from compute_executor.errors import ResultDecodeError
-from compute_executor.protocol.ids import TaskPositions
+from compute_executor.protocol.ids import MAX_BATCH, Id, Prefix, SequenceNumber, TaskPositions
 from compute_executor.surroundings import local_text
 
 PROTOCOL = 1
@@ -51,6 +51,9 @@ VALUE, EXCEPTION, LOST, CANCELLED, TIMEOUT, BROKEN, REFUSED = range(7)
 """How a task ended. VALUE: body is the native payload of the result. EXCEPTION: body is what
 ``serialization.exceptions`` makes. Others: body is the msgpack of a :class:`Reason`. REFUSED: it had been accepted,
 and its caller lost the right to it before it began."""
+
+
+Digest = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 
 
 class Blob(msgspec.Struct, array_like=True, frozen=True):
@@ -92,7 +95,7 @@ class Options(msgspec.Struct, array_like=True, frozen=True):
 
     retries: int = 0
     walltime: float | None = None
-    container: bytes | None = None
+    container: Id | None = None
     resource_specification: dict[str, Any] | None = None
     user_endpoint_config: dict[str, Any] | None = None
     result_serializers: list[str] | None = None
@@ -116,7 +119,7 @@ class PoolSpec(msgspec.Struct, array_like=True, frozen=True):
     cwd: str
     environ: dict[str, str]
     initializer: bytes | None = None
-    container: bytes | None = None
+    container: Id | None = None
     label: str = ""
     python_version: str = ""
     interpreter: list[str] = []
@@ -176,14 +179,14 @@ class Welcome(msgspec.Struct, frozen=True):
 class OpenPool(msgspec.Struct, array_like=True, frozen=True, tag=1):
     """Declare the pool ``pool`` (16 bytes). Again with the same id: nothing happens."""
 
-    pool: bytes
+    pool: Id
     spec: PoolSpec
 
 
 class ClosePool(msgspec.Struct, array_like=True, frozen=True, tag=2):
     """No more tasks will come for ``pool``: its workers end when it is empty."""
 
-    pool: bytes
+    pool: Id
 
 
 class Register(msgspec.Struct, array_like=True, frozen=True, tag=3):
@@ -191,7 +194,7 @@ class Register(msgspec.Struct, array_like=True, frozen=True, tag=3):
     payload (one pickle stream). Registered once per owner, digest and sharing: ``public``, or with a ``group``
     (its id) that the caller is in. An older service registers it unshared."""
 
-    digest: bytes
+    digest: Digest
     name: str
     code: Body
     description: str = ""
@@ -203,8 +206,8 @@ class Register(msgspec.Struct, array_like=True, frozen=True, tag=3):
 class Subscribe(msgspec.Struct, array_like=True, frozen=True, tag=4):
     """Send this connection the results of ``group`` (16 bytes) with numbers above ``after``."""
 
-    group: bytes
-    after: int = 0
+    group: Id
+    after: SequenceNumber = 0
 
 
 class Submit(msgspec.Struct, array_like=True, frozen=True, tag=5):
@@ -212,27 +215,27 @@ class Submit(msgspec.Struct, array_like=True, frozen=True, tag=5):
     ``[index into functions, Body]``, kept encoded because the service stores it as it came.
     ``endpoint``: 16 bytes, or empty for the service's own. ``pool``: 16 bytes, or None for the default pool."""
 
-    prefix: bytes
-    group: bytes
-    endpoint: bytes
-    pool: bytes | None
-    functions: list[bytes]
+    prefix: Prefix
+    group: Id
+    endpoint: Annotated[bytes, msgspec.Meta(max_length=16)]
+    pool: Id | None
+    functions: list[Annotated[bytes, msgspec.Meta(min_length=16, max_length=32)]]
     tasks: msgspec.Raw
-    count: int
+    count: Annotated[int, msgspec.Meta(ge=1, le=MAX_BATCH)]
     options: Options = Options()
 
 
 class Ack(msgspec.Struct, array_like=True, frozen=True, tag=6):
     """All results of ``group`` up to ``seq`` have reached their futures."""
 
-    group: bytes
-    seq: int
+    group: Id
+    seq: SequenceNumber
 
 
 class Cancel(msgspec.Struct, array_like=True, frozen=True, tag=7):
     """Withdraw what has not begun. ``tasks``: prefix and positions. Answered by Cancelled, same ``request``."""
 
-    request: int
+    request: SequenceNumber
     tasks: TaskPositions
 
 

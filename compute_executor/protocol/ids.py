@@ -14,12 +14,24 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterable, Iterator
+from typing import Annotated
+
+from msgspec import Meta
 
 PREFIX_BYTES = 12
+ID_BYTES = 16
 MAX_BATCH = 1 << 20
 """Most tasks a batch may hold. The format would allow 2**32."""
 
-TaskPositions = list[tuple[bytes, list[int]]]
+Prefix = Annotated[bytes, Meta(min_length=PREFIX_BYTES, max_length=PREFIX_BYTES)]
+Id = Annotated[bytes, Meta(min_length=ID_BYTES, max_length=ID_BYTES)]
+"""The bytes of a UUID: what names a pool, a function, a task group, a container or an endpoint."""
+
+Position = Annotated[int, Meta(ge=0, le=(1 << 32) - 1)]
+SequenceNumber = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+"""A number of an outcome. SQLite has no larger numbers."""
+
+TaskPositions = list[tuple[Prefix, list[Position]]]
 """Tasks, by batch: prefix and positions. What Cancel, Cancelled and questions about tasks hold."""
 
 

@@ -10,6 +10,7 @@ import msgspec
 from starlette.requests import Request
 
 from compute_executor.errors import InvalidRequest
+from compute_executor.protocol.plain import check_free_fields
 from compute_executor.service.api.error_responses import refusal
 
 JSON = "application/json"
@@ -52,15 +53,18 @@ def strict_json(body: bytes, kind: type[T]) -> T:
         raise InvalidRequest("the JSON is nested too deeply") from None
     except (msgspec.MsgspecError, ValueError) as error:
         raise InvalidRequest(f"the body is not the JSON that this route takes: {error}") from None
+    check_free_fields(value)
     return value
 
 
 def read_msgpack(body: bytes, kind: type[T]) -> T:
     """The msgpack body as a ``kind``. Raises InvalidRequest."""
     try:
-        return msgspec.msgpack.decode(body, type=kind)
+        value = msgspec.msgpack.decode(body, type=kind)
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         raise InvalidRequest(f"the body is not the message that this route takes: {error}") from None
+    check_free_fields(value)
+    return value
 
 
 def parse_uuid(text: str, what: str) -> uuid.UUID:

@@ -26,6 +26,7 @@ from compute_executor._version import __version__
 from compute_executor.errors import ComputeError, InvalidRequest, NotFound
 from compute_executor.protocol import frames
 from compute_executor.protocol.ids import split_task_id
+from compute_executor.protocol.plain import check_free_fields
 from compute_executor.service.access import Identity
 from compute_executor.service.api.legacy_stream import LegacyClientStream
 from compute_executor.service.api.send_queue import SendQueue
@@ -37,6 +38,7 @@ from compute_executor.service.tasks.groups import body_size
 
 log = logging.getLogger(__name__)
 
+INTERNAL_ERROR = 1011
 RESTARTING = 1012  # RFC 6455's registry: the client may connect again
 MALFORMED, UNAUTHENTICATED, FOREIGN, OTHER_VERSION = 4400, 4401, 4404, 4426
 """Close codes of ours (RFC 6455 section 7.4.2: 4000 to 4999 are for private use), like HTTP statuses."""
@@ -47,6 +49,8 @@ HELLO_PATIENCE = 10.0
 COMPANY = 0.001
 """Seconds that an Accepted waits for results of its batch, which make it superfluous: a frame costs some 100 us on
 both sides together, a fifth of a short task's whole way."""
+
+TEXT_FRAME = "a frame cannot be read: after the first they are binary, this is text"
 
 _decode_hello = msgspec.json.Decoder(frames.Hello).decode
 _decode = msgspec.msgpack.Decoder(frames.ToService).decode
@@ -74,6 +78,9 @@ async def serve_stream(websocket: WebSocket, who: Identity, service: Service, to
     except FrameRefused as refused:
         log.info("stream of %s closed: %s", who.id, refused)
         await _close(websocket, refused.code, str(refused))
+    except Exception:
+        log.exception("stream of %s failed", who.id)
+        await _close(websocket, INTERNAL_ERROR, "the service met an unexpected error; its log says more")
     finally:
         service.visitors.leave(visit)
 
@@ -115,7 +122,7 @@ async def _greet(websocket: WebSocket, service: Service, who: Identity, first: s
     """The first frames: Hello and Welcome."""
     try:
         hello = _decode_hello(first)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         raise FrameRefused(MALFORMED, f"the first frame is no Hello: {error}") from None
     if hello.compute_executor != frames.PROTOCOL:
         raise FrameRefused(
@@ -279,7 +286,9 @@ class ClientStream:
                 await self._room.wait()
             try:
                 frame = _decode(await self._websocket.receive_bytes())
-            except (KeyError, msgspec.MsgspecError, RecursionError) as error:
+            except KeyError:
+                raise FrameRefused(MALFORMED, TEXT_FRAME) from None
+            except (msgspec.MsgspecError, RecursionError, ValueError) as error:
                 raise FrameRefused(MALFORMED, f"a frame cannot be read: {error}") from None
             await self._handle(frame)
 
@@ -306,7 +315,13 @@ class ClientStream:
         self._service.close_pool(self._visit.who, frame.pool)
 
     async def _register(self, frame: frames.Register) -> None:
-        self._answer(await self._service.registered(self._visit.who, frame))
+        try:
+            check_free_fields(frame)
+        except InvalidRequest as error:
+            self._audit(frame, error)
+            self._answer(frames.Registered(frame.digest, b"", error.document()))
+        else:
+            self._answer(await self._service.registered(self._visit.who, frame))
 
     async def _subscribe(self, frame: frames.Subscribe) -> None:
         most = self._service.limits.groups_per_stream
@@ -324,6 +339,7 @@ class ClientStream:
         if self._hops is not None:
             self._hops.received(frame.prefix, frame.count)
         try:
+            check_free_fields(frame)
             stored = self._service.submit_soon(self._visit.who, frame)
         except ComputeError as error:
             self._audit(frame, error)

@@ -10,6 +10,7 @@ from typing import Any
 from compute_executor.protocol.frames import Blob, Body, Result
 from compute_executor.service.access import Owned
 from compute_executor.service.store.rows import (
+    BatchContent,
     BatchHead,
     BatchRow,
     FunctionRow,
@@ -99,6 +100,11 @@ class Reader:
         """A batch by its prefix, open or finished."""
         row = self._one("batch_by_prefix", (prefix,))
         return BatchHead(row[0], row[1], row[2], row[3], row[4] is not None) if row else None
+
+    def batch_content(self, prefix: bytes) -> BatchContent | None:
+        """What tells a batch from another one of the same prefix."""
+        row = self._one("batch_content", (prefix,))
+        return (row[0], row[1], decode_options(row[2]), row[3]) if row else None
 
     def batch_tasks(self, number: int) -> bytes:
         """The tasks of an open batch: the msgpack array as it came."""

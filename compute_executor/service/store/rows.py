@@ -56,6 +56,10 @@ class BatchHead(NamedTuple):
     finished: bool
 
 
+BatchContent = tuple[bytes, int, Options, bytes | None]
+"""What tells a batch from another one of the same prefix: group, count, options, tasks (None: not kept any more)."""
+
+
 class NewBatch(NamedTuple):
     """A batch to be stored. ``tasks`` is the msgpack array as it came; ``blobs`` the files it refers to.
 

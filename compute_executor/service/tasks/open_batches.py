@@ -13,12 +13,12 @@ import msgspec
 
 from compute_executor.endpoint.pool.scheduling_policy import Assignment
 from compute_executor.endpoint.worker import trace
-from compute_executor.errors import NotFound
-from compute_executor.protocol.frames import Body, Options
+from compute_executor.errors import ComputeError, InvalidRequest, NotFound
+from compute_executor.protocol.frames import Body, Options, Submit
 from compute_executor.service.access import absent
 from compute_executor.service.scheduling.dispatch import Dispatch, Lease, OpenBatch
 from compute_executor.service.store.reader import Reader
-from compute_executor.service.store.rows import BatchRow, NewBatch
+from compute_executor.service.store.rows import BatchContent, BatchRow, NewBatch
 from compute_executor.service.tasks.functions import Functions
 from compute_executor.service.tasks.groups import TaskGroups
 
@@ -77,8 +77,14 @@ class OpenBatches:
         found = self._read.batch(prefix)
         return found is not None and found.owner == owner
 
-    def accept_again(self, row: NewBatch, calls: list[Call]) -> NotFound | None:
-        """A batch whose prefix is in the store already: accepted, if it is the same owner's; else the refusal.
+    def check_same(self, batch: Submit) -> None:
+        """Raise InvalidRequest if the stored batch of this prefix, which there is, has other content."""
+        stored = self._read.batch_content(batch.prefix)
+        if stored is not None:
+            check_same_content(batch, stored)
+
+    def accept_again(self, row: NewBatch, calls: list[Call]) -> ComputeError | None:
+        """A batch whose prefix is in the store already: accepted, if it is the same one; else the refusal.
 
         It may be in the store without being open here: after a commit that was reported as failed (fsync) and yet
         is found in the file. Then it is queued now.
@@ -86,6 +92,9 @@ class OpenBatches:
         found = self._read.batch(row.prefix)
         if found is None or found.owner != row.owner:
             return taken(row.prefix)
+        stored = self._read.batch_content(row.prefix)
+        if stored is not None and not is_same(stored, (row.group, row.size, row.options, row.tasks)):
+            return other_content(row.prefix)
         if not found.finished and self._dispatch.by_prefix(row.prefix) is None:
             self.accept(found.number, row, calls)
         return None
@@ -189,6 +198,27 @@ class OpenBatches:
             Assignment(number, position, attempt, numbers[function], body, walltime)
             for position, (function, body) in enumerate(calls[start:stop], start)
         ]
+
+
+def check_same_content(batch: Submit, stored: BatchContent) -> None:
+    """Raise InvalidRequest if what is stored under the prefix of a batch is another one."""
+    if not is_same(stored, (batch.group, batch.count, batch.options, bytes(batch.tasks))):
+        raise other_content(batch.prefix)
+
+
+def is_same(stored: BatchContent, sent: BatchContent) -> bool:
+    """Whether two batches of one prefix are the same: group, count, options and, where both are known, the tasks
+    (which are not kept after the end of a batch)."""
+    tasks_differ = None not in {stored[3], sent[3]} and stored[3] != sent[3]
+    return stored[:3] == sent[:3] and not tasks_differ
+
+
+def other_content(prefix: bytes) -> InvalidRequest:
+    """The answer to a batch whose prefix names another one of the same user."""
+    return InvalidRequest(
+        f"the prefix {prefix.hex()} names another batch of yours already, with other tasks, options or task group; "
+        "nothing of this one is kept. Each batch has a prefix of its own"
+    )
 
 
 def taken(prefix: bytes) -> NotFound:

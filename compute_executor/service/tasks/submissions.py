@@ -2,8 +2,9 @@
 
     submit -> checked -> one operation of the committer -> queued -> the caller's future is done
 
-A prefix is the batch's idempotency key. The same again from the same owner is accepted and runs nothing, whether the
-first is still on its way, open or finished; from another owner it is refused. Owner: the loop thread.
+A prefix is the batch's idempotency key. The same batch again from the same owner is accepted and runs nothing,
+whether the first is still on its way, open or finished; another batch under the same prefix is refused, and so is one
+of another owner. Owner: the loop thread.
 """
 
 from __future__ import annotations
@@ -36,7 +37,16 @@ from compute_executor.service.store.committer import Committer, settle
 from compute_executor.service.store.rows import ID_BYTES, NewBatch
 from compute_executor.service.tasks.functions import Functions
 from compute_executor.service.tasks.groups import TaskGroups
-from compute_executor.service.tasks.open_batches import Call, OpenBatches, decode_calls, taken
+from compute_executor.service.tasks.open_batches import (
+    Call,
+    OpenBatches,
+    check_same_content,
+    decode_calls,
+    taken,
+)
+
+MAX_WALLTIME = 1e9
+"""Seconds, some 30 years. Timers overflow with infinity."""
 
 Key = tuple[str, bytes]  # an Idempotency-Key and the digest of the request's body
 Accepted = asyncio.Future[None]
@@ -77,11 +87,11 @@ class Submissions:
         self._rights = rights
         self._batches = batches
         self._limits = limits
-        self._under_way: dict[bytes, tuple[str, Accepted]] = {}
+        self._under_way: dict[bytes, tuple[NewBatch, Accepted]] = {}
 
     def submit(self, who: Identity, batch: Submit, key: Key | None) -> Accepted:
         """A future that is done when the batch is stored. What is wrong with it is raised at once."""
-        known = self._known(who, batch.prefix)
+        known = self._known(who, batch)
         if known is not None:
             return known
         accepted: Accepted = asyncio.get_running_loop().create_future()
@@ -90,9 +100,10 @@ class Submissions:
         except ComputeError:
             if not self._batches.stored(batch.prefix, who.id):
                 raise
+            self._batches.check_same(batch)
             accepted.set_result(None)  # long ago, when it could be: its pool may be closed since
             return accepted
-        self._under_way[batch.prefix] = (who.id, accepted)
+        self._under_way[batch.prefix] = (checked.row, accepted)
         self._committer.soon(
             lambda writer: writer.add_batch(checked.row),
             lambda number, error: self._stored(checked, number, error, accepted),
@@ -112,16 +123,21 @@ class Submissions:
 
     # -- the same again -----------------------------------------------------------------------------------
 
-    def _known(self, who: Identity, prefix: bytes) -> Accepted | None:
-        """The future of a batch that is on its way or open."""
-        owner, accepted = self._under_way.get(prefix, (None, None))
-        if accepted is None:
-            owner = self._batches.owner(prefix)
-            if owner is None:
-                return None
-            accepted = asyncio.get_running_loop().create_future()
-            accepted.set_result(None)
-        _same_owner(owner, who.id, prefix)
+    def _known(self, who: Identity, batch: Submit) -> Accepted | None:
+        """The future of a batch of this prefix that is on its way or open. Raises NotFound if it is somebody else's,
+        InvalidRequest if it has other content."""
+        row, accepted = self._under_way.get(batch.prefix, (None, None))
+        if row is not None and accepted is not None:
+            _same_owner(row.owner, who.id, batch.prefix)
+            check_same_content(batch, (row.group, row.size, row.options, row.tasks))
+            return accepted
+        owner = self._batches.owner(batch.prefix)
+        if owner is None:
+            return None
+        _same_owner(owner, who.id, batch.prefix)
+        self._batches.check_same(batch)
+        accepted = asyncio.get_running_loop().create_future()
+        accepted.set_result(None)
         return accepted
 
     def _stored(
@@ -184,8 +200,10 @@ class Submissions:
     def _check_options(self, options: Options) -> None:
         if not 0 <= options.retries <= self._limits.retries:
             raise InvalidRequest(f"retries may be 0 to {self._limits.retries}, not {options.retries}")
-        if options.walltime is not None and not options.walltime > 0:
-            raise InvalidRequest(f"a task may run for more than 0 seconds, not for {options.walltime}")
+        if options.walltime is not None and not 0 < options.walltime < MAX_WALLTIME:
+            raise InvalidRequest(
+                f"a task may run for more than 0 seconds and less than {MAX_WALLTIME:g}, not for {options.walltime}"
+            )
 
     def _container(self, who: Identity, batch: Submit) -> bytes | None:
         """The container to run a batch in: the one that is asked for, else that of its functions, whose owner may
@@ -205,7 +223,7 @@ class Submissions:
             raise InvalidRequest(f"a batch names 1 to {limit} functions, this has {len(batch.functions)}")
         try:
             calls = decode_calls(batch.tasks)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise InvalidRequest(f"the tasks of batch {batch.prefix.hex()} cannot be read: {error}") from None
         if len(calls) != batch.count:
             raise InvalidRequest(

@@ -190,3 +190,34 @@ async def test_absent_things_do_not_exist_either(house: House) -> None:
         with pytest.raises(NotFound):
             service.group_tasks(ALICE, b"u" * 16)
         assert await service.cancel(ALICE, [(new_prefix(), [0])]) == []
+
+
+@pytest.mark.parametrize("finished", [False, True])
+@live
+async def test_another_batch_under_the_same_prefix_is_refused(house: House, finished: bool) -> None:
+    async with serving(house) as service:
+        await register(service)
+        first = batch([b"a"])
+        await service.submit(ALICE, first)
+        if finished:
+            house.engine.end(DEFAULT_POOL, take(house))
+            await turn(20)
+        await service.submit(ALICE, first)  # the same again
+        for other in (
+            batch([b"a", b"b"], prefix=first.prefix),
+            batch([b"a"], prefix=first.prefix, group=b"h" * 16),
+            batch([b"a"], prefix=first.prefix, options=frames.Options(retries=1)),
+        ):
+            with pytest.raises(InvalidRequest, match="names another batch of yours"):
+                await service.submit(ALICE, other)
+
+
+@live
+async def test_another_batch_under_the_prefix_of_one_on_its_way_is_refused(house: House) -> None:
+    async with serving(house) as service:
+        await register(service)
+        first = batch([b"a"])
+        stored = service.submit_soon(ALICE, first)
+        with pytest.raises(InvalidRequest, match="names another batch of yours"):
+            service.submit_soon(ALICE, batch([b"b"], prefix=first.prefix))
+        await stored

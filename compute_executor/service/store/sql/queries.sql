@@ -85,6 +85,9 @@ ON CONFLICT (prefix) DO NOTHING;
 -- name: batch_by_prefix
 SELECT number, owner, task_group, count, finished FROM batches WHERE prefix = ?;
 
+-- name: batch_content
+SELECT task_group, count, options, tasks FROM batches WHERE prefix = ?;
+
 -- name: batch_pool
 SELECT pool FROM batches WHERE prefix = ?;
 
