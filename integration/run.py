@@ -1,6 +1,6 @@
 """Runs what judges this project from outside its own environment.
 
-    python -m integration.run [cpython] [contract] [tools] [containers] [stock] [--quick]
+    python -m integration.run [cpython] [contract] [tools] [containers] [stock] [page] [--quick]
 
 cpython   CPython's tests of its own pools, on our Executor, by every Python of this machine that ships them
 contract  the examples of the standard library's documentation, on every Python of this machine, and tests/contract on
@@ -11,6 +11,7 @@ containers  integration/containers: functions in images, by podman, which is ins
 stock     integration/stock: unmodified Globus Compute SDK and endpoint on our service, with a RabbitMQ of their own,
           installed if it is absent and root asks; what could not be installed is said in the last lines. Then
           integration/hosted: our Executor on a stand-in of the hosted service, over RabbitMQ too
+page      integration/page: the dashboard in Chromium, which is installed if it is absent and root asks
 
 Without a name: all, two at a time, for they wait more than they compute; what one wrote is shown when it has ended.
 Each Python gets a virtual environment, made when it is needed (integration/pythons.py).
@@ -36,7 +37,7 @@ from typing import NamedTuple
 from integration import pythons
 from integration.cpython.left_out import LEFT_OUT
 
-PARTS = ("stock", "cpython", "contract", "tools", "containers")
+PARTS = ("stock", "cpython", "contract", "tools", "page", "containers")
 """The longest first, which leaves the least for one alone at the end."""
 AT_A_TIME = 2
 TOOLS_PYTHON = "3.11."
@@ -146,6 +147,14 @@ def containers(found: dict[str, Path], quick: bool) -> list[Job]:
     return [Job("containers", version, _tests(found[version], "integration/containers", *chosen))]
 
 
+def page(found: dict[str, Path], quick: bool) -> list[Job]:
+    """The dashboard in a browser."""
+    version = _like(found, TOOLS_PYTHON)
+    requirements = (*TEST_REQUIREMENTS, "nicegui>=3.0,<4", "playwright>=1.40")
+    chosen = ("integration/page", "-rs", "-W", "default")
+    return [Job("page", version, partial(_pytest, found[version], "page", requirements, *chosen))]
+
+
 def stock(found: dict[str, Path], quick: bool) -> list[Job]:
     """What needs RabbitMQ, and the released Globus Compute packages in an environment of their own."""
     version = _like(found, TOOLS_PYTHON)
@@ -196,7 +205,14 @@ def _in_a_home(*command: Path | str) -> tuple[int, list[str]]:
         return done.returncode, done.stdout.splitlines()
 
 
-RUN = {"cpython": cpython, "contract": contract, "tools": tools, "containers": containers, "stock": stock}
+RUN = {
+    "cpython": cpython,
+    "contract": contract,
+    "tools": tools,
+    "containers": containers,
+    "page": page,
+    "stock": stock,
+}
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

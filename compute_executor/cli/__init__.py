@@ -10,6 +10,7 @@ import click
 from compute_executor._version import __version__
 from compute_executor.cli import accounts as accounts_file
 from compute_executor.cli import cancel as cancel_file
+from compute_executor.cli import dashboard as dashboard_file
 from compute_executor.cli import doctor as doctor_file
 from compute_executor.cli import groups as groups_file
 from compute_executor.cli import login as login_file
@@ -36,6 +37,7 @@ for command in (
     tasks_file.tasks,
     task_file.task,
     cancel_file.cancel,
+    dashboard_file.dashboard,
     doctor_file.doctor,
     stop_file.stop,
     serve_file.serve,

@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from compute_executor.cli.chosen_service import ChosenService, on_service
-from compute_executor.cli.tables import age, show, show_json
+from compute_executor.cli.tables import show, show_json
+from compute_executor.durations import age
 
 COLUMNS = (
     "id",

@@ -10,8 +10,9 @@ import click
 from compute_executor.cli.chosen_service import ChosenService, on_service
 from compute_executor.cli.named import resolved
 from compute_executor.cli.summary import one_line
-from compute_executor.cli.tables import length, show_json
+from compute_executor.cli.tables import show_json
 from compute_executor.cli.wrong_input import WrongInput
+from compute_executor.durations import length
 
 
 @click.command()

@@ -13,8 +13,9 @@ import click
 
 from compute_executor.cli.chosen_service import ChosenService, on_remote
 from compute_executor.cli.named import named_group
-from compute_executor.cli.tables import age, length, show, show_json
+from compute_executor.cli.tables import show, show_json
 from compute_executor.cli.wrong_input import WrongInput
+from compute_executor.durations import age, length
 
 COLUMNS = ("id", "state", "function", "submitted", "took", "error")
 STATES = ("queued", "running", "succeeded", "failed", "lost", "cancelled")

@@ -34,8 +34,8 @@ class Engine(Protocol):
         ...
 
     def stop_tasks(self, pool: bytes, tasks: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
-        """End the workers that run any of these (batch, position) now; which tasks those are. Each is reported as
-        lost when its worker is gone, unless it has ended by itself."""
+        """End the workers that run any of these (batch, position) now; which of them these workers had. Each is
+        reported as lost or returned when its worker is gone, unless it has ended by itself."""
         ...
 
     def close_pool(self, pool: bytes) -> None:

@@ -84,12 +84,12 @@ class WorkerPool:
         return found
 
     def stop_tasks(self, tasks: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
-        """End the workers that run any of ``tasks`` (batch, position) now; which tasks those are."""
-        wanted, stopped = set(tasks), set()
+        """End the workers that run any of ``tasks`` (batch, position) now; which of them these workers had."""
+        wanted, stopped = set(tasks), set[tuple[int, int]]()
         for member in self._staff.members:
             key = member.current()
             if key is not None and key[:2] in wanted:
-                stopped.add(key[:2])
+                stopped.update(wanted.intersection(one[:2] for one in member.tasks))
                 member.process.kill()
         return stopped
 

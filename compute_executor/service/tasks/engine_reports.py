@@ -17,7 +17,7 @@ from compute_executor.protocol.ids import task_uuid
 from compute_executor.service.pools.pools import Pools
 from compute_executor.service.scheduling.dispatch import Dispatch, OpenBatch, Task
 from compute_executor.service.store.committer import Committer
-from compute_executor.service.tasks.cancelling import STOPPED
+from compute_executor.service.tasks.cancelling import BEFORE, STOPPED
 from compute_executor.service.tasks.functions import Functions
 from compute_executor.service.tasks.groups import TaskGroups
 from compute_executor.service.tasks.open_batches import OpenBatches
@@ -89,9 +89,22 @@ class EngineReports:
         return self._outcomes.progress
 
     def returned(self, pool: bytes, tasks: list[Task]) -> None:
-        """These (batch, position, attempt) have surely not begun; they are first in the queue again."""
+        """These (batch, position, attempt) have surely not begun; they are first in the queue again, apart from those
+        that were being stopped: these end."""
         self._dispatch.returned(tasks)
+        if self._stopping:
+            self._end_stopped(pool, tasks)
         self._end_if_failed(pool)
+
+    def _end_stopped(self, pool: bytes, tasks: list[Task]) -> None:
+        """A worker was ended to stop the task that it ran: these were with it and had not begun."""
+        for number, position, _ in tasks:
+            if (number, position) in self._stopping:
+                self._stopping.discard((number, position))
+                batch = self._dispatch.by_number(number)
+                if batch is not None and self._dispatch.cancel(batch, [position])[0]:
+                    self._outcomes.put(made_here([(batch, position)], CANCELLED, BEFORE))
+        self._emptied(pool)
 
     def lost(self, pool: bytes, batch: int, position: int, attempt: int, reason: Reason) -> None:
         """The worker died under this task: run it again if retries are left, else that is its outcome."""

@@ -286,3 +286,19 @@ async def test_work_without_a_client_is_forgotten(house: House) -> None:
         (work,) = service.listing.forgotten(ALICE)
         assert (work.group, work.open, work.program) == (str(uuid.UUID(bytes=GROUP)), 3, PROGRAM)
         assert service.listing.forgotten(BOB) == []
+
+
+@live
+async def test_what_a_stopped_worker_had_not_begun_ends_too(house: House) -> None:
+    async with serving(house) as service:
+        await register(service)
+        one = batch([b"a", b"b"])
+        await service.submit(ALICE, one)
+        first, second = take(house)
+        house.engine.running = {(first.batch, 0), (first.batch, 1)}
+        assert await service.cancel_group(ALICE, GROUP, running=True) == (0, 2, 0)
+        house.engine.events.lost(DEFAULT_POOL, first.batch, 0, 1, frames.Reason("killed", -9, True, 1))
+        house.engine.events.returned(DEFAULT_POOL, [(second.batch, 1, 1)])
+        assert take(house) == []
+        await service.cancel(ALICE, [])
+        assert await states(service) == ["cancelled", "cancelled"]

@@ -1,0 +1,86 @@
+"""What the page knows of the service. It is asked in threads, never on the loop that serves the page."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, Protocol
+from urllib.parse import urlencode
+
+from compute_executor.dashboard.figures import Failure, History, failures, rates
+from compute_executor.errors import ComputeError, NotFound
+
+GROUPS = 20
+FAILED = 500
+"""Failed tasks that are grouped by their error."""
+
+
+class Service(Protocol):
+    """A service that can be asked."""
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        ...
+
+    def ask(self, method: str, path: str, document: object = None) -> dict[str, Any]:
+        """The answer to one request. Raises ComputeError."""
+        ...
+
+
+class Source:
+    """The newest answers of a service. ``trouble``: why there are none at the moment. ``operator``: whether the user
+    may see the service as a whole. Owner: the loop thread."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self.url = service.url
+        self.history = History()
+        self.groups: list[dict[str, Any]] = []
+        self.overview: dict[str, Any] = {}
+        self.rates: dict[str, float] = {}
+        self.operator = True
+        self.trouble = ""
+        self._time = 0.0
+
+    async def refresh(self) -> None:
+        """Ask for groups and overview."""
+        try:
+            groups = (await self._ask("GET", f"/v3/groups?limit={GROUPS}"))["groups"]
+            await self._look_over()
+        except ComputeError as error:
+            self.trouble = str(error)
+            return
+        now = time.time()
+        self.rates = rates(self.groups, groups, now - self._time if self._time else 0.0)
+        self.groups, self._time, self.trouble = groups, now, ""
+        self.history.add(groups, len(self.overview.get("workers", ())), now)
+
+    async def _look_over(self) -> None:
+        if not self.operator:
+            return
+        try:
+            self.overview = await self._ask("GET", "/v3/overview")
+        except NotFound:
+            self.operator = False
+
+    async def tasks(self, **wanted: object) -> list[dict[str, Any]]:
+        """Tasks, newest first. Raises ComputeError."""
+        query = urlencode({name: value for name, value in wanted.items() if value})
+        found = (await self._ask("GET", f"/v3/tasks?{query}"))["tasks"]
+        return list(found)
+
+    async def task(self, task_id: str) -> dict[str, Any]:
+        """Everything about one task. Raises ComputeError."""
+        return await self._ask("GET", f"/v3/tasks/{task_id}")
+
+    async def failures(self) -> list[Failure]:
+        """The newest failed tasks by their error. Raises ComputeError."""
+        return failures(await self.tasks(state="failed", limit=FAILED))
+
+    async def cancel(self, kind: str, thing: str, *, running: bool) -> dict[str, Any]:
+        """Cancel a task or a group. Raises ComputeError."""
+        return await self._ask("POST", f"/v3/{kind}s/{thing}/cancel", {"running": running})
+
+    async def _ask(self, method: str, path: str, document: object = None) -> dict[str, Any]:
+        return await asyncio.to_thread(self._service.ask, method, path, document)

@@ -1,0 +1,35 @@
+"""Durations and moments for people to read."""
+
+from __future__ import annotations
+
+import time
+
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
+
+
+def age(moment: float | None, now: float | None = None) -> str:
+    """How long ago a Unix time was, for reading.
+
+    >>> age(100.0, 145.0), age(100.0, 400.0), age(0.0, 7300.0), age(None)
+    ('45 s ago', '5 min ago', '2 h ago', '')
+    """
+    if moment is None:
+        return ""
+    return f"{length(max(0.0, (time.time() if now is None else now) - moment))} ago"
+
+
+def length(seconds: float) -> str:
+    """A duration with its unit.
+
+    >>> length(0.0123), length(2.5), length(90), length(5400), length(200000)
+    ('12.3 ms', '2.5 s', '90 s', '90 min', '2 d')
+    """
+    if seconds < 1.0:
+        return f"{seconds * 1000:.3g} ms"
+    if seconds < 2 * MINUTE:
+        return f"{seconds:.3g} s"
+    if seconds < 2 * HOUR:
+        return f"{seconds / MINUTE:.0f} min"
+    if seconds < 2 * DAY:
+        return f"{seconds / HOUR:.0f} h"
+    return f"{seconds / DAY:.0f} d"

@@ -1,0 +1,73 @@
+"""What the page knows of a service: asked, remembered, and what it says in trouble."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from compute_executor.dashboard.source import Source
+from compute_executor.errors import ComputeError, NotFound, ServiceUnavailable
+
+GROUP = {"id": "a", "queued": 1, "running": 0, "succeeded": 2, "failed": 0, "lost": 0, "cancelled": 0}
+
+
+class Service:
+    """Answers by path; an error in place of an answer is raised."""
+
+    url = "http://service"
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, object]] = []
+        self.answers: dict[str, Any] = {
+            "/v3/groups": {"groups": [GROUP]},
+            "/v3/overview": {"workers": [{}, {}]},
+            "/v3/tasks": {"tasks": [{"error": "e", "short": "x.1"}]},
+            "/v3/tasks/t": {"id": "t"},
+            "/v3/groups/a/cancel": {"withdrawn": 1},
+        }
+
+    def ask(self, method: str, path: str, document: object = None) -> dict[str, Any]:
+        self.asked.append((method, path, document))
+        answer = self.answers[path.partition("?")[0]]
+        if isinstance(answer, ComputeError):
+            raise answer
+        return dict(answer)
+
+
+def test_a_look_at_the_service() -> None:
+    source = Source(Service())
+    asyncio.run(source.refresh())
+    assert (source.groups, source.trouble) == ([GROUP], "")
+    assert source.history.samples[-1].workers == 2
+
+
+def test_trouble_is_said_and_passes() -> None:
+    service = Service()
+    source = Source(service)
+    good, service.answers["/v3/groups"] = service.answers["/v3/groups"], ServiceUnavailable("it is away")
+    asyncio.run(source.refresh())
+    assert source.trouble == "it is away"
+    service.answers["/v3/groups"] = good
+    asyncio.run(source.refresh())
+    assert source.trouble == ""
+
+
+def test_a_user_who_may_not_see_the_service_sees_the_groups() -> None:
+    service = Service()
+    service.answers["/v3/overview"] = NotFound("no")
+    source = Source(service)
+    asyncio.run(source.refresh())
+    asyncio.run(source.refresh())
+    assert (source.operator, source.groups) == (False, [GROUP])
+    assert [path for _, path, _ in service.asked].count("/v3/overview") == 1
+
+
+def test_tasks_failures_and_a_cancel() -> None:
+    service = Service()
+    source = Source(service)
+    assert asyncio.run(source.tasks(state="failed", function="", limit=5)) == [{"error": "e", "short": "x.1"}]
+    assert service.asked[-1][1] == "/v3/tasks?state=failed&limit=5"
+    assert asyncio.run(source.failures())[0].example == "x.1"
+    assert asyncio.run(source.task("t")) == {"id": "t"}
+    assert asyncio.run(source.cancel("group", "a", running=True)) == {"withdrawn": 1}
+    assert service.asked[-1] == ("POST", "/v3/groups/a/cancel", {"running": True})
