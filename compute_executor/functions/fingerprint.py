@@ -25,6 +25,8 @@ from types import (
 )
 from typing import Any
 
+from compute_executor.serialization import by_value
+
 _ATOMS = frozenset(
     {int, float, str, bytes, bool, complex, type(None), type(Ellipsis), type(NotImplemented), range}
     | {CodeType, MemberDescriptorType, GetSetDescriptorType}
@@ -36,6 +38,8 @@ _CLASS_MACHINERY = frozenset(
     | {"__dataclass_fields__", "__dataclass_params__"}
 )
 """Attributes that the class statement made: nobody changes them in place and expects a worker to see it."""
+_DEEPEST = 6
+"""Dots in the name of a submodule that is looked for."""
 _ABSENT: Any = object()
 _ROOT: Any = object()
 MAX_VISITS = 2000
@@ -44,23 +48,18 @@ MAX_VISITS = 2000
 
 def importable(obj: Any) -> bool:
     """Whether a worker gets this function or class by importing it: pickled by name, not by value."""
-    if not isinstance(obj, (FunctionType, BuiltinFunctionType, type)):
-        return False
-    module = sys.modules.get(getattr(obj, "__module__", None) or "")
-    if module is None or module.__name__ == "__main__":
-        return False
-    found: Any = module
-    for name in obj.__qualname__.split("."):
-        found = getattr(found, name, None)
-    return found is obj
+    return isinstance(obj, (FunctionType, BuiltinFunctionType, type)) and by_value.importable(obj)
 
 
 class Snapshot:
     """What a function referred to. Holds no strong reference to the function itself."""
 
-    __slots__ = ("_cells", "_functions", "_names", "_sizes")
+    __slots__ = ("_cells", "_functions", "_loaded", "_modules", "_names", "_sizes")
 
     def __init__(self) -> None:
+        self._loaded = len(sys.modules)
+        self._modules: set[str] = set()
+        """Submodules that its code may refer to, and that are not imported."""
         self._functions: list[tuple[Any, CodeType, Any, Any]] = []
         self._sizes: list[tuple[Mapping[str, Any], int]] = []
         self._names: list[tuple[Mapping[str, Any], str, Any]] = []
@@ -74,6 +73,16 @@ class Snapshot:
                 return False
             if this.__kwdefaults__ is not keywords:
                 return False
+        if len(sys.modules) != self._loaded and self._submodules_came():
+            return False
+        return self._same_names(function)
+
+    def _submodules_came(self) -> bool:
+        """Whether a submodule has been imported that its code may refer to."""
+        self._loaded = len(sys.modules)
+        return not self._modules.isdisjoint(sys.modules)
+
+    def _same_names(self, function: Any) -> bool:
         for names, size in self._sizes:
             if len(names) != size:
                 return False
@@ -124,6 +133,20 @@ class _Walk:
             self._value(value)
         for name in global_names(code):
             self._name(function.__globals__, name)
+            self._submodules(function.__globals__.get(name), code)
+
+    def _submodules(self, value: Any, code: CodeType) -> None:
+        """What of a package may be imported later, and then is an attribute of it that the code refers to."""
+        if type(value) is ModuleType and hasattr(value, "__path__"):
+            packages = [value.__name__]
+            while packages:
+                package = packages.pop()
+                for name in code.co_names:
+                    found = f"{package}.{name}"
+                    if found not in sys.modules:
+                        self.taken._modules.add(found)
+                    elif found != package and found.count(".") < _DEEPEST:
+                        packages.append(found)
 
     def _names(self, mapping: Mapping[str, Any], without: frozenset[str] = frozenset()) -> None:
         self.taken._sizes.append((mapping, len(mapping)))

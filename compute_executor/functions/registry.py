@@ -13,7 +13,6 @@ one thread that sends (sender.py). Every change of a table is one atomic dict op
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import weakref
 from collections.abc import Callable
 from types import CodeType, FunctionType
@@ -23,6 +22,8 @@ from compute_executor.batch import Function
 from compute_executor.functions import remote
 from compute_executor.functions.fingerprint import Snapshot, importable, snapshot
 from compute_executor.functions.names import function_name
+from compute_executor.serialization.by_value import registrations
+from compute_executor.serialization.content import digest
 
 MAX_ENTRIES = 4096
 """Functions remembered; a full table is emptied. Far above what a program has, below what a leak would be."""
@@ -75,9 +76,13 @@ class Registry:
             tuple[CodeType | None, str], bytes
         ] = {}  # code object -> the one content registered
         self._caller: Function | None = None
+        self._by_value: set[str] = set()
 
     def route(self, function: Any) -> FunctionRef:
         """How to call ``function`` now. Raises SerializationError if it cannot become bytes."""
+        if self._by_value != registrations():
+            self._by_value = set(registrations())
+            self._entries.clear()
         entry = self._entries.get(id(function))
         if (
             entry is not None
@@ -129,7 +134,7 @@ class Registry:
         return self._caller
 
     def _function(self, function: Any, stream: bytes) -> Function:
-        return Function(hashlib.sha256(stream).digest(), function_name(function), stream)
+        return Function(digest(stream), function_name(function), stream)
 
 
 def _make_room(table: dict[Any, Any], limit: int) -> None:

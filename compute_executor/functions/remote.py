@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from compute_executor.serialization import exceptions
+from compute_executor.serialization import exceptions, native
 
 
 def call(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -21,7 +20,7 @@ class Stream:
         self.stream = stream
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return pickle.loads, (self.stream,)
+        return native.loads, (self.stream,)
 
 
 class EachOf:

@@ -50,6 +50,9 @@ def encode(error: BaseException, skip_frames: int = 0) -> bytes:
     for _ in range(skip_frames):
         tb = tb.tb_next if tb is not None and tb.tb_next is not None else tb
     text = _format(error, tb)
+    traceback.clear_frames(
+        tb
+    )  # what the task had in its hands is not needed any more, and may fill the memory
     try:
         chain = _node(error, MAX_CHAIN)
     except Exception:  # a __reduce__, __eq__ or property that misbehaves: the text must still arrive

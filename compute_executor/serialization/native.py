@@ -24,6 +24,7 @@ from collections.abc import Callable
 from typing import Any
 
 from compute_executor.errors import ResultDecodeError, SerializationError
+from compute_executor.serialization import content
 from compute_executor.serialization.large import Content, Sink, size, whole
 
 PROTOCOL = 5  # PEP 574; read by every Python that a worker may run (3.8+)
@@ -57,15 +58,19 @@ def _in_pieces(obj: Any, plain: bool) -> Content:
     if plain:
         pickle.Pickler(sink, PROTOCOL).dump(obj)
     else:
-        import cloudpickle  # 25 ms, and not needed for plain data
+        from compute_executor.serialization import packer  # 25 ms, and not needed for plain data
 
-        cloudpickle.Pickler(sink, PROTOCOL).dump(obj)
+        return packer.Packer().pack(obj)
     return sink.content()
 
 
 def loads(stream: bytes | memoryview) -> Any:
     """The object of a stream made by pickle, cloudpickle or dill. Raises ResultDecodeError."""
     try:
+        if has_names(stream):
+            from compute_executor.serialization import reading
+
+            return reading.apart(stream)
         head = stream[:_SNIFF]
         start = head if isinstance(head, bytes) else bytes(head)
         if _SDK_MARK in start:
@@ -91,6 +96,11 @@ class _SdkUnpickler(pickle.Unpickler):
         if module == "globus_compute_sdk.sdk.shell_function" and name == "ShellResult":
             module = "compute_executor.sdk.shell_function"
         return super().find_class(module, name)
+
+
+def has_names(stream: bytes | memoryview) -> bool:
+    """Whether functions or classes travel by value in this stream."""
+    return stream[: len(content.HEAD)] == content.HEAD
 
 
 def dumps_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:

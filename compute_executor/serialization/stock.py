@@ -32,7 +32,7 @@ def dumps_for_all(function: Any) -> bytes:
     modules that were registered to travel by value, and a class that it makes anew does not come back as itself.
     Raises SerializationError."""
     stream = native.dumps(function)
-    if b"cloudpickle.cloudpickle" not in stream:
+    if b"cloudpickle.cloudpickle" not in stream and not native.has_names(stream):
         return stream
     try:
         for_stock = _stream(function)

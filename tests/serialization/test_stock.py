@@ -134,7 +134,7 @@ def test_a_module_that_travels_by_value_does_so() -> None:
         stream = stock.dumps_for_all(double)
     finally:
         cloudpickle.unregister_pickle_by_value(module)
-    assert native.loads(stream) is not double
+    assert native.has_names(stream)
     assert native.loads(stream)(3) == 6
 
 

@@ -22,12 +22,15 @@ def guard(caller: str) -> None:
     import cloudpickle.cloudpickle
     import dill._dill
 
+    from compute_executor.serialization import constructors
+
     message = (
         f"this function was compiled by Python {caller}, and this environment runs Python {own}, whose bytecode is "
         "another. Register its source (Client.register_source_code), install the module that defines it in the "
         f"environment, or build the environment with python_version={caller!r}"
     )
     cloudpickle.cloudpickle._builtin_type = _refusing(cloudpickle.cloudpickle._builtin_type, message)
+    constructors.make_code = _refusing(None, message)
     dill._dill._create_code = _refusing(None, message)
 
 

@@ -36,8 +36,9 @@ from compute_executor.endpoint.worker.messages import TaskRecord
 from compute_executor.endpoint.worker.output import TaskOutput
 from compute_executor.endpoint.worker.result_ring import Outcome, ResultRing
 from compute_executor.endpoint.worker.watchdog import Watchdog
-from compute_executor.serialization import native
+from compute_executor.serialization import native, reading
 from compute_executor.serialization.large import Content
+from compute_executor.serialization.namespaces import Needs, Program
 
 MAX_DATAGRAM = 1 << 18
 GATHER = 0.0003
@@ -65,7 +66,7 @@ def main(tasks: int, stream: int, life: int, outbox: int) -> None:
     worker = Worker(link, channel, setup)
     setup.limit()
     with contextlib.suppress(EOFError, ConnectionError):  # the engine is gone: nobody to tell
-        if initialized(link, setup.initializer):
+        if initialized(link, setup.initializer, worker.program):
             link.send(messages.READY)
             if not select.select([channel], [], [], FIRST_TASK)[0]:
                 _foresee()
@@ -75,7 +76,7 @@ def main(tasks: int, stream: int, life: int, outbox: int) -> None:
 def _foresee() -> None:
     """Import what the first task most likely needs, as it has not come yet."""
     with contextlib.suppress(Exception):  # whoever does need it will report it
-        import cloudpickle  # noqa: F401
+        from compute_executor.serialization import packer  # noqa: F401
 
 
 def _out_of_the_way(file: int) -> int:
@@ -198,13 +199,13 @@ class PoolLink:
             self.send(messages.RESULTS, messages.TAIL.pack(tail))
 
 
-def initialized(link: PoolLink, payload: bytes) -> bool:
+def initialized(link: PoolLink, payload: bytes, program: Program) -> bool:
     """Run the initializer, if there is one. If it raises, say so and return False."""
     if not payload:
         return True
     pid = os.getpid()
     try:
-        (function, initargs), _ = load_call(payload)
+        ((function, initargs), _), _ = reading.adopt(lambda: load_call(payload), program)
         function(*initargs)
         if os.getpid() != pid:
             os._exit(0)  # see Worker._run
@@ -225,7 +226,8 @@ class Worker:
         self._tasks = tasks
         self._ring = BegunLog(setup.ring)
         self._setup = setup
-        self._functions: dict[int, Callable[..., Any]] = {}
+        self.program = Program(reading.read_unit, sys.modules["__main__"])
+        self._functions: dict[int, tuple[Callable[..., Any], list[Needs]]] = {}
         self._output = TaskOutput()
         self._watchdog = Watchdog(link)
         self._pid = os.getpid()
@@ -290,7 +292,7 @@ class Worker:
         try:
             function = self._known(number) if code is None else self._load(number, code)
             payload = read_blob(self._setup.blob_folder, body) if flags & messages.BLOB else body
-            args, kwargs = load_call(payload)
+            (args, kwargs), _ = reading.adopt(lambda: load_call(payload), self.program)
             return messages.VALUE, native.dump(function(*args, **kwargs))
         except BaseException as error:
             return messages.EXCEPTION, encode_exception(error)
@@ -306,17 +308,21 @@ class Worker:
         return self._link.ask(messages.FUNCTION, messages.NUMBER.pack(number))
 
     def _known(self, number: int) -> Callable[..., Any]:
-        """A function that was loaded before, which becomes the one used last."""
-        function = self._functions[number] = self._functions.pop(number)
+        """A function that was loaded before, with the globals that it was sent with. It becomes the one used last."""
+        function, needs = self._functions[number] = self._functions.pop(number)
+        for need in needs:
+            need.apply()
         return function
 
     def _load(self, number: int, code: bytes) -> Callable[..., Any]:
         """The function, kept for next time. The least recently used makes room."""
         flags, body = code[0], code[1:]
-        function = load_function(read_blob(self._setup.blob_folder, body) if flags & messages.BLOB else body)
+        stream = read_blob(self._setup.blob_folder, body) if flags & messages.BLOB else body
+        function: Callable[..., Any]
+        function, needs = reading.adopt(lambda: load_function(stream), self.program)
         while len(self._functions) >= FUNCTIONS:
             del self._functions[next(iter(self._functions))]
-        self._functions[number] = function
+        self._functions[number] = function, needs
         return function
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 import uuid
 from typing import Any, NamedTuple, TypeVar
 
 from compute_executor.errors import InvalidRequest, NotFound, PayloadTooLarge
 from compute_executor.protocol.frames import Blob, Body
+from compute_executor.serialization.content import digest
 from compute_executor.service.access import Identity, Owned, absent, check, may
 from compute_executor.service.blobs.references import BlobReferences
 from compute_executor.service.blobs.rights import BlobRights
@@ -79,7 +79,7 @@ class Functions:
             )
         if isinstance(code, Blob):
             self._blobs.require([code])
-        if hashlib.sha256(self._blobs.read(code)).digest() != row.digest:
+        if digest(self._blobs.read(code)) != row.digest:
             raise InvalidRequest(f"the digest given for function {row.name} is not the sha256 of its code")
 
     def row(self, who: Identity, function: bytes, action: str = "read function") -> FunctionRow:

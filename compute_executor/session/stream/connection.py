@@ -7,7 +7,6 @@ the calling thread.
 
 from __future__ import annotations
 
-import hashlib
 import socket
 import threading
 import uuid
@@ -19,6 +18,7 @@ from compute_executor.batch import CallBatch
 from compute_executor.functions.names import function_name
 from compute_executor.future import ComputeFuture
 from compute_executor.protocol.frames import Body, Register
+from compute_executor.serialization.content import digest
 from compute_executor.serialization.large import Content, whole
 from compute_executor.session.connection import ConnectionOwner
 from compute_executor.session.stream import http_fallback
@@ -110,7 +110,7 @@ class StreamConnection:
         """Register a function by HTTP; return its id."""
         api, name = self._owner.settings.peer.api(), function_name(function)
         body = Storage(api).store(code, f"the function {name}")
-        return api.register(Register(hashlib.sha256(code).digest(), name, body, description))
+        return api.register(Register(digest(code), name, body, description))
 
     def reload(self, group: uuid.UUID, view: SessionView) -> list[ComputeFuture[Any]]:
         """Return futures for a group's tasks that are not open here already."""

@@ -87,8 +87,8 @@ def test_pickling_libraries_are_found_although_the_callers_path_has_none(lab: La
         return x, sys.path, "cloudpickle" in sys.modules
 
     async def scenario(script: Script) -> None:
-        value = await script.run(look, [1])
-        assert value == ([1], stdlib, True)
+        await script.run(look, [1])  # the answer, a list, needs cloudpickle
+        assert await script.run(look, [1]) == ([1], stdlib, True)
 
     lab(scenario, path=stdlib)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 
 from starlette.requests import Request
@@ -12,6 +11,7 @@ from starlette.routing import Route
 from compute_executor.errors import InvalidRequest
 from compute_executor.protocol import frames
 from compute_executor.serialization import packing
+from compute_executor.serialization.content import digest
 from compute_executor.service.api import documents
 from compute_executor.service.api.context import identity_of, json_answer, msgpack_answer, shell_of
 from compute_executor.service.api.request_bodies import (
@@ -32,7 +32,7 @@ async def register(request: Request) -> Response:
     code = _code(document)
     function_id = await shell_of(request).service.register(
         identity_of(request),
-        hashlib.sha256(code).digest(),
+        digest(code),
         document.function_name or document.entry_point,
         code,
         document.description or "",

@@ -1,0 +1,312 @@
+"""Where functions and classes that travel by value live in a worker: one namespace for each of the caller's modules.
+
+What a program's ``__main__`` holds travels in *units*: the value of one global name (of several, where their values
+share objects), as a stream of its own, with a key that follows from its content. A stream begins with the units
+that it needs; reading it makes their names current in the namespace, in which all functions of the program then
+look them up:
+
+* A name whose unit is current already keeps its value in the worker, so what an initializer or a task has stored
+  there is seen by the tasks that come after it.
+* A name whose unit is another one gets the new value, because the caller has changed it. The old unit keeps the old
+  value, and gets its name back when a task comes that was submitted with it: both versions in flight stay right.
+
+A process that reads an answer (the caller, most of all) has the objects itself. There a reference means the object
+that was sent, or the one of that name and content; only what is not there is made, in a namespace apart.
+
+This module runs inside workers too: standard library only.
+"""
+
+from __future__ import annotations
+
+import builtins
+import sys
+import weakref
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, NamedTuple
+
+Name = tuple[str, str]
+"""A global name: the space (``__main__``, another module's name, or a token) and the name in it."""
+
+MAIN = "__main__"
+ABSENT: Any = object()
+MAX_KEPT = 64 * 1024
+"""Bytes of a unit's stream that are kept, to be sent along when its objects are part of an answer."""
+
+
+class Sources(NamedTuple):
+    """What tracebacks show of a stream's code, by the numbers that its code objects have for file names. No part of
+    its content: the same function in another file is the same function."""
+
+    files: tuple[tuple[str, dict[int, str]], ...] = ()
+    """File name, and text by the number of its first line."""
+
+
+class UnitRecord(NamedTuple):
+    """A unit on its way."""
+
+    names: tuple[Name, ...]
+    key: bytes
+    stream: bytes
+    edges: tuple[Name, ...]
+    """The names that its code and its objects refer to."""
+
+
+class Table(NamedTuple):
+    """What a stream begins with."""
+
+    main: bytes | None
+    """Which program, where a worker runs tasks of several; empty where there is one; None: the current one."""
+    units: tuple[UnitRecord, ...]
+    absent: tuple[Name, ...]
+    """Names that its code refers to and the caller's program does not have."""
+
+
+class Unit:
+    """A unit here. ``values`` holds what its names were when another unit took their place."""
+
+    def __init__(self, record: UnitRecord, sources: Sources) -> None:
+        self.names = record.names
+        self.key = record.key
+        self.stream = record.stream
+        self.edges = record.edges
+        self.sources = sources
+        self.near: dict[Name, weakref.ref[Unit]] = {}
+        """Those that the edges lead to."""
+        self.loaded = self.loading = self.absence = False
+        self.values: dict[Name, Any] = {}
+
+
+class Space:
+    """One namespace: a module, and for each of its names the unit that is current."""
+
+    def __init__(self, key: str, module: ModuleType) -> None:
+        self.key = key
+        self.module = module
+        self.names = vars(module)
+        self.names["__builtins__"] = builtins
+        self.current: dict[str, Unit] = {}
+
+
+class NotMade(Exception):
+    """A unit that is needed before it is made: a subclass, of which its base class keeps a list. Then the base class
+    has to be loaded first."""
+
+
+class Needs(NamedTuple):
+    """What has to be current when a function is called."""
+
+    program: Program
+    main: bytes | None
+    units: dict[Name, Unit]
+
+    def apply(self) -> None:
+        """Make it current."""
+        self.program.apply(self)
+
+
+Read = Callable[[Unit], "tuple[Any, ...]"]
+"""Reads a unit's stream: the values of its names."""
+
+
+class Program:
+    """The namespaces of one program. ``main``: the module that is to be its ``__main__``; None if this process has a
+    program of its own, which must not change. Owner: the thread that reads and calls."""
+
+    def __init__(self, read: Read, main: ModuleType | None = None) -> None:
+        self._read = read
+        self._adopts = main is not None
+        self._main = b""
+        self._spaces: dict[tuple[bytes, str], Space] = {}
+        self._units: dict[tuple[bytes, bytes], weakref.ref[Unit]] = {}
+        self._absent: dict[tuple[bytes, Name], Unit] = {}
+        self._applied: Needs | None = None
+        if main is not None:
+            self._spaces[b"", MAIN] = Space(MAIN, main)
+
+    def needs(self, table: Table, sources: list[Sources]) -> Needs:
+        """The units of a stream, whose program becomes the current one."""
+        self._select(table.main)
+        units: dict[Name, Unit] = {}
+        for record, source in zip(table.units, sources, strict=True):
+            unit = self._unit(record, source)
+            units.update(dict.fromkeys(unit.names, unit))
+        for name in table.absent:
+            units[name] = self._absence(name)
+        return Needs(self, table.main, units)
+
+    def expect(self, needs: Needs) -> None:
+        """Let names stand for their units; each is read when it is asked for."""
+        self._applied = None
+        for (key, name), unit in needs.units.items():
+            self._place(self.space(key), name, unit)
+
+    def apply(self, needs: Needs) -> None:
+        """Make the names current: those that the caller has changed get their new values."""
+        if needs is self._applied:
+            return
+        self._select(needs.main)
+        self.expect(needs)
+        missing = {id(unit): unit for unit in needs.units.values() if not unit.loaded}
+        for unit in missing.values():
+            unit.near = {name: weakref.ref(needs.units[name]) for name in unit.edges if name in needs.units}
+        self._load_all(list(missing.values()))
+        self._applied = needs
+
+    def _load_all(self, units: list[Unit]) -> None:
+        """Load units that may refer to each other in a circle: one of them can be loaded first."""
+        while units:
+            later: list[Unit] = []
+            for unit in units:
+                try:
+                    self._load(unit)
+                except NotMade as error:
+                    later.append(unit)
+                    reason = error
+            if len(later) == len(units):
+                raise reason
+            units = later
+
+    def space(self, key: str) -> Space:
+        """The namespace of that key, of the program that is current."""
+        found = self._spaces.get((self._main, key))
+        if found is None:
+            found = self._spaces[self._main, key] = Space(key, self._module(key))
+        return found
+
+    def value(self, name: Name) -> Any:
+        """What a global name is now. Raises AttributeError."""
+        key, short = name
+        space = self.space(key)
+        unit = space.current.get(short)
+        if unit is not None and not unit.loaded:
+            if unit.loading and name not in unit.values:
+                raise NotMade(f"{short} is needed to make itself")
+            if unit.loading:
+                return unit.values[name]  # made, and not filled yet
+            self._load(unit)
+        try:
+            return space.names[short]
+        except KeyError:
+            raise AttributeError(f"{key} has no {short!r} in this worker") from None
+
+    def _select(self, main: bytes | None) -> None:
+        """Let the program that it belongs to be the one that is found."""
+        if main is not None and main != self._main:
+            self._main = main
+            if self._adopts:
+                sys.modules[MAIN] = self.space(MAIN).module
+
+    @staticmethod
+    def _place(space: Space, name: str, unit: Unit) -> None:
+        held = space.current.get(name)
+        if held is unit:
+            return
+        where = (space.key, name)
+        if held is not None:
+            held.values[where] = space.names.get(name, ABSENT)
+        space.current[name] = unit
+        if (
+            held is not None or not unit.absence
+        ):  # what a task stored under a name that the caller lacks is kept
+            _put(space.names, name, unit.values.pop(where, ABSENT))
+
+    def _unit(self, record: UnitRecord, sources: Sources) -> Unit:
+        where = self._main, record.key
+        found = self._units.get(where)
+        unit = None if found is None else found()
+        if unit is None:
+            unit, units = Unit(record, sources), self._units
+            units[where] = weakref.ref(unit, lambda _: units.pop(where, None))
+        return unit
+
+    def _absence(self, name: Name) -> Unit:
+        unit = self._absent.get((self._main, name))
+        if unit is None:
+            unit = self._absent[self._main, name] = Unit(UnitRecord((name,), b"", b"", ()), Sources())
+            unit.loaded = unit.absence = True
+        return unit
+
+    def _load(self, unit: Unit) -> None:
+        if unit.loaded or unit.loading:
+            return
+        unit.loading = True
+        try:
+            values = self._read(unit)
+        except NotMade:
+            raise
+        except BaseException:
+            for key, name in unit.names:
+                self.space(key).current.pop(name, None)
+            raise
+        finally:
+            unit.loading = False
+            unit.values.clear()
+        unit.loaded = True
+        for (key, name), value in zip(unit.names, values, strict=True):
+            remember(value, (key, name), unit)
+            _put(self.space(key).names, name, value)
+        if len(unit.stream) > MAX_KEPT:
+            unit.stream = b""
+
+    def _module(self, key: str) -> ModuleType:
+        module = ModuleType(key)
+        if self._adopts and key not in sys.modules and not key.startswith("<"):
+            sys.modules[key] = module  # where the caller's process had it: pickle looks for classes there
+        return module
+
+
+def _put(names: dict[str, Any], name: str, value: Any) -> None:
+    if value is ABSENT:
+        names.pop(name, None)
+    else:
+        names[name] = value
+
+
+# -- which object a unit's name stands for, in this process ---------------------------------------------------
+
+_objects: dict[tuple[bytes, Name], Callable[[], Any]] = {}
+"""What was sent from here, or made here, by key and name; any thread changes it in single steps."""
+_units: dict[int, tuple[Callable[[], Any], Name, Unit]] = {}
+"""The unit that an object was made from, by the object's id."""
+
+
+def issued(key: bytes, name: Name, obj: Any) -> None:
+    """Remember ``obj`` as what this unit's name stands for, as long as there is the object."""
+    where = key, name
+    held = _held(obj, lambda _: _objects.pop(where, None))
+    if held is not None:
+        _objects[where] = held
+
+
+def known(key: bytes, name: Name) -> Any:
+    """The object that a unit's name stands for here; ABSENT if there is none."""
+    held = _objects.get((key, name))
+    found = None if held is None else held()
+    return ABSENT if found is None else found
+
+
+def remember(obj: Any, name: Name, unit: Unit) -> None:
+    """``obj`` was made here from this unit: an answer that holds it refers to the unit."""
+    issued(unit.key, name, obj)
+    where = id(obj)
+    held = _held(obj, lambda _: _units.pop(where, None))
+    if held is not None:
+        _units[id(obj)] = held, name, unit
+
+
+def unit_of(obj: Any) -> tuple[Name, Unit] | None:
+    """The name and the unit that ``obj`` was made from."""
+    found = _units.get(id(obj))
+    return (found[1], found[2]) if found is not None and found[0]() is obj else None
+
+
+def _held(obj: Any, gone: Callable[[Any], Any]) -> Callable[[], Any] | None:
+    if type(obj) is object:  # a sentinel, which has no weak references, and costs nothing
+        return lambda: obj
+    if not (callable(obj) or isinstance(obj, type)):
+        return None
+    try:
+        return weakref.ref(obj, gone)
+    except TypeError:
+        return None

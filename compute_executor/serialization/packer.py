@@ -1,0 +1,336 @@
+"""Streams of what has functions and classes by value in it: the units that it needs, then the object itself.
+
+A *unit* is the value of a global name, pickled alone. Names whose values share an object that may change are one
+unit, as the sharing would be lost otherwise. The *key* of a unit follows from the content of it and of all that its
+objects refer to; what its code looks up by name is not in it, for that is looked up when it runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import pickle
+import re
+import secrets
+import weakref
+from types import FunctionType, ModuleType
+from typing import Any
+
+from compute_executor.serialization import by_value, namespaces, reading
+from compute_executor.serialization.content import HEAD, binary
+from compute_executor.serialization.large import Content, Sink, whole
+from compute_executor.serialization.namespaces import MAIN, Name, Unit
+from compute_executor.serialization.pickler import PROTOCOL, Owner, Pickler, UnitPickler
+
+_SMALL = 64 * 1024
+_BASE = ("__name__", "__package__", "__file__")
+_VALUES = frozenset(
+    {str, bytes, int, float, complex, bool, type(None), tuple, frozenset, type(Ellipsis), range}
+)
+_BY_NAME = (ModuleType, logging.Logger, re.Pattern)
+
+
+class _Draft:
+    """A unit that is being written."""
+
+    def __init__(self, names: tuple[Name, ...], asked_by: Name | None) -> None:
+        self.names = names
+        self.asked_by = asked_by
+        self.stream = self.key = b""
+        self.direct: set[Name] = set()
+        self.edges: tuple[Name, ...] = ()
+        self.sources: Any = ()
+        self.shared: dict[int, Any] = {}
+        self.values: tuple[Any, ...] = ()
+
+
+class Unserializable(Exception):
+    """A global that cannot be pickled. ``way``: its name, then who refers to it, one after the other."""
+
+    def __init__(self, value: Any, way: list[str], error: Exception) -> None:
+        super().__init__(str(error))
+        self.value = value
+        self.way = way
+        self.error = error
+
+
+class Packer(Owner):
+    """One stream and its units. ``main``: whose program it belongs to, see `namespaces.Table`."""
+
+    def __init__(self, main: bytes | None = None) -> None:
+        self._main = main
+        self._names: dict[str, dict[str, Any]] = {}
+        self._keys: dict[int, str] = {}
+        self._drafts: dict[Name, _Draft] = {}
+        self._absent: dict[Name, None] = {}
+        self._waiting: list[tuple[_Draft, bool]] = []
+        self._asking: Name | None = None
+        self._by_id: dict[str, dict[int, str]] = {}
+
+    def pack(self, obj: Any) -> Content:
+        """The stream of ``obj``. Raises what pickle raises; Unserializable for a global that is needed."""
+        sink = Sink()
+        pickler = Pickler(sink, self)
+        pickler.dump(obj)
+        inner = sink.content()
+        if not self._names:
+            return inner
+        self._write_all()
+        return self._joined(inner, pickler.sources.record())
+
+    def key_of(self, name: Name) -> bytes:
+        """The key of the unit that this global would be. Raises as `pack` does."""
+        module = by_value.loaded(name[0])
+        if module is None or name[1] not in vars(module):
+            return b""
+        self.space(vars(module), module, None)
+        self.need(name, vars(module))
+        self._write_all()
+        return self._drafts[name].key
+
+    # -- what picklers ask for: Owner ------------------------------------------------------------------------
+
+    def space(self, names: dict[str, Any], module: ModuleType | None, example: FunctionType | None) -> str:
+        """The key of a namespace: a module's name, or a token."""
+        key = self._keys.get(id(names))
+        if key is None:
+            key = self._keys[id(names)] = _space_key(names, module, example)
+            self._names[key] = names
+        return key
+
+    def need(self, name: Name, names: dict[str, Any], *, optional: bool = False) -> None:
+        """Have a global name travel along, or that there is none. ``optional``: if it can."""
+        if name in self._drafts or name in self._absent:
+            return
+        if name[1] in names:
+            draft = self._drafts[name] = _Draft((name,), self._asking)
+            self._waiting.append((draft, optional))
+            for other in _groups.get(name, ()):
+                self.need(other, names, optional=True)
+        elif not optional:
+            self._absent[name] = None
+
+    def need_unit(self, name: Name, unit: Unit) -> None:
+        """Have a unit travel along that an object here was made from, and what it refers to."""
+        if name in self._drafts or not unit.stream:
+            return
+        self._names.setdefault(name[0], {"__name__": name[0]})
+        draft = _Draft(unit.names, None)
+        draft.stream, draft.key, draft.edges = unit.stream, unit.key, unit.edges
+        draft.sources = unit.sources.files
+        self._drafts.update(dict.fromkeys(unit.names, draft))
+        for other, near in unit.near.items():
+            found = near()
+            if found is not None:
+                self.need_unit(other, found)
+
+    # -- writing ---------------------------------------------------------------------------------------------
+
+    def _write_all(self) -> None:
+        self._write_waiting()
+        for names in self._sharing():
+            _remember_group(names)
+            draft = _Draft(names, self._drafts[names[0]].asked_by)
+            self._drafts.update(dict.fromkeys(names, draft))
+            self._write(draft, optional=False)
+            self._write_waiting()
+        fresh = [draft for draft in self._all() if not draft.key]
+        keys = [(draft, self._key(draft)) for draft in fresh]
+        for draft, key in keys:
+            draft.key = key
+            for name in draft.names:
+                namespaces.issued(key, name, self._names[name[0]].get(name[1]))
+
+    def _write_waiting(self) -> None:
+        while self._waiting:
+            self._write(*self._waiting.pop())
+
+    def _write(self, draft: _Draft, optional: bool) -> None:
+        values = tuple(self._names[key][short] for key, short in draft.names)
+        key, short = draft.names[0]
+        if len(values) == 1 and _is_plain(values[0]) and self._first_name(key, short, values[0]) == short:
+            draft.stream = pickle.dumps(values, PROTOCOL)
+            return
+        sink = Sink()
+        pickler = UnitPickler(sink, self, draft.names, self._named(key), self._names[key])
+        self._asking = draft.names[0]
+        try:
+            pickler.dump(values)
+        except Exception as error:
+            self._failed(draft, values[0], optional, error)
+            return
+        finally:
+            self._asking = None
+        draft.stream = whole(sink.content())
+        draft.direct = pickler.direct
+        draft.edges = tuple(sorted(pickler.edges))
+        draft.sources = pickler.sources.record()
+        draft.shared = _changeable(pickler)
+
+    def _first_name(self, key: str, name: str, value: Any) -> str:
+        return name if type(value) in _ATOMS else self._named(key).get(id(value), name)
+
+    def _named(self, key: str) -> dict[int, str]:
+        """The objects of a namespace that other globals may share, by id, each under the first of its names."""
+        found = self._by_id.get(key)
+        if found is None:
+            names = self._names[key]
+            module = names.get("__name__")
+            found = self._by_id[key] = {}
+            for name, value in list(names.items()):
+                if not name.startswith("__") and _can_be_shared(value, module):
+                    found.setdefault(id(value), name)
+        return found
+
+    def _failed(self, draft: _Draft, value: Any, optional: bool, error: Exception) -> None:
+        """What to do without a name: leave it out, or have the worker import it."""
+        key, short = draft.names[0]
+        if optional:
+            del self._drafts[draft.names[0]]
+            return
+        module = by_value.module_of(self._names[key])
+        if module is not None and by_value.travels_by_name(module):
+            draft.stream = pickle.dumps((_Imported(module.__name__, short),), PROTOCOL)
+            return
+        if isinstance(error, Unserializable):
+            raise error
+        raise Unserializable(value, self._way(draft), error) from error
+
+    def _way(self, draft: _Draft) -> list[str]:
+        way = [draft.names[0][1]]
+        while draft.asked_by is not None and draft.asked_by[1] not in way:
+            way.append(draft.asked_by[1])
+            draft = self._drafts[draft.asked_by]
+        return way
+
+    def _sharing(self) -> list[tuple[Name, ...]]:
+        """The names whose values share what may change, group by group."""
+        groups: list[tuple[set[int], list[Name]]] = []
+        for draft in self._all():
+            shared, names = set(draft.shared), list(draft.names)
+            for group in [one for one in groups if not shared.isdisjoint(one[0])]:
+                groups.remove(group)
+                shared |= group[0]
+                names += group[1]
+            if shared:
+                groups.append((shared, names))
+        return [tuple(sorted(names)) for _, names in groups if len(names) > 1]
+
+    def _all(self) -> list[_Draft]:
+        return list({id(draft): draft for draft in self._drafts.values()}.values())
+
+    def _key(self, draft: _Draft) -> bytes:
+        """The digest of a unit and of all that its objects refer to."""
+        reached, waiting = {id(draft): draft}, [draft]
+        while waiting:
+            for name in waiting.pop().direct:
+                other = self._drafts.get(name)
+                if other is not None and id(other) not in reached:
+                    reached[id(other)] = other
+                    waiting.append(other)
+        digest = hashlib.sha256(repr(draft.names).encode())
+        for one in sorted(reached.values(), key=lambda one: one.names):
+            digest.update(repr(one.names).encode())
+            digest.update(one.key or hashlib.sha256(one.stream).digest())
+        return digest.digest()[:16]
+
+    def _joined(self, inner: Content, sources: Any) -> Content:
+        drafts = sorted(self._all(), key=lambda one: one.names)
+        units = tuple((one.names, one.key, one.stream, one.edges) for one in drafts)
+        table = Sink()
+        pickle.Pickler(table, PROTOCOL).dump((self._main, units, tuple(sorted(self._absent))))
+        content = whole(table.content())
+        bases = {key: _base(names) for key, names in sorted(self._names.items())}
+        beside = pickle.dumps((bases, sources, *(one.sources for one in drafts)), PROTOCOL)
+        pieces = [inner] if isinstance(inner, bytes) else inner
+        whole_stream = [HEAD, binary(content), content, binary(beside), beside, b"\x86R0", *pieces]
+        return whole_stream if sum(map(len, whole_stream)) > _SMALL else b"".join(whole_stream)
+
+
+def key_of(name: Name) -> bytes:
+    """The key of the unit that a global of this process would be; nothing if it cannot travel."""
+    try:
+        return Packer().key_of(name)
+    except Exception:
+        return b""
+
+
+class _Imported:
+    """A global of a module that workers import."""
+
+    def __init__(self, module: str, name: str) -> None:
+        self._where = module, name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return reading.imported, self._where
+
+
+_ATOMS = frozenset({str, bytes, int, float, complex, bool, type(None)})
+
+
+_CONTAINERS = frozenset({list, tuple, set, frozenset})
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it is nothing but numbers and text, of which pickle alone is the quickest way."""
+    kind = type(value)
+    if kind in _CONTAINERS:
+        return _ATOMS.issuperset(map(type, value))
+    return kind in _ATOMS or (kind is dict and _ATOMS.issuperset(map(type, (*value, *value.values()))))
+
+
+def _can_be_shared(value: Any, module: Any) -> bool:
+    kind = type(value)
+    if kind in _VALUES or isinstance(value, _BY_NAME):
+        return False
+    return not isinstance(value, (type, FunctionType)) or value.__module__ == module
+
+
+_groups: dict[Name, tuple[Name, ...]] = {}
+"""Names whose values were found to share objects that have no name: they stay one unit."""
+
+
+def _remember_group(names: tuple[Name, ...]) -> None:
+    if len(_groups) > _MAX_GROUPS:
+        _groups.clear()
+    _groups.update(dict.fromkeys(names, names))
+
+
+_MAX_GROUPS = 1000
+
+
+def _base(names: dict[str, Any]) -> dict[str, Any]:
+    return {name: names[name] for name in _BASE if isinstance(names.get(name), str)}
+
+
+def _changeable(pickler: Pickler) -> dict[int, Any]:
+    """What is in a stream that may change, or that is known by its identity, by id."""
+    found = {}
+    for identity, (_, obj) in pickler.memo.copy().items():
+        kind: Any = type(obj)
+        if kind in _VALUES or isinstance(obj, (type, FunctionType, *_BY_NAME)):
+            continue
+        if kind.__hash__ is not None and kind.__eq__ is not object.__eq__ and by_value.importable(kind):
+            continue  # equal is as good as the same
+        found[identity] = obj
+    found.update(pickler.held)
+    return found
+
+
+# -- namespaces of no module ---------------------------------------------------------------------------------
+
+_tokens: dict[int, tuple[str, weakref.WeakSet[FunctionType]]] = {}
+"""Tokens of namespaces that are no module's (`exec`), with functions that live in them: those tell whether it is
+still the one with that id."""
+
+
+def _space_key(names: dict[str, Any], module: ModuleType | None, example: FunctionType | None) -> str:
+    if module is not None:
+        name = MAIN if by_value.is_main(module) else module.__name__
+        return f"<{name}>" if name != MAIN and by_value.can_be_imported(module) else name
+    known = _tokens.get(id(names))
+    if known is None or not any(one.__globals__ is names for one in known[1]):
+        known = _tokens[id(names)] = f"<{secrets.token_hex(8)}>", weakref.WeakSet()
+    if example is not None:
+        known[1].add(example)
+    return known[0]

@@ -1,0 +1,393 @@
+"""Takes functions and classes apart that travel by value, for `constructors` to make them again.
+
+On top of cloudpickle, whose reducers are used for everything else. Different from it:
+
+* what has a global name in the caller's program is referred to by that name, and travels once, as a unit (`packer`);
+* a cell that two functions share is shared again; a class is made with its slots, and without running what its bases
+  and metaclasses do for each new class; an enum's members keep what their own ``__new__`` and ``__init__`` gave them;
+* code keeps its file name, and takes its source along (`Sources`), which is no part of the content.
+"""
+
+from __future__ import annotations
+
+import abc
+import sys
+from collections.abc import Iterable
+from enum import Enum
+from types import CellType, CodeType, FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
+from typing import Any
+
+import cloudpickle
+from cloudpickle import cloudpickle as theirs
+
+from compute_executor.serialization import by_value, constructors, namespaces, reading, reducers
+from compute_executor.serialization.namespaces import Name
+from compute_executor.serialization.sources import SourceFiles
+
+PROTOCOL = 5
+
+_HEAP_TYPE = 1 << 9
+_OPAQUE = (GetSetDescriptorType, MemberDescriptorType)
+_MADE_BY_CLASS_STATEMENT = frozenset({"__dict__", "__weakref__", "__annotate_func__", "_abc_impl"})
+_FIRST = (
+    "__module__",
+    "__qualname__",
+    "__doc__",
+    "__slots__",
+    "__orig_bases__",
+    "__firstlineno__",
+    "__static_attributes__",
+)
+"""What the class statement itself is to know of a class's attributes."""
+_ENUM_MACHINERY = frozenset(
+    {"_generate_next_value_", "_member_names_", "_member_map_", "_member_type_", "_value2member_map_"}
+    | {"_unhashable_values_", "_unhashable_values_map_", "_hashable_values_", "_value_repr_", "_boundary_"}
+    | {"_flag_mask_", "_singles_mask_", "_all_bits_", "_inverted_", "__reduce_ex__", "_use_args_"}
+)
+
+
+class Owner:
+    """What a pickler asks for: implemented by `packer.Packer`."""
+
+    def space(self, names: dict[str, Any], module: ModuleType | None, example: FunctionType | None) -> str:
+        """The key of a namespace."""
+        raise NotImplementedError
+
+    def need(self, name: Name, names: dict[str, Any], *, optional: bool = False) -> None:
+        """Have a global name travel along."""
+        raise NotImplementedError
+
+    def need_unit(self, name: Name, unit: namespaces.Unit) -> None:
+        """Have a unit travel along that an object here was made from."""
+        raise NotImplementedError
+
+
+class _EmptyCell:
+    """A cell as it is made: without its contents, which may refer to what holds it."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return constructors.make_cell, ()
+
+
+class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+    """Writes one stream. ``own``: the names whose values it is to hold itself."""
+
+    def __init__(self, file: Any, owner: Owner, own: Iterable[Name] = ()) -> None:
+        super().__init__(file, protocol=PROTOCOL)
+        self.sources = SourceFiles()
+        self.direct: set[Name] = set()
+        """The names that objects in the stream refer to."""
+        self.edges: dict[Name, None] = {}
+        """Those, and the names that its code looks up."""
+        self.held: dict[int, Any] = {}
+        """What travels inside and must not be made twice: functions, classes and cells by value, by id."""
+        self._owner = owner
+        self._own = frozenset(own)
+        self._cells: dict[int, _EmptyCell] = {}
+        self._parts: dict[type, Any] = {
+            CodeType: self._code,
+            CellType: self._cell_alone,
+            ModuleType: self._module,
+        }
+
+    def reducer_override(self, obj: Any) -> Any:
+        """How one object is taken apart; NotImplemented: as pickle and cloudpickle do."""
+        kind = type(obj)
+        if issubclass(kind, type):
+            return self._class(obj)
+        if kind is FunctionType:
+            return self._function(obj)
+        own = self._parts.get(kind)
+        if own is not None:
+            return own(obj)
+        special = reducers.find(kind)
+        if special is None:
+            return self._sentinel(obj)
+        found = self._by_name(obj) if special.has_name else None
+        return self._held(obj, special.reduce(obj)) if found is None else found
+
+    # -- references ------------------------------------------------------------------------------------------
+
+    def _by_name(self, obj: Any) -> Any:
+        """The reference to what is found by its name: by that of a module, or of the program; None: it is not."""
+        made = namespaces.unit_of(obj)
+        if made is not None and made[0] not in self._own:
+            self._owner.need_unit(*made)
+            return self._reference(made[0])
+        home = by_value.home(obj)
+        if home is None:
+            return None
+        if home.by_name():
+            return NotImplemented
+        example = obj if isinstance(obj, FunctionType) else None
+        name = self._owner.space(home.names, home.module, example), home.path[0]
+        if name in self._own:
+            return None
+        self._owner.need(name, home.names)
+        return self._reference(name, home.path[1:])
+
+    def _reference(self, name: Name, path: tuple[str, ...] = ()) -> Any:
+        self.direct.add(name)
+        self.edges[name] = None
+        return reading.named, (*name, *path)
+
+    def _held(self, obj: Any, reduced: Any) -> Any:
+        self.held[id(obj)] = obj
+        return reduced
+
+    def _own_name(self, obj: Any) -> str:
+        """The name that the stream defines with this object; "" if it is another one's."""
+        name = getattr(obj, "__qualname__", "")
+        return name if any(name == short for _, short in self._own) and by_value.home(obj) is not None else ""
+
+    def _sentinel(self, obj: Any) -> Any:
+        """An object without any state is known by its identity: a reference, if it has a global name."""
+        kind = type(obj)
+        if kind is not object and not reducers.is_stateless(obj, kind):
+            return NotImplemented
+        main = sys.modules.get("__main__")
+        for module in (main, sys.modules.get(kind.__module__)):
+            if not isinstance(module, ModuleType) or module.__name__ == "builtins":
+                continue
+            names = vars(module)
+            for short, value in list(names.items()):
+                if value is obj:
+                    if by_value.travels_by_name(module):
+                        return getattr, (module, short)
+                    name = self._owner.space(names, module, None), short
+                    if name in self._own:
+                        return NotImplemented
+                    self._owner.need(name, names)
+                    return self._reference(name)
+        return NotImplemented
+
+    # -- functions -------------------------------------------------------------------------------------------
+
+    def _function(self, function: FunctionType) -> Any:
+        found = self._by_name(function)
+        if found is not None:
+            return found
+        special = reducers.of_function(function)
+        if special is not None:
+            return self._held(function, special)
+        names, code = function.__globals__, function.__code__
+        key = self._owner.space(names, by_value.module_of(names), function)
+        used = theirs._extract_code_globals(code)
+        for name in used:
+            self.edges[key, name] = None
+            self._owner.need((key, name), names)
+        self._hints(key, names, function.__annotations__)
+        cells = function.__closure__
+        empty = None if cells is None else tuple(self._cell(cell) for cell in cells)
+        state = self._function_state(function, [names[name] for name in used if name in names], empty)
+        made = self._own_name(function), code, key, function.__name__, empty
+        return self._held(
+            function, (constructors.make_function, made, state, None, None, constructors.fill_function)
+        )
+
+    def _function_state(self, function: FunctionType, values: list[Any], empty: Any) -> tuple[Any, ...]:
+        special = {
+            "__qualname__": "".join(function.__qualname__),
+            "__annotations__": function.__annotations__,
+            "__kwdefaults__": function.__kwdefaults__,
+            "__defaults__": function.__defaults__,
+            "__module__": function.__module__,
+            "__doc__": function.__doc__,
+        }
+        parameters = getattr(function, "__type_params__", None)
+        if parameters:
+            special["__type_params__"] = parameters
+        attributes = {"".join(name): value for name, value in function.__dict__.items()}
+        contents = [_contents(cell) for cell in function.__closure__ or ()]
+        values += [one[0] for one in contents if one]
+        modules = theirs._find_imported_submodules(function.__code__, values)
+        if modules:
+            attributes, special = dict(attributes), dict(special)
+            contents.append((modules,))
+            empty = (*(empty or ()), _EmptyCell())  # read for its effect: the submodules are imported
+        return attributes, special, tuple(zip(empty or (), contents, strict=True))
+
+    def _cell(self, cell: CellType) -> _EmptyCell:
+        self.held[id(cell)] = cell
+        return self._cells.setdefault(id(cell), _EmptyCell())
+
+    def _cell_alone(self, cell: CellType) -> Any:
+        return constructors.same, (self._cell(cell),), _contents(cell), None, None, constructors.fill_cell
+
+    def _code(self, code: CodeType) -> Any:
+        args = list(theirs._code_reduce(code)[1])
+        args[constructors.FILE_NAME] = self.sources.number(code)
+        return constructors.make_code, tuple(args)
+
+    def _hints(self, key: str, names: dict[str, Any], annotations: Any) -> None:
+        """Annotations that are text name what only `typing.get_type_hints` looks up."""
+        for text in annotations.values() if isinstance(annotations, dict) else ():
+            if isinstance(text, str):
+                for name in reducers.names_in(text):
+                    if name in names and (key, name) not in self.edges:
+                        self.edges[key, name] = None
+                        self._owner.need((key, name), names, optional=True)
+
+    # -- classes ---------------------------------------------------------------------------------------------
+
+    def _class(self, cls: Any) -> Any:
+        if cls in (type(None), type(Ellipsis), type(NotImplemented)) or cls in theirs._BUILTIN_TYPE_NAMES:
+            return theirs._class_reduce(cls)
+        if not cls.__flags__ & _HEAP_TYPE:
+            return NotImplemented
+        found = self._by_name(cls)
+        if found is not None:
+            return found
+        own = self._own_name(cls)
+        tracked = "" if own else constructors.tracker(cls)
+        module = sys.modules.get(cls.__module__)
+        if isinstance(module, ModuleType) and not by_value.travels_by_name(module):
+            key = self._owner.space(vars(module), module, None)
+            self._hints(key, vars(module), vars(cls).get("__annotations__"))
+        reduced = self._enum(cls, own, tracked) if issubclass(cls, Enum) else self._plain(cls, own, tracked)
+        return self._held(cls, reduced)
+
+    def _plain(self, cls: Any, own: str, tracked: str) -> tuple[Any, ...]:
+        metaclass = type(cls)
+        maker = _maker(metaclass)
+        first, rest = _attributes(cls)
+        plan = constructors.ClassPlan(metaclass, maker, cls.__name__, cls.__bases__, first, tracked)
+        return (
+            constructors.make_class,
+            (own, plan),
+            (rest, _virtual(cls)),
+            None,
+            None,
+            constructors.fill_class,
+        )
+
+    def _enum(self, cls: Any, own: str, tracked: str) -> tuple[Any, ...]:
+        metaclass = type(cls)
+        first, rest = _attributes(cls)
+        members = {id(one): one for one in cls.__members__.values()}.values()
+        kept = {member._name_: _own_attributes(member) for member in members}
+        aliases = {name: member._name_ for name, member in cls.__members__.items() if name != member._name_}
+        drop = {*cls.__members__, *_ENUM_MACHINERY}
+        rest = {name: value for name, value in rest.items() if name not in drop}
+        keywords = {"boundary": cls._boundary_} if getattr(cls, "_boundary_", None) is not None else {}
+        values = [(one._name_, one._value_, _plain(cls._member_type_, one)) for one in members]
+        plan = constructors.ClassPlan(
+            metaclass, _maker(metaclass), cls.__name__, cls.__bases__, first, tracked
+        )
+        made = own, plan, values, keywords
+        state = rest, kept, aliases
+        return constructors.make_enum, made, state, None, None, constructors.fill_enum
+
+    # -- modules ---------------------------------------------------------------------------------------------
+
+    def _module(self, module: ModuleType) -> Any:
+        if by_value.travels_by_name(module):
+            return theirs.subimport, (module.__name__,)
+        names = vars(module)
+        key = self._owner.space(names, module, None)
+        if key != namespaces.MAIN:
+            for name in list(names):
+                if not name.startswith("__"):
+                    self.edges[key, name] = None
+                    self._owner.need((key, name), names, optional=True)
+        return reading.module, (key,)
+
+
+class UnitPickler(Pickler):
+    """Writes a unit. In it, whatever object is another global of the program is referred to by that name: lists and
+    dicts too, which `reducer_override` never sees."""
+
+    def __init__(
+        self, file: Any, owner: Owner, own: tuple[Name, ...], named: dict[int, str], names: dict[str, Any]
+    ) -> None:
+        super().__init__(file, owner, own)
+        self._named = named
+        self._names = names
+        self._key = own[0][0]
+
+    def persistent_id(self, obj: Any) -> Name | None:
+        """The global name of an object; None: it is written here."""
+        short = self._named.get(id(obj))
+        if short is None:
+            return None
+        name = self._key, short
+        if name in self._own:
+            return None
+        self._owner.need(name, self._names)
+        self.direct.add(name)
+        self.edges[name] = None
+        return name
+
+
+_MEMBER_MACHINERY = frozenset({"_value_", "_name_", "__objclass__", "_sort_order_"})
+
+
+def _maker(metaclass: type) -> type:
+    """The first of a metaclass's classes that is not the program's own."""
+    if metaclass.__name__ == "_TypedDictMeta":  # which refuses bases that it has given itself
+        return type
+    return next(one for one in metaclass.__mro__ if "__new__" in vars(one) and by_value.importable(one))
+
+
+def _attributes(cls: type) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the class statement is to know, and the rest."""
+    attributes = dict(vars(cls))
+    first = {name: attributes.pop(name) for name in _FIRST if name in attributes}
+    if isinstance(attributes.get("__dict__"), property):
+        first["__dict__"] = attributes.pop("__dict__")
+    slots = first.get("__slots__")
+    if slots is not None:
+        first["__slots__"] = [slots] if isinstance(slots, str) else _slots(cls, slots)
+    rest = {
+        "".join(name): value
+        for name, value in attributes.items()
+        if name not in _MADE_BY_CLASS_STATEMENT
+        and not (isinstance(value, _OPAQUE) and getattr(value, "__objclass__", None) is cls)
+    }
+    return first, rest
+
+
+def _slots(cls: type, slots: Any) -> Any:
+    """The slots in the form that they had; an iterator is spent by now, but its descriptors are there."""
+    if isinstance(slots, (tuple, list, dict)):
+        return slots
+    found = [name for name, value in vars(cls).items() if isinstance(value, MemberDescriptorType)]
+    return found + [name for name in ("__weakref__", "__dict__") if name in vars(cls)]
+
+
+def _virtual(cls: type) -> list[type]:
+    """The classes that were registered with an abstract one."""
+    if not isinstance(cls, abc.ABCMeta):
+        return []
+    dump: Any = abc._get_dump  # type: ignore[attr-defined]  # not in typeshed
+    return [one for one in (found() for found in dump(cls)[0]) if one is not None]
+
+
+def _contents(cell: CellType) -> tuple[Any, ...]:
+    try:
+        return (cell.cell_contents,)
+    except ValueError:  # empty
+        return ()
+
+
+def _own_attributes(member: Any) -> dict[str, Any]:
+    return {name: value for name, value in vars(member).items() if name not in _MEMBER_MACHINERY}
+
+
+_EXACT: dict[type, Any] = {
+    int: int.__int__,
+    float: float.__float__,
+    str: str.__str__,
+    bytes: bytes.__getnewargs__,
+}
+
+
+def _plain(kind: Any, member: Any) -> tuple[Any, ...] | None:
+    """The type that is mixed into an enum, and the arguments that make its part of a member."""
+    if kind is object:
+        return None
+    if kind in _EXACT:
+        exact = _EXACT[kind](member)
+        return kind, exact if isinstance(exact, tuple) else (exact,)
+    value = member._value_
+    return kind, value if isinstance(value, tuple) and kind is not tuple else (value,)

@@ -1,0 +1,247 @@
+"""What a stream of functions and classes by value calls while it is read, in a worker or by who gets an answer.
+
+A stream begins with :func:`enter`, which makes its names current (`namespaces`); after that, :func:`named` stands for
+an object by its global name, and :func:`space` for a namespace. Standard library only: workers use this.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import linecache
+import pickle
+import sys
+import threading
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from compute_executor.serialization import namespaces
+from compute_executor.serialization.namespaces import (
+    ABSENT,
+    MAIN,
+    Name,
+    Needs,
+    Program,
+    Sources,
+    Table,
+    Unit,
+    UnitRecord,
+)
+
+
+class _Stream(NamedTuple):
+    """What is being read. ``program``: whose names it changes; None for an answer."""
+
+    program: Program | None
+    sources: Sources
+    table: dict[Name, UnitRecord]
+    unit: Unit | None = None
+
+
+class _State(threading.local):
+    program: Program | None = None
+    """Set while a worker reads what a caller has sent."""
+    entered: list[Needs] | None = None
+    stream: _Stream | None = None
+    needs: Needs | None = None
+    """Of an answer: what to read if something of it is not here."""
+    wanted: Needs | None = None
+    """The same, once a function has to find names in it."""
+
+
+_state = _State()
+
+
+def adopt(read: Callable[[], Any], program: Program) -> tuple[Any, list[Needs]]:
+    """What ``read`` reads, with its names made current in ``program``, and what has to be current when it is used."""
+    before = _state.program, _state.entered
+    entered: list[Needs] = []
+    _state.program, _state.entered = program, entered
+    try:
+        return read(), entered
+    finally:
+        _state.program, _state.entered = before
+
+
+def apart(stream: bytes | memoryview) -> Any:
+    """The object of a stream that begins with its names, which may be one inside of another."""
+    before, _state.stream = _state.stream, None
+    try:
+        with _foreign_lock:  # an answer may be read in any thread; a worker has one
+            found = pickle.loads(stream)
+            if _state.wanted is not None:
+                _foreign.apply(_state.wanted)
+            return found
+    finally:
+        _state.stream, _state.wanted = before, None
+
+
+def enter(table: bytes, sources: bytes) -> None:
+    """Begin a stream: called by the stream itself."""
+    main, units, absent = pickle.loads(table)
+    bases, own, *others = pickle.loads(sources)
+    read = Table(main, tuple(UnitRecord(*one) for one in units), absent)
+    named = {name: record for record in read.units for name in record.names}
+    program = _state.program
+    _state.stream = _Stream(program, Sources(own), named)
+    install(Sources(own))
+    target = program or _foreign
+    needs = target.needs(read, [Sources(one) for one in others])
+    _describe(target, bases)
+    if program is None:
+        target.expect(needs)
+        _state.needs = needs
+        return
+    target.apply(needs)
+    if _state.entered is not None:
+        _state.entered.append(needs)
+
+
+def _describe(program: Program, bases: dict[str, dict[str, Any]]) -> None:
+    """Give namespaces what the caller's have beside names: package, file."""
+    for key, base in bases.items():
+        space = program.space(key)
+        for name, value in base.items():
+            if name not in space.current and (name != "__name__" or key != MAIN):
+                space.names[name] = value
+
+
+class _UnitReader(pickle.Unpickler):
+    """Reads a unit, in which other globals are referred to by their names."""
+
+    def persistent_load(self, pid: Any) -> Any:
+        """The object of such a name."""
+        return named(*pid)
+
+
+def read_unit(unit: Unit) -> tuple[Any, ...]:
+    """The values of a unit's names."""
+    before = _state.stream
+    outer: dict[Name, UnitRecord] = {} if before is None else before.table
+    program = None if before is None else before.program
+    install(unit.sources)
+    _state.stream = _Stream(program, unit.sources, outer, unit)
+    try:
+        values: tuple[Any, ...] = _UnitReader(io.BytesIO(unit.stream)).load()
+        return values
+    finally:
+        _state.stream = before
+
+
+_foreign = Program(read_unit)
+"""Where an answer's classes and functions live that this process does not have itself."""
+_foreign_lock = threading.RLock()
+
+
+def named(*name: str) -> Any:
+    """The object of a global name."""
+    stream = _current()
+    where: Name = (name[0], name[1])
+    if stream.program is not None:
+        return _walk(stream.program.value(where), name[2:])
+    record = stream.table.get(where)
+    found = _own(where, record)
+    if found is ABSENT:
+        if _state.needs is not None:
+            _foreign.apply(_state.needs)
+        found = _foreign.value(where)
+    return _walk(found, name[2:])
+
+
+def _walk(found: Any, path: tuple[str, ...]) -> Any:
+    for part in path:
+        found = getattr(found, part)
+    return found
+
+
+def _own(name: Name, record: UnitRecord | None) -> Any:
+    """The object that this process has itself under the name; ABSENT if it is another one, or none."""
+    if record is None:
+        return ABSENT
+    found = namespaces.known(record.key, name)
+    if found is not ABSENT:
+        return found
+    names = _namespace(name[0])
+    found = ABSENT if names is None else names.get(name[1], ABSENT)
+    if found is ABSENT:
+        return found
+    from compute_executor.serialization import packer  # writing, which most answers do not need
+
+    if packer.key_of(name) != record.key:
+        return ABSENT
+    namespaces.issued(record.key, name, found)
+    return found
+
+
+def space(key: str) -> dict[str, Any]:
+    """The namespace of that key, for the globals of a function."""
+    stream = _current()
+    if stream.program is not None:
+        return stream.program.space(key).names
+    names = _namespace(key)
+    wanted = {short for where, short in stream.table if where == key}
+    if names is not None and wanted <= names.keys():
+        return names
+    _state.wanted = _state.needs
+    return _foreign.space(key).names
+
+
+def imported(module: str, name: str) -> Any:
+    """A global of a module that is imported here."""
+    return getattr(importlib.import_module(module), name)
+
+
+def module(key: str) -> ModuleType:
+    """The module of that key."""
+    stream = _current()
+    found = sys.modules.get(key)
+    if stream.program is None and isinstance(found, ModuleType):
+        return found
+    return (stream.program or _foreign).space(key).module
+
+
+def file_name(number: int) -> str:
+    """The file name of the code object that is being made."""
+    files = _current().sources.files
+    return files[number][0] if number < len(files) else "<dynamic-code>"
+
+
+def is_answer() -> bool:
+    """Whether what is being read comes back to a process that may have sent it."""
+    return _state.program is None
+
+
+def made(own: str, obj: Any) -> None:
+    """A named object is made, and not filled yet: what it is filled with may refer to it."""
+    unit = _current().unit if own else None
+    if unit is not None:
+        for name in unit.names:
+            if name[1] == own:
+                unit.values[name] = obj
+
+
+def install(sources: Sources) -> None:
+    """Let tracebacks and inspect find the text of code that is in no file here."""
+    for file, texts in sources.files:
+        if not texts:
+            continue
+        lines = list(linecache.getlines(file))
+        for first, text in texts.items():
+            new = text.splitlines(keepends=True)
+            lines += ["\n"] * (first - 1 + len(new) - len(lines))
+            lines[first - 1 : first - 1 + len(new)] = new
+        linecache.cache[file] = (sum(map(len, lines)), None, lines, file)
+
+
+def _namespace(key: str) -> dict[str, Any] | None:
+    found = sys.modules.get(key)
+    return vars(found) if isinstance(found, ModuleType) else None
+
+
+def _current() -> _Stream:
+    if _state.stream is None:
+        raise pickle.UnpicklingError(
+            "a function or class by value outside of a stream that begins with its names"
+        )
+    return _state.stream

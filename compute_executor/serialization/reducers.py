@@ -1,0 +1,159 @@
+"""Objects that neither pickle nor cloudpickle takes apart, or takes apart wrongly: one small reducer for each
+kind."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import typing
+from collections.abc import Callable, Iterator
+from types import FunctionType, MemberDescriptorType
+from typing import Any, NamedTuple, NewType, ParamSpec, TypeVar
+
+from compute_executor.serialization import typing_objects as made
+
+
+class Reducer(NamedTuple):
+    """``reduce`` as `__reduce__`. ``has_name``: it is found by a global name, as functions and classes are."""
+
+    reduce: Callable[[Any], tuple[Any, ...]]
+    has_name: bool = True
+
+
+def find(kind: type) -> Reducer | None:
+    """The reducer for objects of exactly this type."""
+    return _REDUCERS.get(kind)
+
+
+# -- functools ----------------------------------------------------------------------------------------------
+
+
+def _cached(function: Any) -> tuple[Any, ...]:
+    parameters = function.cache_parameters()
+    plain = {
+        name: value
+        for name, value in vars(function).items()
+        if name not in ("__wrapped__", "cache_parameters")
+    }
+    return made.cached, (function.__wrapped__, parameters["maxsize"], parameters["typed"], plain)
+
+
+def _cached_property(one: Any) -> tuple[Any, ...]:
+    return made.cached_property, (type(one), one.func, one.attrname, one.__doc__)
+
+
+_SINGLE_DISPATCH = functools.singledispatch(lambda _: None).__code__  # type: ignore[attr-defined]
+
+
+def of_function(function: FunctionType) -> tuple[Any, ...] | None:
+    """For a function that some library made: `functools.singledispatch` keeps weak references in its closure."""
+    if function.__code__ is not _SINGLE_DISPATCH:
+        return None
+    registry = dict(function.registry)  # type: ignore[attr-defined]
+    base = registry.pop(object)
+    own = {"__wrapped__", "register", "dispatch", "registry", "_clear_cache"}
+    rest = {name: value for name, value in vars(function).items() if name not in own}
+    return (
+        made.single_dispatch,
+        (base,),
+        (list(registry.items()), rest),
+        None,
+        None,
+        made.fill_single_dispatch,
+    )
+
+
+# -- typing -------------------------------------------------------------------------------------------------
+
+
+def _new_type(one: Any) -> tuple[Any, ...]:
+    return made.new_type, (one.__name__, one.__qualname__, one.__module__, one.__supertype__)
+
+
+def _default(one: Any) -> dict[str, Any]:
+    none = getattr(typing, "NoDefault", None)
+    default = getattr(one, "__default__", none)
+    return {} if default is none or sys.version_info < (3, 13) else {"default": default}
+
+
+def _type_variable(one: Any) -> tuple[Any, ...]:
+    keywords = {
+        "bound": one.__bound__,
+        "covariant": one.__covariant__,
+        "contravariant": one.__contravariant__,
+    }
+    if getattr(one, "__infer_variance__", False):
+        keywords["infer_variance"] = True
+    return made.type_variable, (
+        TypeVar,
+        one.__name__,
+        one.__constraints__,
+        keywords | _default(one),
+        one.__module__,
+    )
+
+
+def _param_spec(one: Any) -> tuple[Any, ...]:
+    keywords = {
+        "bound": one.__bound__,
+        "covariant": one.__covariant__,
+        "contravariant": one.__contravariant__,
+    }
+    return made.type_variable, (ParamSpec, one.__name__, (), keywords | _default(one), one.__module__)
+
+
+def _type_variable_tuple(one: Any) -> tuple[Any, ...]:
+    return made.type_variable, (type(one), one.__name__, (), _default(one), one.__module__)
+
+
+def _type_alias(one: Any) -> tuple[Any, ...]:
+    return made.type_alias, (type(one), one.__name__, one.__value__, one.__type_params__)
+
+
+_REDUCERS: dict[type, Reducer] = {
+    functools._lru_cache_wrapper: Reducer(_cached),
+    functools.cached_property: Reducer(_cached_property, has_name=False),
+    NewType: Reducer(_new_type),
+    TypeVar: Reducer(_type_variable),
+    ParamSpec: Reducer(_param_spec),
+}
+if sys.version_info >= (3, 11):
+    _REDUCERS[typing.TypeVarTuple] = Reducer(_type_variable_tuple)
+if sys.version_info >= (3, 12):
+    _REDUCERS[typing.TypeAliasType] = Reducer(_type_alias)
+
+
+# -- sentinels ----------------------------------------------------------------------------------------------
+
+_stateless: dict[type, bool] = {}
+
+
+def is_stateless(obj: Any, kind: type) -> bool:
+    """Whether nothing but its identity makes out this object."""
+    known = _stateless.get(kind)
+    if known is None:
+        if len(_stateless) > 4096:
+            _stateless.clear()
+        known = _stateless[kind] = _without_state(kind)
+    return known and not getattr(obj, "__dict__", None)
+
+
+def _without_state(kind: Any) -> bool:
+    plain = kind.__reduce_ex__ is object.__reduce_ex__ and kind.__reduce__ is object.__reduce__
+    return plain and all(
+        base is object
+        or (
+            base.__flags__ & 1 << 9
+            and not any(isinstance(one, MemberDescriptorType) for one in vars(base).values())
+        )
+        for base in kind.__mro__
+    )
+
+
+def names_in(annotation: str) -> Iterator[str]:
+    """The names that an annotation in text form refers to."""
+    try:
+        code = compile(annotation.strip(), "<annotation>", "eval")
+    except (SyntaxError, ValueError):
+        return
+    yield from code.co_names
