@@ -9,6 +9,7 @@
     │   └── DeserializationError                a text that no serialization strategy reads, or may read
     ├── MaxResultSizeExceeded                   a result is larger than an endpoint hands back
     ├── InvalidRequest (ValueError)             the call itself is malformed
+    │   ├── InvalidArgument (TypeError)         an argument of a type that cannot be meant
     │   └── PayloadTooLarge                     over a limit of the service; names size and limit
     ├── NotAuthorized (PermissionError)         no valid credentials, or they do not allow this
     │   └── FunctionNotPermitted                the endpoint runs only certain functions
@@ -126,6 +127,12 @@ class InvalidRequest(ComputeError, ValueError):
 
     code = 17
     http_status = 400
+
+
+class InvalidArgument(InvalidRequest, TypeError):
+    """An argument is of a type that cannot be meant: both a ValueError and a TypeError, for users of either."""
+
+    code = 126
 
 
 class PayloadTooLarge(InvalidRequest):

@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from compute_executor.errors import InvalidRequest
+from compute_executor.errors import InvalidArgument
 
 
 def positional(args: Any) -> tuple[Any, ...]:
-    """What is passed by position; None for nothing. Raises InvalidRequest for what is no sequence of arguments."""
+    """What is passed by position; None for nothing. Raises InvalidArgument for what is no sequence of arguments."""
     if args is None:
         return ()
     if isinstance(args, Sequence) and not isinstance(args, (str, bytes, bytearray, memoryview)):
         return tuple(args)
-    raise InvalidRequest(
+    raise InvalidArgument(
         f"args must be a sequence (list, tuple) of arguments, not {type(args).__name__}: {args!r:.100}"
     )
 
 
 def named(kwargs: Any) -> dict[str, Any]:
-    """What is passed by name; None for nothing. Raises InvalidRequest for what is no mapping from names."""
+    """What is passed by name; None for nothing. Raises InvalidArgument for what is no mapping from names."""
     if kwargs is None:
         return {}
     if isinstance(kwargs, Mapping) and all(isinstance(name, str) for name in kwargs):
         return dict(kwargs)
-    raise InvalidRequest(
+    raise InvalidArgument(
         f"kwargs must be a mapping from names to arguments, not {type(kwargs).__name__}: {kwargs!r:.100}"
     )

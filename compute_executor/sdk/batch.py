@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from compute_executor.errors import InvalidRequest
 from compute_executor.sdk.arguments import named, positional
 from compute_executor.sdk.names import AnyId, canonical
+from compute_executor.sdk.runtime import user_runtime
+from compute_executor.serialization import packing
 
+T = TypeVar("T")
 EncodeCall = Callable[[tuple[Any, ...], dict[str, Any]], bytes]
 
 
@@ -30,14 +34,70 @@ class BatchOptions(NamedTuple):
     result_serializers: list[str] | None = None
 
 
+class BatchOption(Generic[T]):
+    """An option of a batch as an attribute of it, which can be set until the batch is run."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, batch: Batch, _: type | None = None) -> T:
+        value: T = getattr(batch.options, self._name)
+        return value
+
+    def __set__(self, batch: Batch, value: T) -> None:
+        changed: dict[str, Any] = {self._name: value}
+        batch.options = batch.options._replace(**changed)
+
+
 class Batch:
     """Collects calls for ``Client.batch_run``. Arguments are serialised by ``add``, so that one that cannot be is
     told where it was passed, and that changing an object afterwards changes nothing."""
 
     def __init__(self, encode_call: EncodeCall, options: BatchOptions | None = None) -> None:
         self.options = options or BatchOptions()
-        self.tasks: list[BatchTask] = []
+        self.calls: list[BatchTask] = []
         self._encode_call = encode_call
+
+    @property
+    def task_group_id(self) -> uuid.UUID | None:
+        """The group of the tasks; None for a new one. It can be set."""
+        return uuid.UUID(self.options.task_group_id) if self.options.task_group_id else None
+
+    @task_group_id.setter
+    def task_group_id(self, value: AnyId | None) -> None:
+        chosen = canonical(value, "task group") if value is not None else None
+        self.options = self.options._replace(task_group_id=chosen)
+
+    resource_specification = BatchOption[dict[str, Any] | None]("resource_specification")
+    user_endpoint_config = BatchOption[dict[str, Any] | None]("user_endpoint_config")
+    request_queue = BatchOption[bool]("create_queue")
+    result_serializers = BatchOption[list[str] | None]("result_serializers")
+
+    @property
+    def user_runtime(self) -> dict[str, Any]:
+        """What is told of this Python and this package with the batch."""
+        return user_runtime()
+
+    @property
+    def tasks(self) -> dict[uuid.UUID, list[str]]:
+        """The packed text of the arguments of each call, by function. A copy."""
+        found: dict[uuid.UUID, list[str]] = {}
+        for call in self.calls:
+            found.setdefault(uuid.UUID(call.function_id), []).append(packing.call_to_text(call.payload))
+        return found
+
+    def prepare(self) -> dict[str, Any]:
+        """The document with which the batch is submitted to Globus Compute."""
+        tasks = {str(function_id): payloads for function_id, payloads in self.tasks.items()}
+        options = {
+            "task_group_id": self.options.task_group_id,
+            "resource_specification": self.resource_specification,
+            "user_endpoint_config": self.user_endpoint_config,
+            "user_runtime": self.user_runtime,
+            "result_serializers": self.result_serializers,
+        }
+        chosen = {name: value for name, value in options.items() if value}
+        return {"create_queue": self.request_queue, "tasks": tasks, **chosen}
 
     def add(self, *args: Any, **kwargs: Any) -> None:
         """Add a call, in one of two forms.
@@ -54,20 +114,20 @@ class Batch:
             self._add_todays_form(*args, **kwargs)
 
     def __len__(self) -> int:
-        return len(self.tasks)
+        return len(self.calls)
 
     def __iter__(self) -> Iterator[BatchTask]:
-        return iter(self.tasks)
+        return iter(self.calls)
 
     def __repr__(self) -> str:
-        return f"<Batch of {len(self.tasks)} tasks>"
+        return f"<Batch of {len(self.calls)} tasks>"
 
     def _add_guide_form(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         endpoint_id = canonical(kwargs.pop("endpoint_id"), "endpoint")
         if "function_id" not in kwargs:
             raise InvalidRequest("function_id is missing: batch.add(*args, endpoint_id=..., function_id=...)")
         function_id = canonical(kwargs.pop("function_id"), "function")
-        self.tasks.append(BatchTask(function_id, endpoint_id, self._encode_call(args, kwargs)))
+        self.calls.append(BatchTask(function_id, endpoint_id, self._encode_call(args, kwargs)))
 
     def _add_todays_form(
         self,
@@ -82,4 +142,4 @@ class Batch:
                 f"kwargs){': no endpoint_id, but ' + ', '.join(others) if others else ': function_id is missing'}"
             )
         payload = self._encode_call(positional(args), named(kwargs))
-        self.tasks.append(BatchTask(canonical(function_id, "function"), None, payload))
+        self.calls.append(BatchTask(canonical(function_id, "function"), None, payload))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from compute_executor.sdk.http.requests import ApiClient
 from compute_executor.sdk.result_cache import ResultCache
 from compute_executor.sdk.wires.wire import Wire
+from compute_executor.serialize import ComputeSerializer
 
 
 class Calls(Protocol):
@@ -18,4 +20,17 @@ class Calls(Protocol):
     @property
     def _wire(self) -> Wire:
         """How this service is spoken to."""
+        ...
+
+    def _encode_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        """The payload of a call."""
+        ...
+
+    def _function_text(self, function: Callable[..., Any]) -> str:
+        """The ``function_code`` of a registration."""
+        ...
+
+    @property
+    def _reader(self) -> ComputeSerializer | None:
+        """The serializer by which alone results are read; None if all may be."""
         ...

@@ -17,17 +17,18 @@ Any thread may use a Client.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from compute_executor.errors import NotFound
+from compute_executor.errors import InvalidRequest, NotFound
 from compute_executor.sdk import backends, versions
 from compute_executor.sdk.backends import BackendChoice
 from compute_executor.sdk.containers import ContainerCalls
 from compute_executor.sdk.endpoints import EndpointCalls
 from compute_executor.sdk.http.pacing import Pacer
 from compute_executor.sdk.http.requests import ApiClient
-from compute_executor.sdk.http.transport import Request, field, sequence
+from compute_executor.sdk.http.transport import Request, field, mapping, sequence
 from compute_executor.sdk.limits import HOSTED
 from compute_executor.sdk.login_manager import environments
 from compute_executor.sdk.login_manager.protocol import LoginManagerProtocol
@@ -37,6 +38,7 @@ from compute_executor.sdk.wires.native_wire import NativeWire
 from compute_executor.sdk.wires.text_wire import TextWire
 from compute_executor.sdk.wires.wire import Wire
 from compute_executor.serialization import packing
+from compute_executor.serialize import ComputeSerializer, Strategylike
 
 if TYPE_CHECKING:
     from globus_sdk import GlobusApp
@@ -66,12 +68,15 @@ class Client(EndpointCalls, ContainerCalls):
     ``force_login``: log in again even if there are tokens; a service of one's own is asked at once to find out anew
     whose the token is and in which groups they are. ``insecure_http``: allow plain http to another machine.
     ``do_version_check``: ask before the first call whether the service serves clients like this one.
+    ``code_serialization_strategy``, ``data_serialization_strategy``: how functions and arguments travel (see
+    `compute_executor.serialize`); by default as suits the service. An unknown keyword is warned about.
     With none of these: the hosted service if client credentials are set or somebody has logged in, else this
     user's embedded service, which is started if need be. Raises InvalidRequest for arguments that exclude each
     other, NotAuthorized if a login fails.
     """
 
     FUNCX_SCOPE = environments.SCOPE
+    FUNCX_SDK_CLIENT_ID = environments.NATIVE_CLIENT_ID
 
     def __init__(
         self,
@@ -86,13 +91,27 @@ class Client(EndpointCalls, ContainerCalls):
         app: GlobusApp | None = None,
         force_login: bool = False,
         insecure_http: bool = False,
+        code_serialization_strategy: Strategylike | None = None,
+        data_serialization_strategy: Strategylike | None = None,
+        **unrecognized: Any,
     ) -> None:
+        for name in unrecognized:
+            warnings.warn(
+                f"The '{name}' argument is unrecognized. (It might have been removed in a previous release.)",
+                stacklevel=2,
+            )
         named = environments.LOCAL if local_compute_services else environment
         wanted = BackendChoice(
             named, base_url, token, login_manager, authorizer, app, force_login, insecure_http
         )
         backend = backends.choose(wanted)
         self.login_manager = backend.login_manager
+        self.app = app
+        self.authorizer = authorizer
+        self._auth_client: Any = None
+        self._serializer: ComputeSerializer | None = None  # None: as the service's workers like it best
+        if code_serialization_strategy is not None or data_serialization_strategy is not None:
+            self._serializer = ComputeSerializer(code_serialization_strategy, data_serialization_strategy)
         self._own = backend.own
         self._asking = threading.Lock()
         self._spoken: Wire | None = None
@@ -122,6 +141,54 @@ class Client(EndpointCalls, ContainerCalls):
 
     def __repr__(self) -> str:
         return f"<Client of {self._session.transport!r}>"
+
+    # -- under the names of the SDK --------------------------------------------------------------------------
+
+    @property
+    def web_service_address(self) -> str:
+        """The service's base URL. The embedded service is found, or started, for it."""
+        return self.address()
+
+    @property
+    def fx_serializer(self) -> ComputeSerializer:
+        """How functions and arguments travel, if that was chosen; else the SDK's default. It can be set; one with an
+        allow list keeps this Client from reading any result by other strategies."""
+        return self._serializer or ComputeSerializer()
+
+    @fx_serializer.setter
+    def fx_serializer(self, serializer: ComputeSerializer) -> None:
+        if not isinstance(serializer, ComputeSerializer):
+            raise TypeError(f"Expected ComputeSerializer, got {type(serializer).__name__}")
+        self._serializer = serializer
+
+    def version_check(self, endpoint_version: str | None = None) -> None:
+        """Ask the service whether it serves clients like this one, and endpoints of this version. Raises
+        VersionMismatch."""
+        document = _version_document(self._session)
+        versions.check(document, self.address())
+        if endpoint_version is not None:
+            versions.check_endpoint(document, self.address(), endpoint_version)
+
+    def get_result_amqp_url(self) -> dict[str, str]:
+        """Where results are streamed by AMQP: ``connection_url``, which holds a password, and ``queue_prefix``.
+        Raises NotFound if nowhere."""
+        return mapping(self._session.get("/v2/get_amqp_result_connection_url"))
+
+    @property
+    def auth_client(self) -> Any:
+        """Globus Auth, by the ``app`` that the Client was made with (deprecated in the SDK, too)."""
+        warnings.warn("The 'Client.auth_client' attribute is deprecated.", DeprecationWarning, stacklevel=2)
+        if self._auth_client is not None:
+            return self._auth_client
+        if self.app is None:
+            raise InvalidRequest("auth_client is there for a Client that was made with app=")
+        from globus_sdk import AuthClient  # 30 ms, and only logins need it
+
+        return AuthClient(app=self.app)
+
+    @auth_client.setter
+    def auth_client(self, client: Any) -> None:
+        self._auth_client = client
 
     # -- for the Executor -----------------------------------------------------------------------------------
 
@@ -192,6 +259,22 @@ class Client(EndpointCalls, ContainerCalls):
         if self._spoken is None:
             self._spoken = NativeWire(self._session) if self.is_own_service() else TextWire(self._session)
         return self._spoken
+
+    def _encode_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        if self._serializer is None:
+            return self._wire.encode_call(args, kwargs)
+        packed = self._serializer.pack_buffers([self._serializer.serialize(one) for one in (args, kwargs)])
+        return self._wire.packed_call(packed)
+
+    def _function_text(self, function: Callable[..., Any]) -> str:
+        if self._serializer is None:
+            return self._wire.function_text(function)
+        return self._serializer.pack_buffers([self._serializer.serialize(function)])
+
+    @property
+    def _reader(self) -> ComputeSerializer | None:
+        chosen = self._serializer
+        return chosen if chosen is not None and chosen.allowed_deserializer_types else None
 
     def _ask_whether_own(self, headers: Mapping[str, str] = _NOTHING) -> bool:
         """Our services name themselves in their version document; stock ones have no such entry."""

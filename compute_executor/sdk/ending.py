@@ -11,19 +11,24 @@ import msgspec
 
 from compute_executor.errors import (
     ComputeError,
+    DeserializationError,
     InvalidRequest,
     NotAuthorized,
     PoolBroken,
     ResultDecodeError,
     TaskCancelled,
+    TaskExecutionFailed,
     TaskTimeout,
     WorkerLost,
 )
 from compute_executor.protocol.frames import BROKEN, CANCELLED, EXCEPTION, LOST, REFUSED, TIMEOUT, Reason
 from compute_executor.serialization import native, packing, strategies
 from compute_executor.serialization.raised import raised
+from compute_executor.serialize import ComputeSerializer, DillDataBase64
 
 _reason = msgspec.msgpack.Decoder(Reason).decode
+
+_PICKLE = b"\x80"
 
 _WITH_MESSAGE: dict[int, type[ComputeError]] = {
     CANCELLED: TaskCancelled,
@@ -40,14 +45,44 @@ def value_of(body: bytes | memoryview) -> Any:
 
     Raises ResultDecodeError, or whatever unpickling raises.
     """
-    if body[:1] == b"\x80":
+    if body[:1] == _PICKLE:
         return native.loads(body)
+    return strategies.loads(_text(bytes(body)))
+
+
+def _text(body: bytes) -> str:
+    """The text buffer in a body that is no pickle stream. Raises ResultDecodeError."""
     try:
-        return strategies.loads(packing.result_to_text(bytes(body)))
+        return packing.result_to_text(body)
     except (InvalidRequest, IndexError) as error:
         raise ResultDecodeError(
             f"{len(body)} bytes cannot be read: neither a pickle stream nor a text buffer ({error})"
         ) from None
+
+
+def value_allowed(body: bytes, serializer: ComputeSerializer) -> Any:
+    """The object in a result's body, read by what the ``serializer`` allows. Raises DeserializationError."""
+    if body[:1] != _PICKLE:
+        return serializer.deserialize(_text(body))
+    if DillDataBase64 in serializer.allowed_deserializer_types:
+        return native.loads(body)
+    raise DeserializationError(
+        f"the result is a pickle stream of {len(body)} bytes, which this Client's allow list forbids to read. Ask "
+        "for another form: create_batch(result_serializers=['globus_compute_sdk.serialize.JSONData'])"
+    )
+
+
+def exception_allowed(status: int, body: bytes, task_id: str, serializer: ComputeSerializer) -> BaseException:
+    """The exception of a task; where it is a pickle stream that the ``serializer`` does not allow, only that there
+    was one. Raises as :func:`exception_of`."""
+    pickled = status == EXCEPTION and body[:1] == _PICKLE
+    if pickled and DillDataBase64 not in serializer.allowed_deserializer_types:
+        return TaskExecutionFailed(
+            f"task {task_id} failed; its exception is a pickle stream of {len(body)} bytes, which this Client's "
+            "allow list forbids to read",
+            task_id=task_id,
+        )
+    return exception_of(status, body, task_id)
 
 
 def exception_of(status: int, body: bytes | memoryview, task_id: str | None) -> BaseException:

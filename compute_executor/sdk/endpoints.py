@@ -62,11 +62,13 @@ class EndpointCalls(FunctionCalls, TaskCalls):
         subscription_id: AnyId | None = None,
         public: bool | None = None,
         high_assurance: bool | None = None,
+        admins: Iterable[AnyId] | None = None,
         group: AnyId | None = None,
     ) -> dict[str, Any]:
         """Register an endpoint, or change the one called ``endpoint_id``; the service's registration document.
 
-        ``allowed_functions``: it runs only these. ``public``, ``group``: who may submit to it.
+        ``allowed_functions``: it runs only these. ``public``, ``group``: who may submit to it. ``admins``: ids of
+        identities that may change it besides its owner (Globus Compute only).
         """
         functions = [canonical(one, "function") for one in allowed_functions] if allowed_functions else None
         document = {
@@ -79,6 +81,7 @@ class EndpointCalls(FunctionCalls, TaskCalls):
             "subscription_uuid": str(subscription_id) if subscription_id else None,
             "public": public,
             "high_assurance": high_assurance,
+            "admins": [str(admin) for admin in admins] if admins else None,
             "group": str(group) if group else None,
         }
         sent = {key: value for key, value in document.items() if value is not None}

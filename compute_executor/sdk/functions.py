@@ -26,11 +26,13 @@ class FunctionCalls(Calls):
         metadata: Mapping[str, Any] | None = None,
         public: bool = False,
         group: AnyId | None = None,
+        ha_endpoint_id: AnyId | None = None,
     ) -> str:
         """Register a function; its id, to be used with `run`, `create_batch` and by others it is shared with.
 
         ``description`` defaults to the docstring. ``public``: anyone may run it; ``group``: members of that group
-        may. ``container_uuid``: run it in workers inside that environment. The same content registered again has
+        may. ``container_uuid``: run it in workers inside that environment. ``ha_endpoint_id``: it runs on that
+        high assurance endpoint only, and is shared with nobody. The same content registered again has
         the same id on services of our own. Raises SerializationError or PayloadTooLarge for a function that
         cannot travel, InvalidRequest for what is no function.
         """
@@ -42,23 +44,24 @@ class FunctionCalls(Calls):
             )
         document = {
             "function_name": function_name or _name_of(function),
-            "function_code": self._wire.function_text(function),
+            "function_code": self._function_text(function),
             "serialized": True,
             "description": description if description is not None else inspect.getdoc(function),
-            **_sharing(public, group, container_uuid),
+            **_sharing(public, group, container_uuid, ha_endpoint_id),
         }
         return self._register(document, metadata)
 
-    def register_source_code(
+    def register_source_code(  # noqa: PLR0917 - the SDK's signature
         self,
         source: str,
         function_name: str | None = None,
-        *,
-        container_uuid: AnyId | None = None,
         description: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         public: bool = False,
         group: AnyId | None = None,
+        ha_endpoint_id: AnyId | None = None,
+        *,
+        container_uuid: AnyId | None = None,
     ) -> str:
         """Register a function by its source text; its id. The source needs no Python of this version to run.
 
@@ -76,7 +79,7 @@ class FunctionCalls(Calls):
             "function_code": source,
             "serialized": False,
             "description": description,
-            **_sharing(public, group, container_uuid),
+            **_sharing(public, group, container_uuid, ha_endpoint_id),
         }
         return self._register(document, metadata)
 
@@ -108,9 +111,15 @@ class FunctionCalls(Calls):
         return str(field(self._session.post("/v3/functions", sent), "function_uuid"))
 
 
-def _sharing(public: bool, group: AnyId | None, container_uuid: AnyId | None) -> dict[str, Any]:
-    """The fields that say who may run it, and in what."""
+def _sharing(
+    public: bool, group: AnyId | None, container_uuid: AnyId | None, ha_endpoint_id: AnyId | None
+) -> dict[str, Any]:
+    """The fields that say who may run it, and where. Raises InvalidRequest for a function of a high assurance
+    endpoint that is shared."""
+    if ha_endpoint_id and (public or group):
+        raise InvalidRequest("`ha_endpoint_id` is mutually exclusive with `public` and `group`")
     return {
+        "ha_endpoint_id": canonical(ha_endpoint_id, "endpoint") if ha_endpoint_id else None,
         "public": public or None,
         "group": str(group) if group else None,
         "container_uuid": canonical(container_uuid, "container") if container_uuid else None,

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from compute_executor.errors import ComputeError, ResultDecodeError, TaskPending
+from compute_executor.errors import ComputeError, DeserializationError, ResultDecodeError, TaskPending
 from compute_executor.protocol import frames
-from compute_executor.sdk.ending import exception_of, value_of
+from compute_executor.sdk.ending import exception_allowed, exception_of, value_allowed, value_of
 from compute_executor.sdk.http.transport import mapping
 from compute_executor.serialization import exceptions, packing
+from compute_executor.serialize import ComputeSerializer
 
 WAITING, RUNNING, SUCCESS, FAILED = "waiting-for-ep", "running", "success", "failed"
 
@@ -32,41 +33,44 @@ class Outcome(NamedTuple):
         """Whether the task has not ended."""
         return self.kind is None
 
-    def value(self) -> Any:
-        """The result. Raises the function's own exception, TaskPending, or why there is neither."""
+    def value(self, serializer: ComputeSerializer | None = None) -> Any:
+        """The result. Raises the function's own exception, TaskPending, or why there is neither. ``serializer``: one
+        with an allow list, by which alone anything is read."""
         if self.pending:
             raise TaskPending(
                 f"task {self.task_id} is {self.status}", task_id=self.task_id, status=self.status
             )
         if self.kind != frames.VALUE:
-            raise self.exception()
-        return value_of(self.body)
+            raise self.exception(serializer)
+        return value_of(self.body) if serializer is None else value_allowed(self.body, serializer)
 
-    def exception(self) -> BaseException:
-        """Why the task failed."""
+    def exception(self, serializer: ComputeSerializer | None = None) -> BaseException:
+        """Why the task failed. ``serializer``: as for :meth:`value`."""
         assert self.kind is not None, "a pending task has no exception"
         try:
-            return exception_of(self.kind, self.body, self.task_id)
+            if serializer is None:
+                return exception_of(self.kind, self.body, self.task_id)
+            return exception_allowed(self.kind, self.body, self.task_id, serializer)
         except ResultDecodeError as error:
             return error
 
-    def document(self) -> dict[str, Any]:
+    def document(self, serializer: ComputeSerializer | None = None) -> dict[str, Any]:
         """The entry of ``get_batch_result`` and ``get_task``, in the guide's words."""
         if self.pending:
             return {"pending": True, "status": self.status}
-        document: dict[str, Any] = {"pending": False, "status": self.status, **self._ending()}
+        document: dict[str, Any] = {"pending": False, "status": self.status, **self._ending(serializer)}
         document["completion_t"] = self.completion_t
         if self.details:
             document["details"] = self.details
         return document
 
-    def _ending(self) -> dict[str, Any]:
+    def _ending(self, serializer: ComputeSerializer | None) -> dict[str, Any]:
         """The result; or the exception, also where the result cannot be read here."""
         if self.kind != frames.VALUE:
-            return {"exception": self.exception()}
+            return {"exception": self.exception(serializer)}
         try:
-            return {"result": value_of(self.body)}
-        except ResultDecodeError as error:
+            return {"result": self.value(serializer)}
+        except (ResultDecodeError, DeserializationError) as error:
             return {"exception": error, "status": FAILED}
 
 

@@ -22,7 +22,7 @@ class TaskCalls(Calls):
         Without ``endpoint_id`` on the endpoint of one's own service. Raises NotFound for a function or endpoint
         that is not there for the caller, SerializationError or PayloadTooLarge for arguments that cannot travel.
         """
-        payload = self._wire.encode_call(args, kwargs)
+        payload = self._encode_call(args, kwargs)
         task = BatchTask(canonical(function_id, "function"), _endpoint(endpoint_id), payload)
         return sending.send(self._wire, [task], None, BatchOptions()).task_ids[0]
 
@@ -31,7 +31,7 @@ class TaskCalls(Calls):
 
         Raises NotFound for a task that is not the caller's.
         """
-        return self._outcome(canonical(task_id, "task")).document()
+        return self._outcome(canonical(task_id, "task")).document(self._reader)
 
     def get_result(self, task_id: AnyId) -> Any:
         """The result of a task.
@@ -40,22 +40,22 @@ class TaskCalls(Calls):
         has ended; TaskExecutionFailed where only the exception's text is known; WorkerLost, TaskTimeout,
         TaskCancelled for a task that ended without an outcome of its own; NotFound.
         """
-        return self._outcome(canonical(task_id, "task")).value()
+        return self._outcome(canonical(task_id, "task")).value(self._reader)
 
     def create_batch(
         self,
         task_group_id: AnyId | None = None,
         resource_specification: dict[str, Any] | None = None,
         user_endpoint_config: dict[str, Any] | None = None,
-        create_queue: bool = False,
+        create_websocket_queue: bool = False,
         result_serializers: list[str] | None = None,
     ) -> Batch:
         """A batch to add calls to. All but ``task_group_id`` are for endpoints of Globus Compute."""
         group_id = canonical(task_group_id, "task group") if task_group_id is not None else None
         options = BatchOptions(
-            group_id, resource_specification, user_endpoint_config, create_queue, result_serializers
+            group_id, resource_specification, user_endpoint_config, create_websocket_queue, result_serializers
         )
-        return Batch(self._wire.encode_call, options)
+        return Batch(self._encode_call, options)
 
     @overload
     def batch_run(self, endpoint_id: AnyId, batch: Batch) -> dict[str, Any]: ...
@@ -87,7 +87,7 @@ class TaskCalls(Calls):
             raise InvalidRequest(f"a list of task ids is needed, not {task_id_list!r:.100}")
         task_ids = list(dict.fromkeys(canonical(task_id, "task") for task_id in task_id_list))
         found = self._outcomes(task_ids)
-        return {task_id: found[task_id].document() for task_id in task_ids}
+        return {task_id: found[task_id].document(self._reader) for task_id in task_ids}
 
     def cancel_task(self, task_id: AnyId) -> bool:
         """Withdraw a task that has not begun. True if it surely will not run; False if it runs, has ended, or the
@@ -96,9 +96,9 @@ class TaskCalls(Calls):
         return canonical_id in self._wire.cancel([canonical_id])
 
     def _send(self, batch: Batch, endpoint_id: str | None) -> sending.SubmitReport:
-        if not batch.tasks:
+        if not len(batch):
             raise InvalidRequest("the batch holds no tasks; add some with batch.add(...)")
-        sent = sending.send(self._wire, batch.tasks, endpoint_id, batch.options)
+        sent = sending.send(self._wire, batch.calls, endpoint_id, batch.options)
         for outcome in sent.refused:
             self._results.put(outcome)
         return sent
@@ -130,7 +130,7 @@ def _endpoint(endpoint_id: AnyId | None) -> str | None:
 
 def _todays_answer(batch: Batch, sent: sending.SubmitReport, endpoint_id: str) -> dict[str, Any]:
     by_function: dict[str, list[str]] = {}
-    for task, task_id in zip(batch.tasks, sent.task_ids, strict=True):
+    for task, task_id in zip(batch.calls, sent.task_ids, strict=True):
         by_function.setdefault(task.function_id, []).append(task_id)
     first = sent.accepted[0]
     return {

@@ -36,6 +36,15 @@ def check(document: Mapping[str, Any], address: str) -> None:
         )
 
 
+def check_endpoint(document: Mapping[str, Any], address: str, version: str) -> None:
+    """Raise VersionMismatch if the service at ``address`` serves no endpoints of this ``version``."""
+    oldest = str(document.get("min_ep_version", "0"))
+    if _release(oldest) > _release(version):
+        raise VersionMismatch(
+            f"the service at {address} serves globus-compute-endpoint {oldest} and later, not {version}"
+        )
+
+
 def _release(version: str) -> tuple[int, ...]:
     """The numbers that a version begins with, without zeros at their end.
 

@@ -417,7 +417,7 @@ def test_the_embedded_service_is_found_started_and_found_again(state_home: Path)
         function_id = client.register_function(add)
         task_id = client.run(1, function_id=function_id)
         assert result_of(client, task_id) == 1
-        announced = next(state_home.glob("v*/service.json"))
+        announced = next(state_home.rglob("service.json"))
         os.kill(msgspec.json.decode(announced.read_bytes())["pid"], signal.SIGKILL)
         assert result_of(client, client.run(2, function_id=function_id)) == 2
         assert client.get_function(function_id)["function_name"] == "add"

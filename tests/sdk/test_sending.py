@@ -36,6 +36,9 @@ class FakeWire:
     def encode_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         raise NotImplementedError
 
+    def packed_call(self, packed: str) -> bytes:
+        raise NotImplementedError
+
     def function_text(self, function: Callable[..., Any]) -> str:
         raise NotImplementedError
 

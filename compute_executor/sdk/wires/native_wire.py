@@ -25,7 +25,7 @@ from compute_executor.sdk.limits import OWN, RequestLimits
 from compute_executor.sdk.login_manager.environments import TUTORIAL_ENDPOINT
 from compute_executor.sdk.outcome import Outcome
 from compute_executor.sdk.own_api import OwnApi
-from compute_executor.sdk.wires.text_wire import user_runtime
+from compute_executor.sdk.runtime import user_runtime
 from compute_executor.sdk.wires.wire import BatchPart, SubmitAnswer, chunks
 from compute_executor.serialization import native, packing, stock
 
@@ -46,6 +46,10 @@ class NativeWire:
     def encode_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         """A native call payload."""
         return native.dumps_call(args, kwargs)
+
+    def packed_call(self, packed: str) -> bytes:
+        """A native payload where there is one for it, else the text."""
+        return packing.call_from_text(packed)
 
     def function_text(self, function: Callable[..., Any]) -> str:
         """A stream that workers of either kind read, in a stock buffer: the service takes it out again."""

@@ -6,13 +6,10 @@ the session raises SubmitOutcomeUnknown.
 
 from __future__ import annotations
 
-import platform
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from compute_executor._version import __version__
 from compute_executor.errors import ComputeError, InvalidRequest, NotFound
 from compute_executor.sdk import outcome as outcomes
 from compute_executor.sdk.batch import BatchTask
@@ -20,6 +17,7 @@ from compute_executor.sdk.http.requests import ApiClient
 from compute_executor.sdk.http.transport import field, mapping
 from compute_executor.sdk.limits import HOSTED, RequestLimits
 from compute_executor.sdk.outcome import Outcome
+from compute_executor.sdk.runtime import user_runtime
 from compute_executor.sdk.wires.wire import BatchPart, SubmitAnswer, chunks
 from compute_executor.serialization import carrier, packing, strategies
 
@@ -43,6 +41,10 @@ class TextWire:
     def encode_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         """``pack([args, kwargs])``, as bytes."""
         return strategies.dumps_call(args, kwargs).encode()
+
+    def packed_call(self, packed: str) -> bytes:
+        """The text."""
+        return packed.encode()
 
     def function_text(self, function: Callable[..., Any]) -> str:
         """``pack([function])``, wrapped so that its exceptions come back as themselves."""
@@ -85,27 +87,6 @@ class TextWire:
     def cancel(self, task_ids: Sequence[str]) -> set[str]:  # noqa: ARG002 - the interface's
         """Nothing: Globus Compute has no way to withdraw a task."""
         return set()
-
-
-def user_runtime() -> dict[str, Any]:
-    """What the stock SDK tells of its own process with every submit; endpoints may choose an environment by it."""
-    from globus_sdk import __version__ as globus_sdk_version
-
-    return {
-        "globus_compute_sdk_version": f"compute-executor {__version__}",
-        "globus_sdk_version": globus_sdk_version,
-        "python_version": platform.python_version(),
-        "python": {
-            "version": platform.python_version(),
-            "version_tuple": list(sys.version_info[:3]),
-            "implementation": platform.python_implementation(),
-        },
-        "platform": {
-            "system": platform.system(),
-            "machine": platform.machine(),
-            "release": platform.release(),
-        },
-    }
 
 
 def _options(part: BatchPart) -> dict[str, Any]:

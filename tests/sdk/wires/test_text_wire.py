@@ -101,7 +101,9 @@ def test_register_sends_what_a_stock_sdk_sends(client: Client, service: Scripted
 
 def test_a_batch_in_todays_form(client: Client, service: ScriptedService) -> None:
     group = str(uuid.uuid4())
-    batch = client.create_batch(task_group_id=group, user_endpoint_config={"cores": 2}, create_queue=True)
+    batch = client.create_batch(
+        task_group_id=group, user_endpoint_config={"cores": 2}, create_websocket_queue=True
+    )
     for index in range(3):
         batch.add(FUNCTION if index != 1 else OTHER, (index,))
     answer = client.batch_run(ENDPOINT, batch)

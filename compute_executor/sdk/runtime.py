@@ -1,0 +1,30 @@
+"""What a submit says of the Python that it comes from: endpoints may choose an environment by it."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from typing import Any
+
+from compute_executor._version import __version__
+
+
+def user_runtime() -> dict[str, Any]:
+    """What the stock SDK tells of its own process with every submit; endpoints may choose an environment by it."""
+    from globus_sdk import __version__ as globus_sdk_version
+
+    return {
+        "globus_compute_sdk_version": f"compute-executor {__version__}",
+        "globus_sdk_version": globus_sdk_version,
+        "python_version": platform.python_version(),
+        "python": {
+            "version": platform.python_version(),
+            "version_tuple": list(sys.version_info[:3]),
+            "implementation": platform.python_implementation(),
+        },
+        "platform": {
+            "system": platform.system(),
+            "machine": platform.machine(),
+            "release": platform.release(),
+        },
+    }
