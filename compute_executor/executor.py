@@ -15,7 +15,7 @@ import uuid
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from compute_executor import checks, leaving, mapping
 from compute_executor.batch import Function, Target
@@ -34,7 +34,7 @@ from compute_executor.serialization import native
 from compute_executor.session.session import Session
 from compute_executor.session.view import SessionView
 from compute_executor.settings import ExecutorSettings
-from compute_executor.surroundings import interpreter_options, observe, usable_cpus, wire_text
+from compute_executor.surroundings import interpreter_options, messages, observe, pack, usable_cpus, wire_text
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -79,6 +79,7 @@ class Executor(concurrent.futures.Executor):
         by_source: bool = False,
         resend_unknown: bool = False,
         trace: str | os.PathLike[str] | None = None,
+        output: Literal["program", "log"] = "program",
     ) -> None:
         """Nothing is started until the first submit.
 
@@ -98,8 +99,13 @@ class Executor(concurrent.futures.Executor):
         ``trace``: a file for a time line of every task (see `compute_executor.tracing`); None: the one that the
         environment variable COMPUTE_EXECUTOR_TRACE names, if any.
 
+        ``output``: what tasks print appears in this program's stdout and stderr, and log records reach its loggers;
+        "log": both go into the service's log. `ComputeFuture.output` gives the text of a task in either case.
+
         Raises ValueError and TypeError as ThreadPoolExecutor does.
         """
+        if output not in ("program", "log"):
+            raise ValueError(f"output must be 'program' or 'log', not {output!r}")
         if hasattr(endpoint_id, "__index__") or hasattr(endpoint_id, "__float__"):
             endpoint_id, max_workers = None, cast(Any, endpoint_id)
         max_workers = _check_workers(max_workers, initializer)
@@ -125,7 +131,7 @@ class Executor(concurrent.futures.Executor):
             peer=(EmbeddedLocator() if own else LoginLocator()) if client is None else ClientLocator(client),
             group=uuid.UUID(self.task_group_id).bytes,
             pool=os.urandom(16) if own else None,
-            spec=_pool_spec(max_workers, initializer, initargs, label) if own else None,
+            spec=_pool_spec(max_workers, initializer, initargs, label, output) if own else None,
             batch_size=checks.integer("batch_size", batch_size, least=1, most=MAX_BATCH),
             flush_interval=checks.seconds("flush_interval", flush_interval, zero=True),
             by_source=by_source,
@@ -400,7 +406,11 @@ def _kept(target: Target) -> Target:
 
 
 def _pool_spec(
-    max_workers: int | None, initializer: Callable[..., object] | None, initargs: tuple[Any, ...], label: str
+    max_workers: int | None,
+    initializer: Callable[..., object] | None,
+    initargs: tuple[Any, ...],
+    label: str,
+    output: str,
 ) -> PoolSpec:
     """The workers' view of the world: what the caller sees at this moment."""
     try:
@@ -419,7 +429,8 @@ def _pool_spec(
         label=label,
         python_version=f"{sys.version_info[0]}.{sys.version_info[1]}",
         interpreter=[wire_text(option) for option in interpreter_options()],
-        surroundings=observe(),
+        surroundings=pack(observe() | (messages() if output == "program" else {})),
+        to_program=output == "program",
     )
 
 

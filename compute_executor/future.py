@@ -20,10 +20,11 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from compute_executor.errors import ComputeError
+from compute_executor.protocol.frames import Written
 from compute_executor.protocol.ids import task_uuid
 
 T = TypeVar("T")
@@ -35,6 +36,9 @@ _CANCELLED = "CANCELLED"
 _NOTIFIED = "CANCELLED_AND_NOTIFIED"
 _FINISHED = "FINISHED"
 _OPEN = (_PENDING, _RUNNING)
+
+OUTPUT_KEPT = 64 * 1024
+"""Bytes of each stream of a task that are kept."""
 
 _deciding = threading.RLock()  # reentrant: a finalizer or a signal handler may come in at any point
 
@@ -69,6 +73,44 @@ class Timings(NamedTuple):
     ended: float
 
 
+class TaskOutputText:
+    """The end of what a task has printed. A value: what comes later makes another one."""
+
+    __slots__ = ("_attempt", "_streams")
+
+    def __init__(self, part: Written) -> None:
+        self._attempt = part.attempt
+        self._streams = tuple(zip(part.streams()[:2], part.starts[:2], strict=True))
+
+    def followed_by(self, part: Written) -> TaskOutputText:
+        """This and a further part, or a result's, which has the end of all of it."""
+        later = TaskOutputText(part)
+        if later._attempt == self._attempt:
+            later._streams = tuple(map(_joined, self._streams, later._streams))
+        return later
+
+    def text(self, stream: str | None) -> str:
+        """See `ComputeFuture.output`."""
+        chosen = {"stdout": self._streams[:1], "stderr": self._streams[1:], None: self._streams}[stream]
+        return "".join(
+            (f"[{start} bytes before this are not kept]\n" if start else "") + text.decode(errors="replace")
+            for text, start in chosen
+        )
+
+
+def _joined(one: tuple[bytes, int], two: tuple[bytes, int]) -> tuple[bytes, int]:
+    """The end of two parts of a stream, of which the second begins where the first ends, or later or earlier."""
+    (text, start), (more, begin) = one, two
+    if start <= begin <= start + len(text):
+        text = text[: begin - start] + more
+    elif begin + len(more) <= start + len(text):
+        return one
+    else:
+        text, start = more, begin
+    cut = max(0, len(text) - OUTPUT_KEPT)
+    return text[cut:], start + cut
+
+
 class _Waiters:
     """Where those meet who wait for a future and who ends it: what ``Future.__init__`` makes for each."""
 
@@ -89,6 +131,7 @@ class ComputeFuture(Future[T]):
         "_endpoint",
         "_exception",
         "_meeting",
+        "_output",
         "_position",
         "_prefix",
         "_result",
@@ -111,6 +154,7 @@ class ComputeFuture(Future[T]):
         self._prefix: bytes | None = None
         self._position = 0
         self._began = self._ended = 0.0
+        self._output: TaskOutputText | None = None
 
     # -- what a user may ask ---------------------------------------------------------------------------------
 
@@ -134,6 +178,19 @@ class ComputeFuture(Future[T]):
     def timings(self) -> Timings:
         """When it was submitted, when a worker began it, when it ended."""
         return Timings(self._submitted, self._began, self._ended)
+
+    def output(self, stream: Literal["stdout", "stderr"] | None = None) -> str:
+        """What the task has printed, as far as it has come: stdout, then stderr, or one of them.
+
+        The last 64 KiB of each are kept, behind a line that says how many bytes are missing. Empty where nothing was
+        printed, and for tasks of stock endpoints, which do not tell. After `Executor.reload_tasks` it is there when
+        the task has ended.
+        """
+        return "" if self._output is None else self._output.text(stream)
+
+    def wrote(self, part: Written) -> None:
+        """The task has written this. For the session's I/O thread."""
+        self._output = TaskOutputText(part) if self._output is None else self._output.followed_by(part)
 
     def cancel(self) -> bool:
         """Withdraw the call. True only if it surely does not run; a call that has left this process is asked

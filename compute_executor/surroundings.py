@@ -74,25 +74,52 @@ def _unescaped(found: re.Match[str]) -> str:
 # -- in the program -----------------------------------------------------------------------------------------
 
 
-def observe() -> bytes:
+def observe() -> dict[str, Any]:
     """The surroundings of this process and thread at this moment, for :func:`apply`."""
-    return pack(
-        {
-            "affinity": _affinity(),
-            "niceness": os.getpriority(os.PRIO_PROCESS, 0),
-            "scheduler": _scheduler(),
-            "umask": _umask(),
-            "ignored": sorted(_ignored()),
-            "blocked": sorted(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, ()))),
-            "limits": _limits(),
-            "argv": [os.fsencode(argument) for argument in getattr(sys, "argv", [""])],
-        }
-    )
+    return {
+        "affinity": _affinity(),
+        "niceness": os.getpriority(os.PRIO_PROCESS, 0),
+        "scheduler": _scheduler(),
+        "umask": _umask(),
+        "ignored": sorted(_ignored()),
+        "blocked": sorted(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, ()))),
+        "limits": _limits(),
+        "argv": [os.fsencode(argument) for argument in getattr(sys, "argv", [""])],
+    }
+
+
+def messages() -> dict[str, Any]:
+    """The program's levels of logging and filters of warnings, for workers that send it both."""
+    import logging  # workers, which need not have it, import this module
+    import warnings
+
+    levels, disabled = {"": logging.root.level}, logging.root.manager.disable
+    for name, logger in list(logging.root.manager.loggerDict.items()):
+        if isinstance(logger, logging.Logger) and logger.level:
+            levels[name] = logger.level
+    return {"levels": levels, "disabled": disabled, "warnings": [_filter(*one) for one in warnings.filters]}
+
+
+def _filter(
+    action: str, message: Any, category: Any, module: Any, line: int
+) -> tuple[str, str, tuple[str, str], str, int]:
+    """A filter of warnings as plain values."""
+    return action, _pattern(message), (category.__module__, category.__qualname__), _pattern(module), line
+
+
+def _pattern(compiled: Any) -> str:
+    return compiled if isinstance(compiled, str) else getattr(compiled, "pattern", "")
 
 
 def pack(surroundings: dict[str, Any]) -> bytes:
     """The bytes of surroundings. Only plain values, in a form that every Python since 3.4 reads."""
     return pickle.dumps(surroundings, protocol=4)
+
+
+def unpack(packed: bytes) -> dict[str, Any]:
+    """The surroundings that :func:`pack` made bytes of; of no bytes: none."""
+    found: dict[str, Any] = pickle.loads(packed) if packed else {}
+    return found
 
 
 def interpreter_options() -> list[str]:
@@ -179,15 +206,12 @@ def _limits() -> dict[str, tuple[int, int]]:
 # -- in a worker --------------------------------------------------------------------------------------------
 
 
-def apply(packed: bytes, *, contained: bool = False) -> None:
+def apply(wanted: dict[str, Any], *, contained: bool = False) -> None:
     """Make this process, which has one thread, as :func:`observe` found the program; all but :func:`apply_limits`.
 
     ``contained``: in a container, whose processors, priorities and signals are its own. What the system does not
     allow (a lower niceness, to a user who is not root) stays as it is.
     """
-    if not packed:
-        return
-    wanted = pickle.loads(packed)
     if "umask" in wanted:
         os.umask(wanted["umask"])
     if "argv" in wanted:
@@ -214,10 +238,10 @@ def _take_signals(wanted: dict[str, Any]) -> None:
         _try(signal.pthread_sigmask, signal.SIG_BLOCK, blocked)
 
 
-def apply_limits(packed: bytes) -> None:
+def apply_limits(wanted: dict[str, Any]) -> None:
     """Take over the program's resource limits: after all that a worker opens for itself. A hard limit that cannot be
     raised to the program's stays."""
-    limits = pickle.loads(packed).get("limits") if packed else None
+    limits = wanted.get("limits")
     if not limits:
         return
     import resource

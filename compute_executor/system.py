@@ -80,6 +80,19 @@ def _choose_signal(module: Any, pipe: int) -> None:
         module.fcntl(pipe, module.F_SETSIG, signal.SIGKILL)
 
 
+def free_space(file: int, end: int) -> bool:
+    """Give back the room on the disk of all bytes before ``end``; the file keeps its size and what comes after. False
+    if the filesystem or the system does not do that."""
+    import ctypes
+
+    punch_hole, keep_size = 2, 1  # linux/falloc.h
+    try:
+        fallocate = ctypes.CDLL(None, use_errno=True).fallocate
+    except (AttributeError, OSError):
+        return False
+    return bool(fallocate(file, punch_hole | keep_size, ctypes.c_int64(0), ctypes.c_int64(end)) == 0)
+
+
 FIRST_FILE = 100
 """A worker's own descriptors lie above this number: tasks that close what they see (daemon code closes 0-20) miss
 them."""

@@ -141,11 +141,11 @@ def test_what_the_system_does_not_allow_stays(lab: Lab) -> None:
 
 def test_a_program_is_observed_as_it_is() -> None:
     source = """
-import os, pickle, resource, signal
+import os, resource, signal
 os.umask(0o013); os.nice(2); signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2]); resource.setrlimit(resource.RLIMIT_CORE, (1, 2))
 from compute_executor.surroundings import observe
-seen = pickle.loads(observe())
+seen = observe()
 print(json.dumps([seen["umask"], seen["ignored"], seen["blocked"], seen["limits"]["RLIMIT_CORE"], os.umask(0)]))
 """
     assert run(source) == [0o013, [int(signal.SIGCHLD)], [int(signal.SIGUSR2)], [1, 2], 0o013]

@@ -12,6 +12,7 @@ first frame is a bare task group id. All later frames are binary: msgpack arrays
     Submit(prefix, tasks)   ->                 one transaction
                             <-                 Accepted(prefix) | Refused(prefix, ...)
                             <-                 Began(...)       when a worker has begun it
+                            <-                 Output(...)      what it writes, while it runs
                             <-                 Results(group, [...])   they cannot be lost any more
     Ack(group, seq)         ->                 after the futures are set
     Cancel(request, ...)    ->
@@ -23,7 +24,7 @@ Rules
 * ``Results.seq`` numbers rise within a group, over reconnects and restarts of the service. ``Subscribe.after``
   is the last number the client has acknowledged: later ones are sent (again). The client drops what it knows.
 * Submit is idempotent by ``prefix``: the same again is answered Accepted and runs nothing.
-* Began is a courtesy: not stored, not repeated.
+* Began and Output are a courtesy: not stored, not repeated.
 * Every payload is opaque to the service. Large ones are a :class:`Blob`.
 """
 
@@ -109,8 +110,9 @@ class PoolSpec(msgspec.Struct, array_like=True, frozen=True):
     environment of the workers. ``container`` is a registered container's id, or None. ``python_version``: the
     caller's, such as "3.12". Text of the operating system is as `compute_executor.surroundings.wire_text` makes it.
     ``cwd`` is empty if the caller's folder was removed. ``interpreter``: options of the caller's interpreter.
-    ``surroundings``: what `compute_executor.surroundings.observe` makes; empty: those of the service. An older
-    service leaves these two out.
+    ``surroundings``: what `compute_executor.surroundings.observe` makes; empty: those of the service.
+    ``to_program``: what tasks write is sent to the client instead of into the service's log. An older service leaves
+    these three out.
     """
 
     max_workers: int
@@ -124,6 +126,7 @@ class PoolSpec(msgspec.Struct, array_like=True, frozen=True):
     python_version: str = ""
     interpreter: list[str] = []
     surroundings: bytes = b""
+    to_program: bool = False
 
     def variables(self) -> dict[str, str]:
         """The environment variables as they are on this machine."""
@@ -144,13 +147,15 @@ class ProgramInfo(msgspec.Struct, frozen=True):
 
 
 class Hello(msgspec.Struct, frozen=True):
-    """The client's first frame. ``program``: None from a client of an earlier version."""
+    """The client's first frame. ``program``: None from a client of an earlier version. ``output``: whether
+    it reads Output."""
 
     compute_executor: int
     version: str
     python: str
     trace: bool = False
     program: ProgramInfo | None = None
+    output: bool = False
 
 
 class ForgottenWork(msgspec.Struct, frozen=True):
@@ -268,8 +273,31 @@ class Registered(msgspec.Struct, array_like=True, frozen=True, tag=3):
     error: dict[str, Any] | None = None
 
 
+class Written(msgspec.Struct, array_like=True, frozen=True):
+    """Part of what a task has written: bytes of its stdout, its stderr and its log records (lines of JSON), and at
+    which position of each stream of this attempt they begin. What lies before them was sent earlier, or dropped."""
+
+    out: bytes = b""
+    err: bytes = b""
+    records: bytes = b""
+    starts: tuple[int, int, int] = (0, 0, 0)
+    attempt: int = 0
+
+    def streams(self) -> tuple[bytes, bytes, bytes]:
+        """The bytes of the three streams."""
+        return self.out, self.err, self.records
+
+
+class Output(msgspec.Struct, array_like=True, frozen=True, tag=10):
+    """What tasks have written by now: ``(prefix, position, part)``. Only for a client whose Hello asked for it; a
+    courtesy like Began. The end of it is in the task's Result as well."""
+
+    tasks: list[tuple[bytes, int, Written]]
+
+
 class Result(msgspec.Struct, array_like=True, frozen=True):
-    """How one task ended. ``began`` and ``ended`` are Unix times of the worker's clock, 0.0 if unknown."""
+    """How one task ended. ``began`` and ``ended`` are Unix times of the worker's clock, 0.0 if unknown. ``output``:
+    the end of what it wrote, None if that is nothing; an older client does not read it."""
 
     seq: int
     prefix: bytes
@@ -278,6 +306,7 @@ class Result(msgspec.Struct, array_like=True, frozen=True):
     body: Body
     began: float = 0.0
     ended: float = 0.0
+    output: Written | None = None
 
 
 class Results(msgspec.Struct, array_like=True, frozen=True, tag=4):
@@ -332,4 +361,6 @@ class Goodbye(msgspec.Struct, array_like=True, frozen=True, tag=8):
     reason: str
 
 
-ToClient = Accepted | Refused | Registered | Results | Began | Cancelled | PoolFailed | Goodbye | Hops
+ToClient = (
+    Accepted | Refused | Registered | Results | Began | Cancelled | PoolFailed | Goodbye | Hops | Output
+)

@@ -18,7 +18,7 @@ import pytest
 from compute_executor.endpoint.pool.engine import ProcessEngine
 from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.endpoint.pool.scheduling_policy import Assignment
-from compute_executor.protocol.frames import TIMEOUT, VALUE, Blob, PoolSpec, Reason
+from compute_executor.protocol.frames import TIMEOUT, VALUE, Blob, PoolSpec, Reason, Written
 from compute_executor.serialization import exceptions, native
 from tests.endpoint.tasks import POOL
 
@@ -43,6 +43,7 @@ class Script:
         self.losses: dict[int, Reason] = {}
         self.troubles: list[str] = []
         self.texts: dict[int, bytes] = {}
+        self.parts: list[tuple[int, Written]] = []
         self.batch = 7
         self.engine: ProcessEngine
         self.folder: Path
@@ -142,6 +143,8 @@ class Script:
         for outcome in outcomes:
             assert outcome.position not in self.ends, "ended twice"
             self.ends[outcome.position] = outcome
+            if outcome.output is not None:
+                self.texts[outcome.position] = whole(outcome.output)
             if kept:
                 self.kept.add(outcome.position)
             self.order.append(outcome.position)
@@ -157,17 +160,34 @@ class Script:
             self.todo.extendleft(self._assigned[position] for _, position, _ in reversed(tasks))
         self._changed.set()
 
-    def lost(self, pool: bytes, batch: int, position: int, attempt: int, reason: Reason) -> None:
+    def lost(
+        self,
+        pool: bytes,
+        batch: int,
+        position: int,
+        attempt: int,
+        reason: Reason,
+        *,
+        output: Written | None = None,
+    ) -> None:
         self.losses[position] = reason
+        if output is not None:
+            self.texts[position] = whole(output)
         self._changed.set()
 
     def broken(self, pool: bytes, message: str) -> None:
         self.troubles.append(message)
         self._changed.set()
 
-    def output(self, batch: int, position: int, text: bytes) -> None:
-        self.texts[position] = self.texts.get(position, b"") + text
+    def output(self, pool: bytes, batch: int, position: int, part: Written) -> None:
+        self.parts.append((position, part))
         self._changed.set()
+
+
+def whole(output: Written) -> bytes:
+    """The end of what a task has written to stdout and stderr, after how much is missing."""
+    missing = sum(output.starts[:2])
+    return (b"[%d bytes dropped]\n" % missing if missing else b"") + output.out + output.err
 
 
 def _by_value(function: Callable[..., Any]) -> bytes:

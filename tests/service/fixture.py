@@ -108,6 +108,9 @@ class Listener:
     def began(self, tasks: list[tuple[bytes, int, float]]) -> None:
         self.begun += tasks
 
+    def output(self, prefix: bytes, position: int, part: frames.Written) -> None:
+        """See Subscriber."""
+
     def pool_failed(self, pool: bytes, message: str) -> None:
         self.failures.append((pool, message))
 

@@ -6,12 +6,12 @@ from typing import NamedTuple, Protocol
 
 from compute_executor.endpoint.pool.scheduling_policy import Assignment
 from compute_executor.endpoint.worker.messages import Key
-from compute_executor.protocol.frames import Body, Reason
+from compute_executor.protocol.frames import Body, Reason, Written
 
 
 class TaskEnded(NamedTuple):
     """A task has ended. ``status``: VALUE, EXCEPTION or TIMEOUT of protocol.frames, which say what ``body`` is.
-    ``began`` and ``ended`` are unix times."""
+    ``began`` and ``ended`` are unix times. ``output``: the end of what it has written."""
 
     batch: int
     position: int
@@ -20,6 +20,7 @@ class TaskEnded(NamedTuple):
     body: Body
     began: float
     ended: float
+    output: Written | None = None
 
 
 class WorkerView(NamedTuple):
@@ -57,12 +58,22 @@ class EngineEvents(Protocol):
     def returned(self, pool: bytes, tasks: list[Key]) -> None:
         """These have surely not begun and are not the engine's any more: to be given again, at the same attempt."""
 
-    def lost(self, pool: bytes, batch: int, position: int, attempt: int, reason: Reason) -> None:
-        """This one had begun, and its worker is dead."""
+    def lost(
+        self,
+        pool: bytes,
+        batch: int,
+        position: int,
+        attempt: int,
+        reason: Reason,
+        *,
+        output: Written | None = None,
+    ) -> None:
+        """This one had begun, and its worker is dead. ``output``: the end of what it has written."""
 
     def broken(self, pool: bytes, message: str) -> None:
         """Workers of this pool cannot start, or its initializer raised: it takes no more tasks. What still runs
         is reported as usual, what had not begun was returned before."""
 
-    def output(self, batch: int, position: int, text: bytes) -> None:
-        """What the task wrote to stdout and stderr, at most 64 KiB of it and a line that says what is missing."""
+    def output(self, pool: bytes, batch: int, position: int, part: Written) -> None:
+        """What the task has written since the last such call, while it runs, before it ends with more than fits its
+        result, or in its last moments."""

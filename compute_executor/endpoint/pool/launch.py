@@ -1,6 +1,6 @@
 """How a worker process is started: here, in a virtual environment, or in a container.
 
-Whatever starts it, it runs start.py with four descriptors. In an environment it must not see the packages of our own
+Whatever starts it, it runs start.py with five descriptors. In an environment it must not see the packages of our own
 interpreter: it finds our modules in a folder that holds this package and nothing else, and the two that unpickle
 functions (cloudpickle, dill) in another, where it looks last.
 """
@@ -59,7 +59,7 @@ class Launch(Protocol):
     way: Way | None
     """What a process that was started before must have been started with to be the same; None: there is none."""
 
-    def start(self, files: list[int], output: int, ring: str) -> StartedProcess:
+    def start(self, files: list[int], output: tuple[int, int], ring: str) -> StartedProcess:
         """Start one with these descriptors, and ``output`` as its stdout and stderr. Raises OSError."""
         ...
 
@@ -90,15 +90,15 @@ class LocalLaunch:
         self._environ = environ
         self.support = sorted({os.path.dirname(package) for package in _pickling()})
 
-    def start(self, files: list[int], output: int, ring: str) -> StartedProcess:  # noqa: ARG002 - it sees all files
+    def start(self, files: list[int], output: tuple[int, int], ring: str) -> StartedProcess:  # noqa: ARG002 - it sees all files
         """See Launch."""
         with _folder(self._cwd) as cwd:
             popen = subprocess.Popen(
                 [*self._command, *map(str, files)],
                 pass_fds=files,
                 stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
+                stdout=output[0],
+                stderr=output[1],
                 cwd=cwd,
                 env=self._environ,
                 start_new_session=True,
@@ -133,9 +133,9 @@ class ContainerLaunch:
         ]
         self.support = [f"{INSIDE}/support"]
 
-    def start(self, files: list[int], output: int, ring: str) -> StartedProcess:
+    def start(self, files: list[int], output: tuple[int, int], ring: str) -> StartedProcess:
         """See Launch."""
-        door = FdServer([*files, output])
+        door = FdServer([*files, *output])
         mounts = [*self._mounts, Mount(ring, ring, writable=True), Mount(door.folder, door.folder)]
         environment = self._environment
         command = runtimes.command(environment.runtime, environment.image, environment.python, mounts)
@@ -147,8 +147,8 @@ class ContainerLaunch:
                     os.path.join(door.folder, NAME),
                 ],
                 stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
+                stdout=output[0],
+                stderr=output[1],
                 start_new_session=True,
             )
         except BaseException:

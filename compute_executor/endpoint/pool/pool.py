@@ -17,12 +17,13 @@ import msgspec
 from compute_executor.endpoint.pool import loss_reasons
 from compute_executor.endpoint.pool.events import EngineEvents, TaskEnded, WorkerView
 from compute_executor.endpoint.pool.feeder import TaskFeeder
+from compute_executor.endpoint.pool.output_files import KEPT, RECORDS, size
 from compute_executor.endpoint.pool.scheduling_policy import Assignment
 from compute_executor.endpoint.pool.worker_handle import WorkerHandle
 from compute_executor.endpoint.pool.worker_set import WorkerSet
 from compute_executor.endpoint.worker.messages import Key
 from compute_executor.endpoint.worker.result_ring import Outcome
-from compute_executor.protocol.frames import TIMEOUT, Blob, Body, Reason
+from compute_executor.protocol.frames import TIMEOUT, Blob, Body, Reason, Written
 
 LOOK_EVERY, LOOK_SELDOM = 0.01, 0.025
 """Seconds between looks at the rings while tasks run whose beginning was not reported; none when all were. A look
@@ -32,6 +33,9 @@ service does while tasks of 20 ms run. The longest pause is still short beside :
 REPORT_AFTER = 0.05
 """Seconds that a task must have been seen running before that is reported. The report costs some 0.2 ms of processor
 time on its way to the future, too much for a task of 20 ms."""
+
+OUTPUT_EVERY = 0.05
+"""Seconds between looks at what running tasks have written. A task is sent on at the second look that finds it."""
 
 OPEN, CLOSING, ENDING = range(3)
 """Phases of a pool: takes work; takes work until there is none; takes none, what runs may end."""
@@ -49,6 +53,7 @@ class WorkerPool:
         self._phase = OPEN
         self._feeding = False
         self._looking: asyncio.TimerHandle | None = None
+        self._listening: asyncio.TimerHandle | None = None
         self._seen_running: list[
             tuple[WorkerHandle, Key, float, float]
         ] = []  # not reported; unix time, loop's time
@@ -74,6 +79,7 @@ class WorkerPool:
         finally:
             self._feeding = False
         self._keep_looking()
+        self._keep_listening()
         self._staff.mind_the_idle()
         self._end_if_done()
 
@@ -125,7 +131,8 @@ class WorkerPool:
             if task is not None:
                 took.setdefault(task.function, []).append(stopped - began)
                 result = blob(body) if in_file else body
-                ended.append(TaskEnded(batch, position, attempt, status, result, began, stopped))
+                output = member.written((batch, position, attempt))
+                ended.append(TaskEnded(batch, position, attempt, status, result, began, stopped, output))
         for function, seconds in took.items():
             self._giving.estimates.learn(function, len(seconds), sum(seconds))
         self._events.ended(self._name, ended, kept=True)
@@ -159,37 +166,38 @@ class WorkerPool:
         """The code of a function."""
         return self._events.function_code(function)
 
-    def output(self, key: Key, text: bytes) -> None:
+    def output(self, key: Key, part: Written) -> None:
         """A task has written something."""
-        self._events.output(key[0], key[1], text)
+        self._events.output(self._name, key[0], key[1], part)
 
     def died(self, member: WorkerHandle, exit_code: int) -> None:
         """A worker is dead. What it had not begun is returned, what it had begun is lost or timed out."""
         self._staff.remove(member)
         member.process.reported(*self._events.progress())  # its outbox goes if that is stored
-        last_words = member.process.last_output()
+        last_output = member.last_output()
+        last_words = b"".join(text[-KEPT:] for _, text in last_output[:RECORDS])
         begun = member.begun()
         self._give_back([key for key in member.tasks if key not in begun])
         for key in begun:
-            if last_words:
-                self.output(key, last_words)
+            if size(last_output):
+                member.last_words(key, last_output)
             self._report_death(member, key, exit_code, last_words)
         if not member.is_ready and not member.ending:
             self._start_again(exit_code, last_words)
         self.feed()
 
     def _report_death(self, member: WorkerHandle, key: Key, exit_code: int, last_words: bytes) -> None:
-        walltime = member.tasks[key][0].walltime
+        walltime, output = member.tasks[key][0].walltime, member.written(key)
         pid = member.process.pid
         if key == member.expired and walltime is not None:
             body = msgspec.msgpack.encode(Reason(loss_reasons.timed_out(walltime), exit_code))
             now = time.time()
-            self._events.ended(self._name, [TaskEnded(*key, TIMEOUT, body, now - walltime, now)])
+            self._events.ended(self._name, [TaskEnded(*key, TIMEOUT, body, now - walltime, now, output)])
             return
         message = (
             loss_reasons.stopped(pid) if member.ending else loss_reasons.lost(pid, exit_code, last_words)
         )
-        self._events.lost(self._name, *key, Reason(message, exit_code))
+        self._events.lost(self._name, *key, Reason(message, exit_code), output=output)
 
     def _give_back(self, keys: list[Key]) -> None:
         if keys:
@@ -223,6 +231,20 @@ class WorkerPool:
         self._seen_running = [seen for seen in running if seen[3] > before]
         if began := [(*key, unix) for _, key, unix, since in running if since <= before]:
             self._events.began(self._name, began)
+
+    # -- output --
+
+    def _keep_listening(self) -> None:
+        if self._listening is None and any(member.tasks for member in self._staff.members):
+            self._listening = asyncio.get_running_loop().call_later(OUTPUT_EVERY, self._listen)
+
+    def _listen(self) -> None:
+        """Send on what tasks have written that run for long."""
+        self._listening = None
+        for member in self._staff.members:
+            if member.tasks:
+                member.look_at_output()
+        self._keep_listening()
 
     # -- starting and ending workers --
 

@@ -21,8 +21,9 @@ from typing import Protocol
 
 from compute_executor import system
 from compute_executor.endpoint.pool.launch import Launch, StartedProcess
+from compute_executor.endpoint.pool.output_files import ERR, OUT, RECORDS, OutputFiles, Parts
 from compute_executor.endpoint.pool.result_files import ResultRingFiles
-from compute_executor.endpoint.worker import messages, output
+from compute_executor.endpoint.worker import messages
 from compute_executor.endpoint.worker.result_ring import Outcome
 
 RECEIVE = 1 << 16
@@ -118,10 +119,17 @@ class WorkerProcess:
         box.stored(stored)
         return box.settled() or box.has_room()
 
-    def last_output(self) -> bytes:
-        """What was written to stdout and stderr and not reported: of a dead worker, its last words."""
-        file = self._channels.output
-        return output.tail(file, os.fstat(file).st_size)
+    def has_output(self) -> bool:
+        """Whether something was written that was not read."""
+        return self._channels.output.new()
+
+    def output(self) -> Parts:
+        """What was written since the last call."""
+        return self._channels.output.read()
+
+    def outputs(self, ends: list[tuple[int, ...]]) -> list[Parts]:
+        """What was written since the last call, up to each of these positions, which rise."""
+        return self._channels.output.read_each(ends)
 
     # -- the stream --
 
@@ -225,12 +233,12 @@ class WorkerProcess:
 
 
 class WorkerChannels:
-    """The descriptors between engine and worker. The file of the output has no name; it lies beside the boxes."""
+    """The descriptors between engine and worker. The files of its output have no names; they lie beside the boxes."""
 
     def __init__(self, boxes: ResultRingFiles) -> None:
         with contextlib.ExitStack() as kept, contextlib.ExitStack() as given:
-            self.output = system.scratch_file(boxes.folder)
-            kept.callback(os.close, self.output)
+            self.output = OutputFiles(boxes.folder)
+            kept.callback(self.output.close)
             self.box = boxes.take()
             kept.callback(boxes.give_back, self.box)
             worker_life, life = os.pipe()
@@ -243,7 +251,7 @@ class WorkerChannels:
             kept.enter_context(self.stream)
             given.enter_context(worker_stream)
             files = [self.worker_tasks.fileno(), worker_stream.fileno(), worker_life]
-            self._inherited = [*files, self.box.file]
+            self._inherited = [*files, self.box.file, self.output.files[RECORDS]]
             self._kept, self._given = kept.pop_all(), given.pop_all()
         self.tasks.setblocking(False)
         self.stream.setblocking(False)
@@ -253,7 +261,7 @@ class WorkerChannels:
     def start(self, launch: Launch, ring: str) -> StartedProcess:
         """Start the worker with its ends of the channels, and close those of them that the engine does not need."""
         with self._given:
-            started = launch.start(self._inherited, self.output, ring)
+            started = launch.start(self._inherited, (self.output.files[OUT], self.output.files[ERR]), ring)
         self._kept.callback(started.close)
         self._life.callback(started.close)
         return started

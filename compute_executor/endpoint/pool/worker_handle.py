@@ -8,6 +8,7 @@ from typing import Protocol
 
 from compute_executor.endpoint.pool.events import WorkerView
 from compute_executor.endpoint.pool.launch import Launch
+from compute_executor.endpoint.pool.output_files import KEPT, Parts, TaskTexts, size
 from compute_executor.endpoint.pool.process import WorkerProcess
 from compute_executor.endpoint.pool.result_files import ResultRingFiles
 from compute_executor.endpoint.pool.scheduling_policy import Assignment, DurationEstimates, WorkerLoad
@@ -15,7 +16,7 @@ from compute_executor.endpoint.worker import messages, trace
 from compute_executor.endpoint.worker.begun_log import BegunLog
 from compute_executor.endpoint.worker.messages import Key
 from compute_executor.endpoint.worker.result_ring import Outcome
-from compute_executor.protocol.frames import Body
+from compute_executor.protocol.frames import Body, Written
 
 ROOM_EVERY = 0.002
 """Seconds between looks whether a worker whose outbox is full can go on: what fills it in less is being stored, a
@@ -48,8 +49,8 @@ class WorkerEvents(Protocol):
         """The code of a function."""
         ...
 
-    def output(self, key: Key, text: bytes) -> None:
-        """This task wrote that."""
+    def output(self, key: Key, part: Written) -> None:
+        """This task wrote that, which is to be sent on before its end."""
 
     def died(self, member: WorkerHandle, exit_code: int) -> None:
         """Its process is gone."""
@@ -80,6 +81,8 @@ class WorkerHandle(WorkerLoad):
         self._waiting: asyncio.TimerHandle | None = None
         self._seen = ring.count()
         self._settled = False
+        self._texts = TaskTexts()
+        self._ran_before: Key | None = None
         self.process = spare or WorkerProcess(launch, ring.path, boxes, self)
         self.process.employ(setup, self)
 
@@ -206,8 +209,32 @@ class WorkerHandle(WorkerLoad):
             self._waiting = asyncio.get_running_loop().call_later(ROOM_EVERY, self._on_room, b"")
 
     def _on_output(self, payload: bytes) -> None:
-        key = messages.KEY.unpack_from(payload)
-        self._duties.output(key, payload[messages.KEY.size :])
+        """Tasks have ended, about whose results the next frame is; this is how far what they wrote goes."""
+        notes = list(messages.WRITTEN.iter_unpack(payload))
+        for note, parts in zip(notes, self.process.outputs([note[3:] for note in notes]), strict=True):
+            key = note[:3]
+            part = self._texts.add(key, parts)
+            if key not in self.tasks or size(parts) > KEPT:
+                self._duties.output(key, part)  # its result is gone, or will not hold all of it
+
+    def look_at_output(self) -> None:
+        """Send on what the task has written that it already ran at the last look."""
+        key, before = self.current(), self._ran_before
+        self._ran_before = key
+        if key is not None and key == before and self.process.has_output():
+            self._duties.output(key, self._texts.add(key, self.process.output()))
+
+    def last_output(self) -> Parts:
+        """What a dead worker has written and not reported."""
+        return self.process.output()
+
+    def last_words(self, key: Key, parts: Parts) -> None:
+        """Send on what this task, which it ran, wrote in its last moments."""
+        self._duties.output(key, self._texts.add(key, parts))
+
+    def written(self, key: Key) -> Written | None:
+        """The end of what a task has written that has ended."""
+        return self._texts.take(key)
 
     def _on_failed(self, payload: bytes) -> None:
         self._duties.failed(self, payload.decode(errors="replace"))

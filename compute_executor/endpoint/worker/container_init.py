@@ -12,8 +12,8 @@ import socket
 import sys
 
 OLDEST = (3, 10)
-FILES = 5
-"""Task channel, stream, life line, outbox; and the output, which becomes 1 and 2."""
+FILES = 7
+"""Task channel, stream, life line, outbox, log records; and the output, which becomes 1 and 2."""
 
 
 def main(door: str) -> int:
@@ -38,10 +38,10 @@ def main(door: str) -> int:
 def work(files: "list[int]") -> None:
     """Become the worker, the leader of a group that can be ended as a whole."""
     os.setsid()
-    *channels, output = files
-    for number in (1, 2):
+    *channels, out, err = files
+    for number, output in ((1, out), (2, err)):
         os.dup2(output, number)
-    os.close(output)
+        os.close(output)
     for file in channels:
         os.set_inheritable(file, True)
     start = os.path.join(os.path.dirname(os.path.abspath(__file__)), "start.py")

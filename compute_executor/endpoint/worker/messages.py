@@ -20,6 +20,8 @@ TASK = struct.Struct("<QIIIBI")
 """A task record: batch, position, attempt, function number, flags, length of the body that follows."""
 
 KEY = struct.Struct("<QII")
+WRITTEN = struct.Struct("<QIIQQQ")
+"""A key and the positions of stdout, stderr and log records at which its task ended. OUTPUT is a sequence of them."""
 BEGUN = struct.Struct("<QIId")
 """A key and the unix time at which the task began."""
 FRAME = struct.Struct("<BI")

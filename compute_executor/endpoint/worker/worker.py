@@ -51,17 +51,17 @@ FUNCTIONS = 500
 """Functions kept unpickled. More than that and the least recently used is asked for again."""
 
 
-def main(tasks: int, stream: int, life: int, outbox: int) -> None:
+def main(tasks: int, stream: int, life: int, outbox: int, records: int) -> None:
     """Serve until the engine says EXIT or is gone. The arguments are inherited descriptors."""
-    tasks, stream, life, outbox = (_out_of_the_way(file) for file in (tasks, stream, life, outbox))
+    tasks, stream, life, outbox, records = map(_out_of_the_way, (tasks, stream, life, outbox, records))
     system.die_with(life)
     faulthandler.enable()  # a crash of native code leaves a traceback in the output
-    link = PoolLink(socket.socket(fileno=stream), ResultRing(outbox))
+    link = PoolLink(socket.socket(fileno=stream), ResultRing(outbox), TaskOutput(records))
     kind, payload = link.receive()
     if kind != messages.SETUP:
         raise RuntimeError(f"the first frame must be SETUP ({messages.SETUP}), not {kind}")
     setup = WorkerSetup(messages.unpack_parts(payload))
-    setup.apply()
+    setup.apply(records)
     channel = socket.socket(fileno=tasks)
     worker = Worker(link, channel, setup)
     setup.limit()
@@ -98,7 +98,7 @@ class WorkerSetup:
             support,
             caller,
             contained,
-            self.surroundings,
+            caller_surroundings,
             *path,
         ) = parts
         self.ring = os.fsdecode(ring)
@@ -108,16 +108,21 @@ class WorkerSetup:
         self.initializer = initializer
         self._support = [os.fsdecode(folder) for folder in support.split(b"\0") if folder]
         self._caller = caller.decode()
+        self._surroundings = surroundings.unpack(caller_surroundings)
         self._contained = contained == b"1"
         self._path = [os.fsdecode(folder) for folder in path]
 
-    def apply(self) -> None:
+    def apply(self, records: int) -> None:
         """Make this process look like the caller's: its sys.path, and a ``__main__`` with nothing of ours in it,
         because functions and classes of the caller's ``__main__`` come by value and must not find other ones. In an
         environment, which is told by the caller's version of Python, the interpreter's own path comes first."""
         sys.path[:] = [*sys.path, *self._path] if self._caller else self._path
         sys.argv[:] = [""]
-        surroundings.apply(self.surroundings, contained=self._contained)
+        surroundings.apply(self._surroundings, contained=self._contained)
+        if "levels" in self._surroundings:
+            from compute_executor.endpoint.worker.records import forward
+
+            forward(records, self._surroundings)
         sys.modules["__main__"] = types.ModuleType("__main__")
         sys.meta_path.append(SupportFolders(self._support))
         if self._caller:
@@ -128,7 +133,7 @@ class WorkerSetup:
     def limit(self) -> None:
         """Take over the caller's resource limits, once all that this process needs is open."""
         if not self._contained:
-            surroundings.apply_limits(self.surroundings)
+            surroundings.apply_limits(self._surroundings)
 
 
 class SupportFolders:
@@ -151,9 +156,10 @@ class SupportFolders:
 class PoolLink:
     """The stream and the outbox towards the engine. The watchdog's thread sends too; only the main one receives."""
 
-    def __init__(self, stream: socket.socket, outbox: ResultRing) -> None:
+    def __init__(self, stream: socket.socket, outbox: ResultRing, output: TaskOutput) -> None:
         import threading
 
+        self.output = output
         self._stream = stream
         self._outbox = outbox
         self._reader = messages.FrameReader()
@@ -196,6 +202,8 @@ class PoolLink:
         tail = self._outbox.tail
         if tail > self.told:
             self.told = tail
+            if notes := self.output.notes():
+                self.send(messages.OUTPUT, notes)
             self.send(messages.RESULTS, messages.TAIL.pack(tail))
 
 
@@ -228,7 +236,6 @@ class Worker:
         self._setup = setup
         self.program = Program(reading.read_unit, sys.modules["__main__"])
         self._functions: dict[int, tuple[Callable[..., Any], list[Needs]]] = {}
-        self._output = TaskOutput()
         self._watchdog = Watchdog(link)
         self._pid = os.getpid()
         # Kept: memory of this size is mapped, and unmapped when it is freed, which is three system calls a datagram.
@@ -253,7 +260,7 @@ class Worker:
                 return self._receive(socket.MSG_DONTWAIT)
             except BlockingIOError:
                 self._link.tell_results()
-        self._output.restore()
+        self._link.output.restore()
         return self._receive()
 
     def _receive(self, flags: int = 0) -> bytes:
@@ -280,8 +287,7 @@ class Worker:
         status, result = self._outcome(number, code, flags, body)
         if os.getpid() != self._pid:
             os._exit(0)  # a child of a task that forked: the task goes on in the parent, and only there
-        if text := self._output.taken():
-            self._link.send(messages.OUTPUT, messages.KEY.pack(batch, position, attempt) + text)
+        self._link.output.task_ended((batch, position, attempt))
         blob = False
         if not isinstance(result, bytes) or len(result) > self._setup.inline_limit:
             status, blob, result = self._in_file(status, result)

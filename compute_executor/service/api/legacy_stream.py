@@ -21,7 +21,7 @@ import msgspec
 from starlette.websockets import WebSocket
 
 from compute_executor.errors import InvalidRequest
-from compute_executor.protocol.frames import Result
+from compute_executor.protocol.frames import Result, Written
 from compute_executor.protocol.ids import task_uuid
 from compute_executor.service.api import documents
 from compute_executor.service.auth.open_streams import StreamSession
@@ -112,6 +112,9 @@ class LegacyClientStream:
 
     def began(self, tasks: list[Began]) -> None:
         """Not told in this protocol."""
+
+    def output(self, prefix: bytes, position: int, part: Written) -> None:
+        """Nothing: clients of that time do not read it."""
 
     def pool_failed(self, pool: bytes, message: str) -> None:
         """Not told in this protocol."""

@@ -11,7 +11,16 @@ from collections.abc import Iterator
 
 import msgspec
 
-from compute_executor.protocol.frames import MAX_FRAME, Accepted, Began, Result, Results, ToClient
+from compute_executor.protocol.frames import (
+    MAX_FRAME,
+    Accepted,
+    Began,
+    Output,
+    Result,
+    Results,
+    ToClient,
+    Written,
+)
 
 FRAME_BYTES = 64
 """What a short frame is counted as."""
@@ -65,6 +74,17 @@ class SendQueue:
         else:
             self._frames.append(Began(list(tasks)))
         self.size += FRAME_BYTES + 32 * len(tasks)
+
+    def add_output(self, task: tuple[bytes, int, Written], size: int) -> None:
+        """Queue what a task has written."""
+        last = self._frames[-1] if self._frames else None
+        if isinstance(last, Output) and self._gathering + size <= MAX_RESULTS:
+            last.tasks.append(task)
+            self._gathering += size
+        else:
+            self._frames.append(Output([task]))
+            self._gathering = size
+        self.size += size
 
     def take(self) -> Iterator[bytes]:
         """Empty the queue: each frame, encoded when it is its turn."""

@@ -34,7 +34,7 @@ from compute_executor.service.api.task_times import TaskTimes
 from compute_executor.service.auth.open_streams import StreamRevoked, StreamSession
 from compute_executor.service.limits import announced
 from compute_executor.service.service import Service
-from compute_executor.service.tasks.groups import body_size
+from compute_executor.service.tasks.groups import body_size, written_size
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ async def _converse(websocket: WebSocket, visit: StreamSession, service: Service
     if first.startswith("{"):
         hello = await _greet(websocket, service, visit.who, first)
         hops = TaskTimes() if hello.trace else None
-        await ClientStream(websocket, visit, service, hops, hello.program).run()
+        await ClientStream(websocket, visit, service, hops, hello.program, output=hello.output).run()
     else:
         await _serve_guide(websocket, visit, service, first)
     await _close(websocket, RESTARTING, "the service ends")
@@ -157,7 +157,8 @@ class Feed:
 
 
 class ClientStream:
-    """The stream of one client, a `pools.Subscriber`. ``hops``: for one that traces; ``program``: from its Hello."""
+    """The stream of one client, a `pools.Subscriber`. ``hops``: for one that traces; ``program``, ``output``: of its
+    Hello."""
 
     def __init__(
         self,
@@ -166,7 +167,10 @@ class ClientStream:
         service: Service,
         hops: TaskTimes | None = None,
         program: frames.ProgramInfo | None = None,
+        *,
+        output: bool = False,
     ) -> None:
+        self._wants_output = output
         self._websocket = websocket
         self._visit = visit
         self._service = service
@@ -228,6 +232,12 @@ class ClientStream:
         """Queue that tasks have begun, unless the client is slow: it is a courtesy."""
         if self._outbox.size < self._limit:
             self._outbox.add_began(tasks)
+            self._work.set()
+
+    def output(self, prefix: bytes, position: int, part: frames.Written) -> None:
+        """Queue what a task has written, unless the client is slow: what it misses is counted there."""
+        if self._wants_output and self._outbox.size < self._limit:
+            self._outbox.add_output((prefix, position, part), written_size(part))
             self._work.set()
 
     def pool_failed(self, pool: bytes, message: str) -> None:

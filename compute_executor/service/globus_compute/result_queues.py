@@ -66,6 +66,9 @@ class ResultQueue:
     def began(self, tasks: list[Began]) -> None:
         """See Subscriber. Stock SDKs are not told."""
 
+    def output(self, prefix: bytes, position: int, part: frames.Written) -> None:
+        """Nothing: the SDK does not read it."""
+
     def pool_failed(self, pool: bytes, message: str) -> None:
         """See Subscriber."""
 

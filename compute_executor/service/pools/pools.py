@@ -179,6 +179,11 @@ class Pools:
         found = self._pools.get(pool)
         return found.failed if found is not None else ""
 
+    def to_program(self, pool: bytes) -> bool:
+        """Whether what tasks of this pool write goes to their client, and not into the log."""
+        found = self._pools.get(pool)
+        return found is not None and found.spec.to_program
+
     def container(self, pool: bytes) -> bytes | None:
         """The container that the workers of a pool start in, if they do."""
         found = self._pools.get(pool)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from compute_executor.protocol.frames import Result
+from compute_executor.protocol.frames import Result, Written
 
 Began = tuple[bytes, int, float]  # prefix, position, Unix time
 
@@ -24,6 +24,9 @@ class Subscriber(Protocol):
 
     def began(self, tasks: list[Began]) -> None:
         """Tasks of the subscribed groups that have begun."""
+
+    def output(self, prefix: bytes, position: int, part: Written) -> None:
+        """A task of a subscribed group has written this."""
 
     def pool_failed(self, pool: bytes, message: str) -> None:
         """Workers of a pool that this subscriber opened cannot start."""

@@ -19,6 +19,7 @@ from compute_executor.service.store.rows import (
     PoolRow,
     decode_metadata,
     decode_options,
+    decode_output,
     split_ids,
 )
 from compute_executor.service.store.sql import queries
@@ -135,15 +136,17 @@ class Reader:
         row = self._one("outcome_of", (number, position))
         if row is None:
             return None
-        seq, status, body, blob, size, began, ended = row
-        return Result(seq, prefix, position, status, joined(body, blob, size), began, ended)
+        seq, status, body, blob, size, began, ended, output = row
+        written = output and decode_output(output)
+        return Result(seq, prefix, position, status, joined(body, blob, size), began, ended, written)
 
     def outcomes(self, group: bytes, after: int, until: int) -> Iterator[Result]:
         """The outcomes of a group with numbers above ``after``, up to ``until``, rising; lazily."""
-        for seq, prefix, position, status, body, blob, size, began, ended in self._all(
+        for seq, prefix, position, status, body, blob, size, began, ended, output in self._all(
             "group_outcomes", (after, until, group)
         ):
-            yield Result(seq, prefix, position, status, joined(body, blob, size), began, ended)
+            written = output and decode_output(output)
+            yield Result(seq, prefix, position, status, joined(body, blob, size), began, ended, written)
 
     # -- groups, pools, blobs -----------------------------------------------------------------------------
 

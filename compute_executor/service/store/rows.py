@@ -6,7 +6,16 @@ from typing import NamedTuple
 
 import msgspec
 
-from compute_executor.protocol.frames import BROKEN, EXCEPTION, LOST, REFUSED, TIMEOUT, Options, ProgramInfo
+from compute_executor.protocol.frames import (
+    BROKEN,
+    EXCEPTION,
+    LOST,
+    REFUSED,
+    TIMEOUT,
+    Options,
+    ProgramInfo,
+    Written,
+)
 
 FAILED_STATUSES = (EXCEPTION, TIMEOUT, REFUSED)
 LOST_STATUSES = (LOST, BROKEN)
@@ -126,6 +135,8 @@ def split_ids(joined: bytes) -> list[bytes]:
     return [joined[at : at + ID_BYTES] for at in range(0, len(joined), ID_BYTES)]
 
 
+encode_output = msgspec.msgpack.Encoder().encode
+decode_output = msgspec.msgpack.Decoder(Written).decode
 encode_options = msgspec.msgpack.Encoder().encode
 decode_options = msgspec.msgpack.Decoder(Options).decode
 encode_metadata = msgspec.json.Encoder().encode

@@ -12,7 +12,7 @@ import logging
 from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.endpoint.pool.scheduling_policy import Assignment
 from compute_executor.endpoint.worker import trace
-from compute_executor.protocol.frames import BROKEN, CANCELLED, LOST, Body, Reason
+from compute_executor.protocol.frames import BROKEN, CANCELLED, LOST, Body, Reason, Written
 from compute_executor.protocol.ids import task_uuid
 from compute_executor.service.pools.pools import Pools
 from compute_executor.service.scheduling.dispatch import Dispatch, OpenBatch, Task
@@ -81,7 +81,10 @@ class EngineReports:
             trace.reported(trace.marks, outcomes)
         if self._stopping:
             self._stopping.difference_update((one.batch, one.position) for one in outcomes)
-        self._outcomes.put(self._dispatch.ended(outcomes), kept=kept)
+        entries = self._dispatch.ended(outcomes)
+        if not self._pools.to_program(pool):
+            _log_ends(entries)
+        self._outcomes.put(entries, kept=kept)
         self._emptied(pool)
 
     def progress(self) -> tuple[int, int]:
@@ -106,7 +109,16 @@ class EngineReports:
                     self._outcomes.put(made_here([(batch, position)], CANCELLED, BEFORE))
         self._emptied(pool)
 
-    def lost(self, pool: bytes, batch: int, position: int, attempt: int, reason: Reason) -> None:
+    def lost(
+        self,
+        pool: bytes,
+        batch: int,
+        position: int,
+        attempt: int,
+        reason: Reason,
+        *,
+        output: Written | None = None,
+    ) -> None:
         """The worker died under this task: run it again if retries are left, else that is its outcome."""
         stopped = (batch, position) in self._stopping
         self._stopping.discard((batch, position))
@@ -124,7 +136,8 @@ class EngineReports:
             self._pools.engine.wake(pool)
             self._end_if_failed(pool)
             return
-        self._outcomes.put([lost_entry(lost.batch, position, attempt, reason)])
+        batch_lost, ended = lost_entry(lost.batch, position, attempt, reason)
+        self._outcomes.put([(batch_lost, ended._replace(output=output))])
         self._emptied(pool)
 
     def broken(self, pool: bytes, message: str) -> None:
@@ -143,12 +156,15 @@ class EngineReports:
         if message := self._pools.failure(pool):
             self.end_queued(pool, message)
 
-    def output(self, batch: int, position: int, text: bytes) -> None:
-        """What a task wrote to its standard output or error: into the log, line by line, made harmless."""
+    def output(self, pool: bytes, batch: int, position: int, part: Written) -> None:
+        """What a task has written so far: to those who listen, or into the log."""
         found = self._dispatch.by_number(batch)
-        name = task_uuid(found.prefix, position) if found else f"{batch}/{position}"
-        for line in text.decode("utf-8", "backslashreplace").splitlines():
-            task_log.info("task %s: %s", name, harmless(line))
+        if found is None:
+            return
+        if self._pools.to_program(pool):
+            self._groups.output(found, position, part)
+        else:
+            _log_output(found, position, part)
 
     def _emptied(self, pool: bytes) -> None:
         if not self._dispatch.open_in(pool):
@@ -164,6 +180,23 @@ def lost_entry(batch: OpenBatch, position: int, attempt: int, reason: Reason) ->
 def cancelled_entry(batch: OpenBatch, position: int, attempt: int) -> Entry:
     """The outcome of a task that was stopped while it ran."""
     return made_here([(batch, position)], CANCELLED, Reason(STOPPED, None, True, attempt))[0]
+
+
+def _log_ends(entries: list[Entry]) -> None:
+    """The end of what these tasks have written, into the log."""
+    for batch, outcome in entries:
+        if outcome.output is not None:
+            _log_output(batch, outcome.position, outcome.output)
+
+
+def _log_output(batch: OpenBatch, position: int, part: Written) -> None:
+    """Part of what a task wrote to its standard output and error: line by line, made harmless."""
+    name = task_uuid(batch.prefix, position)
+    for start, text in zip(part.starts, (part.out, part.err), strict=False):
+        if text and start:
+            task_log.info("task %s: [%d bytes before]", name, start)
+        for line in text.decode("utf-8", "backslashreplace").splitlines():
+            task_log.info("task %s: %s", name, harmless(line))
 
 
 def harmless(line: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from compute_executor.endpoint.pool.events import TaskEnded
-from compute_executor.protocol.frames import ProgramInfo, Result
+from compute_executor.protocol.frames import ProgramInfo, Result, Written
 from compute_executor.service.access import Identity, Owned, absent, check
 from compute_executor.service.pools.subscriber import Began, Subscriber
 from compute_executor.service.scheduling.dispatch import OpenBatch
@@ -144,8 +144,8 @@ class TaskGroups:
                 batch = its_batch
                 results = self._listened(batch.group, told)
             if results is not None:
-                _, position, _, status, body, began, ended = outcome
-                results.append(Result(seq, its_batch.prefix, position, status, body, began, ended))
+                _, position, _, status, body, began, ended, output = outcome
+                results.append(Result(seq, its_batch.prefix, position, status, body, began, ended, output))
         for group, list_of_results in told.items():
             for subscriber in list(self._groups[group].subscribers):
                 subscriber.results(group, list_of_results)
@@ -169,6 +169,12 @@ class TaskGroups:
         """How many subscribers a group has now."""
         return len(self._groups[group].subscribers) if group in self._groups else 0
 
+    def output(self, batch: OpenBatch, position: int, part: Written) -> None:
+        """A task has written something: tell the listeners of its group."""
+        found = self._groups.get(batch.group)
+        for subscriber in list(found.subscribers) if found else ():
+            subscriber.output(batch.prefix, position, part)
+
 
 RESULT_BYTES = 56
 """What a Result takes in a frame besides its body, at most: prefix 14, two floats 18, numbers and lengths 21."""
@@ -177,4 +183,10 @@ RESULT_BYTES = 56
 def body_size(result: Result) -> int:
     """About how many bytes a result takes in a frame."""
     body = result.body
-    return RESULT_BYTES + (len(body) if type(body) is bytes else RESULT_BYTES)
+    size = RESULT_BYTES + (len(body) if type(body) is bytes else RESULT_BYTES)
+    return size if result.output is None else size + written_size(result.output)
+
+
+def written_size(part: Written) -> int:
+    """About how many bytes a part of a task's output takes in a frame."""
+    return RESULT_BYTES + sum(map(len, part.streams()))

@@ -218,8 +218,8 @@ class Outcomes:
 
 def result_of(seq: int, entry: Entry) -> Result:
     """An outcome as clients are told it."""
-    batch, (_, position, _, status, body, began, ended) = entry
-    return Result(seq, batch.prefix, position, status, body, began, ended)
+    batch, (_, position, _, status, body, began, ended, output) = entry
+    return Result(seq, batch.prefix, position, status, body, began, ended, output)
 
 
 def _count_off(entries: list[Entry]) -> list[OpenBatch]:

@@ -20,12 +20,14 @@ def greet(
     *,
     trace: bool = False,
     program: ProgramInfo | None = None,
+    output: bool = False,
 ) -> Welcome:
-    """Send Hello and wait for the Welcome. ``trace``: ask for the times of tasks; ``program``: who is asking.
+    """Send Hello and wait for the Welcome. ``trace``: ask for the times of tasks; ``program``: who is asking;
+    ``output``: ask for what tasks write.
 
     Raises StreamLost or VersionMismatch.
     """
-    hello = Hello(PROTOCOL, __version__, platform.python_version(), trace, program)
+    hello = Hello(PROTOCOL, __version__, platform.python_version(), trace, program, output)
     stream.send_text(msgspec.json.encode(hello).decode())
     with selectors.DefaultSelector() as selector:
         selector.register(stream, selectors.EVENT_READ)

@@ -37,8 +37,7 @@ def converse(dialogue: StreamProtocol, api: OwnApi, batches: Iterable[CallBatch]
         _submit(dialogue, api, batch)
     confirmed = [task for task in dialogue.router.tasks() if task[0] not in unconfirmed]
     for part in in_parts(confirmed, MAX_POLL):
-        for result in api.poll(part):
-            dialogue.end(result)
+        dialogue.ended(api.poll(part))
 
 
 def _submit(dialogue: StreamProtocol, api: OwnApi, batch: CallBatch) -> None:

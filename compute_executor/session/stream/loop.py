@@ -263,7 +263,10 @@ class StreamLoop:
     def _open(self, stream: WebSocketStream, api: OwnApi) -> None:
         try:
             welcome = greet(
-                stream, trace=self.dialogue.trace is not None, program=describe(self.settings.label)
+                stream,
+                trace=self.dialogue.trace is not None,
+                program=describe(self.settings.label),
+                output=self.dialogue.printer is not None,
             )
         except BaseException:
             stream.close()
@@ -311,6 +314,8 @@ class StreamLoop:
             self.listener.connected = False
             if self.dialogue.trace is not None:
                 self.dialogue.trace.close()
+            if self.dialogue.printer is not None:
+                self.dialogue.printer.close()
 
     def _say_goodbye(self, stream: WebSocketStream) -> None:
         """Let the service have all our words before the connection ends: closing a socket with unread input

@@ -28,6 +28,7 @@ from compute_executor.protocol.frames import (
     Goodbye,
     Hops,
     OpenPool,
+    Output,
     PoolFailed,
     PoolSpec,
     Refused,
@@ -40,6 +41,7 @@ from compute_executor.protocol.frames import (
 from compute_executor.protocol.ids import TaskPositions
 from compute_executor.sdk.own_api import OwnApi
 from compute_executor.session.outcomes import settle
+from compute_executor.session.output import OutputPrinter
 from compute_executor.session.reasons import container_of, reason_of
 from compute_executor.session.stream.acknowledgements import Acknowledgements
 from compute_executor.session.stream.frame_reader import read_frame
@@ -92,8 +94,10 @@ class StreamProtocol:
             PoolFailed: self._pool_failed,
             Goodbye: self._goodbye,
             Hops: self._hops,
+            Output: self._output,
         }
         self.trace: Trace | None = None
+        self.printer = OutputPrinter() if spec is not None and spec.to_program else None
 
     # -- out -------------------------------------------------------------------------------------------------
 
@@ -230,9 +234,28 @@ class StreamProtocol:
         for batch in refusal.again:
             self.send(batch)
 
-    def _results(self, frame: Results) -> None:
-        for result in frame.results:
+    def _output(self, frame: Output) -> None:
+        for prefix, position, part in frame.tasks:
+            future = self.router.find(prefix, position)
+            if future is not None:
+                future.wrote(part)
+                if self.printer is not None and self.router.expects(prefix, self.pool):
+                    self.printer.part((prefix, position), part)
+
+    def ended(self, results: list[Result]) -> None:
+        """Outcomes, into their futures; what the tasks of this program wrote is printed before."""
+        if self.printer is not None:
+            self.printer.results(
+                result
+                for result in results
+                if self.router.expects(result.prefix, self.pool)
+                and self.router.find(result.prefix, result.position) is not None
+            )
+        for result in results:
             self.end(result)
+
+    def _results(self, frame: Results) -> None:
+        self.ended(frame.results)
         self.router.read_up_to(frame)
         if self.sender.unconfirmed:
             for prefix in {result.prefix for result in frame.results}:
@@ -246,6 +269,8 @@ class StreamProtocol:
         future = self.router.pop(result.prefix, result.position)
         if future is None:
             return
+        if result.output is not None:
+            future.wrote(result.output)
         if result.status != CANCELLED or not self._cancelled_here(future, result):
             settle(future, result, self._fetch)
         if self.trace is not None:

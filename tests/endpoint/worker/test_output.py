@@ -2,45 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from compute_executor import system
+from compute_executor.endpoint.pool.output_files import KEPT
 from compute_executor.endpoint.worker import output
-from compute_executor.endpoint.worker.output import LIMIT
 from tests.endpoint.conftest import Lab, Script
 from tests.endpoint.tasks import nothing
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Iterator[Any]:
-    number = system.scratch_file(str(tmp_path))
-    yield number
-    os.close(number)
-
-
-def test_a_short_output_is_whole(file: Any) -> None:
-    os.write(file, b"hello")
-    assert output.tail(file, 5) == b"hello"
-
-
-def test_of_a_long_output_the_end_is_kept(file: Any) -> None:
-    os.write(file, b"a" * output.LIMIT + b"end")
-    text = output.tail(file, output.LIMIT + 3)
-    assert text.startswith(b"[3 bytes dropped]\n")
-    assert text.endswith(b"aend")
-
-
-def test_writes_go_to_the_end_of_what_is_left(file: Any) -> None:
-    os.write(file, b"before")
-    os.ftruncate(file, 0)
-    os.write(file, b"after")
-    assert output.tail(file, os.fstat(file).st_size) == b"after"
 
 
 @pytest.mark.parametrize("broken", [None, 5])
@@ -130,8 +101,8 @@ def test_a_flood_of_output_is_cut_to_its_end(lab: Lab) -> None:
     async def scenario(script: Script) -> None:
         await script.run(flood)
         first, _, rest = script.texts[1].partition(b"\n")
-        assert first == b"[%d bytes dropped]" % (50_000_003 - LIMIT)
-        assert len(rest) == LIMIT
+        assert first == b"[%d bytes dropped]" % (50_000_003 - KEPT)
+        assert len(rest) == KEPT
         assert rest.endswith(b"xend")
         await script.run(nothing)
         assert 2 not in script.texts

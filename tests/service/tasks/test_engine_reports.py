@@ -10,6 +10,7 @@ from compute_executor.errors import (
     ServiceUnavailable,
 )
 from compute_executor.protocol import frames
+from compute_executor.protocol.frames import Written
 from compute_executor.protocol.ids import task_uuid
 from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.pools.pools import DEFAULT_POOL
@@ -88,11 +89,16 @@ async def test_output_reaches_the_log_harmless(house: House, caplog: pytest.LogC
         sent = batch([b"a"])
         await service.submit(ALICE, sent)
         (task,) = take(house)
-        house.engine.events.output(task.batch, 0, b"hello\n\x1b[31mred\xff")
-        house.engine.events.output(77, 3, b"late")
+        text = b"hello\n\x1b[31mred\xff"
+        house.engine.events.output(DEFAULT_POOL, task.batch, 0, Written(text, starts=(7, 0, 0)))
+        house.engine.events.output(DEFAULT_POOL, 77, 3, Written(b"late"))
     texts = [record.getMessage() for record in caplog.records if record.name == "compute_executor.task"]
     name = task_uuid(sent.prefix, 0)
-    assert texts == [f"task {name}: hello", f"task {name}: \\x1b[31mred\\xff", "task 77/3: late"]
+    assert texts == [
+        f"task {name}: [7 bytes before]",
+        f"task {name}: hello",
+        f"task {name}: \\x1b[31mred\\xff",
+    ]
 
 
 # -- the store in trouble -----------------------------------------------------------------------------------

@@ -160,19 +160,19 @@ FROM submit_keys k JOIN batches b ON b.prefix = k.prefix WHERE k.owner = ? AND k
 
 -- name: add_outcomes
 -- repeat: 50
-INSERT INTO outcomes (seq, batch, position, status, attempt, began, ended, body, blob, size)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO outcomes (seq, batch, position, status, attempt, began, ended, body, blob, size, output)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO NOTHING;
 
 -- name: outcome_of
-SELECT seq, status, body, blob, size, began, ended FROM outcomes WHERE batch = ? AND position = ?;
+SELECT seq, status, body, blob, size, began, ended, output FROM outcomes WHERE batch = ? AND position = ?;
 
 -- name: ended_positions
 SELECT position FROM outcomes WHERE batch = ?;
 
 -- name: group_outcomes
 -- CROSS JOIN: along the outcome numbers, not batch by batch; the range is kept short by the caller.
-SELECT o.seq, b.prefix, o.position, o.status, o.body, o.blob, o.size, o.began, o.ended
+SELECT o.seq, b.prefix, o.position, o.status, o.body, o.blob, o.size, o.began, o.ended, o.output
 FROM outcomes o CROSS JOIN batches b ON b.number = o.batch
 WHERE o.seq > ? AND o.seq <= ? AND b.task_group = ?
 ORDER BY o.seq;

@@ -237,3 +237,9 @@ UPDATE batches SET
     lost = (SELECT count(*) FROM outcomes WHERE batch = number AND status IN (2, 5)),
     cancelled = (SELECT count(*) FROM outcomes WHERE batch = number AND status = 3)
 WHERE finished IS NOT NULL;
+
+
+-- name: schema_6
+
+-- The end of what the task has written (frames.Written); NULL: nothing.
+ALTER TABLE outcomes ADD COLUMN output BLOB;
