@@ -80,6 +80,15 @@ def _choose_signal(module: Any, pipe: int) -> None:
         module.fcntl(pipe, module.F_SETSIG, signal.SIGKILL)
 
 
+def network() -> str:
+    """The network namespace of this process: processes in two of them do not reach each other on 127.0.0.1. Empty
+    where the system does not tell."""
+    try:
+        return os.readlink("/proc/self/ns/net")
+    except OSError:
+        return ""
+
+
 def free_space(file: int, end: int) -> bool:
     """Give back the room on the disk of all bytes before ``end``; the file keeps its size and what comes after. False
     if the filesystem or the system does not do that."""

@@ -153,7 +153,7 @@ def test_a_pending_task_is_a_class_of_its_own(reader: Reader, tmp_path: Path) ->
 
     client = reader.names["gcc"]
     task_id = client.run(str(tmp_path / "go"), function_id=client.register_function(wait))
-    with pytest.raises(TaskPending):
+    with pytest.raises(TaskPending, match="pending"):
         client.get_result(task_id)
     (tmp_path / "go").touch()
     reader.waits_for(task_id)

@@ -24,10 +24,12 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from compute_executor import system
 from compute_executor.errors import FolderTaken, ServiceUnavailable, from_document
 from compute_executor.local.locks import is_held, living, locked
 from compute_executor.local.state import (
     LOG,
+    PLACE,
     SERVICE_LOCK,
     START_LOCK,
     ServiceInfo,
@@ -86,7 +88,15 @@ def find() -> ServiceAddress | None:
     """The address of this user's service if one is running and answers. Raises NotAuthorized if its files are not
     ours alone."""
     announced = living(state_folder())
-    if announced is None or not _answers(announced):
+    if announced is None:
+        return None
+    if not _answers(announced):
+        if announced.network and (here := system.network()) and here != announced.network:
+            raise ServiceUnavailable(
+                f"the service of {state_folder()} runs in another network ({announced.network}; here it is {here}), "
+                "as on the host of this container: it cannot be reached from here, and a folder has one service. Set "
+                f"{PLACE} to another folder here, or let the container share the host's network"
+            )
         return None
     return ServiceAddress(announced.url, announced.token, announced.instance)
 

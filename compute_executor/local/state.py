@@ -44,12 +44,14 @@ _PLACE_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class ServiceInfo(NamedTuple):
-    """What a running service tells its user's processes. ``instance`` changes at every start."""
+    """What a running service tells its user's processes. ``instance`` changes at every start. ``network``: the
+    network namespace that it listens in, see `system.network`."""
 
     url: str
     token: str
     instance: str
     pid: int
+    network: str = ""
 
     def __repr__(self) -> str:
         return f"Announcement(url={self.url!r}, instance={self.instance!r}, pid={self.pid}, token=...)"
@@ -157,7 +159,11 @@ def read_announcement(folder: Path) -> ServiceInfo | None:
     try:
         fields = json.loads(raw)
         return ServiceInfo(
-            str(fields["url"]), str(fields["token"]), str(fields["instance"]), int(fields["pid"])
+            str(fields["url"]),
+            str(fields["token"]),
+            str(fields["instance"]),
+            int(fields["pid"]),
+            str(fields.get("network", "")),
         )
     except (ValueError, TypeError, KeyError):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from compute_executor.sdk.http.transport import field, mapping
 from compute_executor.sdk.names import AnyId, canonical
 
 CONTAINER_TYPES = ("docker", "podman", "singularity", "apptainer")
+
+_VERSION = re.compile(r"3\.\d{1,3}(\.\d{1,3})?")
 
 
 class ContainerSpec(msgspec.Struct):
@@ -33,6 +36,9 @@ class ContainerSpec(msgspec.Struct):
             packages = getattr(self, kind)
             if isinstance(packages, str) or not all(isinstance(one, str) for one in packages or ()):
                 raise InvalidRequest(f"{kind} is a list of package names, not {packages!r:.100}")
+        version = self.python_version
+        if version is not None and not (isinstance(version, str) and _VERSION.fullmatch(version)):
+            raise InvalidRequest(f"python_version is such as '3.12' or '3.12.4', not {version!r:.100}")
 
     def to_json(self) -> dict[str, Any]:
         """The document that a service builds from."""

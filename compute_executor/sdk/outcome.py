@@ -38,7 +38,9 @@ class Outcome(NamedTuple):
         with an allow list, by which alone anything is read."""
         if self.pending:
             raise TaskPending(
-                f"task {self.task_id} is {self.status}", task_id=self.task_id, status=self.status
+                f"task {self.task_id} is still pending: it is {self.status}",
+                task_id=self.task_id,
+                status=self.status,
             )
         if self.kind != frames.VALUE:
             raise self.exception(serializer)

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from compute_executor import system
 from compute_executor.errors import InvalidRequest, NotAuthorized, ServiceUnavailable
 from compute_executor.local import embedded
 from compute_executor.local.embedded import ServiceAddress, find, find_or_start
@@ -432,3 +433,15 @@ def test_a_program_whose_limits_are_too_tight_for_a_service_is_told_which(
     monkeypatch.setattr(embedded, "too_tight", lambda: "10 open files (ulimit -n)")
     with pytest.raises(ServiceUnavailable, match=r"10 open files \(ulimit -n\)"):
         embedded.find_or_start()
+
+
+def test_a_service_in_another_network_is_named_at_once(
+    monkeypatch: pytest.MonkeyPatch, state_home: Path
+) -> None:
+    announced = ServiceInfo("http://127.0.0.1:9", "token", "instance", 1, "net:[1]")
+    monkeypatch.setattr(embedded, "living", lambda _: announced)
+    monkeypatch.setattr(system, "network", lambda: "net:[2]")
+    with pytest.raises(ServiceUnavailable, match=r"another network \(net:\[1\]; here it is net:\[2\]\)"):
+        embedded.find()
+    monkeypatch.setattr(system, "network", lambda: "net:[1]")
+    assert embedded.find() is None

@@ -15,6 +15,12 @@ from tests.sdk.conftest import Reply, ScriptedService
 ID = str(uuid.uuid4())
 
 
+@pytest.mark.parametrize("version", ["three", "2.7", "3", "3.12; rm", 3.12, ""])
+def test_a_version_of_python_is_checked_when_it_is_given(version: Any) -> None:
+    with pytest.raises(ValueError, match=r"python_version is such as '3\.12'"):
+        ContainerSpec(python_version=version)
+
+
 @pytest.fixture
 def client(service: ScriptedService) -> Iterator[Client]:
     service.on("GET /v2/version", Reply(200, {"compute_executor": "0.1.0"}))

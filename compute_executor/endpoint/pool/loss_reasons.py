@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 
 from compute_executor.protocol.frames import PoolSpec
 from compute_executor.surroundings import local_text, tight_limits
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _HINTS = {
     signal.SIGKILL: "; somebody killed it, or the system did because memory ran out",
@@ -62,6 +65,11 @@ def cannot_run(spec: PoolSpec, error: OSError) -> str:
     if spec.cwd and not os.path.isdir(local_text(spec.cwd)):
         cwd = local_text(spec.cwd)
         return f"workers cannot start: their working directory {cwd} is gone or cannot be entered: {error}"
+    if error.errno in NO_ROOM:
+        return (
+            "workers cannot start: there is no room for their files (9 MiB each) in the service's state folder: "
+            f"{error}{tight_limits()}. Free some and make a new Executor"
+        )
     return f"workers cannot start: {local_text(spec.python)} cannot be run: {error}{tight_limits()}"
 
 

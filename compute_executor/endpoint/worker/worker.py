@@ -37,7 +37,7 @@ from compute_executor.endpoint.worker.output import TaskOutput
 from compute_executor.endpoint.worker.result_ring import Outcome, ResultRing
 from compute_executor.endpoint.worker.watchdog import Watchdog
 from compute_executor.serialization import native, reading
-from compute_executor.serialization.large import Content
+from compute_executor.serialization.large import Content, size
 from compute_executor.serialization.namespaces import Needs, Program
 
 MAX_DATAGRAM = 1 << 18
@@ -308,7 +308,9 @@ class Worker:
         try:
             return status, True, write_blob(self._setup.blob_folder, result, self._setup.durable)
         except OSError as error:
-            return messages.EXCEPTION, False, encode_exception(error)
+            why = f"{error.strerror}{surroundings.tight_limits()}"
+            told = OSError(error.errno, f"the result of {size(result)} bytes cannot be stored: {why}")
+            return messages.EXCEPTION, False, encode_exception(told)
 
     def _ask_function(self, number: int) -> bytes:
         return self._link.ask(messages.FUNCTION, messages.NUMBER.pack(number))

@@ -28,6 +28,7 @@ from pathlib import Path
 
 import uvloop
 
+from compute_executor import system
 from compute_executor.errors import ComputeError, FolderTaken, InvalidRequest
 from compute_executor.local.locks import try_lock, wait_lock
 from compute_executor.local.state import (
@@ -163,7 +164,9 @@ class _Process:
         self._accounts: Accounts | None = None  # where their tokens are good
         host, port = listener.getsockname()[:2]
         url = f"{'https' if settings.tls else 'http'}://{_in_url(host)}:{port}"
-        self._announcement = ServiceInfo(url, new_token(), secrets.token_hex(16), os.getpid())
+        self._announcement = ServiceInfo(
+            url, new_token(), secrets.token_hex(16), os.getpid(), system.network()
+        )
         self._hosts = _hosts({host, "127.0.0.1", "localhost", *settings.names}, port)
 
     async def serve(self) -> None:

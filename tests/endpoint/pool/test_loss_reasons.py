@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import Any
 
 import pytest
 
 from compute_executor.endpoint.pool import loss_reasons
+from tests.endpoint.conftest import spec
 
 
 @pytest.mark.parametrize(
@@ -31,3 +34,8 @@ def test_last_words_are_quoted_at_their_end() -> None:
 
 def test_a_walltime_is_named() -> None:
     assert "after 2.5 s" in loss_reasons.timed_out(2.5)
+
+
+def test_a_full_disk_is_named_as_such() -> None:
+    error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert "no room for their files" in loss_reasons.cannot_run(spec(), error)

@@ -332,3 +332,12 @@ def test_a_file_of_a_result_is_the_users_alone_whatever_the_umask_of_tasks_is(la
         assert path.stat().st_mode & 0o777 == 0o600
 
     lab(scenario, surroundings=pack({"umask": 0}))
+
+
+def test_a_result_that_is_too_large_for_a_file_names_the_limit(lab: Lab) -> None:
+    async def scenario(script: Script) -> None:
+        with pytest.raises(OSError, match=r"result of .* bytes cannot be stored: File too large .*ulimit -f"):
+            await script.run(bytes, 500_000)
+        assert await script.run(len, "ab") == 2
+
+    lab(scenario, surroundings=pack({"limits": {"RLIMIT_FSIZE": (300_000, 300_000)}}))
