@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -60,6 +60,13 @@ def mapping(name: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         raise _wrong_type(name, "a mapping from names to values", value)
     return dict(value)
+
+
+def texts(name: str, value: Any) -> list[str]:
+    """Return ``value`` as a list. Raises TypeError for what is no sequence of ``str``."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise _wrong_type(name, "a list of texts", value)
+    return [text(name, one) for one in value]
 
 
 def _wrong_type(name: str, wanted: str, value: Any) -> TypeError:

@@ -37,9 +37,11 @@ from compute_executor.settings import ExecutorSettings
 from compute_executor.surroundings import interpreter_options, messages, observe, pack, usable_cpus, wire_text
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
     from compute_executor.sdk.client import Client
+    from compute_executor.serialize import Strategylike
 
 T = TypeVar("T")
 
@@ -62,20 +64,21 @@ class Executor(concurrent.futures.Executor):
     [0, 1, 4, 9, 16]
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - the positions of the Globus Compute SDK
         self,
         endpoint_id: AnyId | int | None = None,
-        *,
         client: Client | None = None,
-        max_workers: int | None = None,
-        initializer: Callable[..., object] | None = None,
-        initargs: tuple[Any, ...] = (),
-        batch_size: int = 128,
-        flush_interval: float = 0.005,
         task_group_id: AnyId | None = None,
         resource_specification: dict[str, Any] | None = None,
         user_endpoint_config: dict[str, Any] | None = None,
         label: str = "",
+        batch_size: int = 128,
+        *,
+        max_workers: int | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        flush_interval: float = 0.005,
+        result_serializers: Iterable[Strategylike] | None = None,
         by_source: bool = False,
         resend_unknown: bool = False,
         trace: str | os.PathLike[str] | None = None,
@@ -92,8 +95,9 @@ class Executor(concurrent.futures.Executor):
         ``task_group_id`` (default: a new one; see :meth:`reload_tasks`).
 
         With ``endpoint_id`` and no ``client``, the service is Globus Compute's if somebody has logged in. For its
-        endpoints: ``resource_specification`` and ``user_endpoint_config`` are theirs; ``by_source`` sends functions
-        as source text, for workers of another Python; ``resend_unknown`` submits again when it is unknown whether
+        endpoints: ``resource_specification`` and ``user_endpoint_config`` are theirs; ``result_serializers`` (see
+        `compute_executor.serialize`) are tried in turn for each result; ``by_source`` sends functions as source text,
+        for workers of another Python; ``resend_unknown`` submits again when it is unknown whether
         a submit arrived, so that its tasks may run twice (else they end with SubmitOutcomeUnknown).
 
         ``trace``: a file for a time line of every task (see `compute_executor.tracing`); None: the one that the
@@ -113,11 +117,12 @@ class Executor(concurrent.futures.Executor):
             Options(),
             resource_specification=resource_specification,
             user_endpoint_config=user_endpoint_config,
+            result_serializers=_paths(result_serializers),
         )
         if endpoint_id is None and options != Options():
             raise TypeError(
-                "resource_specification and user_endpoint_config are for endpoints of Globus Compute (endpoint_id), "
-                "which this is none"
+                "resource_specification, user_endpoint_config and result_serializers are for endpoints of Globus "
+                "Compute (endpoint_id), which this is none"
             )
         if endpoint_id is not None and (max_workers is not None or initializer is not None):
             raise TypeError(
@@ -245,14 +250,15 @@ class Executor(concurrent.futures.Executor):
         retries: int | None = None,
         resource_specification: dict[str, Any] | None = None,
         user_endpoint_config: dict[str, Any] | None = None,
+        result_serializers: Iterable[Strategylike] | None = None,
     ) -> Executor:
         """This Executor with other options per call: a view that shares its connection and its workers.
 
         ``endpoint_id``: run there. ``container``: a registered container's id. ``timeout``: seconds after which
         a running call is stopped (TaskTimeout). ``retries``: how often a call is run again when its worker died.
-        ``resource_specification`` and ``user_endpoint_config``: for endpoints of Globus Compute. What is not given
-        stays as it is here. Raises TypeError and ValueError for wrong values, InvalidRequest for an option that is
-        not kept where the calls go.
+        ``resource_specification``, ``user_endpoint_config`` and ``result_serializers``: for endpoints of Globus
+        Compute. What is not given stays as it is here. Raises TypeError and ValueError for wrong values,
+        InvalidRequest for an option that is not kept where the calls go.
         """
         options = with_options(
             self._view.target.options,
@@ -261,6 +267,7 @@ class Executor(concurrent.futures.Executor):
             container=None if container is None else _id(container, "container"),
             resource_specification=resource_specification,
             user_endpoint_config=user_endpoint_config,
+            result_serializers=_paths(result_serializers),
         )
         if endpoint_id is None:
             return self._viewing(_kept(replace(self._view.target, options=options)))
@@ -306,6 +313,16 @@ class Executor(concurrent.futures.Executor):
     def user_endpoint_config(self, value: dict[str, Any] | None) -> None:
         self._set_option("user_endpoint_config", value)
 
+    @property
+    def result_serializers(self) -> list[str] | None:
+        """How endpoints of Globus Compute write the results of later calls: import paths of strategies. It can be set
+        to what `compute_executor.serialize` takes for strategies; None takes it away."""
+        return copy.copy(self._view.target.options.result_serializers)
+
+    @result_serializers.setter
+    def result_serializers(self, value: Iterable[Strategylike] | None) -> None:
+        self._set_option("result_serializers", _paths(value))
+
     def _set_option(self, keyword: str, value: Any) -> None:
         target = self._view.target
         self._set_target(_kept(replace(target, options=replace_option(target.options, keyword, value))))
@@ -334,12 +351,37 @@ class Executor(concurrent.futures.Executor):
         route = FunctionRef(Function(number.bytes, f"function {number}", None))
         return self._session.submit(self._view, route, positional(args), named(kwargs))
 
-    def register_function(self, function: Callable[..., Any], *, description: str = "") -> str:
-        """Register ``function`` at the service and return its id; again with the same content: the same id.
+    def register_function(
+        self, fn: Callable[..., Any], function_id: AnyId | None = None, *, description: str = ""
+    ) -> str:
+        """Register ``fn`` at the service and return its id; again with the same content: the same id.
 
-        Raises SerializationError, PayloadTooLarge, ServiceUnavailable.
+        ``function_id``: the id under which it is registered already. Nothing is sent then, and `submit` runs what is
+        registered under that id whenever it gets ``fn``. Raises SerializationError, PayloadTooLarge,
+        ServiceUnavailable; InvalidRequest for what is no id.
         """
-        return self._session.register(self._view, function, checks.text("description", description))
+        if function_id is None:
+            return self._session.register(self._view, fn, checks.text("description", description))
+        known = canonical(function_id, "function")
+        self._view.codec().registry.pin(fn, uuid.UUID(known).bytes)
+        return known
+
+    def register_source_code(self, source: str, function_name: str, **registration_kwargs: Any) -> str:
+        """Register a function by its source text and return its id, for :meth:`submit_to_registered_function`. The
+        keywords are those of `Client.register_source_code`."""
+        with self._client() as client:
+            return client.register_source_code(source, function_name, **registration_kwargs)
+
+    def get_worker_hardware_details(self) -> str:
+        """Have a worker describe its machine, and wait for its answer."""
+        from compute_executor.sdk.endpoints import HARDWARE_REPORT  # only who asks for it needs the Client
+
+        function_id = self.register_source_code(HARDWARE_REPORT, "hardware_report")
+        return str(self.submit_to_registered_function(function_id).result())
+
+    def _client(self) -> AbstractContextManager[Client]:
+        """The Client that this Executor was given; without one, a Client of the same service for one use."""
+        return self._session.settings.peer.borrowed_client()
 
     def reload_tasks(self, task_group_id: AnyId | None = None) -> list[ComputeFuture[Any]]:
         """Futures for all tasks of a group (default: this Executor's own), in the order of their submission: after
@@ -432,6 +474,15 @@ def _pool_spec(
         surroundings=pack(observe() | (messages() if output == "program" else {})),
         to_program=output == "program",
     )
+
+
+def _paths(strategies: Iterable[Strategylike] | None) -> list[str] | None:
+    """Import paths under which endpoints find these strategies. Raises SerdeError for what is none."""
+    if strategies is None:
+        return None
+    from compute_executor.serialize import validate_strategylike  # only who chooses strategies pays for it
+
+    return [validate_strategylike(one).import_path for one in strategies]
 
 
 def _id(value: AnyId | None, what: str) -> bytes:

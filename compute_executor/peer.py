@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
 from compute_executor.errors import InvalidRequest, NotFound
@@ -36,6 +37,10 @@ class ServiceLocator(Protocol):
         """The Client of a hosted service."""
         ...
 
+    def borrowed_client(self) -> AbstractContextManager[Client]:
+        """A Client of the service for one use, after which one that was given is as open as before."""
+        ...
+
 
 class EmbeddedLocator:
     """This user's local service, started when there is none."""
@@ -54,6 +59,13 @@ class EmbeddedLocator:
     def client(self) -> Client:
         """Raise: it is not hosted."""
         raise InvalidRequest("this user's local service is no hosted one")
+
+    def borrowed_client(self) -> AbstractContextManager[Client]:
+        """A Client with the service's own token."""
+        from compute_executor.sdk.client import Client  # 30 ms, and only what is rare needs it
+
+        found = embedded_address()
+        return Client(base_url=found.url, token=found.token)
 
 
 class ClientLocator:
@@ -85,6 +97,10 @@ class ClientLocator:
         """The client itself."""
         return self._client
 
+    def borrowed_client(self) -> AbstractContextManager[Client]:
+        """The client itself, which stays open."""
+        return nullcontext(self._client)
+
 
 class LoginLocator:
     """The service that ``Client()`` means, by the login of this user. The Client is made when it is first needed."""
@@ -110,6 +126,10 @@ class LoginLocator:
     def client(self) -> Client:
         """The Client."""
         return self._peer().client()
+
+    def borrowed_client(self) -> AbstractContextManager[Client]:
+        """The Client."""
+        return self._peer().borrowed_client()
 
     def _peer(self) -> ClientLocator:
         with self._lock:

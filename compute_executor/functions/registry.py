@@ -76,6 +76,9 @@ class Registry:
             tuple[CodeType | None, str], bytes
         ] = {}  # code object -> the one content registered
         self._caller: Function | None = None
+        self._pinned: dict[
+            int, tuple[Any, FunctionRef]
+        ] = {}  # by id(); the function is kept, so that it stays its
         self._by_value: set[str] = set()
 
     def route(self, function: Any) -> FunctionRef:
@@ -99,7 +102,18 @@ class Registry:
             return FunctionRef(self._function(function, stream))
         return self._first_of((getattr(function, "__code__", None), "each"), function, stream)
 
+    def pin(self, function: Any, function_id: bytes) -> None:
+        """Call ``function`` by the id (16 bytes) under which it is registered, whatever its content becomes."""
+        self._pinned[id(function)] = (
+            function,
+            FunctionRef(Function(function_id, function_name(function), None)),
+        )
+        self._entries.pop(id(function), None)
+
     def _find(self, function: Any) -> FunctionRef:
+        pinned = self._pinned.get(id(function))
+        if pinned is not None:
+            return pinned[1]
         if importable(function):
             return self._remember(
                 function, None, FunctionRef(self._function(function, self._dumps(function)))

@@ -55,6 +55,7 @@ CALL_OPTIONS = (
         "resource_specification", "resource_specification", checks.mapping, frozenset({STOCK, HOSTED})
     ),
     CallOption("user_endpoint_config", "user_endpoint_config", checks.mapping, frozenset({STOCK, HOSTED})),
+    CallOption("result_serializers", "result_serializers", checks.texts, frozenset({STOCK, HOSTED})),
 )
 """In the order in which errors name them."""
 

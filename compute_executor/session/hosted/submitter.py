@@ -126,6 +126,7 @@ class HostedSubmitter:
             resource_specification=target.options.resource_specification,
             user_endpoint_config=target.options.user_endpoint_config,
             create_queue=True,
+            result_serializers=target.options.result_serializers,
         )
         part = BatchPart(str(uuid.UUID(bytes=target.endpoint)), tasks, options)
         tries = UNKNOWN_TRIES if self.resend_unknown else 0

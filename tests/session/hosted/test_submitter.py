@@ -105,6 +105,16 @@ def test_parts_keep_within_what_the_service_takes() -> None:
     assert (part.options.task_group_id, part.options.create_queue) == (GROUP, True)
 
 
+def test_options_of_the_endpoint_go_along() -> None:
+    around = Around()
+    around.post(
+        "a", resource_specification={"n": 1}, user_endpoint_config={"q": 2}, result_serializers=["x.Y"]
+    )
+    options = around.parts[0].options
+    assert (options.resource_specification, options.user_endpoint_config) == ({"n": 1}, {"q": 2})
+    assert options.result_serializers == ["x.Y"]
+
+
 def test_what_is_too_large_for_any_part_is_refused_before_it_is_sent() -> None:
     around = Around(size=40)
     around.post("a", "x" * 50)
