@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ class Scripted(NamedTuple):
 
     path: str
     status: int
-    document: Mapping[str, Any] = {}
+    document: Mapping[str, Any] | Sequence[Any] = {}
     headers: Mapping[str, str] = {}
     done: bool = False
 

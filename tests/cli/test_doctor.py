@@ -30,7 +30,7 @@ def test_a_service_that_speaks_as_the_hosted_one(
 ) -> None:
     monkeypatch.setenv("A_TOKEN", "secret-canary")
     service.answers += [
-        Scripted("/v2/endpoints", 200, {}),
+        Scripted("/v2/endpoints", 200, []),
         Scripted(f"/v2/endpoints/{ENDPOINT}", 200, {"name": "e"}),
         Scripted(f"/v2/endpoints/{ENDPOINT}/status", 200, {"status": "online"}),
     ]
@@ -53,7 +53,7 @@ def test_a_token_that_is_not_taken(service: HostedService) -> None:
 
 def test_a_broker_that_is_not_there(service: HostedService) -> None:
     service.queues = {"connection_url": "amqp://u:secret-canary@127.0.0.1:9/", "queue_prefix": "q"}
-    service.answers.append(Scripted("/v2/endpoints", 200, {}))
+    service.answers.append(Scripted("/v2/endpoints", 200, []))
     _, said = ask("--url", service.url)
     assert "broker: amqp://127.0.0.1:9: " in said
     assert "polling" in said

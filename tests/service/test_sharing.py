@@ -213,6 +213,10 @@ TABLE: dict[tuple[str, str], list[Probe]] = {
     ("GET", "/v2/containers/{id}"): [Probe("container", OWNERS)],
     ("GET", "/v2/containers/{id}/{type}"): [Probe("container", OWNERS)],
     ("GET", "/v2/endpoints"): [Probe("endpoint", SHARED, shows=the_id)],
+    ("POST", "/v2/endpoints"): [
+        Probe("team", TEAMS, lambda _, thing: {"endpoint_name": "e", "group": thing}),
+        Probe("nothing", EVERYBODY, lambda _, __: {"endpoint_name": "e"}),
+    ],
     ("POST", "/v3/endpoints"): [
         Probe("team", TEAMS, lambda _, thing: {"endpoint_name": "e", "group": thing}),
         Probe("nothing", EVERYBODY, lambda _, __: {"endpoint_name": "e"}),
@@ -226,6 +230,7 @@ TABLE: dict[tuple[str, str], list[Probe]] = {
         Probe("endpoint", SHARED),
         Probe("nothing", ADMINS, id=str(BUILT_IN), shows=lambda _: b'"workers"'),
     ],
+    ("POST", "/v2/endpoints/{id}/lock"): [Probe("endpoint", MANAGED)],
     ("POST", "/v3/endpoints/{id}/lock"): [Probe("endpoint", MANAGED)],
     ("GET", "/v3/endpoints/{id}/allowed_functions"): [Probe("endpoint", SHARED)],
     ("PUT", "/v3/blobs/{name}"): [

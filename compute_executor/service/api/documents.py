@@ -94,6 +94,7 @@ def version(instance: str) -> dict[str, Any]:
         "api": API_VERSION,
         "min_sdk_version": OLDEST_SDK,
         "min_ep_version": OLDEST_SDK,
+        "min_endpoint_version": OLDEST_SDK,
         "compute_executor": __version__,
         "protocol": frames.PROTOCOL,
         "instance": instance,

@@ -41,7 +41,7 @@ def test_a_route_that_is_none_has_an_error_document(world: World) -> None:
     }
 
 
-WITHOUT_BODY = {"/v3/shutdown", "/v3/endpoints/{id}/lock", TOKEN_PATH}
+WITHOUT_BODY = {"/v3/shutdown", "/v2/endpoints/{id}/lock", "/v3/endpoints/{id}/lock", TOKEN_PATH}
 """The token route looks at credentials first: it is the one that has no bearer token before it."""
 
 

@@ -35,6 +35,7 @@ JSON, MSGPACK = "application/json", "application/msgpack"
 BODIES: dict[str, list[tuple[str, Any]]] = {
     "/v3/functions": [(JSON, documents.FunctionDocument), (MSGPACK, frames.Register)],
     "/v2/functions": [(JSON, documents.FunctionDocument)],
+    "/v2/endpoints": [(JSON, documents.EndpointDocument)],
     "/v3/endpoints": [(JSON, documents.EndpointDocument)],
     "/v3/endpoints/{id}": [(JSON, documents.EndpointDocument)],
     "/v3/endpoints/{id}/submit": [(JSON, documents.SubmitDocument), (MSGPACK, frames.Submit)],
@@ -50,7 +51,13 @@ BODIES: dict[str, list[tuple[str, Any]]] = {
 }
 """What the routes that take a body take."""
 
-WITHOUT_MESSAGE = {"/v3/blobs/{name}", "/v2/oauth2/token", "/v3/endpoints/{id}/lock", "/v3/shutdown"}
+WITHOUT_MESSAGE = {
+    "/v3/blobs/{name}",
+    "/v2/oauth2/token",
+    "/v2/endpoints/{id}/lock",
+    "/v3/endpoints/{id}/lock",
+    "/v3/shutdown",
+}
 """Their bodies are bytes, a form, or nothing."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime, timezone
 from typing import Any
 
 from starlette.requests import Request
@@ -42,17 +43,18 @@ async def status(request: Request) -> Response:
 
 
 async def register(request: Request) -> Response:
-    """``POST /v3/endpoints``, ``PUT /v3/endpoints/{id}``: an endpoint starts, and is told where its queues are."""
+    """``POST /v3/endpoints``, ``POST /v2/endpoints``, ``PUT /v3/endpoints/{id}``: register; answer with queues."""
     said = registration(await read_json(request, documents.EndpointDocument))
     endpoint_id = _id(request) if "id" in request.path_params else None
     return json_answer(await _stock(request).register(identity_of(request), said, endpoint_id))
 
 
 async def lock(request: Request) -> Response:
-    """``POST /v3/endpoints/{id}/lock``: it cannot register for a while."""
+    """``POST /v3/endpoints/{id}/lock``, ``POST /v2/endpoints/{id}/lock``: it cannot register for a while."""
     endpoint_id = _id(request)
     until = await _stock(request).endpoints.lock(identity_of(request), endpoint_id)
-    return json_answer({"endpoint_id": str(endpoint_id), "lock_end": until})
+    expiration = datetime.fromtimestamp(until, timezone.utc).replace(tzinfo=None).isoformat()
+    return json_answer({"endpoint_id": str(endpoint_id), "lock_expiration_timestamp": expiration})
 
 
 async def delete(request: Request) -> Response:
@@ -88,11 +90,13 @@ def _row(request: Request) -> EndpointRow | None:
 
 ROUTES = [
     Route("/v2/endpoints", endpoints, methods=["GET"]),
+    Route("/v2/endpoints", register, methods=["POST"]),
     Route("/v3/endpoints", register, methods=["POST"]),
     Route("/v3/endpoints/{id}", register, methods=["PUT"]),
     Route("/v2/endpoints/{id}", endpoint, methods=["GET"]),
     Route("/v2/endpoints/{id}", delete, methods=["DELETE"]),
     Route("/v2/endpoints/{id}/status", status, methods=["GET"]),
+    Route("/v2/endpoints/{id}/lock", lock, methods=["POST"]),
     Route("/v3/endpoints/{id}/lock", lock, methods=["POST"]),
     Route("/v3/endpoints/{id}/allowed_functions", allowed_functions, methods=["GET"]),
 ]

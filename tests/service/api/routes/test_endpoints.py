@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import uuid
+from types import SimpleNamespace
 
 import pytest
 
+from compute_executor.service.access import Identity
+from compute_executor.service.api.routes import endpoints as module
 from compute_executor.service.endpoints.ids import BUILT_IN, TUTORIAL
 from tests.service.asgi import ask
 from tests.service.conftest import World
@@ -26,3 +29,18 @@ def test_others_are_not_there(world: World) -> None:
     for rest in ("", "/status"):
         assert ask(world.app, "GET", f"/v2/endpoints/{uuid.uuid4()}{rest}").status == 404
         assert ask(world.app, "GET", f"/v2/endpoints/x{rest}").status == 400
+
+
+@pytest.mark.parametrize("version", ["v2", "v3"])
+def test_a_lock_says_when_it_ends(world: World, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    async def lock(who: Identity, endpoint: uuid.UUID) -> float:
+        return 1625097600.5
+
+    stand_in = SimpleNamespace(endpoints=SimpleNamespace(lock=lock))
+    monkeypatch.setattr(module, "_stock", lambda _: stand_in)
+    endpoint_id = uuid.uuid4()
+    answer = ask(world.app, "POST", f"/{version}/endpoints/{endpoint_id}/lock").json()
+    assert answer == {
+        "endpoint_id": str(endpoint_id),
+        "lock_expiration_timestamp": "2021-07-01T00:00:00.500000",
+    }
