@@ -229,6 +229,12 @@ class BrokerUnroutable(ServiceUnavailable):
     code = 117
 
 
+class QueueMissing(ServiceUnavailable):
+    """The broker has no queue of this name: it was deleted, by hand or by a policy."""
+
+    code = 121
+
+
 class RequestNotSent(ServiceUnavailable):
     """No connection could be made: the service surely did not see the request."""
 

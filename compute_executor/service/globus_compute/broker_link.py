@@ -2,22 +2,30 @@
 
     start -> connecting -> topology declared -> opened() -> ... -> closed() -> pause -> connecting
 
-Three channels: one to publish on (confirmed by the broker), one to look at queues on (an error closes a channel, so
-looking has its own), one for each consumer. Nothing blocks; all callbacks come on the loop thread, which owns it.
+Three kinds of channels: one to publish on (confirmed by the broker), the *query channel* to declare and inspect
+queues on (an error closes its channel, so queries have their own), one for each consumer. When the broker closes one
+of the others, or ends a consumer because its queue was deleted, the connection is made again, and with it all that
+was deleted. Nothing blocks; all callbacks come on the loop thread, which owns it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import logging
 import random
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from compute_executor.errors import BrokerUnconfirmed, BrokerUnroutable, InvalidRequest, ServiceUnavailable
+from compute_executor.errors import (
+    BrokerUnconfirmed,
+    BrokerUnroutable,
+    InvalidRequest,
+    QueueMissing,
+    ServiceUnavailable,
+)
 from compute_executor.service.globus_compute import names
+from compute_executor.service.globus_compute.log_limit import limited_logger
 from compute_executor.service.store.committer import settle
 
 if TYPE_CHECKING:  # 30 ms at each start of a service, and only one that has a broker needs it
@@ -25,7 +33,9 @@ if TYPE_CHECKING:  # 30 ms at each start of a service, and only one that has a b
     from pika.adapters.asyncio_connection import AsyncioConnection
     from pika.channel import Channel
 
-log = logging.getLogger(__name__)
+log = limited_logger(__name__)
+
+_T = TypeVar("_T")
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
 """Seconds before the connection is tried again: doubled each time, and shortened at random by up to a half."""
@@ -33,13 +43,24 @@ PREFETCH = 500
 """Messages that the broker may send before earlier ones are acknowledged."""
 PATIENCE = 20.0
 """Seconds that the broker may take to answer."""
+CLOSE_PATIENCE = 2.0
+"""Seconds that the broker may take to answer when we leave: a service that is told to end does not wait for it."""
+NOT_FOUND = 404
+"""Why the broker closes a channel on which something is asked about a queue that is not there."""
 
 
 class QueueDepth(NamedTuple):
-    """What is seen of a queue: messages that wait, and consumers."""
+    """The state of a queue: messages that wait, and consumers."""
 
     ready: int
     consumers: int
+
+
+class WaitingMessage(NamedTuple):
+    """A message in a queue. ``redelivered``: a consumer has had it before and ended without acknowledging it."""
+
+    headers: dict[str, Any]
+    redelivered: bool
 
 
 class Delivery(NamedTuple):
@@ -76,9 +97,9 @@ class BrokerLink:
         self._timer: asyncio.TimerHandle | None = None
         self._setup: asyncio.Task[None] | None = None
         self._ending: asyncio.Future[None] | None = None
-        self._looking = asyncio.Lock()
-        self._eye: Channel | None = None
-        self._asked: asyncio.Future[Any] | None = None  # by the eye, which is closed for a wrong question
+        self._querying = asyncio.Lock()
+        self._query_channel: Channel | None = None
+        self._query: asyncio.Future[Any] | None = None  # an error closes the query channel
         self.open = False
         self.blocked = False
         self.trouble = "not connected yet"
@@ -104,9 +125,9 @@ class BrokerLink:
         if self._timer is not None:
             self._timer.cancel()
         elif self._connection is not None and not self._connection.is_closed:
-            if self._connection.is_open:
+            if not self._connection.is_closing:
                 self._connection.close()
-            await asyncio.wait([self._ending], timeout=PATIENCE)
+            await asyncio.wait([self._ending], timeout=CLOSE_PATIENCE)
         if self._setup is not None:
             self._setup.cancel()
             await asyncio.gather(self._setup, return_exceptions=True)
@@ -126,7 +147,7 @@ class BrokerLink:
         try:
             self._out = await self._channel()
             await self._declare_exchanges(self._out)
-            await self._told(lambda done: self._confirming(self._out, done))
+            await self._ask(lambda done: self._confirming(self._out, done))
             for queue, callback in self._consumers.items():
                 await self._consume(queue, callback)
         except Exception as error:  # whatever it is, the next connection tries again
@@ -142,7 +163,7 @@ class BrokerLink:
     def _lost(self, _connection: AsyncioConnection, error: Exception | str) -> None:
         was_open, self.open = self.open, False
         self.trouble = _words(error)
-        self._out = self._eye = None
+        self._out = self._query_channel = None
         waiting, self._unconfirmed = self._unconfirmed, OrderedDict()
         self._published = 0
         for future in waiting.values():
@@ -156,20 +177,17 @@ class BrokerLink:
         self._timer = self._loop.call_later(self._pause * random.uniform(0.5, 1.0), self.start)
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
-    async def _told(self, ask: Callable[[Callable[[Any], None]], Any]) -> Any:
-        """The broker's answer to what ``ask`` sends; ``ask`` is given the callback."""
-        self._asked = answer = self._loop.create_future()
-        ask(lambda frame: settle(answer, frame, None))
-        try:
-            return await asyncio.wait_for(answer, PATIENCE)
-        except asyncio.TimeoutError:
-            raise ServiceUnavailable(f"the broker has not answered for {PATIENCE:.0f} s") from None
+    async def _ask(self, send: Callable[[Callable[[Any], None]], Any]) -> Any:
+        """Send a question and return the broker's answer; ``send`` is given the callback."""
+        self._query = answer = self._loop.create_future()
+        send(lambda frame: settle(answer, frame, None))
+        return await _answered(answer)
 
     async def _channel(self) -> Channel:
         connection = self._connection
         if connection is None or not connection.is_open:
             raise ServiceUnavailable(f"there is no connection to the broker: {self.trouble}")
-        channel: Channel = await self._told(lambda done: connection.channel(on_open_callback=done))
+        channel: Channel = await self._ask(lambda done: connection.channel(on_open_callback=done))
         return channel
 
     # -- queues -------------------------------------------------------------------------------------------
@@ -177,91 +195,101 @@ class BrokerLink:
     async def _declare_exchanges(self, channel: Channel) -> None:
         kinds = {names.TASKS: "direct", names.RESULTS: "topic", names.HEARTBEATS: "topic"}
         for exchange, kind in kinds.items():
-            await self._told(functools.partial(_declare_exchange, channel, exchange, kind))
+            await self._ask(functools.partial(_declare_exchange, channel, exchange, kind))
         for queue in (names.RESULTS, names.HEARTBEATS):
             await self._declare(channel, queue, {}, (queue, names.bindings(queue)))
 
     async def _declare(
         self, channel: Channel, queue: str, arguments: dict[str, Any], binding: tuple[str, str] | None
     ) -> None:
-        await self._told(
+        await self._ask(
             lambda done: channel.queue_declare(queue, durable=True, arguments=arguments, callback=done)
         )
         if binding is not None:
             exchange, key = binding
-            await self._told(lambda done: channel.queue_bind(queue, exchange, key, callback=done))
+            await self._ask(lambda done: channel.queue_bind(queue, exchange, key, callback=done))
 
     async def declare(
         self, queue: str, arguments: dict[str, Any] | None = None, binding: tuple[str, str] | None = None
     ) -> None:
-        """There is this durable queue, bound to (exchange, key). Raises ServiceUnavailable."""
-        async with self._looking:
-            await self._declare(await self._eyes(), queue, arguments or {}, binding)
+        """Create this durable queue if it is missing, bound to (exchange, key). Raises ServiceUnavailable."""
+        async with self._querying:
+            await self._declare(await self._queries(), queue, arguments or {}, binding)
 
     async def delete(self, queue: str) -> None:
-        """There is no such queue any more. Raises ServiceUnavailable."""
-        async with self._looking:
-            channel = await self._eyes()
-            await self._told(lambda done: channel.queue_delete(queue, callback=done))
+        """Delete a queue; one that is missing is no error. Raises ServiceUnavailable."""
+        async with self._querying:
+            channel = await self._queries()
+            await self._ask(lambda done: channel.queue_delete(queue, callback=done))
 
-    async def purge(self, queue: str) -> None:
-        """Drop all messages that wait in a queue. Raises ServiceUnavailable."""
-        async with self._looking:
-            channel = await self._eyes()
-            await self._told(lambda done: channel.queue_purge(queue, callback=done))
-
-    async def look(self, queue: str) -> QueueDepth:
-        """What is seen of a queue. Raises ServiceUnavailable, also if there is no such queue."""
-        async with self._looking:
-            channel = await self._eyes()
-            frame = await self._told(lambda done: channel.queue_declare(queue, passive=True, callback=done))
+    async def inspect(self, queue: str) -> QueueDepth:
+        """Return the state of a queue. Raises QueueMissing, ServiceUnavailable."""
+        async with self._querying:
+            channel = await self._queries()
+            frame = await self._ask(lambda done: channel.queue_declare(queue, passive=True, callback=done))
         return QueueDepth(frame.method.message_count, frame.method.consumer_count)
 
-    async def _eyes(self) -> Channel:
-        if self._eye is None or not self._eye.is_open:
-            self._eye = await self._channel()
-            self._eye.add_on_close_callback(self._eye_closed)
-        return self._eye
+    async def _queries(self) -> Channel:
+        if self._query_channel is None or not self._query_channel.is_open:
+            self._query_channel = await self._channel()
+            self._query_channel.add_on_close_callback(self._query_channel_closed)
+        return self._query_channel
 
-    def _eye_closed(self, _channel: Channel, error: Exception) -> None:
-        if self._asked is not None:
-            settle(self._asked, None, ServiceUnavailable(f"the broker refuses: {_words(error)}"))
+    def _query_channel_closed(self, _channel: Channel, error: Exception) -> None:
+        if self._query is not None:
+            settle(self._query, None, _refused(error))
 
     async def _consume(self, queue: str, callback: Callable[[Delivery], None]) -> None:
         channel = await self._channel()
         channel.basic_qos(prefetch_count=PREFETCH)
+        channel.add_on_cancel_callback(lambda _frame: self._start_over(f"queue {queue} was deleted"))
+        channel.add_on_close_callback(self._channel_closed)
 
         def came(channel: Channel, method: Any, _properties: Any, body: bytes) -> None:
             callback(Delivery(body, method.routing_key, lambda: _acknowledge(channel, method.delivery_tag)))
 
-        await self._told(lambda done: channel.basic_consume(queue, came, callback=done))
+        await self._ask(lambda done: channel.basic_consume(queue, came, callback=done))
 
-    async def peek(self, queue: str) -> list[dict[str, Any]] | None:
-        """The headers of all messages that wait in a queue, first to last. They stay there. None if somebody
-        consumes it, so that this says nothing. Raises ServiceUnavailable."""
-        if (await self.look(queue)).consumers:
+    async def peek(self, queue: str) -> list[WaitingMessage] | None:
+        """List the messages that wait in a queue, first to last; they stay there. None if a consumer is there, which
+        may have more. Note that they count as redelivered from then on. Raises QueueMissing, ServiceUnavailable."""
+        return await self._read_all(queue, take=False)
+
+    async def drain(self, queue: str) -> list[WaitingMessage] | None:
+        """Take all messages out of a queue, first to last; None, and nothing is taken, if a consumer is there.
+        Raises QueueMissing, ServiceUnavailable."""
+        return await self._read_all(queue, take=True)
+
+    async def _read_all(self, queue: str, *, take: bool) -> list[WaitingMessage] | None:
+        if (await self.inspect(queue)).consumers:
             return None
         channel = await self._channel()
-        found: list[dict[str, Any]] = []
+        found: list[WaitingMessage] = []
+        last = 0
         try:
-            while (headers := await self._get(channel, queue)) is not None:
-                found.append(headers)
+            while (got := await self._get(channel, queue)) is not None:
+                last, message = got
+                found.append(message)
+            if take and found:
+                _acknowledge(channel, last)
             return found
         finally:
             if channel.is_open:
-                channel.close()  # what it had got goes back to its place
+                channel.close()  # what is not acknowledged goes back to its place
 
-    async def _get(self, channel: Channel, queue: str) -> dict[str, Any] | None:
+    async def _get(self, channel: Channel, queue: str) -> tuple[int, WaitingMessage] | None:
         from pika.spec import Basic
 
-        answer: asyncio.Future[dict[str, Any] | None] = self._loop.create_future()
+        answer: asyncio.Future[tuple[int, WaitingMessage] | None] = self._loop.create_future()
 
-        def got(_channel: Channel, _method: Any, properties: Any, _body: bytes) -> None:
-            settle(answer, properties.headers or {}, None)
+        def got(_channel: Channel, method: Any, properties: Any, _body: bytes) -> None:
+            message = WaitingMessage(properties.headers or {}, bool(method.redelivered))
+            settle(answer, (method.delivery_tag, message), None)
 
+        channel.add_on_close_callback(lambda _channel, error: settle(answer, None, _refused(error)))
         channel.add_callback(lambda _frame: settle(answer, None, None), [Basic.GetEmpty], one_shot=True)
         channel.basic_get(queue, got)
-        return await asyncio.wait_for(answer, PATIENCE)
+        return await _answered(answer)
 
     # -- publishing ---------------------------------------------------------------------------------------
 
@@ -286,7 +314,7 @@ class BrokerLink:
     def _confirming(self, channel: Channel | None, done: Callable[[Any], None]) -> None:
         assert channel is not None
         channel.add_on_return_callback(self._returned)
-        channel.add_on_close_callback(self._out_closed)
+        channel.add_on_close_callback(self._channel_closed)
         channel.confirm_delivery(self._confirmed, callback=done)
 
     def _confirmed(self, frame: Any) -> None:
@@ -311,11 +339,30 @@ class BrokerLink:
         )
         self._settle(int(properties.message_id), error)
 
-    def _out_closed(self, _channel: Channel, error: Exception) -> None:
-        """Something that we did was wrong, or the broker's disk is full: everything anew."""
+    def _channel_closed(self, _channel: Channel, error: Exception) -> None:
+        """Connect again: we sent something wrong, an exchange was deleted, or the broker's disk is full."""
+        self._start_over(f"the broker closed our channel: {error}")
+
+    def _start_over(self, why: str) -> None:
         if self.open and self._connection is not None and self._connection.is_open:
-            log.warning("the broker closed our channel: %s", error)
+            log.warning("%s; connecting to the broker again", why)
             self._connection.close()
+
+
+async def _answered(answer: asyncio.Future[_T]) -> _T:
+    """Wait for an answer of the broker. `asyncio.wait`, because `wait_for` loses a cancellation that comes together
+    with the answer (before Python 3.12)."""
+    await asyncio.wait([answer], timeout=PATIENCE)
+    if not answer.done():
+        answer.cancel()
+        raise ServiceUnavailable(f"the broker has not answered for {PATIENCE:.0f} s")
+    return answer.result()
+
+
+def _refused(error: Exception) -> ServiceUnavailable:
+    if getattr(error, "reply_code", None) == NOT_FOUND:
+        return QueueMissing(f"the broker has no such queue: {_words(error)}")
+    return ServiceUnavailable(f"the broker refuses: {_words(error)}")
 
 
 def _declare_exchange(channel: Channel, exchange: str, kind: str, done: Callable[[Any], None]) -> None:

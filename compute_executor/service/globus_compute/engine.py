@@ -5,7 +5,7 @@
 That a task is given is stored before it is published, because nothing else remembers it when this process is killed.
 Whether it then arrived, the *log queue* tells: the exchange puts every task message also there, where the last
 `WINDOW` stay. So a task is published once, whatever breaks: one that did not arrive is given again, one that did is
-waited for. What the stock endpoint itself loses, `watch` notices.
+waited for. What the stock endpoint itself loses, `heartbeats` notices.
 
 Tasks are published only to a user endpoint that runs; until then they can be cancelled. Owner: the loop thread.
 """
@@ -13,7 +13,6 @@ Tasks are published only to a user endpoint that runs; until then they can be ca
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 import uuid
 from collections.abc import Collection
@@ -23,10 +22,10 @@ from compute_executor.endpoint.pool.events import EngineEvents, TaskEnded, Worke
 from compute_executor.errors import ServiceUnavailable
 from compute_executor.protocol.frames import PoolSpec
 from compute_executor.service.endpoints.registry import Endpoints
-from compute_executor.service.globus_compute import names
 from compute_executor.service.globus_compute.broker_link import BrokerLink, Delivery
 from compute_executor.service.globus_compute.heartbeats import Task
 from compute_executor.service.globus_compute.inbox import ResultInbox
+from compute_executor.service.globus_compute.log_limit import limited_logger
 from compute_executor.service.globus_compute.publisher import TaskPublisher
 from compute_executor.service.globus_compute.reconciler import Reconciler, UrlFor
 from compute_executor.service.globus_compute.task_writer import TaskWriter
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from compute_executor.service.scheduling.dispatch import Dispatch
     from compute_executor.service.store.committer import Committer
 
-log = logging.getLogger(__name__)
+log = limited_logger(__name__)
 
 
 class BrokerEngine:
@@ -61,18 +60,18 @@ class BrokerEngine:
         self._users = users
         self._inbox = inbox
         self._news = asyncio.Event()
-        self._giving = TaskPublisher(events, committer, tasks, self._news)
-        self._care = Reconciler(
+        self._publisher = TaskPublisher(events, committer, tasks, self._news)
+        self._reconciler = Reconciler(
             events=events,
             dispatch=dispatch,
             endpoints=endpoints,
             users=users,
             tasks=tasks,
             inbox=inbox,
-            giving=self._giving,
+            publisher=self._publisher,
             news=self._news,
         )
-        self._caring: asyncio.Task[None] | None = None
+        self._reconciling: asyncio.Task[None] | None = None
         self._failing: set[asyncio.Task[None]] = set()
         inbox.tell(self.ended, self._users.detailed)
 
@@ -104,14 +103,15 @@ class BrokerEngine:
 
     def connect(self, link: BrokerLink, url_for: UrlFor) -> None:
         """Use this connection from now on."""
-        self._giving.link = link
-        self._caring = asyncio.get_running_loop().create_task(self._care.for_ever(link, url_for))
+        self._publisher.link = link
+        self._reconciling = asyncio.get_running_loop().create_task(self._reconciler.run(link, url_for))
 
     async def close(self) -> None:
         """See Engine. What was given stays with the broker."""
-        if self._caring is not None:
-            self._caring.cancel()
-            await asyncio.gather(self._caring, return_exceptions=True)
+        under_way = [*self._failing, *([self._reconciling] if self._reconciling is not None else [])]
+        for one in under_way:
+            one.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
 
     def opened(self) -> None:
         """The broker can be reached (again)."""
@@ -140,12 +140,12 @@ class BrokerEngine:
         """See Engine."""
         one = self._users.get(pool)
         if one is not None:
-            self._giving.feed(one)
+            self._publisher.wake(one)
 
     def wake_all(self) -> None:
-        """There may be work for any of them."""
+        """Send what there is for any of them."""
         for one in self._users:
-            self._giving.feed(one)
+            self._publisher.wake(one)
 
     def withdraw(self, pool: bytes, tasks: Collection[Task]) -> set[Task]:  # noqa: ARG002
         """See Engine. What was given to the broker cannot be taken back: the endpoint may have it already."""
@@ -174,7 +174,7 @@ class BrokerEngine:
             one.credit.ended(task, outcome.ended - outcome.began if outcome.began else None)
             one.forget(task)
             one.watch.ended(task)
-        self._giving.feed(one)
+        self._publisher.feed(one)
 
     def heartbeat(self, delivery: Delivery) -> None:
         """A heartbeat of an endpoint or a user endpoint; acknowledged when it is stored."""
@@ -194,7 +194,7 @@ class BrokerEngine:
             return
         self._users.heard(one, state)
         one.given.update(one.watch.report(report(state), time.monotonic()))
-        self._giving.feed(one)
+        self._publisher.feed(one)
 
     def _refused(self, one: UserEndpoint, reason: str) -> None:
         if not one.watch.refused(reason, time.monotonic()):
@@ -206,14 +206,12 @@ class BrokerEngine:
         failing.add_done_callback(self._failing.discard)
 
     async def _fail(self, one: UserEndpoint, message: str) -> None:
-        """It cannot start: what waits for it ends so. The next submit has it tried again."""
+        """End what waits for a user endpoint that cannot start. The next submit has it tried again."""
         log.error("%s", message)
-        link = self._giving.link
+        link = self._publisher.link
         assert link is not None
         try:
-            if await self._care.settle(one, link):
-                await link.purge(names.task_queue(one.row.id))
-                self._giving.give_back(one, [task for task in one.given if task not in one.watch.suspects])
+            await self._reconciler.recover(one, link)
         except ServiceUnavailable as error:
             log.warning("user endpoint %s: %s", one.row.id, error)
         self._events.broken(one.pool, message)

@@ -1,10 +1,11 @@
-"""Whether one user endpoint runs, what follows if it does not. No I/O, no clock: times are passed in (seconds).
+"""Whether one user endpoint runs, and what follows if it does not. No I/O, no clock: times are passed in (seconds).
 
-    down -> (start command) -> starting -> (report) -> running -> (last report, or nobody consumes) -> ended -> down
+    down -> (start command) -> starting -> (report) -> running -> (last report, or no consumer) -> ended -> down
 
-A stock endpoint acknowledges a task when its engine has taken it, not when it is done: what it had taken when it
-died is gone. So before a dead one is started again, its queue is looked at: what lies there was not taken. The others
-are *suspects*. They are lost when three heartbeats have been missed; unless the very same process reports again: it
+A stock endpoint acknowledges a task up to half a second after its engine has taken it, not when it is done: what it
+had taken when it died is gone, and what it had not acknowledged yet may have begun, too. So before a dead one is
+started again, its queue is drained: a message that was never delivered to it goes back to our own queue, the others
+are *in doubt*. They are lost when three heartbeats have been missed; unless the very same process reports again: it
 had only lost its connection, and its tasks still run (its engine outlives that).
 """
 
@@ -22,6 +23,10 @@ ALONE = 20.0
 within 10 (its longest pause)."""
 COMMAND_LIFE = 20.0
 """Seconds that a start command is good for; after half as many again, another one is sent."""
+STARTING = 10.0
+"""Seconds after a start command in which the user endpoint is expected to come up: its queue is inspected often."""
+UNANSWERED = 20
+"""Start commands without a sign of the user endpoint after which the tasks that wait for it end."""
 STILL_THERE = "Another instance of this endpoint is running"
 """Why a user endpoint refuses to start while the PID file of a killed one is younger than half a minute."""
 TRIED_AGAIN = 10.0
@@ -40,7 +45,8 @@ class HeartbeatReport(NamedTuple):
 
 
 class TasksInDoubt(NamedTuple):
-    """What had been taken by a run of the user endpoint that has ended, as far as can be seen."""
+    """An attempt at a task that may never have a result. ``process``: the run of the user endpoint that had taken
+    it and seems to have ended; "" if its message may be gone with a deleted queue."""
 
     attempt: int
     process: str
@@ -51,8 +57,9 @@ class LivenessMonitor:
 
     def __init__(self) -> None:
         self.running = False
-        self.unsettled = False  # it has ended, and its queue was not looked at yet
-        self.suspects: dict[Task, TasksInDoubt] = {}
+        self.recovery_due = False  # it has ended, and its queue was not drained yet
+        self.in_doubt: dict[Task, TasksInDoubt] = {}
+        self.commands = 0  # sent since it last gave a sign of life
         self._process = ""
         self._period = DEFAULT_PERIOD
         self._reported = self._hope_until = 0.0
@@ -79,7 +86,7 @@ class LivenessMonitor:
         self._alone_since = None
 
     def report(self, report: HeartbeatReport, now: float) -> dict[Task, int]:
-        """A heartbeat came; the suspects that thereby are none any more."""
+        """Note a heartbeat. Return the tasks that it clears: this very process has them still."""
         self._reported = now
         self._unheard = False
         self._period = report.period or self._period
@@ -87,11 +94,11 @@ class LivenessMonitor:
         if not report.active:
             self._end()
             return {}
-        cleared = {task: one.attempt for task, one in self.suspects.items() if one.process == report.process}
+        cleared = {task: one.attempt for task, one in self.in_doubt.items() if one.process == report.process}
         for task in cleared:
-            del self.suspects[task]
+            del self.in_doubt[task]
         self._process = report.process
-        self.running, self.unsettled = True, False
+        self.running, self.recovery_due, self.commands = True, False, 0
         self._alone_since = self._commanded = None
         return cleared
 
@@ -99,10 +106,11 @@ class LivenessMonitor:
         """A task was given to it."""
         self._idle_since = None
 
-    def looked(self, consumers: int, now: float) -> None:
-        """So many consumers has its task queue: one is itself."""
+    def observed(self, consumers: int, now: float) -> None:
+        """Note how many consumers its task queue has: one is the user endpoint itself."""
         if consumers:
             self._alone_since = None
+            self.commands = 0
             self.running = self.running or self._unheard  # it ran before we were restarted
             return
         if self._alone_since is None:
@@ -118,27 +126,46 @@ class LivenessMonitor:
 
     def _end(self) -> None:
         self.running = False
-        self.unsettled = True
+        self.recovery_due = True
         self._commanded = None
 
-    def settled(self, taken: Iterable[tuple[Task, int]]) -> None:
-        """Its queue was looked at: these had been taken from it."""
-        self.unsettled = False
+    def recovered(self, taken: Iterable[tuple[Task, int]]) -> None:
+        """Note that its queue was drained, and what it had taken out of it."""
+        self.recovery_due = False
         self._hope_until = self._reported + MISSED * self._period
-        self.suspects.update((task, TasksInDoubt(attempt, self._process)) for task, attempt in taken)
+        self.in_doubt.update((task, TasksInDoubt(attempt, self._process)) for task, attempt in taken)
+
+    def queue_deleted(self, tasks: Iterable[tuple[Task, int]], now: float) -> None:
+        """Note that its queue was deleted, perhaps with these tasks in it."""
+        self._hope_until = max(self._hope_until, now + MISSED * self._period)
+        self.in_doubt.update((task, TasksInDoubt(attempt, "")) for task, attempt in tasks)
 
     def ended(self, task: Task) -> None:
         """The task has an outcome."""
-        self.suspects.pop(task, None)
+        self.in_doubt.pop(task, None)
 
     # -- what follows -------------------------------------------------------------------------------------
 
     def lost(self, now: float) -> dict[Task, int]:
-        """Suspects that are not to be hoped for any more."""
+        """Return the tasks in doubt whose results are not to be expected any more, with their attempts. They are in
+        doubt no longer."""
         if now < self._hope_until:
             return {}
-        lost, self.suspects = self.suspects, {}
+        lost, self.in_doubt = self.in_doubt, {}
         return {task: one.attempt for task, one in lost.items()}
+
+    def expiry_due(self, now: float) -> bool:
+        """Whether tasks may have to be given up now, once all results that have come were read."""
+        return bool(self.in_doubt and now >= self._hope_until) or self.forgotten(now)
+
+    def starting(self, now: float) -> bool:
+        """Whether it is expected to come up any moment."""
+        return not self.running and self._commanded is not None and now - self._commanded < STARTING
+
+    @property
+    def dormant(self) -> bool:
+        """Whether there is nothing to find out about it until its endpoint can start it."""
+        return not self.running and not self.recovery_due and not self.in_doubt
 
     def forgotten(self, now: float) -> bool:
         """Whether it has said for so long that it has nothing to do that what it had taken will have no result. A
@@ -149,7 +176,7 @@ class LivenessMonitor:
 
     def command_due(self, now: float) -> bool:
         """Whether a start command is to be sent, if there is work and an endpoint to send it to."""
-        if self.running or self.unsettled:
+        if self.running or self.recovery_due:
             return False
         return self._commanded is None or now - self._commanded > 1.5 * COMMAND_LIFE
 
@@ -161,5 +188,11 @@ class LivenessMonitor:
         return False
 
     def commanded(self, now: float) -> None:
-        """A start command was sent."""
+        """Note that a start command was sent."""
         self._commanded = now
+        self.commands += 1
+
+    @property
+    def unresponsive(self) -> bool:
+        """Whether so many start commands had no effect that the tasks that wait for it are to end."""
+        return self.commands > UNANSWERED

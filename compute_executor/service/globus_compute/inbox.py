@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from compute_executor.endpoint.pool.events import EngineEvents, TaskEnded
 from compute_executor.errors import ComputeError, InvalidRequest
 from compute_executor.service.globus_compute import messages, names
 from compute_executor.service.globus_compute.broker_link import Delivery
+from compute_executor.service.globus_compute.log_limit import limited_logger
 
 if TYPE_CHECKING:
     from compute_executor.service.blobs.references import BlobReferences
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from compute_executor.service.scheduling.dispatch import Dispatch
     from compute_executor.service.tasks.outcomes import Outcomes
 
-log = logging.getLogger(__name__)
+log = limited_logger(__name__)
 
 
 class ResultInbox:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
 import logging
 import re
+import threading
 import urllib.error
 import urllib.request
 import uuid
@@ -21,6 +23,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from compute_executor.errors import ServiceUnavailable
 from compute_executor.service.globus_compute import names
+from compute_executor.service.store.committer import settle
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +136,21 @@ class BrokerCredentials:
         return urlunsplit((self._public.scheme, f"{login}@{place}", path, self._public.query, ""))
 
     async def _ask(self, method: str, path: str, document: Any = None) -> None:
-        await asyncio.to_thread(self._ask_now, method, path, document)
+        """Raises ServiceUnavailable. In a thread that the end of the process does not wait for."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[None] = loop.create_future()
+
+        def ask() -> None:
+            error: Exception | None = None
+            try:
+                self._ask_now(method, path, document)
+            except Exception as found:
+                error = found
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(settle, answer, None, error)
+
+        threading.Thread(target=ask, name="broker management", daemon=True).start()
+        await answer
 
     def _ask_now(self, method: str, path: str, document: Any) -> None:
         login = f"{unquote(self._own.username or 'guest')}:{unquote(self._own.password or 'guest')}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from compute_executor.protocol.frames import BROKEN, Reason
 from compute_executor.service.globus_compute import names
 from compute_executor.service.globus_compute.broker_link import BrokerLink
 from compute_executor.service.globus_compute.heartbeats import Task
+from compute_executor.service.globus_compute.log_limit import limited_logger
 from compute_executor.service.globus_compute.task_writer import TaskWriter
 from compute_executor.service.globus_compute.user_endpoints import WINDOW, UserEndpoint, spans
 from compute_executor.service.tasks.outcomes import encode
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from compute_executor.service.store.committer import Committer
     from compute_executor.service.store.writer import Writer
 
-log = logging.getLogger(__name__)
+log = limited_logger(__name__)
 
 
 class TaskPublisher:
-    """Gives to those user endpoints that run. ``news`` is set where one must be looked after (`care`)."""
+    """The sender of tasks to user endpoints that run. ``news`` is set where one must be reconciled first."""
 
     def __init__(
         self, events: EngineEvents, committer: Committer, tasks: TaskWriter, news: asyncio.Event
@@ -38,13 +38,22 @@ class TaskPublisher:
         self._news = news
         self.link: BrokerLink | None = None
 
-    def feed(self, one: UserEndpoint) -> None:
-        """Give what there is to a user endpoint that runs; have somebody look after one that does not."""
-        link = self.link
-        if link is None or not link.open or link.blocked:
-            return
-        if one.uncertain or not one.declared or not one.watch.running:
+    def wake(self, one: UserEndpoint) -> None:
+        """Send what there is; have a user endpoint reconciled first that cannot be sent anything yet, or that had
+        nothing to do: its queue may have been deleted, and the broker would not say so (see `engine`)."""
+        if self._ready(one) and one.given:
+            self.feed(one)
+        else:
             self._news.set()
+
+    @staticmethod
+    def _ready(one: UserEndpoint) -> bool:
+        return one.watch.running and one.declared and not one.uncertain
+
+    def feed(self, one: UserEndpoint) -> None:
+        """Send what there is, if it runs and the broker takes messages; else do nothing."""
+        link = self.link
+        if link is None or not link.open or link.blocked or not self._ready(one):
             return
         assignments = self._take(one)
         if assignments:
@@ -108,7 +117,7 @@ class TaskPublisher:
         sent.add_done_callback(lambda sent: self._published(one, sent.exception()))
 
     def _published(self, one: UserEndpoint, error: BaseException | None) -> None:
-        """Confirmed; or nobody knows, then the log queue will tell."""
+        """Note that a message was confirmed; if that is not known, the log queue will tell."""
         one.in_flight = max(0, one.in_flight - 1)
         if error is not None:
             one.uncertain = True
@@ -124,7 +133,7 @@ class TaskPublisher:
         self._events.ended(one.pool, [ended])
 
     def give_back(self, one: UserEndpoint, tasks: list[Task]) -> None:
-        """These are not with the broker: queued again."""
+        """Queue these again: they are not with the broker."""
         back = [(*task, one.forget(task)) for task in dict.fromkeys(tasks)]
         self._record(one, back, back=True, done=lambda _error: None)
         self._events.returned(one.pool, back)

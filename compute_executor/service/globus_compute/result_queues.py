@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from compute_executor.protocol.ids import task_uuid
 from compute_executor.service.access import Identity
 from compute_executor.service.globus_compute import messages, names
 from compute_executor.service.globus_compute.broker_link import BrokerLink
+from compute_executor.service.globus_compute.log_limit import limited_logger
 from compute_executor.service.tasks.outcome_text import outcome_text
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from compute_executor.service.store.reader import Reader
     from compute_executor.service.tasks.groups import TaskGroups
 
-log = logging.getLogger(__name__)
+log = limited_logger(__name__)
 
 AT_ONCE = 1024 * 1024
 """About so many bytes of results are read and published before their confirmations are waited for."""
@@ -191,7 +191,7 @@ class ResultQueues:
         return False
 
     def _send(self, queue: ResultQueue, link: BrokerLink, result: frames.Result) -> asyncio.Future[None]:
-        import pika  # see link.py
+        import pika  # see broker_link.py
 
         task_id = task_uuid(result.prefix, result.position)
         _, text = outcome_text(task_id, result, self._blobs.read)

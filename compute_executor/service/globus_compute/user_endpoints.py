@@ -11,7 +11,7 @@ from typing import Any
 
 from compute_executor.service.access import Identity
 from compute_executor.service.globus_compute import documents, names, rows
-from compute_executor.service.globus_compute.credit import Credit, workers
+from compute_executor.service.globus_compute.credit import MOST, Credit, workers
 from compute_executor.service.globus_compute.heartbeats import HeartbeatReport, LivenessMonitor, Task
 from compute_executor.service.globus_compute.rows import UserEndpointRow
 from compute_executor.service.store.committer import Committer
@@ -23,9 +23,10 @@ log queue keeps, which tells after a break which of them arrived."""
 
 
 class UserEndpoint:
-    """One of them. ``given``: what is out, with attempts, in the order in which it was published."""
+    """One of them. ``given``: what is out, with attempts, in the order in which it was published; ``queued``:
+    those that may still be in its queue."""
 
-    __slots__ = ("credit", "declared", "given", "in_flight", "recent", "row", "uncertain", "watch")
+    __slots__ = ("credit", "declared", "given", "in_flight", "queued", "recent", "row", "uncertain", "watch")
 
     def __init__(self, row: UserEndpointRow) -> None:
         self.row = row
@@ -34,6 +35,7 @@ class UserEndpoint:
         self.credit.workers = workers(row.state)
         self.given: dict[Task, int] = {}
         self.recent: deque[Task] = deque(maxlen=WINDOW)  # given last: the log queue knows of them
+        self.queued: deque[Task] = deque(maxlen=MOST)
         self.in_flight = 0  # published, not confirmed
         self.uncertain = False  # whether something given has arrived must be looked up
         self.declared = False  # its queues exist, as far as this connection knows
@@ -49,6 +51,12 @@ class UserEndpoint:
         self.credit.given(task, function)
         self.watch.given()
         self.recent.append(task)
+        self.queued.append(task)
+
+    def delivered(self, count: int) -> None:
+        """Note that the first ``count`` of ``queued`` have left the queue."""
+        for _ in range(min(count, len(self.queued))):
+            self.queued.popleft()
 
     def forget(self, task: Task) -> int:
         """It is not out any more. Its attempt; 0 if it was not out."""

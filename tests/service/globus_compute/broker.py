@@ -26,6 +26,7 @@ class FakeBroker:
         self.consumers: dict[str, tuple[FakeChannel, Reply]] = {}
         self.connections: list[FakeConnection] = []
         self.acknowledged: list[int] = []
+        self.delivered_before: set[bytes] = set()
         self.published: list[tuple[str, str, bytes, pika.BasicProperties]] = []
         self.refuses: Exception | None = None
         self.answers: str | None = "ack"
@@ -66,7 +67,7 @@ class FakeConnection:
         self.broker = broker
         self.parameters = parameters
         self.loop = custom_ioloop
-        self.is_open = self.is_closed = False
+        self.is_open = self.is_closed = self.is_closing = False
         self.channels: list[FakeChannel] = []
         self.block: Reply = lambda: None
         self.unblock: Reply = lambda: None
@@ -124,6 +125,7 @@ class FakeChannel:
         self.is_open = False
         for queue, message in reversed(self._got):
             self.broker.queues[queue].insert(0, message)
+            self.broker.delivered_before.add(message[0])
 
     def fail(self, error: Exception) -> None:
         """The broker closes it."""
@@ -144,7 +146,7 @@ class FakeChannel:
         arguments: dict[str, Any] | None = None,
     ) -> None:
         if passive and queue not in self.broker.queues:
-            self.fail(RuntimeError(f"(404, 'no queue {queue}')"))
+            self.fail(pika.exceptions.ChannelClosedByBroker(404, f"no queue {queue}"))
             return
         waiting = self.broker.queues.setdefault(queue, [])
         if not passive:
@@ -157,12 +159,8 @@ class FakeChannel:
         self._soon("queue_bind", callback, None)
 
     def queue_delete(self, queue: str, *, callback: Reply) -> None:
-        del self.broker.queues[queue]
+        self.broker.queues.pop(queue, None)
         self._soon("queue_delete", callback, None)
-
-    def queue_purge(self, queue: str, *, callback: Reply) -> None:
-        self.broker.queues[queue].clear()
-        self._soon("queue_purge", callback, None)
 
     def basic_qos(self, prefetch_count: int) -> None:
         self.prefetch = prefetch_count
@@ -183,15 +181,22 @@ class FakeChannel:
         message = waiting.pop(0)
         self._got.append((queue, message))
         body, headers = message
-        self._soon("basic_get", got, self, None, SimpleNamespace(headers=headers), body)
+        method = SimpleNamespace(
+            delivery_tag=len(self._got), redelivered=body in self.broker.delivered_before
+        )
+        self._soon("basic_get", got, self, method, SimpleNamespace(headers=headers), body)
 
     def basic_ack(self, tag: int, *, multiple: bool) -> None:
         assert multiple
         assert self.is_open
+        self._got = self._got[tag:]
         self.broker.acknowledged.append(tag)
 
     def add_on_close_callback(self, callback: Reply) -> None:
         self._closed.append(callback)
+
+    def add_on_cancel_callback(self, callback: Reply) -> None:
+        self.cancelled = callback
 
     def add_on_return_callback(self, callback: Reply) -> None:
         self._returned.append(callback)

@@ -10,7 +10,13 @@ from collections.abc import AsyncIterator, Callable
 import pika
 import pytest
 
-from compute_executor.errors import BrokerUnconfirmed, BrokerUnroutable, InvalidRequest, ServiceUnavailable
+from compute_executor.errors import (
+    BrokerUnconfirmed,
+    BrokerUnroutable,
+    InvalidRequest,
+    QueueMissing,
+    ServiceUnavailable,
+)
 from compute_executor.service.globus_compute import broker_link as module
 from compute_executor.service.globus_compute.broker_link import BrokerLink, Delivery
 from tests.service.fixture import live, turn
@@ -292,10 +298,10 @@ async def test_queues_are_made_looked_at_emptied_and_dropped(broker: FakeBroker)
         assert broker.arguments["q"] == {"x-expires": 5}
         assert ("q", "tasks", "key") in broker.bound
         broker.queues["q"] += [(b"", {"n": 1}), (b"", {"n": 2})]
-        assert await link.look("q") == (2, 0)
-        assert await link.look("results") == (0, 1)
-        await link.purge("q")
-        assert await link.look("q") == (0, 0)
+        assert await link.inspect("q") == (2, 0)
+        assert await link.inspect("results") == (0, 1)
+        assert await link.drain("q") == [({"n": 1}, False), ({"n": 2}, False)]
+        assert await link.inspect("q") == (0, 0)
         await link.delete("q")
         assert "q" not in broker.queues
 
@@ -305,10 +311,10 @@ async def test_a_wrong_question_costs_only_its_channel(broker: FakeBroker) -> No
     story = Story()
     async with linked(story) as link:
         for _ in range(2):
-            with pytest.raises(ServiceUnavailable, match=r"refuses.*no queue missing"):
-                await link.look("missing")
+            with pytest.raises(ServiceUnavailable, match="no queue missing"):
+                await link.inspect("missing")
         await link.declare("q")
-        assert await link.look("q") == (0, 0)
+        assert await link.inspect("q") == (0, 0)
         assert story.said == ["opened"]
 
 
@@ -317,7 +323,7 @@ async def test_questions_do_not_mix(broker: FakeBroker) -> None:
     async with linked(Story()) as link:
         await asyncio.gather(*(link.declare(f"q{number}") for number in range(10)))
         broker.queues["q3"] += [(b"", {})] * 3
-        sights = await asyncio.gather(*(link.look(f"q{number}") for number in range(10)))
+        sights = await asyncio.gather(*(link.inspect(f"q{number}") for number in range(10)))
         assert [sight.ready for sight in sights] == [0, 0, 0, 3, 0, 0, 0, 0, 0, 0]
 
 
@@ -340,7 +346,8 @@ async def test_what_waits_is_seen_and_stays(broker: FakeBroker) -> None:
         await link.declare("q")
         broker.queues["q"] += [(b"a", {"n": 1}), (b"b", None), (b"c", {"n": 3})]  # type: ignore[list-item]
         for _ in range(2):
-            assert await link.peek("q") == [{"n": 1}, {}, {"n": 3}]
+            found = await link.peek("q")
+            assert [message.headers for message in found or []] == [{"n": 1}, {}, {"n": 3}]
         assert [body for body, _ in broker.queues["q"]] == [b"a", b"b", b"c"]
 
 
@@ -383,3 +390,60 @@ def test_the_reason_is_what_pika_has_wrapped() -> None:
     assert module._words(pika.exceptions.AMQPConnectionError(outer)) == "[Errno 111] Connection refused"
     assert module._words("lost") == "lost"
     assert module._words(TimeoutError()) == "TimeoutError"
+
+
+# -- what was deleted -------------------------------------------------------------------------------------------
+
+
+@live
+async def test_a_consumer_whose_queue_was_deleted_is_there_again(broker: FakeBroker) -> None:
+    story = Story()
+    async with linked(story):
+        del broker.queues["results"]
+        channel, _ = broker.consumers.pop("results")
+        channel.cancelled(None)
+        await story.until("opened", "closed", "opened")
+        assert "results" in broker.queues
+        assert "results" in broker.consumers
+
+
+@live
+async def test_a_consumer_whose_channel_is_closed_is_there_again(broker: FakeBroker) -> None:
+    story = Story()
+    async with linked(story):
+        channel, _ = broker.consumers.pop("results")
+        channel.fail(pika.exceptions.ChannelClosedByBroker(406, "consumer ack timed out"))
+        await story.until("opened", "closed", "opened")
+        assert "results" in broker.consumers
+
+
+@live
+async def test_a_missing_queue_is_an_error_of_its_own(broker: FakeBroker) -> None:
+    async with linked(Story()) as link:
+        for ask in (link.inspect, link.peek, link.drain):
+            with pytest.raises(QueueMissing, match="no queue gone"):
+                await ask("gone")
+
+
+@live
+async def test_what_was_delivered_before_is_told_from_what_was_not(broker: FakeBroker) -> None:
+    async with linked(Story()) as link:
+        await link.declare("q")
+        broker.queues["q"] += [(b"a", {"n": 1}), (b"b", {"n": 2})]
+        broker.delivered_before.add(b"a")
+        assert [one.redelivered for one in await link.drain("q") or []] == [True, False]
+        assert broker.queues["q"] == []
+        broker.queues["q"] += [(b"c", {})]
+        await link.peek("q")
+        assert broker.queues["q"] == [(b"c", {})]
+
+
+@live
+async def test_a_broker_that_does_not_say_goodbye_is_left(
+    broker: FakeBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CLOSE_PATIENCE", 0.01)
+    async with linked(Story()) as link:
+        monkeypatch.setattr(broker.last, "close", lambda: None)
+        await asyncio.wait_for(link.close(), 1)
+        monkeypatch.undo()

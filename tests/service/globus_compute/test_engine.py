@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -12,9 +13,10 @@ import pytest
 
 from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.endpoint.pool.scheduling_policy import Assignment
+from compute_executor.errors import QueueMissing
 from compute_executor.protocol.frames import VALUE, Reason
 from compute_executor.service.globus_compute import heartbeats, names
-from compute_executor.service.globus_compute.broker_link import Delivery, QueueDepth
+from compute_executor.service.globus_compute.broker_link import Delivery, QueueDepth, WaitingMessage
 from compute_executor.service.globus_compute.engine import BrokerEngine
 from compute_executor.service.globus_compute.rows import UserEndpointRow
 from compute_executor.service.globus_compute.user_endpoints import UserEndpoint
@@ -39,6 +41,12 @@ class Around:
         self.lost_tasks: list[int] = []
         self.broken_pools: list[str] = []
         self.consumers = 0
+        self.delivered: set[str] = set()  # to a consumer that did not acknowledge them
+        self.missing: set[str] = set()
+        self.declared: list[str] = []
+        self.inspected = 0
+        self.online = False
+        self.row: Any = None  # of its endpoint
         self.open, self.blocked = True, False
         self.engine = BrokerEngine(
             **cast(
@@ -47,20 +55,25 @@ class Around:
                     "events": self,
                     "dispatch": SimpleNamespace(open_in=lambda _pool: 1),
                     "committer": self,
-                    "endpoints": SimpleNamespace(heard=lambda *_: True, online=lambda _: False),
+                    "endpoints": SimpleNamespace(
+                        heard=lambda *_: True, online=lambda _: self.online, find=lambda _: self.row
+                    ),
                     "users": self,
                     "tasks": SimpleNamespace(name=lambda task: str(task[1]), message=self._message),
                     "inbox": SimpleNamespace(tell=lambda *_: None, report=lambda said: said, empty=True),
                 },
             )
         )
-        self.engine._giving.link = cast(Any, self)
+        self.engine._publisher.link = cast(Any, self)
 
-    async def look_after(self) -> None:
-        await self.engine._care.look_after(self.one, cast(Any, self), cast(Any, None))
+    async def reconcile(self) -> None:
+        await self.engine._reconciler.reconcile(self.one, cast(Any, self), cast(Any, None))
 
     # the users
     detailed = None
+
+    def __iter__(self) -> Iterator[UserEndpoint]:
+        return iter([self.one])
 
     def get(self, _pool: bytes) -> UserEndpoint:
         return self.one
@@ -99,14 +112,22 @@ class Around:
         done.set_result(None)
         return done
 
-    async def look(self, queue: str) -> QueueDepth:
+    async def inspect(self, queue: str) -> QueueDepth:
+        self.inspected += 1
+        if queue in self.missing:
+            raise QueueMissing(f"no queue {queue}")
         return QueueDepth(len(self.queue), self.consumers) if queue == QUEUE else QueueDepth(0, 1)
 
-    async def peek(self, _queue: str) -> list[dict[str, Any]] | None:
-        return None if self.consumers else [{"task_uuid": one} for one in self.queue]
+    async def drain(self, queue: str) -> list[WaitingMessage] | None:
+        assert queue == QUEUE
+        if self.consumers:
+            return None
+        taken, self.queue = self.queue, []
+        return [WaitingMessage({"task_uuid": one}, one in self.delivered) for one in taken]
 
-    async def purge(self, _queue: str) -> None:
-        self.queue.clear()
+    async def declare(self, queue: str, *_: Any) -> None:
+        self.declared.append(queue)
+        self.missing.discard(queue)
 
     # what a test does
     def reports(self, **state: Any) -> None:
@@ -180,11 +201,11 @@ async def test_what_a_killed_endpoint_had_taken_does_not_keep_the_next_from_work
     given = len(around.queue)
     around.takes(given)
     around.one.watch.parent_restarted()
-    await around.look_after()
+    await around.reconcile()
     around.reports(**{**RUNNING, "posix_pid": 2})
     await around.settled()
     assert len(around.queue) == given
-    assert len(around.one.watch.suspects) == given
+    assert len(around.one.watch.in_doubt) == given
 
 
 @live
@@ -206,7 +227,7 @@ async def test_after_a_second_kill_what_was_taken_is_lost_and_not_broken(
     assert around.lost_tasks == []
     later = time.monotonic() + heartbeats.MISSED * 5 + 1
     monkeypatch.setattr(time, "monotonic", lambda: later)
-    around.engine._care.judge(around.one, True)
+    around.engine._reconciler.expire(around.one, True)
     assert around.lost_tasks == taken
     assert around.one.given == {}
 
@@ -235,11 +256,11 @@ async def test_what_an_idle_endpoint_has_forgotten_is_lost(monkeypatch: pytest.M
     around.consumers = 1
     around.ends(0, 1)
     around.reports(**idle)
-    await around.look_after()
+    await around.reconcile()
     assert around.lost_tasks == []
     later = time.monotonic() + heartbeats.MISSED * 5 + heartbeats.ALONE
     monkeypatch.setattr(time, "monotonic", lambda: later)
-    await around.look_after()
+    await around.reconcile()
     assert around.lost_tasks == [2, 3, 4]
     assert around.one.given == {}
 
@@ -258,5 +279,179 @@ async def test_who_is_busy_or_does_not_count_has_forgotten_nothing(
     await around.settled()
     later = time.monotonic() + 1000
     monkeypatch.setattr(time, "monotonic", lambda: later)
-    await around.look_after()
+    await around.reconcile()
     assert around.lost_tasks == []
+
+
+# -- a user endpoint that dies ----------------------------------------------------------------------------------
+
+
+async def dies(around: Around, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its queue has no consumer any more, and its heartbeats are missed."""
+    around.consumers = 0
+    around.one.watch.parent_restarted()
+    await around.reconcile()
+    later = time.monotonic() + heartbeats.MISSED * 5 + 1
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    await around.reconcile()
+
+
+@live
+async def test_a_task_that_was_delivered_to_a_run_that_died_is_lost_and_not_run_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It may be what the user endpoint died of. It had not acknowledged it, so the broker keeps it."""
+    around = Around()
+    around.waiting = around.waiting[:2]
+    around.reports(**RUNNING)
+    await around.settled()
+    around.delivered = set(around.queue)
+    await dies(around, monkeypatch)
+    assert around.queue == []  # else the next run would get it
+    assert around.lost_tasks == [0, 1]
+    assert around.returned_tasks == []
+    assert around.one.given == {}
+
+
+@live
+async def test_a_task_that_was_never_delivered_runs_after_a_death(monkeypatch: pytest.MonkeyPatch) -> None:
+    around = Around()
+    around.waiting = around.waiting[:3]
+    around.reports(**RUNNING)
+    await around.settled()
+    around.delivered = {"0"}
+    await dies(around, monkeypatch)
+    assert around.lost_tasks == [0]
+    assert around.returned_tasks == [1, 2]
+
+
+@live
+async def test_a_queue_is_not_drained_while_messages_are_on_their_way_to_it() -> None:
+    around = Around()
+    around.reports(**RUNNING)
+    await around.settled()
+    around.one.watch.parent_restarted()
+    around.one.in_flight = 1
+    before = list(around.queue)
+    await around.reconcile()
+    assert around.queue == before
+    around.one.in_flight = 0
+    await around.reconcile()
+    assert around.queue == []
+
+
+@live
+async def test_one_that_never_comes_up_ends_its_tasks() -> None:
+    around = Around()
+    around.online = True
+    around.one.watch.commands = heartbeats.UNANSWERED
+    around.one.watch.commanded(time.monotonic() - 1000)
+    around.row = SimpleNamespace(id=ENDPOINT)
+    await around.reconcile()
+    assert len(around.broken_pools) == 1
+    assert "21 times" in around.broken_pools[0]
+
+
+# -- queues that were deleted -----------------------------------------------------------------------------------
+
+
+@live
+async def test_a_deleted_task_queue_is_declared_again_and_what_was_in_it_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of the five tasks the user endpoint has taken two for sure; nobody knows of the others."""
+    around = Around()
+    around.waiting = around.waiting[:5]
+    around.reports(**RUNNING)
+    await around.settled()
+    around.takes(2)
+    around.consumers = 1
+    await around.reconcile()
+    around.queue.clear()
+    around.missing.add(QUEUE)
+    await around.reconcile()
+    assert around.declared.count(QUEUE) == 1
+    later = time.monotonic() + heartbeats.MISSED * 5 + 1
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    around.reports(**RUNNING)  # it runs, but it was not given them
+    await around.reconcile()
+    assert around.lost_tasks == [2, 3, 4]
+    assert list(around.one.given) == [(5, 0), (5, 1)]
+
+
+@live
+async def test_a_queue_that_is_deleted_while_no_user_endpoint_runs_costs_nothing() -> None:
+    around = Around()
+    around.waiting = around.waiting[:5]
+    around.reports(**RUNNING)
+    await around.settled()
+    around.one.watch.running = False
+    around.queue.clear()
+    around.missing.add(QUEUE)
+    await around.reconcile()
+    assert around.returned_tasks == [0, 1, 2, 3, 4]
+    assert around.declared.count(QUEUE) == 1
+
+
+@live
+async def test_the_queue_of_one_that_had_nothing_to_do_is_inspected_before_anything_is_sent() -> None:
+    """The broker would put the message into the log queue alone, and confirm it."""
+    around = Around()
+    waiting, around.waiting = around.waiting[:1], []
+    around.reports(**RUNNING)
+    run(around)
+    await asyncio.sleep(0.01)
+    around.missing.add(QUEUE)
+    around.waiting = waiting
+    around.engine.wake(USER_ENDPOINT.bytes)
+    assert around.queue == []
+    await asyncio.sleep(0.01)
+    await around.engine.close()
+    assert around.queue == ["0"]
+    assert around.missing == set()
+    assert around.lost_tasks == []
+
+
+# -- an endpoint that is off ------------------------------------------------------------------------------------
+
+
+def run(around: Around) -> None:
+    """Start the engine's loop; the test ends it."""
+    around.engine.connect(cast(Any, around), cast(Any, None))
+    around.engine._news.set()
+
+
+@live
+async def test_a_task_for_an_endpoint_that_is_off_asks_the_broker_nothing() -> None:
+    around = Around()
+    run(around)
+    for _ in range(100):
+        around.engine.wake(USER_ENDPOINT.bytes)
+        await asyncio.sleep(0)
+    assert around.engine._reconciling is not None
+    assert not around.engine._reconciling.done()
+    await around.engine.close()
+    assert around.inspected == 0
+
+
+@live
+async def test_one_that_does_not_run_yet_is_inspected_now_and_then() -> None:
+    around = Around()
+    around.online = True
+    run(around)
+    around.engine.wake(USER_ENDPOINT.bytes)
+    await asyncio.sleep(0.6)
+    await around.engine.close()
+    assert 1 <= around.inspected <= 5
+
+
+@live
+@pytest.mark.parametrize("turns", range(12))
+async def test_the_loop_ends_when_it_is_cancelled_together_with_news(turns: int) -> None:
+    around = Around()
+    around.online = True
+    run(around)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    around.engine.wake(USER_ENDPOINT.bytes)
+    await asyncio.wait_for(around.engine.close(), 1)

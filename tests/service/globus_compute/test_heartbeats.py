@@ -29,7 +29,7 @@ def ended_with(*tasks: tuple[int, int]) -> LivenessMonitor:
     """It ended at 100, having taken these."""
     watch = running()
     watch.report(LAST, 100.0)
-    watch.settled([(task, 1) for task in tasks])
+    watch.recovered([(task, 1) for task in tasks])
     return watch
 
 
@@ -44,37 +44,37 @@ def test_a_report_says_that_it_runs() -> None:
 def test_its_last_report_leaves_its_queue_to_be_looked_at_before_another_start() -> None:
     watch = running()
     watch.report(LAST, 100.0)
-    assert (watch.running, watch.unsettled, watch.command_due(101.0)) == (False, True, False)
-    watch.settled([])
+    assert (watch.running, watch.recovery_due, watch.command_due(101.0)) == (False, True, False)
+    watch.recovered([])
     assert watch.command_due(101.0)
 
 
 def test_without_a_consumer_it_has_ended_after_a_while() -> None:
     watch = running()
-    watch.looked(0, 50.0)
-    watch.looked(0, 50.0 + ALONE - 1)
+    watch.observed(0, 50.0)
+    watch.observed(0, 50.0 + ALONE - 1)
     assert watch.running
-    watch.looked(0, 50.0 + ALONE)
+    watch.observed(0, 50.0 + ALONE)
     assert not watch.running
 
 
 def test_one_that_reconnects_has_not_ended() -> None:
     watch = running()
-    watch.looked(0, 50.0)
-    watch.looked(1, 50.0 + ALONE - 1)
-    watch.looked(0, 50.0 + ALONE)
+    watch.observed(0, 50.0)
+    watch.observed(1, 50.0 + ALONE - 1)
+    watch.observed(0, 50.0 + ALONE)
     assert watch.running
 
 
 def test_what_was_not_heard_while_the_broker_was_away_means_nothing() -> None:
     watch = running()
-    watch.looked(0, 50.0)
+    watch.observed(0, 50.0)
     watch.connected(500.0)
-    watch.looked(0, 501.0)
+    watch.observed(0, 501.0)
     assert watch.running
 
 
-def test_suspects_are_lost_when_three_heartbeats_are_missed() -> None:
+def test_tasks_in_doubt_are_lost_when_three_heartbeats_are_missed() -> None:
     watch = ended_with(TASK)
     assert watch.lost(100.0 + MISSED * PERIOD - 1) == {}
     assert watch.lost(100.0 + MISSED * PERIOD) == {TASK: 1}
@@ -124,7 +124,7 @@ def test_a_killed_ones_pid_file_is_waited_for_other_reasons_are_final() -> None:
 def test_children_of_an_endpoint_that_starts_anew_have_ended() -> None:
     watch = running()
     watch.parent_restarted()
-    assert (watch.running, watch.unsettled) == (False, True)
+    assert (watch.running, watch.recovery_due) == (False, True)
     idle = LivenessMonitor()
     idle.commanded(0.0)
     idle.parent_restarted()
@@ -136,15 +136,15 @@ def test_after_a_restart_of_ours_it_is_taken_to_run() -> None:
     watch.restored("first")
     watch.connected(0.0)
     assert watch.running
-    watch.looked(0, 0.0)
-    watch.looked(0, ALONE)
-    assert watch.unsettled
+    watch.observed(0, 0.0)
+    watch.observed(0, ALONE)
+    assert watch.recovery_due
 
 
 def test_a_consumer_tells_after_a_restart_that_it_runs_but_not_after_its_last_report() -> None:
     watch = LivenessMonitor()
-    watch.looked(1, 0.0)
+    watch.observed(1, 0.0)
     assert watch.running
     watch.report(LAST, 1.0)
-    watch.looked(1, 2.0)
+    watch.observed(1, 2.0)
     assert not watch.running
