@@ -289,7 +289,7 @@ def parse_allowlist(
     for wildcard in wildcards:
         for_code = wildcard is AllowlistWildcard.CODE
         if any(one.for_code == for_code for one in named):
-            raise SerdeError(f"Cannot mix '{wildcard}' with specific deserializers (got {given})")
+            raise SerdeError(f"Cannot mix '{wildcard.value}' with specific deserializers (got {given})")
         named.update(one for one in SELECTABLE_STRATEGIES if one.for_code == for_code)
     if len({one.for_code for one in named}) != 2:
         raise SerdeError(

@@ -163,3 +163,8 @@ def test_errors_are_found_where_the_sdk_has_them() -> None:
     assert (error.result_size, error.result_size_limit) == (12, 10)
     for again in (pickle.loads(pickle.dumps(error)), from_document(error.document())):
         assert (type(again), str(again)) == (MaxResultSizeExceeded, str(error))
+
+
+def test_an_error_names_the_wildcard_in_every_python() -> None:
+    with pytest.raises(SerdeError, match=r"Cannot mix 'globus_compute_sdk\.\*Data' with"):
+        ComputeSerializer(allowed_deserializer_types=[AllowlistWildcard.DATA, JSONData])
