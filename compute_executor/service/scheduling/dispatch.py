@@ -88,24 +88,25 @@ class OpenBatch:
         """The attempt that counts for this task."""
         return self.attempts.get(position, FIRST_ATTEMPT)
 
-    # The only places that change a state, besides the two of the hot path, `Dispatch.take` and `Dispatch.ended`.
+    def apply(self, position: int, event: Event) -> bool:
+        """Let ``event`` happen to a task, as the table of `lifecycle` says. False, and nothing changes, if it means
+        nothing in this state.
 
-    def move(self, position: int, state: int) -> None:
-        """Put a task into another state."""
-        self.lane.counts[self.states[position]] -= 1
-        self.lane.counts[state] += 1
+        The only writer of states, besides the two loops of the hot path: `Dispatch.take` and `Dispatch.ended`.
+        """
+        before = self.states[position]
+        state = after(before, event)
+        if state is None:
+            return False
         self.states[position] = state
-
-    def end(self, position: int) -> None:
-        """This task is done."""
-        self.move(position, DONE)
-        self.open -= 1
-        self.lane.open -= 1
-
-    def requeue(self, position: int) -> None:
-        """This task is next in its pool."""
-        self.move(position, QUEUED)
-        self.lane.queue.appendleft((self, position, position + 1))
+        self.lane.counts[before] -= 1
+        self.lane.counts[state] += 1
+        if state == DONE:
+            self.open -= 1
+            self.lane.open -= 1
+        elif state == QUEUED:
+            self.lane.queue.appendleft((self, position, position + 1))
+        return True
 
 
 class Lease(NamedTuple):
@@ -213,19 +214,15 @@ class Dispatch:
 
     def lease_again(self, number: int, position: int, attempt: int) -> bool:
         """At a restart: this attempt is out already, with an engine that outlives us. Whether it still counts."""
-        batch = self._current((number, position, attempt), Event.TAKE)
-        if batch is None:
-            return False
-        batch.move(position, LEASED)
-        return True
+        batch = self._current((number, position, attempt))
+        return batch is not None and batch.apply(position, Event.TAKE)
 
     def began(self, tasks: Iterable[tuple[int, int, int, float]]) -> list[tuple[OpenBatch, int, float]]:
         """Workers have begun these; those for which that is news."""
         news = []
         for number, position, attempt, when in tasks:
-            batch = self._current((number, position, attempt), Event.BEGIN)
-            if batch is not None:
-                batch.move(position, BEGAN)
+            batch = self._current((number, position, attempt))
+            if batch is not None and batch.apply(position, Event.BEGIN):
                 news.append((batch, position, when))
         return news
 
@@ -253,20 +250,19 @@ class Dispatch:
     def returned(self, tasks: list[Task]) -> None:
         """Tasks that surely have not begun come back, to the front of their queues."""
         for task in reversed(tasks):
-            batch = self._current(task, Event.RETURN)
+            batch = self._current(task)
             if batch is not None:
-                batch.requeue(task[1])
+                batch.apply(task[1], Event.RETURN)
 
     def lost(self, number: int, position: int, attempt: int, *, final: bool = False) -> LostLease | None:
         """The worker died under this task; ``final``: it is not to run again. None: that is old news."""
-        batch = self._current((number, position, attempt), Event.LOSE)
-        if batch is None:
+        batch = self._current((number, position, attempt))
+        again = batch is not None and not final and attempt <= batch.retries
+        if batch is None or not batch.apply(position, Event.RETRY if again else Event.LOSE):
             return None
-        if final or attempt > batch.retries:
-            batch.end(position)
+        if not again:
             return LostLease(batch, False, attempt)
         batch.attempts[position] = attempt + 1
-        batch.requeue(position)
         return LostLease(batch, True, attempt + 1)
 
     def cancel(self, batch: OpenBatch, positions: Iterable[int]) -> tuple[list[int], list[int]]:
@@ -275,21 +271,19 @@ class Dispatch:
         cancelled, leased = [], []
         for position in positions:
             state = batch.states[position] if 0 <= position < batch.count else DONE
-            if state == QUEUED:
-                batch.end(position)
-                cancelled.append(position)
-            elif state == LEASED:
+            if state == LEASED:
                 leased.append(position)
+            elif state == QUEUED and batch.apply(position, Event.CANCEL):
+                cancelled.append(position)
         return cancelled, leased
 
     def withdrawn(self, batch: OpenBatch, positions: Iterable[int]) -> list[int]:
         """The engine has taken these back for good; those that thereby are done."""
-        done = []
-        for position in positions:
-            if batch.states[position] == LEASED:
-                batch.end(position)
-                done.append(position)
-        return done
+        return [
+            position
+            for position in positions
+            if batch.states[position] == LEASED and batch.apply(position, Event.CANCEL)
+        ]
 
     def break_pool(self, pool: bytes) -> list[tuple[OpenBatch, int]]:
         """End every queued task of a pool; which those were. What is with its workers goes on."""
@@ -299,7 +293,7 @@ class Dispatch:
                 continue
             position = batch.states.find(QUEUED)
             while position >= 0:
-                batch.end(position)
+                batch.apply(position, Event.BREAK)
                 ended.append((batch, position))
                 position = batch.states.find(QUEUED, position)
         return ended
@@ -329,13 +323,13 @@ class Dispatch:
         """The pools that have had tasks and are not dropped."""
         return list(self._lanes)
 
-    def _current(self, task: Task, event: Event) -> OpenBatch | None:
-        """The batch of a task, if ``event`` means something for this attempt of it."""
+    def _current(self, task: Task) -> OpenBatch | None:
+        """The batch of a task, if this is the attempt of it that counts."""
         number, position, attempt = task
         batch = self._batches.get(number)
         if batch is None or not 0 <= position < batch.count or attempt != batch.attempt(position):
             return None
-        return batch if after(batch.states[position], event) is not None else None
+        return batch
 
 
 _MAY_END = sources(Event.END)

@@ -14,7 +14,7 @@ import enum
 
 
 class State(enum.IntEnum):
-    """Where a task is. The numbers are the bytes of `dispatch.Batch.states`."""
+    """Where a task is. The numbers are the bytes of `dispatch.OpenBatch.states`."""
 
     QUEUED = 0
     """Accepted, stored, waiting for a worker."""
@@ -37,12 +37,14 @@ class Event(enum.Enum):
     LOSE = "its worker died, and none are left"
     CANCEL = "it was withdrawn before it began"
     BREAK = "its pool has no workers and never will"
+    RECOVER = "a start finds how it ended, in what its worker left behind"
 
 
 TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.QUEUED, Event.TAKE): State.LEASED,
     (State.QUEUED, Event.CANCEL): State.DONE,
     (State.QUEUED, Event.BREAK): State.DONE,
+    (State.QUEUED, Event.RECOVER): State.DONE,
     (State.LEASED, Event.BEGIN): State.BEGAN,
     (State.LEASED, Event.END): State.DONE,
     (State.LEASED, Event.RETURN): State.QUEUED,

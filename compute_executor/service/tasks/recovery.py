@@ -24,6 +24,7 @@ from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.endpoint.worker import begun_log
 from compute_executor.protocol.frames import Body, Reason
 from compute_executor.service.scheduling.dispatch import FIRST_ATTEMPT
+from compute_executor.service.scheduling.lifecycle import Event
 from compute_executor.service.store.reader import Reader
 from compute_executor.service.store.rows import BatchRow
 from compute_executor.service.tasks.engine_reports import lost_entry
@@ -64,7 +65,7 @@ def restore(
             lost_entry(batch, position, attempt, Reason(RESTARTED)) for position, attempt in lost.items()
         )
         for position in (*finished, *lost):
-            batch.end(position)
+            batch.apply(position, Event.RECOVER)
         lost_count += len(lost)
     if found.ended or found.again:
         saved = len(found.ended) - lost_count

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tracemalloc
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.service.scheduling.dispatch import Dispatch, Lease, LostLease, OpenBatch
-from compute_executor.service.scheduling.lifecycle import State
+from compute_executor.service.scheduling.lifecycle import TRANSITIONS, Event, State
 
 POOL, OTHER = b"p" * 16, b"o" * 16
 
@@ -234,6 +235,51 @@ def test_a_batch_is_known_until_it_is_forgotten() -> None:
     dispatch.forget(batch)
     assert dispatch.by_number(1) is dispatch.by_prefix(batch.prefix) is None
     assert dispatch.by_state()["done"] == 0
+
+
+# -- the table ----------------------------------------------------------------------------------------------
+
+WAYS = {
+    State.QUEUED: (),
+    State.LEASED: (Event.TAKE,),
+    State.BEGAN: (Event.TAKE, Event.BEGIN),
+    State.DONE: (Event.TAKE, Event.END),
+}
+
+
+def in_state(state: State) -> tuple[Dispatch, OpenBatch]:
+    dispatch = Dispatch()
+    batch = add(dispatch, count=1)
+    for event in WAYS[state]:
+        assert batch.apply(0, event)
+    assert batch.states[0] == state
+    return dispatch, batch
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("event", Event)
+def test_an_event_does_what_the_table_says(state: State, event: Event) -> None:
+    dispatch, batch = in_state(state)
+    wanted = TRANSITIONS.get((state, event))
+    assert batch.apply(0, event) == (wanted is not None)
+    now = state if wanted is None else wanted
+    assert batch.states[0] == now
+    assert dispatch.by_state() == {one.name.lower(): int(one is now) for one in State}
+    assert dispatch.open_in(POOL) == batch.open == int(now is not State.DONE)
+
+
+@pytest.mark.parametrize("state", State)
+def test_the_loops_of_the_hot_path_agree_with_the_table(state: State) -> None:
+    for event, act in (
+        (Event.TAKE, lambda dispatch: dispatch.take(POOL, 1)),
+        (Event.END, lambda dispatch: dispatch.ended([ended(1, 0)])),
+    ):
+        (by_loop, looped), (by_table, applied) = in_state(state), in_state(state)
+        act(by_loop)  # type: ignore[no-untyped-call]
+        applied.apply(0, event)
+        assert looped.states == applied.states
+        assert (by_loop.by_state(), looped.open) == (by_table.by_state(), applied.open)
+        assert by_loop.open_in(POOL) == by_table.open_in(POOL)
 
 
 # -- random histories ---------------------------------------------------------------------------------------
