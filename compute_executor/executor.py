@@ -145,7 +145,7 @@ class Executor(concurrent.futures.Executor):
             label=label,
         )
         self._session = Session(settings)
-        where = _id(endpoint_id, "endpoint")
+        where = _id(endpoint_id, "endpoint")  # pyright: ignore[reportArgumentType] - no int any more
         self._view = SessionView(self._session, Target(where, settings.pool, options))
         self._owner: Executor | None = None  # of a view: what it is a view of
         self._shut = False

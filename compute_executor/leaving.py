@@ -32,7 +32,7 @@ class ExitHook(Protocol):
         """This is the child of a fork."""
 
 
-class _State:
+class _HookState:
     """One for the process. ``watched``: sessions with a thread, which alone need anything of this."""
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class _State:
         self.begun = False
 
 
-_state = _State()
+_state = _HookState()
 
 
 def begun() -> bool:

@@ -306,7 +306,7 @@ def usable_cpus() -> int:
     ``-X cpu_count`` or PYTHON_CPU_COUNT says (from Python 3.13 on). At least 1."""
     count: int | None = None
     if hasattr(os, "process_cpu_count"):
-        count = os.process_cpu_count()
+        count = os.process_cpu_count()  # pyright: ignore[reportAttributeAccessIssue] - asked for by hasattr
     elif hasattr(os, "sched_getaffinity"):
         count = len(os.sched_getaffinity(0))
     count = count or os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Names that a reader meets twice would have two meanings: class names are unique in the package, errors have one home."""
+"""A name that stands twice has two meanings: class names are unique in the package, errors have one home."""
 
 from __future__ import annotations
 

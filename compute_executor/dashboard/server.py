@@ -14,12 +14,12 @@ from nicegui import ui
 
 from compute_executor.dashboard.guard import Guard
 from compute_executor.dashboard.page import PERIOD, Page
-from compute_executor.dashboard.source import Service, Source
+from compute_executor.dashboard.source import AskedService, Source
 
 HOST = "127.0.0.1"
 
 
-def serve(service: Service, listener: socket.socket, opened: Callable[[str], None]) -> None:
+def serve(service: AskedService, listener: socket.socket, opened: Callable[[str], None]) -> None:
     """Show ``service`` on a page at ``listener`` until Ctrl-C. ``opened`` is called with the one-time link."""
     source = Source(service)
     port = listener.getsockname()[1]

@@ -15,7 +15,7 @@ FAILED = 500
 """Failed tasks that are grouped by their error."""
 
 
-class Service(Protocol):
+class AskedService(Protocol):
     """A service that can be asked."""
 
     @property
@@ -32,7 +32,7 @@ class Source:
     """The newest answers of a service. ``trouble``: why there are none at the moment. ``operator``: whether the user
     may see the service as a whole. Owner: the loop thread."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: AskedService) -> None:
         self._service = service
         self.url = service.url
         self.history = History()

@@ -157,13 +157,14 @@ class Program:
         """Load units that may refer to each other in a circle: one of them can be loaded first."""
         while units:
             later: list[Unit] = []
+            reason: NotMade | None = None
             for unit in units:
                 try:
                     self._load(unit)
                 except NotMade as error:
                     later.append(unit)
                     reason = error
-            if len(later) == len(units):
+            if reason is not None and len(later) == len(units):
                 raise reason
             units = later
 

@@ -121,9 +121,9 @@ class ApiClient:
                 trouble, pause = _refusal(answer), _refusal_pause(call, answer, attempt)
             waited = self._clock() + pause - begun
             if not patient or self._is_given_up(trouble, attempt + 1, waited):
-                break
+                raise _as_public(trouble)
             self._pause(pause)
-        raise _as_public(trouble)
+        raise AssertionError("the loop is left by return or raise only")
 
     def _attempt(self, call: Request) -> Response | ComputeError:
         """The answer, or why there was none. Raises SubmitOutcomeUnknown if that must not be tried again."""

@@ -44,6 +44,7 @@ class Wire(Protocol):
 
     def packed_call(self, packed: str) -> bytes:
         """The payload of a call that is packed text already."""
+        ...
 
     def function_text(self, function: Callable[..., Any]) -> str:
         """The ``function_code`` of a registration."""

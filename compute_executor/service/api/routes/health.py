@@ -37,11 +37,11 @@ async def metrics(request: Request) -> Response:
     except ImportError:
         raise refusal(501, "metrics need a package: pip install 'compute-executor[metrics]'") from None
     registry = CollectorRegistry()
-    registry.register(_Figures(shell_of(request).service.overview()))
+    registry.register(_ServiceFigures(shell_of(request).service.overview()))
     return Response(generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-class _Figures:
+class _ServiceFigures:
     """A collector for prometheus-client over one overview of the service."""
 
     def __init__(self, overview: dict[str, Any]) -> None:
