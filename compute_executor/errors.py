@@ -21,7 +21,8 @@
     │   ├── FolderTaken                         another service runs on this state folder
     │   ├── StorageFull, StoreBusy,             the disk is full; the database is locked by another process;
     │   │   StoreDamaged                        it is not what the service wrote
-    │   └── BrokerUnconfirmed, BrokerUnroutable the broker may not have a message; it has no queue for it
+    │   └── BrokerUnconfirmed,                  the broker may not have a message; it has no queue for it;
+    │       BrokerUnroutable, QueueMissing      a queue was deleted
     ├── VersionMismatch (RuntimeError)          the two sides do not understand each other
     ├── EndpointLocked                          the endpoint was stopped from afar a short while ago
     ├── TaskPending                             the result is asked for before the task has ended
