@@ -1,7 +1,7 @@
-"""What travels together: the calls of one Submit frame, known by prefix and position.
+"""Batches: calls that travel together in one Submit frame, known by prefix and position.
 
 A batch is made under the session's lock and from then on belongs to the session's I/O thread. It is the only
-index from task to future: nobody keeps a table of task ids (see protocol/ids.py).
+index from task to future: there is no table of task ids (see protocol/ids.py).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Function:
-    """A function as it is registered: ``digest`` = sha256 of ``code``, which is one native stream (or, once it
+    """Function as it is registered: ``digest`` = sha256 of ``code``, which is one native stream (or, once it
     is known where large bodies go, a blob of it).
 
     ``code`` is None for a function that is registered already; ``digest`` is its id then (16 bytes).
@@ -62,7 +62,7 @@ class Target:
 
 
 class Call(Generic[T]):
-    """One call on its way out: its future, its function, its arguments as a body."""
+    """Call that has not been confirmed: its future, its function, its arguments as a body."""
 
     __slots__ = ("body", "dropped", "function", "future", "size", "target")
 
@@ -76,7 +76,7 @@ class Call(Generic[T]):
 
 
 class CallBatch:
-    """Calls with their ids. ``calls`` is given up when the service has accepted them; ``futures`` holds None
+    """Batch of calls with their ids. ``calls`` is given up when the service has accepted them; ``futures`` holds None
     for those that are done; ``open`` counts the others."""
 
     __slots__ = ("calls", "futures", "open", "prefix", "target")
@@ -91,7 +91,7 @@ class CallBatch:
         self.open = len(futures)
 
     def pop(self, position: int) -> ComputeFuture[Any] | None:
-        """The future at ``position``, which is done by that; None if it was before, or never was."""
+        """Take out and return the future at ``position``; None if that has happened before, or there is none."""
         if not 0 <= position < len(self.futures):
             return None
         future, self.futures[position] = self.futures[position], None
@@ -101,14 +101,14 @@ class CallBatch:
 
 
 def without_ids(target: Target, calls: list[Call[Any]]) -> CallBatch:
-    """Make a batch of calls that get their ids from the service, when it answers."""
+    """Make a batch of calls that will get their ids from the service, when it answers."""
     for call in calls:
         call.future.call = None
     return CallBatch(target, calls, [call.future for call in calls], b"")
 
 
 def with_ids(target: Target, calls: list[Call[Any]]) -> CallBatch:
-    """Make a batch: from here on each of its calls has its task id."""
+    """Make a batch whose calls have their task ids from now on."""
     batch = CallBatch(target, calls, [call.future for call in calls], new_prefix())
     for position, call in enumerate(calls):
         call.future.assign(batch.prefix, position)

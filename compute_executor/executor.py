@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Siz
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
-from compute_executor import checks, leaving, mapping
+from compute_executor import checks, exit_hooks, mapping
 from compute_executor.batch import Function, Target
 from compute_executor.errors import ComputeError
 from compute_executor.fixed_attributes import FixedAttribute
@@ -222,7 +222,7 @@ class Executor(concurrent.futures.Executor):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
         """Finish what was submitted; after Ctrl-C, leave at once and withdraw what no worker has begun."""
-        if leaving.by_interrupt(error):
+        if exit_hooks.by_interrupt(error):
             self._end(wait=False, cancel_futures=True, spared=0)
         else:
             self.shutdown(wait=True)

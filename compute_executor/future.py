@@ -8,9 +8,9 @@ States are the standard library's. Who may change them:
 So nothing is ever set twice, and ``cancel`` of a call that has left asks the service instead of guessing.
 
 A future of the standard library makes a condition, two lists and ten more objects that the garbage collector
-walks over and over, most of its time and of its 1.6 kB, in case somebody waits for it. Ours makes these (a
-:class:`_Waiters`) when somebody does. Whether it has ended or has a meeting is decided under one lock, `_deciding`:
-who comes first either finds the end, or is found by it.
+walks over and over, most of its time and of its 1.6 kB, in case a thread waits for it. Ours makes these (a
+:class:`_Waiters`) when one does. Whether it has ended or has waiters is decided under one lock, `_deciding`:
+a thread that waits either finds the end, or is found by it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _deciding = threading.RLock()  # reentrant: a finalizer or a signal handler may 
 
 
 def forked() -> None:
-    """In the child of a fork: the lock may be held by a thread that is not here."""
+    """Make a new lock, in the child of a fork: a thread of the parent's may hold the old one."""
     global _deciding  # noqa: PLW0603 - a lock cannot be made new in place
     _deciding = threading.RLock()
 
@@ -53,7 +53,7 @@ class FutureOwner(Protocol):
     """Interface that a future needs of what it was submitted through."""
 
     def withdraw(self, futures: list[ComputeFuture[Any]]) -> set[int]:
-        """Cancel those that surely will not run, and say which (by ``id``)."""
+        """Cancel those that surely will not run; return which, by ``id``."""
         ...
 
     def assign_ids(self) -> None:
@@ -112,7 +112,8 @@ def _joined(one: tuple[bytes, int], two: tuple[bytes, int]) -> tuple[bytes, int]
 
 
 class _Waiters:
-    """Where those meet who wait for a future and who ends it: what ``Future.__init__`` makes for each."""
+    """Condition, waiters and callbacks of a future, allocated on the first wait: ``Future.__init__`` makes them for
+    each."""
 
     __slots__ = ("callbacks", "condition", "waiters")
 
@@ -123,30 +124,30 @@ class _Waiters:
 
 
 class ComputeFuture(Future[T]):
-    """The outcome of one submitted call. Everything of ``concurrent.futures.Future`` holds for it."""
+    """Outcome of one submitted call, now or later. All that holds for ``concurrent.futures.Future`` holds for it."""
 
     __slots__ = (
         "_began",
         "_ended",
         "_endpoint",
         "_exception",
-        "_meeting",
         "_output",
         "_position",
         "_prefix",
         "_result",
         "_state",
         "_submitted",
+        "_waiting",
         "call",
         "owner",
     )
 
     def __init__(self, owner: FutureOwner, endpoint: bytes = b"") -> None:
-        # Not super().__init__(): it would make what a _Meeting holds. The rest of its attributes are here.
+        # Not super().__init__(): it would make what _Waiters holds. The rest of its attributes are here.
         self._state = _PENDING
         self._result = None
         self._exception = None
-        self._meeting: _Waiters | None = None
+        self._waiting: _Waiters | None = None
         self.owner = owner
         self._endpoint = endpoint
         self._submitted = time.time()
@@ -193,51 +194,60 @@ class ComputeFuture(Future[T]):
         self._output = TaskOutputText(part) if self._output is None else self._output.followed_by(part)
 
     def cancel(self) -> bool:
-        """Withdraw the call. True only if it surely does not run; a call that has left this process is asked
-        back from the service, which takes a round trip. Never blocks longer than a few seconds."""
+        """Withdraw the call; return True only if it surely does not run. For a call that has left this process the
+        service is asked, which takes a round trip. Never blocks longer than a few seconds. Callbacks of a cancelled
+        future run in the calling thread, before this returns."""
         if self.done() or self.running():
             return self.cancelled()
         return id(self) in self.owner.withdraw([self])
 
     def result(self, timeout: float | None = None) -> T:
-        """The value; raises the call's exception, TimeoutError or CancelledError as the standard library's."""
-        if self._state == _FINISHED and self._exception is None:
-            value: T = self._result  # type: ignore[assignment]  # finished, so it is set
-            return value
-        return super().result(timeout)
+        """Return the value; raise the call's exception, TimeoutError or CancelledError as the standard library's.
+
+        The standard library's own asks whether the exception is true, which one with a length of 0 is not.
+        """
+        if self._state != _FINISHED or self._exception is not None:
+            error = self.exception(timeout)
+            if error is not None:
+                try:
+                    raise error
+                finally:
+                    error = None  # else the traceback and this frame keep each other alive
+        value: T = self._result  # type: ignore[assignment]  # finished, so it is set
+        return value
 
     def done(self) -> bool:
-        """Whether it has ended, in whatever way."""
+        """Return whether it has ended, by a value, an exception or a cancel."""
         return self._state not in _OPEN
 
     def running(self) -> bool:
-        """Whether a worker has begun it and it has not ended."""
+        """Return whether a worker has begun it and it has not ended."""
         return self._state == _RUNNING
 
     def cancelled(self) -> bool:
-        """Whether it was withdrawn."""
+        """Return whether it was withdrawn."""
         return self._state in (_CANCELLED, _NOTIFIED)
 
     # -- for the standard library, whose code knows these three attributes --
 
-    def _meet(self) -> _Waiters:
+    def _make_waiters(self) -> _Waiters:
         made = _Waiters()
         with _deciding:
-            if self._meeting is None:
-                self._meeting = made
-            return self._meeting
+            if self._waiting is None:
+                self._waiting = made
+            return self._waiting
 
     @property
     def _condition(self) -> threading.Condition:  # type: ignore[override]  # an attribute there
-        return (self._meeting or self._meet()).condition
+        return (self._waiting or self._make_waiters()).condition
 
     @property
     def _waiters(self) -> list[Any]:  # type: ignore[override]  # an attribute there
-        return (self._meeting or self._meet()).waiters
+        return (self._waiting or self._make_waiters()).waiters
 
     @property
     def _done_callbacks(self) -> list[Any]:
-        return (self._meeting or self._meet()).callbacks
+        return (self._waiting or self._make_waiters()).callbacks
 
     # -- for the session -------------------------------------------------------------------------------------
 
@@ -253,9 +263,9 @@ class ComputeFuture(Future[T]):
         self.call = None
 
     def begin(self, when: float) -> None:
-        """A worker has begun at ``when``."""
+        """Note that a worker has begun at ``when`` (Unix time)."""
         self._began = when
-        with _deciding if self._meeting is None else self._condition:
+        with _deciding if self._waiting is None else self._condition:
             if self._state == _PENDING:
                 self._state = _RUNNING
 
@@ -264,7 +274,7 @@ class ComputeFuture(Future[T]):
         self._began = began
         self._ended = ended
         with _deciding:
-            if self._meeting is None and self._state in _OPEN:
+            if self._waiting is None and self._state in _OPEN:
                 self._result = value
                 self._state = _FINISHED
                 return
@@ -279,7 +289,7 @@ class ComputeFuture(Future[T]):
         self.set_exception(error)
 
     def withdrawn(self, callbacks: Callable[[ComputeFuture[Any]], None] | None = None) -> bool:
-        """End as cancelled, and wake all who wait: ``wait`` and ``as_completed`` see only notified futures.
+        """End as cancelled, and wake all waiters: ``wait`` and ``as_completed`` see only notified futures.
 
         ``callbacks`` gets the future if it has callbacks to be called; by default its owner does. False if it has
         begun or ended.
@@ -295,9 +305,9 @@ class ComputeFuture(Future[T]):
         return True
 
     def orphan(self) -> None:
-        """In the child of a fork: end, because nobody here will. The lock may be held by a thread that the child
-        does not have; callbacks and waiters are the parent's."""
-        self._meeting = _Waiters()
+        """End with an error, in the child of a fork, where no thread would end it. The lock may be held by a thread
+        that the child does not have; callbacks and waiters are the parent's."""
+        self._waiting = _Waiters()
         self.call = None
         self.fail(
             ComputeError(

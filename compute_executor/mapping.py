@@ -18,10 +18,10 @@ from compute_executor.serialization.raised import raised
 
 
 class Submitter(Protocol):
-    """What map needs: a way to submit one call of its function, and to let go of calls nobody waits for."""
+    """Interface that map needs: a way to submit one call of its function, and to withdraw calls."""
 
     def submit(self, args: tuple[Any, ...]) -> ComputeFuture[Any]:
-        """One call."""
+        """Submit one call."""
         ...
 
     def withdraw(self, futures: list[ComputeFuture[Any]]) -> None:
@@ -43,8 +43,9 @@ def checked(chunksize: Any, buffersize: Any, timeout: Any) -> tuple[int, int | N
 
 
 class MapResults(Iterator[Any]):
-    """The values in order. Closing it, an error and a timeout withdraw what nobody will wait for; so does losing it
-    half way. Thrown away before it was begun it withdraws nothing: ``ex.map(save, things)`` for the effect alone.
+    """Iterator over the values in order. Closing it, an error and a timeout withdraw the calls whose values are not
+    taken; so does the garbage collector, if the iteration had begun. One that was never begun withdraws nothing:
+    ``ex.map(save, things)`` for the effect alone.
 
     Not a generator: closing one that was never begun does nothing.
     """
@@ -82,7 +83,7 @@ class MapResults(Iterator[Any]):
         return value
 
     def close(self) -> None:
-        """Withdraw what is still waited for; no more values come."""
+        """Withdraw the calls whose values were not taken; the iteration is over."""
         waiting, self._waiting = self._waiting, deque()
         self._calls = iter(())
         if waiting:
@@ -94,7 +95,7 @@ class MapResults(Iterator[Any]):
 
 
 class UnchunkedResults(Iterator[Any]):
-    """The values of chunks one by one, and an error after the values that came before it."""
+    """Iterator over the values of chunks one by one, with an error after the values that came before it."""
 
     def __init__(self, chunks: MapResults) -> None:
         self._chunks = chunks
@@ -113,7 +114,7 @@ class UnchunkedResults(Iterator[Any]):
         return next(self)
 
     def close(self) -> None:
-        """Withdraw what is still waited for; no more values come."""
+        """Withdraw the calls whose values were not taken; the iteration is over."""
         self._values = iter(())
         self._error = None
         self._chunks.close()
@@ -133,7 +134,7 @@ def _stopped() -> RuntimeError:
 
 
 def chunks(calls: Iterable[tuple[Any, ...]], size: int) -> Iterator[tuple[list[tuple[Any, ...]]]]:
-    """Calls by ``size``, each chunk as the argument tuple of one task."""
+    """Yield chunks of ``size`` calls, each as the argument tuple of one task."""
     iterator = iter(calls)
     while chunk := list(islice(iterator, size)):
         yield (chunk,)

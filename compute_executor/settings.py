@@ -1,4 +1,4 @@
-"""What an Executor was made with, as far as its session needs it."""
+"""The settings of an Executor that its session needs."""
 
 from __future__ import annotations
 
@@ -10,11 +10,21 @@ from compute_executor.protocol.frames import PoolSpec
 GRACE = 300.0
 """Seconds for which a service may be gone before its open futures end with an error."""
 
+FIRST_GRACE = 10.0
+"""The same for a service that was never reached: more likely a wrong address than one that is restarting."""
+
+NO_ROOM_PAUSE = 0.25
+"""Seconds until a batch is offered again to a service that had no room for it."""
+
 
 class ExecutorSettings(NamedTuple):
-    """``group``: 16 bytes of the task group. ``pool``, ``spec``: workers of its own, or None for those of another
-    endpoint. ``flush_interval`` and ``grace`` in seconds. ``by_source``, ``resend_unknown``: see Executor.
-    ``trace``: the file for a time line, or None. ``label``: how lists name the Executor's tasks."""
+    """Settings of one session.
+
+    ``group``: 16 bytes of the task group. ``pool``, ``spec``: workers of its own, or None for those of another
+    endpoint. ``flush_interval``, ``grace``, ``first_grace`` and ``no_room_pause`` in seconds. ``by_source``,
+    ``resend_unknown``: see Executor. ``trace``: the file for a time line, or None. ``label``: how lists name the
+    Executor's tasks.
+    """
 
     peer: ServiceLocator
     group: bytes
@@ -25,5 +35,7 @@ class ExecutorSettings(NamedTuple):
     by_source: bool = False
     resend_unknown: bool = False
     grace: float = GRACE
+    first_grace: float = FIRST_GRACE
+    no_room_pause: float = NO_ROOM_PAUSE
     trace: str | None = None
     label: str = ""

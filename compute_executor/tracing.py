@@ -33,7 +33,7 @@ SPANS = (
     ("to the worker", "began"),
     ("run", "ended"),
     ("from the worker", "reported"),
-    ("until it may be told", "stored"),
+    ("until it is stored", "stored"),
     ("wait for the stream", "streamed"),
     ("to the future", "set"),
 )
@@ -41,7 +41,7 @@ SPANS = (
 
 
 class TraceFile:
-    """A file of events. Several Executors and processes may write to one: every write is whole lines, appended."""
+    """File of events. Several Executors and processes may write to one: every write is whole lines, appended."""
 
     def __init__(self, path: str) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -56,12 +56,12 @@ class TraceFile:
             os.write(self._file, data)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         os.close(self._file)
 
 
 class Trace:
-    """The tasks of one session. Owner: whoever has the desk of its pump (see pump.py)."""
+    """Time line of the tasks of one session. Owner: the thread that holds the I/O lock (session/stream/loop.py)."""
 
     def __init__(self, path: str) -> None:
         self._file = TraceFile(path)
@@ -72,19 +72,19 @@ class Trace:
         self._events: list[dict[str, Any]] = []
 
     def flushed(self, batch: CallBatch) -> None:
-        """A batch is written to the connection."""
+        """Note that a batch is written to the connection."""
         self._flushed[batch.prefix] = (
             time.time(),
             {position: call.function.name for position, call in enumerate(batch.calls)},
         )
 
     def hops(self, frame: Hops) -> None:
-        """What the service says of tasks whose results come next."""
+        """Keep what the service reports of tasks whose results come next."""
         for hop in frame.tasks:
             self._hops[hop.prefix, hop.position] = (hop, frame.streamed)
 
     def ended(self, future: ComputeFuture[Any], result: Result) -> None:
-        """A future is set."""
+        """Note that a future has ended."""
         flushed, names = self._flushed.get(result.prefix, (0.0, {}))
         name = names.pop(result.position, "task")
         if not names:
@@ -107,7 +107,7 @@ class Trace:
             self.write()
 
     def write(self) -> None:
-        """Write what has come together."""
+        """Write the events that wait."""
         events, self._events = self._events, []
         if events:
             self._file.write(events)

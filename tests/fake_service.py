@@ -13,8 +13,10 @@ import msgspec
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import Server, ServerConnection, serve
 
-from compute_executor.errors import ComputeError, NotFound
+from compute_executor.errors import ComputeError, InvalidRequest, NotFound
 from compute_executor.protocol import frames
+from compute_executor.protocol.endpoint_kind import EndpointKind
+from compute_executor.sdk.client import Client
 from compute_executor.sdk.http.direct import ServerAddress
 from compute_executor.sdk.own_api import OwnApi
 from compute_executor.serialization import exceptions, native
@@ -125,6 +127,15 @@ class FakeService:
     def api(self) -> OwnApi:
         """As its locator."""
         return self._api
+
+    def kind(self, endpoint: bytes) -> EndpointKind:
+        return EndpointKind.OURS
+
+    def client(self) -> Client:
+        raise InvalidRequest("a fake service has no Client")
+
+    def borrowed_client(self) -> Client:
+        return self.client()
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
         with self.received:

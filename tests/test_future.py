@@ -57,6 +57,36 @@ def test_it_ends_with_a_value(future: ComputeFuture[Any]) -> None:
     assert future.timings[1:] == (1.0, 2.0)
 
 
+class Empty(Exception):
+    """False, as it has a length of 0."""
+
+    def __len__(self) -> int:
+        return 0
+
+
+def test_an_error_that_is_false_is_raised(future: ComputeFuture[Any]) -> None:
+    future.fail(Empty("of length 0"))
+
+    with pytest.raises(Empty):
+        future.result(0)
+
+
+def test_an_error_that_is_false_is_raised_in_a_thread_that_waits(future: ComputeFuture[Any]) -> None:
+    raised: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            future.result(10)
+        except Empty as error:
+            raised.append(error)
+
+    thread = in_thread(wait)
+    error = Empty("of length 0")
+    future.fail(error)
+    thread.join(10)
+    assert raised == [error]
+
+
 def test_it_ends_with_an_error_once(future: ComputeFuture[Any]) -> None:
     future.begin(1.0)
     future.fail(KeyError("first"), 0.0, 2.0)

@@ -1,11 +1,11 @@
-"""What waits for the next flush, and when that is. No I/O, no threads, no clock: time is passed in.
+"""Calls that wait for the next flush, and when that is. No I/O, no threads, no clock: time is passed in.
 
-When to flush: at once while the service owes no answer (leading edge: one task alone never waits); while it
-owes one, when ``batch_size`` calls or ``byte_limit`` bytes wait, or when ``flush_interval`` has passed since
+When to flush: at once while the service has no batch to confirm (leading edge: one task alone never waits); while it
+has one, when ``batch_size`` calls or ``byte_limit`` bytes wait, or when ``flush_interval`` has passed since
 the first of them came. So the batches grow by themselves with the load: a busy service makes large ones.
 
-Calls of different targets (endpoint, pool, options) wait apart, because a batch has one of each. Owner: whoever
-holds the session's lock.
+Calls to different targets (endpoint, pool, options) wait apart, because a batch has one of each. Owner: the thread
+that holds the queue's lock.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from compute_executor.batch import Call, Target
 
 
 class Buffer:
-    """Calls in the order of their submission, per target. ``flush_interval`` in seconds."""
+    """Queue of calls in the order of their submission, per target. ``flush_interval`` in seconds."""
 
     def __init__(self, batch_size: int, flush_interval: float, byte_limit: int) -> None:
         self.batch_size = batch_size
@@ -38,7 +38,7 @@ class Buffer:
         self.bytes += call.size
 
     def drop(self, call: Call[Any]) -> bool:
-        """Take one call out; False if it was out already. Its place is only marked, so that cancelling many
+        """Take one call out; return False if it was out already. Its place is only marked, so that cancelling many
         is not quadratic."""
         if call.dropped:
             return False
@@ -47,15 +47,15 @@ class Buffer:
         return True
 
     def calls(self) -> list[Call[Any]]:
-        """All that wait."""
+        """Return all calls that wait."""
         return [call for waiting in self._by_target.values() for call in waiting if not call.dropped]
 
     def full(self) -> bool:
-        """Whether a whole batch waits."""
+        """Return whether a whole batch waits."""
         return self.count >= self.batch_size or self.bytes >= self.byte_limit
 
     def due(self, now: float, busy: bool) -> bool:
-        """Whether to flush at ``now``. ``busy``: the service owes an answer."""
+        """Return whether to flush at ``now``. ``busy``: the service has a batch to confirm."""
         if self.count == 0:
             return False
         if self._since is None:
@@ -63,12 +63,12 @@ class Buffer:
         return not busy or self.full() or now >= self._since + self.flush_interval
 
     def deadline(self) -> float | None:
-        """When the waiting calls fall due, as far as :meth:`due` has seen them."""
+        """Return when the waiting calls fall due, as far as :meth:`due` has seen them."""
         return None if self._since is None else self._since + self.flush_interval
 
     def take(self) -> tuple[Target, list[Call[Any]]] | None:
-        """The next batch: up to ``batch_size`` calls of one target, and not above ``byte_limit`` bytes unless one
-        call alone is. None if nothing waits."""
+        """Take out and return the calls of the next batch: up to ``batch_size`` to one target, and not above
+        ``byte_limit`` bytes unless one call alone is. None if nothing waits."""
         while self._by_target:
             target, waiting = next(iter(self._by_target.items()))
             calls = self._some(waiting)

@@ -1,4 +1,4 @@
-"""One outcome into one future: a value, the original exception, or what kept the function from either."""
+"""The end of one future by one outcome: a value, the original exception, or what kept the function from either."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 from compute_executor.errors import ComputeError, InvalidRequest, ResultDecodeError, TaskCancelled
 from compute_executor.future import ComputeFuture
-from compute_executor.protocol.frames import VALUE, Blob, Result
+from compute_executor.protocol.frames import CANCELLED, VALUE, Blob, Result
 from compute_executor.sdk.ending import exception_of, value_of
 from compute_executor.serialization import exceptions
 from compute_executor.serialization.python_versions import met, told
 
 Fetch = Callable[[Blob], "bytes | memoryview"]
-"""Gets the content of a blob."""
+"""Function that returns the content of a blob."""
 
 
 def settle(future: ComputeFuture[Any], result: Result, fetch: Fetch) -> None:
@@ -26,13 +26,13 @@ def settle(future: ComputeFuture[Any], result: Result, fetch: Fetch) -> None:
         error = exception_of(result.status, body, future.task_id)
     except BaseException as trouble:  # unpickling runs the user's code, which may call sys.exit
         error = exceptions.detached(_undecodable(future, result, trouble))
-    if isinstance(error, TaskCancelled) and future.withdrawn():
+    if result.status == CANCELLED and isinstance(error, TaskCancelled) and future.withdrawn():
         return
     future.fail(error, result.began, result.ended)
 
 
 def _versions(future: ComputeFuture[Any]) -> str:
-    """Which versions met, if the workers of its endpoint have said what theirs are."""
+    """Return the versions on both sides, if the workers of the endpoint have named theirs."""
     there = told(future.endpoint_id or "")
     return f". {met(there)}" if there else ""
 

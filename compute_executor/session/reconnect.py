@@ -1,4 +1,4 @@
-"""Keeps a stream open: when to try again, and when to give up. No I/O: time and chance are passed in.
+"""Reconnect policy: when to connect again, and when to give up. No I/O: time and chance are passed in.
 
     connected --lost--> try at once --failed--> pause, try again, pause longer ... (full jitter, 0.05 .. 30 s)
                                                  meanwhile: HTTP submits and polls
@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from compute_executor.settings import FIRST_GRACE
+
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 30.0
 """Seconds. RabbitMQ's and Temporal's clients stay between 0.1 and 60; full jitter spreads those that lost the
@@ -19,15 +21,15 @@ service together (aws.amazon.com/blogs/architecture/exponential-backoff-and-jitt
 POLL_PAUSE = 0.5
 """Seconds between two rounds of asking by HTTP (the stock SDK's period), each with a new try for a stream."""
 
-FIRST_GRACE = 10.0
-"""The same for a service that was never reached: more likely a wrong address than one that is restarting."""
-
 
 class ReconnectPolicy:
-    """The state of the connection. ``chance()`` is uniform in [0, 1)."""
+    """State of a connection, and the times of the next tries. ``chance()`` is uniform in [0, 1)."""
 
-    def __init__(self, chance: Callable[[], float], grace: float) -> None:
+    def __init__(self, chance: Callable[[], float], grace: float, first_grace: float = FIRST_GRACE) -> None:
+        """``grace``: seconds without an answer after which the service is given up; ``first_grace``: the same for one
+        that was never reached."""
         self._chance = chance
+        self._first_grace = first_grace
         self.grace = grace
         self.connected = False
         self.ever_connected = False
@@ -43,20 +45,20 @@ class ReconnectPolicy:
         return "connecting" if self.failures else "not connected"
 
     def opened(self) -> None:
-        """There is a stream."""
+        """Note that a stream is open."""
         self.connected = True
         self.ever_connected = True
         self.failures = 0
         self._gone_since = None
 
     def lost(self, now: float) -> None:
-        """The stream is gone: the first new try is made at once."""
+        """Note that the stream is lost: the first new try is made at once."""
         self.connected = False
         self.next_try = now
         self._gone_since = now
 
     def failed(self, now: float) -> None:
-        """A try failed: the next comes after a random pause up to the back-off."""
+        """Note that a try failed: the next comes after a random pause up to the back-off."""
         self.failures += 1
         if self._gone_since is None:
             self._gone_since = now
@@ -64,25 +66,25 @@ class ReconnectPolicy:
         self.next_try = now + max(FIRST_PAUSE, pause * self._chance())
 
     def rest(self) -> None:
-        """The futures have been given up: whatever is submitted later gets all the patience again."""
+        """Start the grace anew, after the open futures have been given up: later calls get all of it."""
         self._gone_since = None
 
     @property
     def patience(self) -> float:
         """Seconds until an absent service is given up."""
-        return self.grace if self.ever_connected else min(self.grace, FIRST_GRACE)
+        return self.grace if self.ever_connected else min(self.grace, self._first_grace)
 
     def answered(self, now: float) -> None:
-        """The service answered by HTTP: it is there, only the stream is not. Asked again soon, for both."""
+        """Note that the service answered by HTTP, without a stream. Both are tried again soon."""
         self._gone_since = None
         self.ever_connected = True
         self.next_try = now + POLL_PAUSE
 
-    def heard(self) -> None:
-        """The service answers questions; when to try for a stream again stays as it is."""
+    def alive(self) -> None:
+        """Note that the service answers requests; the time of the next try stays as it is."""
         self._gone_since = None
         self.ever_connected = True
 
     def given_up(self, now: float) -> bool:
-        """Whether the service has been gone for longer than the grace."""
+        """Return whether the service has been gone for longer than the grace."""
         return self._gone_since is not None and now - self._gone_since >= self.patience

@@ -19,7 +19,7 @@ import threading
 import uuid
 from typing import Any
 
-from compute_executor import leaving
+from compute_executor import exit_hooks
 from compute_executor.batch import Call, Target
 from compute_executor.errors import ComputeError, InvalidRequest, PoolBroken
 from compute_executor.functions.codecs import Codec, of_ours, of_stock
@@ -50,7 +50,7 @@ the system call, and would be noticed only after it."""
 
 class Session:
     """Owner of the connection of one Executor and its views. Implements `connection.ConnectionOwner` and
-    `leaving.ExitHook`."""
+    `exit_hooks.ExitHook`."""
 
     def __init__(self, settings: ExecutorSettings) -> None:
         self.settings = settings
@@ -64,7 +64,7 @@ class Session:
         self._callbacks = CallbackRunner()
         self._hosted = False  # the connection is one to a hosted service
         self._thread: threading.Thread | None = None
-        leaving.expect()
+        exit_hooks.install()
 
     # -- submitting ------------------------------------------------------------------------------------------
 
@@ -142,18 +142,18 @@ class Session:
             raise PoolBroken(self.broken.message)
         if self.closed:
             raise RuntimeError("cannot schedule new futures after shutdown")
-        if leaving.begun():
+        if exit_hooks.exiting():
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
 
     def _start(self, connection: Connection) -> None:
         """Start the I/O thread, at the first submit. The caller holds the lock."""
-        if leaving.begun():
+        if exit_hooks.exiting():
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
         connection.start(self.queue.open())
         self._thread = threading.Thread(
             target=self._run, args=(connection,), name="compute-executor", daemon=True
         )
-        leaving.watch(self)
+        exit_hooks.register(self)
         try:
             self._thread.start()
         except RuntimeError as error:

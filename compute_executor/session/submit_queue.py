@@ -1,4 +1,4 @@
-"""Where submitting threads and the I/O thread meet: calls in one direction, a wake-up with them.
+"""The queue between submitting threads and the I/O thread, with the wake-up that a call may need.
 
 A wake-up is a system call (10 us, most of a submit), so there is one only if the I/O thread sleeps, and then
 only for the first call that waits and for the one that makes a batch full: it sleeps no longer than until the
@@ -28,7 +28,8 @@ BatchMaker = Callable[[Target, list[Call[Any]]], CallBatch]
 
 
 class SubmitQueue:
-    """See the module. The lock may be taken again by its holder: the garbage collector runs anything anywhere."""
+    """Thread-safe queue of calls and of callbacks for the I/O thread. Its holder may take the lock again: a finalizer
+    can run inside any allocation."""
 
     def __init__(self, buffer: Buffer) -> None:
         self.lock = threading.RLock()
@@ -42,7 +43,7 @@ class SubmitQueue:
     # -- any thread ------------------------------------------------------------------------------------------
 
     def add(self, call: Call[Any]) -> bool:
-        """Append a call; whether the I/O thread must be woken for it. The caller holds the lock."""
+        """Append a call; return whether the I/O thread must be woken for it. The caller holds the lock."""
         buffer = self._buffer
         buffer.add(call)
         if self._asleep and (buffer.count == 1 or buffer.full()):
@@ -58,7 +59,7 @@ class SubmitQueue:
                 waker.send(b"\0")
 
     def run_in_loop(self, callback: Callback) -> bool:
-        """Have the I/O thread call ``callback``; False if there is no such thread."""
+        """Have the I/O thread call ``callback``; return False if there is no such thread."""
         with self.lock:
             if self._waker is None:
                 return False
@@ -68,7 +69,7 @@ class SubmitQueue:
         return True
 
     def assign_ids(self) -> None:
-        """Give all that waits its ids; it leaves with the next flush."""
+        """Give all waiting calls their ids; they leave with the next flush."""
         with self.lock:
             while (taken := self._buffer.take()) is not None:
                 self._outbox.append(with_ids(*taken))
@@ -94,11 +95,11 @@ class SubmitQueue:
 
     @property
     def count(self) -> int:
-        """How many calls have not left."""
+        """The number of calls that have not left."""
         return self._buffer.count + sum(batch.open for batch in self._outbox)
 
     def clear(self) -> list[Call[Any]]:
-        """Take out all calls that have not left, because they never will."""
+        """Take out and return all calls that have not left: they never will."""
         with self.lock:
             calls = [call for batch in self._outbox for call in batch.calls]
             self._outbox.clear()
@@ -129,7 +130,7 @@ class SubmitQueue:
         return callbacks
 
     def rest(self, busy: bool, room: int) -> float | None:
-        """How long to sleep: 0.0 if there is work, None if until something happens."""
+        """Return the seconds to sleep: 0.0 if there is work, None for no limit."""
         with self.lock:
             if self._outbox or self._callbacks:
                 return 0.0
@@ -143,13 +144,13 @@ class SubmitQueue:
             return None if deadline is None else max(0.0, deadline - now)
 
     def awake(self) -> None:
-        """Nobody needs to wake us now."""
+        """Note that the I/O thread needs no wake-up now."""
         self._asleep = False
 
     # -- beginning and end -----------------------------------------------------------------------------------
 
     def open(self) -> socket.socket:
-        """Make the waker; what the I/O thread is to watch."""
+        """Make the pair of sockets that wakes the I/O thread; return the end that it watches."""
         reading, writing = self._wakers = socket.socketpair()
         reading.setblocking(False)
         writing.setblocking(False)
@@ -157,13 +158,13 @@ class SubmitQueue:
         return reading
 
     def close(self) -> None:
-        """There is no I/O thread any more."""
+        """Note that there is no I/O thread any longer."""
         with self.lock:
             self._waker = None
         for sock in self._wakers:
             sock.close()
 
     def forked(self) -> None:
-        """In the child of a fork: the lock may be held by a thread that is not here."""
+        """Make a new lock, in the child of a fork: a thread of the parent's may hold the old one."""
         self.lock = threading.RLock()
         self.close()

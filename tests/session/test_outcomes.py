@@ -133,6 +133,14 @@ def test_a_task_that_was_cancelled_after_it_had_begun_once(future: ComputeFuture
     assert isinstance(future.exception(0), TaskCancelled)
 
 
+def test_a_function_that_raises_the_error_of_a_cancelled_task(future: ComputeFuture[Any]) -> None:
+    end(future, EXCEPTION, exceptions.encode(TaskCancelled("of another task that it waited for")))
+
+    assert not future.cancelled()
+    with pytest.raises(TaskCancelled, match="of another task"):
+        future.result(0)
+
+
 def test_a_second_cancellation(future: ComputeFuture[Any]) -> None:
     future.withdrawn()
     end(future, CANCELLED, reason(message="withdrawn"))

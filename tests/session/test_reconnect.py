@@ -5,25 +5,24 @@ from __future__ import annotations
 import itertools
 
 from compute_executor.session.reconnect import (
-    FIRST_GRACE,
     FIRST_PAUSE,
     LONGEST_PAUSE,
     POLL_PAUSE,
     ReconnectPolicy,
 )
-from compute_executor.settings import GRACE
+from compute_executor.settings import FIRST_GRACE, GRACE
 
 
-def listener(chance: float = 0.5, grace: float = GRACE) -> ReconnectPolicy:
+def policy(chance: float = 0.5, grace: float = GRACE) -> ReconnectPolicy:
     return ReconnectPolicy(lambda: chance, grace)
 
 
 def test_the_first_try_is_made_at_once() -> None:
-    assert listener().next_try <= 0.0
+    assert policy().next_try <= 0.0
 
 
 def test_after_a_loss_the_first_new_try_is_made_at_once() -> None:
-    one = listener()
+    one = policy()
     one.opened()
     one.lost(100.0)
 
@@ -32,7 +31,7 @@ def test_after_a_loss_the_first_new_try_is_made_at_once() -> None:
 
 
 def test_pauses_grow_up_to_a_limit() -> None:
-    one = listener(chance=1.0)
+    one = policy(chance=1.0)
     pauses = []
     for _ in range(14):
         one.failed(0.0)
@@ -44,7 +43,7 @@ def test_pauses_grow_up_to_a_limit() -> None:
 
 
 def test_chance_spreads_the_pauses_but_never_to_nothing() -> None:
-    one = listener(chance=0.0)
+    one = policy(chance=0.0)
     for _ in range(10):
         one.failed(0.0)
 
@@ -52,7 +51,7 @@ def test_chance_spreads_the_pauses_but_never_to_nothing() -> None:
 
 
 def test_success_makes_pauses_short_again() -> None:
-    one = listener(chance=1.0)
+    one = policy(chance=1.0)
     for _ in range(8):
         one.failed(0.0)
     one.opened()
@@ -63,7 +62,7 @@ def test_success_makes_pauses_short_again() -> None:
 
 
 def test_a_service_that_was_there_is_given_up_after_the_grace() -> None:
-    one = listener(grace=60.0)
+    one = policy(grace=60.0)
     one.opened()
     one.lost(100.0)
     one.failed(101.0)
@@ -73,7 +72,7 @@ def test_a_service_that_was_there_is_given_up_after_the_grace() -> None:
 
 
 def test_one_that_never_was_there_is_given_up_sooner() -> None:
-    one = listener()
+    one = policy()
     one.failed(100.0)
 
     assert not one.given_up(100.0)
@@ -81,7 +80,7 @@ def test_one_that_never_was_there_is_given_up_sooner() -> None:
 
 
 def test_an_answer_by_http_shows_that_it_is_there() -> None:
-    one = listener(grace=60.0)
+    one = policy(grace=60.0)
     one.opened()
     one.lost(100.0)
     one.answered(159.0)
@@ -94,7 +93,7 @@ def test_an_answer_by_http_shows_that_it_is_there() -> None:
 
 
 def test_after_giving_up_patience_begins_anew() -> None:
-    one = listener(grace=1.0)
+    one = policy(grace=1.0)
     one.failed(0.0)
     one.rest()
     one.failed(100.0)
@@ -103,7 +102,7 @@ def test_after_giving_up_patience_begins_anew() -> None:
 
 
 def test_its_state_in_words() -> None:
-    one = listener()
+    one = policy()
     states = [one.state]
     one.failed(0.0)
     states.append(one.state)

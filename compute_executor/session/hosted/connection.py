@@ -242,7 +242,7 @@ class HostedConnection:
 
     def describe(self) -> tuple[int, str]:
         """Return the number of tasks in flight, and the state of the result queue in a word."""
-        return self.tasks.pending.open, self.tasks.results.listener.state
+        return self.tasks.pending.open, self.tasks.results.reconnect.state
 
 
 def settle(future: ComputeFuture[Any], outcome: Outcome) -> None:

@@ -71,8 +71,8 @@ class LegacyStream:
         return self._stream.receive() if self._stream in ready else []
 
     def _listen(self) -> None:
-        """Nothing came: is anybody there?"""
-        if time.monotonic() - self._stream.heard > SILENCE:
+        """Ping the service, from which nothing has come. Raises StreamLost after a long silence."""
+        if time.monotonic() - self._stream.last_received > SILENCE:
             raise StreamLost(f"the service was silent for more than {SILENCE:.0f} s")
         self._stream.ping()
 

@@ -69,7 +69,7 @@ class HostedResults:
         self._sink = sink
         self._pending = sink.pending
         self._lock = sink.lock
-        self.listener = ReconnectPolicy(random.random, grace)
+        self.reconnect = ReconnectPolicy(random.random, grace)
         self._queues: Queues | None = None
         self._thread: threading.Thread | None = None
         self._to_fetch: set[str] = set()
@@ -166,18 +166,18 @@ class HostedResults:
 
     def _connect(self) -> None:
         now = time.monotonic()
-        if now < self.listener.next_try:
-            self._pause(min(POLL_PAUSE, self.listener.next_try - now))
+        if now < self.reconnect.next_try:
+            self._pause(min(POLL_PAUSE, self.reconnect.next_try - now))
             return
         try:
             self._queues = self._open()
         except (amqp.QueueLost, ComputeError) as error:
             log.info("no result queue: %s", error)
-            self.listener.failed(now)
+            self.reconnect.failed(now)
             self._ask(self._open_tasks())
             return
-        again = self.listener.ever_connected or self.listener.failures > 0
-        self.listener.opened()
+        again = self.reconnect.ever_connected or self.reconnect.failures > 0
+        self.reconnect.opened()
         if again:
             self._ask(self._open_tasks())
 
@@ -262,27 +262,27 @@ class HostedResults:
             self._unanswered(error)
             return
         if self._queues is None:
-            self.listener.heard()
+            self.reconnect.alive()
 
     def _unanswered(self, error: ComputeError) -> None:
         log.info("the service does not tell how tasks stand: %s", error)
         if not error.retryable and self._queues is None:
             self._sink.give_up(error)
-        elif self.listener.given_up(time.monotonic()):
+        elif self.reconnect.given_up(time.monotonic()):
             self._sink.give_up(
                 ServiceUnavailable(
-                    f"neither results nor answers came for {self.listener.patience:.0f} s: {error}. What the service "
-                    "has accepted is not lost: later, Executor.reload_tasks(task_group_id) finds it"
+                    f"neither results nor answers came for {self.reconnect.patience:.0f} s: {error}. What the "
+                    "service has accepted is not lost: later, Executor.reload_tasks(task_group_id) finds it"
                 )
             )
 
     def _lost(self, error: amqp.QueueLost) -> None:
         log.info("the result queue is lost: %s", error)
         self._disconnect()
-        self.listener.lost(time.monotonic())
+        self.reconnect.lost(time.monotonic())
 
     def _disconnect(self) -> None:
         queues, self._queues = self._queues, None
         if queues is not None:
             queues.close()
-        self.listener.connected = False
+        self.reconnect.connected = False

@@ -1,4 +1,4 @@
-"""What is still to be acknowledged: per group, the highest result number read and the highest one acknowledged.
+"""Acknowledgements that are due: per group, the highest result number read and the highest one acknowledged.
 
 Owner: the session's I/O thread.
 """
@@ -11,21 +11,21 @@ from compute_executor.protocol.frames import Ack
 
 
 class Acknowledgements:
-    """``read``: highest number read per group, kept by the router."""
+    """Table of what was acknowledged. ``read``: highest number read per group, kept by the router."""
 
     def __init__(self, read: Mapping[bytes, int]) -> None:
         self._read = read
-        self._said: dict[bytes, int] = {}
+        self._acknowledged: dict[bytes, int] = {}
 
     @property
     def owed(self) -> bool:
-        """Whether there is something to say."""
-        said = self._said
-        return any(said.get(group, 0) < seq for group, seq in self._read.items())
+        """Whether an acknowledgement is due."""
+        acknowledged = self._acknowledged
+        return any(acknowledged.get(group, 0) < seq for group, seq in self._read.items())
 
     def due(self) -> Iterator[Ack]:
-        """What to say, once."""
+        """Yield what to send, once."""
         for group, seq in self._read.items():
-            if self._said.get(group, 0) < seq:
-                self._said[group] = seq
+            if self._acknowledged.get(group, 0) < seq:
+                self._acknowledged[group] = seq
                 yield Ack(group, seq)

@@ -66,7 +66,7 @@ class StreamConnection:
 
     def body(self, content: Content, what: str) -> Body:
         """Store large arguments beside the stream, once the service has said where."""
-        storage = None if self._loop is None else self._loop.dialogue.storage
+        storage = None if self._loop is None else self._loop.protocol.storage
         if storage is None:
             return whole(content)  # until it is known where it goes, the caller may change what it passed
         return storage.store(content, what)
@@ -86,11 +86,11 @@ class StreamConnection:
         if loop is None:
             return
         if self.is_own_thread():
-            http_fallback.withdraw(loop.dialogue, futures)
+            http_fallback.withdraw(loop.protocol, futures)
             return
         wait = wait and not self._queue.is_locked_here()
         withdrawal = Withdrawal(futures, wait=wait)
-        asked = self._queue.run_in_loop(lambda: loop.dialogue.withdraw(withdrawal))
+        asked = self._queue.run_in_loop(lambda: loop.protocol.withdraw(withdrawal))
         if asked and wait:
             withdrawal.wait(CANCEL_PATIENCE)
 
@@ -101,7 +101,7 @@ class StreamConnection:
     def open_futures(self) -> list[ComputeFuture[Any]]:
         """Return the futures that have not ended, oldest first. One that leaves meanwhile is found in both places."""
         waiting = self._queue.waiting()
-        found = self._in_loop(lambda loop: loop.dialogue.router.futures()) + waiting
+        found = self._in_loop(lambda loop: loop.protocol.router.futures()) + waiting
         return list({id(future): future for future in found}.values())
 
     # -- beyond calls ----------------------------------------------------------------------------------------
@@ -116,7 +116,7 @@ class StreamConnection:
         """Return futures for a group's tasks that are not open here already."""
         counts = self._owner.settings.peer.api().group_tasks(group)
         batches = [_batch(view, prefix, count) for prefix, count in counts.items()]
-        return self._in_loop(lambda loop: loop.dialogue.adopt(group.bytes, batches))
+        return self._in_loop(lambda loop: loop.protocol.adopt(group.bytes, batches))
 
     def describe(self) -> tuple[int, str]:
         """Return the number of tasks in flight, and the state of the stream in a word."""

@@ -1,15 +1,17 @@
-"""The loop of a session's I/O thread, which owns the socket, both ways.
+"""The loop of a session's I/O thread, which owns the socket, for reading and for writing.
 
-    until nothing is open and nothing more will come:
-        no stream?  connect (if there is anything to say), with pauses that grow; meanwhile ask by HTTP
-        else        1. seal and write what is due, run callbacks     2. sleep until the socket, a callback or a
-                    deadline     3. read frames, end futures         4. acknowledge, now and then
+    until nothing is open and no more calls will come:
+        no stream?  connect (if there is anything to send), with pauses that grow; meanwhile poll by HTTP
+        else        1. write the batches that are due, run the callbacks of other threads
+                    2. sleep until the socket, a callback or a deadline
+                    3. read frames, end futures
+                    4. acknowledge, ping, offer postponed batches again
 
-One thread for both ways because every hop between threads costs 30-60 us, a third of a task's whole way.
-User code runs here too (done-callbacks, unpickling), so nothing here waits for another thread.
+One thread reads and writes because every hop between threads costs 30-60 us, a third of a task's whole way.
+Code of the user runs here too (unpickling), so nothing here waits for another thread.
 
-Ownership goes with the *desk*, a lock that the I/O thread holds except while it sleeps. A submitting thread that
-finds the desk free sends what is due itself (:meth:`Pump.send_now`) and lets the I/O thread sleep.
+Ownership goes with the I/O lock, which the I/O thread holds except while it sleeps. A submitting thread that finds
+the lock free sends what is due itself (:meth:`StreamLoop.send_now`) and lets the I/O thread sleep.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -45,20 +48,32 @@ MAX_UNCONFIRMED = 64
 """Batches that the service has not confirmed yet; more wait in the buffer, where they can be cancelled for free."""
 
 GOODBYE_PATIENCE = 1.0
+"""Seconds to wait until the service has read the last frames and closed the stream."""
 
 
 class StreamLoop:
-    """See the module. All attributes belong to whoever has the desk; others read `describe` only."""
+    """Event loop of one connection. All attributes belong to the thread that holds the I/O lock; other threads call
+    :meth:`send_now` and :meth:`describe` only. ``clock`` in seconds; ``chance`` is uniform in [0, 1)."""
 
-    def __init__(self, owner: ConnectionOwner, waker: socket.socket) -> None:
+    def __init__(
+        self,
+        owner: ConnectionOwner,
+        waker: socket.socket,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._clock = clock
         self._owner = owner
         self.settings = owner.settings
         self._queue = owner.queue
-        self.dialogue = StreamProtocol(
+        self.protocol = StreamProtocol(
             self.settings.group, self.settings.pool, self.settings.spec, self._break
         )
-        self._upkeep = Keepalive(self.dialogue, self.settings.grace)
-        self.listener = ReconnectPolicy(random.random, self.settings.grace)
+        self._keepalive = Keepalive(
+            self.protocol, self.settings.grace, no_room_pause=self.settings.no_room_pause
+        )
+        self.reconnect = ReconnectPolicy(chance, self.settings.grace, self.settings.first_grace)
         self.stream: WebSocketStream | None = None
         self._waker = waker
         self._selector = selectors.DefaultSelector()
@@ -67,13 +82,13 @@ class StreamLoop:
         if self.settings.trace:
             from compute_executor.tracing import Trace  # only who traces pays for it
 
-            self.dialogue.trace = Trace(self.settings.trace)
-        self._desk = threading.Lock()
-        self._spoilt = False
+            self.protocol.trace = Trace(self.settings.trace)
+        self._io_lock = threading.Lock()
+        self._send_interrupted = False
 
     def run(self) -> None:
-        """Until the session ends."""
-        self._desk.acquire()
+        """Carry calls and outcomes until the session ends."""
+        self._io_lock.acquire()
         try:
             while not self._finished():
                 if self.stream is None:
@@ -96,34 +111,36 @@ class StreamLoop:
         assert self.stream is not None
         stream = self.stream
         try:
-            if self._spoilt:
-                self.dialogue.reclaim()
+            if self._send_interrupted:
+                self.protocol.resend_unconfirmed()
                 raise StreamLost("a submit was interrupted in the middle of sending")
-            self._say(stream)
+            self._write(stream)
             for key, _ in self._sleep(self._rest()):
                 if key.fileobj is self._waker:
                     self._drain_waker()
                 else:
-                    self._listen(stream)
+                    self._read(stream)
             self._queue.awake()
-            self._upkeep.work(stream, time.monotonic())
+            self._keepalive.work(stream, self._clock())
         except StreamLost as error:
             self._lost(error)
 
     def _sleep(self, seconds: float | None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Wait for something to happen; meanwhile the desk is free."""
-        self._desk.release()
+        """Wait for something to happen; meanwhile other threads can have the I/O lock."""
+        self._io_lock.release()
         try:
             return self._selector.select(seconds)
         finally:
-            self._desk.acquire()
+            self._io_lock.acquire()
 
     def send_now(self) -> bool:
-        """On a submitting thread, which holds the handover's lock: send a call that has no company to wait for, if
-        the I/O thread sleeps; whether it can sleep on. That saves two switches between threads, a tenth of a short
-        task's way. In a burst it would only cost: there the I/O thread has a processor of its own."""
+        """Send a call that has no others to wait for, on the submitting thread, which holds the queue's lock; return
+        whether the I/O thread can sleep on. False if it does not sleep.
+
+        This saves two switches between threads, a tenth of a short task's way. In a burst it would only cost: there
+        the I/O thread has a processor of its own."""
         stream = self.stream
-        if stream is None or self._busy() or not self._desk.acquire(blocking=False):
+        if stream is None or self._busy() or not self._io_lock.acquire(blocking=False):
             return False
         try:
             self._send_due()
@@ -134,18 +151,18 @@ class StreamLoop:
             return False
         except (
             BaseException
-        ):  # Ctrl-C: who knows what was sent. Begin anew: every batch is known by its prefix
-            self._spoilt = True
+        ):  # Ctrl-C: it is unknown what was sent. Connect anew: every batch is known by its prefix
+            self._send_interrupted = True
             self._queue.wake()
             raise
         finally:
-            self._desk.release()
+            self._io_lock.release()
 
     def _send_due(self) -> None:
         for batch in self._queue.take(self._busy(), self._room()):
-            self.dialogue.send(batch)
+            self.protocol.send(batch)
 
-    def _say(self, stream: WebSocketStream) -> None:
+    def _write(self, stream: WebSocketStream) -> None:
         self._send_due()
         self._run_callbacks()
         self._flush(stream)
@@ -162,14 +179,14 @@ class StreamLoop:
             self._selector.modify(stream, events)
 
     def _busy(self) -> bool:
-        """Whether waiting for more calls makes sense: the service owes an answer, and more may come."""
-        return bool(self.dialogue.sender.unconfirmed) and not self._owner.ending
+        """Return whether to wait for more calls: the service has a batch to confirm, and more calls may come."""
+        return bool(self.protocol.sender.unconfirmed) and not self._owner.ending
 
     def _room(self) -> int:
         assert self.stream is not None
-        if self.stream.crowded or self.dialogue.postponed:
+        if self.stream.congested or self.protocol.postponed:
             return 0
-        return MAX_UNCONFIRMED - len(self.dialogue.sender.unconfirmed)
+        return MAX_UNCONFIRMED - len(self.protocol.sender.unconfirmed)
 
     def _rest(self) -> float | None:
         if self._finished():
@@ -177,19 +194,19 @@ class StreamLoop:
         pause = self._queue.rest(self._busy(), self._room())
         if pause == 0.0:
             return pause
-        upkeep = self._upkeep.pause()
-        return upkeep if pause is None else min(pause, upkeep)
+        keepalive_pause = self._keepalive.pause()
+        return keepalive_pause if pause is None else min(pause, keepalive_pause)
 
-    def _listen(self, stream: WebSocketStream) -> None:
+    def _read(self, stream: WebSocketStream) -> None:
         for frame in stream.receive():
             try:
-                self.dialogue.hear(frame)
+                self.protocol.receive(frame)
             except msgspec.DecodeError as error:
-                log.warning("a frame of %d bytes makes no sense and is passed over: %s", len(frame), error)
+                log.warning("a frame of %d bytes cannot be decoded and is ignored: %s", len(frame), error)
 
     def _break(self, error: PoolBroken) -> None:
-        """Workers cannot start."""
-        # Where the standard pools say it, for whoever watches there.
+        """Refuse all further calls: workers cannot start."""
+        # The logger of the standard pools, which a user may watch.
         logging.getLogger("concurrent.futures").critical("workers cannot start: %s", error)
         self._owner.break_pool(error)
 
@@ -208,23 +225,23 @@ class StreamLoop:
         self._selector.unregister(self.stream)
         self.stream.close()
         self.stream = None
-        self._spoilt = False
-        self.dialogue.closed()
-        self.listener.lost(time.monotonic())
+        self._send_interrupted = False
+        self.protocol.closed()
+        self.reconnect.lost(self._clock())
 
     def _find_stream(self) -> None:
-        """One try to connect if one is due and there is any need; otherwise wait."""
+        """Try to connect if a try is due and anything is open; otherwise wait."""
         self._run_callbacks()
-        now = time.monotonic()
+        now = self._clock()
         if not self._needed():
             self._pause(self._queue.rest(False, 1))
-        elif now < self.listener.next_try:
-            self._pause(self.listener.next_try - now)
+        elif now < self.reconnect.next_try:
+            self._pause(self.reconnect.next_try - now)
         else:
             self._try(now)
 
     def _needed(self) -> bool:
-        return bool(self.dialogue.router.open or self.dialogue.sender.unconfirmed or self._queue.count)
+        return bool(self.protocol.router.open or self.protocol.sender.unconfirmed or self._queue.count)
 
     def _pause(self, seconds: float | None) -> None:
         if self._selector.select(seconds):
@@ -236,7 +253,7 @@ class StreamLoop:
             api = self.settings.peer.api()
             api.locate()
         except ComputeError as error:
-            self._failed(error, now, final=not self.listener.ever_connected)
+            self._failed(error, now, final=not self.reconnect.ever_connected)
             return
         try:
             self._open(api.connect(connect), api)
@@ -244,100 +261,100 @@ class StreamLoop:
             if isinstance(error, ComputeError) and not error.retryable:
                 self._failed(error, now, final=True)
             else:
-                self._converse_by_http(api, now, error)
+                self._exchange_by_http(api, now, error)
 
-    def _converse_by_http(self, api: OwnApi, now: float, no_stream: ComputeError | StreamLost) -> None:
-        """See whether the service answers at least that way."""
-        room = MAX_UNCONFIRMED - len(self.dialogue.sender.unconfirmed)
+    def _exchange_by_http(self, api: OwnApi, now: float, no_stream: ComputeError | StreamLost) -> None:
+        """Send and poll by HTTP requests, while no stream can be opened."""
+        room = MAX_UNCONFIRMED - len(self.protocol.sender.unconfirmed)
         try:
             batches = self._queue.take(self._busy(), room)
-            http_fallback.converse(self.dialogue, api.impatient(), batches)
+            http_fallback.exchange(self.protocol, api.impatient(), batches)
         except NotAuthorized as error:
             self._failed(error, now, final=True)
         except ComputeError as error:
             log.info("no answer by HTTP either: %s", error)
             self._failed(no_stream, now, final=False)
         else:
-            self.listener.answered(time.monotonic())
+            self.reconnect.answered(self._clock())
 
     def _open(self, stream: WebSocketStream, api: OwnApi) -> None:
         try:
             welcome = greet(
                 stream,
-                trace=self.dialogue.trace is not None,
+                trace=self.protocol.trace is not None,
                 program=describe(self.settings.label),
-                output=self.dialogue.printer is not None,
+                output=self.protocol.printer is not None,
             )
         except BaseException:
             stream.close()
             raise
         if notice := forgotten_notice(welcome.forgotten):
             print(notice, file=sys.stderr)
-        self.dialogue.opened(welcome, api, stream.send)
+        self.protocol.opened(welcome, api, stream.send)
         self.stream = stream
         self._writing = False
         self._selector.register(stream, selectors.EVENT_READ)
-        self.listener.opened()
+        self.reconnect.opened()
 
     def _failed(self, error: ComputeError | StreamLost, now: float, final: bool) -> None:
         log.info("no stream: %s", error)
-        self.listener.failed(now)
+        self.reconnect.failed(now)
         if final and isinstance(error, ComputeError):
             self._give_up(error)
-        elif self.listener.given_up(time.monotonic()):
+        elif self.reconnect.given_up(self._clock()):
             self._give_up(
                 ServiceUnavailable(
-                    f"the service could not be reached for {self.listener.patience:.0f} s: {error}. What it has "
+                    f"the service could not be reached for {self.reconnect.patience:.0f} s: {error}. What it has "
                     "accepted is not lost: when it is back, Executor.reload_tasks(task_group_id) finds it."
                 )
             )
 
     def _give_up(self, error: ComputeError) -> None:
         self._owner.fail_waiting(error)
-        self.dialogue.give_up(error)
-        self.listener.rest()
+        self.protocol.give_up(error)
+        self.reconnect.rest()
 
     # -- the end ---------------------------------------------------------------------------------------------
 
     def _leave(self) -> None:
         try:
             if self.stream is not None:
-                self._say_goodbye(self.stream)
+                self._close_in_order(self.stream)
         except (StreamLost, OSError) as error:
-            log.debug("no proper goodbye: %s", error)
+            log.debug("the stream was not closed in order: %s", error)
         finally:
             if self.stream is not None:
                 self.stream.close()
             self._selector.close()
-            if self.dialogue.api is not None:
-                self.dialogue.api.close()
-            self.listener.connected = False
-            if self.dialogue.trace is not None:
-                self.dialogue.trace.close()
-            if self.dialogue.printer is not None:
-                self.dialogue.printer.close()
+            if self.protocol.api is not None:
+                self.protocol.api.close()
+            self.reconnect.connected = False
+            if self.protocol.trace is not None:
+                self.protocol.trace.close()
+            if self.protocol.printer is not None:
+                self.protocol.printer.close()
 
-    def _say_goodbye(self, stream: WebSocketStream) -> None:
-        """Let the service have all our words before the connection ends: closing a socket with unread input
-        would throw them away."""
+    def _close_in_order(self, stream: WebSocketStream) -> None:
+        """Send what is left and wait until the service has closed, too: closing a socket with unread input would
+        throw away what was sent."""
         self._run_callbacks()
-        self.dialogue.goodbye()
+        self.protocol.goodbye()
         stream.say_goodbye()
         self._selector.unregister(self._waker)
-        deadline = time.monotonic() + GOODBYE_PATIENCE
-        while (left := deadline - time.monotonic()) > 0:
+        deadline = self._clock() + GOODBYE_PATIENCE
+        while (left := deadline - self._clock()) > 0:
             self._flush(stream)
             self._selector.select(left)
             stream.receive()  # raises StreamLost when the service has closed, too
 
     def forked(self) -> list[ComputeFuture[Any]]:
-        """In the child of a fork: the socket is the parent's, let go of our descriptors of it. Returns the futures
-        that nobody will end here."""
+        """Close this process's descriptors of the parent's socket, in the child of a fork; return the futures that
+        will not end here."""
         self._selector.close()
         if self.stream is not None:
             self.stream.close()
-        return self.dialogue.router.futures()
+        return self.protocol.router.futures()
 
     def describe(self) -> tuple[int, str]:
-        """Tasks in flight, and the state of the stream in a word. Any thread."""
-        return self.dialogue.router.open, self.listener.state
+        """Return the number of tasks in flight, and the state of the stream in a word. Any thread."""
+        return self.protocol.router.open, self.reconnect.state

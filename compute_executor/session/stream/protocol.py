@@ -1,7 +1,7 @@
-"""What is said between a session and its service, and what it means for the futures.
+"""The client's side of the stream protocol: which frames to send, and what received frames mean for the futures.
 
-Sits between the bytes (loop.py, websocket.py) and the two halves that decide: sender.py for the way out,
-router.py for the way back. Writes frames through a function that it is given.
+Between the bytes (loop.py, websocket.py) and the two halves that decide: sender.py for batches on their way out,
+router.py for outcomes on their way back. It writes frames through a function that it is given.
 
 Owner: the session's I/O thread.
 """
@@ -60,7 +60,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class StreamProtocol:
-    """One session's side of the stream, over any number of connections."""
+    """State of one session's protocol, over any number of connections."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class StreamProtocol:
         spec: PoolSpec | None,
         when_broken: Callable[[PoolBroken], None],
     ) -> None:
-        """``when_broken`` is told once if the workers of ``pool`` cannot start, before any future is."""
+        """``when_broken`` is called once if the workers of ``pool`` cannot start, before any future ends."""
         self.sender = Sender(group)
         self.router = Router()
         self.groups = {group}
@@ -81,7 +81,7 @@ class StreamProtocol:
         self.api: OwnApi | None = None
         self.postponed: list[CallBatch] = []
         self.no_room: ComputeError | None = None
-        self._write: Callable[[bytes], None] = _nowhere
+        self._write: Callable[[bytes], None] = _drop_frame
         self._withdrawals = Withdrawals()
         self._acknowledgements = Acknowledgements(self.router.read)
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -102,7 +102,7 @@ class StreamProtocol:
     # -- out -------------------------------------------------------------------------------------------------
 
     def opened(self, welcome: Welcome, api: OwnApi, write: Callable[[bytes], None]) -> None:
-        """Begin, or take up again, on a new connection: all that was not confirmed is said once more."""
+        """Begin, or resume, on a new connection: all that was not confirmed is sent again."""
         self._write = write
         self.api = api
         limit = welcome.limits.get("max_blob", NO_LIMIT)
@@ -117,24 +117,24 @@ class StreamProtocol:
             write(_encode(cancel))
 
     def reached(self, api: OwnApi) -> None:
-        """The service is there, though there is no stream."""
+        """Note that the service answers by HTTP, without a stream."""
         self.api = api
         if self.storage is None:
             self.storage = Storage(api)
 
-    def reclaim(self) -> None:
-        """A send was interrupted, nobody knows where: whatever has not been confirmed is said again. What the service
-        hears twice, it runs once."""
+    def resend_unconfirmed(self) -> None:
+        """Mark all that was not confirmed to be sent again, after a send was interrupted at an unknown point. The
+        service runs once what it receives twice."""
         for batch in self.router.batches():
             if batch.calls:
                 self.sender.unconfirmed.setdefault(batch.prefix, batch)
 
     def closed(self) -> None:
-        """The connection is gone."""
-        self._write = _nowhere
+        """Drop what is written until the next connection."""
+        self._write = _drop_frame
 
     def subscribe(self, group: bytes) -> None:
-        """Ask for the results of a group, from where we are."""
+        """Subscribe to the results of a group, from the first that has not been read."""
         self.groups.add(group)
         self._write(_encode(Subscribe(group, self.router.read.get(group, 0))))
 
@@ -154,7 +154,7 @@ class StreamProtocol:
             self._write(frame)
 
     def _outsource(self, batch: CallBatch) -> list[SubmitFailure]:
-        """Put what is too large for a frame beside it."""
+        """Store bodies that are too large for a frame as blobs."""
         assert self.storage is not None
         failures = []
         for call in batch.calls:
@@ -170,19 +170,19 @@ class StreamProtocol:
         return failures
 
     def retry_postponed(self) -> None:
-        """Offer again what the service had no room for."""
+        """Send again the batches that the service had no room for."""
         batches, self.postponed = self.postponed, []
         for batch in batches:
             self.send(batch)
 
     def withdraw(self, withdrawal: Withdrawal) -> None:
-        """Ask the service not to run what has not begun."""
+        """Ask the service not to run tasks that have not begun."""
         cancel = self._withdrawals.ask(withdrawal, self.open_tasks(withdrawal.futures))
         if cancel is not None:
             self._write(_encode(cancel))
 
     def open_tasks(self, futures: list[ComputeFuture[Any]] | None) -> TaskPositions:
-        """Those of the futures' tasks that have not ended (None: all)."""
+        """Return those of the futures' tasks that have not ended (None: all)."""
         if futures is None:
             return list(self.router.tasks())
         tasks: dict[bytes, list[int]] = {}
@@ -193,35 +193,35 @@ class StreamProtocol:
         return list(tasks.items())
 
     def acknowledge(self) -> None:
-        """Tell the service which results have reached their futures."""
+        """Acknowledge the results that have reached their futures."""
         for ack in self._acknowledgements.due():
             self._write(_encode(ack))
 
     @property
     def owes_acknowledgement(self) -> bool:
-        """Whether :meth:`acknowledge` has something to say."""
+        """Whether :meth:`acknowledge` has something to send."""
         return self._acknowledgements.owed
 
     def goodbye(self) -> None:
-        """The last words: nothing more will come for our pool."""
+        """Send the last frames: no more calls will come for this Executor's pool."""
         self.acknowledge()
         if self.pool is not None:
             self._write(_encode(ClosePool(self.pool)))
 
     # -- in --------------------------------------------------------------------------------------------------
 
-    def hear(self, frame: bytes) -> None:
-        """Act on a frame of the service. Raises msgspec.DecodeError for what is none."""
+    def receive(self, frame: bytes) -> None:
+        """Act on a frame of the service. Raises msgspec.DecodeError for bytes that are none."""
         message = read_frame(frame)
         self._handlers[type(message)](message)
 
     def accepted(self, answer: Accepted) -> None:
-        """A batch is confirmed."""
+        """Note that a batch is confirmed."""
         self.sender.accepted(answer.prefix)
         self.no_room = None
 
     def refused(self, answer: Refused) -> None:
-        """A batch is not taken as it is."""
+        """Handle the refusal of a batch: fail, send again in part, or postpone it."""
         if answer.prefix not in self.sender.unconfirmed:
             return
         refusal = self.sender.refused(answer)
@@ -262,7 +262,7 @@ class StreamProtocol:
                 self.sender.accepted(prefix)
 
     def end(self, result: Result) -> None:
-        """One outcome, into its future."""
+        """End the future of one outcome."""
         ours = result.status == BROKEN and self.router.expects(result.prefix, self.pool)
         if ours and container_of(result) is None:
             self._break(PoolBroken(reason_of(result)))
@@ -325,8 +325,8 @@ class StreamProtocol:
         return self.storage.fetch(blob)
 
     def adopt(self, group: bytes, batches: list[CallBatch]) -> list[ComputeFuture[Any]]:
-        """Expect the outcomes of tasks that were submitted elsewhere, or earlier; the futures of those that are
-        not expected already."""
+        """Expect the outcomes of tasks that another process submitted, or this one earlier; return the futures of
+        those that were not expected already."""
         adopted = [batch for batch in batches if self.router.add(batch)]
         self.router.read.pop(group, None)
         self.subscribe(group)
@@ -335,7 +335,7 @@ class StreamProtocol:
     # -- giving up -------------------------------------------------------------------------------------------
 
     def give_up(self, error: ComputeError) -> None:
-        """End all that is open: the service cannot be reached, or takes nothing from us."""
+        """End all open futures: the service cannot be reached, or refuses this client."""
         self.sender.unconfirmed.clear()
         self.postponed.clear()
         for prefix, positions in list(self.router.tasks()):
@@ -346,7 +346,7 @@ class StreamProtocol:
         self._withdrawals.give_up()
 
     def give_up_postponed(self, error: ComputeError) -> None:
-        """End what the service had no room for."""
+        """End the futures of batches that the service had no room for."""
         for batch in self.postponed:
             self.router.remove(batch.prefix)
             self._fail([SubmitFailure(call, error) for call in batch.calls])
@@ -357,5 +357,5 @@ class StreamProtocol:
             call.future.fail(about(error, call.future))
 
 
-def _nowhere(frame: bytes) -> None:
-    """There is no connection: what matters is said again when there is one."""
+def _drop_frame(frame: bytes) -> None:
+    """Drop a frame while there is no connection: what matters is sent again when there is one."""

@@ -1,10 +1,10 @@
 """Task to future: early, duplicate and unknown results, and how far each group has been read. No I/O.
 
 The client draws the ids, so a result that comes before its batch was confirmed finds its future like any
-other. The first outcome of a task wins: its place in the batch is empty afterwards, and a second one, or one
-of a task that this process never heard of (another process shares the group), is counted and passed over.
+other. The first outcome of a task counts: its place in the batch is empty afterwards, and a second one, or one
+of a task of another process that shares the group, is counted and ignored.
 
-Owner: the session's I/O thread; ``open`` is also read by others, as a number to show.
+Owner: the session's I/O thread; other threads read ``open``, as a number to show.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from compute_executor.protocol.frames import Results
 
 
 class Router:
-    """Open batches by prefix. ``read``: highest result number seen per group (what to acknowledge)."""
+    """Table of open batches by prefix. ``read``: highest result number seen per group (what to acknowledge)."""
 
     def __init__(self) -> None:
         self.open = 0
@@ -28,7 +28,7 @@ class Router:
         self._batches: dict[bytes, CallBatch] = {}
 
     def add(self, batch: CallBatch) -> bool:
-        """Expect the results of ``batch``; False if they are expected already."""
+        """Expect the results of ``batch``; return False if they are expected already."""
         if batch.prefix in self._batches:
             return False
         self._batches[batch.prefix] = batch
@@ -36,19 +36,19 @@ class Router:
         return True
 
     def remove(self, prefix: bytes) -> None:
-        """Expect nothing more of a batch (it was refused; its calls went elsewhere or failed)."""
+        """Expect no results of a batch any longer: it was refused, its calls went into other batches or failed."""
         batch = self._batches.pop(prefix, None)
         if batch is not None:
             self.open -= batch.open
 
     def read_up_to(self, frame: Results) -> None:
-        """All results of ``frame`` have reached their futures."""
+        """Note that all results of ``frame`` have reached their futures."""
         if frame.results:
             last = max(result.seq for result in frame.results)
             self.read[frame.group] = max(last, self.read.get(frame.group, 0))
 
     def pop(self, prefix: bytes, position: int) -> ComputeFuture[Any] | None:
-        """The future of one task, which is done by that; None for a duplicate or an unknown task."""
+        """Take out and return the future of one task; None for a duplicate or an unknown task."""
         batch = self._batches.get(prefix)
         if batch is None:
             self.unknown += 1
@@ -63,19 +63,19 @@ class Router:
         return future
 
     def find(self, prefix: bytes, position: int) -> ComputeFuture[Any] | None:
-        """The future of an open task, which stays open."""
+        """Return the future of an open task, which stays open."""
         batch = self._batches.get(prefix)
         if batch is None or not 0 <= position < len(batch.futures):
             return None
         return batch.futures[position]
 
     def expects(self, prefix: bytes, pool: bytes | None) -> bool:
-        """Whether results of this batch are expected, and it was sent to this pool."""
+        """Return whether results of this batch are expected, and it was sent to this pool."""
         batch = self._batches.get(prefix)
         return batch is not None and batch.target.pool == pool
 
     def batches(self) -> list[CallBatch]:
-        """All open batches."""
+        """Return all open batches."""
         return list(self._batches.values())
 
     def futures(self) -> list[ComputeFuture[Any]]:
@@ -83,6 +83,6 @@ class Router:
         return [future for batch in self._batches.values() for future in batch.futures if future is not None]
 
     def tasks(self) -> Iterator[tuple[bytes, list[int]]]:
-        """All open tasks: prefix and positions."""
+        """Yield all open tasks: prefix and positions."""
         for prefix, batch in list(self._batches.items()):
             yield prefix, [number for number, future in enumerate(batch.futures) if future is not None]

@@ -1,11 +1,11 @@
-"""Batches to frames, and what becomes of each until the service has confirmed it. No I/O, no threads.
+"""The sending side of the protocol: batches as frames, and each batch until it is confirmed. No I/O, no threads.
 
-    batch -> Register for each function that this connection has not heard of, then Submit
+    batch -> Register for each function that was not sent on this connection, then Submit
           <- Accepted     the calls are given up: from now on the service answers for them
-          <- Refused      the culprit's future gets the error; its neighbours go again, in new batches
+          <- Refused      the future of the rejected call gets the error; the others are sent again, in new batches
           connection lost, no answer: the same frames again, same prefix, so nothing runs twice
 
-A refusal that names no culprit is narrowed down by halving. Owner: the session's I/O thread.
+A refusal that names no call is narrowed down by halving. Owner: the session's I/O thread.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from compute_executor.protocol.frames import Refused, Register, Registered, Subm
 from compute_executor.protocol.submit import build_submit
 
 ALL_ALIKE = (NotAuthorized, VersionMismatch, PoolBroken)
-"""Refusals that have nothing to do with one of the tasks: no use in looking for a culprit."""
+"""Refusals that are not about one of the tasks: halving the batch would find nothing."""
 
 
 class SubmitFailure(NamedTuple):
-    """A call that will not be sent again, and why."""
+    """Call that will not be sent again, with its error."""
 
     call: Call[Any]
     error: ComputeError
 
 
 class SubmitRefusal(NamedTuple):
-    """What a Refused leads to. ``later``: the service has no room for this batch now, says ``error``."""
+    """Consequences of a Refused frame. ``later``: the service has no room for this batch now, says ``error``."""
 
     failures: list[SubmitFailure]
     again: list[CallBatch]
@@ -48,7 +48,7 @@ class SubmitRefusal(NamedTuple):
 
 
 class Sender:
-    """What this session has sent and not had confirmed. ``group``: 16 bytes of its task group's id."""
+    """Table of the batches that are sent and not confirmed. ``group``: 16 bytes of its task group's id."""
 
     def __init__(self, group: bytes) -> None:
         self.group = group
@@ -58,7 +58,7 @@ class Sender:
         self._encode = msgspec.msgpack.Encoder().encode
 
     def frames(self, batch: CallBatch) -> Iterator[bytes]:
-        """What to write for ``batch``, in order; from now on it is unconfirmed."""
+        """Yield what to write for ``batch``, in order; from now on it is unconfirmed."""
         registers, submit = self.messages(batch)
         self.unconfirmed[batch.prefix] = batch
         for register in registers:
@@ -68,7 +68,7 @@ class Sender:
         yield self._encode(submit)
 
     def messages(self, batch: CallBatch) -> tuple[list[Register], Submit]:
-        """The registrations that ``batch`` relies on, and the batch itself."""
+        """Return the registrations that ``batch`` relies on, and the batch itself."""
         functions: dict[bytes, Function] = {call.function.digest: call.function for call in batch.calls}
         registers = [
             Register(function.digest, function.name, function.code)
@@ -89,25 +89,25 @@ class Sender:
         )
 
     def reconnected(self) -> list[CallBatch]:
-        """What to send again on a new connection, which has heard of no function yet."""
+        """Return what to send again on a new connection, on which no function was sent yet."""
         self._registered.clear()
         return list(self.unconfirmed.values())
 
     def accepted(self, prefix: bytes) -> None:
-        """The service has the batch."""
+        """Note that the service has the batch."""
         batch = self.unconfirmed.pop(prefix, None)
         if batch is not None:
             batch.calls = []
 
     def registered(self, answer: Registered) -> None:
-        """A function is registered, or was refused: then the batches that name it will be refused as well."""
+        """Note that a function is registered, or refused: then the batches that name it will be refused as well."""
         self._rejected.pop(answer.digest, None)
         if answer.error is not None:
             self._rejected[answer.digest] = from_document(answer.error)
             self._registered.discard(answer.digest)  # whoever needs it next asks again
 
     def refused(self, answer: Refused) -> SubmitRefusal:
-        """What fails for good, what goes again without it, and what may be accepted later as it is."""
+        """Return which calls fail, which batches to send again without them, and which to send later as it is."""
         batch = self.unconfirmed.pop(answer.prefix, None)
         if batch is None:
             return SubmitRefusal([], [], None)
@@ -118,7 +118,7 @@ class Sender:
         return SubmitRefusal(failures, without(batch, failures), None)
 
     def _reason(self, batch: CallBatch, answer: Refused) -> ComputeError:
-        """Why the batch was refused: a function that is not found may be one that there was no room for."""
+        """Return why the batch was refused: a function that is not found may be one that there was no room for."""
         error = from_document(answer.error)
         if isinstance(error, NotFound):
             for call in batch.calls:
@@ -145,7 +145,7 @@ class Sender:
 
 
 def without(batch: CallBatch, failures: list[SubmitFailure]) -> list[CallBatch]:
-    """The calls of ``batch`` that have not failed, in a new batch; in two if it is not known who is to blame."""
+    """Return the calls of ``batch`` that have not failed, in a new batch; in two if the rejected one is not known."""
     failed = {id(failure.call) for failure in failures}
     rest = [call for call in batch.calls if id(call) not in failed]
     middle = 0 if failures else len(rest) // 2

@@ -46,7 +46,7 @@ class WebSocketStream:
         self._early = list(early)
         self._out = bytearray()
         self._parts: list[bytes] = []  # of a message in fragments
-        self.heard = time.monotonic()
+        self.last_received = time.monotonic()
 
     def fileno(self) -> int:
         """The socket's descriptor."""
@@ -82,7 +82,7 @@ class WebSocketStream:
         return True
 
     @property
-    def crowded(self) -> bool:
+    def congested(self) -> bool:
         """Whether so much waits to be written that more should wait outside."""
         return len(self._out) > _HIGH_WATER
 
@@ -113,7 +113,7 @@ class WebSocketStream:
             raise StreamLost(f"reading failed: {error}") from error
         if not data:
             raise StreamLost("the service closed the connection")
-        self.heard = time.monotonic()
+        self.last_received = time.monotonic()
         return data
 
     def _frames(self, data: bytes) -> list[bytes]:

@@ -183,9 +183,9 @@ def test_silence_is_broken_by_a_ping_or_is_the_end(
 ) -> None:
     with opened(server(lambda connection: [connection.recv(), connection.recv()])) as frames:
         frames.stream.turn(0)
-        heard = frames.stream._stream.heard
+        heard = frames.stream._stream.last_received
         frames.stream.turn(5)  # the answer to the ping
-        assert frames.stream._stream.heard > heard
+        assert frames.stream._stream.last_received > heard
         monkeypatch.setattr(legacy_stream, "SILENCE", -1.0)
         with pytest.raises(QueueLost, match="silent"):
             frames.stream.turn(0)

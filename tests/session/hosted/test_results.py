@@ -146,7 +146,7 @@ def test_with_nothing_open_there_is_no_thread_and_no_connection(around: Around, 
     if thread is not None:
         thread.join(5)
     assert around.watcher._thread is None
-    assert around.watcher.listener.state == "not connected"
+    assert around.watcher.reconnect.state == "not connected"
     around.expect(2)
     broker.send(QUEUE, message(2))
     broker.until(lambda: task(2) in around.heard)
@@ -197,7 +197,7 @@ def test_while_there_is_no_way_to_the_broker_tasks_are_asked_for(around: Around,
     broker.refuses = pika.exceptions.ProbableAuthenticationError("(403, 'ACCESS_REFUSED')")
     around.expect(1, 2)
     broker.until(lambda: len(broker.urls) >= 3)
-    assert around.watcher.listener.state == "connecting"
+    assert around.watcher.reconnect.state == "connecting"
     around.done = {task(1)}
     broker.until(lambda: task(1) in around.heard)
     broker.refuses = None
@@ -297,7 +297,7 @@ def test_a_service_that_wants_nothing_of_us_ends_the_futures(around: Around, bro
 
 
 def test_a_service_that_is_gone_for_too_long_is_given_up(around: Around, broker: FakeBroker) -> None:
-    around.watcher.listener.grace = 0.02
+    around.watcher.reconnect.grace = 0.02
     around.no_queue = around.silent = ServiceUnavailable("away")
     around.expect(1)
     broker.until(lambda: around.given_up)

@@ -90,7 +90,7 @@ def test_positions_below_zero_are_nobodys() -> None:
         futures[position] = future
         future.assign(PREFIX, position)
     talk.router.add(CallBatch(Target(b"", None, Options()), [], list(futures), PREFIX))
-    talk.hear(results([1, PREFIX, -1, VALUE, native.dumps("wrong")]))
+    talk.receive(results([1, PREFIX, -1, VALUE, native.dumps("wrong")]))
     assert not any(future is not None and future.done() for future in futures)
     assert talk.router.find(PREFIX, -1) is None
 

@@ -74,7 +74,7 @@ def test_much_is_asked_about_in_parts(service: ScriptedService, monkeypatch: pyt
     futures: list[ComputeFuture[Any]] = [ComputeFuture(cast(Any, None), b"") for _ in range(3)]
     talk = StreamProtocol(b"g" * 16, None, None, lambda _: None)
     talk.adopt(b"g" * 16, [CallBatch(target, [], list(futures), prefix)])
-    http_fallback.converse(talk, api_at(service.url), [])
+    http_fallback.exchange(talk, api_at(service.url), [])
     assert [msgspec.msgpack.decode(seen.body) for seen in service.seen] == [
         [[prefix, [0, 1]]],
         [[prefix, [2]]],

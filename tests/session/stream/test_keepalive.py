@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from compute_executor.errors import ServiceUnavailable
-from compute_executor.session.stream.keepalive import ACK_PAUSE, NO_ROOM_PAUSE, PING_PAUSE, Keepalive
+from compute_executor.session.stream.keepalive import ACK_PAUSE, PING_PAUSE, Keepalive
 from compute_executor.session.stream.websocket import StreamLost
+from compute_executor.settings import NO_ROOM_PAUSE
 
 
 class Dialogue:
@@ -30,7 +31,7 @@ class Dialogue:
 
 class Stream:
     def __init__(self) -> None:
-        self.heard = 0.0
+        self.last_received = 0.0
         self.pings = 0
 
     def ping(self) -> None:
@@ -38,7 +39,7 @@ class Stream:
 
 
 @pytest.fixture
-def dialogue() -> Any:
+def protocol() -> Any:
     return Dialogue()
 
 
@@ -48,74 +49,74 @@ def stream() -> Any:
 
 
 @pytest.fixture
-def upkeep(dialogue: Any) -> Keepalive:
-    return Keepalive(dialogue, grace=2.0)
+def keepalive(protocol: Any) -> Keepalive:
+    return Keepalive(protocol, grace=2.0)
 
 
-def test_acknowledgements_are_not_made_too_often(upkeep: Keepalive, dialogue: Any, stream: Any) -> None:
-    stream.heard = 100.0
-    upkeep.work(stream, 100.0)
-    assert (dialogue.done, upkeep.pause()) == ([], PING_PAUSE)
+def test_acknowledgements_are_not_made_too_often(keepalive: Keepalive, protocol: Any, stream: Any) -> None:
+    stream.last_received = 100.0
+    keepalive.work(stream, 100.0)
+    assert (protocol.done, keepalive.pause()) == ([], PING_PAUSE)
 
-    dialogue.owes_acknowledgement = True
-    assert upkeep.pause() == ACK_PAUSE
-    upkeep.work(stream, 100.0)
-    upkeep.work(stream, 100.0 + ACK_PAUSE / 2)
-    assert dialogue.done == ["acknowledge"]
-    upkeep.work(stream, 100.0 + ACK_PAUSE)
-    assert dialogue.done == ["acknowledge"] * 2
+    protocol.owes_acknowledgement = True
+    assert keepalive.pause() == ACK_PAUSE
+    keepalive.work(stream, 100.0)
+    keepalive.work(stream, 100.0 + ACK_PAUSE / 2)
+    assert protocol.done == ["acknowledge"]
+    keepalive.work(stream, 100.0 + ACK_PAUSE)
+    assert protocol.done == ["acknowledge"] * 2
 
 
-def test_a_silent_peer_is_asked_once_and_then_given_up(upkeep: Keepalive, stream: Any) -> None:
-    stream.heard = 100.0
-    upkeep.work(stream, 100.0 + PING_PAUSE - 1)
+def test_a_silent_peer_is_asked_once_and_then_given_up(keepalive: Keepalive, stream: Any) -> None:
+    stream.last_received = 100.0
+    keepalive.work(stream, 100.0 + PING_PAUSE - 1)
     assert stream.pings == 0
-    upkeep.work(stream, 100.0 + PING_PAUSE)
-    upkeep.work(stream, 100.0 + 2 * PING_PAUSE - 1)
+    keepalive.work(stream, 100.0 + PING_PAUSE)
+    keepalive.work(stream, 100.0 + 2 * PING_PAUSE - 1)
     assert stream.pings == 1
 
     with pytest.raises(StreamLost, match="silent for 40 s"):
-        upkeep.work(stream, 100.0 + 2 * PING_PAUSE)
+        keepalive.work(stream, 100.0 + 2 * PING_PAUSE)
 
 
-def test_a_peer_that_answers_lives(upkeep: Keepalive, stream: Any) -> None:
-    stream.heard = 100.0
-    upkeep.work(stream, 120.0)
-    stream.heard = 121.0
-    upkeep.work(stream, 140.5)
+def test_a_peer_that_answers_lives(keepalive: Keepalive, stream: Any) -> None:
+    stream.last_received = 100.0
+    keepalive.work(stream, 120.0)
+    stream.last_received = 121.0
+    keepalive.work(stream, 140.5)
     assert stream.pings == 1
-    upkeep.work(stream, 141.0)
+    keepalive.work(stream, 141.0)
     assert stream.pings == 2
 
 
-def test_what_found_no_room_is_offered_again(upkeep: Keepalive, dialogue: Any, stream: Any) -> None:
-    stream.heard = 100.0
-    dialogue.postponed, dialogue.no_room = ["batch"], ServiceUnavailable("full")
-    assert upkeep.pause() == NO_ROOM_PAUSE
+def test_what_found_no_room_is_offered_again(keepalive: Keepalive, protocol: Any, stream: Any) -> None:
+    stream.last_received = 100.0
+    protocol.postponed, protocol.no_room = ["batch"], ServiceUnavailable("full")
+    assert keepalive.pause() == NO_ROOM_PAUSE
     for step in range(5):
-        upkeep.work(stream, 100.0 + step * NO_ROOM_PAUSE / 2)
+        keepalive.work(stream, 100.0 + step * NO_ROOM_PAUSE / 2)
 
-    assert dialogue.done == ["retry"] * 3
+    assert protocol.done == ["retry"] * 3
 
 
-def test_and_given_up_after_the_grace(upkeep: Keepalive, dialogue: Any, stream: Any) -> None:
-    stream.heard = 100.0
-    dialogue.postponed, dialogue.no_room = ["batch"], ServiceUnavailable("full")
-    upkeep.work(stream, 100.0)
-    upkeep.work(stream, 102.0)
+def test_and_given_up_after_the_grace(keepalive: Keepalive, protocol: Any, stream: Any) -> None:
+    stream.last_received = 100.0
+    protocol.postponed, protocol.no_room = ["batch"], ServiceUnavailable("full")
+    keepalive.work(stream, 100.0)
+    keepalive.work(stream, 102.0)
 
-    assert dialogue.done == ["retry", "give up: full"]
+    assert protocol.done == ["retry", "give up: full"]
 
 
 def test_as_long_as_something_is_accepted_there_is_hope(
-    upkeep: Keepalive, dialogue: Any, stream: Any
+    keepalive: Keepalive, protocol: Any, stream: Any
 ) -> None:
-    stream.heard = 100.0
-    dialogue.postponed, dialogue.no_room = ["batch"], ServiceUnavailable("full")
-    upkeep.work(stream, 100.0)
-    dialogue.no_room = None
-    upkeep.work(stream, 102.0)
-    dialogue.no_room = ServiceUnavailable("full again")
-    upkeep.work(stream, 103.9)
+    stream.last_received = 100.0
+    protocol.postponed, protocol.no_room = ["batch"], ServiceUnavailable("full")
+    keepalive.work(stream, 100.0)
+    protocol.no_room = None
+    keepalive.work(stream, 102.0)
+    protocol.no_room = ServiceUnavailable("full again")
+    keepalive.work(stream, 103.9)
 
-    assert dialogue.done == ["retry"] * 3
+    assert protocol.done == ["retry"] * 3

@@ -59,9 +59,9 @@ def test_a_large_frame_is_put_together(server: Callable[..., str]) -> None:
     with connected(server(echo, max_size=None)) as stream:
         stream.send(large)
         assert receive(stream) == [large]
-        assert not stream.crowded
+        assert not stream.congested
         stream.send(large)
-        assert stream.crowded
+        assert stream.congested
         assert receive(stream) == [large]
 
 
@@ -95,10 +95,10 @@ def test_a_ping_is_answered(server: Callable[..., str]) -> None:
 
     with connected(server(ping)) as stream:
         assert receive(stream) == [b"thanks"]
-        heard = stream.heard
+        heard = stream.last_received
         stream.ping()
         stream.flush()
-        while stream.heard == heard:
+        while stream.last_received == heard:
             assert stream.receive() == []
     assert answered.is_set()
 
