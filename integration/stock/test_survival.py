@@ -72,7 +72,7 @@ def test_an_endpoint_that_is_off_costs_nothing(world: World) -> None:
     assert ended < 5
 
 
-@pytest.mark.parametrize("queue", ["tasks", "results", "commands", "log"])
+@pytest.mark.parametrize("queue", ["tasks", "results", "log"])
 def test_a_deleted_queue_comes_back(world: World, queue: str) -> None:
     answer(one(world, 3, "deleted")[0])
     config: dict[str, Any] = {"name": "deleted"}
@@ -81,7 +81,6 @@ def test_a_deleted_queue_comes_back(world: World, queue: str) -> None:
         "tasks": names.task_queue(user_endpoint),
         "log": names.log_queue(user_endpoint),
         "results": names.RESULTS,
-        "commands": names.command_queue(uuid.UUID(world.endpoint.id)),
     }
     lines = len(world.service.log().splitlines())
     delete_queue(world, every[queue])

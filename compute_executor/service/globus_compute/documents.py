@@ -46,7 +46,7 @@ def start_command(  # noqa: PLR0917 - the fields of the command
         "args": [],
         "globus_username": name,
         "globus_effective_identity": subject,
-        "globus_identity_set": [{"sub": subject, "username": name}],
+        "globus_identity_set": [_identity(subject, name)],
         "kwargs": {
             "name": names.child_name(endpoint, user_endpoint),
             "user_opts": config,
@@ -54,6 +54,13 @@ def start_command(  # noqa: PLR0917 - the fields of the command
             "amqp_creds": credentials,
         },
     }
+
+
+def _identity(subject: str, name: str) -> dict[str, Any]:
+    """``sub`` is what an endpoint compares with its owner's. One run by root finds the local account with
+    globus-identity-mapping, which reads ``id`` and ``username`` and skips an identity whose ``status`` is not used
+    or private."""
+    return {"sub": subject, "id": subject, "username": name, "name": name, "status": "used"}
 
 
 def _publishing(endpoint: uuid.UUID, exchange: str, url: str) -> dict[str, Any]:
