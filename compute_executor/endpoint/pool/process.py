@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
+import struct
 import threading
 from typing import Protocol
 
@@ -25,6 +27,8 @@ from compute_executor.endpoint.pool.output_files import ERR, OUT, RECORDS, Outpu
 from compute_executor.endpoint.pool.result_files import ResultRingFiles
 from compute_executor.endpoint.worker import messages
 from compute_executor.endpoint.worker.result_ring import Outcome
+
+log = logging.getLogger(__name__)
 
 RECEIVE = 1 << 16
 """Bytes read from a stream at once. From 128 KiB on, each read would map memory and unmap it: three system calls."""
@@ -164,8 +168,13 @@ class WorkerProcess:
             if not self._timers:  # dead, or a task has closed the stream, which makes the worker useless
                 self.kill()
             return
-        for kind, payload in self._channels.frames.feed(data):
-            self.owner.received(kind, payload)
+        try:
+            for kind, payload in self._channels.frames.feed(data):
+                self.owner.received(kind, payload)
+        except (LookupError, ValueError, struct.error) as error:  # a task has written into the stream
+            log.warning("worker %d sends what cannot be read (%r): it is killed", self.pid, error)
+            self._loop.remove_reader(self._channels.stream)
+            self.kill()
 
     # -- its end --
 
@@ -226,7 +235,7 @@ class WorkerProcess:
 
     def _read_rest(self) -> None:
         """Frames that the worker sent before it died."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, LookupError, ValueError, struct.error):  # see _readable
             while data := self._channels.stream.recv(RECEIVE):
                 for kind, payload in self._channels.frames.feed(data):
                     self.owner.received(kind, payload)

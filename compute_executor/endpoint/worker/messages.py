@@ -28,6 +28,9 @@ FRAME = struct.Struct("<BI")
 NUMBER = struct.Struct("<I")
 TAIL = struct.Struct("<Q")
 
+LONGEST = 1 << 30
+"""Bytes of a frame's payload, and more: an initializer with its arguments is the largest."""
+
 EXIT = b"\0"
 """The datagram that ends a worker."""
 
@@ -70,6 +73,8 @@ class FrameReader:
         start = 0
         while len(data) - start >= FRAME.size:
             kind, length = FRAME.unpack_from(data, start)
+            if length > LONGEST:
+                raise ValueError(f"a frame of {length} bytes")
             end = start + FRAME.size + length
             if end > len(data):
                 break

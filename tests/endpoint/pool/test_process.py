@@ -291,3 +291,25 @@ def test_a_worker_that_does_not_come_to_an_end_is_ended(lab: Lab, monkeypatch: p
         await ended(script)
 
     lab(scenario)
+
+
+def test_a_task_that_writes_into_the_stream_costs_its_worker_only(lab: Lab) -> None:
+    def write(garbage: bytes) -> None:
+        import os
+        import time
+
+        for file in range(100, 110):
+            try:
+                os.write(file, garbage)
+            except OSError:
+                continue
+        time.sleep(60)
+
+    async def scenario(script: Script) -> None:
+        for garbage in (b"\xff" * 64, bytes([99, 0, 0, 0, 0]), bytes([2, 1, 0, 0, 0, 7])):
+            position = script.submit(write, garbage)
+            script.wake()
+            await script.until(lambda position=position: position in script.losses)
+            assert await script.run(len, "ab") == 2
+
+    lab(scenario)
