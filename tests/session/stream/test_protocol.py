@@ -1,0 +1,87 @@
+"""The client's side of the protocol as values: frames in, frames out, futures ended. No socket, no thread."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import msgspec
+
+from compute_executor.batch import Call, CallBatch, Function, Target, with_ids
+from compute_executor.protocol import frames
+from compute_executor.serialization import native
+from compute_executor.session.stream.protocol import StreamProtocol
+from compute_executor.session.withdrawal import Withdrawal
+from tests.session.owner import future
+
+GROUP, TARGET = b"g" * 16, Target(b"", None, frames.Options())
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(frames.ToService).decode
+WELCOME = frames.Welcome(frames.PROTOCOL, "test", "", None, {})
+
+
+class Conversation:
+    """A protocol on a connection that keeps what is written."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+        self.protocol = StreamProtocol(GROUP, None, None, lambda _: None)
+        self.connect()
+
+    def connect(self) -> None:
+        self.sent.clear()
+        self.protocol.opened(WELCOME, cast(Any, None), lambda frame: self.sent.append(_decode(frame)))
+
+    def submit(self, count: int) -> CallBatch:
+        function = Function(b"d" * 32, "f", b"code")
+        batch = with_ids(TARGET, [Call(future(), function, b"args", TARGET) for _ in range(count)])
+        self.protocol.send(batch)
+        return batch
+
+    def answer(self, frame: Any) -> None:
+        self.protocol.receive(_encode(frame))
+
+    def kinds(self) -> list[str]:
+        return [type(frame).__name__ for frame in self.sent]
+
+
+def value(batch: CallBatch, position: int, seq: int = 1) -> frames.Result:
+    return frames.Result(seq, batch.prefix, position, frames.VALUE, native.dumps(position))
+
+
+def test_a_batch_is_sent_after_its_function_and_once_more_on_a_new_connection() -> None:
+    one = Conversation()
+    batch = one.submit(2)
+    assert one.kinds() == ["Subscribe", "Register", "Submit"]
+    one.connect()
+    assert one.kinds() == ["Subscribe", "Register", "Submit"]
+    one.answer(frames.Accepted(batch.prefix))
+    one.connect()
+    assert one.kinds() == ["Subscribe"]
+
+
+def test_an_outcome_before_the_confirmation_confirms_and_ends_its_future_once() -> None:
+    one = Conversation()
+    batch = one.submit(2)
+    first, second = [call.future for call in batch.calls]
+    one.answer(frames.Results(GROUP, [value(batch, 1, seq=4)]))
+    one.answer(frames.Results(GROUP, [value(batch, 1, seq=5)]))
+    assert (second.result(0), first.done()) == (1, False)
+    assert one.protocol.sender.unconfirmed == {}
+    one.connect()
+    assert one.sent[0].after == 5  # of the group, where the next results begin
+
+
+def test_a_cancel_is_asked_again_and_its_callbacks_are_left_to_the_thread_that_waits() -> None:
+    one = Conversation()
+    batch = one.submit(1)
+    (only,) = [call.future for call in batch.calls]
+    called: list[object] = []
+    only.add_done_callback(called.append)
+    request = Withdrawal([only], wait=True)
+    one.protocol.withdraw(request)
+    one.connect()
+    assert one.kinds()[-1] == "Cancel"
+    one.answer(frames.Cancelled(1, [(batch.prefix, [0])]))
+    assert (only.cancelled(), called) == (True, [])
+    request.wait(1)
+    assert called == [only]
