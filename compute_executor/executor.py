@@ -465,7 +465,9 @@ def _pool_spec(
         path=[wire_text(entry or cwd) for entry in sys.path],
         cwd=wire_text(cwd),
         environ={
-            wire_text(name): wire_text(value) for name, value in os.environ.items() if name not in CREDENTIALS
+            wire_text(name): wire_text(value)
+            for name, value in os.environ.items()
+            if name and name not in CREDENTIALS
         },
         initializer=None if initializer is None else native.dumps_call((initializer, tuple(initargs)), {}),
         label=label,

@@ -9,6 +9,7 @@ All state belongs to the loop's thread.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Collection
 
@@ -24,6 +25,8 @@ from compute_executor.endpoint.pool.worker_set import WorkerSet
 from compute_executor.endpoint.worker.messages import Key
 from compute_executor.endpoint.worker.result_ring import Outcome
 from compute_executor.protocol.frames import TIMEOUT, Blob, Body, Reason, Written
+
+log = logging.getLogger(__name__)
 
 LOOK_EVERY, LOOK_SELDOM = 0.01, 0.025
 """Seconds between looks at the rings while tasks run whose beginning was not reported; none when all were. A look
@@ -255,6 +258,10 @@ class WorkerPool:
             except OSError as error:
                 if not self._staff.make_do(error, self.feed):
                     self._break(loss_reasons.cannot_run(self._staff.spec, error))
+                return
+            except Exception as error:  # whatever a specification leads to, it is this pool's alone
+                log.exception("a worker of pool %s cannot be started", self._name.hex())
+                self._break(f"workers cannot start: {type(error).__name__}: {error}")
                 return
 
     def _start_again(self, exit_code: int, last_words: bytes) -> None:

@@ -108,9 +108,16 @@ class WorkerProcess:
         return taken
 
     def results(self, tail: int | None = None) -> list[Outcome]:
-        """The results up to ``tail`` that were not read yet; None: all there are, of a dead worker."""
+        """The results up to ``tail`` that were not read yet; None: all there are, of a dead worker. Raises ValueError
+        if a living one's cannot be read."""
         inbox = self._channels.box.inbox
-        return inbox.read(inbox.written() if tail is None else tail)
+        if tail is not None:
+            return inbox.read(tail)
+        try:
+            return inbox.read(inbox.written())
+        except ValueError as error:
+            log.warning("what worker %d had finished cannot be read: %s", self.pid, error)
+            return []
 
     def reported(self, count: int, stored: int) -> None:
         """What `results` gave is among the first ``count`` outcomes told to the service, which stored so many."""

@@ -93,15 +93,21 @@ class ResultRingReader:
         self._words[_FORMAT] = FORMAT
         self.position: int = self._words[_TAIL]
         """Bytes ever read."""
+        self._released: int = self._words[_KEPT]  # our own copy: the memory is a worker's, too
 
     def written(self) -> int:
         """How far the worker has filled it; to be believed only when the worker is dead."""
         return self._words[_TAIL]
 
     def read(self, tail: int) -> list[Outcome]:
-        """The results up to ``tail`` that were not read yet. Their places are kept until `release`."""
+        """The results up to ``tail`` that were not read yet. Their places are kept until `release`.
+
+        Raises ValueError if a task has written over the memory: no more is read from here then.
+        """
         outcomes: list[Outcome] = []
         head, view = self.position, self._bytes
+        if not head <= tail <= self._released + CAPACITY:
+            raise ValueError(f"a result ring cannot be filled up to {tail}, of which {head} are read")
         while head < tail:
             offset = head % CAPACITY
             if CAPACITY - offset < HEAD:
@@ -112,6 +118,8 @@ class ResultRingReader:
             if status == _SKIP:
                 head += CAPACITY - offset
                 continue
+            if status not in (messages.VALUE, messages.EXCEPTION) or head + HEAD + length > tail:
+                raise ValueError(f"no result at {head} of a result ring")
             body = bytes(view[start + HEAD : start + HEAD + length])
             outcomes.append((batch, position, attempt, status, blob, began, ended, body))
             head += HEAD + length
@@ -120,11 +128,11 @@ class ResultRingReader:
 
     def release(self, position: int) -> None:
         """The outcomes of all records before it are stored: their room can be used again."""
-        self._words[_KEPT] = position
+        self._words[_KEPT] = self._released = position
 
     def room(self) -> int:
         """Bytes that can be written before more is released, if everything written was read."""
-        return CAPACITY - (self.position - self._words[_KEPT])
+        return CAPACITY - (self.position - self._released)
 
     def used_by(self, pid: int, started: int) -> None:
         """The worker that writes here from now on."""

@@ -7,6 +7,7 @@ Few and small, so all are kept in memory. Owner: the loop thread.
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from compute_executor.service.access import Identity, Owned, absent, check
 from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.store.committer import Committer
 from compute_executor.service.store.reader import Reader
+
+log = logging.getLogger(__name__)
 
 MOST = 100_000
 """Containers of all users, about 1 kB of memory each."""
@@ -68,7 +71,11 @@ class Containers:
     def restore(self) -> None:
         """What was registered before a restart; builds that it has interrupted begin anew."""
         for row in self._read.rows("all_containers"):
-            found = Container._make((*row[:4], recipes.decode(row[4]), row[5]))
+            try:
+                found = Container._make((*row[:4], recipes.decode(row[4]), row[5]))
+            except Exception:  # one row: the service goes on without it
+                log.exception("container %s cannot be read and is set aside", row[0].hex())
+                continue
             self._known[found.id] = found
             if isinstance(found.source, Recipe) and self.environments.status(found.source) == QUEUED:
                 self.environments.start(found.source)

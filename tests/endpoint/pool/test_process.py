@@ -309,7 +309,7 @@ def test_a_task_that_writes_into_the_stream_costs_its_worker_only(lab: Lab) -> N
         for garbage in (b"\xff" * 64, bytes([99, 0, 0, 0, 0]), bytes([2, 1, 0, 0, 0, 7])):
             position = script.submit(write, garbage)
             script.wake()
-            await script.until(lambda position=position: position in script.losses)
+            await script.until(lambda position=position: position in script.losses)  # type: ignore[misc]
             assert await script.run(len, "ab") == 2
 
     lab(scenario)

@@ -16,6 +16,7 @@ from compute_executor.errors import (
 from compute_executor.protocol import frames
 from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.pools.pools import DEFAULT_POOL
+from compute_executor.service.store.store import Store
 from tests.service.fixture import (
     ALICE,
     GROUP,
@@ -145,3 +146,59 @@ async def test_a_broken_default_pool_refuses(house: House) -> None:
         house.engine.events.broken(POOL, "unknown")
         with pytest.raises(PoolBroken, match="no interpreter"):
             await service.submit(ALICE, batch([b"a"]))
+
+
+@live
+async def test_a_batch_that_comes_as_its_pool_fails_ends(house: House) -> None:
+    async with serving(house) as service:
+        await register(service)
+        listener = Listener()
+        service.subscribe(ALICE, listener, GROUP)
+        await service.open_pool(ALICE, POOL, SPEC)
+        on_its_way = service.submit_soon(ALICE, batch([b"a"], pool=POOL))
+        house.engine.events.broken(POOL, "no such interpreter")
+        await on_its_way
+        (result,) = await listener.heard(1)
+        assert result.status == frames.BROKEN
+
+
+@live
+async def test_an_engine_that_cannot_open_a_pool_breaks_that_pool_alone(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(house) as service:
+        await register(service)
+        listener = Listener()
+        service.subscribe(ALICE, listener, GROUP)
+        opened = house.engine.open
+
+        def refuse(pool: bytes, spec: frames.PoolSpec, environment: object = None) -> None:
+            if pool == POOL:
+                raise ValueError("embedded null byte")
+            opened(pool, spec, environment)
+
+        monkeypatch.setattr(house.engine, "open", refuse)
+        await service.open_pool(ALICE, POOL, SPEC, listener)
+        assert "embedded null byte" in listener.failures[0][1]
+        with pytest.raises(PoolBroken):
+            await service.submit(ALICE, batch([b"a"], pool=POOL))
+        await service.submit(ALICE, batch([b"a"]))
+        assert len(take(house)) == 1
+
+
+@live
+async def test_a_start_sets_aside_a_pool_that_cannot_be_restored(house: House) -> None:
+    async with serving(house) as service:
+        await register(service)
+        await service.open_pool(ALICE, POOL, SPEC)
+        await service.submit(ALICE, batch([b"a"], pool=POOL))
+        await service.submit(ALICE, batch([b"b"]))
+    for spec in (b"nonsense", msgspec.msgpack.encode(msgspec.structs.replace(SPEC, max_workers=3))[:-4]):
+        house.store = Store(house.path, durable=False)
+        house.store.run([lambda writer, spec=spec: writer.add_pool(POOL, "alice", spec, 1.0)])  # type: ignore[misc]
+        house.store.close()
+        async with serving(house) as service:
+            assert [one.body for one in take(house)] == [b"b"]
+            await service.cancel(ALICE, [])
+            (group,) = await service.listing.groups(ALICE, everybody=False, limit=1)
+            assert (group["lost"], group["queued"] + group["running"]) == (1, 1)
