@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,8 @@ START_PATIENCE, CLOSE_PATIENCE = 10.0, 3.0
 FAREWELL = 1.0
 """Seconds that clients have to be told that the service ends."""
 
+
+logger = logging.getLogger(__name__)
 
 WhoIs = Callable[[str], Awaitable[Identity | None]]
 
@@ -125,7 +128,10 @@ class Service:
         self._held = False
         parts = self._parts
         for row in parts.store.read.pools():
-            parts.pools.restore(row)
+            try:
+                parts.pools.restore(row)
+            except Exception:  # one user's pool: the service goes on, and its tasks end below
+                logger.exception("pool %s cannot be restored and is set aside", row.id.hex())
         for pool in orphaned_pools(parts.dispatch.pools(), parts.exists):
             parts.events.end_queued(pool, f"the pool {pool.hex()} of this task is gone")
         parts.wake_all()

@@ -183,7 +183,11 @@ class Components:
         self.blobs.delete(unused)
 
     def _wake(self, pool: bytes) -> None:
-        self.pools.engine.wake(pool)
+        """Have the engine take from a pool; the tasks of one that has failed end, also those accepted since."""
+        if failure := self.pools.failure(pool):
+            self.events.end_queued(pool, failure)
+        else:
+            self.pools.engine.wake(pool)
 
     def wake_all(self) -> None:
         """There may be work for any pool."""

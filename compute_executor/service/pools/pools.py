@@ -21,6 +21,7 @@ from compute_executor.errors import InvalidRequest, NotFound, PoolBroken
 from compute_executor.protocol.frames import PoolSpec
 from compute_executor.service.access import Identity, Owned, absent, check, may
 from compute_executor.service.limits import ServiceLimits
+from compute_executor.service.pools import specification
 from compute_executor.service.pools.container_pools import ContainerPools, lodged
 from compute_executor.service.pools.containers import Containers
 from compute_executor.service.pools.subscriber import Subscriber
@@ -87,6 +88,7 @@ class Pools:
             raise InvalidRequest("a pool is named by 16 bytes that are not all zero")
         if not 1 <= spec.max_workers <= self._limits.workers:
             raise InvalidRequest(f"a pool has 1 to {self._limits.workers} workers, not {spec.max_workers}")
+        specification.check(spec)
         if spec.container is not None:
             self._containers.find(who, spec.container)
         found = self._pools.get(pool)
@@ -103,10 +105,14 @@ class Pools:
         if found.running:
             return
         found.running = True
-        if found.spec.container is None:
-            self.engine.open(pool, found.spec)
-        else:
-            self.lodging.open(pool, found.spec)
+        try:
+            if found.spec.container is None:
+                self.engine.open(pool, found.spec)
+            else:
+                self.lodging.open(pool, found.spec)
+        except Exception as error:  # one user's pool: the service goes on
+            log.exception("pool %s cannot be opened", pool.hex())
+            self.failed(pool, f"workers cannot start: {type(error).__name__}: {error}")
 
     def inside(self, who: Identity, like: bytes, container: bytes) -> bytes:
         """The id of the pool that is like an open one but for its workers, which are in a container. It is made when
