@@ -15,6 +15,7 @@ from compute_executor.cli import doctor as doctor_file
 from compute_executor.cli import groups as groups_file
 from compute_executor.cli import login as login_file
 from compute_executor.cli import logout as logout_file
+from compute_executor.cli import logs as logs_file
 from compute_executor.cli import serve as serve_file
 from compute_executor.cli import status as status_file
 from compute_executor.cli import stop as stop_file
@@ -36,6 +37,7 @@ for command in (
     groups_file.groups,
     tasks_file.tasks,
     task_file.task,
+    logs_file.logs,
     cancel_file.cancel,
     dashboard_file.dashboard,
     doctor_file.doctor,

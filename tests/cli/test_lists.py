@@ -189,6 +189,21 @@ def test_a_group_is_no_task(command: Command, service: Service) -> None:
     assert "tasks --group fit" in command("task", "fit").output
 
 
+def test_what_a_task_printed(command: Command, service: Service) -> None:
+    service.answers[f"/v3/tasks/{TASK['id']}"] = {**TASK, "output": "one\n\x1b[31mtwo\n"}
+    done = command("logs", "01234567.258")
+    assert done.stdout == "one\n\\x1b[31mtwo\n"
+    service.answers["/v3/resolve"] = {"group": GROUP["id"]}
+    done = command("logs", "fit", "--limit", "5")
+    assert done.stdout == f"== {TASK['id']}\none\n\\x1b[31mtwo\n"
+    assert json.loads(command("logs", "fit", "--json").stdout) == {TASK["id"]: "one\n\x1b[31mtwo\n"}
+
+
+def test_nothing_was_printed(command: Command, service: Service) -> None:
+    done = command("logs", "x")
+    assert (done.stdout, "Nothing was printed" in done.stderr) == ("", True)
+
+
 def test_nothing_stored_starts_nothing(command: Command, state_home: Path) -> None:
     assert "No task groups" in command("groups").output
     assert "No such tasks" in command("tasks").output

@@ -296,6 +296,8 @@ class Listing:
         result = self._read.outcome(batch.number, prefix, position)
         if result is not None and result.status != frames.VALUE:
             _, document["traceback"] = outcome_text(document["id"], result, self._read_body)
+        if result is not None and result.output is not None:
+            document["output"] = written_text(result.output)
         return {
             **document,
             **about,
@@ -344,6 +346,15 @@ class Listing:
             if may(who, "read group", Owned(row[1]))
         }
         yield from names.values()
+
+
+def written_text(written: frames.Written) -> str:
+    """The end of what a task printed on stdout and stderr; a line says how much before it is not kept."""
+    return "".join(
+        (f"[{start} bytes before this are not kept]\n" if start else "") + part.decode("utf-8", "replace")
+        for part, start in zip((written.out, written.err), written.starts, strict=False)
+        if part
+    )
 
 
 def short_id(prefix: bytes, position: int) -> str:

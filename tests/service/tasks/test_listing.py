@@ -16,7 +16,7 @@ from compute_executor.protocol.ids import split_task_id, task_uuid
 from compute_executor.serialization import exceptions
 from compute_executor.service.pools.pools import DEFAULT_POOL
 from compute_executor.service.service import Service
-from compute_executor.service.tasks.listing import STATES, TaskFilter, short_id
+from compute_executor.service.tasks.listing import STATES, TaskFilter, short_id, written_text
 from tests.service.fixture import (
     ALICE,
     BOB,
@@ -302,3 +302,8 @@ async def test_what_a_stopped_worker_had_not_begun_ends_too(house: House) -> Non
         assert take(house) == []
         await service.cancel(ALICE, [])
         assert await states(service) == ["cancelled", "cancelled"]
+
+
+def test_what_was_cut_from_an_output_is_said() -> None:
+    written = frames.Written(b"out\n", b"\xff", b"{}", (5, 0, 0))
+    assert written_text(written) == "[5 bytes before this are not kept]\nout\n\ufffd"
