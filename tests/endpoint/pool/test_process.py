@@ -313,3 +313,20 @@ def test_a_task_that_writes_into_the_stream_costs_its_worker_only(lab: Lab) -> N
             assert await script.run(len, "ab") == 2
 
     lab(scenario)
+
+
+def test_a_task_that_writes_over_its_results_costs_its_worker_only(lab: Lab) -> None:
+    def write() -> None:
+        import os
+
+        for file in (103, 104):  # result ring, log records
+            os.pwrite(file, b"\xff" * 64, 0)
+        os._exit(1)
+
+    async def scenario(script: Script) -> None:
+        position = script.submit(write)
+        script.wake()
+        await script.until(lambda: position in script.losses)
+        assert await script.run(len, "ab") == 2
+
+    lab(scenario)

@@ -6,6 +6,7 @@ import functools
 import os
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -200,3 +201,15 @@ def test_garbage_with_the_words_of_an_outbox_is_read_without_harm(words: Any, re
     tail, kept = words[0] % (1 << 21), words[1] % (1 << 21)
     data = struct.pack("=3Q", result_ring.FORMAT, tail, kept).ljust(64, b"\0") + rest
     assert list(result_ring.intact(data.ljust(result_ring.SIZE, b"\0"))) == []
+
+
+@pytest.mark.parametrize("tail", [2**64 - 1, result_ring.CAPACITY + 1, 40])
+def test_a_ring_that_was_written_over_is_not_read(tmp_path: Path, tail: int) -> None:
+    with open(tmp_path / "ring", "wb+") as file:
+        file.truncate(result_ring.SIZE)
+        reader = result_ring.ResultRingReader(file.fileno())
+        ring = result_ring.ResultRing(file.fileno())
+        assert ring.put((1, 2, 3, 0, 0, 1.0, 2.0, b"x" * 100))
+        with pytest.raises(ValueError, match="result"):
+            reader.read(tail)
+        reader.close()
