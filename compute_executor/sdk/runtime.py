@@ -8,13 +8,16 @@ from typing import Any
 
 from compute_executor._version import __version__
 
+SDK = "4.19.0"
+"""The release of the stock SDK that is spoken. Endpoints read it as a version (PEP 440), local part included."""
+
 
 def user_runtime() -> dict[str, Any]:
     """What the stock SDK tells of its own process with every submit; endpoints may choose an environment by it."""
     from globus_sdk import __version__ as globus_sdk_version
 
     return {
-        "globus_compute_sdk_version": f"compute-executor {__version__}",
+        "globus_compute_sdk_version": f"{SDK}+compute.executor.{__version__}",
         "globus_sdk_version": globus_sdk_version,
         "python_version": platform.python_version(),
         "python": {

@@ -84,11 +84,6 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         self._owner = owner
         self._own = frozenset(own)
         self._cells: dict[int, _EmptyCell] = {}
-        self._parts: dict[type, Any] = {
-            CodeType: self._code,
-            CellType: self._cell_alone,
-            ModuleType: self._module,
-        }
 
     def reducer_override(self, obj: Any) -> Any:
         """How one object is taken apart; NotImplemented: as pickle and cloudpickle do."""
@@ -97,9 +92,9 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
             return self._class(obj)
         if kind is FunctionType:
             return self._function(obj)
-        own = self._parts.get(kind)
+        own = _PARTS.get(kind)
         if own is not None:
-            return own(obj)
+            return own(self, obj)
         special = reducers.find(kind)
         if special is None:
             return self._sentinel(obj)
@@ -291,6 +286,14 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
                     self.edges[key, name] = None
                     self._owner.need((key, name), names, optional=True)
         return reading.module, (key,)
+
+
+# Not bound methods of each pickler: that is a circle, in which arguments would live until the next collection.
+_PARTS: dict[type, Any] = {
+    CodeType: Pickler._code,
+    CellType: Pickler._cell_alone,
+    ModuleType: Pickler._module,
+}
 
 
 class UnitPickler(Pickler):

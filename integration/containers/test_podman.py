@@ -23,7 +23,10 @@ from compute_executor.sdk.http.transport import Request
 from integration.containers.conftest import IMAGE, SIX, Podman
 
 PATIENCE = 60.0
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::ImportWarning"),  # of six: workers have the filters of the test
+]
 
 
 @pytest.fixture(autouse=True)

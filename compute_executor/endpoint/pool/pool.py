@@ -96,9 +96,9 @@ class WorkerPool:
         """End the workers that run any of ``tasks`` (batch, position) now; which of them these workers had."""
         wanted, stopped = set(tasks), set[tuple[int, int]]()
         for member in self._staff.members:
-            key = member.current()
-            if key is not None and key[:2] in wanted:
-                stopped.update(wanted.intersection(one[:2] for one in member.tasks))
+            key, held = member.current(), wanted.intersection(one[:2] for one in member.tasks)
+            if held and (key is None or key[:2] in wanted):  # None: between two tasks
+                stopped |= held
                 member.process.kill()
         return stopped
 
