@@ -66,4 +66,7 @@ class CallbackRunner:
         if thread is None:
             return True
         thread.join(timeout)
-        return not thread.is_alive()
+        if thread.is_alive():
+            return False
+        self._thread = None  # a thread that has ended is not to live on in a circle of objects
+        return True

@@ -185,6 +185,8 @@ class Console:
             thread = self._thread
         if thread is not None:
             thread.join(PATIENCE)
+            if not thread.is_alive():
+                self._thread = None
 
 
 def put(stream: Any, text: str, *, wait: bool) -> str:

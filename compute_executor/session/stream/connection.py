@@ -40,7 +40,7 @@ class StreamConnection:
         self._owner = owner
         self._queue = owner.queue
         self._loop: StreamLoop | None = None
-        self._thread: threading.Thread | None = None
+        self._ident: int | None = None  # of the I/O thread; the thread itself is in no circle of objects
 
     # -- the I/O thread --------------------------------------------------------------------------------------
 
@@ -51,12 +51,15 @@ class StreamConnection:
     def run(self) -> None:
         """Run the loop on this thread until the session ends."""
         assert self._loop is not None
-        self._thread = threading.current_thread()
-        self._loop.run()
+        self._ident = threading.get_ident()
+        try:
+            self._loop.run()
+        finally:
+            self._ident = None
 
     def is_own_thread(self) -> bool:
         """Return whether the caller runs on the I/O thread."""
-        return threading.current_thread() is self._thread
+        return threading.get_ident() == self._ident
 
     def forked(self) -> list[ComputeFuture[Any]]:
         """Let go of the parent's socket, in the child of a fork; return the futures that nobody will end here."""
