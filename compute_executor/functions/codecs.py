@@ -15,7 +15,7 @@ class Codec(NamedTuple):
 
     registry: Registry
     dump_function: Callable[[Any], bytes]
-    dump_call: Callable[[tuple[Any, ...], dict[str, Any]], Content]
+    dump_call: Callable[[tuple[Any, ...], dict[str, Any], bool], Content]
 
 
 def of_ours() -> Codec:

@@ -37,6 +37,11 @@ class FunctionRef(NamedTuple):
     function: Function
     subject: Any = _NOTHING
 
+    @property
+    def is_generic(self) -> bool:
+        """Whether the function travels as the first argument of the generic caller."""
+        return self.subject is not _NOTHING
+
     def arguments(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """The positional arguments that travel."""
         return args if self.subject is _NOTHING else (self.subject, *args)

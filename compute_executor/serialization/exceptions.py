@@ -16,18 +16,18 @@ This module runs inside workers too: standard library only.
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import pickle
 import traceback
-from types import TracebackType
-from typing import Any, TypeVar
+from types import MemberDescriptorType, TracebackType
+from typing import Any, NamedTuple, TypeVar
 
 from compute_executor.errors import TaskExecutionFailed
 from compute_executor.serialization import native
 
-_Node = tuple[
-    bytes | None, str, "Any", "Any", bool
-]  # stream, text, cause node, context node, suppress_context
+_Node = tuple[bytes | None, str, "Any", "Any", bool, "Any"]
+"""Stream, text, cause node, context node, suppress_context, and of a group the nodes of its members."""
 E = TypeVar("E", bound=BaseException)
 MAX_CHAIN = 50
 """Links of a cause or context chain that travel; deeper ones are in the traceback text."""
@@ -39,6 +39,11 @@ class RemoteTraceback(Exception):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.text = text
+
+    @property
+    def tb(self) -> str:
+        """The same under the name that concurrent.futures gives it."""
+        return str(self)
 
     def __str__(self) -> str:
         return f'\n"""\n{self.text.rstrip()}\n"""'
@@ -89,7 +94,7 @@ def detached(error: E) -> E:
     if any(one.__traceback__ is not None for one in linked):
         _hang(error, RemoteTraceback(_format(error, error.__traceback__)))
     for one in linked:
-        one.__traceback__ = None
+        _set(one, "__traceback__", None)
     return error
 
 
@@ -122,35 +127,90 @@ def _message(error: BaseException) -> str:
 def _node(error: BaseException | None, depth: int) -> _Node | None:
     if error is None or depth == 0:
         return None
+    members = _members(error)
     return (
-        _stream(error),
+        _stream(error, whole=members is None and not _slots(error)),
         f"{type(error).__qualname__}: {_message(error)}",
         _node(error.__cause__, depth - 1),
         _node(error.__context__, depth - 1) if error.__context__ is not error.__cause__ else None,
         error.__suppress_context__,
+        None if members is None else [_node(one, depth - 1) for one in members],
     )
 
 
-def _stream(error: BaseException) -> bytes | None:
+def _members(error: BaseException) -> tuple[BaseException, ...] | None:
+    """The exceptions in a group; None: it is no group."""
+    return error.exceptions if _GROUP is not None and isinstance(error, _GROUP) else None
+
+
+_GROUP: Any = getattr(builtins, "BaseExceptionGroup", None)  # Python 3.11
+
+
+def _stream(error: BaseException, whole: bool) -> bytes | None:
     """The exception alone: whole if a round trip works, else in parts, else nothing."""
-    for form in (error, _Parts(error)):
+    for form in (error, _Parts(error)) if whole else (_Parts(error),):
         with contextlib.suppress(Exception):
             stream = native.dumps(form)
-            if type(native.loads(stream)) is type(error):
+            if not whole or type(native.loads(stream)) is type(error):
                 return stream
     return None
 
 
 class _Parts:
-    """Pickles as the exception's class, args and attributes; attributes that cannot be pickled are left out."""
+    """Pickles as the exception's class, args and attributes; of those that cannot be pickled, open files are stood in
+    for, and others are left out. Of a group: a description, as its members travel for themselves."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
 
     def __reduce__(self) -> tuple[Any, ...]:
-        state = {key: value for key, value in vars(self.error).items() if _picklable(value)}
-        args = tuple(arg if _picklable(arg) else repr(arg) for arg in self.error.args)
-        return _assemble, (type(self.error), args, state)
+        error = self.error
+        state = {key: value for key, value in vars(error).items() if _picklable(value)}
+        state.update(
+            (key, StayedBehind(type(value).__name__)) for key, value in vars(error).items() if _is_open(value)
+        )
+        slots = {name: getattr(error, name) for name in _slots(error) if _picklable(getattr(error, name))}
+        if _members(error) is not None:
+            return _GroupParts, (type(error), error.message, state, slots)  # type: ignore[attr-defined]
+        return _assemble, (type(error), _plain(error.args), state, slots)
+
+
+class _GroupParts(NamedTuple):
+    """A group without its members."""
+
+    kind: Any
+    message: str
+    state: dict[str, Any]
+    slots: dict[str, Any]
+
+    def with_members(self, members: list[BaseException]) -> BaseException:
+        """The group. Its class may have a ``__new__`` of its own, with other parameters."""
+        made: BaseException = _GROUP.__new__(self.kind, self.message, members)
+        return _filled(made, self.state, self.slots)
+
+
+class StayedBehind:
+    """In place of an open file or connection that an exception holds: it is where the exception was raised."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise AttributeError(f"{name}: the {vars(self).get('_kind')} of this exception stayed in the worker")
+
+    def __repr__(self) -> str:
+        return f"<{self._kind} that stayed in the worker>"
+
+
+def _is_open(value: Any) -> bool:
+    """Whether it is a file, a response, a socket: reading it would be a guess, and may block."""
+    return hasattr(value, "read") and hasattr(value, "close") and not isinstance(value, type)
+
+
+def _plain(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(arg if _picklable(arg) else repr(arg) for arg in args)
 
 
 def _picklable(value: Any) -> bool:
@@ -161,31 +221,76 @@ def _picklable(value: Any) -> bool:
     return True
 
 
-def _assemble(kind: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]) -> BaseException:
-    error = kind.__new__(kind, *args)
-    error.args = args
+def _slots(error: BaseException) -> list[str]:
+    """The slots of an exception that have a value: its own pickling forgets them."""
+    return [
+        name
+        for kind in type(error).__mro__
+        if kind.__flags__ & _HEAP_TYPE
+        for name, value in vars(kind).items()
+        if isinstance(value, MemberDescriptorType) and hasattr(error, name)
+    ]
+
+
+_HEAP_TYPE = 1 << 9
+
+
+def _filled(error: BaseException, state: dict[str, Any], slots: dict[str, Any]) -> BaseException:
     error.__dict__.update(state)
+    for name, value in slots.items():
+        _set(error, name, value)
     return error
+
+
+def _assemble(
+    kind: type[BaseException], args: tuple[Any, ...], state: dict[str, Any], slots: dict[str, Any]
+) -> BaseException:
+    try:
+        error = kind.__new__(kind, *args)
+    except Exception:  # a __new__ with other parameters
+        error = _builtin_base(kind).__new__(kind, *args)
+    _set(error, "args", args)
+    return _filled(error, state, slots)
+
+
+def _builtin_base(kind: type[BaseException]) -> Any:
+    return next(one for one in kind.__mro__ if one.__module__ == "builtins")
+
+
+def _set(error: BaseException, name: str, value: Any) -> None:
+    """Set an attribute of every exception, also on a class that refuses attributes (a frozen dataclass)."""
+    object.__setattr__(error, name, value)
 
 
 def _rebuild_chain(node: _Node | None) -> BaseException | None:
     if node is None:
         return None
-    stream, _, cause, context, suppress = node
-    error = _load(stream)
+    stream, _, cause, context, suppress, members = node
+    error = _load(stream, members)
     if error is None:
         return None
-    error.__cause__ = _rebuild_chain(cause) or (TaskExecutionFailed(cause[1]) if cause else None)
-    error.__context__ = _rebuild_chain(context) or error.__cause__
-    error.__suppress_context__ = suppress
+    _set(error, "__cause__", _rebuilt(cause))
+    behind = _rebuilt(context)
+    _set(error, "__context__", error.__cause__ if behind is None else behind)
+    _set(error, "__suppress_context__", suppress)
     return error
 
 
-def _load(stream: bytes | None) -> BaseException | None:
+def _rebuilt(node: _Node | None) -> BaseException | None:
+    """The exception of a node, or one that says what it was."""
+    if node is None:
+        return None
+    error = _rebuild_chain(node)
+    return TaskExecutionFailed(node[1]) if error is None else error
+
+
+def _load(stream: bytes | None, members: list[_Node | None] | None) -> BaseException | None:
     if stream is None:
         return None
     try:
         error = native.loads(stream)
+        if members is not None:
+            error = error.with_members([_rebuilt(one) for one in members])
     except Exception:
         return None
     return error if isinstance(error, BaseException) else None
@@ -197,4 +302,4 @@ def _hang(error: BaseException, remote: RemoteTraceback) -> None:
     while last.__cause__ is not None and id(last.__cause__) not in seen:
         last = last.__cause__
         seen.add(id(last))
-    last.__cause__ = remote
+    _set(last, "__cause__", remote)

@@ -45,9 +45,13 @@ def dump(obj: Any) -> Content:
     """The same; a large one in pieces, of which some are the object's own memory."""
     try:
         return pickle.dumps(obj, PROTOCOL) if type(obj) in _SCALARS else _in_pieces(obj, type(obj) in _ATOMS)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a __reduce__ is the user's code, which may call sys.exit
+        from compute_executor.serialization import blame
+
         raise SerializationError(
-            f"cannot serialise {_described(obj)}: {type(error).__name__}: {error}. Pass something picklable: "
+            f"cannot serialise {_described(obj)}: {blame.why(obj, error)}. Pass something picklable: "
             "plain data instead of open files, locks, connections or generators."
         ) from error
 
@@ -108,16 +112,19 @@ def dumps_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
     return whole(dump_call(args, kwargs))
 
 
-def dump_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Content:
-    """The same; a large one in pieces, of which some are the arguments' own memory."""
+def dump_call(args: tuple[Any, ...], kwargs: dict[str, Any], first_is_function: bool = False) -> Content:
+    """The same; a large one in pieces, of which some are the arguments' own memory. ``first_is_function``: the first
+    is what is called (by the generic caller), so that the numbers of arguments in errors begin behind it."""
     try:
         if not kwargs and _SCALARS.issuperset(map(type, args)):
             stream = pickle.dumps(args, PROTOCOL)
             return len(stream).to_bytes(4, "big") + stream
         first = _in_pieces(args, _ATOMS.issuperset(map(type, args)))
         rest = _in_pieces(kwargs, False) if kwargs else b""
-    except Exception as error:
-        raise _refusal(args, kwargs, error) from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise _refusal(args, kwargs, error, first_is_function) from error
     return _joined(first, rest)
 
 
@@ -144,34 +151,56 @@ def split_call(payload: bytes | memoryview) -> tuple[memoryview, memoryview]:
 def loads_call(payload: bytes | memoryview) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """``(args, kwargs)`` of a call payload. Raises ResultDecodeError."""
     if 4 < len(payload) <= _SNIFF and int.from_bytes(payload[:4], "big") == len(payload) - 4:
-        return loads(
+        return _arguments(
             bytes(payload[4:])
         ), {}  # small and without keywords, as most are: a copy is cheaper than views
     first, rest = split_call(payload)
-    return loads(first), loads(rest) if len(rest) else {}
+    return _arguments(first), loads(rest) if len(rest) else {}
+
+
+def _arguments(stream: bytes | memoryview) -> Any:
+    """The positional arguments. Raises ResultDecodeError that names the one that cannot be read."""
+    try:
+        return loads(stream)
+    except ResultDecodeError as error:
+        from compute_executor.serialization import blame
+
+        number = blame.unreadable(bytes(stream), loads)
+        if number is not None:
+            error.args = (f"argument {number}, in the worker: {error.args[0]}", *error.args[1:])
+        raise
 
 
 def culprit(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     dump: Callable[[Any], object],
-    tell: Callable[[Exception], str],
+    tell: Callable[[BaseException], str],
+    first_is_function: bool = False,
 ) -> tuple[str, str] | None:
     """Which argument ``dump`` refuses, and why as ``tell`` says it: found by trying each alone, which only a failed
     call pays for. None: each alone is taken. The error itself is not handed out: its traceback holds this frame and
     those of its callers, which would keep the error in a circle and whatever they know alive."""
-    named = [(f"argument {index}", value) for index, value in enumerate(args)]
+    numbers = range(-first_is_function, len(args))
+    named = [
+        (f"argument {number}" if number >= 0 else "the function", value)
+        for number, value in zip(numbers, args, strict=False)
+    ]
     named += [(f"argument {name!r}", value) for name, value in kwargs.items()]
     for where, value in named:
         try:
             dump(value)
-        except Exception as refused:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as refused:
             return where, tell(refused)
     return None
 
 
-def _refusal(args: tuple[Any, ...], kwargs: dict[str, Any], error: Exception) -> SerializationError:
-    found = culprit(args, kwargs, dumps, str)
+def _refusal(
+    args: tuple[Any, ...], kwargs: dict[str, Any], error: BaseException, first_is_function: bool
+) -> SerializationError:
+    found = culprit(args, kwargs, dumps, str, first_is_function)
     if found is not None:
         return SerializationError(f"{found[0]}: {found[1]}")
     return SerializationError(f"the arguments cannot be serialised: {type(error).__name__}: {error}")

@@ -41,13 +41,16 @@ def dumps_for_all(function: Any) -> bytes:
     return for_stock if b"_create_function" in for_stock and b"_create_type" not in for_stock else stream
 
 
-def dump_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Content:
+def dump_call(args: tuple[Any, ...], kwargs: dict[str, Any], first_is_function: bool = False) -> Content:
     """A call payload as `native` has it, of streams that dill reads. Raises SerializationError."""
     try:
         first = _stream(args, plain=_PLAIN.issuperset(map(type, args)))
         rest = _stream(kwargs, plain=_PLAIN.issuperset(map(type, kwargs.values()))) if kwargs else b""
     except Exception as error:
-        where, why = native.culprit(args, kwargs, _stream, _told) or ("the arguments", _told(error))
+        where, why = native.culprit(args, kwargs, _stream, _told, first_is_function) or (
+            "the arguments",
+            _told(error),
+        )
         raise _refusal(where, why) from error
     return b"".join((len(first).to_bytes(4, "big"), first, rest))
 
@@ -112,7 +115,7 @@ def _stream(obj: Any, plain: bool = False) -> bytes:
     return file.getvalue()
 
 
-def _told(error: Exception) -> str:
+def _told(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 

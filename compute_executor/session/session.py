@@ -101,7 +101,7 @@ class Session:
         """Return a future for one call. What is wrong with its arguments is the future's error."""
         future = view.future()
         try:
-            content = view.codec().dump_call(route.arguments(args), kwargs)
+            content = view.codec().dump_call(route.arguments(args), kwargs, route.is_generic)
             connection = self._connection
             assert connection is not None  # made for the codec
             if isinstance(content, bytes) and len(content) <= INLINE_LIMIT:

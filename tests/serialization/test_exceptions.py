@@ -273,3 +273,124 @@ def test_a_ring_of_causes_is_opened() -> None:
 
     assert error.__cause__ is other
     assert isinstance(other.__cause__, RemoteTraceback)
+
+
+class Frozen(Exception):
+    """Refuses attributes, as a frozen dataclass does."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"cannot set {name}")
+
+
+@dataclass(frozen=True)
+class FrozenData(Exception):
+    code: int
+
+
+class FalseError(Exception):
+    def __len__(self) -> int:
+        return 0
+
+
+class Slotted(Exception):
+    __slots__ = ("code",)
+
+
+class OwnNew(Exception):
+    def __new__(cls, where: str, *, code: int) -> OwnNew:
+        made = super().__new__(cls, where)
+        made.code = code
+        return made
+
+    def __init__(self, where: str, *, code: int) -> None:
+        super().__init__(where)
+
+    code: int
+
+
+def test_exceptions_that_refuse_attributes() -> None:
+    for error in (Frozen("x"), FrozenData(3)):
+        back = decode(encode(raised(error)))
+        assert type(back) is type(error)
+        assert isinstance(back.__cause__, RemoteTraceback)
+        assert back.__cause__.tb == str(back.__cause__)
+    assert decode(encode(FrozenData(3))).code == 3  # type: ignore[attr-defined]
+    assert exceptions.detached(decode(encode(raised(Frozen("x"))))).__traceback__ is None
+
+
+def test_causes_that_are_false_slots_and_an_own_new() -> None:
+    outer = ValueError("outer")
+    outer.__cause__ = FalseError("inner")
+    assert type(decode(encode(outer)).__cause__) is FalseError
+    slotted = Slotted("a")
+    slotted.code = 7
+    back: Any = decode(encode(slotted))
+    assert (back.args, back.code) == (("a",), 7)
+    own: Any = decode(encode(OwnNew("here", code=5)))
+    assert (type(own), own.args, own.code) == (OwnNew, ("here",), 5)
+
+
+def test_an_open_file_in_an_exception_is_stood_in_for() -> None:
+    class Body:
+        def read(self) -> bytes:
+            raise AssertionError("reading may block")
+
+        def close(self) -> None:
+            pass
+
+        def __reduce__(self) -> Any:
+            raise TypeError("open")
+
+    error: Any = OSError("answer")
+    error.body = Body()
+    back: Any = decode(encode(error))
+    assert "stayed in the worker" in repr(back.body)
+    with pytest.raises(AttributeError, match="read: the Body of this exception stayed in the worker"):
+        back.body.read()
+
+
+def test_an_error_of_an_http_request() -> None:
+    error = urllib.error.HTTPError("http://x", 404, "gone", email.message.Message(), io.BytesIO(b"body"))
+    back: Any = decode(encode(raised(error)))
+    assert (type(back), back.code, str(back)) == (urllib.error.HTTPError, 404, "HTTP Error 404: gone")
+    assert traceback.format_exception(type(back), back, None)
+    error.close()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="there are no groups")
+def test_groups_keep_their_members() -> None:
+    odd = OwnNew("here", code=7)
+    odd.__cause__ = KeyError("cause")
+    inner = ExceptionGroup("inner", [odd, Unpicklable("no")])  # noqa: F821 - Python 3.11
+    group = ExceptionGroup("outer", [ValueError(1), inner])  # noqa: F821
+    group.add_note("a note")
+    back: Any = decode(encode(raised(group)))
+    assert type(back) is ExceptionGroup  # noqa: F821
+    assert (str(back), back.__notes__) == (str(group), ["a note"])
+    first, nested = back.exceptions
+    assert first.args == (1,)
+    assert (nested.exceptions[0].code, nested.exceptions[0].__cause__.args) == (7, ("cause",))
+    assert nested.exceptions[1].args[0] == "no"
+    matched, rest = back.split(ValueError)
+    assert len(matched.exceptions) == 1
+    assert len(rest.exceptions) == 1
+
+
+class Unpicklable(Exception):
+    def __init__(self, text: str) -> None:
+        super().__init__(text, threading.Lock())
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="there are no groups")
+def test_a_group_of_a_class_of_its_own() -> None:
+    namespace: dict[str, Any] = {"__name__": "groups"}
+    exec(
+        "class Many(ExceptionGroup):\n"
+        " def __new__(cls, errors, code):\n"
+        "  made = super().__new__(cls, 'many', errors); made.code = code; return made\n"
+        " def __init__(self, errors, code): super().__init__('many', errors)\n",
+        namespace,
+    )
+    back: Any = decode(encode(namespace["Many"]([KeyError(1)], 5)))
+    assert type(back) is namespace["Many"]
+    assert (back.code, back.exceptions[0].args) == (5, (1,))

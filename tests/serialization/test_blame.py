@@ -1,0 +1,86 @@
+"""Errors name the part at fault: of a function, of an argument, of a call that cannot be read."""
+
+from __future__ import annotations
+
+import functools
+import pickle
+import threading
+from typing import Any
+
+import pytest
+
+from compute_executor.errors import ResultDecodeError, SerializationError
+from compute_executor.serialization import blame, native
+from tests.serialization.conftest import Script
+
+
+class Unreadable:
+    def __init__(self) -> None:
+        self.content = [1, (2, 3)]
+
+    def __setstate__(self, state: Any) -> None:
+        raise ValueError("never")
+
+
+class Exits:
+    def __reduce__(self) -> Any:
+        raise SystemExit(3)
+
+
+def test_a_global_at_fault_is_named_with_the_way_to_it(script: Script) -> None:
+    script.run(
+        "import weakref\nclass A: pass\na = A()\nREGISTRY = {'x': weakref.ref(a)}\n"
+        "def helper(): return REGISTRY\ndef run(): return helper()\n"
+    )
+    with pytest.raises(
+        SerializationError, match=r"`weakref.*` in global `REGISTRY` \(\['x'\]\) of `helper`, used by `run`"
+    ):
+        native.dumps(script.names["run"])
+
+
+LOCK = threading.Lock()
+
+
+@pytest.mark.parametrize(
+    ("value", "way"),
+    [
+        ({"a": [1, LOCK]}, r"in \['a'\]\[1\]"),
+        (lambda lock=LOCK: lock, "in default 0"),
+        (functools.partial(print, 1, end=LOCK), "in argument 'end' of the partial"),
+        (type("C", (), {"lock": LOCK}), "in attribute `lock`"),
+        ((lambda lock: lambda: lock)(LOCK), "in variable `lock`"),
+    ],
+)
+def test_the_way_to_a_part(value: Any, way: str) -> None:
+    with pytest.raises(SerializationError, match=rf"`_thread.lock` {way}: TypeError: cannot pickle"):
+        native.dumps(value)
+
+
+def test_leaving_while_an_argument_is_pickled_is_that_argument_s_error() -> None:
+    for dump in (native.dumps, lambda obj: native.dumps_call((obj,), {})):
+        with pytest.raises(SerializationError, match="SystemExit: 3"):
+            dump(Exits())
+
+
+def test_the_number_of_an_argument_is_the_caller_s() -> None:
+    with pytest.raises(SerializationError, match="^argument 1: "):
+        native.dump_call((len, 0, LOCK), {}, True)
+    with pytest.raises(SerializationError, match="^the function: "):
+        native.dump_call((LOCK, 0), {}, True)
+    with pytest.raises(SerializationError, match="^argument 'key': "):
+        native.dump_call((0,), {"key": LOCK})
+
+
+@pytest.mark.parametrize("count", range(6))
+@pytest.mark.parametrize("kwargs", [{}, {"a": 1}])
+def test_an_argument_that_cannot_be_read_is_named(count: int, kwargs: dict[str, int]) -> None:
+    args = ([1, [2, (3,)]], {"a": {4}}, "text", pickle.PickleBuffer(b"b"), 1.5)[:count]
+    payload = native.dumps_call((*args, Unreadable(), None), kwargs)
+    with pytest.raises(ResultDecodeError, match=rf"^argument {count}, in the worker: .*never"):
+        native.loads_call(payload)
+
+
+def test_what_is_no_stream_of_arguments_names_none() -> None:
+    for stream in (b"", b"\x80\x05K\x01.", b"junk"):
+        assert blame.unreadable(stream, pickle.loads) is None
+    assert blame.unreadable(pickle.dumps((1, 2)), pickle.loads) is None
