@@ -1,4 +1,5 @@
-"""Which part of an object cannot be pickled, and which argument of a call cannot be read: for errors, so after a failure.
+"""Which part of an object cannot be pickled, and which argument of a call cannot be read: for errors, so after a
+failure.
 
 Everything is found by trying the parts. That costs, and only a call that has failed pays for it.
 """

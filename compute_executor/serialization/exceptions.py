@@ -247,7 +247,7 @@ def _assemble(
 ) -> BaseException:
     try:
         error = kind.__new__(kind, *args)
-    except Exception:  # a __new__ with other parameters
+    except TypeError:  # a __new__ with other parameters
         error = _builtin_base(kind).__new__(kind, *args)
     _set(error, "args", args)
     return _filled(error, state, slots)

@@ -38,22 +38,28 @@ _SNIFF = 64 * 1024
 
 def dumps(obj: Any) -> bytes:
     """One pickle stream. Raises SerializationError naming the type that cannot be pickled, and the cause."""
-    return whole(dump(obj))
+    try:
+        return whole(dump(obj))
+    except (SystemExit, GeneratorExit) as error:  # a __reduce__ is the user's code, which may call sys.exit
+        raise _unserializable(obj, error) from error
 
 
 def dump(obj: Any) -> Content:
-    """The same; a large one in pieces, of which some are the object's own memory."""
+    """The same; a large one in pieces, of which some are the object's own memory. For a value: a ``__reduce__``
+    that calls sys.exit ends the task with SystemExit."""
     try:
         return pickle.dumps(obj, PROTOCOL) if type(obj) in _SCALARS else _in_pieces(obj, type(obj) in _ATOMS)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # a __reduce__ is the user's code, which may call sys.exit
-        from compute_executor.serialization import blame
+    except Exception as error:
+        raise _unserializable(obj, error) from error
 
-        raise SerializationError(
-            f"cannot serialise {_described(obj)}: {blame.why(obj, error)}. Pass something picklable: "
-            "plain data instead of open files, locks, connections or generators."
-        ) from error
+
+def _unserializable(obj: Any, error: BaseException) -> SerializationError:
+    from compute_executor.serialization import blame
+
+    return SerializationError(
+        f"cannot serialise {_described(obj)}: {blame.why(obj, error)}. Pass something picklable: "
+        "plain data instead of open files, locks, connections or generators."
+    )
 
 
 def _in_pieces(obj: Any, plain: bool) -> Content:

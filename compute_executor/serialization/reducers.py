@@ -6,6 +6,7 @@ from __future__ import annotations
 import functools
 import sys
 import typing
+import weakref
 from collections.abc import Callable, Iterator
 from types import FunctionType, MemberDescriptorType
 from typing import Any, NamedTuple, NewType, ParamSpec, TypeVar
@@ -125,16 +126,17 @@ if sys.version_info >= (3, 12):
 
 # -- sentinels ----------------------------------------------------------------------------------------------
 
-_stateless: dict[type, bool] = {}
+_stateless: weakref.WeakKeyDictionary[type, bool] = weakref.WeakKeyDictionary()
 
 
 def is_stateless(obj: Any, kind: type) -> bool:
     """Whether nothing but its identity makes out this object."""
-    known = _stateless.get(kind)
-    if known is None:
-        if len(_stateless) > 4096:
-            _stateless.clear()
-        known = _stateless[kind] = _without_state(kind)
+    try:
+        known = _stateless.get(kind)
+        if known is None:
+            known = _stateless[kind] = _without_state(kind)
+    except TypeError:  # a metaclass whose classes have no hash
+        known = _without_state(kind)
     return known and not getattr(obj, "__dict__", None)
 
 

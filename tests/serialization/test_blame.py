@@ -41,6 +41,10 @@ def test_a_global_at_fault_is_named_with_the_way_to_it(script: Script) -> None:
 LOCK = threading.Lock()
 
 
+def closure(lock: Any) -> Any:
+    return lambda: lock
+
+
 @pytest.mark.parametrize(
     ("value", "way"),
     [
@@ -48,7 +52,7 @@ LOCK = threading.Lock()
         (lambda lock=LOCK: lock, "in default 0"),
         (functools.partial(print, 1, end=LOCK), "in argument 'end' of the partial"),
         (type("C", (), {"lock": LOCK}), "in attribute `lock`"),
-        ((lambda lock: lambda: lock)(LOCK), "in variable `lock`"),
+        (closure(LOCK), "in variable `lock`"),
     ],
 )
 def test_the_way_to_a_part(value: Any, way: str) -> None:
@@ -63,11 +67,11 @@ def test_leaving_while_an_argument_is_pickled_is_that_argument_s_error() -> None
 
 
 def test_the_number_of_an_argument_is_the_caller_s() -> None:
-    with pytest.raises(SerializationError, match="^argument 1: "):
+    with pytest.raises(SerializationError, match=r"^argument 1: "):
         native.dump_call((len, 0, LOCK), {}, True)
-    with pytest.raises(SerializationError, match="^the function: "):
+    with pytest.raises(SerializationError, match=r"^the function: "):
         native.dump_call((LOCK, 0), {}, True)
-    with pytest.raises(SerializationError, match="^argument 'key': "):
+    with pytest.raises(SerializationError, match=r"^argument 'key': "):
         native.dump_call((0,), {"key": LOCK})
 
 

@@ -14,7 +14,7 @@ import cloudpickle
 import pytest
 
 from compute_executor.serialization import by_value
-from compute_executor.serialization.by_value import can_be_imported, home, importable, travels_by_name
+from compute_executor.serialization.by_value import Home, can_be_imported, home, importable, travels_by_name
 from tests.serialization.conftest import Script
 
 
@@ -59,9 +59,9 @@ def test_home_is_where_an_object_is_found() -> None:
     class Local:
         pass
 
-    found = home(Path.exists)
+    found = home(Home.by_name)
     assert found is not None
-    assert found.path == ("Path", "exists")
+    assert (found.path, found.module) == (("Home", "by_name"), by_value)
     assert home(Local) is None
     assert home(3) is None
 

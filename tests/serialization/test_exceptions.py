@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import builtins
+import email.message
+import io
 import pickle
 import sys
 import threading
 import traceback
+import urllib.error
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import pytest
@@ -215,12 +220,14 @@ def test_a_very_long_chain_is_cut() -> None:
 
 def test_an_exception_whose_class_is_unknown_here_is_told_as_text() -> None:
     name, message, text, _ = pickle.loads(encode(raised(ValueError("m"))))
-    foreign = pickle.dumps((name, message, text, (b"cno.such\nname\n.", "no.such: m", None, None, False)))
+    foreign = pickle.dumps(
+        (name, message, text, (b"cno.such\nname\n.", "no.such: m", None, None, False, None))
+    )
     assert type(decode(foreign)) is TaskExecutionFailed
 
 
 def test_a_stream_that_is_no_exception_is_told_as_text() -> None:
-    foreign = pickle.dumps(("E", "m", "text", (pickle.dumps(5), "E: m", None, None, False)))
+    foreign = pickle.dumps(("E", "m", "text", (pickle.dumps(5), "E: m", None, None, False, None)))
     assert type(decode(foreign)) is TaskExecutionFailed
 
 
@@ -275,6 +282,9 @@ def test_a_ring_of_causes_is_opened() -> None:
     assert isinstance(other.__cause__, RemoteTraceback)
 
 
+GROUP: Any = getattr(builtins, "ExceptionGroup", None)  # Python 3.11
+
+
 class Frozen(Exception):
     """Refuses attributes, as a frozen dataclass does."""
 
@@ -322,7 +332,7 @@ def test_causes_that_are_false_slots_and_an_own_new() -> None:
     outer = ValueError("outer")
     outer.__cause__ = FalseError("inner")
     assert type(decode(encode(outer)).__cause__) is FalseError
-    slotted = Slotted("a")
+    slotted: Any = Slotted("a")
     slotted.code = 7
     back: Any = decode(encode(slotted))
     assert (back.args, back.code) == (("a",), 7)
@@ -361,11 +371,11 @@ def test_an_error_of_an_http_request() -> None:
 def test_groups_keep_their_members() -> None:
     odd = OwnNew("here", code=7)
     odd.__cause__ = KeyError("cause")
-    inner = ExceptionGroup("inner", [odd, Unpicklable("no")])  # noqa: F821 - Python 3.11
-    group = ExceptionGroup("outer", [ValueError(1), inner])  # noqa: F821
+    inner = GROUP("inner", [odd, Unpicklable("no")])
+    group = GROUP("outer", [ValueError(1), inner])
     group.add_note("a note")
     back: Any = decode(encode(raised(group)))
-    assert type(back) is ExceptionGroup  # noqa: F821
+    assert type(back) is GROUP
     assert (str(back), back.__notes__) == (str(group), ["a note"])
     first, nested = back.exceptions
     assert first.args == (1,)

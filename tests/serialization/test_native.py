@@ -170,3 +170,19 @@ def test_what_cannot_be_pickled_is_named_with_its_type() -> None:
 def test_bytes_that_are_no_stream_are_refused_with_their_size(stream: bytes) -> None:
     with pytest.raises(ResultDecodeError, match=f"cannot read {len(stream)} bytes"):
         native.loads(stream)
+
+
+def test_what_was_written_is_not_kept() -> None:
+    class Large:
+        pass
+
+    argument = Large()
+    kept = weakref.ref(argument)
+    gc.collect()
+    gc.disable()
+    try:
+        native.dumps_call((argument, lambda: 1), {})
+        del argument
+        assert kept() is None
+    finally:
+        gc.enable()

@@ -26,6 +26,7 @@ import sys
 import types
 from collections.abc import Callable
 from time import monotonic, time
+from types import TracebackType
 from typing import Any
 
 from compute_executor import surroundings, system
@@ -355,8 +356,18 @@ def load_call(payload: bytes | memoryview) -> tuple[tuple[Any, ...], dict[str, A
     return strategies.loads_call(text.decode()) if packing.is_text(text) else native.loads_call(text)
 
 
+def _free(frames: TracebackType | None) -> None:
+    """Let go of what a task had in its hands, without which there may be no memory to say that there was none."""
+    while frames is not None:
+        with contextlib.suppress(RuntimeError):  # still running: our own
+            frames.tb_frame.clear()
+        frames = frames.tb_next
+
+
 def encode_exception(error: BaseException) -> bytes:
     """The exception as bytes, without our own frames; one whose text or pickling ends the interpreter, by name."""
+    if isinstance(error, MemoryError):
+        _free(error.__traceback__)
     from compute_executor.serialization import exceptions
 
     try:
