@@ -140,7 +140,7 @@ def _node(error: BaseException | None, depth: int) -> _Node | None:
 
 def _members(error: BaseException) -> tuple[BaseException, ...] | None:
     """The exceptions in a group; None: it is no group."""
-    return error.exceptions if _GROUP is not None and isinstance(error, _GROUP) else None
+    return error.exceptions if _GROUP is not None and isinstance(error, _GROUP) else None  # pyright: ignore[reportAttributeAccessIssue]
 
 
 _GROUP: Any = getattr(builtins, "BaseExceptionGroup", None)  # Python 3.11
