@@ -1,15 +1,28 @@
-"""``--grid name=1,2,5`` and ``--grid name=0:1:50``: one swept parameter. Text in, values out; no I/O."""
+"""``--grid`` and ``--set``: one swept parameter. Text in, values out; the only I/O is to look for files.
+
+``name=1,2,5``: these values (quotes hold a comma: ``name='"a, b",c'``). ``name=0:1:50``: start:stop:count, both ends
+included; ``name=1:1000:4:log``: the same with equal ratios. ``name=1..10`` and ``name=0..1..0.25``: first..last, with
+a step. ``name=data/*.csv``: the files that match, sorted.
+"""
 
 from __future__ import annotations
 
+import csv
+import glob
 import math
+import re
+from collections.abc import Callable
+from fractions import Fraction
 from typing import NamedTuple
 
-from compute_executor.cli.values import Value, typed, typed_alike
+from compute_executor.cli.annotations import Converter, Parameters
+from compute_executor.cli.values import Value, cell, typed, typed_alike
 from compute_executor.cli.wrong_input import WrongInput
 
 MAX_VALUES = 10_000_000
 """Values of one parameter: they are held in memory (a product of grids is not), 32 bytes each."""
+
+_STEPPED = re.compile(r"([^.]+(?:\.[^.]+)?)\.\.([^.]+(?:\.[^.]+)?)(?:\.\.(.+))?")
 
 
 class Axis(NamedTuple):
@@ -19,40 +32,99 @@ class Axis(NamedTuple):
     values: list[Value]
 
 
-def parse_axis(text: str) -> Axis:
-    """The axis that one ``--grid`` asks for. Raises WrongInput.
+def parse_axis(text: str, parameters: Parameters | None = None) -> Axis:
+    """The axis that one ``--grid`` asks for, with values as ``parameters`` annotates them. Raises WrongInput.
 
     >>> parse_axis("rate=1,2,5")
     Axis(name='rate', values=[1, 2, 5])
     >>> parse_axis("rate=0:1:5")
     Axis(name='rate', values=[0.0, 0.25, 0.5, 0.75, 1.0])
+    >>> parse_axis("n=1..10..3"), parse_axis("n=1:1000:4:log")
+    (Axis(name='n', values=[1, 4, 7, 10]), Axis(name='n', values=[1.0, 10.0, 100.0, 1000.0]))
     """
+    name, values = _named(text, "--grid")
+    convert = parameters.converter(name) if parameters else None
+    textual = parameters is not None and parameters.textual(name)
+    try:
+        return Axis(name, _values(values, convert, textual))
+    except WrongInput as error:
+        raise WrongInput(
+            f"--grid {text}: {error.message}. Write name=1,2,5 or name=0:1:50 (start:stop:count, ends included)."
+        ) from error
+
+
+def parse_constant(text: str, parameters: Parameters | None = None) -> Axis:
+    """The axis of one value that ``--set name=value`` asks for: all of the text after the first ``=``."""
+    name, value = _named(text, "--set")
+    convert = (parameters.converter(name) if parameters else None) or typed
+    try:
+        return Axis(name, [convert(value)])
+    except WrongInput as error:
+        raise WrongInput(f"--set {text}: {error.message}") from error
+
+
+def _named(text: str, option: str) -> tuple[str, str]:
     name, equals, values = text.partition("=")
     name = name.strip()
     if not equals or not name.isidentifier():
-        raise _malformed(text, "it must be a parameter name, =, and values")
-    if ":" in values:
-        return Axis(name, _range(text, values))
-    return Axis(name, _listed(text, values))
+        raise WrongInput(f"{option} {text}: it must be a parameter name, =, and values")
+    return name, values
 
 
-def _listed(text: str, values: str) -> list[Value]:
-    texts = values.split(",")
-    if not all(part.strip() for part in texts):
-        raise _malformed(text, "a value is empty")
-    return typed_alike(texts)
+def _values(text: str, convert: Converter | None, textual: bool) -> list[Value]:
+    if any(letter in text for letter in "*?["):
+        return _converted(_files(text), convert or str)
+    made = None if textual else _sequence(text)
+    if made is not None:
+        return made if convert is None else _converted(map(cell, made), convert)
+    texts = _split(text)
+    return typed_alike(texts) if convert is None else _converted(texts, convert)
 
 
-def _range(text: str, values: str) -> list[Value]:
-    parts = [typed(part) for part in values.split(":")]
-    if len(parts) != 3:
-        raise _malformed(text, "a range has three parts, start:stop:count")
-    start, stop, count = parts
-    if isinstance(start, str) or isinstance(stop, str) or not (math.isfinite(start) and math.isfinite(stop)):
-        raise _malformed(text, "start and stop must be numbers")
-    if not isinstance(count, int) or not 1 <= count <= MAX_VALUES:
-        raise _malformed(text, f"the count must be a whole number from 1 to {MAX_VALUES:,}")
+def _converted(texts: object, convert: Callable[[str], Value]) -> list[Value]:
+    return [convert(text) for text in texts]  # type: ignore[attr-defined]
+
+
+def _sequence(text: str) -> list[Value] | None:
+    """A range; None if the text is a list of values."""
+    if ":" in text:
+        return _range(text)
+    stepped = _STEPPED.fullmatch(text)
+    return _steps(*stepped.groups()) if stepped else None
+
+
+def _files(pattern: str) -> list[str]:
+    found = sorted(glob.glob(pattern, recursive=True))
+    if not found:
+        raise WrongInput("no file matches")
+    return found
+
+
+def _split(text: str) -> list[str]:
+    texts = next(csv.reader([text], skipinitialspace=True), []) if '"' in text else text.split(",")
+    if not texts or not all(part.strip() for part in texts):
+        raise WrongInput("a value is empty")
+    return texts
+
+
+def _range(text: str) -> list[Value]:
+    parts = [part.strip() for part in text.split(":")]
+    logarithmic = len(parts) == 4 and parts[3] == "log"
+    if len(parts) != 3 and not logarithmic:
+        raise WrongInput("a range has three parts, start:stop:count, and may end in :log")
+    start, stop, count = _number(parts[0]), _number(parts[1]), typed(parts[2])
+    if type(count) is not int or not 1 <= count <= MAX_VALUES:
+        raise WrongInput(f"the count must be a whole number from 1 to {MAX_VALUES:,}")
+    if logarithmic:
+        return _ratios(start, stop, count)
     return _spaced(start, stop, count)
+
+
+def _number(text: str) -> float:
+    value = typed(text)
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise WrongInput("start and stop must be numbers")
+    return value  # type: ignore[no-any-return]  # it has just been looked at
 
 
 def _spaced(start: float, stop: float, count: int) -> list[Value]:
@@ -65,7 +137,27 @@ def _spaced(start: float, stop: float, count: int) -> list[Value]:
     return [*(start + width * step / steps for step in range(steps)), float(stop)]
 
 
-def _malformed(text: str, why: str) -> WrongInput:
-    return WrongInput(
-        f"--grid {text}: {why}. Write name=1,2,5 or name=0:1:50 (start:stop:count, ends included)."
-    )
+def _ratios(start: float, stop: float, count: int) -> list[Value]:
+    """``count`` floats with both ends included, each the same number of times the one before."""
+    if not (start > 0 and stop > 0):
+        raise WrongInput("a :log range needs a start and a stop above zero")
+    if count == 1:
+        return [float(start)]
+    first, last = math.log10(start), math.log10(stop)
+    inner = [10 ** (first + (last - first) * step / (count - 1)) for step in range(1, count - 1)]
+    return [float(start), *inner, float(stop)]
+
+
+def _steps(first: str, last: str, step: str | None) -> list[Value] | None:
+    """``first..last..step``, exactly as written: 0..1..0.1 has 0.3 and not 0.30000000000000004."""
+    numbers = [typed(part) for part in (first, last, step or "1")]
+    if any(type(number) not in (int, float) or not math.isfinite(number) for number in numbers):
+        return None  # a word with dots, ../data say
+    start, stop, width = (Fraction(part.strip()) for part in (first, last, step or "1"))
+    if not width or (stop - start) / width < 0:
+        raise WrongInput("the step does not lead from the first value to the last")
+    count = int((stop - start) / width) + 1
+    if count > MAX_VALUES:
+        raise WrongInput(f"the count must be a whole number from 1 to {MAX_VALUES:,}")
+    kind = int if all(type(number) is int for number in numbers) else float
+    return [kind(start + width * place) for place in range(count)]

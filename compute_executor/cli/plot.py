@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from compute_executor.cli.destination import destination
 from compute_executor.cli.summary import Record, number
 from compute_executor.cli.values import typed_alike
 from compute_executor.cli.wrong_input import WrongInput
@@ -44,10 +45,8 @@ def check(path: Path, varying: Sequence[str]) -> None:
     known = FigureCanvasBase.get_supported_filetypes()
     if path.suffix.lower().lstrip(".") not in known:
         raise WrongInput(f"--plot {path}: the name must end in one of .{', .'.join(sorted(known))}")
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise WrongInput(
-            f"cannot write {path}: {'it is a folder' if path.is_dir() else 'no writable folder'}"
-        )
+    if not os.access(destination(path).parent, os.W_OK):
+        raise WrongInput(f"cannot write {path}: no writable folder")
 
 
 def draw(path: Path, picture: Picture) -> None:
@@ -59,6 +58,7 @@ def draw(path: Path, picture: Picture) -> None:
     (_line if len(picture.axes) == 1 else _map)(axes, picture)
     axes.set_xlabel(picture.axes[0])
     axes.set_title(picture.title, fontsize=10)
+    path = destination(path)
     new = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         figure.savefig(new, format=path.suffix.lower().lstrip("."), dpi=150)

@@ -16,6 +16,7 @@ class SweepRequest:
 
     function: str
     grids: tuple[str, ...]
+    constants: tuple[str, ...]
     params: Path | None
     out: Path
     plot: Path | None
@@ -23,6 +24,7 @@ class SweepRequest:
     minimize: str | None
     maximize: str | None
     resume: bool
+    overwrite: bool
     max_workers: int | None
     endpoint: str | None
 
@@ -30,6 +32,8 @@ class SweepRequest:
         """Raises WrongInput for what the options say together."""
         if self.minimize and self.maximize:
             raise WrongInput("--minimize and --maximize exclude each other")
+        if self.resume and self.overwrite:
+            raise WrongInput("--resume and --overwrite exclude each other")
         if self.endpoint is None:
             return
         if self.max_workers is not None:

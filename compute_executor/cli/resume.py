@@ -28,15 +28,20 @@ class ResumedRows:
     ``skipped``: rows found answered so far. 8 bytes a row; an earlier table costs some 300 bytes a record.
     """
 
-    def __init__(self, answers: dict[tuple[Value, ...], deque[int]] | None = None) -> None:
+    def __init__(
+        self, answers: dict[tuple[Value, ...], deque[int]] | None = None, names: Sequence[str] = ()
+    ) -> None:
         self.skipped = 0
+        self._names = names
         self._answers = answers or {}
         self._record_of = array("q")
 
     def to_run(self, rows: Iterable[Row]) -> Iterator[tuple[int, Row]]:
         """``(place, row)`` of each row that has no answer yet."""
         for place, row in enumerate(rows):
-            found = self._answers.get(key(row.values())) if self._answers else None
+            found = (
+                self._answers.get(key(row.get(name, "") for name in self._names)) if self._answers else None
+            )
             self._record_of.append(found.popleft() if found else NO_RECORD)
             if self._record_of[place] == NO_RECORD:
                 yield place, row
@@ -65,7 +70,9 @@ def reopen(path: Path, names: Sequence[str], others: Collection[str]) -> tuple[R
     """
     earlier = _read(path, names, others)
     os.truncate(path, earlier.whole)
-    return ResultsTable(path, names, others, earlier.columns, earlier.length), ResumedRows(earlier.answers)
+    return ResultsTable(path, names, others, earlier.columns, earlier.length), ResumedRows(
+        earlier.answers, names
+    )
 
 
 class _EarlierRow(NamedTuple):

@@ -28,7 +28,7 @@ class CallEnded(NamedTuple):
 
 
 class SweepRun:
-    """Calls ``function(**row)`` on ``executor`` for each ``(place, row)`` of ``rows``."""
+    """Calls ``function(**call(row))`` on ``executor`` for each ``(place, row)`` of ``rows``."""
 
     def __init__(
         self,
@@ -36,10 +36,11 @@ class SweepRun:
         function: Callable[..., Any],
         rows: Iterable[tuple[int, Row]],
         in_flight: int = IN_FLIGHT,
+        call: Callable[[Row], Row] = lambda row: row,
     ) -> None:
         self.interrupted = False
         self._executor, self._function, self._rows = executor, function, iter(rows)
-        self._in_flight = in_flight
+        self._in_flight, self._call = in_flight, call
         self._open: set[Future[Any]] = set()
         self._arrived: queue.SimpleQueue[CallEnded | None] = queue.SimpleQueue()
 
@@ -60,7 +61,7 @@ class SweepRun:
         return bool(self._open)
 
     def _submit(self, place: int, row: Row) -> None:
-        future = self._executor.submit(self._function, **row)
+        future = self._executor.submit(self._function, **self._call(row))
         self._open.add(future)
         future.add_done_callback(lambda done: self._arrived.put(CallEnded(place, row, done)))
 

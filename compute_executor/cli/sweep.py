@@ -30,14 +30,23 @@ _PATH = click.Path(path_type=Path)
     "grids",
     multiple=True,
     metavar="NAME=VALUES",
-    help="1,2,5 or 0:1:50 (start:stop:count, ends included). Repeat it for more parameters: every combination is "
-    "run.",
+    help="1,2,5 or 0:1:50 (start:stop:count, ends included), 1:1000:4:log, 1..10, 0..1..0.1 (with a step), or files "
+    "data/*.csv. Repeat it for more parameters: every combination is run.",
+)
+@click.option(
+    "--set",
+    "constants",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="One value, for all rows; may hold commas.",
 )
 @click.option(
     "--params",
     type=_PATH,
-    metavar="TABLE.csv",
-    help="A call per row, a parameter per column. With --grid, every row is run for every point of the grid.",
+    metavar="TABLE",
+    help="A call per row, a parameter per column: csv (commas, semicolons or tabs), json, jsonl, yaml, toml, "
+    "parquet. An empty cell is the default; columns that are no parameters go into the results. With --grid, every "
+    "row is run for every point of the grid.",
 )
 @click.option(
     "--out",
@@ -57,6 +66,7 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--maximize", metavar="COLUMN", help="The same with the greatest.")
 @click.option("--resume", is_flag=True, help="Run only the rows that have no result in the table yet.")
+@click.option("--overwrite", is_flag=True, help="Replace the table that is there.")
 @click.option("--max-workers", type=click.IntRange(min=1), help="Processes to use; else one per CPU.")
 @click.option("--endpoint", metavar="UUID", help="Run there instead of on this machine.")
 @click.pass_context
@@ -64,7 +74,8 @@ def sweep(ctx: click.Context, /, **options: Any) -> None:
     """Call FUNCTION for every combination of its parameters and collect what it returns.
 
     A call that raises keeps its error text in the table, and the exit code is 1. Ctrl-C keeps what is done.
-    Values are ints, floats or strings, as written; one type per parameter.
+    Values have the type of the parameter's annotation (bool, int, float, str, Literal, Enum, Path, date ...); without
+    one they are null, true or false, ints, floats or strings, as written; one type per parameter.
     """
     Sweep(SweepRequest(**options), ctx.meta["again"]).run(ctx.obj or open_executor)
 

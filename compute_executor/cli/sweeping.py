@@ -9,17 +9,18 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from pathlib import Path
 from typing import Any
 
 import click
 
 from compute_executor.cli import plot, target
-from compute_executor.cli.grid import parse_axis
+from compute_executor.cli.annotations import Parameters
+from compute_executor.cli.destination import destination
+from compute_executor.cli.grid import parse_axis, parse_constant
 from compute_executor.cli.params import ParamTable
-from compute_executor.cli.plan import Plan
+from compute_executor.cli.plan import Plan, Row
 from compute_executor.cli.progress import Tally, shown
 from compute_executor.cli.report import SweepEnding, report
 from compute_executor.cli.request import SweepRequest
@@ -47,12 +48,11 @@ class Sweep:
     def __init__(self, request: SweepRequest, again: list[str]) -> None:
         self._request, self._again = request, again
         request.check()
-        table = ParamTable(request.params) if request.params else None
-        self._plan = Plan(table, [parse_axis(grid) for grid in request.grids])
+        self._function = target.load(request.function, elsewhere=request.endpoint is not None)
+        self._plan = _plan(request, self._function)
         if request.plot:
             plot.check(request.plot, self._plan.varying())
-        self._function = target.load(request.function, elsewhere=request.endpoint is not None)
-        target.check_parameters(self._function, self._plan.names)
+        target.check_parameters(self._function, [n for n in self._plan.names if n not in self._plan.carried])
         self._table, self._book = self._open_table()
         self._tally = Tally(self._plan.count)
         self._first_failure = ""
@@ -74,23 +74,25 @@ class Sweep:
         self._report(time.monotonic() - started)
 
     def _open_table(self) -> tuple[ResultsTable, ResumedRows]:
-        out, names = self._request.out, self._plan.names
+        out, names = destination(self._request.out), self._plan.names
         others = set(target.signature(self._function) or ()).difference(names)
         try:
-            if out.exists() and not out.is_file():
-                raise WrongInput(f"cannot write {out}: it is not a file")
             if self._request.params and out.exists() and out.samefile(self._request.params):
                 raise WrongInput(f"--out and --params are the same file, {out}")
             if self._request.resume and out.exists():
                 return reopen(out, names, others)
-            _keep_earlier(out)
+            if out.exists() and out.stat().st_size and not self._request.overwrite:
+                raise WrongInput(
+                    f"{out} is there already: add --resume to go on with it, --overwrite to replace it, "
+                    "or give another --out"
+                )
             return ResultsTable(out, names, others), ResumedRows()
         except OSError as error:
             raise WrongInput(f"cannot write {out}: {reason(error)}") from error
 
     def _execute(self, executor: Executor) -> list[int]:
         """Run every row that has no result; the signals that ended this early."""
-        run = SweepRun(executor, self._function, self._book.to_run(self._plan.rows()))
+        run = SweepRun(executor, self._function, self._book.to_run(self._plan.rows()), call=self._plan.call)
         with first_signal(run.interrupt) as signals:
             try:
                 self._follow(run)
@@ -108,13 +110,21 @@ class Sweep:
 
     def _enter(self, ended: list[CallEnded]) -> None:
         for place, row, future in ended:
-            result, error = _outcome(future)
-            self._book.enter(place, self._table.add(row, result, error))
+            cells, error = self._cells(row, *_outcome(future))
+            self._book.enter(place, self._table.add(cells))
             self._first_failure = self._first_failure or error
             self._tally.failed += bool(error)
         self._tally.ended += len(ended)
         self._tally.skipped = self._book.skipped
         self._table.flush()
+
+    def _cells(self, row: Row, value: Any, error: str) -> tuple[dict[str, str], str]:
+        """The cells of a row, and its error; a result that cannot be written is an error of its row alone."""
+        try:
+            return self._table.cells(row, {} if error else as_result(value), error), error
+        except Exception as bad:  # objects of the user are asked for their text
+            error = f"the result cannot be written to {self._request.out}: {type(bad).__name__}: {bad}"
+            return self._table.cells(row, {}, error), error
 
     def _unfinished(self, why: str) -> str:
         self._table.abandon()
@@ -135,21 +145,21 @@ class Sweep:
             raise click.exceptions.Exit(1)
 
 
-def _keep_earlier(out: Path) -> None:
-    """A table that took hours is not lost to a repeated command."""
-    if out.exists() and out.stat().st_size:
-        kept = out.with_name(f"{out.name}.old")
-        out.replace(kept)
-        click.echo(f"the {out} that was there is now {kept}", err=True)
+def _plan(request: SweepRequest, function: Callable[..., Any]) -> Plan:
+    parameters, known = Parameters(function), target.accepted(function)
+    defaults = target.optional_parameters(function)
+    table = ParamTable(request.params, parameters, known, defaults) if request.params else None
+    constants = [parse_constant(text, parameters) for text in request.constants]
+    return Plan(table, [*constants, *(parse_axis(grid, parameters) for grid in request.grids)])
 
 
-def _outcome(future: Future[Any]) -> tuple[Mapping[Any, Any], str]:
-    """``(columns of the result, error text)``; one of them is empty. Raises what would meet every other row too."""
+def _outcome(future: Future[Any]) -> tuple[Any, str]:
+    """``(what was returned, error text)``. Raises what would meet every other row too."""
     if future.cancelled():
-        return {}, "cancelled"
+        return None, "cancelled"
     error = future.exception()
     if error is None:
-        return as_result(future.result()), ""
+        return future.result(), ""
     if isinstance(error, ALL_ROWS):
         raise error
-    return {}, f"{type(error).__name__}: {error}"
+    return None, f"{type(error).__name__}: {error}"

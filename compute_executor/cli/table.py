@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import enum
 import io
 import itertools
 import mmap
@@ -22,7 +23,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from compute_executor.cli.values import cell
+from compute_executor.cli.values import cell, parameter_cell, plain
 
 ERROR = "error"
 RESULT = "result"
@@ -51,13 +52,22 @@ class ResultsTable:
                 file.write(_line(self.columns))
         self._file = path.open("ab")
 
-    def add(self, parameters: Mapping[str, Any], result: Mapping[str, Any], error: str = "") -> int:
+    def cells(
+        self, parameters: Mapping[str, Any], result: Mapping[str, Any], error: str = ""
+    ) -> dict[str, str]:
+        """The text of each cell of a record. Raises TypeError, or what an object of the result raises, when asked."""
+        cells = {name: parameter_cell(value) for name, value in parameters.items()}
+        for name, value in self._named(result).items():
+            cells[name] = cell(value)
+        cells[ERROR] = cell(error)
+        return cells
+
+    def add(self, cells: Mapping[str, str]) -> int:
         """Append one record and return its number."""
-        cells = {**parameters, **self._named(result), ERROR: error}
         new = [name for name in cells if name not in self.columns]
         if new:
             self._widen(new)
-        self._file.write(_line([cell(cells.get(name)) for name in self.columns]))
+        self._file.write(_line([cells.get(name, "") for name in self.columns]))
         self.records += 1
         return self.records - 1
 
@@ -109,8 +119,39 @@ class ResultsTable:
 
 
 def as_result(value: Any) -> Mapping[str, Any]:
-    """The result columns of what a function returned: a mapping's own, else one called ``result``."""
-    return value if isinstance(value, Mapping) else {RESULT: value}
+    """The result columns of what a function returned: those of a mapping, a dataclass, a named tuple or a series,
+    with the ones of a mapping in it as ``a.b``; else one called ``result``.
+
+    >>> as_result({"a": {"b": 1}}), as_result(5)
+    ({'a.b': 1}, {'result': 5})
+    """
+    if type(value) in (int, float, str, bool, type(None)):
+        return {RESULT: value}
+    value = _fields(value)
+    if not isinstance(value, Mapping):
+        return {RESULT: value}
+    return _flat(value)
+
+
+def _fields(value: Any) -> Any:
+    """The columns in a value, or itself: a frame is one value, a mapping is many."""
+    if isinstance(value, Mapping) or hasattr(value, "columns") or isinstance(value, enum.Enum):
+        return value
+    named = plain(value)
+    return named if isinstance(named, dict) else value
+
+
+def _flat(value: Mapping[Any, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, item in value.items():
+        inner = item if type(item) in (int, float, str) else _fields(item)
+        found = _flat(inner) if isinstance(inner, Mapping) and inner else {"": item}
+        for part, cell_value in found.items():
+            path = f"{name}.{part}" if part else str(name)
+            while path in flat:  # 1 and "1" as keys
+                path += "_"
+            flat[path] = cell_value
+    return flat
 
 
 def rows(path: Path, limit: int) -> Iterator[dict[str, str]]:
@@ -138,6 +179,7 @@ def records(file: Iterable[bytes] | mmap.mmap) -> Iterator[tuple[list[str], int]
             end += len(line)
             yield line.decode()
 
+    csv.field_size_limit(2**31 - 1)  # a cell may be as long as it is
     reader = csv.reader(decoded(), strict=True)
     try:
         for texts in reader:

@@ -61,6 +61,19 @@ def signature(function: Callable[..., Any]) -> dict[str, inspect.Parameter] | No
         return None
 
 
+def accepted(function: Callable[..., Any]) -> set[str] | None:
+    """The names that ``function`` takes as keywords; None if it takes any."""
+    parameters = signature(function)
+    if parameters is None or any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return None
+    return {p.name for p in parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+
+
+def optional_parameters(function: Callable[..., Any]) -> set[str]:
+    """The names that may be left out because they have a default."""
+    return {p.name for p in (signature(function) or {}).values() if p.default is not p.empty}
+
+
 def _check_unknown(parameters: dict[str, inspect.Parameter], names: Sequence[str], what: str) -> None:
     by_name = {p.name for p in parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     any_name = any(p.kind is p.VAR_KEYWORD for p in parameters.values())

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,3 +63,41 @@ def test_a_malformed_grid_is_quoted_in_the_one_line_that_refuses_it(text: str) -
         parse_axis(text)
     assert text in refused.value.message
     assert "\n" not in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("n=1..4", [1, 2, 3, 4]),
+        ("n=4..1..-2", [4, 2]),
+        ("x=0..1..0.1", [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]),
+        ("x=1:100:3:log", [1.0, 10.0, 100.0]),
+        ('x="a, b",c', ["a, b", "c"]),
+        ("x=true,False,null", [True, False, None]),
+    ],
+)
+def test_steps_ratios_quotes_and_words(text: str, values: list[object]) -> None:
+    assert parse_axis(text).values == values
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("n=1..4..-1", "the step does not lead"),
+        ("n=1..4..0", "the step does not lead"),
+        ("n=0:1:3:log", "above zero"),
+        ("n=1..1e12", "the count must be"),
+        ("n=*.absent", "no file matches"),
+        ("x=true,2", "among numbers"),
+    ],
+)
+def test_a_wrong_sequence_is_refused(text: str, says: str) -> None:
+    with pytest.raises(WrongInput, match=says):
+        parse_axis(text)
+
+
+def test_files_that_match_are_the_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.dat", "a.dat", "c.txt"):
+        (tmp_path / name).touch()
+    assert parse_axis("file=*.dat").values == ["a.dat", "b.dat"]

@@ -70,7 +70,7 @@ def test_a_picture_that_cannot_be_drawn_is_refused_beforehand(tmp_path: Path) ->
     with pytest.raises(WrongInput, match="no writable folder"):
         plot.check(tmp_path / "absent" / "a.png", ["a"])
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(WrongInput, match="it is a folder"):
+    with pytest.raises(WrongInput, match="it is not a regular file"):
         plot.check(tmp_path / "folder.png", ["a"])
 
 

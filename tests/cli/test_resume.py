@@ -16,7 +16,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def plan(*values: object) -> list[Row]:
-    return [{"x": value} for value in values]  # type: ignore[dict-item]
+    return [{"x": value} for value in values]
 
 
 def test_rows_with_a_result_are_not_run_again(path: Path) -> None:
@@ -24,8 +24,8 @@ def test_rows_with_a_result_are_not_run_again(path: Path) -> None:
     table, book = reopen(path, ["x"], [])
     assert list(book.to_run(plan(1, 2, 3, 4))) == [(2, {"x": 3}), (3, {"x": 4})]
     assert book.skipped == 2
-    book.enter(3, table.add({"x": 4}, {"result": 40}))
-    book.enter(2, table.add({"x": 3}, {"result": 30}))
+    book.enter(3, table.add(table.cells({"x": 4}, {"result": 40})))
+    book.enter(2, table.add(table.cells({"x": 3}, {"result": 30})))
     table.arrange(book.order())
     assert [row["result"] for row in rows(path, 9)] == ["10", "20", "30", "40"]
 
@@ -41,7 +41,7 @@ def test_a_torn_line_is_cut_off_and_its_row_run_again(path: Path) -> None:
     path.write_text("x,result,error\n1,10,\n2,2")
     table, book = reopen(path, ["x"], [])
     assert [row["x"] for _, row in book.to_run(plan(1, 2))] == [2]
-    table.add({"x": 2}, {"result": 20})
+    table.add(table.cells({"x": 2}, {"result": 20}))
     table.close()
     assert path.read_text() == "x,result,error\n1,10,\n2,20,\n"
 
@@ -59,7 +59,7 @@ def test_columns_are_found_by_name(path: Path) -> None:
     path.write_text("y,x,result,error\n5,1,10,\n")
     table, book = reopen(path, ["x", "y"], [])
     assert list(book.to_run([{"x": 1, "y": 5}, {"x": 5, "y": 1}])) == [(1, {"x": 5, "y": 1})]
-    table.add({"x": 5, "y": 1}, {"result": 0})
+    table.add(table.cells({"x": 5, "y": 1}, {"result": 0}))
     table.close()
     assert path.read_text().splitlines()[2] == "1,5,0,"
 

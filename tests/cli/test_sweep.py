@@ -32,7 +32,7 @@ def test_options_reach_the_executor(here: Path, monkeypatch: pytest.MonkeyPatch)
     sweep = ["sweep", "swept_options.py:f", "--grid", "x=1"]
     CliRunner().invoke(commands, [*sweep, "--max-workers", "3"], catch_exceptions=False)
     there = "4b116d3c-1703-4f8f-9f6f-39921e5864df"
-    CliRunner().invoke(commands, [*sweep, "--endpoint", there], catch_exceptions=False)
+    CliRunner().invoke(commands, [*sweep, "--endpoint", there, "--overwrite"], catch_exceptions=False)
     assert made == [(None, 3, "sweep swept_options.py:f"), (there, None, "sweep swept_options.py:f")]
 
 

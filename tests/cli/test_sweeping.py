@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,7 +92,7 @@ def test_a_table_of_parameters_with_a_grid(command: Command) -> None:
 
 def test_values_arrive_as_ints_floats_and_strings(command: Command) -> None:
     for values, kind in (("1,2", "int"), ("1,2.5", "float"), ("a,1", "str")):
-        command("sweep", "swept_model.py:kind", "--grid", f"x={values}")
+        command("sweep", "swept_model.py:kind", "--grid", f"x={values}", "--overwrite")
         assert {row["result"] for row in read()} == {kind}
 
 
@@ -142,24 +143,39 @@ def test_rows_outside_the_resumed_sweep_are_kept_and_told(command: Command) -> N
     assert "2 earlier rows of other values kept at the end of results.csv" in done.stdout
 
 
-def test_a_table_that_was_there_is_kept_aside(command: Command) -> None:
+def test_a_table_that_was_there_is_left_alone_unless_overwrite_is_given(command: Command) -> None:
+    sweep = ("sweep", "swept_model.py:counted", "--grid", "x=1")
     Path("results.csv").write_text("hours of work")
-    done = command("sweep", "swept_model.py:counted", "--grid", "x=1")
-    assert Path("results.csv.old").read_text() == "hours of work"
-    assert "results.csv that was there is now results.csv.old" in done.stderr
+    done = command(*sweep)
+    assert done.exit_code == 2
+    assert "results.csv is there already: add --resume" in done.stderr
+    assert Path("results.csv").read_text() == "hours of work"
+    assert command(*sweep, "--overwrite").exit_code == 0
+    assert read() == [{"x": "1", "result": "1", "error": ""}]
+
+
+def test_only_regular_files_are_replaced(command: Command) -> None:
+    os.mkfifo("pipe")
+    done = command("sweep", "swept_model.py:counted", "--grid", "x=1", "--out", "pipe", "--overwrite")
+    assert (done.exit_code, done.stderr) == (2, "Error: cannot write pipe: it is not a regular file\n")
+    assert Path("pipe").is_fifo()
 
 
 def test_the_best_row_is_told(command: Command) -> None:
     sweep = ("sweep", "swept_model.py:area", "--grid", "width=1,2", "--grid", "height=3,4")
     assert "least result 3 at width = 1, height = 3" in command(*sweep, "--minimize", "result").stdout
-    assert "greatest result 8 at width = 2, height = 4" in command(*sweep, "--maximize", "result").stdout
+    assert (
+        "greatest result 8 at width = 2, height = 4"
+        in command(*sweep, "--maximize", "result", "--overwrite").stdout
+    )
 
 
 def test_one_or_two_parameters_make_a_picture(command: Command) -> None:
     done = command("sweep", "swept_model.py:both", "--grid", "width=1:9:9", "--plot", "line.png")
     assert "picture: line.png" in done.stdout
     sweep = ("sweep", "swept_model.py:both", "--grid", "width=1:9:9", "--grid", "height=1,2,3")
-    assert command(*sweep, "--plot", "map.png", "--plot-column", "round", "--maximize", "area").exit_code == 0
+    options = ("--plot", "map.png", "--plot-column", "round", "--maximize", "area", "--overwrite")
+    assert command(*sweep, *options).exit_code == 0
     assert Path("line.png").stat().st_size > 1000
     assert Path("map.png").stat().st_size > 1000
 
@@ -218,7 +234,10 @@ def test_trouble_of_the_service_is_not_the_rows_and_ends_the_sweep(command: Comm
             ["swept_model.py:both", "--grid", "width=1", "--out", "no/o.csv"],
             "cannot write no/o.csv: No such file",
         ),
-        (["swept_model.py:both", "--grid", "width=1", "--out", "."], "cannot write .: it is not a file"),
+        (
+            ["swept_model.py:both", "--grid", "width=1", "--out", "."],
+            "cannot write .: it is not a regular file",
+        ),
         (["swept_model.py:both", "--grid", "width=1", "--plot", "p.png"], "0 of this sweep vary"),
         (
             ["swept_model.py:both", "--grid", "width=1,2", "--plot", "p.doc"],

@@ -23,8 +23,8 @@ def path(tmp_path: Path) -> Path:
 
 def test_a_column_per_parameter_and_per_key_then_the_error(path: Path) -> None:
     table = ResultsTable(path, ["x"])
-    table.add({"x": 1}, {"a": 0.1, "b": None})
-    table.add({"x": 2}, {}, 'ValueError: no, "no"\nand no')
+    table.add(table.cells({"x": 1}, {"a": 0.1, "b": None}))
+    table.add(table.cells({"x": 2}, {}, 'ValueError: no, "no"\nand no'))
     table.close()
     assert table.results() == ["a", "b"]
     assert path.read_text() == 'x,a,b,error\n1,0.1,,\n2,,,"ValueError: no, ""no""\nand no"\n'
@@ -32,8 +32,8 @@ def test_a_column_per_parameter_and_per_key_then_the_error(path: Path) -> None:
 
 def test_rows_are_in_the_file_once_flushed(path: Path) -> None:
     table = ResultsTable(path, ["x"])
-    table.add({"x": 1}, {"a": 1})
-    table.add({"x": 2}, {"a": 2})
+    table.add(table.cells({"x": 1}, {"a": 1}))
+    table.add(table.cells({"x": 2}, {"a": 2}))
     table.flush()
     assert [row["a"] for row in read(path)] == ["1", "2"]
     table.close()
@@ -41,9 +41,9 @@ def test_rows_are_in_the_file_once_flushed(path: Path) -> None:
 
 def test_a_column_that_turns_up_late_is_added_to_the_rows_before(path: Path) -> None:
     table = ResultsTable(path, ["x"])
-    table.add({"x": 1}, {}, "broken\nhere")
-    table.add({"x": 2}, {"a": 1})
-    table.add({"x": 3}, {"b": 2})
+    table.add(table.cells({"x": 1}, {}, "broken\nhere"))
+    table.add(table.cells({"x": 2}, {"a": 1}))
+    table.add(table.cells({"x": 3}, {"b": 2}))
     table.close()
     assert read(path) == [
         {"x": "1", "a": "", "b": "", "error": "broken\nhere"},
@@ -54,14 +54,14 @@ def test_a_column_that_turns_up_late_is_added_to_the_rows_before(path: Path) -> 
 
 def test_a_result_named_like_a_parameter_or_error_gets_a_name_of_its_own(path: Path) -> None:
     table = ResultsTable(path, ["x"], taken=["y"])
-    table.add({"x": 1}, {"x": 2, "y": 3, "error": 4})
+    table.add(table.cells({"x": 1}, {"x": 2, "y": 3, "error": 4}))
     table.close()
     assert read(path) == [{"x": "1", "result.x": "2", "result.y": "3", "result.error": "4", "error": ""}]
 
 
 def test_arranged_it_has_the_records_asked_for_in_that_order(path: Path) -> None:
     table = ResultsTable(path, ["x"])
-    numbers = [table.add({"x": x}, {"text": f"{x}\n{x}"}) for x in range(5)]
+    numbers = [table.add(table.cells({"x": x}, {"text": f"{x}\n{x}"})) for x in range(5)]
     assert numbers == [0, 1, 2, 3, 4]
     table.arrange([3, 0, 4])
     assert [row["x"] for row in read(path)] == ["3", "0", "4"]
@@ -81,7 +81,7 @@ def test_cut_anywhere_the_whole_records_before_the_cut_are_found(
     path = tmp_path_factory.mktemp("cut") / "out.csv"
     table = ResultsTable(path, ["a", "b"])
     for a, b in cells:
-        table.add({"a": a, "b": b}, {})
+        table.add(table.cells({"a": a, "b": b}, {}))
     table.close()
     content = path.read_bytes()
     whole = list(records(io.BytesIO(content)))

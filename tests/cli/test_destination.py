@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from compute_executor.cli.destination import destination
+from compute_executor.cli.table import ResultsTable
+from compute_executor.cli.wrong_input import WrongInput
+
+
+def test_a_file_that_is_there_or_not_is_itself(tmp_path: Path) -> None:
+    (tmp_path / "there").touch()
+    for name in ("there", "absent"):
+        assert destination(tmp_path / name) == tmp_path / name
+
+
+def test_a_link_stays_and_its_file_is_written(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    ResultsTable(destination(tmp_path / "link"), ["x"]).close()
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_text() == "x,error\n"
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/null", "/proc/self/fd/1", ".", "pipe"])
+def test_what_is_no_regular_file_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    with pytest.raises(WrongInput, match="it is not a regular file"):
+        destination(Path(name))
+
+
+def test_the_standard_output_is_no_file() -> None:
+    with pytest.raises(WrongInput, match="give the name of a file"):
+        destination(Path("-"))
