@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import compute_executor
+from compute_executor.testing import FakeService
 from tests.contract.work import Gate
 
 MakeExecutor = Callable[..., Executor]
@@ -22,8 +23,9 @@ MakeExecutor = Callable[..., Executor]
 KINDS: dict[str, Callable[..., Executor]] = {
     "threads": ThreadPoolExecutor,
     "compute": lambda **options: compute_executor.Executor(**options),
+    "fake": lambda **options: compute_executor.Executor(**options),
 }
-"""The reference, and ours."""
+"""The reference, ours, and ours with the service that `compute_executor.testing` offers."""
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +45,8 @@ def state_home(shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def make_executor(request: pytest.FixtureRequest) -> Iterator[MakeExecutor]:
     """Makes executors of one kind, and shuts them down after the test."""
     with ExitStack() as stack:
+        if request.param == "fake":
+            stack.enter_context(FakeService())
 
         def make(**options: Any) -> Executor:
             return stack.enter_context(KINDS[request.param](**options))
