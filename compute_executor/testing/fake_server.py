@@ -1,4 +1,4 @@
-"""Server: the WebSocket of a fake service on loopback, which only holders of its token may use."""
+"""FakeServer: the WebSocket of a fake service on loopback, which only holders of its token may use."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ClientConnection:
             self._connection.socket.shutdown(socket.SHUT_RDWR)
 
 
-class Server:
+class FakeServer:
     """WebSocket server with a thread per connection. ``hear``: called with each frame, in its connection's thread."""
 
     def __init__(

@@ -1,6 +1,6 @@
 """FakeService: what an Executor talks to, in threads of the testing program, with faults to order.
 
-    Executor()  <= WebSocket =>  Server, a thread per connection  ->  Calls  <-  WorkerThread, a thread per worker
+    Executor()  <= WebSocket =>  FakeServer, a thread per connection  ->  AcceptedCalls  <-  WorkerThread
 
 The connection, the frames and the pickling are real, so what cannot travel fails here as well. What is left out is
 what takes processes: a call runs in a thread of this program, shares its modules, and does not outlive it.
@@ -35,10 +35,10 @@ from compute_executor.local.state import (
     write_announcement,
 )
 from compute_executor.protocol import frames
-from compute_executor.testing.calls import Call, Calls, by_batch
+from compute_executor.testing.accepted_calls import AcceptedCall, AcceptedCalls, by_batch
+from compute_executor.testing.fake_server import ClientConnection, FakeServer
 from compute_executor.testing.faults import Faults
-from compute_executor.testing.server import ClientConnection, Server
-from compute_executor.testing.worker import WorkerThread
+from compute_executor.testing.worker_thread import WorkerThread
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -64,11 +64,11 @@ class FakeService:
             threading.RLock()
         )  # guards all that follows; sending is done without it
         self._held = False
-        self._calls = Calls()
+        self._calls = AcceptedCalls()
         self._functions: dict[bytes, frames.Body] = {}
         self._pools: dict[bytes | None, _Pool] = {}
         self._listeners: dict[bytes, ClientConnection] = {}
-        self._server: Server | None = None
+        self._server: FakeServer | None = None
         self._cleanup = contextlib.ExitStack()
         self._running = contextlib.ExitStack()
 
@@ -101,7 +101,7 @@ class FakeService:
         if lock is None:
             raise RuntimeError("this FakeService is running; stop() it first")
         self._running.callback(os.close, lock)
-        server = self._server = Server(self._token, str(self._blobs), self._hear)
+        server = self._server = FakeServer(self._token, str(self._blobs), self._hear)
         self._running.callback(server.close)
         announced = ServiceInfo(server.url, self._token, server.instance, os.getpid())
         write_announcement(self._folder, announced)
@@ -216,10 +216,10 @@ class FakeService:
                 self._pools[key] = _Pool(os.cpu_count() or 1, self._blobs, None)
             return self._pools[key]
 
-    def _start(self, call: Call) -> None:
+    def _start(self, call: AcceptedCall) -> None:
         self._pool(call.batch.pool).threads.submit(self._run, call)
 
-    def _run(self, waiting: Call) -> None:
+    def _run(self, waiting: AcceptedCall) -> None:
         with self._free:
             self._free.wait_for(lambda: not self._held)
             call = self._calls.begin(waiting.key)
@@ -246,12 +246,12 @@ class FakeService:
         else:
             self._end(call, *self._outcome(call), began)
 
-    def _run_again(self, call: Call) -> None:
+    def _run_again(self, call: AcceptedCall) -> None:
         with self._free:
             self._calls.return_to_queue(call)
         self._run(call)
 
-    def _outcome(self, call: Call) -> tuple[int, frames.Body]:
+    def _outcome(self, call: AcceptedCall) -> tuple[int, frames.Body]:
         pool = self._pool(call.batch.pool)
         with self._free:
             code = self._functions[call.function]
@@ -264,7 +264,7 @@ class FakeService:
         status, body = pool.worker.run(call.function, code, call.body)
         return status, self._stored(body)
 
-    def _break_pool(self, call: Call, message: str) -> None:
+    def _break_pool(self, call: AcceptedCall, message: str) -> None:
         with self._free:
             listener = self._listeners.get(call.batch.group)
         if listener is not None and call.batch.pool is not None:
@@ -276,7 +276,7 @@ class FakeService:
         name, size = write_blob(str(self._blobs), body, durable=False).split()
         return frames.Blob(name.decode(), int(size))
 
-    def _end(self, call: Call, status: int, body: frames.Body, began: float) -> None:
+    def _end(self, call: AcceptedCall, status: int, body: frames.Body, began: float) -> None:
         with self._free:
             result = self._calls.end(call, status, body, began, time.time())
         self._tell(call.batch.group, [result])

@@ -14,7 +14,7 @@ _tasks = msgspec.msgpack.Decoder(list[tuple[int, Body]]).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class Call(NamedTuple):
+class AcceptedCall(NamedTuple):
     """One call of a batch."""
 
     batch: Submit
@@ -28,23 +28,23 @@ class Call(NamedTuple):
         return self.batch.prefix, self.position
 
 
-def calls_of(batch: Submit) -> list[Call]:
+def calls_of(batch: Submit) -> list[AcceptedCall]:
     """The calls of a batch, in order."""
     tasks = _tasks(bytes(batch.tasks))
-    return [Call(batch, n, batch.functions[index], body) for n, (index, body) in enumerate(tasks)]
+    return [AcceptedCall(batch, n, batch.functions[index], body) for n, (index, body) in enumerate(tasks)]
 
 
-class Calls:
+class AcceptedCalls:
     """All calls of a fake service by what has become of them. Owner: whoever holds the service's lock."""
 
     def __init__(self) -> None:
-        self.waiting: dict[tuple[bytes, int], Call] = {}
+        self.waiting: dict[tuple[bytes, int], AcceptedCall] = {}
         self.attempts: dict[tuple[bytes, int], int] = {}
         self._known: set[bytes] = set()
         self._results: dict[bytes, list[Result]] = {}
         self._numbers = 0
 
-    def add(self, batch: Submit) -> list[Call]:
+    def add(self, batch: Submit) -> list[AcceptedCall]:
         """Keep a batch; return its calls, none if it is known already."""
         if batch.prefix in self._known:
             return []
@@ -53,25 +53,27 @@ class Calls:
         self.waiting.update((call.key, call) for call in calls)
         return calls
 
-    def begin(self, key: tuple[bytes, int]) -> Call | None:
+    def begin(self, key: tuple[bytes, int]) -> AcceptedCall | None:
         """Take a waiting call to run it; None if it was withdrawn."""
         call = self.waiting.pop(key, None)
         if call is not None:
             self.attempts[key] = self.attempts.get(key, 0) + 1
         return call
 
-    def return_to_queue(self, call: Call) -> None:
+    def return_to_queue(self, call: AcceptedCall) -> None:
         """Let a call wait again, whose worker was lost."""
         self.waiting[call.key] = call
 
-    def end(self, call: Call, status: int, body: Body, began: float = 0.0, ended: float = 0.0) -> Result:
+    def end(
+        self, call: AcceptedCall, status: int, body: Body, began: float = 0.0, ended: float = 0.0
+    ) -> Result:
         """Keep how a call ended."""
         self._numbers += 1
         result = Result(self._numbers, *call.key, status, body, began, ended)
         self._results.setdefault(call.batch.group, []).append(result)
         return result
 
-    def withdraw(self, tasks: TaskPositions) -> list[tuple[Call, Result]]:
+    def withdraw(self, tasks: TaskPositions) -> list[tuple[AcceptedCall, Result]]:
         """End those of these calls that wait."""
         keys = [(prefix, position) for prefix, positions in tasks for position in positions]
         withdrawn = [call for key in keys if (call := self.waiting.pop(key, None)) is not None]
@@ -87,7 +89,7 @@ class Calls:
         self._results[group] = self.results(group, number)
 
 
-def by_batch(calls: Iterable[Call]) -> TaskPositions:
+def by_batch(calls: Iterable[AcceptedCall]) -> TaskPositions:
     """Calls as frames name them."""
     positions: dict[bytes, list[int]] = {}
     for call in calls:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from compute_executor.protocol import frames
-from compute_executor.testing.calls import Calls, by_batch, calls_of
+from compute_executor.testing.accepted_calls import AcceptedCalls, by_batch, calls_of
 
 encode = msgspec.msgpack.Encoder().encode
 GROUP = b"g" * 16
@@ -23,14 +23,14 @@ def test_a_batch_is_taken_apart_in_order() -> None:
 
 
 def test_the_same_batch_again_adds_nothing() -> None:
-    calls = Calls()
+    calls = AcceptedCalls()
     assert len(calls.add(batch())) == 3
     assert calls.add(batch()) == []
     assert len(calls.waiting) == 3
 
 
 def test_a_call_begins_once() -> None:
-    calls = Calls()
+    calls = AcceptedCalls()
     (call,) = calls.add(batch(count=1))
     assert calls.begin(call.key) == call
     assert calls.begin(call.key) is None
@@ -40,7 +40,7 @@ def test_a_call_begins_once() -> None:
 
 
 def test_what_waits_can_be_withdrawn_and_ends() -> None:
-    calls = Calls()
+    calls = AcceptedCalls()
     first, *_ = calls.add(batch())
     calls.begin(first.key)
     withdrawn = calls.withdraw([(b"p" * 12, [0, 1, 7]), (b"q" * 12, [0])])
@@ -50,7 +50,7 @@ def test_what_waits_can_be_withdrawn_and_ends() -> None:
 
 
 def test_results_are_kept_until_they_are_acknowledged() -> None:
-    calls = Calls()
+    calls = AcceptedCalls()
     results = [calls.end(call, frames.VALUE, call.body) for call in calls.add(batch())]
     assert [result.seq for result in results] == [1, 2, 3]
     assert calls.results(GROUP, 1) == results[1:]
