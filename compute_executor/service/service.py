@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from compute_executor.service.auth.accounts.accounts import Accounts
 from compute_executor.service.auth.open_streams import OpenStreams
 from compute_executor.service.blobs.folder import BlobFolder
 from compute_executor.service.endpoints.ids import BUILT_IN
+from compute_executor.service.endpoints.rows import EndpointRow
 from compute_executor.service.globus_compute.peers import BrokerSettings
 from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.pools.containers import Containers
@@ -85,7 +87,8 @@ class Service:
         self._parts = Components(
             store, blobs, engine, default_pool, self._environments, limits=limits, broker=broker
         )
-        self.stock = self._parts.stock
+        self.endpoints = self._parts.endpoints
+        self.globus_compute = self._parts.globus_compute
         self.blob_rights = self._parts.blob_rights
         self.visitors = OpenStreams()
         self.audit = self._parts.audit
@@ -111,11 +114,11 @@ class Service:
         leftovers.clear(self._rings)
         parts.blobs.sweep(parts.store.read.blob_in_use, self.limits.keep_orphans)
         identities = await self._identities()
-        parts.make_engine()
+        parts.engines.restore()
         for user, identity in identities.items():
             self.reconsider(user, identity)
         parts.containers.restore()
-        await self.stock.start(asyncio.get_running_loop())
+        await parts.engines.start()
         parts.retention.start()
         self._held = True
         if not held:
@@ -152,8 +155,7 @@ class Service:
         parts.pools.stop()
         await parts.pools.lodging.close()
         await self._environments.close()
-        await parts.stock.close()
-        await parts.pools.engine.close()
+        await parts.engines.close()
         with contextlib.suppress(ServiceUnavailable):  # rings and outboxes tell the next start of them
             await self._all_stored(CLOSE_PATIENCE)
             leftovers.clear(self._rings)
@@ -296,6 +298,26 @@ class Service:
         """No more tasks will come; the workers end when the pool is empty."""
         self._parts.pools.close(who, pool)
 
+    # -- registered endpoints -----------------------------------------------------------------------------
+
+    async def delete_endpoint(self, who: Identity, endpoint: uuid.UUID) -> None:
+        """Forget a registered endpoint; tasks that wait for it end. Raises NotFound."""
+        row = self.endpoints.managed(who, endpoint)
+        await self.endpoints.delete(who, endpoint)
+        await self._parts.engines.kind(row.kind).deleted(row)
+
+    def is_online(self, endpoint: EndpointRow) -> bool:
+        """Whether a registered endpoint was heard of lately."""
+        return self._parts.engines.kind(endpoint.kind).online(endpoint)
+
+    def worker_versions(self, endpoint: EndpointRow) -> dict[str, str]:
+        """The versions of the workers of a registered endpoint by name, as far as they are known."""
+        return self._parts.engines.kind(endpoint.kind).versions(endpoint)
+
+    def worker_details(self, prefix: bytes) -> dict[str, Any] | None:
+        """What the workers that run tasks of a batch say of themselves; None if they are our own."""
+        return self._parts.views.worker_details(prefix)
+
     # -- subscribers --------------------------------------------------------------------------------------
 
     def connect(self, subscriber: Subscriber) -> None:
@@ -383,7 +405,7 @@ class Service:
 
     def overview(self) -> dict[str, Any]:
         """What `status` shows: tasks by state, workers, pools, uptime; plain values."""
-        return self._parts.views.overview(self._parts.pools.engine, len(self._connections))
+        return self._parts.views.overview(len(self._connections))
 
     def figures(self, who: Identity) -> dict[str, Any]:
         """What ``who`` is shown of that: all of it, or only the figures of its own tasks."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from compute_executor.endpoint.environments.environments import Environments
@@ -12,6 +12,8 @@ from compute_executor.service.audit import Audit
 from compute_executor.service.blobs.folder import BlobFolder
 from compute_executor.service.blobs.references import BlobReferences
 from compute_executor.service.blobs.rights import BlobRights
+from compute_executor.service.endpoints.engines import Engines
+from compute_executor.service.endpoints.registry import Endpoints
 from compute_executor.service.globus_compute.peers import BrokerSettings, GlobusCompute
 from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.pools.container_pools import ContainerPools
@@ -33,10 +35,8 @@ from compute_executor.service.tasks.status import ServiceStatus
 from compute_executor.service.tasks.submissions import Submissions
 
 if TYPE_CHECKING:
-    from compute_executor.endpoint.environments.environment import Environment
     from compute_executor.endpoint.pool.engine import Engine
-    from compute_executor.endpoint.pool.events import EngineEvents, WorkerView
-    from compute_executor.service.globus_compute.engine import BrokerEngine
+    from compute_executor.endpoint.pool.events import EngineEvents
 
 READ_AGAIN = 1.0
 """Seconds until arguments that could not be read are tried again."""
@@ -57,7 +57,6 @@ class Components:
         broker: BrokerSettings | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._make_engine = engine
         self.store = store
         self.committer = Committer(store, self._loop)
         self.blobs = BlobReferences(blobs, limits.body)
@@ -66,7 +65,11 @@ class Components:
         self.functions = Functions(store.read, self.committer, self.blobs, self.blob_rights, limits)
         self.groups = TaskGroups(store.read)
         self.containers = Containers(store.read, self.committer, environments, limits)
-        self.pools = Pools(self.committer, self.dispatch, default_pool, self.containers, limits, self._loop)
+        self.engines = Engines()
+        self.endpoints = Endpoints(store.read, self.committer)
+        self.pools = Pools(
+            self.committer, self.dispatch, default_pool, self.containers, limits, self.engines, self._loop
+        )
         self.batches = self._open_batches(limits)
         self.submissions = self._submissions(limits)
         self.outcomes = Outcomes(
@@ -90,15 +93,18 @@ class Components:
         self.permits = self._permits()
         self.batches.accepted = self.permits.accepted
         self.events = self._events()
-        self.stock = self._stock(broker)
-        self.stock.changed = self.permits.endpoint_changed
         self.pools.lodging = ContainerPools(self.containers, self.pools.lodge, self.events.broken)
         self.containers.again = self.pools.try_again
-        self.views = ServiceStatus(store, self.dispatch, self.outcomes, self.pools, self.containers)
+        self.views = ServiceStatus(
+            store, self.dispatch, self.outcomes, self.pools, self.containers, self.engines
+        )
         self.listing = Listing(store.read, self.dispatch, self.groups, blobs.read)
         self.retention = Retention(
             store.read, self.committer, self.blobs, limits, self.groups.take_acknowledged
         )
+        self.globus_compute = self._globus_compute(broker)
+        self.engines.add_built_in(engine(self.events))
+        self.engines.add(self.globus_compute)
 
     def _open_batches(self, limits: ServiceLimits) -> OpenBatches:
         return OpenBatches(
@@ -118,11 +124,12 @@ class Components:
             containers=self.containers,
             groups=self.groups,
             pools=self.pools,
+            endpoints=self.endpoints,
+            engines=self.engines,
             blobs=self.blobs,
             rights=self.blob_rights,
             batches=self.batches,
             limits=limits,
-            elsewhere=lambda *what: self.stock.place(*what),  # noqa: PLW0108 - stock is made after this
         )
 
     def _permits(self) -> AuthorizationRecheck:
@@ -131,7 +138,8 @@ class Components:
             batches=self.batches,
             functions=self.functions,
             outcomes=self.outcomes,
-            endpoint_of=lambda pool: self.stock.endpoint_of(pool),  # noqa: PLW0108 - stock is made after this
+            endpoints=self.endpoints,
+            engines=self.engines,
             withdraw=self.cancelling.withdraw,
         )
 
@@ -149,7 +157,7 @@ class Components:
             loop=self._loop,
         )
 
-    def _stock(self, broker: BrokerSettings | None) -> GlobusCompute:
+    def _globus_compute(self, broker: BrokerSettings | None) -> GlobusCompute:
         return GlobusCompute(
             read=self.store.read,
             committer=self.committer,
@@ -160,17 +168,15 @@ class Components:
             outcomes=self.outcomes,
             blobs=self.blobs,
             events=self.events,
+            endpoints=self.endpoints,
+            registered=self.permits.endpoint_changed,
+            details=self.views.worker_details,
             settings=broker,
         )
 
-    def make_engine(self) -> None:
-        """The engine comes last: it may ask for work at once."""
-        self.stock.engine.restore()
-        self.pools.engine = Engines(self._make_engine(self.events), self.stock.engine)
-
     def exists(self, pool: bytes) -> bool:
         """Whether tasks of this pool can be run."""
-        return self.stock.engine.knows(pool) or self.pools.exists(pool)
+        return self.engines.endpoint_of(pool) is not None or self.pools.exists(pool)
 
     # -- what happens after commits -----------------------------------------------------------------------
 
@@ -178,7 +184,7 @@ class Components:
         for batch in finished:
             self.batches.finish(batch)
             self.permits.finished(batch.number)
-            self.stock.engine.finished(batch.lane.pool, batch.number)
+            self.engines.batch_finished(batch.lane.pool, batch.number)
         self.groups.stored(entries)
         self.blobs.delete(unused)
 
@@ -187,51 +193,9 @@ class Components:
         if failure := self.pools.failure(pool):
             self.events.end_queued(pool, failure)
         else:
-            self.pools.engine.wake(pool)
+            self.engines.wake(pool)
 
     def wake_all(self) -> None:
-        """There may be work for any pool."""
-        for pool in self.pools.running():
+        """Have the engines take from every pool that has tasks."""
+        for pool in self.dispatch.pools():
             self._wake(pool)
-        self.stock.engine.wake_all()
-
-
-class Engines:
-    """An Engine: pools that are user endpoints of stock endpoints go to ``broker``, all others to ``own``."""
-
-    def __init__(self, own: Engine, broker: BrokerEngine) -> None:
-        self._own = own
-        self._broker = broker
-
-    def _of(self, pool: bytes) -> Engine:
-        if self._broker.knows(pool):
-            return self._broker
-        return self._own
-
-    def open(self, pool: bytes, spec: PoolSpec, environment: Environment | None = None) -> None:
-        """See Engine."""
-        self._of(pool).open(pool, spec, environment)
-
-    def wake(self, pool: bytes) -> None:
-        """See Engine."""
-        self._of(pool).wake(pool)
-
-    def withdraw(self, pool: bytes, tasks: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
-        """See Engine."""
-        return self._of(pool).withdraw(pool, tasks)
-
-    def stop_tasks(self, pool: bytes, tasks: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
-        """See Engine."""
-        return self._of(pool).stop_tasks(pool, tasks)
-
-    def close_pool(self, pool: bytes) -> None:
-        """See Engine."""
-        self._of(pool).close_pool(pool)
-
-    def workers(self) -> list[WorkerView]:
-        """See Engine."""
-        return [*self._own.workers(), *self._broker.workers()]
-
-    async def close(self) -> None:
-        """See Engine."""
-        await asyncio.gather(self._own.close(), self._broker.close())

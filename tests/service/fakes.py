@@ -21,17 +21,8 @@ class View(NamedTuple):
     outcome: frames.Result | None
 
 
-class FakeStock:
-    """Stock peers of a service that has none."""
-
-    def __init__(self) -> None:
-        self.endpoints = self.queues = self
-        self.groups: list[bytes] = []
-
-    @contextlib.asynccontextmanager
-    async def wanted(self, who: Identity, group: bytes) -> AsyncIterator[None]:
-        self.groups.append(group)
-        yield
+class FakeEndpoints:
+    """The registered endpoints of a service that has none."""
 
     def row(self, who: Identity, endpoint: uuid.UUID) -> Any:
         raise NotFound(f"there is no endpoint {endpoint} for you")
@@ -39,8 +30,18 @@ class FakeStock:
     def visible(self, who: Identity, role: str | None) -> list[Any]:
         return []
 
-    def details(self, prefix: bytes) -> dict[str, Any] | None:
-        return None
+
+class FakeResultQueues:
+    """Remembers for which task groups a queue was wanted."""
+
+    def __init__(self) -> None:
+        self.queues = self
+        self.groups: list[bytes] = []
+
+    @contextlib.asynccontextmanager
+    async def wanted(self, who: Identity, group: bytes) -> AsyncIterator[None]:
+        self.groups.append(group)
+        yield
 
 
 class FakeRights:
@@ -56,7 +57,8 @@ class FakeRights:
 @dataclass
 class FakeService:
     blob_rights: FakeRights = field(default_factory=FakeRights)
-    stock: FakeStock = field(default_factory=FakeStock)
+    endpoints: FakeEndpoints = field(default_factory=FakeEndpoints)
+    globus_compute: FakeResultQueues = field(default_factory=FakeResultQueues)
     batches: list[frames.Submit] = field(default_factory=list)
     functions: dict[bytes, tuple[FunctionRow, frames.Body]] = field(default_factory=dict)
     keys: dict[str, KnownSubmit] = field(default_factory=dict)
@@ -131,6 +133,9 @@ class FakeService:
         if (prefix, position) not in self.views:
             raise NotFound("no such task for you")
         return self.views[prefix, position]
+
+    def worker_details(self, prefix: bytes) -> dict[str, Any] | None:
+        return None
 
     def group_tasks(self, who: Identity, group: bytes) -> list[tuple[bytes, int]]:
         return [(batch.prefix, batch.count) for batch in self.batches if batch.group == group]

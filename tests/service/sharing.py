@@ -24,6 +24,7 @@ from compute_executor.service.access import Identity, subject
 from compute_executor.service.api.app import AccessConfig, make_app
 from compute_executor.service.api.context import AppContext
 from compute_executor.service.endpoints.registry import EndpointRegistration
+from compute_executor.service.globus_compute.peers import KIND
 from compute_executor.service.pools.pools import DEFAULT_POOL
 from compute_executor.service.service import Service
 from tests.service.api.test_stream import Client
@@ -76,7 +77,7 @@ class World:
         service.audit._write = self.audited.append
         shell = AppContext(service, house.blobs, "instance-1", stop=self._stop, accounts=service.accounts())
         self.app = make_app(shell, AccessConfig(ByName(), [HOST]))
-        service.stock._link = service.stock._credentials = cast(Any, Broker())
+        service.globus_compute._link = service.globus_compute._credentials = cast(Any, Broker())
         self.open_function = b""
         self.prefix = new_prefix()
         self._numbers = itertools.count()
@@ -153,7 +154,7 @@ class World:
     async def _endpoint(self, sharing: str) -> uuid.UUID:
         public, group = sharing == "public", TEAM if sharing == "team" else None
         said = EndpointRegistration("e", multi_user=True, public=public, group=group)
-        return (await self.service.stock.endpoints.register(OWNER, said, None)).id
+        return (await self.service.endpoints.register(OWNER, KIND, said, None)).id
 
     async def _task(self, sharing: str) -> str:
         sent = self.batch(b"argument")
@@ -191,7 +192,7 @@ class World:
         if kind == "function":
             return self.service.function(OWNER, uuid.UUID(thing).bytes).name == "f"
         if kind == "endpoint":
-            return self.service.stock.endpoints.row(OWNER, uuid.UUID(thing)).locked_until == 0
+            return self.service.endpoints.row(OWNER, uuid.UUID(thing)).locked_until == 0
         if kind == "task":
             return self.service.task(OWNER, *split_task_id(thing)).status == "waiting-for-ep"
         if kind == "pool":

@@ -182,6 +182,7 @@ def registered_endpoint(row: EndpointRow) -> dict[str, Any]:
     """A registered endpoint, as endpoint lists and lookups show it."""
     return {
         "uuid": str(row.id),
+        "kind": row.kind,
         "name": row.name,
         "display_name": row.display_name,
         "multi_user": row.multi_user,

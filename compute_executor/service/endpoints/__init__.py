@@ -1,1 +1,1 @@
-"""Registered endpoints, whatever speaks to them: whose they are, and what may be run there."""
+"""Registered endpoints, whatever speaks to them: whose they are, what may be run there, and with which engine."""

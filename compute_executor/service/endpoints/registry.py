@@ -34,33 +34,28 @@ class EndpointRegistration(NamedTuple):
 
 
 class Endpoints:
-    """All registered endpoints. ``period``: seconds between the heartbeats of one that does not say; one that has
-    missed ``missed`` of them is offline."""
+    """All registered endpoints."""
 
-    def __init__(self, read: Reader, committer: Committer, *, period: float, missed: int) -> None:
+    def __init__(self, read: Reader, committer: Committer) -> None:
         self._committer = committer
-        self._period = period
-        self._missed = missed
         self._rows = {row.id: row for row in map(rows.endpoint, read.rows("all_endpoints"))}
 
     # -- coming and going ---------------------------------------------------------------------------------
 
     async def register(
-        self, who: Identity, said: EndpointRegistration, endpoint: uuid.UUID | None
+        self, who: Identity, kind: str, said: EndpointRegistration, endpoint: uuid.UUID | None
     ) -> EndpointRow:
-        """A new endpoint, or one that comes back and may have changed. Raises NotFound, EndpointLocked."""
+        """Store a new endpoint of this kind, or one that comes back and may have changed. Raises NotFound,
+        EndpointLocked, InvalidRequest if its id belongs to an endpoint of another kind."""
         now = time.time()
         said = said._replace(group=shareable(who, said.group))
         old = self._rows.get(endpoint) if endpoint is not None else None
         if endpoint is not None and old is not None:
             check(who, "manage endpoint", old.owned, f"endpoint {endpoint}")
-            if old.locked_until > now:
-                raise EndpointLocked(
-                    f"endpoint {endpoint} was stopped by its owner; it may register again in "
-                    f"{old.locked_until - now:.0f} s"
-                )
+            _check_return(old, kind, now)
         row = EndpointRow(
             endpoint or uuid.uuid4(),
+            kind,
             old.owner if old else who.id,
             *said,
             state=old.state if old else {},
@@ -135,13 +130,18 @@ class Endpoints:
                 ) from absent(f"endpoint {endpoint}", forbidden="run this function on endpoint")
         return row
 
-    def online(self, endpoint: uuid.UUID) -> bool:
-        """Whether it was heard of lately."""
-        row = self._rows.get(endpoint)
-        if row is None:
-            return False
-        period = row.state.get("heartbeat_period") or self._period
-        return time.time() - row.seen < self._missed * float(period)
+
+def _check_return(old: EndpointRow, kind: str, now: float) -> None:
+    """Raise unless an endpoint that has registered before may register again now."""
+    if old.kind != kind:
+        raise InvalidRequest(
+            f"endpoint {old.id} is registered as one of kind {old.kind}; one of kind {kind} needs an id of its own, "
+            "or delete the old one first"
+        )
+    if old.locked_until > now:
+        raise EndpointLocked(
+            f"endpoint {old.id} was stopped by its owner; it may register again in {old.locked_until - now:.0f} s"
+        )
 
 
 def registration(document: Any) -> EndpointRegistration:

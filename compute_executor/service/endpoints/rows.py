@@ -10,10 +10,12 @@ from compute_executor.service.access import Owned
 
 
 class EndpointRow(NamedTuple):
-    """A registered endpoint. ``allowed``: the functions that it runs, None for any. ``state``: what its last
-    heartbeat said, ``seen`` when that was; times are Unix times."""
+    """A registered endpoint. ``kind``: the name of the `remote_kind.RemoteKind` that speaks to it; ``allowed``: the
+    functions that it runs, None for any; ``state``: what its last heartbeat said, ``seen`` when that was; times are
+    Unix times."""
 
     id: uuid.UUID
+    kind: str
     owner: str
     name: str
     display_name: str
@@ -45,9 +47,10 @@ class EndpointRow(NamedTuple):
 
 def endpoint(row: Any) -> EndpointRow:
     """A row of query all_endpoints."""
-    id, owner, name, display_name, multi_user, public, group, allowed, metadata, state, *times = row
+    id, kind, owner, name, display_name, multi_user, public, group, allowed, metadata, state, *times = row
     return EndpointRow(
         uuid.UUID(bytes=id),
+        kind,
         owner,
         name,
         display_name,
@@ -65,6 +68,7 @@ def endpoint_values(row: EndpointRow) -> tuple[Any, ...]:
     """The values of query put_endpoint."""
     return (
         row.id.bytes,
+        row.kind,
         row.owner,
         row.name,
         row.display_name,

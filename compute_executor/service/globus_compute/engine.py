@@ -129,10 +129,6 @@ class BrokerEngine:
 
     # -- the engine's seam --------------------------------------------------------------------------------
 
-    def knows(self, pool: bytes) -> bool:
-        """Whether a pool is a user endpoint."""
-        return self._users.get(pool) is not None
-
     def open(self, pool: bytes, spec: PoolSpec, environment: Environment | None = None) -> None:
         """See Engine. User endpoints are not opened by a specification of workers."""
 
@@ -140,11 +136,6 @@ class BrokerEngine:
         """See Engine."""
         one = self._users.get(pool)
         if one is not None:
-            self._publisher.wake(one)
-
-    def wake_all(self) -> None:
-        """Send what there is for any of them."""
-        for one in self._users:
             self._publisher.wake(one)
 
     def withdraw(self, pool: bytes, tasks: Collection[Task]) -> set[Task]:  # noqa: ARG002
@@ -231,10 +222,3 @@ class BrokerEngine:
             if one.row.endpoint == endpoint:
                 one.watch.parent_restarted()
         self._news.set()
-
-    def finished(self, pool: bytes, batch: int) -> None:
-        """A batch is done: what was given of it is of no interest any more."""
-        if self.knows(pool):
-            self._committer.soon(
-                lambda writer: writer.run("drop_given", (batch,)), lambda _result, _error: None
-            )

@@ -11,7 +11,7 @@ had only lost its connection, and its tasks still run (its engine outlives that)
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 DEFAULT_PERIOD = 30.0
@@ -50,6 +50,14 @@ class TasksInDoubt(NamedTuple):
 
     attempt: int
     process: str
+
+
+def is_online(state: Mapping[str, object], seen: float, now: float) -> bool:
+    """Whether an endpoint that was heard of at ``seen``, with this heartbeat, counts as online."""
+    period = state.get("heartbeat_period")
+    if not isinstance(period, (int, float)) or period <= 0:
+        period = DEFAULT_PERIOD
+    return now - seen < MISSED * period
 
 
 class LivenessMonitor:

@@ -1,9 +1,10 @@
-"""Everything about stock peers in one place: what the service and its routes ask for. Owner: the loop thread."""
+"""The kind of stock Globus Compute endpoints, and what stock SDKs need of the broker. Owner: the loop thread."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,9 +14,10 @@ from compute_executor.protocol.frames import Options
 from compute_executor.service.access import Identity
 from compute_executor.service.endpoints.registry import EndpointRegistration, Endpoints
 from compute_executor.service.endpoints.rows import EndpointRow
-from compute_executor.service.globus_compute import documents, heartbeats, management, names
+from compute_executor.service.globus_compute import documents, management, names
 from compute_executor.service.globus_compute.broker_link import BrokerLink
 from compute_executor.service.globus_compute.engine import BrokerEngine
+from compute_executor.service.globus_compute.heartbeats import is_online
 from compute_executor.service.globus_compute.inbox import ResultInbox
 from compute_executor.service.globus_compute.result_queues import ResultQueues
 from compute_executor.service.globus_compute.task_writer import TaskWriter
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from compute_executor.service.tasks.groups import TaskGroups
     from compute_executor.service.tasks.open_batches import OpenBatches
     from compute_executor.service.tasks.outcomes import Outcomes
+
+KIND = "globus_compute"
+"""The name of this kind of endpoints in the store and in documents."""
 
 _SECRET = "broker secret"
 
@@ -48,8 +53,11 @@ class BrokerSettings(NamedTuple):
 
 
 class GlobusCompute:
-    """Endpoints that registered, their user endpoints, and SDKs that listen to the broker. ``changed``: called with
-    the id of an endpoint that has registered."""
+    """Stock Globus Compute endpoints, their user endpoints, and SDKs that listen to the broker; an
+    `endpoints.remote_kind.RemoteKind`. ``registered``: called with the id of an endpoint that has registered;
+    ``details``: what the workers that run tasks of a batch say of themselves, by its prefix."""
+
+    name = KIND
 
     def __init__(
         self,
@@ -63,25 +71,26 @@ class GlobusCompute:
         outcomes: Outcomes,
         blobs: BlobReferences,
         events: EngineEvents,
+        endpoints: Endpoints,
+        registered: Callable[[uuid.UUID], object],
+        details: Callable[[bytes], dict[str, Any] | None],
         settings: BrokerSettings | None,
     ) -> None:
-        self.changed: Callable[[uuid.UUID], object] = lambda _: None
+        self._endpoints = endpoints
+        self._registered = registered
         self._read = read
         self._committer = committer
         self._settings = settings
         self._link: BrokerLink | None = None
         self._credentials: management.BrokerCredentials | None = None
-        self.endpoints = Endpoints(
-            read, committer, period=heartbeats.DEFAULT_PERIOD, missed=heartbeats.MISSED
-        )
         self.users = UserEndpoints(read, committer)
-        self.queues = ResultQueues(read, committer, groups, blobs, self.details)
+        self.queues = ResultQueues(read, committer, groups, blobs, details)
         self._inbox = ResultInbox(events, dispatch, outcomes, blobs, self.users)
         self.engine = BrokerEngine(
             events=events,
             dispatch=dispatch,
             committer=committer,
-            endpoints=self.endpoints,
+            endpoints=endpoints,
             users=self.users,
             tasks=TaskWriter(dispatch, batches, functions, blobs),
             inbox=self._inbox,
@@ -89,7 +98,11 @@ class GlobusCompute:
 
     # -- life ---------------------------------------------------------------------------------------------
 
-    async def start(self, loop: asyncio.AbstractEventLoop) -> None:
+    def restore(self) -> None:
+        """See RemoteKind."""
+        self.engine.restore()
+
+    async def start(self) -> None:
         """Connect to the broker, if there is one. Returns at once: it may come later."""
         if self._settings is None:
             return
@@ -103,7 +116,7 @@ class GlobusCompute:
         await self._credentials.probe()
         self._link = BrokerLink(
             self._settings.url,
-            loop,
+            asyncio.get_running_loop(),
             opened=self._opened,
             closed=self.engine.closed,
             consumers={names.RESULTS: self._inbox.came, names.HEARTBEATS: self.engine.heartbeat},
@@ -137,27 +150,26 @@ class GlobusCompute:
     async def register(
         self, who: Identity, said: EndpointRegistration, endpoint: uuid.UUID | None
     ) -> dict[str, Any]:
-        """The registration document of an endpoint. Raises ServiceUnavailable, NotFound, EndpointLocked."""
+        """The registration document of an endpoint. Raises ServiceUnavailable, NotFound, EndpointLocked,
+        InvalidRequest."""
         link, credentials = self._broker()
-        row = await self.endpoints.register(who, said, endpoint)
-        self.changed(row.id)
+        row = await self._endpoints.register(who, KIND, said, endpoint)
+        self._registered(row.id)
         await link.declare(names.command_queue(row.id))
         self.engine.parent_restarted(row.id)
         url = await credentials.url(str(row.id), management.endpoint_rights(row.id))
         return documents.registration(row.id, url)
 
-    async def delete(self, who: Identity, endpoint: uuid.UUID) -> None:
-        """Forget an endpoint, with its queues and credentials. Tasks that wait for it end. Raises NotFound."""
-        self.endpoints.managed(who, endpoint)
-        await self.endpoints.delete(who, endpoint)
-        await self._drop_queues(names.command_queue(endpoint))
-        for one in self.users.of(endpoint):
-            self.engine.abandon(one, f"endpoint {endpoint} was deleted by its owner")
+    async def deleted(self, endpoint: EndpointRow) -> None:
+        """See RemoteKind. Its queues and credentials are deleted."""
+        await self._drop_queues(names.command_queue(endpoint.id))
+        for one in self.users.of(endpoint.id):
+            self.engine.abandon(one, f"endpoint {endpoint.id} was deleted by its owner")
             await self._drop_queues(names.task_queue(one.row.id), names.log_queue(one.row.id))
             if self._credentials is not None:
                 await self._credentials.drop(str(one.row.id))
         if self._credentials is not None:
-            await self._credentials.drop(str(endpoint))
+            await self._credentials.drop(str(endpoint.id))
 
     async def _drop_queues(self, *queues: str) -> None:
         if self._link is not None and self._link.open:
@@ -175,22 +187,34 @@ class GlobusCompute:
             )
         return self._link, self._credentials
 
-    # -- for submissions ----------------------------------------------------------------------------------
+    # -- RemoteKind: pools --------------------------------------------------------------------------------
 
-    def place(self, who: Identity, endpoint: uuid.UUID, functions: list[bytes], options: Options) -> bytes:
-        """The pool for a batch of these functions. Raises NotFound, FunctionNotPermitted."""
-        self.endpoints.require(who, endpoint, functions)
-        return self.users.require(who, endpoint, options.user_endpoint_config, options.user_runtime)
+    def place(self, who: Identity, endpoint: EndpointRow, options: Options) -> bytes:
+        """See RemoteKind. The pool is the user endpoint of this user and configuration."""
+        return self.users.require(who, endpoint.id, options.user_endpoint_config, options.user_runtime)
 
-    def endpoint_of(self, pool: bytes) -> EndpointRow | None:
-        """The endpoint that a pool belongs to; None if it is one of our own workers."""
+    def endpoint_of(self, pool: bytes) -> uuid.UUID | None:
+        """See RemoteKind."""
         one = self.users.get(pool)
-        return self.endpoints.find(one.row.endpoint) if one is not None else None
+        return one.row.endpoint if one is not None else None
 
-    def versions(self, endpoint: uuid.UUID) -> dict[str, str]:
-        """What Python and dill its workers have, as far as one has told with a result."""
-        told = next((one.row.details for one in self.users.of(endpoint) if one.row.details), {})
-        return {name: str(told[name]) for name in ("python_version", "dill_version") if told.get(name)}
+    def online(self, endpoint: EndpointRow) -> bool:
+        """See RemoteKind. By its heartbeats."""
+        return is_online(endpoint.state, endpoint.seen, time.time())
+
+    def versions(self, endpoint: EndpointRow) -> dict[str, str]:
+        """See RemoteKind. A worker names them with its results."""
+        named = next((one.row.details for one in self.users.of(endpoint.id) if one.row.details), {})
+        return {name: str(named[name]) for name in ("python_version", "dill_version") if named.get(name)}
+
+    def worker_details(self, pool: bytes) -> dict[str, Any] | None:
+        """See RemoteKind."""
+        one = self.users.get(pool)
+        return (one.row.details or None) if one is not None else None
+
+    def batch_finished(self, pool: bytes, batch: int) -> None:  # noqa: ARG002 - of any of its pools
+        """See RemoteKind."""
+        self._committer.soon(lambda writer: writer.run("drop_given", (batch,)), lambda _result, _error: None)
 
     # -- for SDKs -----------------------------------------------------------------------------------------
 
@@ -200,12 +224,6 @@ class GlobusCompute:
         prefix = names.result_prefix(who.id)
         url = await credentials.url(prefix + "listener", management.listener_rights(who.id))
         return {"queue_prefix": prefix, "connection_url": url}
-
-    def details(self, prefix: bytes) -> dict[str, Any] | None:
-        """What the workers that run tasks of a batch say of themselves; None if they are our own."""
-        found = self._read.rows("batch_pool", (prefix,))
-        one = self.users.get(bytes(found[0][0])) if found else None
-        return (one.row.details or None) if one is not None else None
 
 
 def _tidy(writer: Any) -> None:

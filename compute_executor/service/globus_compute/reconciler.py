@@ -19,7 +19,7 @@ from compute_executor.service.access import subject
 from compute_executor.service.endpoints.registry import Endpoints
 from compute_executor.service.globus_compute import documents, names
 from compute_executor.service.globus_compute.broker_link import BrokerLink, QueueDepth
-from compute_executor.service.globus_compute.heartbeats import COMMAND_LIFE, Task
+from compute_executor.service.globus_compute.heartbeats import COMMAND_LIFE, Task, is_online
 from compute_executor.service.globus_compute.inbox import ResultInbox
 from compute_executor.service.globus_compute.log_limit import limited_logger
 from compute_executor.service.globus_compute.publisher import TaskPublisher
@@ -96,7 +96,11 @@ class Reconciler:
         """Whether there is something to find out: nothing is asked about one whose endpoint is off."""
         if not link.open or not self._dispatch.open_in(one.pool):
             return False
-        return not one.watch.dormant or one.uncertain or self._endpoints.online(one.row.endpoint)
+        return not one.watch.dormant or one.uncertain or self._online(one)
+
+    def _online(self, one: UserEndpoint) -> bool:
+        endpoint = self._endpoints.find(one.row.endpoint)
+        return endpoint is not None and is_online(endpoint.state, endpoint.seen, time.time())
 
     async def _once(self, one: UserEndpoint, link: BrokerLink, url_for: UrlFor) -> None:
         try:
@@ -118,7 +122,7 @@ class Reconciler:
             await self.recover(one, link)
         if one.watch.expiry_due(time.monotonic()):
             self.expire(one, await self._heard_everything(link), depth.ready)
-        if one.watch.command_due(time.monotonic()) and self._endpoints.online(one.row.endpoint):
+        if one.watch.command_due(time.monotonic()) and self._online(one):
             await self._start(one, link, url_for)
         self._publisher.feed(one)
 

@@ -68,6 +68,7 @@ class Pools:
         default: PoolSpec | None,
         containers: Containers,
         limits: ServiceLimits,
+        engine: Engine,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._committer = committer
@@ -77,8 +78,8 @@ class Pools:
         self._limits = limits
         self._loop = loop
         self._pools: dict[bytes, PoolState] = {}
-        self.engine: Engine  # both set later by whoever makes them, for they need pools
-        self.lodging: ContainerPools
+        self.engine = engine
+        self.lodging: ContainerPools  # set later by whoever makes it, for it needs pools
 
     # -- opening ------------------------------------------------------------------------------------------
 

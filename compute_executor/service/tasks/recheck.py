@@ -17,6 +17,8 @@ from collections.abc import Callable
 from compute_executor.endpoint.pool.scheduling_policy import Assignment
 from compute_executor.protocol.frames import REFUSED, Reason
 from compute_executor.service.access import Identity, may
+from compute_executor.service.endpoints.engines import Engines
+from compute_executor.service.endpoints.registry import Endpoints
 from compute_executor.service.endpoints.rows import EndpointRow
 from compute_executor.service.scheduling.dispatch import Dispatch, OpenBatch
 from compute_executor.service.tasks.functions import Functions
@@ -26,13 +28,11 @@ from compute_executor.service.tasks.outcomes import Outcomes, made_here
 log = logging.getLogger(__name__)
 
 Barred = dict[int, str]  # numbers of the functions of a batch that may not run, and why
-EndpointOf = Callable[[bytes], EndpointRow | None]
 Withdraw = Callable[[OpenBatch, list[int], int, Reason], list[int]]
 
 
 class AuthorizationRecheck:
-    """``endpoint_of``: the registered endpoint that a pool belongs to, if it does; ``withdraw``: ends those tasks of
-    a batch that have not begun."""
+    """The authorization of tasks that are open. ``withdraw``: ends those tasks of a batch that have not begun."""
 
     def __init__(
         self,
@@ -41,14 +41,16 @@ class AuthorizationRecheck:
         batches: OpenBatches,
         functions: Functions,
         outcomes: Outcomes,
-        endpoint_of: EndpointOf,
+        endpoints: Endpoints,
+        engines: Engines,
         withdraw: Withdraw,
     ) -> None:
         self._dispatch = dispatch
         self._batches = batches
         self._functions = functions
         self._outcomes = outcomes
-        self._endpoint_of = endpoint_of
+        self._endpoints = endpoints
+        self._engines = engines
         self._withdraw = withdraw
         self._told: dict[str, Identity | None] = {}  # by `reconsider`
         self._seen: dict[str, Identity] = {}  # at submits
@@ -70,8 +72,7 @@ class AuthorizationRecheck:
     def endpoint_changed(self, endpoint: uuid.UUID) -> None:
         """An endpoint has registered again: it may be shared otherwise, or permit other functions."""
         for batch in self._dispatch.batches():
-            row = self._endpoint_of(batch.lane.pool)
-            if row is not None and row.id == endpoint:
+            if self._engines.endpoint_of(batch.lane.pool) == endpoint:
                 self._judge(batch)
 
     def accepted(self, number: int) -> None:
@@ -83,6 +84,11 @@ class AuthorizationRecheck:
     def finished(self, number: int) -> None:
         """A batch is open no more."""
         self._barred.pop(number, None)
+
+    def _endpoint(self, batch: OpenBatch) -> EndpointRow | None:
+        """The registered endpoint that a batch is for; None if it is for the built-in one."""
+        endpoint = self._engines.endpoint_of(batch.lane.pool)
+        return None if endpoint is None else self._endpoints.find(endpoint)
 
     # -- judging ------------------------------------------------------------------------------------------
 
@@ -115,7 +121,7 @@ class AuthorizationRecheck:
             )
         if not may(who, "run function", self._functions.owned(function)):
             return f"{name} was not run: it is shared with {batch.owner} no more"
-        return _why_not_there(who, name, function, self._endpoint_of(batch.lane.pool))
+        return _why_not_there(who, name, function, self._endpoint(batch))
 
     # -- taking -------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from compute_executor.protocol.frames import VALUE, Result
 from compute_executor.protocol.ids import task_uuid
 from compute_executor.service.access import Identity, Owned, absent, check
+from compute_executor.service.endpoints.engines import Engines
 from compute_executor.service.pools.containers import Containers
 from compute_executor.service.pools.pools import Pools
 from compute_executor.service.scheduling.dispatch import Dispatch, OpenBatch
@@ -17,7 +18,6 @@ from compute_executor.service.store.store import Store
 from compute_executor.service.tasks.outcomes import Outcomes
 
 if TYPE_CHECKING:
-    from compute_executor.endpoint.pool.engine import Engine
     from compute_executor.endpoint.pool.events import WorkerView
 
 STATUS_WORDS = {
@@ -41,16 +41,23 @@ class TaskView(NamedTuple):
 
 
 class ServiceStatus:
-    """The looks that others may have at a service."""
+    """Read-only views of a service: one task, the service as a whole, the counts of one user."""
 
-    def __init__(
-        self, store: Store, dispatch: Dispatch, outcomes: Outcomes, pools: Pools, containers: Containers
+    def __init__(  # noqa: PLR0917 - what it reads
+        self,
+        store: Store,
+        dispatch: Dispatch,
+        outcomes: Outcomes,
+        pools: Pools,
+        containers: Containers,
+        engines: Engines,
     ) -> None:
         self._store = store
         self._dispatch = dispatch
         self._outcomes = outcomes
         self._pools = pools
         self._containers = containers
+        self._engines = engines
         self._started = time.monotonic()
 
     def task(self, who: Identity, prefix: bytes, position: int) -> TaskView:
@@ -69,7 +76,12 @@ class ServiceStatus:
             status = _waiting(self._dispatch.by_prefix(prefix), position)
         return TaskView(prefix, position, status, outcome, batch.group)
 
-    def overview(self, engine: Engine, connections: int) -> dict[str, Any]:
+    def worker_details(self, prefix: bytes) -> dict[str, Any] | None:
+        """What the workers that run tasks of a batch say of themselves; None if they are our own."""
+        found = self._store.read.rows("batch_pool", (prefix,))
+        return self._engines.worker_details(bytes(found[0][0])) if found else None
+
+    def overview(self, connections: int) -> dict[str, Any]:
         """What `status` shows: plain values."""
         return {
             "uptime": time.monotonic() - self._started,
@@ -77,7 +89,7 @@ class ServiceStatus:
             "tasks": {**self._dispatch.by_state(), "ended_since_start": self._outcomes.stored_count},
             "storing": "stalled" if self._outcomes.stalled else "ok",
             "connections": connections,
-            "workers": [self._worker(view) for view in engine.workers()],
+            "workers": [self._worker(view) for view in self._engines.workers()],
             "pools": self._pools.view(),
             "environments": self._containers.environments.all(),
         }

@@ -13,7 +13,7 @@ import asyncio
 import struct
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -29,7 +29,9 @@ from compute_executor.protocol.ids import PREFIX_BYTES, task_uuid
 from compute_executor.service.access import Identity
 from compute_executor.service.blobs.references import BlobReferences
 from compute_executor.service.blobs.rights import BlobRights
+from compute_executor.service.endpoints.engines import Engines
 from compute_executor.service.endpoints.ids import BUILT_IN
+from compute_executor.service.endpoints.registry import Endpoints
 from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.pools.containers import Containers
 from compute_executor.service.pools.pools import Pools
@@ -50,7 +52,6 @@ MAX_WALLTIME = 1e9
 
 Key = tuple[str, bytes]  # an Idempotency-Key and the digest of the request's body
 Accepted = asyncio.Future[None]
-Elsewhere = Callable[[Identity, uuid.UUID, list[bytes], Options], bytes]
 
 
 class Checked(NamedTuple):
@@ -61,7 +62,7 @@ class Checked(NamedTuple):
 
 
 class Submissions:
-    """What is being accepted. ``elsewhere``: finds the pool on an endpoint that is not built in."""
+    """Batches that are being accepted."""
 
     def __init__(
         self,
@@ -71,18 +72,20 @@ class Submissions:
         containers: Containers,
         groups: TaskGroups,
         pools: Pools,
+        endpoints: Endpoints,
+        engines: Engines,
         blobs: BlobReferences,
         rights: BlobRights,
         batches: OpenBatches,
         limits: ServiceLimits,
-        elsewhere: Elsewhere,
     ) -> None:
-        self._elsewhere = elsewhere
         self._committer = committer
         self._functions = functions
         self._containers = containers
         self._groups = groups
         self._pools = pools
+        self._endpoints = endpoints
+        self._engines = engines
         self._blobs = blobs
         self._rights = rights
         self._batches = batches
@@ -185,8 +188,8 @@ class Submissions:
         """The endpoint and the pool that the batch is for."""
         if batch.endpoint in (b"", BUILT_IN.bytes):
             return BUILT_IN.bytes, self._pools.require(who, batch.pool)
-        endpoint = uuid.UUID(bytes=batch.endpoint)
-        return batch.endpoint, self._elsewhere(who, endpoint, functions, batch.options)
+        endpoint = self._endpoints.require(who, uuid.UUID(bytes=batch.endpoint), functions)
+        return batch.endpoint, self._engines.kind(endpoint.kind).place(who, endpoint, batch.options)
 
     def _check_room(self, count: int) -> None:
         if not 1 <= count <= self._limits.batch:

@@ -18,31 +18,37 @@ from compute_executor.protocol import frames
 from compute_executor.service.access import Identity
 from compute_executor.service.api.documents import EndpointDocument
 from compute_executor.service.endpoints.registry import EndpointRegistration, registration
+from compute_executor.service.globus_compute.peers import KIND
+from compute_executor.service.service import Service
 from tests.service.fixture import ALICE, BOB, House, batch, live, register, serving
 
 PLAIN = EndpointRegistration("plain", "Plain")
 
 
+def online(service: Service, endpoint: uuid.UUID) -> bool:
+    return service.is_online(service.endpoints.row(ALICE, endpoint))
+
+
 @live
 async def test_its_owner_sees_it_and_nobody_else(house: House) -> None:
     async with serving(house) as service:
-        endpoints = service.stock.endpoints
-        row = await endpoints.register(ALICE, PLAIN, None)
+        endpoints = service.endpoints
+        row = await endpoints.register(ALICE, KIND, PLAIN, None)
         assert endpoints.row(ALICE, row.id) == row
         assert endpoints.visible(BOB, None) == []
         for call in (endpoints.row, endpoints.managed):
             with pytest.raises(NotFound):
                 call(BOB, row.id)
         with pytest.raises(NotFound):
-            await endpoints.register(BOB, PLAIN, row.id)
+            await endpoints.register(BOB, KIND, PLAIN, row.id)
 
 
 @live
 async def test_it_is_there_again_after_a_restart(house: House) -> None:
     async with serving(house) as service:
-        row = await service.stock.endpoints.register(ALICE, PLAIN._replace(allowed=[str(uuid.uuid4())]), None)
+        row = await service.endpoints.register(ALICE, KIND, PLAIN._replace(allowed=[str(uuid.uuid4())]), None)
     async with serving(house) as service:
-        assert service.stock.endpoints.row(ALICE, row.id)._replace(seen=row.seen) == row
+        assert service.endpoints.row(ALICE, row.id)._replace(seen=row.seen) == row
 
 
 @live
@@ -50,10 +56,10 @@ async def test_a_group_it_is_shared_with_may_run_on_it(house: House) -> None:
     physics = str(uuid.UUID(int=15))
     owner, member = (Identity(name, name, frozenset({physics})) for name in ("alice", "carol"))
     async with serving(house) as service:
-        endpoints = service.stock.endpoints
-        row = await endpoints.register(owner, PLAIN._replace(group=physics.upper()), None)
+        endpoints = service.endpoints
+        row = await endpoints.register(owner, KIND, PLAIN._replace(group=physics.upper()), None)
         with pytest.raises(NotFound, match=f"no group {physics} for you"):
-            await endpoints.register(BOB, PLAIN._replace(group=physics), None)
+            await endpoints.register(BOB, KIND, PLAIN._replace(group=physics), None)
         assert endpoints.require(member, row.id, []) == row
         with pytest.raises(NotFound):
             endpoints.managed(member, row.id)
@@ -62,9 +68,9 @@ async def test_a_group_it_is_shared_with_may_run_on_it(house: House) -> None:
 @live
 async def test_a_public_one_of_a_single_user_is_seen_but_runs_for_nobody_else(house: House) -> None:
     async with serving(house) as service:
-        endpoints = service.stock.endpoints
-        single = await endpoints.register(ALICE, PLAIN._replace(public=True), None)
-        multi = await endpoints.register(ALICE, PLAIN._replace(public=True, multi_user=True), None)
+        endpoints = service.endpoints
+        single = await endpoints.register(ALICE, KIND, PLAIN._replace(public=True), None)
+        multi = await endpoints.register(ALICE, KIND, PLAIN._replace(public=True, multi_user=True), None)
         assert endpoints.row(BOB, single.id) == single
         with pytest.raises(NotFound):
             endpoints.require(BOB, single.id, [])
@@ -76,8 +82,8 @@ async def test_functions_that_are_not_listed_are_refused_at_submit(house: House)
     async with serving(house) as service:
         function = await register(service)
         listed = PLAIN._replace(allowed=[str(uuid.UUID(bytes=function))])
-        open_for = await service.stock.endpoints.register(ALICE, listed, None)
-        closed = await service.stock.endpoints.register(ALICE, PLAIN._replace(allowed=[]), None)
+        open_for = await service.endpoints.register(ALICE, KIND, listed, None)
+        closed = await service.endpoints.register(ALICE, KIND, PLAIN._replace(allowed=[]), None)
         await service.submit(ALICE, batch([b"1"], endpoint=open_for.id.bytes))
         with pytest.raises(FunctionNotPermitted, match=str(closed.id)):
             await service.submit(ALICE, batch([b"1"], endpoint=closed.id.bytes))
@@ -86,24 +92,34 @@ async def test_functions_that_are_not_listed_are_refused_at_submit(house: House)
 @live
 async def test_a_stopped_one_may_not_come_back_at_once(house: House) -> None:
     async with serving(house) as service:
-        endpoints = service.stock.endpoints
-        row = await endpoints.register(ALICE, PLAIN, None)
-        assert endpoints.online(row.id)
+        endpoints = service.endpoints
+        row = await endpoints.register(ALICE, KIND, PLAIN, None)
+        assert online(service, row.id)
         await endpoints.lock(ALICE, row.id)
-        assert not endpoints.online(row.id)
+        assert not online(service, row.id)
         with pytest.raises(EndpointLocked):
-            await endpoints.register(ALICE, PLAIN, row.id)
+            await endpoints.register(ALICE, KIND, PLAIN, row.id)
+
+
+@live
+async def test_its_kind_is_for_good(house: House) -> None:
+    async with serving(house) as service:
+        row = await service.endpoints.register(ALICE, KIND, PLAIN, None)
+        with pytest.raises(InvalidRequest, match=f"{row.id} is registered as one of kind {KIND}"):
+            await service.endpoints.register(ALICE, "other", PLAIN, row.id)
+        with pytest.raises(NotFound):
+            await service.endpoints.register(BOB, "other", PLAIN, row.id)
 
 
 @live
 async def test_its_last_heartbeat_takes_it_off(house: House) -> None:
     async with serving(house) as service:
-        endpoints = service.stock.endpoints
-        row = await endpoints.register(ALICE, PLAIN, None)
+        endpoints = service.endpoints
+        row = await endpoints.register(ALICE, KIND, PLAIN, None)
         assert endpoints.heard(row.id, {"heartbeat_period": 30})
-        assert endpoints.online(row.id)
+        assert online(service, row.id)
         assert endpoints.heard(row.id, {"heartbeat_period": 0})
-        assert not endpoints.online(row.id)
+        assert not online(service, row.id)
         assert not endpoints.heard(uuid.uuid4(), {})
 
 
@@ -111,7 +127,7 @@ async def test_its_last_heartbeat_takes_it_off(house: House) -> None:
 async def test_tasks_for_one_that_is_away_wait_over_a_restart_and_can_be_cancelled(house: House) -> None:
     async with serving(house) as service:
         await register(service)
-        row = await service.stock.endpoints.register(ALICE, PLAIN, None)
+        row = await service.endpoints.register(ALICE, KIND, PLAIN, None)
         sent = batch([b"1", b"2"], endpoint=row.id.bytes)
         await service.submit(ALICE, sent)
     async with serving(house) as service:
@@ -123,25 +139,25 @@ async def test_tasks_for_one_that_is_away_wait_over_a_restart_and_can_be_cancell
 async def test_a_deleted_one_ends_what_waits_for_it(house: House) -> None:
     async with serving(house) as service:
         await register(service)
-        row = await service.stock.endpoints.register(ALICE, PLAIN, None)
+        row = await service.endpoints.register(ALICE, KIND, PLAIN, None)
         sent = batch([b"1"], endpoint=row.id.bytes)
         await service.submit(ALICE, sent)
-        await service.stock.delete(ALICE, row.id)
+        await service.delete_endpoint(ALICE, row.id)
         await service.cancel(ALICE, [])  # returns when outcomes are stored
         outcome = service.task(ALICE, sent.prefix, 0).outcome
         assert outcome is not None
         assert outcome.status == frames.BROKEN
         with pytest.raises(NotFound):
-            service.stock.endpoints.row(ALICE, row.id)
+            service.endpoints.row(ALICE, row.id)
 
 
 @live
 async def test_without_a_broker_nothing_registers_or_listens(house: House) -> None:
     async with serving(house) as service:
         with pytest.raises(ServiceUnavailable, match="amqp-url"):
-            await service.stock.register(ALICE, PLAIN, None)
+            await service.globus_compute.register(ALICE, PLAIN, None)
         with pytest.raises(ServiceUnavailable, match="amqp-url"):
-            await service.stock.result_address(ALICE)
+            await service.globus_compute.result_address(ALICE)
 
 
 def test_what_a_registration_says() -> None:
@@ -156,11 +172,11 @@ def test_what_a_registration_says() -> None:
 @live
 async def test_what_its_workers_have_is_told_when_one_has_said_it(house: House) -> None:
     async with serving(house) as service:
-        row = await service.stock.endpoints.register(ALICE, PLAIN, None)
-        users = service.stock.users
-        assert service.stock.versions(row.id) == {}
+        row = await service.endpoints.register(ALICE, KIND, PLAIN, None)
+        users = service.globus_compute.users
+        assert service.worker_versions(row) == {}
         one = users.get(users.require(ALICE, row.id, None, None))
         assert one is not None
-        assert service.stock.versions(row.id) == {}
+        assert service.worker_versions(row) == {}
         users.detailed(one, {"python_version": "3.9.1", "dill_version": "0.3.6", "os": "Linux"})
-        assert service.stock.versions(row.id) == {"python_version": "3.9.1", "dill_version": "0.3.6"}
+        assert service.worker_versions(row) == {"python_version": "3.9.1", "dill_version": "0.3.6"}

@@ -10,6 +10,7 @@ from compute_executor.service.endpoints import rows
 
 ROW = rows.EndpointRow(
     id=uuid.uuid4(),
+    kind="globus_compute",
     owner="alice",
     name="n",
     display_name="N",

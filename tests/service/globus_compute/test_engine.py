@@ -45,8 +45,8 @@ class Around:
         self.missing: set[str] = set()
         self.declared: list[str] = []
         self.inspected = 0
+        self.commands = 0
         self.online = False
-        self.row: Any = None  # of its endpoint
         self.open, self.blocked = True, False
         self.engine = BrokerEngine(
             **cast(
@@ -55,9 +55,7 @@ class Around:
                     "events": self,
                     "dispatch": SimpleNamespace(open_in=lambda _pool: 1),
                     "committer": self,
-                    "endpoints": SimpleNamespace(
-                        heard=lambda *_: True, online=lambda _: self.online, find=lambda _: self.row
-                    ),
+                    "endpoints": SimpleNamespace(heard=lambda *_: True, find=self._endpoint),
                     "users": self,
                     "tasks": SimpleNamespace(name=lambda task: str(task[1]), message=self._message),
                     "inbox": SimpleNamespace(tell=lambda *_: None, report=lambda said: said, empty=True),
@@ -65,6 +63,10 @@ class Around:
             )
         )
         self.engine._publisher.link = cast(Any, self)
+
+    def _endpoint(self, _id: uuid.UUID) -> Any:
+        seen = time.time() if self.online else 0.0
+        return SimpleNamespace(id=ENDPOINT, owner="o", multi_user=False, state={}, seen=seen)
 
     async def reconcile(self) -> None:
         await self.engine._reconciler.reconcile(self.one, cast(Any, self), cast(Any, None))
@@ -106,8 +108,11 @@ class Around:
 
     # the link
     def publish(self, _exchange: str, key: str, _body: bytes, properties: Any) -> asyncio.Future[None]:
-        assert key == QUEUE
-        self.queue.append(properties.headers["task_uuid"])
+        if key == names.command_queue(ENDPOINT):
+            self.commands += 1
+        else:
+            assert key == QUEUE
+            self.queue.append(properties.headers["task_uuid"])
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         done.set_result(None)
         return done
@@ -346,7 +351,6 @@ async def test_one_that_never_comes_up_ends_its_tasks() -> None:
     around.online = True
     around.one.watch.commands = heartbeats.UNANSWERED
     around.one.watch.commanded(time.monotonic() - 1000)
-    around.row = SimpleNamespace(id=ENDPOINT)
     await around.reconcile()
     assert len(around.broken_pools) == 1
     assert "21 times" in around.broken_pools[0]
@@ -417,7 +421,11 @@ async def test_the_queue_of_one_that_had_nothing_to_do_is_inspected_before_anyth
 
 def run(around: Around) -> None:
     """Start the engine's loop; the test ends it."""
-    around.engine.connect(cast(Any, around), cast(Any, None))
+
+    async def url(_user_endpoint: uuid.UUID) -> str:
+        return "amqp://broker"
+
+    around.engine.connect(cast(Any, around), url)
     around.engine._news.set()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from compute_executor.service.globus_compute.heartbeats import (
     ALONE,
     COMMAND_LIFE,
@@ -10,6 +12,7 @@ from compute_executor.service.globus_compute.heartbeats import (
     TRIED_AGAIN,
     HeartbeatReport,
     LivenessMonitor,
+    is_online,
 )
 
 PERIOD = 10.0
@@ -148,3 +151,20 @@ def test_a_consumer_tells_after_a_restart_that_it_runs_but_not_after_its_last_re
     watch.report(LAST, 1.0)
     watch.observed(1, 2.0)
     assert not watch.running
+
+
+@pytest.mark.parametrize(
+    ("said", "age", "online"),
+    [
+        ({}, 80, True),
+        ({}, 91, False),
+        ({"heartbeat_period": 5}, 14, True),
+        ({"heartbeat_period": 5}, 16, False),
+        ({"heartbeat_period": 0}, 80, True),
+        ({"heartbeat_period": "soon"}, 91, False),
+    ],
+)
+def test_an_endpoint_is_online_until_it_has_missed_three_heartbeats(
+    said: dict[str, object], age: float, online: bool
+) -> None:
+    assert is_online(said, 1000.0, 1000.0 + age) == online

@@ -61,7 +61,7 @@ def house(tmp_path: Path) -> House:
 
 def connected(service: Any) -> FakeLink:
     link = FakeLink()
-    service.stock.queues.connect(cast(Any, link))
+    service.globus_compute.queues.connect(cast(Any, link))
     return link
 
 
@@ -75,7 +75,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def submit(service: Any, count: int, first: int = 0) -> Any:
     one = batch([native.dumps(number) for number in range(first, first + count)])
-    async with service.stock.queues.wanted(ALICE, GROUP):
+    async with service.globus_compute.queues.wanted(ALICE, GROUP):
         await service.submit(ALICE, one)
     return one
 
@@ -105,7 +105,7 @@ async def test_a_group_without_open_tasks_is_forgotten(house: House) -> None:
         link = connected(service)
         await register(service)
         await submit(service, 1)
-        await until(lambda: not service.stock.queues._queues)
+        await until(lambda: not service.globus_compute.queues._queues)
         await until(lambda: not known(service))
         await submit(service, 1, first=7)
         await until(lambda: len(link.published) == 2)
@@ -134,7 +134,7 @@ async def test_while_the_broker_is_away_results_wait(house: House) -> None:
         await turn()
         assert link.published == []
         link.open = True
-        service.stock.queues.opened()
+        service.globus_compute.queues.opened()
         await until(lambda: len(link.published) == 2)
 
 
@@ -149,7 +149,7 @@ async def test_what_was_not_confirmed_is_published_again(
         await submit(service, 2)
         await until(lambda: "wait: the broker was lost" in caplog.text)
         link.fails = None
-        service.stock.queues.opened()
+        service.globus_compute.queues.opened()
         await until(lambda: sorted(link.values()) == [0, 1])
 
 
@@ -163,13 +163,13 @@ async def test_a_queue_that_is_gone_is_made_again(
         await register(service)
         link.fails = lambda: BrokerUnroutable("there is no queue")
         one = batch([native.dumps(1)])
-        async with service.stock.queues.wanted(ALICE, GROUP):
+        async with service.globus_compute.queues.wanted(ALICE, GROUP):
             await service.submit(ALICE, one)
             if not makes:
                 link.missing = ServiceUnavailable("no broker")
         await until(lambda: len(link.declared) == 2 if makes else "no broker" in caplog.text)
         link.fails = link.missing = None
-        service.stock.queues.opened()
+        service.globus_compute.queues.opened()
         await until(lambda: link.values() == [1])
 
 
@@ -182,7 +182,7 @@ async def test_an_error_of_ours_costs_one_round(house: House, caplog: pytest.Log
         await submit(service, 1)
         await until(lambda: "a bug" in caplog.text)
         link.fails = None
-        service.stock.queues.opened()
+        service.globus_compute.queues.opened()
         await until(lambda: link.values() == [0])
 
 
@@ -202,7 +202,7 @@ async def test_the_next_service_goes_on_where_this_one_ended(house: House) -> No
         await until(lambda: service._parts.outcomes.stored_count == 2)
     async with serving(house) as service:
         link = connected(service)
-        service.stock.queues.opened()
+        service.globus_compute.queues.opened()
         await until(lambda: len(link.published) == 1)
         assert link.values() == [1]
 
@@ -214,7 +214,7 @@ async def test_the_group_of_somebody_else_is_refused(house: House) -> None:
         await register(service)
         await submit(service, 1)
         with pytest.raises(NotFound):
-            async with service.stock.queues.wanted(BOB, GROUP):
+            async with service.globus_compute.queues.wanted(BOB, GROUP):
                 pytest.fail("it is not his")
 
 
@@ -224,11 +224,11 @@ async def test_without_its_queue_no_batch_is_taken(house: House) -> None:
         link = connected(service)
         link.missing = ServiceUnavailable("no broker")
         with pytest.raises(ServiceUnavailable, match="no broker"):
-            async with service.stock.queues.wanted(ALICE, GROUP):
+            async with service.globus_compute.queues.wanted(ALICE, GROUP):
                 pytest.fail("there is no queue")
         link.missing = None
-        service.stock.queues.opened()
-        await until(lambda: not service.stock.queues._queues)  # nothing is expected of it
+        service.globus_compute.queues.opened()
+        await until(lambda: not service.globus_compute.queues._queues)  # nothing is expected of it
 
 
 @live
@@ -236,7 +236,7 @@ async def test_without_a_broker_nothing_is_made(house: House) -> None:
     async with serving(house) as service:
         await register(service)
         await submit(service, 1)
-        assert service.stock.queues._queues == {}
+        assert service.globus_compute.queues._queues == {}
 
 
 def test_other_news_are_none_for_a_queue() -> None:

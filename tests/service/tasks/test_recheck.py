@@ -14,6 +14,7 @@ from compute_executor.protocol import frames
 from compute_executor.sdk.outcome import of_result
 from compute_executor.service.access import Identity, forbidden_action
 from compute_executor.service.endpoints.registry import EndpointRegistration
+from compute_executor.service.globus_compute.peers import KIND
 from compute_executor.service.pools.pools import DEFAULT_POOL
 from compute_executor.service.service import Service
 from tests.service.fixture import (
@@ -187,9 +188,9 @@ async def test_an_endpoint_that_registers_again_runs_only_what_it_still_permits(
     open_to_team = EndpointRegistration("e", group=TEAM, multi_user=True)
     async with serving(house) as service:
         first, second = await register(service), await service.register(BOB, DIGEST, "f", CODE, public=True)
-        stock = service.stock
+        stock = service.globus_compute
         stock._link = stock._credentials = cast(Any, Broker())
-        there = (await stock.endpoints.register(alice, open_to_team, None)).id
+        there = (await service.endpoints.register(alice, KIND, open_to_team, None)).id
         own, shared = (batch([b"a"], endpoint=there.bytes, functions=[name]) for name in (first, second))
         theirs = batch([b"b"], endpoint=there.bytes, functions=[second], group=b"h" * 16)
         await service.submit(ALICE, own)

@@ -16,12 +16,12 @@ from compute_executor.service.api.request_bodies import parse_uuid, read_json
 from compute_executor.service.endpoints.ids import BUILT_IN, is_built_in
 from compute_executor.service.endpoints.registry import registration
 from compute_executor.service.endpoints.rows import EndpointRow
-from compute_executor.service.globus_compute.peers import GlobusCompute
 
 
 async def endpoints(request: Request) -> Response:
     """``GET /v2/endpoints?role=``: all that the caller may use."""
-    found = _stock(request).endpoints.visible(identity_of(request), request.query_params.get("role"))
+    service = shell_of(request).service
+    found = service.endpoints.visible(identity_of(request), request.query_params.get("role"))
     return json_answer([documents.endpoint(), *map(documents.registered_endpoint, found)])
 
 
@@ -30,29 +30,31 @@ async def endpoint(request: Request) -> Response:
     row = _row(request)
     if row is None:
         return json_answer(documents.endpoint())
-    return json_answer({**documents.registered_endpoint(row), **_stock(request).versions(row.id)})
+    versions = shell_of(request).service.worker_versions(row)
+    return json_answer({**documents.registered_endpoint(row), **versions})
 
 
 async def status(request: Request) -> Response:
     """``GET /v2/endpoints/{id}/status``"""
-    row = _row(request)
+    row, service = _row(request), shell_of(request).service
     if row is None:
-        return json_answer(documents.endpoint_status(shell_of(request).service.figures(identity_of(request))))
-    online = _stock(request).endpoints.online(row.id)
-    return json_answer(documents.registered_endpoint_status(online, row))
+        return json_answer(documents.endpoint_status(service.figures(identity_of(request))))
+    return json_answer(documents.registered_endpoint_status(service.is_online(row), row))
 
 
 async def register(request: Request) -> Response:
-    """``POST /v3/endpoints``, ``POST /v2/endpoints``, ``PUT /v3/endpoints/{id}``: register; answer with queues."""
+    """``POST /v3/endpoints``, ``POST /v2/endpoints``, ``PUT /v3/endpoints/{id}``: register a stock endpoint; the
+    answer names its queues."""
     said = registration(await read_json(request, documents.EndpointDocument))
     endpoint_id = _id(request) if "id" in request.path_params else None
-    return json_answer(await _stock(request).register(identity_of(request), said, endpoint_id))
+    globus_compute = shell_of(request).service.globus_compute
+    return json_answer(await globus_compute.register(identity_of(request), said, endpoint_id))
 
 
 async def lock(request: Request) -> Response:
     """``POST /v3/endpoints/{id}/lock``, ``POST /v2/endpoints/{id}/lock``: it cannot register for a while."""
     endpoint_id = _id(request)
-    until = await _stock(request).endpoints.lock(identity_of(request), endpoint_id)
+    until = await shell_of(request).service.endpoints.lock(identity_of(request), endpoint_id)
     expiration = datetime.fromtimestamp(until, timezone.utc).replace(tzinfo=None).isoformat()
     return json_answer({"endpoint_id": str(endpoint_id), "lock_expiration_timestamp": expiration})
 
@@ -60,7 +62,7 @@ async def lock(request: Request) -> Response:
 async def delete(request: Request) -> Response:
     """``DELETE /v2/endpoints/{id}``"""
     endpoint_id = _id(request)
-    await _stock(request).delete(identity_of(request), endpoint_id)
+    await shell_of(request).service.delete_endpoint(identity_of(request), endpoint_id)
     return json_answer({"endpoint_id": str(endpoint_id), "result": 302})
 
 
@@ -72,10 +74,6 @@ async def allowed_functions(request: Request) -> Response:
     return json_answer({**document, "restricted": allowed is not None, "functions": allowed or []})
 
 
-def _stock(request: Request) -> GlobusCompute:
-    return shell_of(request).service.stock
-
-
 def _id(request: Request) -> uuid.UUID:
     return parse_uuid(request.path_params["id"], "endpoint")
 
@@ -85,7 +83,7 @@ def _row(request: Request) -> EndpointRow | None:
     endpoint_id = _id(request)
     if is_built_in(endpoint_id):
         return None
-    return _stock(request).endpoints.row(identity_of(request), endpoint_id)
+    return shell_of(request).service.endpoints.row(identity_of(request), endpoint_id)
 
 
 ROUTES = [

@@ -105,7 +105,7 @@ def _person(who: Identity) -> dict[str, Any]:
 
 async def result_address(request: Request) -> Response:
     """``GET /v2/get_amqp_result_connection_url``: asked at every connect of a listener."""
-    return json_answer(await shell_of(request).service.stock.result_address(identity_of(request)))
+    return json_answer(await shell_of(request).service.globus_compute.result_address(identity_of(request)))
 
 
 ROUTES = [

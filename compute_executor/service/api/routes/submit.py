@@ -95,7 +95,7 @@ def _endpoint(request: Request, text: str) -> uuid.UUID:
     endpoint = parse_uuid(text, "endpoint")
     if is_built_in(endpoint):
         return BUILT_IN
-    return shell_of(request).service.stock.endpoints.row(identity_of(request), endpoint).id
+    return shell_of(request).service.endpoints.row(identity_of(request), endpoint).id
 
 
 async def _accept(
@@ -110,7 +110,9 @@ async def _accept(
     shell, who = shell_of(request), identity_of(request)
     with _under_way(shell.keys, (who.id, key.text) if key else None):
         batch = await _batch(request, calls, where.endpoint, group, options)
-        queue = shell.service.stock.queues.wanted(who, group) if where.create_queue else nullcontext()
+        queue = (
+            shell.service.globus_compute.queues.wanted(who, group) if where.create_queue else nullcontext()
+        )
         async with queue:
             await shell.service.submit(who, batch, key)
     return batch.prefix, group, False

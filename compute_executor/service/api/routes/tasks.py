@@ -110,7 +110,7 @@ def _document(request: Request, task_id: str) -> dict[str, Any]:
     view = shell.service.task(identity_of(request), *split_task_id(task_id))
     if view.outcome is None:
         return documents.open_task(task_id, view.status)
-    details = shell.service.stock.details(view.outcome.prefix)
+    details = shell.service.worker_details(view.outcome.prefix)
     return documents.ended_task(task_id, view.outcome, shell.blobs.read, details)
 
 

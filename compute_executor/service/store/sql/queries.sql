@@ -249,15 +249,15 @@ SELECT (SELECT count(*) FROM batches), (SELECT coalesce(sum(count), 0) FROM batc
 
 -- name: put_endpoint
 INSERT INTO endpoints
-    (id, owner, name, display_name, multi_user, public, shared_with, allowed, metadata, seen, created)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    (id, kind, owner, name, display_name, multi_user, public, shared_with, allowed, metadata, seen, created)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
     name = excluded.name, display_name = excluded.display_name, multi_user = excluded.multi_user,
     public = excluded.public, shared_with = excluded.shared_with, allowed = excluded.allowed,
     metadata = excluded.metadata, seen = excluded.seen;
 
 -- name: all_endpoints
-SELECT id, owner, name, display_name, multi_user, public, shared_with, allowed, metadata, state, seen,
+SELECT id, kind, owner, name, display_name, multi_user, public, shared_with, allowed, metadata, state, seen,
     locked_until, created
 FROM endpoints ORDER BY created;
 

@@ -243,3 +243,9 @@ WHERE finished IS NOT NULL;
 
 -- The end of what the task has written (frames.Written); NULL: nothing.
 ALTER TABLE outcomes ADD COLUMN output BLOB;
+
+
+-- name: schema_7
+
+-- What speaks to the endpoint: the name of a kind (service.endpoints.remote_kind).
+ALTER TABLE endpoints ADD COLUMN kind TEXT NOT NULL DEFAULT 'globus_compute';

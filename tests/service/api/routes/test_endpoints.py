@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import pytest
 
 from compute_executor.service.access import Identity
-from compute_executor.service.api.routes import endpoints as module
 from compute_executor.service.endpoints.ids import BUILT_IN, TUTORIAL
 from tests.service.asgi import ask
 from tests.service.conftest import World
@@ -36,8 +35,7 @@ def test_a_lock_says_when_it_ends(world: World, monkeypatch: pytest.MonkeyPatch,
     async def lock(who: Identity, endpoint: uuid.UUID) -> float:
         return 1625097600.5
 
-    stand_in = SimpleNamespace(endpoints=SimpleNamespace(lock=lock))
-    monkeypatch.setattr(module, "_stock", lambda _: stand_in)
+    monkeypatch.setattr(world.service, "endpoints", SimpleNamespace(lock=lock))
     endpoint_id = uuid.uuid4()
     answer = ask(world.app, "POST", f"/{version}/endpoints/{endpoint_id}/lock").json()
     assert answer == {

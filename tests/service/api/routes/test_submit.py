@@ -60,7 +60,7 @@ def test_the_stock_sdks_batch_is_stored_without_its_base64(world: World) -> None
     assert batch.group == uuid.UUID(GROUP).bytes
     assert batch.options.resource_specification == {"num_nodes": 1}
     assert (batch.endpoint, batch.pool) == (BUILT_IN.bytes, None)
-    assert world.service.stock.groups == [batch.group]
+    assert world.service.globus_compute.groups == [batch.group]
     assert answer["task_group_id"] == GROUP
     assert answer["endpoint_id"] == str(BUILT_IN)
     ids = {

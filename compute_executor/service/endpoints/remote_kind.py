@@ -1,0 +1,61 @@
+"""The port of a kind of registered endpoints: what the service asks of whatever speaks to them.
+
+A registered endpoint is of one kind for good (`EndpointRow.kind`). Each kind has one engine, whose pools are on
+endpoints of that kind; which they are, and what their ids mean, only the kind knows. All calls are made on the loop's
+thread.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, Protocol
+
+from compute_executor.endpoint.pool.engine import Engine
+from compute_executor.protocol.frames import Options
+from compute_executor.service.access import Identity
+from compute_executor.service.endpoints.rows import EndpointRow
+
+
+class RemoteKind(Protocol):
+    """A kind of registered endpoints. ``name``: as it is stored with each; ``engine``: runs tasks on all of them."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def engine(self) -> Engine: ...
+
+    async def start(self) -> None:
+        """Begin to speak to endpoints. What was open before a restart is known by then: see `restore`."""
+
+    async def close(self) -> None:
+        """Stop speaking to endpoints, and close the engine. What they hold stays with them."""
+
+    def restore(self) -> None:
+        """Recover which tasks endpoints hold from before a restart, before any task is taken."""
+
+    def place(self, who: Identity, endpoint: EndpointRow, options: Options) -> bytes:
+        """The id of the pool on this endpoint for tasks of ``who``, who may run there. Raises ComputeError."""
+        ...
+
+    def endpoint_of(self, pool: bytes) -> uuid.UUID | None:
+        """The endpoint that a pool is on; None if the pool is none of this kind."""
+        ...
+
+    def online(self, endpoint: EndpointRow) -> bool:
+        """Whether an endpoint was heard of lately."""
+        ...
+
+    def versions(self, endpoint: EndpointRow) -> dict[str, str]:
+        """The versions of its workers by name (``python_version``, ``dill_version``), as far as they are known."""
+        ...
+
+    def worker_details(self, pool: bytes) -> dict[str, Any] | None:
+        """What the workers of a pool say of themselves; None if nothing is known."""
+        ...
+
+    def batch_finished(self, pool: bytes, batch: int) -> None:
+        """Forget which tasks of a batch were given to a pool: every outcome is stored."""
+
+    async def deleted(self, endpoint: EndpointRow) -> None:
+        """End the tasks that wait for an endpoint, which is registered no more."""
