@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from compute_executor.backoff import Backoff
 from compute_executor.errors import ServiceUnavailable
 from compute_executor.local.state import (
     SERVICE_LOCK,
@@ -19,8 +20,7 @@ from compute_executor.local.state import (
 )
 from compute_executor.system import is_locked
 
-_FIRST_PAUSE = 0.001
-_LONGEST_PAUSE = 0.02
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.02
 """Seconds between two tries. flock has no time limit of its own, and an alarm belongs to the main thread."""
 
 
@@ -37,10 +37,9 @@ def try_lock(path: Path) -> int | None:
 
 def wait_lock(path: Path, deadline: float) -> int | None:
     """Take the lock as soon as it is free; None if it is not before ``deadline`` (time.monotonic)."""
-    pause = _FIRST_PAUSE
+    backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
     while (descriptor := try_lock(path)) is None and time.monotonic() < deadline:
-        time.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE)
+        time.sleep(backoff.failed())
     return descriptor
 
 

@@ -1,6 +1,6 @@
 """Reconnect policy: when to connect again, and when to give up. No I/O: time and chance are passed in.
 
-    connected --lost--> try at once --failed--> pause, try again, pause longer ... (full jitter, 0.05 .. 30 s)
+    connected --lost--> try at once --failed--> pause, try again, pause longer ... (jitter, 0.1 .. 30 s)
                                                  meanwhile: HTTP submits and polls
               after `grace` without any answer: the open futures end with ServiceUnavailable
 
@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from compute_executor.backoff import Backoff
 from compute_executor.settings import FIRST_GRACE
 
-FIRST_PAUSE = 0.05
+FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 30.0
-"""Seconds. RabbitMQ's and Temporal's clients stay between 0.1 and 60; full jitter spreads those that lost the
-service together (aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter)."""
+"""Seconds. RabbitMQ's and Temporal's clients stay between 0.1 and 60."""
 
 POLL_PAUSE = 0.5
 """Seconds between two rounds of asking by HTTP (the stock SDK's period), each with a new try for a stream."""
@@ -33,7 +33,7 @@ class ReconnectPolicy:
         self.grace = grace
         self.connected = False
         self.ever_connected = False
-        self.failures = 0
+        self.backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         self.next_try = 0.0
         self._gone_since: float | None = None
 
@@ -42,13 +42,18 @@ class ReconnectPolicy:
         """One word for ``repr``."""
         if self.connected:
             return "connected"
-        return "connecting" if self.failures else "not connected"
+        return "connecting" if self.failing else "not connected"
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last try failed."""
+        return self.backoff.failures > 0
 
     def opened(self) -> None:
         """Note that a stream is open."""
         self.connected = True
         self.ever_connected = True
-        self.failures = 0
+        self.backoff.succeeded()
         self._gone_since = None
 
     def lost(self, now: float) -> None:
@@ -59,11 +64,9 @@ class ReconnectPolicy:
 
     def failed(self, now: float) -> None:
         """Note that a try failed: the next comes after a random pause up to the back-off."""
-        self.failures += 1
         if self._gone_since is None:
             self._gone_since = now
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self.failures, 16))
-        self.next_try = now + max(FIRST_PAUSE, pause * self._chance())
+        self.next_try = now + self.backoff.failed(self._chance())
 
     def rest(self) -> None:
         """Start the grace anew, after the open futures have been given up: later calls get all of it."""

@@ -27,6 +27,7 @@ from collections.abc import Callable, Mapping
 from time import monotonic, sleep
 from typing import Any
 
+from compute_executor.backoff import Backoff
 from compute_executor.errors import (
     ComputeError,
     NoAnswer,
@@ -48,7 +49,7 @@ LONGEST_SILENCE = 120.0
 """Seconds after which a call is not made again whose answers do not come, or not whole."""
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 10.0
-"""Seconds between two attempts: doubled from the first, up to the longest, a random half of it taken off."""
+"""Seconds between two attempts."""
 LONGEST_RETRY_AFTER = 120.0
 """Seconds that a service may ask us to wait; one that asks for more gets its refusal handed to the caller."""
 
@@ -106,11 +107,12 @@ class ApiClient:
         """
         self._open()
         begun, renewed = self._clock(), False
-        for attempt in itertools.count():
+        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
+        for attempt in itertools.count(1):
             self._keep_pace()
             answer = self._attempt(call)
             if isinstance(answer, ComputeError):
-                trouble, pause = answer, _pause(attempt)
+                trouble, pause = answer, backoff.failed(random.random())
             elif answer.ok:
                 return answer
             elif _wants_renewal(answer) and not renewed:
@@ -118,9 +120,9 @@ class ApiClient:
                 self.transport.renew()
                 continue
             else:
-                trouble, pause = _refusal(answer), _refusal_pause(call, answer, attempt)
+                trouble, pause = _refusal(answer), _refusal_pause(call, answer, backoff)
             waited = self._clock() + pause - begun
-            if not patient or self._is_given_up(trouble, attempt + 1, waited):
+            if not patient or self._is_given_up(trouble, attempt, waited):
                 raise _as_public(trouble)
             self._pause(pause)
         raise AssertionError("the loop is left by return or raise only")
@@ -165,10 +167,6 @@ def _json(document: Any) -> bytes:
     return json.dumps(document, separators=(",", ":")).encode()
 
 
-def _pause(attempt: int) -> float:
-    return min(FIRST_PAUSE * 2.0**attempt, LONGEST_PAUSE) * (0.5 + random.random() / 2)
-
-
 def _repeatable(call: Request, error: NoAnswer) -> NoAnswer:
     """The error itself if the call may be made again; else raises what is to be told."""
     if call.repeatable:
@@ -184,18 +182,18 @@ def _wants_renewal(answer: Response) -> bool:
     return answer.status == 401 or (answer.status == 403 and b"authorization_parameters" in answer.body)
 
 
-def _refusal_pause(call: Request, answer: Response, attempt: int) -> float:
+def _refusal_pause(call: Request, answer: Response, backoff: Backoff) -> float:
     """Seconds until the call may be made again. Raises the refusal if it stays one however often it is asked."""
     asked = _retry_after(answer)
     if asked > LONGEST_RETRY_AFTER:
         raise _refusal(answer)
     if answer.status == 429 or (answer.status == 503 and asked):
-        return asked or _pause(attempt)
+        return asked or backoff.failed(random.random())
     if answer.status not in _TROUBLED:
         raise _refusal(answer)
     if not call.repeatable:
         _repeatable(call, NoAnswer(f"the service answered {answer.status} to {call.method} {call.path}"))
-    return _pause(attempt)
+    return backoff.failed(random.random())
 
 
 def _retry_after(answer: Response) -> float:

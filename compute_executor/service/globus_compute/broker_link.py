@@ -17,6 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from compute_executor.backoff import Backoff
 from compute_executor.errors import (
     BrokerUnconfirmed,
     BrokerUnroutable,
@@ -93,7 +94,7 @@ class BrokerLink:
         self._out: Channel | None = None
         self._unconfirmed: OrderedDict[int, asyncio.Future[None]] = OrderedDict()
         self._published = 0
-        self._pause = FIRST_PAUSE
+        self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         self._timer: asyncio.TimerHandle | None = None
         self._setup: asyncio.Task[None] | None = None
         self._ending: asyncio.Future[None] | None = None
@@ -156,7 +157,7 @@ class BrokerLink:
                 self._connection.close()
             return
         self.open, self.blocked, self.trouble = True, False, ""
-        self._pause = FIRST_PAUSE
+        self._backoff.succeeded()
         log.info("connected to the broker at %s:%s", self._parameters.host, self._parameters.port)
         self._on_opened()
 
@@ -173,9 +174,9 @@ class BrokerLink:
         if self._ending is not None:
             settle(self._ending, None, None)
             return
-        log.warning("no connection to the broker: %s; tried again in %.1f s", self.trouble, self._pause)
-        self._timer = self._loop.call_later(self._pause * random.uniform(0.5, 1.0), self.start)
-        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        pause = self._backoff.failed(random.random())
+        log.warning("no connection to the broker: %s; tried again in %.1f s", self.trouble, pause)
+        self._timer = self._loop.call_later(pause, self.start)
 
     async def _ask(self, send: Callable[[Callable[[Any], None]], Any]) -> Any:
         """Send a question and return the broker's answer; ``send`` is given the callback."""

@@ -25,6 +25,7 @@ from itertools import chain, islice
 
 import msgspec
 
+from compute_executor.backoff import Backoff
 from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.protocol.frames import Reason, Result
 from compute_executor.service.scheduling.dispatch import OpenBatch
@@ -88,7 +89,7 @@ class Outcomes:
         self._put = self._told = self._done = 0  # how many outcomes ever came, were told, were stored
         self._before = 0  # highest number that was given before
         self._busy = False
-        self._pause = FIRST_PAUSE
+        self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         self.stalled = False
 
     def number_from(self, before: int) -> None:
@@ -202,13 +203,12 @@ class Outcomes:
                 "%d outcomes cannot be stored now; they are kept and tried again: %s", self.pending, error
             )
         self.stalled = True
-        self._loop.call_later(self._pause, self._send)
-        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        self._loop.call_later(self._backoff.failed(), self._send)
 
     def _recover(self) -> None:
         log.warning("outcomes can be stored again")
         self.stalled = False
-        self._pause = FIRST_PAUSE
+        self._backoff.succeeded()
         self._recovered()
 
     def _wake(self) -> None:

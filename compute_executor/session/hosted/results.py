@@ -176,7 +176,7 @@ class HostedResults:
             self.reconnect.failed(now)
             self._ask(self._open_tasks())
             return
-        again = self.reconnect.ever_connected or self.reconnect.failures > 0
+        again = self.reconnect.ever_connected or self.reconnect.failing
         self.reconnect.opened()
         if again:
             self._ask(self._open_tasks())

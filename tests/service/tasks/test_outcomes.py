@@ -190,7 +190,6 @@ async def test_what_comes_during_a_write_is_the_next_one_and_finishes_the_batch(
 async def test_trouble_loses_nothing_and_keeps_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outcomes_module, "FIRST_PAUSE", 0.001)
     world = World()
-    world.outcomes._pause = 0.001
     batch = world.batch(1, 3)
     world.end(batch, 0)
     world.commits.fail()
@@ -199,14 +198,14 @@ async def test_trouble_loses_nothing_and_keeps_the_order(monkeypatch: pytest.Mon
     for _ in range(2):
         while not world.commits.waiting:
             await asyncio.sleep(0.001)
-        if world.commits.writes == [] and world.outcomes._pause < 0.004:
+        if world.commits.writes == [] and world.outcomes._backoff.failures < 2:
             world.commits.fail()
     world.commits.succeed()
     assert (world.outcomes.stalled, world.recoveries) == (False, 1)
     world.commits.succeed()
     assert world.told == [(1, 1), (2, 2)]
     assert world.stored == [(1, []), (2, [1])]
-    assert world.outcomes._pause == 0.001
+    assert world.outcomes._backoff.failures == 0
 
 
 @live

@@ -12,6 +12,7 @@ import pika
 import pytest
 from websockets.sync.server import ServerConnection
 
+from compute_executor.backoff import Backoff
 from compute_executor.batch import Target
 from compute_executor.errors import ComputeError, NotAuthorized, NotFound, ServiceUnavailable
 from compute_executor.protocol import frames
@@ -208,11 +209,8 @@ def test_while_there_is_no_way_to_the_broker_tasks_are_asked_for(around: Around,
     assert around.given_up == []
 
 
-def test_pauses_between_tries_are_used_for_asking(
-    around: Around, broker: FakeBroker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(reconnect, "LONGEST_PAUSE", 1000.0)
-    monkeypatch.setattr(reconnect, "FIRST_PAUSE", 1000.0)
+def test_pauses_between_tries_are_used_for_asking(around: Around, broker: FakeBroker) -> None:
+    around.watcher.reconnect.backoff = Backoff(1000.0, 1000.0)
     broker.refuses = OSError("no route")
     around.expect(1)
     broker.until(lambda: len(around.asked) >= 3)
