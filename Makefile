@@ -12,8 +12,16 @@ DEV := $(MADE)-dev
 # Tests wait for processes more than they compute, so two at a time.
 BESIDE := -n 2 --dist worksteal
 
+# What decides, of the package: its own tests reach every line and branch of it.
+DECIDES := backoff functions/registry protocol/call_options serialization/packing session/buffer session/reconnect \
+    session/withdrawal session/stream/acknowledgements session/stream/router service/access \
+    service/scheduling/dispatch service/scheduling/lifecycle endpoint/pool/scheduling_policy testing/accepted_calls
+DECIDING_TESTS := $(foreach one,$(DECIDES),tests/$(dir $(one))test_$(notdir $(one)).py)
+comma := ,
+space := $(subst ,, )
+
 .DEFAULT_GOAL := help
-.PHONY: help sweep test check quick bench docs clean
+.PHONY: help sweep test check decisions coverage quick bench docs clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -23,7 +31,7 @@ sweep: $(PLOT)  ## the example: fit an epidemic over a 60 x 60 grid, into sweep-
 	    --minimize sum_of_squares --out sweep-results.csv --overwrite --plot sweep-results.png
 	@$(BIN)/python docs/examples/best_fit.py sweep-results.csv
 
-test: check docs  ## everything: checks, tests, documentation, and what judges the project from outside
+test: check decisions docs  ## everything: checks, tests, documentation, and what judges the project from outside
 	$(BIN)/python -m pytest tests $(BESIDE) --durations=20
 	$(BIN)/python -m integration.run
 
@@ -33,6 +41,14 @@ check: $(DEV)  ## style, types, and which room may import which
 	$(BIN)/mypy
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
+
+decisions: $(DEV)  ## the tests of what decides, which must reach all of it
+	$(BIN)/python -m coverage run -m pytest -q $(DECIDING_TESTS)
+	$(BIN)/python -m coverage report --show-missing --skip-covered --fail-under=100 \
+	    --include=$(subst $(space),$(comma),$(DECIDES:%=compute_executor/%.py))
+
+coverage: $(DEV)  ## lines and branches that the tests reach, without what runs in other processes
+	$(BIN)/python -m pytest tests $(BESIDE) -q --cov --cov-fail-under=80
 
 quick: $(DEV)  ## the tests that take less than a second each
 	$(BIN)/python -m pytest tests $(BESIDE) -m "not slow"

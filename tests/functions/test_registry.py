@@ -10,6 +10,7 @@ import operator
 import threading
 from typing import Any
 
+import cloudpickle
 import pytest
 
 from compute_executor.errors import SerializationError
@@ -240,3 +241,37 @@ def test_a_stream_is_what_a_changed_function_travels_as(registry: Registry) -> N
     routes = [registry.route(lambda n=n: n) for n in range(2)]
 
     assert isinstance(routes[1].subject, remote.Stream)
+
+
+def test_a_pinned_function_is_called_by_its_id_whatever_its_content_becomes(registry: Registry) -> None:
+    space = define("n = 1\ndef f():\n    return n")
+    registry.route(space["f"])
+    registry.pin(space["f"], b"i" * 16)
+    space["n"] = 2
+
+    route = registry.route(space["f"])
+
+    assert route.function.digest == b"i" * 16
+    assert (route.function.name, route.function.code, route.is_generic) == ("f", None, False)
+
+
+def test_a_route_says_whether_the_function_is_an_argument(registry: Registry) -> None:
+    routes = [registry.route(lambda n=n: n) for n in range(2)]
+
+    assert [route.is_generic for route in routes] == [False, True]
+
+
+def test_functions_that_can_be_imported_are_made_for_many_calls_too(registry: Registry) -> None:
+    assert not registry.each_of(math.sqrt).is_generic
+
+
+def test_what_is_registered_to_travel_by_value_counts_from_then_on(registry: Registry) -> None:
+    before = registry.route(remote.call)
+    cloudpickle.register_pickle_by_value(remote)
+    try:
+        after = registry.route(remote.call)
+    finally:
+        cloudpickle.unregister_pickle_by_value(remote)
+
+    assert after.function.digest != before.function.digest
+    assert registry.route(remote.call).function.digest == before.function.digest

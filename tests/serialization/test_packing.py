@@ -172,3 +172,8 @@ def test_what_is_no_exception_is_named(body: bytes) -> None:
 def test_no_bytes_break_the_traceback_reader(body: bytes) -> None:
     with contextlib.suppress(ResultDecodeError):
         packing.exception_to_text(body)
+
+
+def test_an_exception_that_came_as_text_is_read_as_one() -> None:
+    body = packing.exception_from_text("ValueError", "bad", "Traceback ...")
+    assert packing.exception_to_text(body) == "Traceback ..."

@@ -6,6 +6,7 @@ import pickle
 import pytest
 
 from compute_executor.errors import InvalidRequest, LoginUnavailable, NotFound, from_document
+from compute_executor.service import access
 from compute_executor.service.access import RULES, SERVICE, Identity, Owned, absent, check, may, shareable
 from compute_executor.service.auth.authenticators import (
     AuthenticatorChain,
@@ -187,3 +188,29 @@ def test_the_folders_token_is_good_beside_others() -> None:
     assert local is not None
     assert local.admin
     assert asyncio.run(chain.identify("one")) == ANN
+
+
+@pytest.mark.parametrize(
+    ("error", "action"),
+    [
+        (access.absent("task 1", "read"), "read"),
+        (access.absent("task 1"), None),
+        (ValueError("another"), None),
+    ],
+)
+def test_what_was_forbidden_is_known_to_the_log_alone(error: Exception, action: str | None) -> None:
+    assert access.forbidden_action(error) == action
+    assert str(error) == str(error).replace("read", "")
+
+
+def test_the_cause_of_an_error_is_looked_at() -> None:
+    error = ValueError("another")
+    error.__cause__ = access.absent("task 1", "read")
+    assert access.forbidden_action(error) == "read"
+
+
+def test_identities_have_uuids_for_stock_peers() -> None:
+    known = "4c4e1a4e-7f9f-4b8f-9f6e-0d0a3b6b8f11"
+    assert access.subject(known) == known
+    assert access.subject("ann") == access.subject("ann") != access.subject("bob")
+    assert len(access.subject("ann")) == 36

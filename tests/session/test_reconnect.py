@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
+
 from compute_executor.session.reconnect import (
     FIRST_PAUSE,
     LONGEST_PAUSE,
@@ -112,3 +114,15 @@ def test_its_state_in_words() -> None:
     states.append(one.state)
 
     assert states == ["not connected", "connecting", "connected", "not connected"]
+
+
+@pytest.mark.parametrize("heard", ["answered", "alive"])
+def test_an_answer_without_a_stream_begins_the_grace_anew(heard: str) -> None:
+    one = policy(grace=10.0)
+    one.failed(0.0)
+    one.answered(9.0) if heard == "answered" else one.alive()
+    one.failed(11.0)
+
+    assert one.ever_connected
+    assert not one.given_up(20.0)
+    assert one.given_up(21.0)

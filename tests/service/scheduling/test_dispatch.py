@@ -37,6 +37,12 @@ def finish(dispatch: Dispatch, *tasks: tuple[int, int]) -> list[int]:
     return [outcome.position for _, outcome in dispatch.ended([ended(*task) for task in tasks])]
 
 
+def test_batches_are_known_in_the_order_in_which_they_came() -> None:
+    dispatch = Dispatch()
+    known = [add(dispatch, number) for number in (3, 1, 2)]
+    assert dispatch.batches() == known
+
+
 # -- taking -------------------------------------------------------------------------------------------------
 
 

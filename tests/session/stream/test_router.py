@@ -131,3 +131,15 @@ def test_any_order_with_duplicates_and_strangers(sizes: dict[bytes, int], data: 
     assert sorted(ended) == sorted(tasks)
     assert router.open == 0
     assert router.duplicates + router.unknown == len(noise)
+
+
+def test_it_names_what_is_open() -> None:
+    router = Router()
+    one = batch(b"p" * 12, 3)
+    router.add(one)
+    router.pop(b"p" * 12, 1)
+
+    assert router.batches() == [one]
+    assert list(router.tasks()) == [(b"p" * 12, [0, 2])]
+    assert router.futures() == [future for future in one.futures if future is not None]
+    assert len(router.futures()) == 2
