@@ -142,6 +142,7 @@ class Script:
     def ended(self, pool: bytes, outcomes: list[TaskEnded], *, kept: bool = False) -> None:
         for outcome in outcomes:
             assert outcome.position not in self.ends, "ended twice"
+            assert outcome.worker, "who ran it is known"
             self.ends[outcome.position] = outcome
             if outcome.output is not None:
                 self.texts[outcome.position] = whole(outcome.output)
@@ -169,7 +170,9 @@ class Script:
         reason: Reason,
         *,
         output: Written | None = None,
+        worker: int = 0,
     ) -> None:
+        assert worker, "whose process died is known"
         self.losses[position] = reason
         if output is not None:
             self.texts[position] = whole(output)

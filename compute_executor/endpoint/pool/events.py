@@ -11,7 +11,8 @@ from compute_executor.protocol.frames import Body, Reason, Written
 
 class TaskEnded(NamedTuple):
     """A task has ended. ``status``: VALUE, EXCEPTION or TIMEOUT of protocol.frames, which say what ``body`` is.
-    ``began`` and ``ended`` are unix times. ``output``: the end of what it has written."""
+    ``began`` and ``ended`` are unix times. ``output``: the end of what it has written. ``worker``: the process that
+    ran it; 0: not known, or none did."""
 
     batch: int
     position: int
@@ -21,6 +22,7 @@ class TaskEnded(NamedTuple):
     began: float
     ended: float
     output: Written | None = None
+    worker: int = 0
 
 
 class WorkerView(NamedTuple):
@@ -67,8 +69,10 @@ class EngineEvents(Protocol):
         reason: Reason,
         *,
         output: Written | None = None,
+        worker: int = 0,
     ) -> None:
-        """This one had begun, and its worker is dead. ``output``: the end of what it has written."""
+        """This one had begun, and its worker is dead. ``output``: the end of what it has written. ``worker``: the
+        process that it was."""
 
     def broken(self, pool: bytes, message: str) -> None:
         """Workers of this pool cannot start, or its initializer raised: it takes no more tasks. What still runs

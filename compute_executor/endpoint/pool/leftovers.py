@@ -90,10 +90,18 @@ def finished(folder: str | os.PathLike[str]) -> Iterator[TaskEnded]:
     for path in _paths(folder):
         with open(path, "rb") as file:
             data = file.read(result_ring.SIZE + 1)
+        worker, _ = result_ring.user(data[:64])
         for batch, position, attempt, status, in_file, began, ended, body in result_ring.intact(data):
             with contextlib.suppress(ValueError):  # no name of a file: a task has written over it
                 yield TaskEnded(
-                    batch, position, attempt, status, blob(body) if in_file else body, began, ended
+                    batch,
+                    position,
+                    attempt,
+                    status,
+                    blob(body) if in_file else body,
+                    began,
+                    ended,
+                    worker=worker,
                 )
 
 

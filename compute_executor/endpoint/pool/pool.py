@@ -128,6 +128,7 @@ class WorkerPool:
     def finished(self, member: WorkerHandle, outcomes: list[Outcome]) -> None:
         """A worker has run these."""
         ended = []
+        pid = member.process.pid
         took: dict[int, list[float]] = {}
         for batch, position, attempt, status, in_file, began, stopped, body in outcomes:
             task = member.remove((batch, position, attempt))
@@ -135,7 +136,7 @@ class WorkerPool:
                 took.setdefault(task.function, []).append(stopped - began)
                 result = blob(body) if in_file else body
                 output = member.written((batch, position, attempt))
-                ended.append(TaskEnded(batch, position, attempt, status, result, began, stopped, output))
+                ended.append(TaskEnded(batch, position, attempt, status, result, began, stopped, output, pid))
         for function, seconds in took.items():
             self._giving.estimates.learn(function, len(seconds), sum(seconds))
         self._events.ended(self._name, ended, kept=True)
@@ -195,12 +196,12 @@ class WorkerPool:
         if key == member.expired and walltime is not None:
             body = msgspec.msgpack.encode(Reason(loss_reasons.timed_out(walltime), exit_code))
             now = time.time()
-            self._events.ended(self._name, [TaskEnded(*key, TIMEOUT, body, now - walltime, now, output)])
+            self._events.ended(self._name, [TaskEnded(*key, TIMEOUT, body, now - walltime, now, output, pid)])
             return
         message = (
             loss_reasons.stopped(pid) if member.ending else loss_reasons.lost(pid, exit_code, last_words)
         )
-        self._events.lost(self._name, *key, Reason(message, exit_code), output=output)
+        self._events.lost(self._name, *key, Reason(message, exit_code), output=output, worker=pid)
 
     def _give_back(self, keys: list[Key]) -> None:
         if keys:

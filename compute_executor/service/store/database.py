@@ -21,7 +21,7 @@ from compute_executor.service.store.sql import queries, schema
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 NETWORK_FILESYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "fuse.sshfs", "lustre", "gpfs", "beegfs", "ceph", "panfs"}
     | {"pvfs2", "glusterfs", "fuse.glusterfs"}

@@ -191,11 +191,11 @@ def _outcome_values(outcomes: Sequence[TaskEnded], first: int) -> tuple[list[Any
     """The values of all rows in one list, as many-row statements want them; and which blobs they refer to."""
     values: list[Any] = []
     blobs = []
-    for seq, (batch, position, attempt, status, body, began, ended, output) in enumerate(outcomes, first):
+    for seq, (batch, position, attempt, status, body, began, ended, output, worker) in enumerate(outcomes, first):
         text = output and encode_output(output)
         if isinstance(body, Blob):
-            values += (seq, batch, position, status, attempt, began, ended, None, body.name, body.size, text)
+            values += (seq, batch, position, status, attempt, began, ended, None, body.name, body.size, text, worker or None)
             blobs.append((body, batch))
         else:
-            values += (seq, batch, position, status, attempt, began, ended, body, None, len(body), text)
+            values += (seq, batch, position, status, attempt, began, ended, body, None, len(body), text, worker or None)
     return values, blobs

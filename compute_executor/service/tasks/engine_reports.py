@@ -118,6 +118,7 @@ class EngineReports:
         reason: Reason,
         *,
         output: Written | None = None,
+        worker: int = 0,
     ) -> None:
         """The worker died under this task: run it again if retries are left, else that is its outcome."""
         stopped = (batch, position) in self._stopping
@@ -137,7 +138,7 @@ class EngineReports:
             self._end_if_failed(pool)
             return
         batch_lost, ended = lost_entry(lost.batch, position, attempt, reason)
-        self._outcomes.put([(batch_lost, ended._replace(output=output))])
+        self._outcomes.put([(batch_lost, ended._replace(output=output, worker=worker))])
         self._emptied(pool)
 
     def broken(self, pool: bytes, message: str) -> None:

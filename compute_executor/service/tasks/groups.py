@@ -144,7 +144,7 @@ class TaskGroups:
                 batch = its_batch
                 results = self._listened(batch.group, told)
             if results is not None:
-                _, position, _, status, body, began, ended, output = outcome
+                _, position, _, status, body, began, ended, output, _ = outcome
                 results.append(Result(seq, its_batch.prefix, position, status, body, began, ended, output))
         for group, list_of_results in told.items():
             for subscriber in list(self._groups[group].subscribers):

@@ -385,11 +385,11 @@ def _open(batch: OpenBatch | None, position: int) -> dict[str, Any]:
     """A task without a stored outcome. A batch that is stored this moment is not in dispatch yet."""
     state = _OPEN[State(batch.states[position])] if batch else QUEUED
     attempt = batch.attempt(position) if batch else 1
-    return {"state": state, "attempt": attempt, "began": None, "ended": None, "error": None}
+    return {"state": state, "attempt": attempt, "began": None, "ended": None, "error": None, "worker": None}
 
 
 def _ended(row: Any, read_body: ReadBody) -> dict[str, Any]:
-    _, status, attempt, began, ended, body, blob, size = row
+    _, status, attempt, began, ended, body, blob, size, worker = row
     error = None if status == frames.VALUE else _error(status, joined(body, blob, size), read_body)
     return {
         "state": _ENDED[status],
@@ -398,6 +398,7 @@ def _ended(row: Any, read_body: ReadBody) -> dict[str, Any]:
         "ended": ended,
         "error": error,
         "size": size,
+        "worker": worker,
     }
 
 

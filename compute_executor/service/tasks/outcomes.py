@@ -218,7 +218,7 @@ class Outcomes:
 
 def result_of(seq: int, entry: Entry) -> Result:
     """An outcome as clients are told it."""
-    batch, (_, position, _, status, body, began, ended, output) = entry
+    batch, (_, position, _, status, body, began, ended, output, _) = entry
     return Result(seq, batch.prefix, position, status, body, began, ended, output)
 
 

@@ -45,9 +45,9 @@ def test_results_are_found_as_outcomes(tmp_path: Path) -> None:
     box_with(tmp_path / "a.outbox", (1, 2, 3, 0, 0, 1.0, 2.0, b"x"), (1, 3, 1, 1, 0, 1.0, 2.0, b"y"))
     box_with(tmp_path / "b.outbox", (2, 0, 1, 0, 1, 1.0, 2.0, b"a" * 32 + b" 70000"))
     assert list(leftovers.finished(tmp_path)) == [
-        (1, 2, 3, 0, b"x", 1.0, 2.0, None),
-        (1, 3, 1, 1, b"y", 1.0, 2.0, None),
-        (2, 0, 1, 0, Blob("a" * 32, 70000), 1.0, 2.0, None),
+        (1, 2, 3, 0, b"x", 1.0, 2.0, None, 0),
+        (1, 3, 1, 1, b"y", 1.0, 2.0, None, 0),
+        (2, 0, 1, 0, Blob("a" * 32, 70000), 1.0, 2.0, None, 0),
     ]
 
 

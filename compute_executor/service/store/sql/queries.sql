@@ -147,7 +147,7 @@ FROM batches WHERE number = ?;
 SELECT number, prefix, owner, count FROM batches WHERE prefix >= ? AND prefix <= ? LIMIT ?;
 
 -- name: listed_outcomes
-SELECT position, status, attempt, began, ended, iif(status = 0, NULL, body), blob, size
+SELECT position, status, attempt, began, ended, iif(status = 0, NULL, body), blob, size, worker
 FROM outcomes WHERE batch = ? AND position < ? ORDER BY position DESC LIMIT ?;
 
 -- name: add_submit_key
@@ -160,8 +160,8 @@ FROM submit_keys k JOIN batches b ON b.prefix = k.prefix WHERE k.owner = ? AND k
 
 -- name: add_outcomes
 -- repeat: 50
-INSERT INTO outcomes (seq, batch, position, status, attempt, began, ended, body, blob, size, output)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO outcomes (seq, batch, position, status, attempt, began, ended, body, blob, size, output, worker)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO NOTHING;
 
 -- name: outcome_of

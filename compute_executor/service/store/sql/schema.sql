@@ -249,3 +249,9 @@ ALTER TABLE outcomes ADD COLUMN output BLOB;
 
 -- What speaks to the endpoint: the name of a kind (service.endpoints.remote_kind).
 ALTER TABLE endpoints ADD COLUMN kind TEXT NOT NULL DEFAULT 'globus_compute';
+
+
+-- name: schema_8
+
+-- The process that ran it; NULL: none did, or it is not known.
+ALTER TABLE outcomes ADD COLUMN worker INTEGER;
