@@ -26,6 +26,7 @@ from uuid import UUID
 from compute_executor.errors import ComputeError
 from compute_executor.protocol.frames import Written
 from compute_executor.protocol.ids import task_uuid
+from compute_executor.protocol.written_text import joined
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -36,9 +37,6 @@ _CANCELLED = "CANCELLED"
 _NOTIFIED = "CANCELLED_AND_NOTIFIED"
 _FINISHED = "FINISHED"
 _OPEN = (_PENDING, _RUNNING)
-
-OUTPUT_KEPT = 64 * 1024
-"""Bytes of each stream of a task that are kept."""
 
 _deciding = threading.RLock()  # reentrant: a finalizer or a signal handler may come in at any point
 
@@ -86,7 +84,7 @@ class TaskOutputText:
         """This and a further part, or a result's, which has the end of all of it."""
         later = TaskOutputText(part)
         if later._attempt == self._attempt:
-            later._streams = tuple(map(_joined, self._streams, later._streams))
+            later._streams = tuple(map(joined, self._streams, later._streams))
         return later
 
     def text(self, stream: str | None) -> str:
@@ -96,19 +94,6 @@ class TaskOutputText:
             (f"[{start} bytes before this are not kept]\n" if start else "") + text.decode(errors="replace")
             for text, start in chosen
         )
-
-
-def _joined(one: tuple[bytes, int], two: tuple[bytes, int]) -> tuple[bytes, int]:
-    """The end of two parts of a stream, of which the second begins where the first ends, or later or earlier."""
-    (text, start), (more, begin) = one, two
-    if start <= begin <= start + len(text):
-        text = text[: begin - start] + more
-    elif begin + len(more) <= start + len(text):
-        return one
-    else:
-        text, start = more, begin
-    cut = max(0, len(text) - OUTPUT_KEPT)
-    return text[cut:], start + cut
 
 
 class _Waiters:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -24,7 +25,7 @@ from compute_executor.endpoint.worker import begun_log
 from compute_executor.errors import ComputeError, InvalidRequest, ServiceUnavailable
 from compute_executor.protocol.frames import Body, PoolSpec, ProgramInfo, Register, Registered, Result, Submit
 from compute_executor.protocol.ids import TaskPositions
-from compute_executor.service.access import SERVICE, Identity, may, shareable
+from compute_executor.service.access import SERVICE, Identity, check, may, shareable
 from compute_executor.service.auth.accounts.accounts import Accounts
 from compute_executor.service.auth.open_streams import OpenStreams
 from compute_executor.service.blobs.folder import BlobFolder
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
 
 START_PATIENCE, CLOSE_PATIENCE = 10.0, 3.0
 """Seconds that outcomes may take to be stored at the start and at the end of a service."""
+LOOK_AGAIN = 0.02
+"""Seconds between two looks whether what is being stopped has ended."""
 FAREWELL = 1.0
 """Seconds that clients have to be told that the service ends."""
 
@@ -93,6 +96,7 @@ class Service:
         self.visitors = OpenStreams()
         self.audit = self._parts.audit
         self.listing = self._parts.listing
+        self.printed = self._parts.printed
         self._who_is = who_is
         self._held = False
         self._connections: set[Subscriber] = set()
@@ -276,6 +280,15 @@ class Service:
         """The same for one task. Raises NotFound."""
         return await self._parts.cancelling.cancel_task(who, prefix, position, running=running)
 
+    async def discard(self) -> CancelReport:
+        """Cancel everything that is open, of all users, and stop what runs; returns when that has ended, or after a
+        while."""
+        report = await self._parts.cancelling.cancel_all()
+        deadline = time.monotonic() + CLOSE_PATIENCE
+        while self._parts.cancelling.stopping and time.monotonic() < deadline:
+            await asyncio.sleep(LOOK_AGAIN)
+        return report
+
     def task(self, who: Identity, prefix: bytes, position: int) -> TaskView:
         """One task. Raises NotFound."""
         return self._parts.views.task(who, prefix, position)
@@ -406,6 +419,19 @@ class Service:
     def overview(self) -> dict[str, Any]:
         """What `status` shows: tasks by state, workers, pools, uptime; plain values."""
         return self._parts.views.overview(len(self._connections))
+
+    async def collect(self, older: float | None = None) -> dict[str, int]:
+        """Delete what need not be kept any more, and what ended ``older`` seconds ago or before; what went."""
+        deleted = await self._parts.retention.clean(time.time(), older=older)
+        files = self._parts.blobs.sweep(self._parts.store.read.blob_in_use, self.limits.keep_orphans)
+        return {**deleted._asdict(), "files": files}
+
+    async def task_figures(self, who: Identity, *, everybody: bool) -> dict[str, Any]:
+        """The figures of all that is kept of the tasks of ``who``, or of everybody (for an operator). Raises
+        NotFound."""
+        if everybody:
+            check(who, "see service", SERVICE, "figures of all users")
+        return await self._parts.figures.of(None if everybody else who.id)
 
     def figures(self, who: Identity) -> dict[str, Any]:
         """What ``who`` is shown of that: all of it, or only the figures of its own tasks."""

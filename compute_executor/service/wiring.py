@@ -24,11 +24,14 @@ from compute_executor.service.store.committer import Committer
 from compute_executor.service.store.store import Store
 from compute_executor.service.tasks.cancelling import Cancelling
 from compute_executor.service.tasks.engine_reports import EngineReports
+from compute_executor.service.tasks.figures import TaskFigures
 from compute_executor.service.tasks.functions import Functions
 from compute_executor.service.tasks.groups import TaskGroups
 from compute_executor.service.tasks.listing import Listing
+from compute_executor.service.tasks.live_output import LiveOutput
 from compute_executor.service.tasks.open_batches import OpenBatches
 from compute_executor.service.tasks.outcomes import Entry, Outcomes
+from compute_executor.service.tasks.printed import Printed
 from compute_executor.service.tasks.recheck import AuthorizationRecheck
 from compute_executor.service.tasks.retention import Retention
 from compute_executor.service.tasks.status import ServiceStatus
@@ -90,6 +93,7 @@ class Components:
             read=store.read,
             audit=self.audit,
         )
+        self.live = LiveOutput()
         self.permits = self._permits()
         self.batches.accepted = self.permits.accepted
         self.events = self._events()
@@ -98,10 +102,14 @@ class Components:
         self.views = ServiceStatus(
             store, self.dispatch, self.outcomes, self.pools, self.containers, self.engines
         )
-        self.listing = Listing(store.read, self.dispatch, self.groups, blobs.read)
+        self.listing = Listing(
+            store.read, self.dispatch, self.groups, blobs.read, self.live, self.engines.workers
+        )
+        self.printed = Printed(store.read, self.dispatch, self.live)
         self.retention = Retention(
             store.read, self.committer, self.blobs, limits, self.groups.take_acknowledged
         )
+        self.figures = TaskFigures(store.path, self.dispatch, lambda: self.retention.deleted)
         self.globus_compute = self._globus_compute(broker)
         self.engines.add_built_in(engine(self.events))
         self.engines.add(self.globus_compute)
@@ -153,6 +161,7 @@ class Components:
             pools=self.pools,
             permits=self.permits,
             stopping=self.cancelling.stopping,
+            live=self.live,
             committer=self.committer,
             loop=self._loop,
         )

@@ -182,6 +182,12 @@ TABLE: dict[tuple[str, str], list[Probe]] = {
         Probe("task", OWNERS, shows=the_id),
     ],
     ("GET", "/v3/tasks/{id}"): [Probe("task", OWNERS, shows=the_id), Probe("ended", OWNERS, shows=the_id)],
+    ("GET", "/v3/tasks/{id}/output"): [Probe("task", OWNERS), Probe("ended", OWNERS)],
+    ("GET", "/v3/groups/{id}/output"): [Probe("group", OWNERS)],
+    ("GET", "/v3/figures"): [
+        Probe("nothing", EVERYBODY),
+        Probe("nothing", ADMINS, more="?everybody=true"),
+    ],
     ("POST", "/v3/tasks/{id}/cancel"): [Probe("task", ENDED), Probe("ended", ENDED)],
     ("GET", "/v3/resolve"): [
         Probe("task", OWNERS, more="?name={thing}", shows=the_id),
@@ -243,6 +249,7 @@ TABLE: dict[tuple[str, str], list[Probe]] = {
     ("GET", "/metrics"): [Probe("nothing", ADMINS)],
     ("GET", "/health"): [Probe("nothing", EVERYBODY)],
     ("POST", "/v3/shutdown"): [Probe("nothing", ADMINS)],
+    ("POST", "/v3/gc"): [Probe("nothing", ADMINS)],
     ("POST", "/v3/admin/{command}"): [Probe("nothing", ADMINS)],
     ("POST", TOKEN_PATH): [Probe("nothing", NOBODY)],  # it looks at clients' credentials, not at tokens
     ("GET", "/v2/oauth2/userinfo"): [Probe("nothing", EVERYBODY)],

@@ -16,8 +16,9 @@ import pytest
 
 from compute_executor import Executor
 from compute_executor.errors import WorkerLost
-from compute_executor.future import OUTPUT_KEPT, TaskOutputText
+from compute_executor.future import TaskOutputText
 from compute_executor.protocol.frames import Result, Written
+from compute_executor.protocol.written_text import OUTPUT_KEPT
 from compute_executor.session import output
 from compute_executor.session.output import Console, OutputPrinter
 

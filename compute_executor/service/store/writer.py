@@ -191,11 +191,39 @@ def _outcome_values(outcomes: Sequence[TaskEnded], first: int) -> tuple[list[Any
     """The values of all rows in one list, as many-row statements want them; and which blobs they refer to."""
     values: list[Any] = []
     blobs = []
-    for seq, (batch, position, attempt, status, body, began, ended, output, worker) in enumerate(outcomes, first):
-        text = output and encode_output(output)
+    for seq, (batch, position, attempt, status, body, began, ended, output, worker) in enumerate(
+        outcomes, first
+    ):
+        text, pid = output and encode_output(output), worker or None
         if isinstance(body, Blob):
-            values += (seq, batch, position, status, attempt, began, ended, None, body.name, body.size, text, worker or None)
+            values += (
+                seq,
+                batch,
+                position,
+                status,
+                attempt,
+                began,
+                ended,
+                None,
+                body.name,
+                body.size,
+                text,
+                pid,
+            )
             blobs.append((body, batch))
         else:
-            values += (seq, batch, position, status, attempt, began, ended, body, None, len(body), text, worker or None)
+            values += (
+                seq,
+                batch,
+                position,
+                status,
+                attempt,
+                began,
+                ended,
+                body,
+                None,
+                len(body),
+                text,
+                pid,
+            )
     return values, blobs

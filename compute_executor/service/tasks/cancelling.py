@@ -75,11 +75,19 @@ class Cancelling:
         if found is None:
             raise absent(name)
         check(who, "cancel group", Owned(found.owner), name)
+        batches = [batch for batch in self._dispatch.batches() if batch.group == group]
+        return await self._cancel_batches(batches, running=running)
+
+    async def cancel_all(self) -> CancelReport:
+        """Cancel every open task of all users, and stop what runs."""
+        return await self._cancel_batches(list(self._dispatch.batches()), running=True)
+
+    async def _cancel_batches(self, batches: list[OpenBatch], *, running: bool) -> CancelReport:
         total = CancelReport(0, 0, 0)
-        for batch in [batch for batch in self._dispatch.batches() if batch.group == group]:
+        for batch in batches:
             report = self._cancel(batch, range(batch.count), running=running)
             total = CancelReport(*(a + b for a, b in zip(total, report, strict=True)))
-            await asyncio.sleep(0)  # a group may have a million tasks
+            await asyncio.sleep(0)  # there may be millions of tasks
         await asyncio.shield(self._outcomes.all_stored())
         return total
 

@@ -20,6 +20,7 @@ from compute_executor.service.store.committer import Committer
 from compute_executor.service.tasks.cancelling import BEFORE, STOPPED
 from compute_executor.service.tasks.functions import Functions
 from compute_executor.service.tasks.groups import TaskGroups
+from compute_executor.service.tasks.live_output import LiveOutput
 from compute_executor.service.tasks.open_batches import OpenBatches
 from compute_executor.service.tasks.outcomes import Entry, Outcomes, made_here
 from compute_executor.service.tasks.recheck import AuthorizationRecheck
@@ -42,6 +43,7 @@ class EngineReports:
         pools: Pools,
         permits: AuthorizationRecheck,
         stopping: set[tuple[int, int]],
+        live: LiveOutput,
         committer: Committer,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
@@ -53,6 +55,7 @@ class EngineReports:
         self._pools = pools
         self._permits = permits
         self._stopping = stopping
+        self._live = live
         self._committer = committer
         self._loop = loop
 
@@ -81,6 +84,7 @@ class EngineReports:
             trace.reported(trace.marks, outcomes)
         if self._stopping:
             self._stopping.difference_update((one.batch, one.position) for one in outcomes)
+        self._live.ended(outcomes)
         entries = self._dispatch.ended(outcomes)
         if not self._pools.to_program(pool):
             _log_ends(entries)
@@ -121,6 +125,7 @@ class EngineReports:
         worker: int = 0,
     ) -> None:
         """The worker died under this task: run it again if retries are left, else that is its outcome."""
+        self._live.forget(batch, position)
         stopped = (batch, position) in self._stopping
         self._stopping.discard((batch, position))
         lost = self._dispatch.lost(batch, position, attempt, final=stopped)
@@ -162,6 +167,7 @@ class EngineReports:
         found = self._dispatch.by_number(batch)
         if found is None:
             return
+        self._live.add(batch, position, part)
         if self._pools.to_program(pool):
             self._groups.output(found, position, part)
         else:

@@ -14,11 +14,12 @@ import asyncio
 import struct
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
 
+from compute_executor.endpoint.pool.events import WorkerView
 from compute_executor.errors import ComputeError, InvalidRequest
 from compute_executor.protocol import frames
 from compute_executor.protocol.ids import PREFIX_BYTES, task_uuid
@@ -27,35 +28,22 @@ from compute_executor.service.access import Identity, Owned, absent, check, may
 from compute_executor.service.scheduling.dispatch import Dispatch, OpenBatch
 from compute_executor.service.scheduling.lifecycle import State
 from compute_executor.service.store.reader import Reader, joined
-from compute_executor.service.store.rows import (
-    FAILED_STATUSES,
-    ID_BYTES,
-    LOST_STATUSES,
-    decode_program,
-    split_ids,
-)
-from compute_executor.service.store.writer import unsuccessful
+from compute_executor.service.store.rows import ID_BYTES, decode_program, split_ids
+from compute_executor.service.tasks.figures import added, finished_counts, open_counts
 from compute_executor.service.tasks.groups import TaskGroups
+from compute_executor.service.tasks.live_output import LiveOutput
 from compute_executor.service.tasks.outcome_text import ReadBody, outcome_text
-
-QUEUED, RUNNING, SUCCEEDED, FAILED, LOST, CANCELLED = (
-    "queued",
-    "running",
-    "succeeded",
-    "failed",
-    "lost",
-    "cancelled",
+from compute_executor.service.tasks.task_states import (
+    CANCELLED,
+    ENDED,
+    FAILED,
+    LOST,
+    OPEN,
+    QUEUED,
+    RUNNING,
+    STATES,
+    SUCCEEDED,
 )
-STATES = (QUEUED, RUNNING, SUCCEEDED, FAILED, LOST, CANCELLED)
-"""What lists call the states of tasks."""
-
-_OPEN = {State.QUEUED: QUEUED, State.LEASED: QUEUED, State.BEGAN: RUNNING, State.DONE: RUNNING}
-_ENDED = {
-    frames.VALUE: SUCCEEDED,
-    frames.CANCELLED: CANCELLED,
-    **dict.fromkeys(FAILED_STATUSES, FAILED),
-    **dict.fromkeys(LOST_STATUSES, LOST),
-}
 
 MOST = 10_000
 """Entries in one answer at most."""
@@ -116,13 +104,23 @@ class _Batch(NamedTuple):
 
 
 class Listing:
-    """Lists of groups and tasks. ``read_body`` fetches a body that lies in a file."""
+    """Lists of groups and tasks. ``read_body`` fetches a body that lies in a file; ``workers`` are those of now."""
 
-    def __init__(self, read: Reader, dispatch: Dispatch, groups: TaskGroups, read_body: ReadBody) -> None:
+    def __init__(  # noqa: PLR0917 - what it asks
+        self,
+        read: Reader,
+        dispatch: Dispatch,
+        groups: TaskGroups,
+        read_body: ReadBody,
+        live: LiveOutput,
+        workers: Callable[[], list[WorkerView]],
+    ) -> None:
         self._read = read
         self._dispatch = dispatch
         self._groups = groups
         self._read_body = read_body
+        self._live = live
+        self._workers = workers
 
     # -- groups -------------------------------------------------------------------------------------------
 
@@ -183,25 +181,12 @@ class Listing:
         }
 
     def _counts(self, group: bytes, open_batches: list[OpenBatch]) -> dict[str, Any]:
-        (count, failed, lost, cancelled, finished) = self._read.rows("group_counts", (group,))[0]
-        states, ended, stored = Counter[int](), Counter[str](), 0
-        for batch in open_batches:
-            states.update(batch.states)
-            stored += batch.count - batch.unstored
-            tally = (
-                batch.tally if batch.tally is not None else dict(self._read.rows("tally", (batch.number,)))
-            )
-            for name, number in zip((FAILED, LOST, CANCELLED), unsuccessful(tally), strict=True):
-                ended[name] += number
-        return {
-            QUEUED: states[State.QUEUED] + states[State.LEASED],
-            RUNNING: states[State.BEGAN] + states[State.DONE] - stored,
-            SUCCEEDED: count - failed - lost - cancelled + stored - sum(ended.values()),
-            FAILED: failed + ended[FAILED],
-            LOST: lost + ended[LOST],
-            CANCELLED: cancelled + ended[CANCELLED],
-            "ended": None if open_batches else finished,
-        }
+        *finished, end = self._read.rows("group_counts", (group,))[0]
+        counts = added(finished_counts(*finished), open_counts(open_batches, self._tally))
+        return {**counts.document(), "ended": None if open_batches else end}
+
+    def _tally(self, number: int) -> dict[int, int]:
+        return dict(self._read.rows("tally", (number,)))
 
     # -- tasks --------------------------------------------------------------------------------------------
 
@@ -296,14 +281,21 @@ class Listing:
         result = self._read.outcome(batch.number, prefix, position)
         if result is not None and result.status != frames.VALUE:
             _, document["traceback"] = outcome_text(document["id"], result, self._read_body)
-        if result is not None and result.output is not None:
-            document["output"] = written_text(result.output)
+        if document["state"] == RUNNING:
+            document["worker"] = self._worker(batch.number, position)
+        written = self._live.of(batch.number, position) if result is None else result.output
+        if written is not None:
+            document["output"] = written_text(written)
         return {
             **document,
             **about,
             "pool": batch.pool.hex(),
             "endpoint": str(uuid.UUID(bytes=batch.endpoint)),
         }
+
+    def _worker(self, number: int, position: int) -> int | None:
+        """The process that runs a task, if one of this service does."""
+        return next((view.pid for view in self._workers() if view.task == (number, position)), None)
 
     # -- ids ----------------------------------------------------------------------------------------------
 
@@ -383,7 +375,7 @@ def _program(text: str | bytes) -> dict[str, Any]:
 
 def _open(batch: OpenBatch | None, position: int) -> dict[str, Any]:
     """A task without a stored outcome. A batch that is stored this moment is not in dispatch yet."""
-    state = _OPEN[State(batch.states[position])] if batch else QUEUED
+    state = OPEN[State(batch.states[position])] if batch else QUEUED
     attempt = batch.attempt(position) if batch else 1
     return {"state": state, "attempt": attempt, "began": None, "ended": None, "error": None, "worker": None}
 
@@ -392,7 +384,7 @@ def _ended(row: Any, read_body: ReadBody) -> dict[str, Any]:
     _, status, attempt, began, ended, body, blob, size, worker = row
     error = None if status == frames.VALUE else _error(status, joined(body, blob, size), read_body)
     return {
-        "state": _ENDED[status],
+        "state": ENDED[status],
         "attempt": attempt,
         "began": began or None,
         "ended": ended,

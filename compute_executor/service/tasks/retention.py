@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from compute_executor.service.blobs.references import BlobReferences
 from compute_executor.service.limits import ServiceLimits
@@ -23,10 +24,16 @@ PERIOD = 60.0
 """Seconds between two looks for something to delete."""
 PAUSE = 0.02
 """Seconds between two steps: others get the loop and the store in between."""
-SWEEP_PERIOD = 3600.0
-"""Seconds between two looks for files that nothing refers to."""
 STEP = 500
 """Outcomes deleted in one step: about 2 ms."""
+
+
+class Deleted(NamedTuple):
+    """What went in a clean-up."""
+
+    batches: int
+    tasks: int
+    groups: int
 
 
 class Retention:
@@ -46,8 +53,9 @@ class Retention:
         self._blobs = blobs
         self._limits = limits
         self._acknowledged = acknowledged
-        self._swept = 0.0
+        self.deleted = 0  # batches, since the start
         self._task: asyncio.Task[None] | None = None
+        self._cleaning = asyncio.Lock()
 
     def start(self) -> None:
         """Look now and then, from now on."""
@@ -68,25 +76,34 @@ class Retention:
             except Exception:
                 log.exception("cleaning up")
 
-    async def clean(self, now: float) -> int:
-        """Delete everything that may go at Unix time ``now``; how many batches went."""
-        await self._write_acknowledged()
-        count = 0
-        while (found := self._expired(now)) is not None:
-            await self._drop(*found)
-            count += 1
-        await self._committer.commit(
-            lambda writer: writer.drop_groups(now - self._limits.keep_acknowledged, STEP)
-        )
-        return count
+    async def clean(self, now: float, *, older: float | None = None) -> Deleted:
+        """Delete everything that may go at Unix time ``now``; also what ended ``older`` seconds ago, acknowledged or
+        not."""
+        async with self._cleaning:
+            await self._write_acknowledged()
+            keep = self._limits.keep if older is None else min(older, self._limits.keep)
+            before = now - min(self._limits.keep_acknowledged, keep), now - keep
+            batches = tasks = 0
+            while (found := self._read.expired_batch(*before)) is not None:
+                tasks += await self._drop(*found)
+                batches += 1
+            groups = await self._committer.commit(lambda writer: writer.drop_groups(before[0], STEP))
+            return Deleted(batches, tasks, groups)
 
-    def _expired(self, now: float) -> tuple[int, bytes] | None:
-        return self._read.expired_batch(now - self._limits.keep_acknowledged, now - self._limits.keep)
-
-    async def _drop(self, number: int, prefix: bytes) -> None:
-        while await self._committer.commit(lambda writer: writer.drop_outcomes(number, STEP)) == STEP:
+    async def _drop(self, number: int, prefix: bytes) -> int:
+        """Delete a batch; how many outcomes it had."""
+        self.deleted += 1
+        tasks = some = await self._drop_some(number)
+        while some == STEP:
             await asyncio.sleep(PAUSE)
+            some = await self._drop_some(number)
+            tasks += some
         self._blobs.delete(await self._committer.commit(lambda writer: writer.drop_batch(number, prefix)))
+        return tasks
+
+    async def _drop_some(self, number: int) -> int:
+        found: int = await self._committer.commit(lambda writer: writer.drop_outcomes(number, STEP))
+        return found
 
     async def _write_acknowledged(self) -> None:
         acknowledged = self._acknowledged()

@@ -12,8 +12,11 @@ from compute_executor.errors import NotFound
 from compute_executor.protocol import frames
 from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.tasks import retention as retention_module
+from compute_executor.service.tasks.listing import TaskFilter
+from compute_executor.service.tasks.retention import Deleted
 from tests.service.fixture import ALICE, GROUP, House, Listener, batch, live, register, serving
 
+NOTHING = Deleted(0, 0, 0)
 DAY = 24 * 3600.0
 LIMITS = ServiceLimits(keep_acknowledged=DAY, keep=14 * DAY)
 
@@ -41,18 +44,18 @@ async def test_acknowledged_outcomes_go_first(house: House, monkeypatch: pytest.
         service.unsubscribe(other)
         now = time.time()
         service.ack(ALICE, GROUP, results[3].seq)
-        assert await service._parts.retention.clean(now + 2 * DAY) == 0, "one is not acknowledged"
+        assert await service._parts.retention.clean(now + 2 * DAY) == NOTHING, "one is not acknowledged"
         service.ack(ALICE, GROUP, results[4].seq)
         service.ack(ALICE, GROUP, 1)
-        assert await service._parts.retention.clean(now) == 0, "not old enough"
-        assert await service._parts.retention.clean(now + 2 * DAY) == 1
+        assert await service._parts.retention.clean(now) == NOTHING, "not old enough"
+        assert (await service._parts.retention.clean(now + 2 * DAY)).batches == 1
         with pytest.raises(NotFound):
             service.task(ALICE, sent.prefix, 0)
         with pytest.raises(NotFound):
             service.group_tasks(ALICE, GROUP)
         assert service.known_submit(ALICE, ("key", b"digest")) is None
         assert service.task(ALICE, theirs.prefix, 0).status == "success"
-        assert await service._parts.retention.clean(now + 15 * DAY) == 1
+        assert (await service._parts.retention.clean(now + 15 * DAY)).batches == 1
         assert house.store.read.totals() == (0, 0)
 
 
@@ -77,7 +80,7 @@ async def test_open_batches_stay(house: House) -> None:
     async with serving(house, limits=LIMITS) as service:
         await register(service)
         await service.submit(ALICE, batch([b"x"]))
-        assert await service._parts.retention.clean(time.time() + 100 * DAY) == 0
+        assert await service._parts.retention.clean(time.time() + 100 * DAY) == NOTHING
         assert house.store.read.totals() == (1, 1)
 
 
@@ -112,3 +115,15 @@ async def test_it_runs_by_itself_and_survives_trouble(
         while len(looks) < 2:
             await asyncio.sleep(0.001)
     assert "disk trouble" in caplog.text
+
+
+@live
+async def test_what_is_older_than_asked_goes_at_once(house: House) -> None:
+    async with serving(house, limits=LIMITS) as service:
+        await register(service)
+        await service.submit(ALICE, batch([b"1", b"2", b"3"]))
+        await service._parts.outcomes.all_stored()
+        assert await service.collect() == {"batches": 0, "tasks": 0, "groups": 0, "files": 0}
+        assert (await service.collect(0.0))["tasks"] == 3
+        found, _ = await service.listing.tasks(ALICE, TaskFilter())
+        assert found == []

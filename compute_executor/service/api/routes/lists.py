@@ -60,6 +60,28 @@ async def task(request: Request) -> Response:
     return json_answer(shell_of(request).service.listing.task(identity_of(request), prefix, position))
 
 
+async def task_output(request: Request) -> Response:
+    """``GET /v3/tasks/{id}/output``: what it has printed, also while it runs."""
+    prefix, position = split_task_id(parse_uuid(request.path_params["id"], "task"))
+    return json_answer(shell_of(request).service.printed.of_task(identity_of(request), prefix, position))
+
+
+async def group_output(request: Request) -> Response:
+    """``GET /v3/groups/{id}/output?after=``: what its tasks have printed that ended after the answer whose ``after``
+    this is, and those that run."""
+    named = parse_uuid(request.path_params["id"], "task group").bytes
+    text = request.query_params.get("after")
+    after = None if text is None else _number(text, "after")
+    return json_answer(shell_of(request).service.printed.of_group(identity_of(request), named, after))
+
+
+async def figures(request: Request) -> Response:
+    """``GET /v3/figures?everybody=true``: all that is kept by state and by function, and the rate."""
+    everybody = request.query_params.get("everybody") == "true"
+    service = shell_of(request).service
+    return json_answer(await service.task_figures(identity_of(request), everybody=everybody))
+
+
 async def resolve(request: Request) -> Response:
     """``GET /v3/resolve?name=``: the task or group that a short id or a label names."""
     name = request.query_params.get("name", "")
@@ -107,5 +129,8 @@ ROUTES = [
     Route("/v3/tasks", tasks, methods=["GET"]),
     Route("/v3/tasks/{id}", task, methods=["GET"]),
     Route("/v3/tasks/{id}/cancel", cancel_task, methods=["POST"]),
+    Route("/v3/tasks/{id}/output", task_output, methods=["GET"]),
+    Route("/v3/groups/{id}/output", group_output, methods=["GET"]),
+    Route("/v3/figures", figures, methods=["GET"]),
     Route("/v3/resolve", resolve, methods=["GET"]),
 ]

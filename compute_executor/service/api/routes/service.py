@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from email.utils import formatdate
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from compute_executor.errors import InvalidRequest
 from compute_executor.service.access import SERVICE, check
 from compute_executor.service.api import documents
 from compute_executor.service.api.context import identity_of, json_answer, shell_of
+from compute_executor.service.api.request_bodies import read_json
 
 
 async def version(request: Request) -> Response:
@@ -26,15 +30,35 @@ async def overview(request: Request) -> Response:
 
 
 async def shutdown(request: Request) -> Response:
-    """``POST /v3/shutdown``: the process ends after this answer. What is open stays stored."""
+    """``POST /v3/shutdown?discard=true``: the process ends after this answer. What is open stays stored, or is
+    cancelled before."""
     check(identity_of(request), "stop service", SERVICE, "shutdown")
     shell = shell_of(request)
+    answer: dict[str, object] = {"status": "ending", "instance": shell.instance}
+    if request.query_params.get("discard") == "true":
+        answer.update((await shell.service.discard())._asdict())
     shell.stop()
-    return json_answer({"status": "ending", "instance": shell.instance})
+    return json_answer(answer)
+
+
+class CollectOptions(msgspec.Struct):
+    """What to delete. ``older``: also what ended so many seconds ago, acknowledged or not."""
+
+    older: float | None = None
+
+
+async def collect(request: Request) -> Response:
+    """``POST /v3/gc``: delete what need not be kept any more; how much that was."""
+    check(identity_of(request), "stop service", SERVICE, "gc")
+    options = await read_json(request, CollectOptions)
+    if options.older is not None and not 0 <= options.older < math.inf:
+        raise InvalidRequest(f"older is a number of seconds, not {options.older}")
+    return json_answer(await shell_of(request).service.collect(options.older))
 
 
 ROUTES = [
     Route("/v2/version", version, methods=["GET"]),
     Route("/v3/overview", overview, methods=["GET"]),
     Route("/v3/shutdown", shutdown, methods=["POST"]),
+    Route("/v3/gc", collect, methods=["POST"]),
 ]

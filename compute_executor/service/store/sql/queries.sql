@@ -127,6 +127,29 @@ SELECT id, owner, label, program, created FROM groups WHERE owner = ? AND label 
 SELECT coalesce(sum(count), 0), coalesce(sum(failed), 0), coalesce(sum(lost), 0), coalesce(sum(cancelled), 0), max(finished)
 FROM batches WHERE task_group = ? AND finished IS NOT NULL;
 
+-- name: finished_counts
+-- Of one user (twice) or, with NULL, of all; without batches (JSON list of numbers) that are counted in memory.
+SELECT coalesce(sum(count), 0), coalesce(sum(failed), 0), coalesce(sum(lost), 0), coalesce(sum(cancelled), 0)
+FROM batches
+WHERE finished IS NOT NULL AND (? IS NULL OR owner = ?) AND number NOT IN (SELECT value FROM json_each(?));
+
+-- name: function_figures
+-- Which function: the 16 bytes of `functions` at the index that the third column has, little-endian (NULL: the first).
+-- Then: status, how many, how many of these ran, for how long together, the longest.
+SELECT b.owner, b.functions, substr(b.indexes, 2 * o.position + 1, 2) AS place, o.status, count(*),
+    sum(o.began > 0), total(iif(o.began > 0, max(0.0, o.ended - o.began), 0.0)),
+    max(iif(o.began > 0, o.ended - o.began, 0.0))
+FROM outcomes o CROSS JOIN batches b ON b.number = o.batch
+WHERE o.seq > ? AND o.seq <= ? GROUP BY b.owner, b.functions, place, o.status;
+
+-- name: newest_ends
+-- Of the newest outcomes: how many were looked at, how many ended after a time, and the first of these.
+SELECT count(*), coalesce(sum(ended > ? AND mine), 0), coalesce(min(iif(ended > ?, ended, NULL)), 0.0)
+FROM (
+    SELECT o.ended, (? IS NULL OR b.owner = ?) AS mine
+    FROM outcomes o CROSS JOIN batches b ON b.number = o.batch ORDER BY o.seq DESC LIMIT ?
+);
+
 -- name: listed_batches
 SELECT number, prefix, owner, task_group, pool, endpoint, functions, indexes, count, created, finished,
     coalesce(failed, 0), coalesce(lost, 0), coalesce(cancelled, 0)
@@ -175,6 +198,13 @@ SELECT position FROM outcomes WHERE batch = ?;
 SELECT o.seq, b.prefix, o.position, o.status, o.body, o.blob, o.size, o.began, o.ended, o.output
 FROM outcomes o CROSS JOIN batches b ON b.number = o.batch
 WHERE o.seq > ? AND o.seq <= ? AND b.task_group = ?
+ORDER BY o.seq;
+
+-- name: group_printed
+-- As group_outcomes, but only those that have printed something.
+SELECT o.seq, b.prefix, o.position, o.output
+FROM outcomes o CROSS JOIN batches b ON b.number = o.batch
+WHERE o.seq > ? AND o.seq <= ? AND b.task_group = ? AND o.output IS NOT NULL
 ORDER BY o.seq;
 
 -- name: next_attempt

@@ -1,0 +1,185 @@
+"""The figures of everything that is kept: tasks by state, how long each function takes, how many end in a minute.
+
+    finished batches    counts are columns of their row
+    open batches        states are in memory (`dispatch`), what has ended of them in the store
+    functions           every outcome is read once, and added up; from the beginning again after a clean-up
+
+They are read over a connection of its own in a thread, so that a store of millions keeps nobody waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from compute_executor.service.scheduling.dispatch import Dispatch, OpenBatch
+from compute_executor.service.scheduling.lifecycle import State
+from compute_executor.service.store.database import open_reader
+from compute_executor.service.store.reader import Reader
+from compute_executor.service.store.rows import ID_BYTES
+from compute_executor.service.store.writer import unsuccessful
+from compute_executor.service.tasks.task_states import CANCELLED, ENDED, FAILED, LOST, SUCCEEDED
+
+STEP = 50_000
+"""Outcomes that one query reads: some 50 ms of a thread."""
+RATE_PERIOD = 60.0
+"""Seconds over which the rate is told."""
+RATE_OUTCOMES = 100_000
+"""Outcomes that are looked at for the rate, the newest."""
+FUNCTIONS = 50
+"""Functions that are told, those with most tasks."""
+
+
+class Counts(NamedTuple):
+    """Tasks by state."""
+
+    queued: int = 0
+    running: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    lost: int = 0
+    cancelled: int = 0
+
+    def document(self) -> dict[str, int]:
+        """For an answer."""
+        return self._asdict()
+
+
+def open_counts(batches: Iterable[OpenBatch], tally: Callable[[int], dict[int, int]]) -> Counts:
+    """The tasks of open batches by state. ``tally``: the stored outcomes of a batch by status, without values."""
+    states, stored = [0] * len(State), 0
+    ended: dict[str, int] = dict.fromkeys((FAILED, LOST, CANCELLED), 0)
+    for batch in batches:
+        for state in State:
+            states[state] += batch.states.count(state)
+        stored += batch.count - batch.unstored
+        found = batch.tally if batch.tally is not None else tally(batch.number)
+        for name, number in zip(ended, unsuccessful(found), strict=True):
+            ended[name] += number
+    return Counts(
+        queued=states[State.QUEUED] + states[State.LEASED],
+        running=states[State.BEGAN] + states[State.DONE] - stored,
+        succeeded=stored - sum(ended.values()),
+        **ended,
+    )
+
+
+def finished_counts(count: int, failed: int, lost: int, cancelled: int) -> Counts:
+    """The tasks of finished batches by state."""
+    return Counts(0, 0, count - failed - lost - cancelled, failed, lost, cancelled)
+
+
+def added(one: Counts, two: Counts) -> Counts:
+    """Both together."""
+    return Counts(*(a + b for a, b in zip(one, two, strict=True)))
+
+
+class FunctionFigures:
+    """How the tasks of one function ended, and how long they ran."""
+
+    __slots__ = ("ends", "longest", "ran", "seconds")
+
+    def __init__(self) -> None:
+        self.ends = dict.fromkeys((SUCCEEDED, FAILED, LOST, CANCELLED), 0)
+        self.ran = 0
+        self.seconds = 0.0
+        self.longest = 0.0
+
+    def add(self, status: int, count: int, ran: int, seconds: float, longest: float) -> None:
+        """Add ``count`` outcomes of one status, of which ``ran`` ran for so many seconds together."""
+        self.ends[ENDED[status]] += count
+        self.ran += ran
+        self.seconds += seconds
+        self.longest = max(self.longest, longest)
+
+    def document(self, name: str) -> dict[str, Any]:
+        """For an answer. Times in seconds; None: none of them has run."""
+        mean = self.seconds / self.ran if self.ran else None
+        return {"function": name, **self.ends, "mean": mean, "longest": self.longest if self.ran else None}
+
+
+class TaskFigures:
+    """The figures of one store. ``cleanups``: how often something was deleted from it. Owner: the loop thread; one
+    thread at a time reads for it, under ``_reading``."""
+
+    def __init__(self, path: Path, dispatch: Dispatch, cleanups: Callable[[], int]) -> None:
+        self._path = path
+        self._dispatch = dispatch
+        self._cleanups = cleanups
+        self._reading = asyncio.Lock()
+        self._functions: dict[tuple[str, bytes], FunctionFigures] = {}
+        self._read_until = 0
+        self._read_after_cleanups = -1
+
+    async def of(self, owner: str | None) -> dict[str, Any]:
+        """The figures of one user's tasks, or of all (None)."""
+        async with self._reading:
+            batches = [batch for batch in self._dispatch.batches() if owner in (None, batch.owner)]
+            still_open = json.dumps([batch.number for batch in batches])
+            unknown = [batch.number for batch in batches if batch.tally is None]
+            self._forget_deleted()
+            found = await asyncio.to_thread(self._read, owner, still_open, unknown)
+            tallies = found.pop("tallies")
+            open_now = open_counts(batches, lambda number: tallies.get(number, {}))
+        return {**found, "tasks": added(found["tasks"], open_now).document()}
+
+    def _forget_deleted(self) -> None:
+        """Begin anew if outcomes were deleted that are counted."""
+        cleanups = self._cleanups()
+        if cleanups != self._read_after_cleanups:
+            self._functions, self._read_until, self._read_after_cleanups = {}, 0, cleanups
+
+    def _read(self, owner: str | None, still_open: str, unknown: list[int]) -> dict[str, Any]:
+        """What the store has, on a thread of its own."""
+        with contextlib.closing(open_reader(self._path)) as connection:
+            read = Reader(connection)
+            self._add_up(read)
+            return {
+                "tasks": finished_counts(*read.rows("finished_counts", (owner, owner, still_open))[0]),
+                "functions": self._by_name(read, owner),
+                "rate": _rate(read, owner, time.time()),
+                "tallies": {number: dict(read.rows("tally", (number,))) for number in unknown},
+            }
+
+    def _add_up(self, read: Reader) -> None:
+        last = read.last_seq()
+        while self._read_until < last:
+            until = min(last, max(self._read_until, read.next_seq(self._read_until) - 1) + STEP)
+            for owner, functions, index, *figures in read.rows("function_figures", (self._read_until, until)):
+                place = int.from_bytes(index or b"", "little") * ID_BYTES
+                key = (owner, bytes(functions[place : place + ID_BYTES]))
+                self._functions.setdefault(key, FunctionFigures()).add(*figures)
+            self._read_until = until
+
+    def _by_name(self, read: Reader, owner: str | None) -> list[dict[str, Any]]:
+        """Versions of a function have one name."""
+        found: dict[str, FunctionFigures] = defaultdict(FunctionFigures)
+        for (its_owner, function), figures in self._functions.items():
+            if owner in (None, its_owner):
+                rows = read.rows("function_name", (function,))
+                _merge(found[rows[0][0] if rows else "?"], figures)
+        most = sorted(found.items(), key=lambda entry: -sum(entry[1].ends.values()))
+        return [figures.document(name) for name, figures in most[:FUNCTIONS]]
+
+
+def _merge(into: FunctionFigures, figures: FunctionFigures) -> None:
+    for state, count in figures.ends.items():
+        into.ends[state] += count
+    into.ran += figures.ran
+    into.seconds += figures.seconds
+    into.longest = max(into.longest, figures.longest)
+
+
+def _rate(read: Reader, owner: str | None, now: float) -> float:
+    """Tasks that ended per second of the last minute; where that are more than are looked at, of a shorter time."""
+    looked_at, ended, first = read.rows(
+        "newest_ends", (now - RATE_PERIOD, now - RATE_PERIOD, owner, owner, RATE_OUTCOMES)
+    )[0]
+    period = RATE_PERIOD if looked_at < RATE_OUTCOMES else max(now - first, 0.001)
+    return float(ended / period)
