@@ -12,6 +12,8 @@ import hashlib
 HEAD = b"\x80\x05ccompute_executor.serialization.reading\nenter\n"
 """How a stream with units begins; then two bytes objects follow: the units, and what is beside them."""
 BEGIN = b"\x8e"
+MAGIC = b"\x80\x05N0" + BEGIN
+"""How a stream begins from which large buffers were taken out (`buffers`)."""
 _LENGTH = 8
 
 
@@ -19,6 +21,10 @@ def digest(stream: bytes | memoryview) -> bytes:
     """The sha256 of a stream's content."""
     view = memoryview(stream)
     found = hashlib.sha256()
+    if view[: len(MAGIC)] == MAGIC:  # buffers that were taken out: a table of them comes first
+        table, view = _cut(view[len(MAGIC) - len(BEGIN) :])
+        found.update(table)
+        view = view[1:]
     if view[: len(HEAD)] == HEAD:
         units, rest = _cut(view[len(HEAD) :])
         _, view = _cut(rest)

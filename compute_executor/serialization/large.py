@@ -9,14 +9,37 @@ from __future__ import annotations
 
 import mmap
 import os
+import weakref
 from pickle import PickleBuffer
 
 Piece = bytes | bytearray | memoryview
+
+
+class Part:
+    """A blob that streams refer to. Whoever made it may want to know when nobody holds it any more."""
+
+    __slots__ = ("__weakref__", "name", "size")
+
+    def __init__(self, name: str, size: int) -> None:
+        self.name = name
+        self.size = size
+
+
+class Pieces(list[Piece]):
+    """Pieces of a content in order. ``parts``: what it refers to."""
+
+    parts: tuple[Part, ...] = ()
+
+
 Content = bytes | list[Piece]
 """Bytes, or pieces of them in order."""
 
 MAPPED = 512 * 1024
 """Bytes from which a file is mapped instead of read: below, unmapping costs more than the copy."""
+
+MOST_MAPPED, MOST_MAPPED_BYTES = 100, 1 << 30
+"""Files mapped at a time, and their bytes: each takes a descriptor, and its room on the disk even when its name is
+gone. What is over that is read."""
 
 _MOST_PIECES = 512  # of one writev; Linux takes 1024 (IOV_MAX)
 
@@ -60,12 +83,43 @@ def write(file: int, content: Content) -> None:
             pieces[-1] = pieces[-1][written:]
 
 
+def parts_of(content: Content) -> tuple[Part, ...]:
+    """What a content refers to."""
+    return content.parts if isinstance(content, Pieces) else ()
+
+
 def read(path: str) -> bytes | memoryview:
-    """The content of a file; a large one is a view of the file itself. Raises OSError.
+    """The content of a file; that of a large one may be written to, which changes neither the file nor what others
+    read: a private mapping, or a copy. Raises OSError.
 
     The file must not be shortened while the view is in use. Blobs never are.
     """
     with open(path, "rb", buffering=0) as file:
-        if os.fstat(file.fileno()).st_size < MAPPED:
+        size = os.fstat(file.fileno()).st_size
+        if size < MAPPED:
             return file.read()
-        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        if _may_map(size):
+            return memoryview(_map(file.fileno(), size))
+        copy = memoryview(bytearray(size))
+        filled = 0
+        while filled < size and (count := file.readinto(copy[filled:])):
+            filled += count
+        return copy[:filled]
+
+
+_mapped: dict[int, int] = {}
+"""The sizes of what is mapped, by id. Any thread changes it in single steps."""
+_NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0)
+
+
+def _may_map(size: int) -> bool:
+    return len(_mapped) < MOST_MAPPED and sum(list(_mapped.values())) + size <= MOST_MAPPED_BYTES
+
+
+def _map(file: int, size: int) -> mmap.mmap:
+    mapped = mmap.mmap(
+        file, size, flags=mmap.MAP_PRIVATE | _NO_RESERVE, prot=mmap.PROT_READ | mmap.PROT_WRITE
+    )
+    _mapped[id(mapped)] = size
+    weakref.finalize(mapped, _mapped.pop, id(mapped), None).atexit = False
+    return mapped

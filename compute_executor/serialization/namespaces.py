@@ -25,6 +25,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from compute_executor.serialization.buffers import refers_to_parts
+
 Name = tuple[str, str]
 """A global name: the space (``__main__``, another module's name, or a token) and the name in it."""
 
@@ -247,7 +249,7 @@ class Program:
         for (key, name), value in zip(unit.names, values, strict=True):
             remember(value, (key, name), unit)
             _put(self.space(key).names, name, value)
-        if len(unit.stream) > MAX_KEPT:
+        if len(unit.stream) > MAX_KEPT or refers_to_parts(unit.stream):
             unit.stream = b""
 
     def _module(self, key: str) -> ModuleType:

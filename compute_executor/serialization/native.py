@@ -24,8 +24,9 @@ from collections.abc import Callable
 from typing import Any
 
 from compute_executor.errors import ResultDecodeError, SerializationError
-from compute_executor.serialization import content
-from compute_executor.serialization.large import Content, Sink, size, whole
+from compute_executor.serialization import buffers, content
+from compute_executor.serialization.buffers import BufferSink, Keep
+from compute_executor.serialization.large import Content, Piece, Pieces, parts_of, size, whole
 
 PROTOCOL = 5  # PEP 574; read by every Python that a worker may run (3.8+)
 
@@ -34,6 +35,7 @@ _ATOMS = _SCALARS | {str, bytes}
 _DILL_MARK = b"dill._dill"
 _SDK_MARK = b"globus_compute_sdk.sdk.shell_function"
 _SNIFF = 64 * 1024
+_LENGTH_BYTES = 4
 
 
 def dumps(obj: Any) -> bytes:
@@ -44,11 +46,13 @@ def dumps(obj: Any) -> bytes:
         raise _unserializable(obj, error) from error
 
 
-def dump(obj: Any) -> Content:
+def dump(obj: Any, keep: Keep | None = None) -> Content:
     """The same; a large one in pieces, of which some are the object's own memory. For a value: a ``__reduce__``
-    that calls sys.exit ends the task with SystemExit."""
+    that calls sys.exit ends the task with SystemExit. ``keep``: makes parts of large buffers."""
     try:
-        return pickle.dumps(obj, PROTOCOL) if type(obj) in _SCALARS else _in_pieces(obj, type(obj) in _ATOMS)
+        if type(obj) in _SCALARS:
+            return pickle.dumps(obj, PROTOCOL)
+        return _in_pieces(obj, type(obj) in _ATOMS, keep)
     except Exception as error:
         raise _unserializable(obj, error) from error
 
@@ -62,25 +66,30 @@ def _unserializable(obj: Any, error: BaseException) -> SerializationError:
     )
 
 
-def _in_pieces(obj: Any, plain: bool) -> Content:
-    """A stream in pieces if it is large. ``plain``: nothing in ``obj`` has to travel by value."""
-    sink = Sink()
+def _in_pieces(obj: Any, plain: bool, keep: Keep | None, base: int = 0) -> Content:
+    """A stream in pieces if it is large. ``plain``: nothing in ``obj`` has to travel by value. ``base``: where in its
+    file it will begin."""
     if plain:
+        sink = BufferSink()
         pickle.Pickler(sink, PROTOCOL).dump(obj)
-    else:
-        from compute_executor.serialization import packer  # 25 ms, and not needed for plain data
+        return sink.content(base, keep)
+    from compute_executor.serialization import packer  # 25 ms, and not needed for plain data
 
-        return packer.Packer().pack(obj)
-    return sink.content()
+    return packer.Packer(keep=keep, base=base).pack(obj)
 
 
 def loads(stream: bytes | memoryview) -> Any:
     """The object of a stream made by pickle, cloudpickle or dill. Raises ResultDecodeError."""
+    found: list[Any] | None = None
     try:
+        if buffers.has_buffers(stream):
+            stream, found = buffers.split(stream)
         if has_names(stream):
             from compute_executor.serialization import reading
 
-            return reading.apart(stream)
+            return reading.apart(stream, found)
+        if found is not None:
+            return pickle.loads(stream, buffers=found)
         head = stream[:_SNIFF]
         start = head if isinstance(head, bytes) else bytes(head)
         if _SDK_MARK in start:
@@ -109,7 +118,7 @@ class _SdkUnpickler(pickle.Unpickler):
 
 
 def has_names(stream: bytes | memoryview) -> bool:
-    """Whether functions or classes travel by value in this stream."""
+    """Whether functions or classes travel by value in this stream, from which no buffers were taken out."""
     return stream[: len(content.HEAD)] == content.HEAD
 
 
@@ -118,15 +127,21 @@ def dumps_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
     return whole(dump_call(args, kwargs))
 
 
-def dump_call(args: tuple[Any, ...], kwargs: dict[str, Any], first_is_function: bool = False) -> Content:
+def dump_call(
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    first_is_function: bool = False,
+    keep: Keep | None = None,
+) -> Content:
     """The same; a large one in pieces, of which some are the arguments' own memory. ``first_is_function``: the first
-    is what is called (by the generic caller), so that the numbers of arguments in errors begin behind it."""
+    is what is called (by the generic caller), so that the numbers of arguments in errors begin behind it. ``keep``:
+    makes parts of large buffers."""
     try:
         if not kwargs and _SCALARS.issuperset(map(type, args)):
             stream = pickle.dumps(args, PROTOCOL)
             return len(stream).to_bytes(4, "big") + stream
-        first = _in_pieces(args, _ATOMS.issuperset(map(type, args)))
-        rest = _in_pieces(kwargs, False) if kwargs else b""
+        first = _in_pieces(args, _ATOMS.issuperset(map(type, args)), keep, _LENGTH_BYTES)
+        rest = _in_pieces(kwargs, False, keep, _LENGTH_BYTES + size(first)) if kwargs else b""
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -135,14 +150,20 @@ def dump_call(args: tuple[Any, ...], kwargs: dict[str, Any], first_is_function: 
 
 
 def _joined(first: Content, rest: Content) -> Content:
-    head = size(first).to_bytes(4, "big")
+    head = size(first).to_bytes(_LENGTH_BYTES, "big")
     if isinstance(first, bytes) and isinstance(rest, bytes):
         return b"".join((head, first, rest))
-    return [
-        head,
-        *([first] if isinstance(first, bytes) else first),
-        *([rest] if isinstance(rest, bytes) else rest),
-    ]
+    both = [head, *_listed(first), *_listed(rest)]
+    parts = (*parts_of(first), *parts_of(rest))
+    if not parts:
+        return both
+    pieces = Pieces(both)
+    pieces.parts = parts
+    return pieces
+
+
+def _listed(content: Content) -> list[Piece]:
+    return [content] if isinstance(content, bytes) else content
 
 
 def split_call(payload: bytes | memoryview) -> tuple[memoryview, memoryview]:
@@ -171,7 +192,7 @@ def _arguments(stream: bytes | memoryview) -> Any:
     except ResultDecodeError as error:
         from compute_executor.serialization import blame
 
-        number = blame.unreadable(bytes(stream), loads)
+        number = blame.unreadable(buffers.in_band(bytes(stream)), loads)
         if number is not None:
             error.args = (f"argument {number}, in the worker: {error.args[0]}", *error.args[1:])
         raise

@@ -16,9 +16,10 @@ import weakref
 from types import FunctionType, ModuleType
 from typing import Any
 
-from compute_executor.serialization import by_value, namespaces, reading
+from compute_executor.serialization import buffers, by_value, namespaces, reading
+from compute_executor.serialization.buffers import BufferSink, Keep, with_buffers
 from compute_executor.serialization.content import HEAD, binary
-from compute_executor.serialization.large import Content, Sink, whole
+from compute_executor.serialization.large import Content, Part, Piece, Sink, parts_of, whole
 from compute_executor.serialization.namespaces import MAIN, Name, Unit
 from compute_executor.serialization.pickler import PROTOCOL, Owner, Pickler, UnitPickler
 
@@ -55,10 +56,14 @@ class Unserializable(Exception):
 
 
 class Packer(Owner):
-    """One stream and its units. ``main``: whose program it belongs to, see `namespaces.Table`."""
+    """One stream and its units. ``main``: whose program it belongs to, see `namespaces.Table`. ``keep``: makes parts
+    of large buffers; ``base``: where in its file the stream will begin."""
 
-    def __init__(self, main: bytes | None = None) -> None:
+    def __init__(self, main: bytes | None = None, keep: Keep | None = None, base: int = 0) -> None:
         self._main = main
+        self._keep = keep
+        self._base = base
+        self._parts: list[Part] = []
         self._names: dict[str, dict[str, Any]] = {}
         self._keys: dict[int, str] = {}
         self._drafts: dict[Name, _Draft] = {}
@@ -69,14 +74,16 @@ class Packer(Owner):
 
     def pack(self, obj: Any) -> Content:
         """The stream of ``obj``. Raises what pickle raises; Unserializable for a global that is needed."""
-        sink = Sink()
+        sink = BufferSink()
         pickler = Pickler(sink, self)
         pickler.dump(obj)
-        inner = sink.content()
-        if not self._names:
-            return inner
-        self._write_all()
-        return self._joined(inner, pickler.sources.record())
+        stream: Content = sink.pieces
+        if self._names:
+            self._write_all()
+            stream = self._joined(sink.pieces, pickler.sources.record())
+        elif len(sink.pieces) == 1:
+            stream = bytes(sink.pieces[0])
+        return with_buffers(stream, sink.taken, self._base, self._keep, self._parts)
 
     def key_of(self, name: Name) -> bytes:
         """The key of the unit that this global would be. Raises as `pack` does."""
@@ -150,8 +157,9 @@ class Packer(Owner):
         key, short = draft.names[0]
         if len(values) == 1 and _is_plain(values[0]) and self._first_name(key, short, values[0]) == short:
             draft.stream = pickle.dumps(values, PROTOCOL)
-            return
-        sink = Sink()
+            if len(draft.stream) < buffers.LARGE:
+                return
+        sink = BufferSink()
         pickler = UnitPickler(sink, self, draft.names, self._named(key), self._names[key])
         self._asking = draft.names[0]
         try:
@@ -161,7 +169,9 @@ class Packer(Owner):
             return
         finally:
             self._asking = None
-        draft.stream = whole(sink.content())
+        content = sink.content(keep=self._keep)
+        self._parts += parts_of(content)
+        draft.stream = whole(content)
         draft.direct = pickler.direct
         draft.edges = tuple(sorted(pickler.edges))
         draft.sources = pickler.sources.record()
@@ -234,7 +244,7 @@ class Packer(Owner):
             digest.update(one.key or hashlib.sha256(one.stream).digest())
         return digest.digest()[:16]
 
-    def _joined(self, inner: Content, sources: Any) -> Content:
+    def _joined(self, pieces: list[Piece], sources: Any) -> Content:
         drafts = sorted(self._all(), key=lambda one: one.names)
         units = tuple((one.names, one.key, one.stream, one.edges) for one in drafts)
         table = Sink()
@@ -242,7 +252,6 @@ class Packer(Owner):
         content = whole(table.content())
         bases = {key: _base(names) for key, names in sorted(self._names.items())}
         beside = pickle.dumps((bases, sources, *(one.sources for one in drafts)), PROTOCOL)
-        pieces = [inner] if isinstance(inner, bytes) else inner
         whole_stream = [HEAD, binary(content), content, binary(beside), beside, b"\x86R0", *pieces]
         return whole_stream if sum(map(len, whole_stream)) > _SMALL else b"".join(whole_stream)
 

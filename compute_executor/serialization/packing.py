@@ -22,7 +22,7 @@ import pickletools
 from collections.abc import Iterable
 
 from compute_executor.errors import InvalidRequest, ResultDecodeError
-from compute_executor.serialization import native
+from compute_executor.serialization import buffers, native
 
 DATA = "00"
 CODE = "01"
@@ -189,7 +189,7 @@ def _check(buffer: str) -> None:
 
 
 def _buffer(method: str, stream: bytes) -> str:
-    return f"{method}\n{base64.encodebytes(stream).decode('ascii')}"
+    return f"{method}\n{base64.encodebytes(buffers.in_band(stream)).decode('ascii')}"
 
 
 def _encoded(packed: str) -> bytes:

@@ -73,7 +73,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
     """Writes one stream. ``own``: the names whose values it is to hold itself."""
 
     def __init__(self, file: Any, owner: Owner, own: Iterable[Name] = ()) -> None:
-        super().__init__(file, protocol=PROTOCOL)
+        super().__init__(file, protocol=PROTOCOL, buffer_callback=file.take)
         self.sources = SourceFiles()
         self.direct: set[Name] = set()
         """The names that objects in the stream refer to."""

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from compute_executor.serialization import namespaces
+from compute_executor.serialization import buffers, namespaces
 from compute_executor.serialization.namespaces import (
     ABSENT,
     MAIN,
@@ -64,12 +64,13 @@ def adopt(read: Callable[[], Any], program: Program) -> tuple[Any, list[Needs]]:
         _state.program, _state.entered = before
 
 
-def apart(stream: bytes | memoryview) -> Any:
-    """The object of a stream that begins with its names, which may be one inside of another."""
+def apart(stream: bytes | memoryview, taken: list[Any] | None = None) -> Any:
+    """The object of a stream that begins with its names, which may be one inside of another. ``taken``: buffers that
+    were taken out of it."""
     before, _state.stream = _state.stream, None
     try:
         with _foreign_lock:  # an answer may be read in any thread; a worker has one
-            found = pickle.loads(stream)
+            found = pickle.loads(stream, buffers=taken)
             if _state.wanted is not None:
                 _foreign.apply(_state.wanted)
             return found
@@ -123,10 +124,17 @@ def read_unit(unit: Unit) -> tuple[Any, ...]:
     install(unit.sources)
     _state.stream = _Stream(program, unit.sources, outer, unit)
     try:
-        values: tuple[Any, ...] = _UnitReader(io.BytesIO(unit.stream)).load()
+        values: tuple[Any, ...] = _reader(unit.stream).load()
         return values
     finally:
         _state.stream = before
+
+
+def _reader(stream: bytes) -> _UnitReader:
+    if not buffers.has_buffers(stream):
+        return _UnitReader(io.BytesIO(stream))
+    inner, found = buffers.split(stream)
+    return _UnitReader(io.BytesIO(inner), buffers=found)
 
 
 _foreign = Program(read_unit)

@@ -37,7 +37,7 @@ from compute_executor.endpoint.worker.messages import TaskRecord
 from compute_executor.endpoint.worker.output import TaskOutput
 from compute_executor.endpoint.worker.result_ring import Outcome, ResultRing
 from compute_executor.endpoint.worker.watchdog import Watchdog
-from compute_executor.serialization import native, reading
+from compute_executor.serialization import buffers, native, reading
 from compute_executor.serialization.large import Content, size
 from compute_executor.serialization.namespaces import Needs, Program
 
@@ -117,6 +117,7 @@ class WorkerSetup:
         """Make this process look like the caller's: its sys.path, and a ``__main__`` with nothing of ours in it,
         because functions and classes of the caller's ``__main__`` come by value and must not find other ones. In an
         environment, which is told by the caller's version of Python, the interpreter's own path comes first."""
+        buffers.use_folder(self.blob_folder)
         sys.path[:] = [*sys.path, *self._path] if self._caller else self._path
         sys.argv[:] = [""]
         surroundings.apply(self._surroundings, contained=self._contained)
