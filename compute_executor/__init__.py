@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 from compute_executor._version import __version__
 
 if TYPE_CHECKING:
+    from compute_executor import errors as errors
+    from compute_executor import serialize as serialize
+    from compute_executor import testing as testing
     from compute_executor.executor import Executor as Executor
     from compute_executor.future import ComputeFuture as ComputeFuture
     from compute_executor.progress_bar import progress as progress
@@ -45,12 +48,16 @@ _HOMES = {
     "progress": "compute_executor.progress_bar",
 }
 
+_MODULES = ("errors", "serialize", "testing")
+
 
 def __getattr__(name: str) -> Any:
     """The public names are imported when they are asked for (PEP 562): a worker, which imports parts of this
-    package only, must start fast and may live where our dependencies are not installed."""
-    if name not in _HOMES:
+    package only, must start fast and may live where our dependencies are not installed. So are public modules."""
+    if name not in _HOMES and name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
     return getattr(import_module(_HOMES[name]), name)

@@ -16,6 +16,7 @@ from compute_executor.cli import groups as groups_file
 from compute_executor.cli import login as login_file
 from compute_executor.cli import logout as logout_file
 from compute_executor.cli import logs as logs_file
+from compute_executor.cli import migrate_imports as migrate_file
 from compute_executor.cli import serve as serve_file
 from compute_executor.cli import status as status_file
 from compute_executor.cli import stop as stop_file
@@ -46,6 +47,7 @@ for command in (
     login_file.login,
     logout_file.logout,
     whoami_file.whoami,
+    migrate_file.migrate_imports,
     accounts_file.user,
     accounts_file.group,
     accounts_file.token,

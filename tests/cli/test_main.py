@@ -21,3 +21,8 @@ def test_the_package_can_be_run() -> None:
         [sys.executable, "-m", "compute_executor", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == f"compute-executor, version {__version__}"
+
+
+def test_public_modules_need_no_import_of_their_own() -> None:
+    program = "import compute_executor as c; print(c.errors.TaskPending, c.serialize.JSONData, c.testing.FakeService)"
+    subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
