@@ -45,6 +45,12 @@ def identity_of(request: HTTPConnection) -> Identity:
     return cast(Identity, request.scope["identity"])
 
 
+def is_ours(request: HTTPConnection) -> bool:
+    """Whether a client of this package is asking: it names itself, or nothing (for requests without a stream)."""
+    agent = request.headers.get("User-Agent", "")
+    return not agent or agent.startswith("compute-executor/")
+
+
 def json_answer(document: Any, headers: dict[str, str] | None = None) -> Response:
     """200 with this document."""
     return Response(msgspec.json.encode(document), media_type=JSON, headers=headers)

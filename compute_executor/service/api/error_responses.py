@@ -39,5 +39,8 @@ def answer(error: ComputeError | Refusal) -> JSONResponse:
 
 
 def document(error: ComputeError, status: int) -> dict[str, Any]:
-    """The error's document with the status it is answered with."""
-    return {**error.document(), "http_status_code": status}
+    """The error's document with the status it is answered with. ``errors`` is where globus-sdk finds a message and a
+    code that is a word (globus_sdk 4.10, exc/api.py); ``code`` is the number of Globus Compute."""
+    said = error.document()
+    errors = [{"code": said["name"], "message": said["reason"]}]
+    return {**said, "http_status_code": status, "errors": errors}

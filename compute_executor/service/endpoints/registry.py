@@ -21,6 +21,10 @@ LOCKED = 600.0
 """Seconds that a stopped endpoint may not register again (the hosted service: "a short time")."""
 
 
+FIRST_WITH_TEMPLATES = 4
+"""The major version from which every Globus Compute endpoint starts user endpoints."""
+
+
 class EndpointRegistration(NamedTuple):
     """What an endpoint says when it registers."""
 
@@ -146,6 +150,7 @@ def _check_return(old: EndpointRow, kind: str, now: float) -> None:
 
 def registration(document: Any) -> EndpointRegistration:
     """What a `documents.EndpointDocument` says. Raises InvalidRequest."""
+    _check_release(document.metadata or {}, bool(document.multi_user))
     allowed = document.allowed_functions
     try:
         functions = [str(uuid.UUID(one)) for one in allowed] if allowed is not None else None
@@ -160,3 +165,15 @@ def registration(document: Any) -> EndpointRegistration:
         functions,
         document.metadata or {},
     )
+
+
+def _check_release(metadata: dict[str, Any], templates: bool) -> None:
+    """Before 4.0, an endpoint that starts no user endpoints from templates takes tasks from a queue of its own, which
+    nobody fills here. Raises InvalidRequest, which such an endpoint prints before it ends."""
+    version = str(metadata.get("endpoint_version") or "")
+    major = version.partition(".")[0]
+    if major.isdigit() and int(major) < FIRST_WITH_TEMPLATES and not templates:
+        raise InvalidRequest(
+            f"this is globus-compute-endpoint {version} without --multi-user, which is not served here. Update it to "
+            f"{FIRST_WITH_TEMPLATES}.0 or newer, or configure it again with --multi-user"
+        )

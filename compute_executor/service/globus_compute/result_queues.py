@@ -1,6 +1,7 @@
 """Results of task groups, once more in queues of the broker, for SDKs that listen there.
 
     wanted (before the batch is stored) -> outcome stored -> published -> confirmed -> noted
+    listened (open tasks are listed) ----^
 
 Published from the store, so that a restart, or a broker that was away, costs nothing but time. A group that has no
 open task and whose results are all published is forgotten. Owner: the loop thread.
@@ -11,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from compute_executor.errors import BrokerUnroutable, ServiceUnavailable
@@ -102,7 +103,7 @@ class ResultQueues:
     def opened(self) -> None:
         """The broker can be reached (again)."""
         for queue in list(self._queues.values()):
-            self._pump(queue)
+            self._run(self._make_again(queue, 0.0))
 
     async def close(self) -> None:
         """What is not noted as published is published again by the next service."""
@@ -113,10 +114,26 @@ class ResultQueues:
     @contextlib.asynccontextmanager
     async def wanted(self, who: Identity, group: bytes) -> AsyncIterator[None]:
         """While a batch is being stored: there is a queue for its group, and what ends from now on will be in it.
-        Raises ServiceUnavailable, NotFound."""
+        If the broker is away, the queue is made when it is back. Raises NotFound."""
         if self._link is None:
             yield
             return
+        queue = self._queue(who, group)
+        queue.expecting += 1
+        try:
+            await self._declare_if_possible(queue)
+            yield
+        finally:
+            queue.expecting -= 1
+            self._pump(queue)
+
+    async def listened(self, who: Identity, group: bytes) -> None:
+        """Have a queue for the open tasks of a group, whose owner lists them: an SDK then listens for the rest.
+        Raises NotFound."""
+        if self._link is not None and self._groups.open(group):
+            await self._declare_if_possible(self._queue(who, group))
+
+    def _queue(self, who: Identity, group: bytes) -> ResultQueue:
         self._groups.claim(who, group)
         queue = self._queues.get(group)
         if queue is None:
@@ -124,13 +141,13 @@ class ResultQueues:
             self._subscribe(queue)
             values = (group, who.id, queue.sent)
             self._committer.soon(lambda writer: writer.run("put_result_queue", values), _ignore)
-        queue.expecting += 1
+        return queue
+
+    async def _declare_if_possible(self, queue: ResultQueue) -> None:
         try:
             await self._declare(queue)
-            yield
-        finally:
-            queue.expecting -= 1
-            self._pump(queue)
+        except ServiceUnavailable as error:
+            log.warning("the queue %s is made when the broker is back: %s", queue.name, error)
 
     async def _declare(self, queue: ResultQueue) -> None:
         assert self._link is not None
@@ -146,16 +163,19 @@ class ResultQueues:
         if queue.pumping or self._link is None or not self._link.open:
             return
         queue.pumping = True
-        pump = asyncio.get_running_loop().create_task(self._publish_all(queue, self._link))
-        self._pumps.add(pump)
-        pump.add_done_callback(self._pumps.discard)
+        self._run(self._publish_all(queue, self._link))
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._pumps.add(task)
+        task.add_done_callback(self._pumps.discard)
 
     async def _publish_all(self, queue: ResultQueue, link: BrokerLink) -> None:
         try:
             while await self._publish_some(queue, link):
                 pass
         except BrokerUnroutable:
-            await self._make_again(queue)
+            await self._make_again(queue, 1.0)
         except ServiceUnavailable as error:
             log.warning("results for queue %s wait: %s", queue.name, error)
         except Exception:
@@ -163,10 +183,11 @@ class ResultQueues:
         finally:
             queue.pumping = False
 
-    async def _make_again(self, queue: ResultQueue) -> None:
+    async def _make_again(self, queue: ResultQueue, pause: float) -> None:
+        """Make a queue that is not there (any more), and publish into it after ``pause`` seconds."""
         try:
             await self._declare(queue)
-            asyncio.get_running_loop().call_later(1.0, self._pump, queue)
+            asyncio.get_running_loop().call_later(pause, self._pump, queue)
         except ServiceUnavailable as error:
             log.warning("results for queue %s wait: %s", queue.name, error)
 

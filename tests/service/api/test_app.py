@@ -38,6 +38,7 @@ def test_a_route_that_is_none_has_an_error_document(world: World) -> None:
         "reason": "there is no route /v2/nothing",
         "error_args": [],
         "http_status_code": 404,
+        "errors": [{"code": "NotFound", "message": "there is no route /v2/nothing"}],
     }
 
 

@@ -20,6 +20,7 @@ from compute_executor.service.api import documents
 from compute_executor.service.api.app import AccessConfig, make_app
 from compute_executor.service.api.context import AppContext
 from compute_executor.service.api.routes.lists import CancelOptions
+from compute_executor.service.api.routes.service import CollectOptions
 from compute_executor.service.auth.accounts.commands import AccountCommand
 from compute_executor.service.endpoints.ids import BUILT_IN
 from compute_executor.service.service import Service
@@ -47,6 +48,7 @@ BODIES: dict[str, list[tuple[str, Any]]] = {
     "/v2/containers": [(JSON, ImageDocument)],
     "/v2/containers/build": [(JSON, RecipeDocument)],
     "/v3/pools": [(MSGPACK, frames.OpenPool)],
+    "/v3/gc": [(JSON, CollectOptions)],
     "/v3/admin/{command}": [(JSON, AccountCommand)],
 }
 """What the routes that take a body take."""

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import json
 
-from compute_executor.errors import PayloadTooLarge
+import globus_sdk
+import requests
+
+from compute_executor.errors import NotFound, PayloadTooLarge
 from compute_executor.service.api.error_responses import Refusal, answer, refusal, unauthenticated
 
 
@@ -23,3 +26,14 @@ def test_whoever_is_not_known_is_told_how_to_be() -> None:
     assert isinstance(refused, Refusal)
     assert (refused.status, refused.headers) == (401, {"WWW-Authenticate": "Bearer"})
     assert str(refused) == str(refused.error)
+
+
+def test_programs_with_globus_sdk_see_the_reason() -> None:
+    refused = answer(NotFound("task 1 is not known"))
+    response = requests.Response()
+    response.status_code, response._content = refused.status_code, bytes(refused.body)
+    response.headers["Content-Type"] = "application/json"
+    response.request = requests.Request("GET", "http://localhost/").prepare()
+    error = globus_sdk.GlobusAPIError(response)
+    assert (error.code, error.message) == ("NotFound", "task 1 is not known")
+    assert "task 1 is not known" in str(error)

@@ -180,3 +180,25 @@ async def test_what_its_workers_have_is_told_when_one_has_said_it(house: House) 
         assert service.worker_versions(row) == {}
         users.detailed(one, {"python_version": "3.9.1", "dill_version": "0.3.6", "os": "Linux"})
         assert service.worker_versions(row) == {"python_version": "3.9.1", "dill_version": "0.3.6"}
+
+
+@pytest.mark.parametrize(
+    ("version", "multi_user", "served"),
+    [
+        ("3.16.1", None, False),
+        ("2.34.0", False, False),
+        ("3.16.1", True, True),
+        ("4.10.2", None, True),
+        (None, None, True),
+    ],
+)
+def test_releases_that_have_no_templates_are_told_what_they_need(
+    version: str | None, multi_user: bool | None, served: bool
+) -> None:
+    metadata = {"endpoint_version": version} if version else None
+    document = EndpointDocument("old", multi_user=multi_user, metadata=metadata)
+    if served:
+        assert registration(document).name == "old"
+        return
+    with pytest.raises(InvalidRequest, match=rf"{version} without --multi-user.*Update it to 4\.0"):
+        registration(document)

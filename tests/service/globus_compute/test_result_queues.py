@@ -219,16 +219,36 @@ async def test_the_group_of_somebody_else_is_refused(house: House) -> None:
 
 
 @live
-async def test_without_its_queue_no_batch_is_taken(house: House) -> None:
+async def test_while_the_broker_is_away_a_batch_is_stored_and_its_queue_made_later(house: House) -> None:
     async with serving(house) as service:
         link = connected(service)
-        link.missing = ServiceUnavailable("no broker")
-        with pytest.raises(ServiceUnavailable, match="no broker"):
-            async with service.globus_compute.queues.wanted(ALICE, GROUP):
-                pytest.fail("there is no queue")
-        link.missing = None
+        await register(service)
+        link.open, link.missing = False, ServiceUnavailable("no broker")
+        await submit(service, 2)
+        assert link.declared == []
+        link.open, link.missing = True, None
         service.globus_compute.queues.opened()
-        await until(lambda: not service.globus_compute.queues._queues)  # nothing is expected of it
+        await until(lambda: len(link.published) == 2)
+        assert [queue for queue, _ in link.declared] == [QUEUE]
+        await until(lambda: not service.globus_compute.queues._queues)
+
+
+@live
+async def test_who_lists_open_tasks_gets_a_queue_for_their_results(house: House) -> None:
+    house.echo = False
+    async with serving(house) as service:
+        link, queues = connected(service), service.globus_compute.queues
+        await register(service)
+        await queues.listened(ALICE, GROUP)
+        assert link.declared == []  # there is nothing to come
+        await service.submit(ALICE, batch([native.dumps(1)]))
+        await queues.listened(ALICE, GROUP)
+        await queues.listened(ALICE, GROUP)
+        assert {queue for queue, _ in link.declared} == {QUEUE}
+        with pytest.raises(NotFound):
+            await queues.listened(BOB, GROUP)
+        house.engine.end(DEFAULT_POOL, take(house))
+        await until(lambda: link.values() == [1])
 
 
 @live

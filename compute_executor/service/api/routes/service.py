@@ -13,14 +13,16 @@ from starlette.routing import Route
 from compute_executor.errors import InvalidRequest
 from compute_executor.service.access import SERVICE, check
 from compute_executor.service.api import documents
-from compute_executor.service.api.context import identity_of, json_answer, shell_of
+from compute_executor.service.api.context import identity_of, is_ours, json_answer, shell_of
 from compute_executor.service.api.request_bodies import read_json
 
 
 async def version(request: Request) -> Response:
-    """``GET /v2/version?service=all``: asked once by every stock Client(). It also tells the time here."""
+    """``GET /v2/version?service=all``: asked once by every stock Client(). It also tells the time here. Others
+    than our own clients get the API's version alone, as text, unless they ask for ``all``."""
     document = documents.version(shell_of(request).instance)
-    return json_answer(document, {"Date": formatdate(usegmt=True)})
+    whole = request.query_params.get("service") == "all" or is_ours(request)
+    return json_answer(document if whole else document["api"], {"Date": formatdate(usegmt=True)})
 
 
 async def overview(request: Request) -> Response:

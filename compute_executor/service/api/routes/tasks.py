@@ -16,7 +16,7 @@ from compute_executor.errors import InvalidRequest, NotFound
 from compute_executor.protocol import frames
 from compute_executor.protocol.ids import TaskPositions, by_batch, each_task, split_task_id, task_uuid
 from compute_executor.service.api import documents
-from compute_executor.service.api.context import identity_of, json_answer, msgpack_answer, shell_of
+from compute_executor.service.api.context import identity_of, is_ours, json_answer, msgpack_answer, shell_of
 from compute_executor.service.api.request_bodies import (
     MSGPACK,
     content_type,
@@ -48,9 +48,13 @@ async def batch_status(request: Request) -> Response:
 
 
 async def task_group(request: Request) -> Response:
-    """``GET /v2/taskgroup/{id}``: the id is answered as it was asked, because the stock SDK compares it."""
+    """``GET /v2/taskgroup/{id}``: the id is answered as it was asked, because the stock SDK compares it. That one
+    then asks for what has ended, and listens at the group's queue for the rest."""
     group_id = request.path_params["id"]
     group = parse_uuid(group_id, "task group")
+    if not is_ours(request):
+        queues = shell_of(request).service.globus_compute.queues
+        await queues.listened(identity_of(request), group.bytes)
     batches = shell_of(request).service.group_tasks(identity_of(request), group.bytes)
     tasks = ((prefix, position) for prefix, count in batches for position in range(count))
     ids = [{"id": task_uuid(prefix, position)} async for prefix, position in _in_turns(tasks)]

@@ -18,6 +18,13 @@ def test_the_version_names_this_run(world: World) -> None:
     assert document["min_sdk_version"]
 
 
+def test_programs_with_globus_sdk_get_the_version_as_they_ask_for_it(world: World) -> None:
+    sdk = {"User-Agent": "globus-sdk-py-4.9.1"}
+    assert ask(world.app, "GET", "/v2/version", headers=sdk).json() == "2.0.0"
+    assert ask(world.app, "GET", "/v2/version?service=all", headers=sdk).json()["api"] == "2.0.0"
+    assert ask(world.app, "GET", "/v2/version").json()["instance"] == "instance-1"
+
+
 def test_how_it_is_doing(world: World) -> None:
     assert ask(world.app, "GET", "/v3/overview").json() == {"tasks": {"queued": 0}}
 
