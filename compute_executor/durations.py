@@ -7,6 +7,25 @@ import time
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 
 
+UNITS = {"s": 1.0, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
+LONGEST = 1e10
+
+
+def seconds_of(text: str) -> float:
+    """The seconds of a duration as people write it: a number and a unit. Raises ValueError.
+
+    >>> seconds_of("90s"), seconds_of("15m"), seconds_of("1.5h"), seconds_of("2d"), seconds_of("1w")
+    (90.0, 900.0, 5400.0, 172800.0, 604800.0)
+    """
+    try:
+        seconds = float(text[:-1]) * UNITS[text[-1:]]
+    except (KeyError, ValueError):
+        raise ValueError(f"{text!r} is no duration such as 90s, 15m, 1h, 2d or 1w") from None
+    if not 0 <= seconds < LONGEST:
+        raise ValueError(f"{text!r} is not 0 or more and less than 300 years")
+    return seconds
+
+
 def age(moment: float | None, now: float | None = None) -> str:
     """How long ago a Unix time was, for reading.
 

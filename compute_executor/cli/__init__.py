@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -10,8 +11,10 @@ import click
 from compute_executor._version import __version__
 from compute_executor.cli import accounts as accounts_file
 from compute_executor.cli import cancel as cancel_file
+from compute_executor.cli import completion as completion_file
 from compute_executor.cli import dashboard as dashboard_file
 from compute_executor.cli import doctor as doctor_file
+from compute_executor.cli import gc as gc_file
 from compute_executor.cli import groups as groups_file
 from compute_executor.cli import login as login_file
 from compute_executor.cli import logout as logout_file
@@ -43,6 +46,7 @@ for command in (
     dashboard_file.dashboard,
     doctor_file.doctor,
     stop_file.stop,
+    gc_file.gc,
     serve_file.serve,
     login_file.login,
     logout_file.logout,
@@ -52,12 +56,14 @@ for command in (
     accounts_file.group,
     accounts_file.token,
     accounts_file.client,
+    completion_file.completion,
 ):
     commands.add_command(command)
 
 
 def main() -> None:
     """The program. After a signal it leaves at once: the interpreter's own end would wait for what is running."""
+    _print_anything()
     try:
         commands(prog_name="compute-executor")
     except SystemExit as end:
@@ -66,6 +72,13 @@ def main() -> None:
             sys.stderr.flush()
             os._exit(end.code)
         raise
+
+
+def _print_anything() -> None:
+    """Have signs that the terminal or the file cannot take printed as escapes, where they are not UTF-8."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 SIGNALLED = 128

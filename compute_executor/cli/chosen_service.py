@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import http.client
 import json
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -92,6 +93,22 @@ def on_service(command: Callable[..., Any]) -> Callable[..., Any]:
     return decorated
 
 
+def on_running(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options that choose a service, and hands it to the command as ``service``: a RunningService, or None.
+    None is started."""
+
+    @_STATE
+    @click.option("--profile", help="A service of the configuration file.")
+    @click.option("--url", help="The address of a service; its token is in COMPUTE_EXECUTOR_TOKEN.")
+    @functools.wraps(command)
+    def chosen(*, folder: Path | None, profile: str | None, url: str | None, **kwargs: Any) -> Any:
+        with errors_told():
+            return command(service=look(folder, profile, url), **kwargs)
+
+    decorated: Callable[..., Any] = chosen
+    return decorated
+
+
 def on_remote(command: Callable[..., Any]) -> Callable[..., Any]:
     """The same for a command that has an option for the folder (``folder``) of its own."""
 
@@ -99,19 +116,51 @@ def on_remote(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--url", help="The address of a service; its token is in COMPUTE_EXECUTOR_TOKEN.")
     @functools.wraps(command)
     def chosen(*, folder: Path | None, profile: str | None, url: str | None, **kwargs: Any) -> Any:
-        try:
+        with errors_told():
             return command(service=choose(folder, profile, url), **kwargs)
-        except (InvalidRequest, NotFound) as error:
-            raise WrongInput(str(error)) from None
-        except ComputeError as error:
-            raise click.ClickException(str(error)) from None
 
     return chosen
+
+
+@contextlib.contextmanager
+def errors_told() -> Iterator[None]:
+    """End the command with the message of an error: exit code 2 for what was asked wrongly, 1 for all else."""
+    try:
+        yield
+    except (InvalidRequest, NotFound) as error:
+        raise WrongInput(str(error)) from None
+    except ComputeError as error:
+        raise click.ClickException(str(error)) from None
 
 
 def choose(folder: Path | None, profile: str | None, url: str | None) -> ChosenService | None:
     """The service that the options name, else that of the profile which the environment or the configuration names,
     else that of this machine. Raises WrongInput, ComputeError."""
+    return _elsewhere(folder, profile, url) or _here(folder)
+
+
+class RunningService(NamedTuple):
+    """A service as `status` and `stop` meet it. ``local``: what is known of its process if it is on this machine."""
+
+    service: ChosenService
+    local: local_service.LocalService | None
+
+
+def look(folder: Path | None, profile: str | None, url: str | None) -> RunningService | None:
+    """The same service if it runs; none is started. Raises WrongInput, ComputeError."""
+    found = _elsewhere(folder, profile, url)
+    if found is not None:
+        return RunningService(found, None)
+    local = local_service.running(folder)
+    return None if local is None else RunningService(_of(local), local)
+
+
+def _of(local: local_service.LocalService) -> ChosenService:
+    return ChosenService(local.address.url, local.address.token, verified=False)
+
+
+def _elsewhere(folder: Path | None, profile: str | None, url: str | None) -> ChosenService | None:
+    """The service that is named by an address; None: that of this machine or of a folder is meant."""
     if sum(option is not None for option in (folder, profile, url)) > 1:
         raise WrongInput("--state, --profile and --url each name a service: give one of them")
     if url is not None:
@@ -120,14 +169,14 @@ def choose(folder: Path | None, profile: str | None, url: str | None) -> ChosenS
     if found is not None:
         certificate = found.certificate and str(Path(found.certificate).expanduser())
         return ChosenService(found.url, found.token(), certificate)
-    return _here(folder)
+    return None
 
 
 def _here(folder: Path | None) -> ChosenService | None:
     """The service of a folder that runs; that of this machine is started, without running what it has stored."""
     running = local_service.running(folder)
     if running is not None:
-        return ChosenService(running.address.url, running.address.token, verified=False)
+        return _of(running)
     if folder is not None:
         raise NotAuthorized(
             f"no service runs on {folder}: start it with compute-executor serve --state {folder}"

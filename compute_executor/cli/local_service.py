@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,14 +55,6 @@ def _connection(url: str) -> http.client.HTTPConnection:
         return http.client.HTTPConnection(host, timeout=PATIENCE)
     # Its process holds the lock of our folder: who it is need not be proved by a certificate.
     return http.client.HTTPSConnection(host, timeout=PATIENCE, context=ssl._create_unverified_context())
-
-
-of_folder: Callable[..., Any] = click.option(
-    "--state",
-    "folder",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="The folder of a service of your own, as for `serve`.  [default: the service of this machine]",
-)
 
 
 def running(folder: Path | None = None) -> LocalService | None:

@@ -1,87 +1,119 @@
-"""``compute-executor status``: a service, its workers, and its tasks by state."""
+"""``compute-executor status``: a service, its workers, and its tasks by state, group and function."""
 
 from __future__ import annotations
 
-from collections import Counter
-from pathlib import Path
+import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 import click
 
-from compute_executor._version import __version__
-from compute_executor.cli.local_service import LocalService, of_folder, running
-from compute_executor.cli.progress import duration
-from compute_executor.cli.summary import count, one_line
-from compute_executor.errors import ComputeError
+from compute_executor.cli.chosen_service import RunningService, on_running
+from compute_executor.cli.status_lines import Look, lines, one_line_of
+from compute_executor.cli.tables import show_json
+from compute_executor.errors import ComputeError, NotFound, ServiceUnavailable
 from compute_executor.local.state import state_folder
 
-_SURVIVED = {"process": "the death of any process", "machine": "a loss of power"}
+PERIOD = 1.0
+"""Seconds between two looks of --watch."""
+LINE_PERIOD = 5.0
+"""The same where the output is no terminal, which gets one line each time."""
+GROUPS = 100
+"""Groups that are looked at for those with open tasks."""
 
 
 @click.command()
-@of_folder
-def status(folder: Path | None) -> None:
-    """Show the service of this machine, or one of your own, its workers and its tasks.
+@click.option("--watch", is_flag=True, help="Look again every second, until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, with every field.")
+@on_running
+def status(service: RunningService | None, watch: bool, as_json: bool) -> None:
+    """Show a service, its workers and its tasks: by state, by function and by group.
 
-    The exit code is 1 when none runs. Looking does not start one.
+    Counts are those of everything that is kept, also from before the service was last started. The exit code is 1
+    when none runs. Looking does not start one.
     """
-    service = running(folder)
     if service is None:
-        click.echo(
-            f"No service is running on {folder}"
-            if folder
-            else f"No service is running; the next Executor() starts one. Its state is kept in {state_folder()}"
-        )
+        where = f"The next Executor() starts one; what is kept is in {state_folder()}, or in --state FOLDER."
+        click.echo("{}" if as_json else f"No service is running. {where}")
         raise click.exceptions.Exit(1)
+    if watch and not as_json:
+        _watch(service)
+        return
+    seen = look_at(service)
+    if as_json:
+        show_json(seen.document())
+        return
+    for line in lines(seen):
+        click.echo(line)
+
+
+def look_at(running: RunningService) -> Look:
+    """All that the service answers, of everybody's tasks if whoever asks may see them. Raises ComputeError."""
+    ask = running.service.ask
+    overview: dict[str, Any] | None
     try:
-        overview = service.ask("GET", "/v3/overview")
+        overview = ask("GET", "/v3/overview")
+        everybody = "everybody=true"
+    except NotFound:  # only operators see it
+        overview, everybody = None, "everybody=false"
+    figures = ask("GET", f"/v3/figures?{everybody}")
+    groups = ask("GET", f"/v3/groups?limit={GROUPS}&{everybody}")["groups"]
+    version = ask("GET", "/v2/version")
+    return Look(running.service.url, running.local, version, overview, figures, groups, time.time())
+
+
+def _watch(running: RunningService) -> None:
+    """Show it again and again until Ctrl-C. A service that is gone for a while is waited for."""
+    show, period = (_Screen(), PERIOD) if sys.stdout.isatty() else (_print_line, LINE_PERIOD)
+    before: Look | None = None
+    try:
+        while True:
+            before = _show_once(running, before, show)
+            time.sleep(period)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        if isinstance(show, _Screen):
+            show.close()
+
+
+Show = Callable[[Look, Look | None], None]
+
+
+def _show_once(running: RunningService, before: Look | None, show: Any) -> Look | None:
+    try:
+        seen = look_at(running)
+    except ServiceUnavailable as error:
+        click.echo(str(error), err=True)
+        return before
     except ComputeError as error:
-        raise click.ClickException(str(error)) from error
-    for name, text in [
-        *_service(service, overview),
-        *_tasks(overview),
-        *_workers(overview),
-        *_pools(overview),
-        *_environments(overview),
-    ]:
-        click.echo(f"{name:9}{one_line(text)}")
+        raise click.ClickException(str(error)) from None
+    show(seen, before)
+    return seen
 
 
-def _service(service: LocalService, overview: dict[str, Any]) -> list[tuple[str, str]]:
-    up = duration(overview["uptime"])
-    stalled = "" if overview["storing"] == "ok" else "; results cannot be stored at the moment, see the log"
-    return [
-        ("service", f"{service.address.url}, version {__version__}, pid {service.pid}, up {up}"),
-        ("state", f"{service.folder}, survives {_SURVIVED[overview['durability']]}{stalled}"),
-        ("clients", f"{overview['connections']:,} connected"),
-    ]
+def _print_line(seen: Look, before: Look | None) -> None:
+    click.echo(one_line_of(seen, before))
+    sys.stdout.flush()
 
 
-def _tasks(overview: dict[str, Any]) -> list[tuple[str, str]]:
-    tasks = {
-        state.replace("_", " "): number for state, number in overview["tasks"].items() if state != "done"
-    }
-    return [("tasks", ", ".join(f"{number:,} {state}" for state, number in tasks.items()))]
+class _Screen:
+    """The part of a terminal that is drawn again."""
 
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
 
-def _workers(overview: dict[str, Any]) -> list[tuple[str, str]]:
-    states = Counter(worker["state"] for worker in overview["workers"])
-    counts = "".join(f", {number} {state}" for state, number in sorted(states.items()))
-    rows = [("", f"pid {w['pid']} {w['state']} {w['task'] or ''}".rstrip()) for w in overview["workers"]]
-    return [("workers", f"{len(rows)} in all{counts}"), *rows]
+        self._live = Live(console=Console(highlight=False), auto_refresh=False, vertical_overflow="crop")
+        self._live.start()
 
+    def __call__(self, seen: Look, before: Look | None) -> None:
+        from rich.text import Text
 
-def _pools(overview: dict[str, Any]) -> list[tuple[str, str]]:
-    return [
-        (
-            "pool",
-            f"{pool['label'] or pool['pool'][:8]}: {pool['state']}, {count(pool['open_tasks'], 'open task')}, "
-            f"up to {count(pool['max_workers'], 'worker')}, {count(pool['clients'], 'client')}"
-            + (f", in container {pool['container']}" if pool.get("container") else ""),
-        )
-        for pool in overview["pools"]
-    ]
+        text = Text("\n".join(lines(seen, before)), no_wrap=True, overflow="ellipsis")
+        self._live.update(text, refresh=True)
 
-
-def _environments(overview: dict[str, Any]) -> list[tuple[str, str]]:
-    return [("built", f"{one['environment']}: {one['state']}") for one in overview.get("environments", [])]
+    def close(self) -> None:
+        """Leave what was drawn last."""
+        self._live.stop()

@@ -47,6 +47,8 @@ def _fields(task: dict[str, Any]) -> list[tuple[str, str]]:
         ("group", group),
         ("program", _program(task)),
         ("state", f"{task['state']}, attempt {task['attempt']}"),
+        ("worker", f"process {task['worker']}" if task.get("worker") else ""),
+        ("endpoint", "" if task.get("built_in", True) else task["endpoint"]),
         ("time line", _time_line(task)),
         ("error", task["error"] or ""),
     ]

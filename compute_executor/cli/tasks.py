@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from urllib.parse import urlencode
 
 import click
 
+from compute_executor.cli.ago import Ago
 from compute_executor.cli.chosen_service import ChosenService, on_remote
 from compute_executor.cli.named import named_group
 from compute_executor.cli.tables import show, show_json
@@ -19,24 +19,6 @@ from compute_executor.durations import age, length
 
 COLUMNS = ("id", "state", "function", "submitted", "took", "error")
 STATES = ("queued", "running", "succeeded", "failed", "lost", "cancelled")
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-
-
-class _Ago(click.ParamType):  # type: ignore[type-arg]  # generic only for type checkers
-    """A time before now: 90s, 15m, 1h, 2d, 1w."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The Unix time."""
-        number, unit = str(value)[:-1], str(value)[-1:]
-        try:
-            seconds = float(number) * UNITS[unit]
-        except (KeyError, ValueError):
-            self.fail(f"{value!r} is no duration such as 90s, 15m, 1h, 2d or 1w", param, ctx)
-        if not 0 <= seconds < 1e10:
-            self.fail(f"{value!r} is not 0 or more and less than 300 years", param, ctx)
-        return max(0.0, time.time() - seconds)
 
 
 def _state_or_folder(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -67,7 +49,7 @@ def _state_or_folder(command: Callable[..., Any]) -> Callable[..., Any]:
     help=f"In this state only ({', '.join(STATES)}). Anything else is the folder of a service of your own.",
 )
 @click.option("--function", help="Of this function only, by its name.")
-@click.option("--since", type=_Ago(), metavar="DURATION", help="Submitted since: 90s, 15m, 1h, 2d, 1w.")
+@click.option("--since", type=Ago(), metavar="DURATION", help="Submitted since: 90s, 15m, 1h, 2d, 1w.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
 @click.option("--json", "as_json", is_flag=True, help="As JSON, with every field.")
 @_state_or_folder

@@ -1,5 +1,8 @@
+"""stop: idle, with open tasks, forced, with everything discarded."""
+
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,8 +10,10 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from compute_executor.cli import stop
+from compute_executor.cli import chosen_service, stop
+from compute_executor.cli.chosen_service import RunningService
 from compute_executor.cli.local_service import LocalService
+from compute_executor.errors import ServiceUnavailable
 from compute_executor.local.embedded import ServiceAddress
 
 Command = Callable[..., Result]
@@ -18,24 +23,30 @@ class Service:
     """Answers for a service; remembers what it was asked."""
 
     def __init__(self, **tasks: int) -> None:
+        self.url = "http://127.0.0.1:5"
         self.tasks = tasks
         self.asked: list[str] = []
+        self.ended = False
 
-    def ask(self, _service: LocalService, method: str, path: str) -> dict[str, Any]:
+    def ask(self, method: str, path: str) -> dict[str, Any]:
         self.asked.append(f"{method} {path}")
-        return {"tasks": self.tasks}
+        if path == "/v2/version" and self.ended:
+            raise ServiceUnavailable("it does not answer")
+        self.ended = self.ended or "shutdown" in path
+        done = {"withdrawn": 3, "stopped": 1, "left": 0} if "discard" in path else {}
+        return {"tasks": self.tasks, "status": "ending", **done}
 
 
 @pytest.fixture
 def run(command: Command, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """``run(service, "--force", ended=True)``: stop that service."""
+    """``run(service, "--force", ended=True)``: stop that service, which is on this machine if ``here``."""
 
-    def with_service(service: Service, *arguments: str, ended: bool = True) -> Result:
-        found = LocalService(ServiceAddress("http://127.0.0.1:5", "secret", "i"), 99, Path("/state"))
-        monkeypatch.setattr(stop, "running", lambda _folder: found)
+    def with_service(service: Service, *arguments: str, ended: bool = True, here: bool = True) -> Result:
+        local = LocalService(ServiceAddress(service.url, "secret", "i"), 99, Path("/state"))
+        found: Any = RunningService(service, local if here else None)  # type: ignore[arg-type]  # a stand-in
+        monkeypatch.setattr(chosen_service, "look", lambda *_: found)
         monkeypatch.setattr(stop, "ended", lambda _: ended)
         monkeypatch.setattr(stop, "PATIENCE", 0.0)
-        monkeypatch.setattr(LocalService, "ask", lambda *asked: service.ask(*asked))
         return command("stop", *arguments)
 
     return with_service
@@ -64,6 +75,22 @@ def test_forced_it_is_stopped_with_a_warning(run: Callable[..., Result]) -> None
     assert service.asked[-1] == "POST /v3/shutdown"
 
 
+def test_what_is_open_is_discarded_first(run: Callable[..., Result]) -> None:
+    service = Service(queued=3, began=1)
+    done = run(service, "--discard")
+    assert service.asked == ["POST /v3/shutdown?discard=true"]
+    assert done.stdout == "3 tasks withdrawn, 1 stopped, 0 still running. Stopped (pid 99).\n"
+    told = json.loads(run(Service(), "--discard", "--json").stdout)
+    assert told == {"stopped": True, "tasks": {"withdrawn": 3, "stopped": 1, "left": 0}}
+
+
+def test_one_elsewhere_has_ended_when_it_does_not_answer(run: Callable[..., Result]) -> None:
+    service = Service()
+    done = run(service, here=False)
+    assert (done.exit_code, done.stdout) == (0, "Stopped.\n")
+    assert service.asked[-1] == "GET /v2/version"
+
+
 def test_one_that_does_not_end_is_told(run: Callable[..., Result]) -> None:
     done = run(Service(), ended=False)
     assert done.exit_code == 1
@@ -71,6 +98,8 @@ def test_one_that_does_not_end_is_told(run: Callable[..., Result]) -> None:
 
 
 def test_none_running_is_what_was_wanted(command: Command, state_home: Path) -> None:
-    done = command("stop")
-    assert (done.exit_code, done.stdout) == (0, "No service is running.\n")
+    for arguments in ((), ("--discard",)):
+        done = command("stop", *arguments)
+        assert (done.exit_code, done.stdout) == (0, "No service is running.\n")
+    assert json.loads(command("stop", "--json").stdout) == {"stopped": False}
     assert list(state_home.iterdir()) == []

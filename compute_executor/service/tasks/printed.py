@@ -30,7 +30,8 @@ class Printed:
         self._live = live
 
     def of_task(self, who: Identity, prefix: bytes, position: int) -> dict[str, Any]:
-        """What one task has printed. ``open``: 1 until it has ended. Raises NotFound."""
+        """What one task has printed: bytes (base64 in JSON) and at which position of the stream they begin. ``open``:
+        1 until it has ended. Raises NotFound."""
         name = f"task {task_uuid(prefix, position)}"
         head = self._read.batch(prefix)
         if head is None or not 0 <= position < head.size:
@@ -74,6 +75,6 @@ def _part(task: str, written: Written) -> dict[str, Any]:
     return {
         "task": task,
         "attempt": written.attempt,
-        "stdout": {"start": written.starts[0], "text": written.out.decode("utf-8", "replace")},
-        "stderr": {"start": written.starts[1], "text": written.err.decode("utf-8", "replace")},
+        "stdout": {"start": written.starts[0], "bytes": written.out},
+        "stderr": {"start": written.starts[1], "bytes": written.err},
     }

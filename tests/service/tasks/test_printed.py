@@ -28,7 +28,9 @@ def house(tmp_path: Path) -> House:
 
 
 def texts(answer: dict[str, Any]) -> dict[str, str]:
-    return {part["task"]: part["stdout"]["text"] + part["stderr"]["text"] for part in answer["parts"]}
+    return {
+        part["task"]: (part["stdout"]["bytes"] + part["stderr"]["bytes"]).decode() for part in answer["parts"]
+    }
 
 
 @live
