@@ -17,6 +17,7 @@ MakeExecutor = Callable[..., Executor]
 
 # How long an example takes depends on what else runs on the machine.
 settings.register_profile("patient", deadline=None)
+settings.register_profile("thorough", deadline=None, max_examples=10_000)
 settings.load_profile("patient")
 
 

@@ -11,7 +11,6 @@ Plain functions of values: no I/O, no threads.
 
 from __future__ import annotations
 
-import dis
 import sys
 from collections.abc import Iterable, Mapping
 from types import (
@@ -25,16 +24,16 @@ from types import (
 )
 from typing import Any
 
-from compute_executor.serialization import by_value
+from compute_executor.serialization import by_value, code_names
 
 _ATOMS = frozenset(
     {int, float, str, bytes, bool, complex, type(None), type(Ellipsis), type(NotImplemented), range}
     | {CodeType, MemberDescriptorType, GetSetDescriptorType}
 )
 _WRAPPERS = (staticmethod, classmethod)
-_GLOBAL_OPERATIONS = frozenset({"LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL", "LOAD_NAME"})
 _CLASS_MACHINERY = frozenset(
     {"__dict__", "__weakref__", "__annotations__", "__annotations_cache__", "__annotate_func__", "_abc_impl"}
+    | {"__slotnames__"}
     | {"__dataclass_fields__", "__dataclass_params__"}
 )
 """Attributes that the class statement made: nobody changes them in place and expects a worker to see it."""
@@ -131,7 +130,12 @@ class _Walk:
             value = _contents(cell)
             self.taken._cells.append((one, index, self._rooted(value)))
             self._value(value)
-        for name in global_names(code):
+        if code_names.may_find_any(code):
+            raise _Mutable
+        found = code_names.perhaps(code, function.__globals__)
+        if found:
+            self.taken._sizes.append((function.__globals__, len(function.__globals__)))
+        for name in dict.fromkeys((*code_names.looked_up(code), *found)):
             self._name(function.__globals__, name)
             self._submodules(function.__globals__.get(name), code)
 
@@ -199,19 +203,6 @@ class _Walk:
         if len(self._seen) + len(self.taken._names) > MAX_VISITS:
             raise _Mutable
         return False
-
-
-def global_names(code: CodeType) -> list[str]:
-    """The global names that ``code`` and the code within it read, in order, each once."""
-    names = {
-        instruction.argval: None
-        for instruction in dis.get_instructions(code)
-        if instruction.opname in _GLOBAL_OPERATIONS
-    }
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            names.update(dict.fromkeys(global_names(constant)))
-    return list(names)
 
 
 def _contents(cell: CellType) -> Any:

@@ -20,11 +20,19 @@ import builtins
 import contextlib
 import pickle
 import traceback
-from types import MemberDescriptorType, TracebackType
+from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
 from compute_executor.errors import TaskExecutionFailed
 from compute_executor.serialization import native
+from compute_executor.serialization.exception_parts import (
+    arguments,
+    has_own_init,
+    make,
+    set_attributes,
+    set_part,
+    slots_of,
+)
 
 _Node = tuple[bytes | None, str, "Any", "Any", bool, "Any"]
 """Stream, text, cause node, context node, suppress_context, and of a group the nodes of its members."""
@@ -94,7 +102,7 @@ def detached(error: E) -> E:
     if any(one.__traceback__ is not None for one in linked):
         _hang(error, RemoteTraceback(_format(error, error.__traceback__)))
     for one in linked:
-        _set(one, "__traceback__", None)
+        set_part(one, "__traceback__", None)
     return error
 
 
@@ -129,13 +137,23 @@ def _node(error: BaseException | None, depth: int) -> _Node | None:
         return None
     members = _members(error)
     return (
-        _stream(error, whole=members is None and not _slots(error)),
+        _stream(error, whole=members is None and not slots_of(error) and not has_own_init(error)),
         f"{type(error).__qualname__}: {_message(error)}",
         _node(error.__cause__, depth - 1),
-        _node(error.__context__, depth - 1) if error.__context__ is not error.__cause__ else None,
+        _context_node(error, depth - 1),
         error.__suppress_context__,
         None if members is None else [_node(one, depth - 1) for one in members],
     )
+
+
+_NO_CONTEXT = ()
+"""In place of a context's node where there is a cause, and no context. None: the context is the cause."""
+
+
+def _context_node(error: BaseException, depth: int) -> Any:
+    if error.__context__ is error.__cause__:
+        return None
+    return _NO_CONTEXT if error.__context__ is None else _node(error.__context__, depth)
 
 
 def _members(error: BaseException) -> tuple[BaseException, ...] | None:
@@ -148,12 +166,22 @@ _GROUP: Any = getattr(builtins, "BaseExceptionGroup", None)  # Python 3.11
 
 def _stream(error: BaseException, whole: bool) -> bytes | None:
     """The exception alone: whole if a round trip works, else in parts, else nothing."""
-    for form in (error, _Parts(error)) if whole else (_Parts(error),):
+    for form in (_Alone(error), _Parts(error)) if whole else (_Parts(error),):
         with contextlib.suppress(Exception):
             stream = native.dumps(form)
             if not whole or type(native.loads(stream)) is type(error):
                 return stream
     return None
+
+
+class _Alone:
+    """Pickles as the exception, without its causes: each of those travels for itself."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __reduce__(self) -> Any:
+        return self.error.__reduce_ex__(native.PROTOCOL)
 
 
 class _Parts:
@@ -169,10 +197,10 @@ class _Parts:
         state.update(
             (key, StayedBehind(type(value).__name__)) for key, value in vars(error).items() if _is_open(value)
         )
-        slots = {name: getattr(error, name) for name in _slots(error) if _picklable(getattr(error, name))}
+        slots = {name: getattr(error, name) for name in slots_of(error) if _picklable(getattr(error, name))}
         if _members(error) is not None:
             return _GroupParts, (type(error), error.message, state, slots)  # type: ignore[attr-defined]
-        return _assemble, (type(error), _plain(error.args), state, slots)
+        return _assemble, (type(error), _plain(arguments(error)), _plain(error.args), state, slots)
 
 
 class _GroupParts(NamedTuple):
@@ -186,7 +214,7 @@ class _GroupParts(NamedTuple):
     def with_members(self, members: list[BaseException]) -> BaseException:
         """The group. Its class may have a ``__new__`` of its own, with other parameters."""
         made: BaseException = _GROUP.__new__(self.kind, self.message, members)
-        return _filled(made, self.state, self.slots)
+        return set_attributes(made, self.state, self.slots)
 
 
 class StayedBehind:
@@ -221,45 +249,16 @@ def _picklable(value: Any) -> bool:
     return True
 
 
-def _slots(error: BaseException) -> list[str]:
-    """The slots of an exception that have a value: its own pickling forgets them."""
-    return [
-        name
-        for kind in type(error).__mro__
-        if kind.__flags__ & _HEAP_TYPE
-        for name, value in vars(kind).items()
-        if isinstance(value, MemberDescriptorType) and hasattr(error, name)
-    ]
-
-
-_HEAP_TYPE = 1 << 9
-
-
-def _filled(error: BaseException, state: dict[str, Any], slots: dict[str, Any]) -> BaseException:
-    error.__dict__.update(state)
-    for name, value in slots.items():
-        _set(error, name, value)
-    return error
-
-
 def _assemble(
-    kind: type[BaseException], args: tuple[Any, ...], state: dict[str, Any], slots: dict[str, Any]
+    kind: type[BaseException],
+    arguments: tuple[Any, ...],
+    args: tuple[Any, ...],
+    state: dict[str, Any],
+    slots: dict[str, Any],
 ) -> BaseException:
-    try:
-        error = kind.__new__(kind, *args)
-    except TypeError:  # a __new__ with other parameters
-        error = _builtin_base(kind).__new__(kind, *args)
-    _set(error, "args", args)
-    return _filled(error, state, slots)
-
-
-def _builtin_base(kind: type[BaseException]) -> Any:
-    return next(one for one in kind.__mro__ if one.__module__ == "builtins")
-
-
-def _set(error: BaseException, name: str, value: Any) -> None:
-    """Set an attribute of every exception, also on a class that refuses attributes (a frozen dataclass)."""
-    object.__setattr__(error, name, value)
+    error = make(kind, *arguments)
+    set_part(error, "args", args)
+    return set_attributes(error, state, slots)
 
 
 def _rebuild_chain(node: _Node | None) -> BaseException | None:
@@ -269,10 +268,9 @@ def _rebuild_chain(node: _Node | None) -> BaseException | None:
     error = _load(stream, members)
     if error is None:
         return None
-    _set(error, "__cause__", _rebuilt(cause))
-    behind = _rebuilt(context)
-    _set(error, "__context__", error.__cause__ if behind is None else behind)
-    _set(error, "__suppress_context__", suppress)
+    set_part(error, "__cause__", _rebuilt(cause))
+    set_part(error, "__context__", error.__cause__ if context is None else _rebuilt(context or None))
+    set_part(error, "__suppress_context__", suppress)
     return error
 
 
@@ -302,4 +300,4 @@ def _hang(error: BaseException, remote: RemoteTraceback) -> None:
     while last.__cause__ is not None and id(last.__cause__) not in seen:
         last = last.__cause__
         seen.add(id(last))
-    _set(last, "__cause__", remote)
+    set_part(last, "__cause__", remote)

@@ -52,6 +52,8 @@ class UnitRecord(NamedTuple):
     stream: bytes
     edges: tuple[Name, ...]
     """The names that its code and its objects refer to."""
+    optional: bool = False
+    """Whether it is done without where it cannot be read: code may look it up, and most likely does not."""
 
 
 class Table(NamedTuple):
@@ -72,11 +74,14 @@ class Unit:
         self.key = record.key
         self.stream = record.stream
         self.edges = record.edges
+        self.optional = record.optional
         self.sources = sources
         self.near: dict[Name, weakref.ref[Unit]] = {}
         """Those that the edges lead to."""
         self.loaded = self.loading = self.absence = False
         self.values: dict[Name, Any] = {}
+        self.kept: list[Any] = []
+        """What only weak references in it refer to."""
 
 
 class Space:
@@ -166,6 +171,9 @@ class Program:
                 except NotMade as error:
                     later.append(unit)
                     reason = error
+                except Exception:
+                    if not unit.optional:
+                        raise
             if reason is not None and len(later) == len(units):
                 raise reason
             units = later
@@ -218,6 +226,8 @@ class Program:
         where = self._main, record.key
         found = self._units.get(where)
         unit = None if found is None else found()
+        if unit is not None:
+            unit.optional = unit.optional and record.optional
         if unit is None:
             unit, units = Unit(record, sources), self._units
             units[where] = weakref.ref(unit, lambda _: units.pop(where, None))
@@ -276,8 +286,8 @@ _units: dict[int, tuple[Callable[[], Any], Name, Unit]] = {}
 
 def issued(key: bytes, name: Name, obj: Any) -> None:
     """Remember ``obj`` as what this unit's name stands for, as long as there is the object."""
-    where = key, name
-    held = _held(obj, lambda _: _objects.pop(where, None))
+    where, objects = (key, name), _objects
+    held = _held(obj, lambda _: objects.pop(where, None))
     if held is not None:
         _objects[where] = held
 
@@ -292,10 +302,10 @@ def known(key: bytes, name: Name) -> Any:
 def remember(obj: Any, name: Name, unit: Unit) -> None:
     """``obj`` was made here from this unit: an answer that holds it refers to the unit."""
     issued(unit.key, name, obj)
-    where = id(obj)
-    held = _held(obj, lambda _: _units.pop(where, None))
+    where, units = id(obj), _units
+    held = _held(obj, lambda _: units.pop(where, None))
     if held is not None:
-        _units[id(obj)] = held, name, unit
+        units[where] = held, name, unit
 
 
 def unit_of(obj: Any) -> tuple[Name, Unit] | None:

@@ -13,7 +13,14 @@ import pickle
 import re
 import secrets
 import weakref
-from types import FunctionType, ModuleType
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FunctionType,
+    MethodDescriptorType,
+    ModuleType,
+    WrapperDescriptorType,
+)
 from typing import Any
 
 from compute_executor.serialization import buffers, by_value, namespaces, reading
@@ -27,6 +34,7 @@ _SMALL = 64 * 1024
 _BASE = ("__name__", "__package__", "__file__")
 _VALUES = frozenset(
     {str, bytes, int, float, complex, bool, type(None), tuple, frozenset, type(Ellipsis), range}
+    | {CodeType, BuiltinFunctionType, MethodDescriptorType, WrapperDescriptorType}
 )
 _BY_NAME = (ModuleType, logging.Logger, re.Pattern)
 
@@ -36,6 +44,7 @@ class _Draft:
 
     def __init__(self, names: tuple[Name, ...], asked_by: Name | None) -> None:
         self.names = names
+        self.optional = False
         self.asked_by = asked_by
         self.stream = self.key = b""
         self.direct: set[Name] = set()
@@ -68,9 +77,13 @@ class Packer(Owner):
         self._keys: dict[int, str] = {}
         self._drafts: dict[Name, _Draft] = {}
         self._absent: dict[Name, None] = {}
-        self._waiting: list[tuple[_Draft, bool]] = []
+        self._waiting: list[_Draft] = []
+        self._needed: dict[Name | None, dict[Name, None]] = {}
+        """What each name, and the stream itself (None), cannot do without."""
+        self._failures: dict[Name, tuple[_Draft, Any, Exception]] = {}
         self._asking: Name | None = None
         self._by_id: dict[str, dict[int, str]] = {}
+        self._by_cell: dict[str, dict[int, list[Name]]] = {}
 
     def pack(self, obj: Any) -> Content:
         """The stream of ``obj``. Raises what pickle raises; Unserializable for a global that is needed."""
@@ -107,15 +120,27 @@ class Packer(Owner):
 
     def need(self, name: Name, names: dict[str, Any], *, optional: bool = False) -> None:
         """Have a global name travel along, or that there is none. ``optional``: if it can."""
-        if name in self._drafts or name in self._absent:
+        if not optional:
+            self._needed.setdefault(self._asking, {})[name] = None
+        if name in self._drafts or name in self._absent or name in self._failures:
             return
         if name[1] in names:
+            made = namespaces.unit_of(names[name[1]])
+            if made is not None and made[0] == name and made[1].stream:
+                self.need_unit(*made)
+                return
             draft = self._drafts[name] = _Draft((name,), self._asking)
-            self._waiting.append((draft, optional))
-            for other in _groups.get(name, ()):
+            self._waiting.append(draft)
+            for other in (*_groups.get(name, ()), *self._with_same_cells(name, names[name[1]])):
                 self.need(other, names, optional=True)
         elif not optional:
             self._absent[name] = None
+
+    def name_of(self, obj: Any, names: dict[str, Any], module: ModuleType | None) -> Name | None:
+        """The global name that stands for ``obj`` in a namespace."""
+        key = self.space(names, module, None)
+        short = self._named(key).get(id(obj))
+        return None if short is None else (key, short)
 
     def need_unit(self, name: Name, unit: Unit) -> None:
         """Have a unit travel along that an object here was made from, and what it refers to."""
@@ -139,8 +164,9 @@ class Packer(Owner):
             _remember_group(names)
             draft = _Draft(names, self._drafts[names[0]].asked_by)
             self._drafts.update(dict.fromkeys(names, draft))
-            self._write(draft, optional=False)
+            self._write(draft)
             self._write_waiting()
+        self._tell_what_is_optional()
         fresh = [draft for draft in self._all() if not draft.key]
         keys = [(draft, self._key(draft)) for draft in fresh]
         for draft, key in keys:
@@ -150,9 +176,9 @@ class Packer(Owner):
 
     def _write_waiting(self) -> None:
         while self._waiting:
-            self._write(*self._waiting.pop())
+            self._write(self._waiting.pop())
 
-    def _write(self, draft: _Draft, optional: bool) -> None:
+    def _write(self, draft: _Draft) -> None:
         values = tuple(self._names[key][short] for key, short in draft.names)
         key, short = draft.names[0]
         if len(values) == 1 and _is_plain(values[0]) and self._first_name(key, short, values[0]) == short:
@@ -165,7 +191,7 @@ class Packer(Owner):
         try:
             pickler.dump(values)
         except Exception as error:
-            self._failed(draft, values[0], optional, error)
+            self._failed(draft, values[0], error)
             return
         finally:
             self._asking = None
@@ -192,25 +218,52 @@ class Packer(Owner):
                     found.setdefault(id(value), name)
         return found
 
-    def _failed(self, draft: _Draft, value: Any, optional: bool, error: Exception) -> None:
-        """What to do without a name: leave it out, or have the worker import it."""
+    def _with_same_cells(self, name: Name, value: Any) -> list[Name]:
+        """The other global functions of a namespace that share a variable with this one."""
+        if type(value) is not FunctionType or not value.__closure__:
+            return []
+        found = self._by_cell.get(name[0])
+        if found is None:
+            found = self._by_cell[name[0]] = {}
+            for short, one in list(self._names[name[0]].items()):
+                for cell in (type(one) is FunctionType and one.__closure__) or ():
+                    found.setdefault(id(cell), []).append((name[0], short))
+        return [other for cell in value.__closure__ for other in found[id(cell)] if other != name]
+
+    def _failed(self, draft: _Draft, value: Any, error: Exception) -> None:
+        """What to do without a name: have the worker import it, or leave it out, if that can be."""
         key, short = draft.names[0]
-        if optional:
-            del self._drafts[draft.names[0]]
-            return
         module = by_value.module_of(self._names[key])
         if module is not None and by_value.travels_by_name(module):
             draft.stream = pickle.dumps((_Imported(module.__name__, short),), PROTOCOL)
             return
-        if isinstance(error, Unserializable):
-            raise error
-        raise Unserializable(value, self._way(draft), error) from error
+        for name in draft.names:
+            self._drafts.pop(name, None)
+            self._failures[name] = draft, value, error
+
+    def _tell_what_is_optional(self) -> None:
+        """Raise the failure of a name that is needed; mark what is not."""
+        needed: dict[Name, None] = {}
+        waiting = list(self._needed.get(None, ()))
+        while waiting:
+            name = waiting.pop()
+            if name in needed:
+                continue
+            if name in self._failures:
+                draft, value, error = self._failures[name]
+                raise Unserializable(value, self._way(draft), error) from error
+            found = self._drafts.get(name)
+            for one in (name,) if found is None else found.names:
+                needed[one] = None
+                waiting += self._needed.get(one, ())
+        for draft in self._all():
+            draft.optional = needed.keys().isdisjoint(draft.names) and not draft.key
 
     def _way(self, draft: _Draft) -> list[str]:
         way = [draft.names[0][1]]
         while draft.asked_by is not None and draft.asked_by[1] not in way:
             way.append(draft.asked_by[1])
-            draft = self._drafts[draft.asked_by]
+            draft = self._drafts.get(draft.asked_by) or self._failures[draft.asked_by][0]
         return way
 
     def _sharing(self) -> list[tuple[Name, ...]]:
@@ -246,7 +299,7 @@ class Packer(Owner):
 
     def _joined(self, pieces: list[Piece], sources: Any) -> Content:
         drafts = sorted(self._all(), key=lambda one: one.names)
-        units = tuple((one.names, one.key, one.stream, one.edges) for one in drafts)
+        units = tuple((one.names, one.key, one.stream, one.edges, one.optional) for one in drafts)
         table = Sink()
         pickle.Pickler(table, PROTOCOL).dump((self._main, units, tuple(sorted(self._absent))))
         content = whole(table.content())

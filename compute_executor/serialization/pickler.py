@@ -20,7 +20,16 @@ from typing import Any
 import cloudpickle
 from cloudpickle import cloudpickle as theirs
 
-from compute_executor.serialization import by_value, constructors, namespaces, reading, reducers
+from compute_executor.serialization import (
+    by_value,
+    code_names,
+    constructors,
+    exception_parts,
+    namespaces,
+    per_process,
+    reading,
+    reducers,
+)
 from compute_executor.serialization.namespaces import Name
 from compute_executor.serialization.sources import SourceFiles
 
@@ -28,10 +37,10 @@ PROTOCOL = 5
 
 _HEAP_TYPE = 1 << 9
 _OPAQUE = (GetSetDescriptorType, MemberDescriptorType)
-_MADE_BY_CLASS_STATEMENT = frozenset({"__dict__", "__weakref__", "__annotate_func__", "_abc_impl"})
+_MADE_BY_PYTHON = frozenset({"__dict__", "__weakref__", "__annotate_func__", "_abc_impl", "__slotnames__"})
+"""By the class statement, or when an instance is pickled: no change of the program's."""
 _FIRST = (
     "__module__",
-    "__qualname__",
     "__doc__",
     "__slots__",
     "__orig_bases__",
@@ -55,6 +64,10 @@ class Owner:
 
     def need(self, name: Name, names: dict[str, Any], *, optional: bool = False) -> None:
         """Have a global name travel along."""
+        raise NotImplementedError
+
+    def name_of(self, obj: Any, names: dict[str, Any], module: ModuleType | None) -> Name | None:
+        """The global name that stands for ``obj`` in a namespace."""
         raise NotImplementedError
 
     def need_unit(self, name: Name, unit: namespaces.Unit) -> None:
@@ -97,7 +110,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
             return own(self, obj)
         special = reducers.find(kind)
         if special is None:
-            return self._sentinel(obj)
+            return self._other(obj)
         found = self._by_name(obj) if special.has_name else None
         return self._held(obj, special.reduce(obj)) if found is None else found
 
@@ -111,7 +124,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
             return self._reference(made[0])
         home = by_value.home(obj)
         if home is None:
-            return None
+            return self._by_another_name(obj)
         if home.by_name():
             return NotImplemented
         example = obj if isinstance(obj, FunctionType) else None
@@ -120,6 +133,18 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
             return None
         self._owner.need(name, home.names)
         return self._reference(name, home.path[1:])
+
+    def _by_another_name(self, obj: Any) -> Any:
+        """The reference to a function or class that is a global of the program, not under the name that it was made
+        with: a lambda, what a decorator or a factory has given back."""
+        names = _namespace(obj)
+        if names is None:
+            return None
+        name = self._owner.name_of(obj, names, by_value.module_of(names))
+        if name is None or name in self._own:
+            return None
+        self._owner.need(name, names)
+        return self._reference(name)
 
     def _reference(self, name: Name, path: tuple[str, ...] = ()) -> Any:
         self.direct.add(name)
@@ -135,11 +160,22 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         name = getattr(obj, "__qualname__", "")
         return name if any(name == short for _, short in self._own) and by_value.home(obj) is not None else ""
 
+    def _other(self, obj: Any) -> Any:
+        """An object of any other kind."""
+        if "__qualname__" in getattr(
+            obj, "__dict__", ()
+        ):  # an object in place of the function that it decorates
+            found = self._by_name(obj)
+            if found is not None:
+                return found
+        if isinstance(obj, BaseException):
+            reduced = exception_parts.reduce(obj)
+            return NotImplemented if reduced is None else reduced
+        return self._sentinel(obj) if reducers.is_known_by_identity(obj) else NotImplemented
+
     def _sentinel(self, obj: Any) -> Any:
-        """An object without any state is known by its identity: a reference, if it has a global name."""
+        """An object that is known by its identity: a reference, if it has a global name."""
         kind = type(obj)
-        if kind is not object and not reducers.is_stateless(obj, kind):
-            return NotImplemented
         main = sys.modules.get("__main__")
         for module in (main, sys.modules.get(kind.__module__)):
             if not isinstance(module, ModuleType) or module.__name__ == "builtins":
@@ -167,10 +203,13 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
             return self._held(function, special)
         names, code = function.__globals__, function.__code__
         key = self._owner.space(names, by_value.module_of(names), function)
-        used = theirs._extract_code_globals(code)
+        used = code_names.looked_up(code)
         for name in used:
             self.edges[key, name] = None
             self._owner.need((key, name), names)
+        for name in code_names.perhaps(code, names):
+            self.edges[key, name] = None
+            self._owner.need((key, name), names, optional=True)
         self._hints(key, names, function.__annotations__)
         cells = function.__closure__
         empty = None if cells is None else tuple(self._cell(cell) for cell in cells)
@@ -308,6 +347,11 @@ class UnitPickler(Pickler):
         self._names = names
         self._key = own[0][0]
 
+    def reducer_override(self, obj: Any) -> Any:
+        """As in any stream; and what each process has of its own."""
+        reduced = per_process.reduce(obj)
+        return super().reducer_override(obj) if reduced is None else self._held(obj, reduced)
+
     def persistent_id(self, obj: Any) -> Name | None:
         """The global name of an object; None: it is written here."""
         short = self._named.get(id(obj))
@@ -336,6 +380,7 @@ def _attributes(cls: type) -> tuple[dict[str, Any], dict[str, Any]]:
     """What the class statement is to know, and the rest."""
     attributes = dict(vars(cls))
     first = {name: attributes.pop(name) for name in _FIRST if name in attributes}
+    first["__qualname__"] = cls.__qualname__
     if isinstance(attributes.get("__dict__"), property):
         first["__dict__"] = attributes.pop("__dict__")
     slots = first.get("__slots__")
@@ -344,7 +389,8 @@ def _attributes(cls: type) -> tuple[dict[str, Any], dict[str, Any]]:
     rest = {
         "".join(name): value
         for name, value in attributes.items()
-        if name not in _MADE_BY_CLASS_STATEMENT
+        if name not in _MADE_BY_PYTHON
+        and not (name == "__annotations__" and not value)  # made when somebody asks for it
         and not (isinstance(value, _OPAQUE) and getattr(value, "__objclass__", None) is cls)
     }
     return first, rest
@@ -356,6 +402,16 @@ def _slots(cls: type, slots: Any) -> Any:
         return slots
     found = [name for name, value in vars(cls).items() if isinstance(value, MemberDescriptorType)]
     return found + [name for name in ("__weakref__", "__dict__") if name in vars(cls)]
+
+
+def _namespace(obj: Any) -> dict[str, Any] | None:
+    """The globals of the program that a function looks up, or a class was made in; None: an imported module's."""
+    if isinstance(obj, FunctionType):
+        names = obj.__globals__
+        module = by_value.module_of(names)
+        return names if module is None or not by_value.travels_by_name(module) else None
+    module = by_value.loaded(getattr(obj, "__module__", None) or "")
+    return None if module is None or by_value.travels_by_name(module) else vars(module)
 
 
 def _virtual(cls: type) -> list[type]:

@@ -229,6 +229,14 @@ def made(own: str, obj: Any) -> None:
                 unit.values[name] = obj
 
 
+def keep(obj: Any) -> Any:
+    """``obj``, which lives as long as the unit that is being read."""
+    unit = _current().unit
+    if unit is not None:
+        unit.kept.append(obj)
+    return obj
+
+
 def install(sources: Sources) -> None:
     """Let tracebacks and inspect find the text of code that is in no file here."""
     for file, texts in sources.files:

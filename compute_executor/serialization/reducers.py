@@ -3,15 +3,19 @@ kind."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import gc
+import struct
 import sys
 import typing
 import weakref
 from collections.abc import Callable, Iterator
+from contextvars import Context, ContextVar
 from types import FunctionType, MemberDescriptorType
 from typing import Any, NamedTuple, NewType, ParamSpec, TypeVar
 
-from compute_executor.serialization import typing_objects as made
+from compute_executor.serialization import remade as made
 
 
 class Reducer(NamedTuple):
@@ -111,12 +115,53 @@ def _type_alias(one: Any) -> tuple[Any, ...]:
     return made.type_alias, (type(one), one.__name__, one.__value__, one.__type_params__)
 
 
+# -- others of the standard library ---------------------------------------------------------------------------
+
+
+def _compare_key(one: Any) -> tuple[Any, ...]:
+    """What `functools.cmp_to_key` gives; it shows its function to nobody but the garbage collector."""
+    function, *rest = [part for part in gc.get_referents(one) if part is not type(one)]
+    if rest:
+        raise TypeError(f"cannot pickle '{type(one).__name__}' object that holds a value")
+    return functools.cmp_to_key, (function,)
+
+
+def _generator_manager(one: Any) -> tuple[Any, ...]:
+    """A context manager made of a generator that has not begun."""
+    if "func" not in vars(one):
+        raise TypeError(f"cannot pickle '{type(one).__name__}' object that was entered")
+    return made.generator_manager, (type(one), one.func, one.args, one.kwds)
+
+
+def _struct(one: Any) -> tuple[Any, ...]:
+    return struct.Struct, (one.format,)
+
+
+def _memory(one: Any) -> tuple[Any, ...]:
+    content = one.tobytes()
+    return made.memory, (content if one.readonly else bytearray(content), one.format, one.shape)
+
+
+def _context_variable(one: Any) -> tuple[Any, ...]:
+    """With its default, and no value: what a context holds is its own."""
+    try:
+        return made.context_variable, (one.name, (Context().run(one.get),))
+    except LookupError:
+        return made.context_variable, (one.name, ())
+
+
 _REDUCERS: dict[type, Reducer] = {
     functools._lru_cache_wrapper: Reducer(_cached),
     functools.cached_property: Reducer(_cached_property, has_name=False),
     NewType: Reducer(_new_type),
     TypeVar: Reducer(_type_variable),
     ParamSpec: Reducer(_param_spec),
+    type(functools.cmp_to_key(lambda _a, _b: 0)): Reducer(_compare_key, has_name=False),
+    contextlib._GeneratorContextManager: Reducer(_generator_manager, has_name=False),
+    contextlib._AsyncGeneratorContextManager: Reducer(_generator_manager, has_name=False),
+    struct.Struct: Reducer(_struct, has_name=False),
+    memoryview: Reducer(_memory, has_name=False),
+    ContextVar: Reducer(_context_variable, has_name=False),
 }
 if sys.version_info >= (3, 11):
     _REDUCERS[typing.TypeVarTuple] = Reducer(_type_variable_tuple)
@@ -125,6 +170,13 @@ if sys.version_info >= (3, 12):
 
 
 # -- sentinels ----------------------------------------------------------------------------------------------
+
+
+def is_known_by_identity(obj: Any) -> bool:
+    """Whether another object of the same kind and content would not do."""
+    kind = type(obj)
+    return kind is object or kind is ContextVar or is_stateless(obj, kind)
+
 
 _stateless: weakref.WeakKeyDictionary[type, bool] = weakref.WeakKeyDictionary()
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from compute_executor.functions import fingerprint
-from compute_executor.functions.fingerprint import Snapshot, global_names, importable, snapshot
+from compute_executor.functions.fingerprint import Snapshot, importable, snapshot
 
 
 def define(source: str, **names: Any) -> dict[str, Any]:
@@ -176,9 +176,3 @@ def test_a_snapshot_lets_its_function_go() -> None:
 
     assert found is not None
     assert gone() is None
-
-
-def test_global_names_are_those_of_the_code_within_too() -> None:
-    space = define("def f():\n global W\n W = x.attribute\n return lambda: [y for _ in z]")
-
-    assert set(global_names(space["f"].__code__)) == {"W", "x", "y", "z"}

@@ -28,24 +28,6 @@ class OtherParameters(Exception):
         self.code = code
 
 
-class Unrebuildable(Exception):
-    """One is made for the tests; no second one can be, however it is tried."""
-
-    made: BaseException | None = None
-
-    def __reduce__(self) -> Any:
-        raise RuntimeError("no way")
-
-    def __new__(cls, *args: Any) -> Any:
-        if cls.made is not None:
-            raise RuntimeError("no way to build it either")
-        cls.made = super().__new__(cls, *args)
-        return cls.made
-
-
-Unrebuildable("travelled")
-
-
 class Hostile(Exception):
     def __str__(self) -> str:
         raise RuntimeError("no text")
@@ -59,8 +41,12 @@ def raised(error: BaseException, cause: BaseException | None = None) -> BaseExce
 
 
 def the_unrebuildable() -> BaseException:
-    assert Unrebuildable.made is not None
-    return Unrebuildable.made
+    class Unrebuildable(Exception):
+        """Travels by value, which it cannot."""
+
+        source = (number for number in (1, 2))
+
+    return Unrebuildable("travelled")
 
 
 def last_cause(error: BaseException) -> BaseException:

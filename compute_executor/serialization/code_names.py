@@ -1,0 +1,90 @@
+"""The globals that a function may need: those that its code looks up, and those that it may find without naming
+them, because it evaluates text, looks into the namespace itself, or reads a pickle, which refers to functions and
+classes by their names."""
+
+from __future__ import annotations
+
+import dis
+import weakref
+from collections.abc import Iterator
+from types import CodeType, FunctionType, ModuleType
+from typing import Any, NamedTuple
+
+_GLOBAL = frozenset({"LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL"})
+_CLASS_BODY = frozenset({"LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"})
+_ANY = frozenset(
+    {"globals", "eval", "exec", "modules", "__main__", "__globals__", "import_module", "__import__"}
+)
+_READERS = frozenset({"pickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve"})
+
+
+class _Names(NamedTuple):
+    """The names in code and in the code within it."""
+
+    looked_up: dict[str, None]
+    """Global names, in order."""
+    in_classes: dict[str, None]
+    """Names that a class body looks up: its own, or global ones."""
+    words: frozenset[str]
+    """Names of any kind: of attributes and modules, too."""
+
+
+def looked_up(code: CodeType) -> list[str]:
+    """The global names that code reads, sets or deletes, in order."""
+    return list(_names(code).looked_up)
+
+
+def perhaps(code: CodeType, names: dict[str, Any]) -> list[str]:
+    """Those of ``names``, the function's namespace, that it may find besides."""
+    found = _names(code)
+    if not _ANY.isdisjoint(found.words):
+        return _plain(names)
+    in_classes = [name for name in _plain(found.in_classes) if name in names]
+    if _READERS.isdisjoint(found.words) and not any(_reads(names.get(name)) for name in found.looked_up):
+        return in_classes
+    kinds = type, FunctionType
+    return in_classes + [name for name, value in list(names.items()) if isinstance(value, kinds)]
+
+
+def may_find_any(code: CodeType) -> bool:
+    """Whether it may find whatever there is."""
+    return not _ANY.isdisjoint(_names(code).words)
+
+
+def _plain(names: Any) -> list[str]:
+    return [name for name in names if not name.startswith("__")]
+
+
+def _reads(value: Any) -> bool:
+    """Whether this is a module that reads pickles, or something out of one."""
+    module = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+    return isinstance(module, str) and module.partition(".")[0] in _READERS
+
+
+_known: weakref.WeakKeyDictionary[CodeType, _Names] = weakref.WeakKeyDictionary()
+
+
+def _names(code: CodeType) -> _Names:
+    found = _known.get(code)
+    if found is None:
+        parts = list(_parts(code))
+        found = _known[code] = _Names(
+            dict.fromkeys(name for part in parts for name in _arguments(part, _GLOBAL)),
+            dict.fromkeys(name for part in parts for name in _arguments(part, _CLASS_BODY)),
+            frozenset(name for part in parts for name in part.co_names),
+        )
+    return found
+
+
+def _parts(code: CodeType) -> Iterator[CodeType]:
+    """Code, and the code within it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _parts(constant)
+
+
+def _arguments(code: CodeType, operations: frozenset[str]) -> Iterator[str]:
+    for one in dis.get_instructions(code):
+        if one.opname in operations:
+            yield one.argval
