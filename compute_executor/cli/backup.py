@@ -10,7 +10,8 @@ from pathlib import Path
 
 import click
 
-from compute_executor.cli.local_service import LocalService, ended, of_folder, running
+from compute_executor.cli.chosen_service import of_folder
+from compute_executor.cli.local_service import LocalService, ended, running
 from compute_executor.cli.summary import count
 from compute_executor.errors import ComputeError
 from compute_executor.local.locks import is_held, locked, wait_lock

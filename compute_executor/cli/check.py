@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from compute_executor.cli.local_service import of_folder
+from compute_executor.cli.chosen_service import of_folder
 from compute_executor.cli.summary import count, one_line
 from compute_executor.errors import ComputeError
 from compute_executor.local.locks import is_held, wait_lock
