@@ -6,12 +6,19 @@ Each check says what is so, and if something is wrong, what to do.
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
 from compute_executor._version import __version__
-from compute_executor.errors import ComputeError, NotAuthorized, NotFound, ServiceUnavailable, VersionMismatch
+from compute_executor.errors import (
+    ComputeError,
+    InvalidRequest,
+    NotAuthorized,
+    NotFound,
+    ServiceUnavailable,
+    VersionMismatch,
+)
 
 OK, WARNING, WRONG = "ok", "warning", "wrong"
 
@@ -35,6 +42,8 @@ def trouble(name: str, error: ComputeError) -> Finding:
 
 
 def _advice(error: ComputeError) -> str:
+    if isinstance(error, InvalidRequest):
+        return "correct it, and look again"
     if isinstance(error, NotAuthorized):
         return "log in again (compute-executor login), or check the token or the client credentials"
     if isinstance(error, NotFound):
@@ -44,6 +53,17 @@ def _advice(error: ComputeError) -> str:
     if isinstance(error, ServiceUnavailable):
         return "check the address, the network and any proxy; is the service running?"
     return "see the service's log"
+
+
+def configuration(place: str, there: bool, profiles: Iterable[str], troubles: Mapping[str, str]) -> Finding:
+    """The configuration file. ``troubles``: what is wrong with the files that profiles name, by profile."""
+    if not there:
+        return Finding("configuration", OK, f"there is no {place}, and none is needed")
+    if troubles:
+        text = "; ".join(f"profile {name}: {trouble}" for name, trouble in troubles.items())
+        return Finding("configuration", WRONG, text, f"make the files, or change {place}")
+    names = ", ".join(profiles)
+    return Finding("configuration", OK, f"{place}{f', with profiles {names}' if names else ''}")
 
 
 def service(document: Mapping[str, Any], url: str) -> Finding:

@@ -41,6 +41,7 @@ def doctor(url: str | None, token_variable: str | None, endpoint_id: str | None)
 
 
 def _findings(url: str | None, token_variable: str | None, endpoint_id: str | None) -> Iterator[Finding]:
+    yield _tried("configuration", _configuration)
     try:
         client = _client(url, token_variable)
     except ComputeError as error:
@@ -59,6 +60,17 @@ def _findings(url: str | None, token_variable: str | None, endpoint_id: str | No
             yield _tried("broker", lambda: _broker(client))
         if endpoint_id is not None:
             yield _tried(f"endpoint {endpoint_id}", lambda: _endpoint(client, endpoint_id))
+
+
+def _configuration() -> Finding:
+    """The configuration file, with what services and profiles need of it."""
+    from compute_executor.local import config
+    from compute_executor.service.limits import limits_of
+
+    place, found = config.config_file(), config.load()
+    limits_of(found.limits)
+    config.find_profile()  # raises if the one that is chosen is not there
+    return checks.configuration(str(place), place.exists(), found.profiles, config.troubles(found))
 
 
 def _client(url: str | None, token_variable: str | None) -> Client:

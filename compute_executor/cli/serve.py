@@ -61,7 +61,26 @@ environment, so that workers do not inherit them."""
     help="Whose tokens are good here: only the one in the state folder (the default: nobody is let in by accident); "
     "with token, also those of `user`, `token` and `client`; with globus, also those of Globus Auth.",
 )
-@click.option("--limit", "limits", multiple=True, metavar="NAME=VALUE", help="Set a bound; again for each.")
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Set a bound, also of how long results are kept (keep=14d); again for each. Others are those of the "
+    "configuration file.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Of service.log.",
+)
+@click.option(
+    "--otel",
+    is_flag=True,
+    help="Send a span for each task to OpenTelemetry, where OTEL_EXPORTER_OTLP_ENDPOINT says.",
+)
 @click.option(
     "--name", "names", multiple=True, help="A further host name by which clients call this service."
 )
@@ -78,6 +97,8 @@ def serve(  # noqa: PLR0917 - as many as there are options
     durability: str,
     auth: str,
     limits: tuple[str, ...],
+    log_format: str,
+    otel: bool,
     names: tuple[str, ...],
     tls_certificate: Path | None,
     tls_key: Path | None,
@@ -109,6 +130,8 @@ def serve(  # noqa: PLR0917 - as many as there are options
         port=port,
         durable=durability == "machine",
         limits=_limits(limits),
+        log_as_json=log_format == "json",
+        spans=otel,
         names=(*names, *_own_names(host)),
         tls=tls,
         broker=BrokerSettings(url, amqp_public_url, amqp_management_url) if url else None,
@@ -175,17 +198,15 @@ def _globus(auth: str) -> AppRegistration | None:
 
 
 def _limits(given: tuple[str, ...]) -> ServiceLimits:
-    """The bounds, with those changed that are given as name=value."""
-    from compute_executor.service.limits import ServiceLimits
+    """The bounds: those of the configuration file, unless they are given as name=value. Raises WrongInput."""
+    from compute_executor.local import config
+    from compute_executor.service.limits import limits_of
 
-    limits = ServiceLimits()
+    changed: dict[str, object] = {}
     for text in given:
-        name, _, value = text.partition("=")
-        if name not in ServiceLimits._fields:
-            raise WrongInput(f"there is no limit {name!r}; there are {', '.join(ServiceLimits._fields)}")
-        kind = type(getattr(limits, name))
-        try:
-            limits = limits._replace(**{name: kind(value)})
-        except ValueError:
-            raise WrongInput(f"limit {name} is a number, not {value!r}") from None
-    return limits
+        name, _, changed_to = text.partition("=")
+        changed[name] = changed_to
+    try:
+        return limits_of({**config.load().limits, **changed})
+    except InvalidRequest as error:
+        raise WrongInput(str(error)) from None

@@ -1,4 +1,4 @@
-"""The configuration file of this user: profiles of services.
+"""The configuration file of this user: profiles of services, defaults of Executors, limits of the local service.
 
     profile = "lab"                      # the profile that is used where none is named
 
@@ -6,6 +6,13 @@
     url = "https://lab.example.org:8443"
     token_file = "~/.config/lab.token"   # or token_command = ["pass", "show", "lab"]
     certificate = "~/lab.pem"            # of a certificate authority of one's own
+
+    [defaults]                           # of Executor()
+    max_workers = 4
+    output = "log"
+
+    [limits]                             # of services that this user starts: see `service.limits`
+    keep = "14d"
 
 It is `config.toml` in the platform's folder for configuration, or the file that ``COMPUTE_EXECUTOR_CONFIG`` names.
 ``COMPUTE_EXECUTOR_PROFILE`` chooses a profile for one program. An unknown key is an error, so that a misspelt one is
@@ -17,9 +24,10 @@ from __future__ import annotations
 import difflib
 import os
 import shlex
+import stat
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -53,11 +61,20 @@ class Profile(msgspec.Struct, frozen=True):
         return found
 
 
+class Defaults(msgspec.Struct, frozen=True):
+    """What `Executor()` takes where its call does not say it."""
+
+    max_workers: int | None = None
+    output: Literal["program", "log"] | None = None
+
+
 class Configuration(msgspec.Struct, frozen=True):
     """The whole file."""
 
     profile: str | None = None
     profiles: dict[str, Profile] = {}
+    defaults: Defaults = Defaults()
+    limits: dict[str, int | float | str] = {}
 
 
 def config_file() -> Path:
@@ -104,9 +121,30 @@ def find_profile(name: str | None = None) -> Profile | None:
     return found
 
 
+def troubles(configuration: Configuration) -> dict[str, str]:
+    """What is wrong with the files that profiles name, by profile. No token command is run."""
+    found = {}
+    for name, profile in configuration.profiles.items():
+        if wrong := _file_troubles(profile):
+            found[name] = wrong
+    return found
+
+
+def _file_troubles(profile: Profile) -> str:
+    for place in filter(None, (profile.token_file, profile.certificate)):
+        if not Path(place).expanduser().is_file():
+            return f"{place} is not there"
+    if profile.token_file is None:
+        return ""
+    mode = stat.S_IMODE(Path(profile.token_file).expanduser().stat().st_mode)
+    return f"{profile.token_file} can be read by others (chmod 600)" if mode & 0o077 else ""
+
+
 def _check_keys(document: dict[str, Any], path: Path) -> None:
     _check_names(document, Configuration, "", path)
-    profiles = document.get("profiles")
+    defaults, profiles = document.get("defaults"), document.get("profiles")
+    if isinstance(defaults, dict):
+        _check_names(defaults, Defaults, "defaults.", path)
     for name, profile in profiles.items() if isinstance(profiles, dict) else ():
         if isinstance(profile, dict):
             _check_names(profile, Profile, f"profiles.{name}.", path)

@@ -26,10 +26,19 @@ def main(arguments: list[str]) -> int:
         os._exit(0)
     if chosen.embedded:
         neutral()
+    from compute_executor.errors import InvalidRequest
+    from compute_executor.local import config
+    from compute_executor.service.limits import limits_of
     from compute_executor.service.process.run import ServiceSettings, run
+    from compute_executor.service.process.starter import StartNotifier
 
+    try:
+        limits = limits_of(config.load().limits)
+    except InvalidRequest as error:
+        StartNotifier(chosen.ready).failed(error)
+        return 1
     settings = ServiceSettings(
-        folder=chosen.state, embedded=chosen.embedded, held=chosen.held, ready=chosen.ready
+        folder=chosen.state, embedded=chosen.embedded, held=chosen.held, ready=chosen.ready, limits=limits
     )
     return run(settings)
 

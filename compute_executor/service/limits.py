@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import difflib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
+from compute_executor.durations import seconds_of
+from compute_executor.errors import InvalidRequest
 from compute_executor.protocol.frames import INLINE_LIMIT, MAX_FRAME
 from compute_executor.protocol.ids import MAX_BATCH
 
@@ -60,3 +64,39 @@ class ServiceLimits(NamedTuple):
     keep: float = 14 * 24 * 3600.0  # how long they stay at most: Globus Compute's two weeks
     keep_orphans: float = 24 * 3600.0  # how long a blob may lie before something refers to it
     pool_grace: float = 60.0  # how long an empty pool waits for its client to come back
+
+
+def limits_of(given: Mapping[str, object]) -> ServiceLimits:
+    """The bounds, with those changed that are given: numbers, or for times also text such as "14d" or "36h". Raises
+    InvalidRequest that names what is wrong."""
+    standard = ServiceLimits()
+    for name in given:
+        if name not in ServiceLimits._fields:
+            near = difflib.get_close_matches(name, ServiceLimits._fields, 1)
+            meant = f" (did you mean {near[0]}?)" if near else ""
+            raise InvalidRequest(
+                f"there is no limit {name!r}{meant}; there are {', '.join(ServiceLimits._fields)}"
+            )
+    changed: dict[str, Any] = {
+        name: _value(name, value, type(getattr(standard, name))) for name, value in given.items()
+    }
+    return standard._replace(**changed)
+
+
+def _value(name: str, value: object, kind: type[int] | type[float]) -> float:
+    form = "a whole number" if kind is int else "a number of seconds, or a time such as 36h or 14d"
+    try:
+        if isinstance(value, str) and kind is float and value[-1:].isalpha():
+            return seconds_of(value)
+        if isinstance(value, bool) or not isinstance(value, (int, float, str)) or kind(value) != float(value):
+            raise ValueError
+        number = kind(value)
+    except (ValueError, OverflowError):
+        raise InvalidRequest(f"limit {name} is {form}, not {value!r}") from None
+    if not 0 <= number < LONGEST_TIME * (1 if kind is float else 1_000_000):
+        raise InvalidRequest(f"limit {name} is {form}, 0 or more, not {value!r}")
+    return number
+
+
+LONGEST_TIME = 1e10
+"""Seconds: some 300 years, which nobody waits for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -70,3 +71,24 @@ def test_this_machines_own(monkeypatch: pytest.MonkeyPatch) -> None:
     code, said = ask()
     assert code == 0, said
     assert "stream: opens" in said
+
+
+def test_the_configuration_is_looked_at(
+    service: HostedService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "config.toml"
+    monkeypatch.setenv("COMPUTE_EXECUTOR_CONFIG", str(file))
+    service.answers += [Scripted("/v2/endpoints", 200, [])] * 5
+    assert f"configuration: there is no {file}, and none is needed" in ask("--url", service.url)[1]
+    file.write_text('[profiles.lab]\nurl = "http://x"\n')
+    assert f"configuration: {file}, with profiles lab" in ask("--url", service.url)[1]
+    for wrong, told in (
+        ('[profiles.lab]\nurl = "http://x"\ntoken_file = "/nowhere"\n', "profile lab: /nowhere is not there"),
+        ('[limits]\nkeap = "1d"\n', "there is no limit 'keap' (did you mean keep?)"),
+        ('profile = "lab"\n', "there is no profile 'lab'"),
+        ("profil = 3\n", "did you mean profile?"),
+    ):
+        file.write_text(wrong)
+        code, said = ask("--url", service.url)
+        assert told in said
+        assert code == 1

@@ -121,7 +121,7 @@ def test_it_is_looked_at_and_stopped_by_its_folder(served: str, command: Command
     assert served in shown.stdout
     assert f"{state}, survives the death of any process" in shown.stdout
     assert command("stop", "--state", state).stdout.startswith("Stopped")
-    assert command("status", "--state", state).stdout == f"No service is running on {state}\n"
+    assert command("status", "--state", state).stdout.startswith("No service is running.")
 
 
 def of(url: str, token: str, **options: Any) -> Client:
@@ -163,3 +163,17 @@ def test_people_groups_and_clients_of_globus_auth(served: str, fauxbus: Fauxbus)
         plain.get("/v2/version")
     assert (caught.value.http_status, caught.value.headers["Retry-After"]) == (503, "5")
     assert (caught.value.raw_json or {})["name"] == LoginUnavailable.__name__
+
+
+def test_limits_of_the_file_and_of_the_command_line(
+    command: Command, started: list[ServiceSettings], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('[limits]\nkeep = "7d"\nworkers = 8\n')
+    monkeypatch.setenv("COMPUTE_EXECUTOR_CONFIG", str(file))
+    assert command("serve", "--limit", "workers=3", "--log-format", "json").exit_code == 0
+    assert (started[0].limits.keep, started[0].limits.workers) == (7 * 86400.0, 3)
+    assert started[0].log_as_json
+    done = command("serve", "--limit", "worker=3")
+    assert (done.exit_code, len(started)) == (2, 1)
+    assert "did you mean workers?" in done.stderr

@@ -94,3 +94,30 @@ def test_a_token_from_a_file_a_command_or_the_environment(
 def test_no_token_to_be_had(file: Path, profile: config.Profile, told: str) -> None:
     with pytest.raises(NotAuthorized, match=told):
         profile.token()
+
+
+def test_defaults_and_limits(file: Path) -> None:
+    assert config.load().defaults == config.Defaults()
+    file.write_text('[defaults]\nmax_workers = 3\noutput = "log"\n[limits]\nkeep = "14d"\nworkers = 8\n')
+    found = config.load()
+    assert (found.defaults, found.limits) == (config.Defaults(3, "log"), {"keep": "14d", "workers": 8})
+    for wrong, told in (("max_worker = 3", "did you mean max_workers"), ('output = "loud"', "output")):
+        file.write_text(f"[defaults]\n{wrong}\n")
+        with pytest.raises(InvalidRequest, match=told):
+            config.load()
+
+
+def test_files_that_profiles_name_are_looked_at(file: Path, tmp_path: Path) -> None:
+    token, certificate = tmp_path / "token", tmp_path / "ca.pem"
+    file.write_text(
+        f'[profiles.lab]\nurl = "http://x"\ntoken_file = "{token}"\ncertificate = "{certificate}"\n'
+        '[profiles.home]\nurl = "http://y"\ntoken_command = "false"\n'
+    )
+    assert config.troubles(config.load()) == {"lab": f"{token} is not there"}
+    token.write_text("t")
+    token.chmod(0o644)
+    assert config.troubles(config.load()) == {"lab": f"{certificate} is not there"}
+    certificate.write_text("c")
+    assert config.troubles(config.load()) == {"lab": f"{token} can be read by others (chmod 600)"}
+    token.chmod(0o600)
+    assert config.troubles(config.load()) == {}

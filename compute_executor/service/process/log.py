@@ -9,11 +9,13 @@ steer terminals too) are escaped, and the lines of a traceback are indented.
 
 from __future__ import annotations
 
+import json
 import logging
 import logging.handlers
 import os
 import re
 import sys
+from datetime import datetime, timezone
 from io import TextIOWrapper
 from pathlib import Path
 
@@ -30,12 +32,13 @@ _FORMAT = "%(asctime)s %(levelname)-5s %(name)s: %(message)s"
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def open_log(folder_log: Path, *, take_output: bool) -> logging.Handler:
+def open_log(folder_log: Path, *, take_output: bool, as_json: bool = False) -> logging.Handler:
     """Send everything of this package, and warnings of uvicorn and asyncio, to the log. ``take_output``: the
-    process's own stdout and stderr too (a crash of the interpreter), also after the log has been put aside."""
+    process's own stdout and stderr too (a crash of the interpreter), also after the log has been put aside.
+    ``as_json``: each line is an object with time, level, logger, message and, if there is one, traceback."""
     os.close(open_private(folder_log, os.O_WRONLY | os.O_APPEND | os.O_CREAT))
     handler = _LogFile(folder_log, take_output)
-    handler.setFormatter(_OneLine(_FORMAT))
+    handler.setFormatter(_JsonLine() if as_json else _OneLine(_FORMAT))
     for name in LOGGERS:
         logger = logging.getLogger(name)
         logger.setLevel(logging.INFO if name == "compute_executor" else logging.WARNING)
@@ -55,6 +58,21 @@ class _OneLine(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return escaped(super().format(record))
+
+
+class _JsonLine(logging.Formatter):
+    """A record as a JSON object in one line. Control characters are escaped by JSON itself."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = {
+            "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            fields["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(fields)
 
 
 class _LogFile(logging.handlers.RotatingFileHandler):

@@ -62,6 +62,7 @@ from compute_executor.service.process.idle import DEFAULT_IDLE, IdleClock
 from compute_executor.service.process.log import open_log
 from compute_executor.service.process.server import Server, bind
 from compute_executor.service.process.starter import StartListener, StartNotifier
+from compute_executor.service.process.systemd import Systemd
 from compute_executor.service.service import Service
 from compute_executor.service.store.database import open_reader
 from compute_executor.service.store.reader import Reader
@@ -82,7 +83,8 @@ class ServiceSettings:
     for the `StartNotifier`. ``names``: further values that the Host header may have, with or without port; ``tls``:
     files of certificate and key; ``client``: id and secret of whoever may log in; ``globus``: this service's
     registration with Globus Auth, if that is where people log in; ``accounts``: tokens of the users and
-    clients in the store are good, too."""
+    clients in the store are good, too; ``log_as_json``: see `log.open_log`; ``spans``: a span of OpenTelemetry for
+    each task."""
 
     folder: Path
     embedded: bool = False
@@ -98,16 +100,19 @@ class ServiceSettings:
     client: tuple[str, str] | None = field(default=None, repr=False)
     globus: AppRegistration | None = None
     accounts: bool = False
+    log_as_json: bool = False
+    spans: bool = False
 
 
 def run(settings: ServiceSettings, starter: StartListener | None = None) -> int:
     """Serve until told to end. The exit code: 0 after an end in order, 1 if it could not serve (said in the log
     and to whoever started it: ``starter``, or the pipe of the settings)."""
     report = starter or StartNotifier(settings.ready)
+    systemd = Systemd()
     umask = os.umask(0o077)  # of our own files; tasks have their program's
     try:
         listener = _claim(settings)
-        uvloop.run(_Process(settings, listener, report, umask).serve())
+        uvloop.run(_Process(settings, listener, report, umask, systemd).serve())
         return 0
     except ComputeError as error:
         if logger.hasHandlers():  # else there is no log yet
@@ -119,7 +124,7 @@ def run(settings: ServiceSettings, starter: StartListener | None = None) -> int:
 def _claim(settings: ServiceSettings) -> socket.socket:
     """Make the folder and the port ours, or say why not."""
     prepare_folder(settings.folder)
-    open_log(settings.folder / LOG, take_output=settings.embedded)
+    open_log(settings.folder / LOG, take_output=settings.embedded, as_json=settings.log_as_json)
     if wait_lock(settings.folder / SERVICE_LOCK, time.monotonic() + CLAIM_PATIENCE) is None:
         other = read_announcement(settings.folder)
         raise FolderTaken(
@@ -155,10 +160,16 @@ class _Process:
     """One run of a service. Owner of everything: the loop thread."""
 
     def __init__(
-        self, settings: ServiceSettings, listener: socket.socket, report: StartListener, umask: int = 0o077
+        self,
+        settings: ServiceSettings,
+        listener: socket.socket,
+        report: StartListener,
+        umask: int = 0o077,
+        systemd: Systemd | None = None,
     ) -> None:
         self._settings = settings
         self._umask = umask
+        self._systemd = systemd or Systemd()
         self._listener = listener
         self._report = report
         self._accounts: Accounts | None = None  # where their tokens are good
@@ -183,7 +194,7 @@ class _Process:
             umask=self._umask,
         )
         try:
-            async with self._authenticator(service) as authenticator:
+            async with self._authenticator(service) as authenticator, self._spans():
                 server = self._server(service, authenticator)
                 watch = asyncio.ensure_future(self._end_when_idle(server, service, patience))
                 await server.serve(sockets=[self._listener])
@@ -191,6 +202,24 @@ class _Process:
         finally:
             await service.close()
             logger.info("ended in order")
+
+    @asynccontextmanager
+    async def _spans(self) -> AsyncIterator[None]:
+        """Export spans inside the ``with``, where that is wanted."""
+        if not self._settings.spans:
+            yield
+            return
+        # Not before it is needed: OpenTelemetry takes a while, and memory.
+        from compute_executor.service.process.spans import SpanExport, otlp_provider
+
+        export = SpanExport(self._settings.folder / DATABASE, otlp_provider())
+        exporting = asyncio.ensure_future(export.run())
+        try:
+            yield
+        finally:
+            exporting.cancel()
+            await asyncio.gather(exporting, return_exceptions=True)
+            await asyncio.to_thread(export.close)
 
     @asynccontextmanager
     async def _authenticator(self, service: Service) -> AsyncIterator[Authenticator]:
@@ -223,6 +252,7 @@ class _Process:
             server.stop()
 
         async def stopping() -> None:
+            self._systemd.stopping()
             remove_announcement(self._settings.folder, self._announcement.instance)
             await service.farewell("the service ends")
 
@@ -246,6 +276,7 @@ class _Process:
         """Connections are accepted from now on."""
         write_announcement(self._settings.folder, self._announcement)
         self._report.serving(self._announcement.url)
+        self._systemd.serving(self._announcement.url)
         gc.collect()
         gc.freeze()  # modules and routes live as long as the process: no collection need look at them again
         logger.info("serving at %s from %s", self._announcement.url, self._settings.folder)

@@ -54,19 +54,21 @@ class Counts(NamedTuple):
 def open_counts(batches: Iterable[OpenBatch], tally: Callable[[int], dict[int, int]]) -> Counts:
     """The tasks of open batches by state. ``tally``: the stored outcomes of a batch by status, without values."""
     states, stored = [0] * len(State), 0
-    ended: dict[str, int] = dict.fromkeys((FAILED, LOST, CANCELLED), 0)
+    failed = lost = cancelled = 0
     for batch in batches:
         for state in State:
             states[state] += batch.states.count(state)
         stored += batch.count - batch.unstored
         found = batch.tally if batch.tally is not None else tally(batch.number)
-        for name, number in zip(ended, unsuccessful(found), strict=True):
-            ended[name] += number
+        ends = unsuccessful(found)
+        failed, lost, cancelled = failed + ends[0], lost + ends[1], cancelled + ends[2]
     return Counts(
         queued=states[State.QUEUED] + states[State.LEASED],
         running=states[State.BEGAN] + states[State.DONE] - stored,
-        succeeded=stored - sum(ended.values()),
-        **ended,
+        succeeded=stored - failed - lost - cancelled,
+        failed=failed,
+        lost=lost,
+        cancelled=cancelled,
     )
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 import os
 import stat
@@ -107,3 +108,27 @@ def test_a_full_disk_costs_a_line_and_says_no_more(
     monkeypatch.setattr(handler, "format", fail)
     logging.getLogger("compute_executor.x").error("lost")
     assert ("Logging error" in capsys.readouterr().err) == said
+
+
+def test_as_json_each_line_is_an_object(tmp_path: Path) -> None:
+    loggers = [logging.getLogger(name) for name in log.LOGGERS]
+    before = [(logger, logger.level, logger.propagate) for logger in loggers]
+    handler = open_log(tmp_path / "service.log", take_output=False, as_json=True)
+    try:
+        try:
+            raise ValueError("no\nroot")
+        except ValueError:
+            logging.getLogger("compute_executor.tasks").exception("task %s\n\x1b[2J", 1)
+    finally:
+        handler.close()
+        for logger, level, propagate in before:
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+            logger.propagate = propagate
+    (line,) = (tmp_path / "service.log").read_text().splitlines()
+    found = json.loads(line)
+    assert (found["level"], found["logger"]) == ("ERROR", "compute_executor.tasks")
+    assert found["message"] == "task 1\n\x1b[2J"
+    assert found["traceback"].endswith("ValueError: no\nroot")
+    assert found["time"].endswith("+00:00")
+    assert "\x1b" not in line

@@ -252,6 +252,12 @@ FROM outcomes o CROSS JOIN batches b ON b.number = o.batch
 WHERE o.seq > ? AND o.seq <= ? AND b.task_group = ?
 ORDER BY o.seq;
 
+-- name: spans
+-- Tasks that have ended, in the order of their outcome numbers. The last: see function_figures.
+SELECT o.seq, b.prefix, o.position, o.status, o.attempt, o.began, o.ended, o.worker, b.created, b.task_group,
+    b.functions, substr(b.indexes, 2 * o.position + 1, 2)
+FROM outcomes o CROSS JOIN batches b ON b.number = o.batch WHERE o.seq > ? ORDER BY o.seq LIMIT ?;
+
 -- name: group_printed
 -- As group_outcomes, but only those that have printed something.
 SELECT o.seq, b.prefix, o.position, o.output
