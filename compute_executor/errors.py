@@ -25,6 +25,7 @@
     │       BrokerUnroutable, QueueMissing      a queue was deleted
     ├── VersionMismatch (RuntimeError)          the two sides do not understand each other
     ├── EndpointLocked                          the endpoint was stopped from afar a short while ago
+    ├── EndpointTaken                           an endpoint of this name runs already, here or elsewhere
     ├── TaskPending                             the result is asked for before the task has ended
     ├── TaskExecutionFailed                     the function raised what cannot be rebuilt here
     ├── TaskCancelled (CancelledError)          withdrawn before it began
@@ -51,8 +52,6 @@ class ComputeError(Exception):
     code: ClassVar[int] = 18
     http_status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
-    retry_after: int | None = None
-    """Seconds after which to ask again, where that is known: the header Retry-After."""
 
     def __init__(self, message: str = "", *, task_id: str | None = None) -> None:
         super().__init__(message)
@@ -188,7 +187,6 @@ class LoginUnavailable(ServiceUnavailable):
     """
 
     code = 111
-    retry_after: int
 
     def __init__(self, message: str = "", *, task_id: str | None = None, retry_after: int = 5) -> None:
         super().__init__(message, task_id=task_id)
@@ -206,18 +204,16 @@ class StorageFull(ServiceUnavailable):
 
     code = 113
     http_status = 507
-    retry_after = 60
 
 
 class StoreBusy(ServiceUnavailable):
     """Another process holds the write lock of the service's database."""
 
     code = 114
-    retry_after = 5
 
 
 class StoreDamaged(ServiceUnavailable):
-    """The database, or another file of the state folder, is not what the service wrote, or a part of it is gone."""
+    """The database file is not what the service wrote."""
 
     code = 115
     retryable = False
@@ -266,6 +262,13 @@ class EndpointLocked(ComputeError):
     code = 120
     http_status = 423
     retryable = True
+
+
+class EndpointTaken(ComputeError):
+    """An endpoint of this name runs already, on this machine or on another one."""
+
+    code = 130
+    http_status = 409
 
 
 class TaskPending(ComputeError):

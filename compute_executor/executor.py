@@ -26,6 +26,7 @@ from compute_executor.future import ComputeFuture
 from compute_executor.peer import ClientLocator, EmbeddedLocator, LoginLocator
 from compute_executor.protocol.call_options import check_kept, replace_option, with_options
 from compute_executor.protocol.endpoint_kind import EndpointKind
+from compute_executor.protocol.endpoint_names import is_endpoint_name
 from compute_executor.protocol.frames import Options, PoolSpec
 from compute_executor.protocol.ids import MAX_BATCH
 from compute_executor.sdk.arguments import named, positional
@@ -86,7 +87,8 @@ class Executor(concurrent.futures.Executor):
     ) -> None:
         """Nothing is started until the first submit.
 
-        ``endpoint_id``: where to run; None for the service's own endpoint. A number there is ``max_workers``, so that
+        ``endpoint_id``: where to run, an id or the name of an endpoint of this package on the service; None for the
+        service's own endpoint. A number there is ``max_workers``, so that
         ``Executor(4)`` means what it means for the standard pools. ``client``: a Client of another
         service than this user's local one. ``max_workers`` (default: the CPUs that this program may use),
         ``initializer`` and ``initargs`` are ThreadPoolExecutor's; workers see the interpreter and its options,
@@ -132,8 +134,11 @@ class Executor(concurrent.futures.Executor):
         self._label = checks.text("label", label)
         self._task_group_id = canonical(task_group_id or uuid.uuid4(), "task group")
         own = endpoint_id is None
+        local = own or is_endpoint_name(endpoint_id)
         settings = ExecutorSettings(
-            peer=(EmbeddedLocator() if own else LoginLocator()) if client is None else ClientLocator(client),
+            peer=(EmbeddedLocator() if local else LoginLocator())
+            if client is None
+            else ClientLocator(client),
             group=uuid.UUID(self.task_group_id).bytes,
             pool=os.urandom(16) if own else None,
             spec=_pool_spec(max_workers, initializer, initargs, label, output) if own else None,
@@ -143,9 +148,10 @@ class Executor(concurrent.futures.Executor):
             resend_unknown=resend_unknown,
             trace=os.fspath(trace) if trace is not None else os.environ.get("COMPUTE_EXECUTOR_TRACE"),
             label=label,
+            prints=output == "program",
         )
         self._session = Session(settings)
-        where = _id(endpoint_id, "endpoint")  # pyright: ignore[reportArgumentType] - no int any more
+        where = self._endpoint(endpoint_id)  # pyright: ignore[reportArgumentType] - no int any more
         self._view = SessionView(self._session, Target(where, settings.pool, options))
         self._owner: Executor | None = None  # of a view: what it is a view of
         self._shut = False
@@ -271,7 +277,14 @@ class Executor(concurrent.futures.Executor):
         )
         if endpoint_id is None:
             return self._viewing(_kept(replace(self._view.target, options=options)))
-        return self._viewing(Target(_id(endpoint_id, "endpoint"), None, options))
+        return self._viewing(Target(self._endpoint(endpoint_id), None, options))
+
+    def _endpoint(self, value: AnyId | None) -> bytes:
+        """The id of an endpoint that is given by id or name; of a name the service is asked. Raises InvalidRequest,
+        NotFound."""
+        if isinstance(value, str) and is_endpoint_name(value):
+            return self._session.settings.peer.endpoint_named(value)
+        return _id(value, "endpoint")
 
     def _viewing(self, target: Target) -> Executor:
         view = object.__new__(type(self))
@@ -293,7 +306,7 @@ class Executor(concurrent.futures.Executor):
 
     @endpoint_id.setter
     def endpoint_id(self, value: AnyId) -> None:
-        self._set_target(Target(_id(value, "endpoint"), None, self._view.target.options))
+        self._set_target(Target(self._endpoint(value), None, self._view.target.options))
 
     @property
     def resource_specification(self) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ from compute_executor.errors import InvalidRequest, NotFound
 from compute_executor.protocol.endpoint_kind import EndpointKind
 from compute_executor.sdk.http.direct import DirectTransport, embedded_address
 from compute_executor.sdk.http.requests import ApiClient
+from compute_executor.sdk.login_manager.environments import BUILT_IN_ENDPOINT, TUTORIAL_ENDPOINT
 from compute_executor.sdk.own_api import OwnApi
 from compute_executor.serialization.python_versions import Versions
 
@@ -22,6 +23,10 @@ NO_ENDPOINT = (
 )
 
 
+AGENTS = "compute_executor"
+"""What services call the kind of our own endpoints."""
+
+
 class ServiceLocator(Protocol):
     """Finds a service and its credentials. May block, start a service, renew a token; raises ComputeError."""
 
@@ -31,6 +36,10 @@ class ServiceLocator(Protocol):
 
     def kind(self, endpoint: bytes) -> EndpointKind:
         """Who runs the tasks of this endpoint."""
+        ...
+
+    def endpoint_named(self, name: str) -> bytes:
+        """The id of the endpoint of this package that has this name on the service. Raises NotFound."""
         ...
 
     def client(self) -> Client:
@@ -52,9 +61,20 @@ class EmbeddedLocator:
         """Its API."""
         return self._api
 
-    def kind(self, endpoint: bytes) -> EndpointKind:  # noqa: ARG002 - the interface's
-        """Its own workers, whatever the endpoint is called: it has no others."""
-        return EndpointKind.OURS
+    def kind(self, endpoint: bytes) -> EndpointKind:
+        """Its own workers, or an endpoint that has connected to it."""
+        text = str(uuid.UUID(bytes=endpoint))
+        if text in (BUILT_IN_ENDPOINT, TUTORIAL_ENDPOINT):
+            return EndpointKind.OURS
+        self.endpoint_named(text)  # raises NotFound
+        return EndpointKind.AGENT
+
+    def endpoint_named(self, name: str) -> bytes:
+        """Looked up there. The connection is not kept: an Executor that is never used is never shut down."""
+        try:
+            return self._api.endpoint_named(name)
+        finally:
+            self._api.close()
 
     def client(self) -> Client:
         """Raise: it is not hosted."""
@@ -90,8 +110,18 @@ class ClientLocator:
         document = self._client.get_endpoint_metadata(endpoint_id)
         if document.get("built_in"):
             return EndpointKind.OURS
+        if document.get("kind") == AGENTS:
+            return EndpointKind.AGENT
         self._versions.check(str(endpoint_id), document)  # before anything is sent that they may not read
         return EndpointKind.STOCK
+
+    def endpoint_named(self, name: str) -> bytes:
+        """Looked up there. Hosted services have no names that are unique."""
+        if not self._client.is_own_service():
+            raise InvalidRequest(
+                f"{name!r} is no endpoint id: on Globus Compute's own service it must be a UUID"
+            )
+        return self._api.endpoint_named(name)
 
     def client(self) -> Client:
         """The client itself."""
@@ -122,6 +152,10 @@ class LoginLocator:
                 f"{error}. Nobody is logged in to Globus Compute here, so this user's own service was asked: run "
                 "`compute-executor login`, or pass client=Client(base_url=...)"
             ) from None
+
+    def endpoint_named(self, name: str) -> bytes:
+        """Found out as of any Client."""
+        return self._peer().endpoint_named(name)
 
     def client(self) -> Client:
         """The Client."""

@@ -23,7 +23,7 @@ class ExecutorSettings(NamedTuple):
     ``group``: 16 bytes of the task group. ``pool``, ``spec``: workers of its own, or None for those of another
     endpoint. ``flush_interval``, ``grace``, ``first_grace`` and ``no_room_pause`` in seconds. ``by_source``,
     ``resend_unknown``: see Executor. ``trace``: the file for a time line, or None. ``label``: how lists name the
-    Executor's tasks.
+    Executor's tasks. ``prints``: what tasks write appears in the program.
     """
 
     peer: ServiceLocator
@@ -39,3 +39,4 @@ class ExecutorSettings(NamedTuple):
     no_room_pause: float = NO_ROOM_PAUSE
     trace: str | None = None
     label: str = ""
+    prints: bool = False

@@ -131,6 +131,9 @@ class FakeService:
     def kind(self, endpoint: bytes) -> EndpointKind:
         return EndpointKind.OURS
 
+    def endpoint_named(self, name: str) -> bytes:
+        raise NotFound(f"there is no endpoint {name}")
+
     def client(self) -> Client:
         raise InvalidRequest("a fake service has no Client")
 

@@ -10,12 +10,11 @@ import click
 
 from compute_executor._version import __version__
 from compute_executor.cli import accounts as accounts_file
-from compute_executor.cli import backup as backup_file
 from compute_executor.cli import cancel as cancel_file
-from compute_executor.cli import check as check_file
 from compute_executor.cli import completion as completion_file
 from compute_executor.cli import dashboard as dashboard_file
 from compute_executor.cli import doctor as doctor_file
+from compute_executor.cli import endpoint as endpoint_file
 from compute_executor.cli import gc as gc_file
 from compute_executor.cli import groups as groups_file
 from compute_executor.cli import login as login_file
@@ -47,11 +46,9 @@ for command in (
     cancel_file.cancel,
     dashboard_file.dashboard,
     doctor_file.doctor,
+    endpoint_file.endpoint,
     stop_file.stop,
     gc_file.gc,
-    check_file.check,
-    backup_file.backup,
-    backup_file.restore,
     serve_file.serve,
     login_file.login,
     logout_file.logout,

@@ -18,7 +18,7 @@ from compute_executor.errors import InvalidRequest
 from compute_executor.protocol.endpoint_kind import EndpointKind
 from compute_executor.protocol.frames import Options
 
-OURS, STOCK, HOSTED = EndpointKind.OURS, EndpointKind.STOCK, EndpointKind.HOSTED
+OURS, AGENT, STOCK, HOSTED = EndpointKind.OURS, EndpointKind.AGENT, EndpointKind.STOCK, EndpointKind.HOSTED
 
 
 def _plain(value: Any) -> int | float:
@@ -45,10 +45,13 @@ CALL_OPTIONS = (
         "retries",
         "retries",
         lambda name, value: checks.integer(name, value, least=0),
-        frozenset({OURS, STOCK}),
+        frozenset({OURS, AGENT, STOCK}),
     ),
     CallOption(
-        "timeout", "walltime", lambda name, value: checks.seconds(name, value, zero=False), frozenset({OURS})
+        "timeout",
+        "walltime",
+        lambda name, value: checks.seconds(name, value, zero=False),
+        frozenset({OURS, AGENT}),
     ),
     CallOption("container", "container", lambda _, value: value, frozenset({OURS})),
     CallOption(

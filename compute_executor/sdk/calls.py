@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from compute_executor.sdk.http.requests import ApiClient
+from compute_executor.sdk.names import AnyId
 from compute_executor.sdk.result_cache import ResultCache
 from compute_executor.sdk.wires.wire import Wire
 from compute_executor.serialize import ComputeSerializer
@@ -24,6 +25,10 @@ class Calls(Protocol):
 
     def _encode_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         """The payload of a call."""
+        ...
+
+    def _endpoint(self, endpoint_id: AnyId | None) -> str | None:
+        """The id of an endpoint that is given by id, or by its name on one of our own services."""
         ...
 
     def _function_text(self, function: Callable[..., Any]) -> str:

@@ -17,11 +17,13 @@ Any thread may use a Client.
 from __future__ import annotations
 
 import threading
+import uuid
 import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from compute_executor.errors import InvalidRequest, NotFound
+from compute_executor.protocol.endpoint_names import is_endpoint_name
 from compute_executor.sdk import backends, versions
 from compute_executor.sdk.backends import BackendChoice
 from compute_executor.sdk.containers import ContainerCalls
@@ -32,6 +34,7 @@ from compute_executor.sdk.http.transport import Request, field, mapping, sequenc
 from compute_executor.sdk.limits import HOSTED
 from compute_executor.sdk.login_manager import environments
 from compute_executor.sdk.login_manager.protocol import LoginManagerProtocol
+from compute_executor.sdk.names import AnyId, canonical
 from compute_executor.sdk.own_api import OwnApi
 from compute_executor.sdk.result_cache import ResultCache
 from compute_executor.sdk.wires.native_wire import NativeWire
@@ -247,6 +250,11 @@ class Client(EndpointCalls, ContainerCalls):
     def own_api(self) -> OwnApi:
         """The HTTP API of an own service, under this Client's login. Asks nothing."""
         return OwnApi(self._session)
+
+    def _endpoint(self, endpoint_id: AnyId | None) -> str | None:
+        if is_endpoint_name(endpoint_id) and self.is_own_service():
+            return str(uuid.UUID(bytes=self.own_api().endpoint_named(str(endpoint_id))))
+        return canonical(endpoint_id, "endpoint") if endpoint_id is not None else None
 
     # -- which wire -----------------------------------------------------------------------------------------
 

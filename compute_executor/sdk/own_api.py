@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
@@ -28,6 +29,10 @@ T = TypeVar("T")
 
 class _GroupTask(msgspec.Struct):
     id: str
+
+
+class _NamedEndpoint(msgspec.Struct):
+    endpoint_id: uuid.UUID
 
 
 class _Group(msgspec.Struct):
@@ -125,6 +130,14 @@ class OwnApi:
         """Submit a batch: on return the service has confirmed it. Again with the same prefix: nothing runs twice."""
         endpoint_id = uuid.UUID(bytes=frame.endpoint) if frame.endpoint else TUTORIAL_ENDPOINT
         self._post(f"/v3/endpoints/{endpoint_id}/submit", frame, {"Idempotency-Key": frame.prefix.hex()})
+
+    # -- endpoints -----------------------------------------------------------------------------------------------
+
+    def endpoint_named(self, name: str) -> bytes:
+        """The id, 16 bytes, of the endpoint of this package with this name or id. Raises NotFound, InvalidRequest."""
+        path = f"/v3/agents/{quote(name, safe='')}"
+        found = self._requests.call(Request("GET", path), patient=self._patient).read(_NamedEndpoint)
+        return found.endpoint_id.bytes
 
     # -- tasks ---------------------------------------------------------------------------------------------------
 

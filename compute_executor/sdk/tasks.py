@@ -19,11 +19,12 @@ class TaskCalls(Calls):
     def run(self, *args: Any, function_id: AnyId, endpoint_id: AnyId | None = None, **kwargs: Any) -> str:
         """Run a registered function with these arguments; the task's id.
 
-        Without ``endpoint_id`` on the endpoint of one's own service. Raises NotFound for a function or endpoint
-        that is not there for the caller, SerializationError or PayloadTooLarge for arguments that cannot travel.
+        Without ``endpoint_id`` on the endpoint of one's own service; an endpoint of this package can be named.
+        Raises NotFound for a function or endpoint that is not there for the caller, SerializationError or
+        PayloadTooLarge for arguments that cannot travel.
         """
         payload = self._encode_call(args, kwargs)
-        task = BatchTask(canonical(function_id, "function"), _endpoint(endpoint_id), payload)
+        task = BatchTask(canonical(function_id, "function"), self._endpoint(endpoint_id), payload)
         return sending.send(self._wire, [task], None, BatchOptions()).task_ids[0]
 
     def get_task(self, task_id: AnyId) -> dict[str, Any]:
@@ -77,7 +78,8 @@ class TaskCalls(Calls):
             return self._send(endpoint_id, None).task_ids
         if batch is None:
             raise InvalidRequest("either batch_run(batch) or batch_run(endpoint_id, batch)")
-        chosen = canonical(endpoint_id, "endpoint")
+        chosen = self._endpoint(endpoint_id)
+        assert chosen is not None
         return _todays_answer(batch, self._send(batch, chosen), chosen)
 
     def get_batch_result(self, task_id_list: Iterable[AnyId]) -> dict[str, dict[str, Any]]:
@@ -122,10 +124,6 @@ class TaskCalls(Calls):
                 self._results.put(outcome)
             found.update(answered)
         return found
-
-
-def _endpoint(endpoint_id: AnyId | None) -> str | None:
-    return canonical(endpoint_id, "endpoint") if endpoint_id is not None else None
 
 
 def _todays_answer(batch: Batch, sent: sending.SubmitReport, endpoint_id: str) -> dict[str, Any]:

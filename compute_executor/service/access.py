@@ -15,12 +15,14 @@ LOCAL_USER = "local"
 
 class Identity(NamedTuple):
     """Whoever a token stands for. ``id`` owns things; ``groups`` are ids of groups as `group_id` writes them;
-    ``admin`` runs the service."""
+    ``admin`` runs the service. ``endpoint``: it is the registered endpoint of this id, which may open its own stream
+    and nothing else."""
 
     id: str
     name: str
     groups: frozenset[str] = frozenset()
     admin: bool = False
+    endpoint: uuid.UUID | None = None
 
 
 OWNER, MEMBER, ANYONE, ADMIN = "owner", "member", "anyone", "admin"

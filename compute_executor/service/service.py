@@ -92,6 +92,9 @@ class Service:
         )
         self.endpoints = self._parts.endpoints
         self.globus_compute = self._parts.globus_compute
+        self.agents = self._parts.agents
+        self.agents.tokens.died = self.token_died
+        self.durable = store.durable
         self.blob_rights = self._parts.blob_rights
         self.visitors = OpenStreams()
         self.audit = self._parts.audit

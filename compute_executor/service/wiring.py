@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from compute_executor.endpoint.environments.environments import Environments
 from compute_executor.protocol.frames import PoolSpec
+from compute_executor.service.agents.kind import Agents
 from compute_executor.service.audit import Audit
 from compute_executor.service.blobs.folder import BlobFolder
 from compute_executor.service.blobs.references import BlobReferences
@@ -90,6 +91,7 @@ class Components:
             submissions=self.submissions,
             outcomes=self.outcomes,
             pools=self.pools,
+            engines=self.engines,
             read=store.read,
             audit=self.audit,
         )
@@ -111,8 +113,10 @@ class Components:
         )
         self.figures = TaskFigures(store.path, self.dispatch, lambda: self.retention.deleted)
         self.globus_compute = self._globus_compute(broker)
+        self.agents = self._agents()
         self.engines.add_built_in(engine(self.events))
         self.engines.add(self.globus_compute)
+        self.engines.add(self.agents)
 
     def _open_batches(self, limits: ServiceLimits) -> OpenBatches:
         return OpenBatches(
@@ -161,6 +165,7 @@ class Components:
             pools=self.pools,
             permits=self.permits,
             stopping=self.cancelling.stopping,
+            recalling=self.cancelling.recalling,
             live=self.live,
             committer=self.committer,
             loop=self._loop,
@@ -183,6 +188,16 @@ class Components:
             settings=broker,
         )
 
+    def _agents(self) -> Agents:
+        return Agents(
+            read=self.store.read,
+            committer=self.committer,
+            dispatch=self.dispatch,
+            events=self.events,
+            endpoints=self.endpoints,
+            registered=self.permits.endpoint_changed,
+        )
+
     def exists(self, pool: bytes) -> bool:
         """Whether tasks of this pool can be run."""
         return self.engines.endpoint_of(pool) is not None or self.pools.exists(pool)
@@ -195,6 +210,7 @@ class Components:
             self.permits.finished(batch.number)
             self.engines.batch_finished(batch.lane.pool, batch.number)
         self.groups.stored(entries)
+        self.engines.outcomes_stored()
         self.blobs.delete(unused)
 
     def _wake(self, pool: bytes) -> None:

@@ -75,7 +75,8 @@ class Session:
         check_kept(target.options, kind)
         self._connect(kind)
         if kind not in self._codecs:
-            self._codecs[kind] = of_ours() if kind is EndpointKind.OURS else of_stock(self.settings.by_source)
+            ours = kind in (EndpointKind.OURS, EndpointKind.AGENT)
+            self._codecs[kind] = of_ours() if ours else of_stock(self.settings.by_source)
         return self._codecs[kind]
 
     def _kind(self, endpoint: bytes) -> EndpointKind:

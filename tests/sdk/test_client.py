@@ -283,7 +283,7 @@ def test_the_worker_describes_its_machine(client: Client) -> None:
     assert platform.python_version() in report
 
 
-MALFORMED = "not-an-id"
+MALFORMED = "no id"
 UNKNOWN = "00000000-0000-4000-8000-000000000001"
 
 BY_ID: dict[str, Callable[[Client, Any], Any]] = {

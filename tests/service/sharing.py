@@ -156,6 +156,12 @@ class World:
         said = EndpointRegistration("e", multi_user=True, public=public, group=group)
         return (await self.service.endpoints.register(OWNER, KIND, said, None)).id
 
+    async def _agent(self, sharing: str) -> uuid.UUID:
+        public, group = sharing == "public", TEAM if sharing == "team" else None
+        name = f"agent{next(self._numbers)}"
+        said = EndpointRegistration(name, multi_user=public, public=public, group=group)
+        return (await self.service.agents.register(OWNER, said))[0].id
+
     async def _task(self, sharing: str) -> str:
         sent = self.batch(b"argument")
         await self.service.submit(OWNER, sent)

@@ -239,6 +239,15 @@ TABLE: dict[tuple[str, str], list[Probe]] = {
     ("POST", "/v2/endpoints/{id}/lock"): [Probe("endpoint", MANAGED)],
     ("POST", "/v3/endpoints/{id}/lock"): [Probe("endpoint", MANAGED)],
     ("GET", "/v3/endpoints/{id}/allowed_functions"): [Probe("endpoint", SHARED)],
+    ("GET", "/v3/agents"): [Probe("agent", SHARED, shows=the_id)],
+    ("GET", "/v3/agents/{name}"): [Probe("agent", SHARED, shows=the_id)],
+    ("PUT", "/v3/agents/{name}"): [
+        Probe("team", TEAMS, lambda _, thing: {"group": thing}, id="new"),
+        Probe("nothing", EVERYBODY, lambda _, __: {}, id="new"),
+    ],
+    ("POST", "/v3/agents/{name}/end"): [Probe("agent", MANAGED)],
+    ("POST", "/v3/agents/{name}/forget"): [Probe("agent", MANAGED)],
+    ("POST", "/v3/agents/{name}/revoke"): [Probe("agent", MANAGED)],
     ("PUT", "/v3/blobs/{name}"): [
         Probe("argument", OWNERS, lambda _, __: b"x", claims=True),
         Probe("code", {"private": {O}, "team": {O}, "public": {O}}, lambda _, __: b"x", claims=True),
@@ -283,6 +292,7 @@ LEFT_OUT = {
     (("GET", "/v3/resolve"), "task"),
     (("GET", "/v3/resolve"), "group"),
     (("GET", "/v2/endpoints"), "endpoint"),
+    (("GET", "/v3/agents"), "agent"),
     (("GET", "/v2/api/identities"), "user"),
     (("GET", "/v2/endpoints/{id}/status"), "nothing"),
 }
@@ -305,7 +315,7 @@ def _still_life(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_route_and_every_frame_has_its_row() -> None:
     assert sorted(TABLE) == HTTP
     assert set(FRAMES) == set(typing.get_args(frames.ToService))
-    assert len(STREAMS) == 2
+    assert len(STREAMS) == 3
 
 
 def told(answer: Answer) -> bytes:
@@ -322,7 +332,7 @@ async def asked(world: World, user: str, route: tuple[str, str], probe: Probe, t
     if path == TOKEN_PATH:
         kind = "application/x-www-form-urlencoded"
     path = path.replace("{type}", "venv").replace("{command}", "user-list")
-    path = path.replace("{id}", probe.id or thing).replace("{name}", thing)
+    path = path.replace("{id}", probe.id or thing).replace("{name}", probe.id or thing)
     return told(await world.ask(user, method, path + probe.more.replace("{thing}", thing), data, kind))
 
 

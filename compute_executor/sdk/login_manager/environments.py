@@ -16,6 +16,8 @@ RESOURCE_SERVER = "funcx_service"
 NATIVE_CLIENT_ID = "4cf29807-cf21-49ec-9443-ff9a3fb9f81c"
 """Globus Compute's public native application, under which people log in; it has no secret."""
 
+BUILT_IN_ENDPOINT = "c0de0000-0000-8000-8000-00000000c0de"
+"""The endpoint that every service of this package has."""
 TUTORIAL_ENDPOINT = "4b116d3c-1703-4f8f-9f6f-39921e5864df"
 """The tutorial endpoint in all deployments; our services take it as a name of their own built-in endpoint."""
 

@@ -20,9 +20,10 @@ from compute_executor.service.api.middleware.body import BodyLimit
 from compute_executor.service.api.middleware.errors import ErrorDocuments
 from compute_executor.service.api.middleware.host import HostCheck
 from compute_executor.service.api.middleware.origin import OriginCheck
-from compute_executor.service.api.middleware.token import TokenCheck
+from compute_executor.service.api.middleware.token import ENDPOINT_STREAM, TokenCheck
 from compute_executor.service.api.routes import (
     admin,
+    agents,
     blobs,
     containers,
     endpoints,
@@ -56,6 +57,15 @@ async def stream(websocket: WebSocket) -> None:
     )
 
 
+async def endpoint_stream(websocket: WebSocket) -> None:
+    """`ENDPOINT_STREAM`: of an endpoint of our own."""
+    from compute_executor.service.api.endpoint_stream import serve_endpoint
+
+    await serve_endpoint(
+        websocket, identity_of(websocket), shell_of(websocket).service, websocket.scope["token_digest"]
+    )
+
+
 ROUTES: Sequence[BaseRoute] = [
     *submit.ROUTES,
     *tasks.ROUTES,
@@ -64,6 +74,7 @@ ROUTES: Sequence[BaseRoute] = [
     *pools.ROUTES,
     *containers.ROUTES,
     *endpoints.ROUTES,
+    *agents.ROUTES,
     *blobs.ROUTES,
     *service.ROUTES,
     *health.ROUTES,
@@ -71,6 +82,7 @@ ROUTES: Sequence[BaseRoute] = [
     *login.ROUTES,
     WebSocketRoute("/ws/v2/", stream),
     WebSocketRoute("/v3/stream", stream),
+    WebSocketRoute(ENDPOINT_STREAM, endpoint_stream),
 ]
 
 

@@ -46,6 +46,10 @@ class BlobRights:
         if len(self._fresh) > FRESH:
             del self._fresh[next(iter(self._fresh))]
 
+    def is_free(self, name: str) -> bool:
+        """Whether this name is nobody's: nothing refers to it, and nobody has put a body under it."""
+        return name not in self._fresh and not self._owners(name)
+
     def check_use(self, who: Identity, blobs: Iterable[Blob]) -> None:
         """Raise InvalidRequest, as for one that is not there, if one of these is somebody else's."""
         for blob in blobs:

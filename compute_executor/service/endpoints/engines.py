@@ -59,6 +59,17 @@ class Engines:
         if kind is not None:
             kind.batch_finished(pool, batch)
 
+    async def recalled(self, pool: bytes) -> None:
+        """Return when the endpoint of a pool has given back what it was asked for."""
+        kind = self._remote(pool)
+        if kind is not None:
+            await kind.recalled(pool)
+
+    def outcomes_stored(self) -> None:
+        """More outcomes are stored."""
+        for kind in self._kinds.values():
+            kind.outcomes_stored()
+
     def restore(self) -> None:
         """Recover which tasks endpoints hold from before a restart."""
         for kind in self._kinds.values():

@@ -102,6 +102,10 @@ class Endpoints:
         """An endpoint, for the service itself."""
         return self._rows.get(endpoint)
 
+    def of_kind(self, kind: str) -> list[EndpointRow]:
+        """All endpoints of a kind, for the service itself."""
+        return [row for row in self._rows.values() if row.kind == kind]
+
     def visible(self, who: Identity, role: str | None) -> list[EndpointRow]:
         """All that ``who`` may see; with role ``owner`` only its own."""
         return [

@@ -57,5 +57,11 @@ class RemoteKind(Protocol):
     def batch_finished(self, pool: bytes, batch: int) -> None:
         """Forget which tasks of a batch were given to a pool: every outcome is stored."""
 
+    async def recalled(self, pool: bytes) -> None:
+        """Return when endpoints have given back what `Engine.withdraw` asked for and can be given back."""
+
+    def outcomes_stored(self) -> None:
+        """Acknowledge what endpoints have reported and is stored by now."""
+
     async def deleted(self, endpoint: EndpointRow) -> None:
         """End the tasks that wait for an endpoint, which is registered no more."""

@@ -160,6 +160,12 @@ class GlobusCompute:
         url = await credentials.url(str(row.id), management.endpoint_rights(row.id))
         return documents.registration(row.id, url)
 
+    async def recalled(self, pool: bytes) -> None:
+        """See RemoteKind. Stock endpoints give nothing back."""
+
+    def outcomes_stored(self) -> None:
+        """See RemoteKind. Results are acknowledged one by one (`inbox`)."""
+
     async def deleted(self, endpoint: EndpointRow) -> None:
         """See RemoteKind. Its queues and credentials are deleted."""
         await self._drop_queues(names.command_queue(endpoint.id))

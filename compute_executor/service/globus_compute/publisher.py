@@ -11,12 +11,13 @@ from compute_executor.endpoint.pool.events import EngineEvents, TaskEnded
 from compute_executor.endpoint.pool.scheduling_policy import Assignment
 from compute_executor.errors import BrokerUnroutable, ComputeError
 from compute_executor.protocol.frames import BROKEN, Reason
+from compute_executor.service.endpoints.spans import spans
 from compute_executor.service.globus_compute import names
 from compute_executor.service.globus_compute.broker_link import BrokerLink
 from compute_executor.service.globus_compute.heartbeats import Task
 from compute_executor.service.globus_compute.log_limit import limited_logger
 from compute_executor.service.globus_compute.task_writer import TaskWriter
-from compute_executor.service.globus_compute.user_endpoints import WINDOW, UserEndpoint, spans
+from compute_executor.service.globus_compute.user_endpoints import WINDOW, UserEndpoint
 from compute_executor.service.tasks.outcomes import encode
 
 if TYPE_CHECKING:

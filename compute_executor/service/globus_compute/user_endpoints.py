@@ -6,7 +6,7 @@ import json
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from compute_executor.service.access import Identity
@@ -136,21 +136,6 @@ def report(state: dict[str, Any]) -> HeartbeatReport:
     # Engines that count their tasks ever (total_tasks) count those that are out; the others always say 0.
     idle = "total_tasks" in state and not state.get("outstanding_tasks", 1)
     return HeartbeatReport(bool(state.get("active", True)), float(period) if period else 0.0, process, idle)
-
-
-def spans(tasks: Iterable[tuple[int, int, int]]) -> list[tuple[int, int, int, int]]:
-    """Tasks (batch, position, attempt), in order, as runs (batch, start, stop, attempt).
-
-    >>> spans([(1, 0, 1), (1, 1, 1), (1, 3, 1), (2, 4, 1)])
-    [(1, 0, 2, 1), (1, 3, 4, 1), (2, 4, 5, 1)]
-    """
-    found: list[tuple[int, int, int, int]] = []
-    for batch, position, attempt in tasks:
-        if found and found[-1][0] == batch and found[-1][2:] == (position, attempt):
-            found[-1] = (batch, found[-1][1], position + 1, attempt)
-        else:
-            found.append((batch, position, position + 1, attempt))
-    return found
 
 
 def _ignore(_result: object, _error: Exception | None) -> None:

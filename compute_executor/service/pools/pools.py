@@ -187,9 +187,10 @@ class Pools:
         return found.failed if found is not None else ""
 
     def to_program(self, pool: bytes) -> bool:
-        """Whether what tasks of this pool write goes to their client, and not into the log."""
+        """Whether what tasks of this pool write goes to their client, and not into the log: of one that is
+        elsewhere, it does."""
         found = self._pools.get(pool)
-        return found is not None and found.spec.to_program
+        return found is None or found.spec.to_program
 
     def container(self, pool: bytes) -> bytes | None:
         """The container that the workers of a pool start in, if they do."""

@@ -31,6 +31,7 @@ import uvloop
 from compute_executor import system
 from compute_executor.errors import ComputeError, FolderTaken, InvalidRequest
 from compute_executor.local.locks import try_lock, wait_lock
+from compute_executor.local.log import open_log
 from compute_executor.local.state import (
     DATABASE,
     LOG,
@@ -59,7 +60,6 @@ from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.process.assembly import open_service
 from compute_executor.service.process.connections import most, raise_limit
 from compute_executor.service.process.idle import DEFAULT_IDLE, IdleClock
-from compute_executor.service.process.log import open_log
 from compute_executor.service.process.server import Server, bind
 from compute_executor.service.process.starter import StartListener, StartNotifier
 from compute_executor.service.process.systemd import Systemd
@@ -256,6 +256,7 @@ class _Process:
             remove_announcement(self._settings.folder, self._announcement.instance)
             await service.farewell("the service ends")
 
+        tokens = AuthenticatorChain(service.agents.tokens, tokens)  # first: theirs are shown to nobody else
         clients: Clients | None = self._accounts
         if self._settings.client is not None:
             clients = configured = ConfiguredClient(*self._settings.client, self._accounts)

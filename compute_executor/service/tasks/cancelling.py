@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from compute_executor.errors import NotFound
@@ -16,6 +17,7 @@ from compute_executor.protocol.frames import CANCELLED, Reason
 from compute_executor.protocol.ids import TaskPositions, task_uuid
 from compute_executor.service.access import Identity, Owned, absent, check
 from compute_executor.service.audit import Audit
+from compute_executor.service.endpoints.engines import Engines
 from compute_executor.service.pools.pools import Pools
 from compute_executor.service.scheduling.dispatch import Dispatch, OpenBatch
 from compute_executor.service.scheduling.lifecycle import State
@@ -40,7 +42,8 @@ class CancelReport(NamedTuple):
 
 class Cancelling:
     """Ends tasks at the request of their owner. ``stopping``: batch number and position of those whose worker is
-    being ended. Owner: the loop thread."""
+    being ended; ``recalling``: of those that an endpoint was asked to give back, and whether it has. Owner: the loop
+    thread."""
 
     def __init__(
         self,
@@ -49,6 +52,7 @@ class Cancelling:
         submissions: Submissions,
         outcomes: Outcomes,
         pools: Pools,
+        engines: Engines,
         read: Reader,
         audit: Audit,
     ) -> None:
@@ -56,15 +60,17 @@ class Cancelling:
         self._submissions = submissions
         self._outcomes = outcomes
         self._pools = pools
+        self._engines = engines
         self._read = read
         self._audit = audit
         self.stopping: set[tuple[int, int]] = set()
+        self.recalling: dict[tuple[int, int], bool] = {}
 
     async def cancel(self, who: Identity, tasks: TaskPositions) -> TaskPositions:
         """Which of the tasks surely will not run; returns when that is stored. Foreign and unknown ones are not
         among them."""
         await self._submissions.settled(prefix for prefix, _ in tasks)
-        cancelled = [(prefix, self._withdraw(who, prefix, positions)) for prefix, positions in tasks]
+        cancelled = [(prefix, await self._withdraw(who, prefix, positions)) for prefix, positions in tasks]
         await asyncio.shield(self._outcomes.all_stored())
         return [(prefix, positions) for prefix, positions in cancelled if positions]
 
@@ -85,7 +91,7 @@ class Cancelling:
     async def _cancel_batches(self, batches: list[OpenBatch], *, running: bool) -> CancelReport:
         total = CancelReport(0, 0, 0)
         for batch in batches:
-            report = self._cancel(batch, range(batch.count), running=running)
+            report = await self._cancel(batch, range(batch.count), running=running)
             total = CancelReport(*(a + b for a, b in zip(total, report, strict=True)))
             await asyncio.sleep(0)  # there may be millions of tasks
         await asyncio.shield(self._outcomes.all_stored())
@@ -103,13 +109,14 @@ class Cancelling:
         batch = self._dispatch.by_prefix(prefix)
         if batch is None:
             return CancelReport(0, 0, 0)
-        report = self._cancel(batch, range(position, position + 1), running=running)
+        report = await self._cancel(batch, range(position, position + 1), running=running)
         await asyncio.shield(self._outcomes.all_stored())
         return report
 
-    def _cancel(self, batch: OpenBatch, positions: range, *, running: bool) -> CancelReport:
+    async def _cancel(self, batch: OpenBatch, positions: range, *, running: bool) -> CancelReport:
         """Withdraw what can be withdrawn, then stop the rest if it is to be stopped."""
         withdrawn = len(self.withdraw(batch, list(positions), CANCELLED, BEFORE))
+        withdrawn += len(await self._recalled(batch, positions))
         left = [place for place in positions if batch.states[place] != State.DONE]
         stopped: set[tuple[int, int]] = set()
         if left and running:
@@ -118,7 +125,7 @@ class Cancelling:
             self.stopping |= stopped
         return CancelReport(withdrawn, len(stopped), len(left) - len(stopped))
 
-    def _withdraw(self, who: Identity, prefix: bytes, positions: list[int]) -> list[int]:
+    async def _withdraw(self, who: Identity, prefix: bytes, positions: list[int]) -> list[int]:
         batch = self._dispatch.by_prefix(prefix)
         if batch is None:
             return []
@@ -127,16 +134,30 @@ class Cancelling:
         except NotFound as error:
             self._audit.refused(who, "a cancel", error)
             return []
-        return self.withdraw(batch, positions, CANCELLED, BEFORE)
+        done = self.withdraw(batch, positions, CANCELLED, BEFORE)
+        return [*done, *await self._recalled(batch, positions)]
 
     def withdraw(self, batch: OpenBatch, positions: list[int], status: int, reason: Reason) -> list[int]:
         """End those of the tasks that surely have not begun, and never will then; which those are."""
         pool = batch.lane.pool
         done, leased = self._dispatch.cancel(batch, positions)
         if leased:
-            given_up = self._pools.engine.withdraw(pool, [(batch.number, position) for position in leased])
+            names = [(batch.number, position) for position in leased]
+            if status == CANCELLED and self._engines.endpoint_of(pool) is not None:
+                self.recalling.update(dict.fromkeys(names, False))
+            given_up = self._pools.engine.withdraw(pool, names)
             done += self._dispatch.withdrawn(batch, [position for _, position in given_up])
         self._outcomes.put(made_here([(batch, position) for position in done], status, reason))
         if not self._dispatch.open_in(pool):
             self._pools.emptied(pool)
         return done
+
+    async def _recalled(self, batch: OpenBatch, positions: Iterable[int]) -> list[int]:
+        """Those of the tasks that an endpoint has given back now that it was asked to, and that so are cancelled.
+        Returns when it has answered, or does not."""
+        if not self.recalling:
+            return []
+        names = ((batch.number, position) for position in positions)
+        asked = [name for name in names if name in self.recalling]
+        await self._engines.recalled(batch.lane.pool)
+        return [name[1] for name in asked if self.recalling.pop(name, False)]

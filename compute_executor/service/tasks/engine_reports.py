@@ -43,6 +43,7 @@ class EngineReports:
         pools: Pools,
         permits: AuthorizationRecheck,
         stopping: set[tuple[int, int]],
+        recalling: dict[tuple[int, int], bool],
         live: LiveOutput,
         committer: Committer,
         loop: asyncio.AbstractEventLoop,
@@ -55,6 +56,7 @@ class EngineReports:
         self._pools = pools
         self._permits = permits
         self._stopping = stopping
+        self._recalling = recalling
         self._live = live
         self._committer = committer
         self._loop = loop
@@ -99,9 +101,24 @@ class EngineReports:
         """These (batch, position, attempt) have surely not begun; they are first in the queue again, apart from those
         that were being stopped: these end."""
         self._dispatch.returned(tasks)
+        if self._recalling:
+            self._end_recalled(pool, tasks)
         if self._stopping:
             self._end_stopped(pool, tasks)
         self._end_if_failed(pool)
+
+    def _end_recalled(self, pool: bytes, tasks: list[Task]) -> None:
+        """An endpoint gives these back: what was to be cancelled ends."""
+        for number, position, _ in tasks:
+            batch = self._dispatch.by_number(number)
+            if (
+                batch is not None
+                and (number, position) in self._recalling
+                and self._dispatch.cancel(batch, [position])[0]
+            ):
+                self._recalling[number, position] = True
+                self._outcomes.put(made_here([(batch, position)], CANCELLED, BEFORE))
+        self._emptied(pool)
 
     def _end_stopped(self, pool: bytes, tasks: list[Task]) -> None:
         """A worker was ended to stop the task that it ran: these were with it and had not begun."""

@@ -68,7 +68,11 @@ class StreamLoop:
         self.settings = owner.settings
         self._queue = owner.queue
         self.protocol = StreamProtocol(
-            self.settings.group, self.settings.pool, self.settings.spec, self._break
+            self.settings.group,
+            self.settings.pool,
+            self.settings.spec,
+            self._break,
+            prints=self.settings.prints,
         )
         self._keepalive = Keepalive(
             self.protocol, self.settings.grace, no_room_pause=self.settings.no_room_pause

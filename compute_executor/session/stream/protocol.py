@@ -68,8 +68,11 @@ class StreamProtocol:
         pool: bytes | None,
         spec: PoolSpec | None,
         when_broken: Callable[[PoolBroken], None],
+        *,
+        prints: bool = False,
     ) -> None:
-        """``when_broken`` is called once if the workers of ``pool`` cannot start, before any future ends."""
+        """``when_broken`` is called once if the workers of ``pool`` cannot start, before any future ends. ``prints``:
+        what tasks write appears in the program."""
         self.sender = Sender(group)
         self.router = Router()
         self.groups = {group}
@@ -97,7 +100,7 @@ class StreamProtocol:
             Output: self._output,
         }
         self.trace: Trace | None = None
-        self.printer = OutputPrinter() if spec is not None and spec.to_program else None
+        self.printer = OutputPrinter() if prints else None
 
     # -- out -------------------------------------------------------------------------------------------------
 

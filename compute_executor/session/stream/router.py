@@ -70,9 +70,9 @@ class Router:
         return batch.futures[position]
 
     def expects(self, prefix: bytes, pool: bytes | None) -> bool:
-        """Return whether results of this batch are expected, and it was sent to this pool."""
+        """Return whether results of this batch are expected, and it was sent to this pool or to another endpoint."""
         batch = self._batches.get(prefix)
-        return batch is not None and batch.target.pool == pool
+        return batch is not None and (batch.target.pool == pool or bool(batch.target.endpoint))
 
     def batches(self) -> list[CallBatch]:
         """Return all open batches."""

@@ -9,6 +9,7 @@ import pytest
 from starlette.routing import Route, WebSocketRoute
 
 from compute_executor.service.api.app import ROUTES
+from compute_executor.service.api.middleware.token import ENDPOINT_STREAM
 from compute_executor.service.api.routes.login import TOKEN_PATH
 from compute_executor.service.auth.authenticators import token_digest
 from tests.service.asgi import TOKEN, ask, shake
@@ -42,7 +43,13 @@ def test_a_route_that_is_none_has_an_error_document(world: World) -> None:
     }
 
 
-WITHOUT_BODY = {"/v3/shutdown", "/v2/endpoints/{id}/lock", "/v3/endpoints/{id}/lock", TOKEN_PATH}
+WITHOUT_BODY = {
+    "/v3/shutdown",
+    "/v3/agents/{name}/revoke",
+    "/v2/endpoints/{id}/lock",
+    "/v3/endpoints/{id}/lock",
+    TOKEN_PATH,
+}
 """The token route looks at credentials first: it is the one that has no bearer token before it."""
 
 
@@ -65,7 +72,7 @@ def test_a_stream_is_opened_with_the_token(world: World, monkeypatch: pytest.Mon
         sys.modules, "compute_executor.service.api.stream", types.SimpleNamespace(serve_stream=serve_stream)
     )
     for path in STREAMS:
-        assert shake(world.app, path).accepted
+        assert shake(world.app, path).accepted == (path != ENDPOINT_STREAM), "which takes tokens of endpoints"
     assert len(served) == 2
     assert served[0][0].id == "ann"  # type: ignore[attr-defined]
     assert served[0][1:] == (world.service, token_digest(TOKEN))

@@ -19,6 +19,7 @@ from compute_executor.protocol.ids import TaskPositions, new_prefix
 from compute_executor.service.api import documents
 from compute_executor.service.api.app import AccessConfig, make_app
 from compute_executor.service.api.context import AppContext
+from compute_executor.service.api.routes.agents import AgentDocument, MachineDocument
 from compute_executor.service.api.routes.lists import CancelOptions
 from compute_executor.service.api.routes.service import CollectOptions
 from compute_executor.service.auth.accounts.commands import AccountCommand
@@ -49,6 +50,9 @@ BODIES: dict[str, list[tuple[str, Any]]] = {
     "/v2/containers/build": [(JSON, RecipeDocument)],
     "/v3/pools": [(MSGPACK, frames.OpenPool)],
     "/v3/gc": [(JSON, CollectOptions)],
+    "/v3/agents/{name}": [(JSON, AgentDocument)],
+    "/v3/agents/{name}/end": [(JSON, MachineDocument)],
+    "/v3/agents/{name}/forget": [(JSON, MachineDocument)],
     "/v3/admin/{command}": [(JSON, AccountCommand)],
 }
 """What the routes that take a body take."""
@@ -59,6 +63,7 @@ WITHOUT_MESSAGE = {
     "/v2/endpoints/{id}/lock",
     "/v3/endpoints/{id}/lock",
     "/v3/shutdown",
+    "/v3/agents/{name}/revoke",
 }
 """Their bodies are bytes, a form, or nothing."""
 

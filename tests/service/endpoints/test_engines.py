@@ -58,6 +58,12 @@ class ToyKind:
     def batch_finished(self, pool: bytes, batch: int) -> None:
         self.finished.append(batch)
 
+    async def recalled(self, pool: bytes) -> None:
+        self.calls.append("recalled")
+
+    def outcomes_stored(self) -> None:
+        self.calls.append("outcomes_stored")
+
     async def deleted(self, endpoint: EndpointRow) -> None:
         self.calls.append("deleted")
         self.engine.events.broken(endpoint.id.bytes, f"endpoint {endpoint.id} was deleted")

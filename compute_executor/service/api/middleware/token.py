@@ -11,6 +11,9 @@ from compute_executor.service.api.error_responses import unauthenticated
 from compute_executor.service.auth.authenticators import Authenticator, CachingAuthenticator, token_digest
 from compute_executor.service.limits import MAX_HEADER_VALUE
 
+ENDPOINT_STREAM = "/v3/endpoint/stream"
+"""The only path that the token of an endpoint opens; and no other token opens it."""
+
 _NO_CACHE = (b"cache-control", b"no-cache")
 _QUERY_NAMES = frozenset({"access_token", "token", "authorization", "bearer"})
 
@@ -44,6 +47,8 @@ class TokenCheck:
             self.authenticator.forget(token)
         identity = await self.authenticator.identify(token) if token is not None else None
         if token is None or identity is None:
+            raise unauthenticated()
+        if (identity.endpoint is not None) != (scope["path"] == ENDPOINT_STREAM):
             raise unauthenticated()
         scope["identity"] = identity
         scope["token_digest"] = token_digest(token)

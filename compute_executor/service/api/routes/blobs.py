@@ -30,13 +30,10 @@ async def put(request: Request) -> Response:
 async def get(request: Request) -> Response:
     """``GET /v3/blobs/{name}``: for whoever may read what it belongs to."""
     name = request.path_params["name"]
-    blobs = shell_of(request).blobs
-    path = blobs.path(name)
+    path = shell_of(request).blobs.path(name)
     shell_of(request).service.blob_rights.check_read(identity_of(request), name)
-    try:
-        blobs.size(name)
-    except OSError:
-        raise absent(f"blob {name}") from None
+    if not path.is_file():
+        raise absent(f"blob {name}")
     return BlobResponse(path, media_type=OCTETS)
 
 

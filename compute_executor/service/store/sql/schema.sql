@@ -255,3 +255,13 @@ ALTER TABLE endpoints ADD COLUMN kind TEXT NOT NULL DEFAULT 'globus_compute';
 
 -- The process that ran it; NULL: none did, or it is not known.
 ALTER TABLE outcomes ADD COLUMN worker INTEGER;
+
+
+-- name: schema_9
+
+-- Tokens of endpoints of our own, as hashes: each opens the stream of its endpoint, and nothing else.
+CREATE TABLE endpoint_tokens (
+    digest BLOB PRIMARY KEY,
+    endpoint BLOB NOT NULL,
+    created REAL NOT NULL
+) WITHOUT ROWID;

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from compute_executor.errors import NotAuthorized
-from compute_executor.service.process import log
-from compute_executor.service.process.log import escaped, open_log
+from compute_executor.local import log
+from compute_executor.local.log import escaped, open_log
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_the_output_of_the_process_goes_on_into_the_new_log(tmp_path: Path) -> N
     script = f"""
 import logging, os
 from pathlib import Path
-from compute_executor.service.process.log import open_log
+from compute_executor.local.log import open_log
 handler = open_log(Path({str(tmp_path / "service.log")!r}), take_output=True)
 handler.maxBytes = 500
 for _ in range(10):

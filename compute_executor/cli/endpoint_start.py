@@ -1,0 +1,188 @@
+"""``compute-executor endpoint start``: registers an endpoint with its service and runs it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+import click
+import msgspec
+
+from compute_executor.cli.chosen_service import ChosenService, choose
+from compute_executor.cli.wrong_input import WrongInput
+from compute_executor.endpoint.agent.folder import Credentials, EndpointFolder
+from compute_executor.endpoint.agent.settings import EndpointSettings, load, save
+from compute_executor.errors import ComputeError, EndpointTaken, InvalidRequest, NotFound
+
+ENGINES = ("process",)
+
+RESTART_WITHIN = 30.0
+"""Seconds that the process before may take to end."""
+
+
+@click.command()
+@click.argument("name")
+@click.option("--url", help="The address of the service; your token for it is in COMPUTE_EXECUTOR_TOKEN.")
+@click.option(
+    "--profile", help="The service, by its name in the configuration file.  [default: your local one]"
+)
+@click.option(
+    "--certificate", type=click.Path(dir_okay=False), help="Of the service's certificate authority."
+)
+@click.option("--engine", metavar="ENGINE", help="What runs the tasks: process.  [default: process]")
+@click.option(
+    "--workers", type=click.IntRange(0), help="Tasks at a time.  [default: the CPUs of this machine]"
+)
+@click.option(
+    "--folder", type=click.Path(file_okay=False), help="Where tasks run.  [default: your home folder]"
+)
+@click.option(
+    "--variable", "variables", multiple=True, metavar="NAME=VALUE", help="For the tasks; repeatable."
+)
+@click.option("--description", help="What others are told of the endpoint.")
+@click.option("--public/--private", default=None, help="Whether everybody on the service may run tasks here.")
+@click.option("--group", help="The group whose members may run tasks here, by its id.")
+@click.option(
+    "--allow", "allowed", multiple=True, metavar="FUNCTION", help="Run only these functions, by id."
+)
+@click.option("--join", is_flag=True, help="Work beside other machines of the same endpoint.")
+@click.option("--replace", is_flag=True, help="Take the place of other machines; what they hold is given up.")
+@click.option("--detach", is_flag=True, help="Run in the background.")
+def start(name: str, *, join: bool, replace: bool, detach: bool, **chosen: Any) -> None:
+    """Run tasks on this machine, for programs that name the endpoint: Executor("NAME").
+
+    What is given here is kept in a file and holds at later starts, too. Runs in the foreground until Ctrl-C. Tasks
+    run as you, whoever submits them: share an endpoint only with people who may act as you on this machine.
+    """
+    if join and replace:
+        raise WrongInput("--join and --replace exclude each other")
+    try:
+        _prepare(name, chosen)
+        _run(name, join=join, replace=replace, detach=detach)
+    except (InvalidRequest, NotFound) as error:
+        raise WrongInput(str(error)) from None
+    except ComputeError as error:
+        raise click.ClickException(str(error)) from None
+
+
+@click.command()
+@click.argument("name")
+@click.option("--drain", is_flag=True, help="Let what runs end first.")
+@click.option("--detach", is_flag=True, help="Run in the background.")
+def restart(name: str, drain: bool, detach: bool) -> None:
+    """Stop an endpoint of this machine, if it runs, and start it again as it was configured."""
+    try:
+        folder = EndpointFolder(name)
+        folder.require()
+        _end(folder, drain)
+        _prepare(name, {})
+        _run(name, join=True, replace=False, detach=detach)
+    except (InvalidRequest, NotFound) as error:
+        raise WrongInput(str(error)) from None
+    except ComputeError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _end(folder: EndpointFolder, drain: bool) -> None:
+    running = folder.running()
+    if running is None:
+        return
+    os.kill(running.pid, signal.SIGUSR1 if drain else signal.SIGTERM)
+    deadline = time.monotonic() + RESTART_WITHIN
+    while folder.running() is not None:
+        if not drain and time.monotonic() > deadline:
+            raise EndpointTaken(
+                f"process {running.pid} of endpoint {folder.name} does not end; see {folder.log}"
+            )
+        time.sleep(0.05)
+
+
+def _prepare(name: str, chosen: dict[str, Any]) -> None:
+    """Write the configuration, and register the endpoint where that is new or has changed."""
+    folder = EndpointFolder(name)
+    folder.prepare()
+    if folder.running() is not None:
+        from compute_executor.endpoint.agent.run import already
+
+        raise already(folder)
+    before = load(folder.settings)
+    settings = merged(before, chosen)
+    known = folder.credentials()
+    if known is None or settings != before or known.service != _place(settings):
+        _register(folder, settings)
+    save(folder.settings, settings)
+
+
+def merged(settings: EndpointSettings, chosen: dict[str, Any]) -> EndpointSettings:
+    """The settings with what is chosen now. Raises WrongInput."""
+    given = {name: value for name, value in chosen.items() if value is not None and value != ()}
+    if "variables" in given:
+        given["variables"] = {**settings.variables, **dict(map(_pair, given["variables"]))}
+    if "allowed" in given:
+        given["allowed_functions"] = list(given.pop("allowed"))
+    if "url" in given and "profile" in given:
+        raise WrongInput("--url and --profile each name a service: give one of them")
+    if "url" in given:
+        given["profile"] = ""
+    if given.get("profile"):
+        given["url"] = ""
+    if given.get("engine", ENGINES[0]) not in ENGINES:
+        raise WrongInput(f"there is no engine {given['engine']!r}; there are: {', '.join(ENGINES)}")
+    return msgspec.structs.replace(settings, **given)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, found, value = text.partition("=")
+    if not found or not name:
+        raise WrongInput(f"--variable {text}: NAME=VALUE is needed")
+    return name, value
+
+
+def _place(settings: EndpointSettings) -> str:
+    """What says for which service a token is."""
+    return settings.url or (f"profile {settings.profile}" if settings.profile else "")
+
+
+def _register(folder: EndpointFolder, settings: EndpointSettings) -> None:
+    service = _service(settings)
+    document = {
+        "description": settings.description,
+        "public": settings.public,
+        "group": settings.group or None,
+        "allowed_functions": settings.allowed_functions or None,
+    }
+    answer = service.ask("PUT", f"/v3/agents/{folder.name}", document)
+    folder.keep_credentials(Credentials(answer["endpoint_id"], answer["token"], _place(settings)))
+
+
+def _service(settings: EndpointSettings) -> ChosenService:
+    """The service, as this user. The local one is started if there is none."""
+    if settings.url and settings.certificate:
+        from compute_executor.local import config
+
+        return ChosenService(settings.url, config.Profile(settings.url).token(), settings.certificate)
+    if settings.url or settings.profile:
+        found = choose(None, settings.profile or None, settings.url or None)
+        assert found is not None
+        return found
+    from compute_executor.local.embedded import find_or_start
+
+    address = find_or_start()
+    return ChosenService(address.url, address.token)
+
+
+def _run(name: str, *, join: bool, replace: bool, detach: bool) -> None:
+    from compute_executor.endpoint.agent.run import run_endpoint, start_daemon
+
+    if detach:
+        pid = start_daemon(name, join=join, replace=replace)
+        running = EndpointFolder(name).running()
+        click.echo(f"endpoint {name} runs in the background (pid {running.pid if running else pid})")
+        return
+
+    def connected() -> None:
+        click.echo(f'endpoint {name} is connected: Executor("{name}") runs here. Ctrl-C ends it')
+
+    run_endpoint(name, join=join, replace=replace, connected=connected)

@@ -1,0 +1,108 @@
+"""The engine of an endpoint by the name in its configuration."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Any, Protocol
+
+from compute_executor.endpoint.agent.folder import EndpointFolder
+from compute_executor.endpoint.agent.settings import EndpointSettings
+from compute_executor.endpoint.leases.taker import LeaseTaker
+from compute_executor.endpoint.pool.engine import Engine, ProcessEngine
+from compute_executor.errors import InvalidRequest
+from compute_executor.protocol.frames import PoolSpec
+from compute_executor.surroundings import messages, pack, usable_cpus, wire_text
+
+PROCESS = "process"
+"""The engine of worker processes on the endpoint's own machine."""
+
+TRY_AGAIN = 15.0
+"""Seconds until workers are started again that could not start."""
+
+_OURS = ("PYTHONPATH", "PYTHONSAFEPATH", "COMPUTE_EXECUTOR_TOKEN")
+
+
+class RunningEngine(Protocol):
+    """An engine with what the endpoint asks of it besides."""
+
+    @property
+    def engine(self) -> Engine: ...
+
+    def workers(self) -> int:
+        """How many tasks can run at a time now, or could if they came."""
+        ...
+
+    def failed(self, message: str) -> None:
+        """The pool is broken: open it again after a while."""
+
+    def state(self) -> dict[str, Any]:
+        """How it is doing, for people to look at."""
+        ...
+
+
+class ProcessWorkers:
+    """Worker processes on this machine. A `RunningEngine`."""
+
+    def __init__(self, engine: ProcessEngine, pool: bytes, spec: PoolSpec, taker: LeaseTaker) -> None:
+        self.engine: Engine = engine
+        self._pool = pool
+        self._spec = spec
+        self._taker = taker
+        self._trouble = ""
+        engine.open(pool, spec)
+
+    def workers(self) -> int:
+        """See RunningEngine."""
+        return 0 if self._trouble else self._spec.max_workers
+
+    def failed(self, message: str) -> None:
+        """See RunningEngine."""
+        self._trouble = message
+        asyncio.get_running_loop().call_later(TRY_AGAIN, self._again)
+
+    def _again(self) -> None:
+        self._trouble = ""
+        self.engine.open(self._pool, self._spec)
+        self._taker.working()
+
+    def state(self) -> dict[str, Any]:
+        """See RunningEngine."""
+        return {"trouble": self._trouble, "python": sys.version.split()[0]}
+
+
+async def open_engine(
+    settings: EndpointSettings, folder: EndpointFolder, rings: Path, pool: bytes, taker: LeaseTaker
+) -> RunningEngine:
+    """The engine that the settings name, started. Raises InvalidRequest."""
+    if settings.engine == PROCESS:
+        engine = ProcessEngine(taker, blob_folder=folder.blobs, ring_folder=rings)
+        return ProcessWorkers(engine, pool, worker_spec(settings, folder.name), taker)
+    raise InvalidRequest(f"there is no engine {settings.engine!r}; there is {PROCESS}")
+
+
+def worker_spec(settings: EndpointSettings, name: str) -> PoolSpec:
+    """The workers of an endpoint: its own interpreter, packages and environment, with what is configured."""
+    environ = {key: value for key, value in os.environ.items() if key not in _OURS} | settings.variables
+    place = os.path.expanduser(settings.folder or "~")
+    if settings.folder and not os.path.isdir(place):
+        raise InvalidRequest(f"the folder {place}, where tasks are to run, does not exist: make it first")
+    return PoolSpec(
+        max_workers=settings.workers or usable_cpus(),
+        python=wire_text(sys.executable),
+        path=[wire_text(entry or os.getcwd()) for entry in sys.path],
+        cwd=wire_text(place if os.path.isdir(place) else "/"),
+        environ={wire_text(key): wire_text(value) for key, value in environ.items()},
+        label=name,
+        python_version=f"{sys.version_info[0]}.{sys.version_info[1]}",
+        surroundings=pack({"umask": _umask()} | messages()),
+        to_program=True,
+    )
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

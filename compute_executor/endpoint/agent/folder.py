@@ -1,0 +1,164 @@
+"""Where an endpoint keeps what it knows, on the machine that it runs on.
+
+<home>/endpoints/NAME/           0700
+    endpoint.toml                its configuration
+    credentials.json             0600: the endpoint's id and token at its service
+    HOST/                        of this machine: a home folder may be shared by many
+        agent.lock               held by the process that runs: one for each name and machine
+        agent.json               which process that is
+        generation               how often it was started
+        agent.log
+        blobs/, rings/GENERATION/
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import socket
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from compute_executor import system
+from compute_executor.errors import InvalidRequest, NotFound
+from compute_executor.local.locks import is_held, try_lock
+from compute_executor.local.state import home, open_private, prepare_folder
+from compute_executor.protocol.endpoint_names import RULE, is_endpoint_name
+
+_LARGEST = 64 * 1024
+
+
+class Credentials(NamedTuple):
+    """What the service gave the endpoint. ``service``: the address that it is for, empty for the local one."""
+
+    endpoint_id: str
+    token: str
+    service: str = ""
+
+    def __repr__(self) -> str:
+        return f"Credentials(endpoint_id={self.endpoint_id!r}, token=...)"
+
+
+class RunningAgent(NamedTuple):
+    """The process of an endpoint on this machine."""
+
+    pid: int
+    started: int
+    generation: int
+
+
+class EndpointFolder:
+    """The files of one endpoint. Raises InvalidRequest for what is no name of an endpoint."""
+
+    def __init__(self, name: str) -> None:
+        if not is_endpoint_name(name):
+            raise InvalidRequest(f"{name[:100]!r} is no name for an endpoint: {RULE}")
+        self.name = name
+        self.host = socket.gethostname() or "localhost"
+        self.path = home() / "endpoints" / name
+        self.here = self.path / re.sub("[^A-Za-z0-9._-]", "_", self.host)
+        self.settings = self.path / "endpoint.toml"
+        self.log = self.here / "agent.log"
+        self.blobs = self.here / "blobs"
+        self.rings = self.here / "rings"
+        self._lock = self.here / "agent.lock"
+        self._process = self.here / "agent.json"
+        self._credentials = self.path / "credentials.json"
+        self._machine = self.here / "machine"
+        self._generation = self.here / "generation"
+
+    def prepare(self) -> None:
+        """Make the folders. Raises NotAuthorized, ServiceUnavailable."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        for folder in (self.path, self.here, self.blobs, self.rings):
+            prepare_folder(folder)
+
+    def require(self) -> None:
+        """Raise NotFound if there is no such endpoint here."""
+        if not self.path.is_dir():
+            known = ", ".join(names()) or "none"
+            raise NotFound(f"there is no endpoint {self.name} in {self.path.parent}; there are: {known}")
+
+    # -- who runs --
+
+    def lock(self) -> int | None:
+        """Take the lock for as long as this process lives; None if another one has it."""
+        return try_lock(self._lock)
+
+    def running(self) -> RunningAgent | None:
+        """The process that runs this endpoint on this machine."""
+        if not self.here.is_dir() or not is_held(self._lock):
+            return None
+        found = _read(self._process)
+        return RunningAgent(*(int(found.get(name, 0)) for name in RunningAgent._fields))
+
+    def announce(self, generation: int) -> None:
+        """This process runs it."""
+        pid = os.getpid()
+        _write(self._process, RunningAgent(pid, system.start_time(pid), generation)._asdict())
+
+    def machine(self) -> str:
+        """What names this machine to the service: 32 hex digits, drawn once."""
+        found = _read(self._machine).get("machine")
+        if not found:
+            found = secrets.token_hex(16)
+            _write(self._machine, {"machine": found})
+        return str(found)
+
+    def next_generation(self) -> int:
+        """The number of this start. It is on the disk before anything is done under it."""
+        number = int(_read(self._generation).get("generation", 0)) + 1
+        _write(self._generation, {"generation": number})
+        return number
+
+    # -- credentials --
+
+    def credentials(self) -> Credentials | None:
+        """What the service gave this endpoint, if it did."""
+        found = _read(self._credentials)
+        if not found.get("token"):
+            return None
+        return Credentials(str(found["endpoint_id"]), str(found["token"]), str(found.get("service", "")))
+
+    def keep_credentials(self, credentials: Credentials) -> None:
+        """Store what the service gave."""
+        _write(self._credentials, credentials._asdict())
+
+    def forget_credentials(self) -> None:
+        """They are good no more."""
+        self._credentials.unlink(missing_ok=True)
+
+
+def names() -> list[str]:
+    """The endpoints that this user has here."""
+    folder = home() / "endpoints"
+    return sorted(one.name for one in folder.iterdir() if one.is_dir()) if folder.is_dir() else []
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A small private document; empty if it is not there, or cut short."""
+    try:
+        descriptor = open_private(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return {}
+    try:
+        found = json.loads(os.read(descriptor, _LARGEST))
+    except ValueError:
+        return {}
+    finally:
+        os.close(descriptor)
+    return found if isinstance(found, dict) else {}
+
+
+def _write(path: Path, document: dict[str, Any]) -> None:
+    """Write it whole or not at all, and to the disk."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(document, file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

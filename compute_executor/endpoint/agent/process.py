@@ -1,0 +1,223 @@
+"""The process of an endpoint on one machine.
+
+    lock -> generation -> what earlier ones left -> engine -> connected ... until told to end
+                                                                 \\-> drain: take no more, end what runs, leave
+
+Killed at any point: the kernel ends the workers; the next start finds in the rings what had begun and what was
+finished (`recovery`), and the service gives again what had not begun. Owner of everything: the loop's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from compute_executor.endpoint.agent.engines import RunningEngine, open_engine
+from compute_executor.endpoint.agent.folder import Credentials, EndpointFolder
+from compute_executor.endpoint.agent.recovery import EarlierGenerations, earlier
+from compute_executor.endpoint.agent.service_link import Locate, ServiceLink, hello_of
+from compute_executor.endpoint.agent.settings import EndpointSettings
+from compute_executor.endpoint.leases import frames
+from compute_executor.endpoint.leases.taker import LeaseTaker
+from compute_executor.endpoint.pool.events import TaskEnded
+from compute_executor.protocol.frames import Blob
+
+log = logging.getLogger(__name__)
+
+LEAVE_WITHIN = 5.0
+"""Seconds at the end for the service to store the last outcomes. What it has not stored is reported by the next
+start."""
+
+LOOK_EVERY = 0.1
+"""Seconds between two looks at whether a draining endpoint has nothing more to do."""
+
+OLD_PART = 3600.0
+"""Seconds after which a body that nothing refers to is removed at a start."""
+
+
+class EndingMode(enum.Enum):
+    """How the process is to end."""
+
+    NOW = "what runs is stopped"
+    DRAIN = "what runs may end"
+
+
+class AgentProcess:
+    """One run of an endpoint. ``join``, ``replace``: see `frames.TakerHello`; ``first``: called when the service has
+    let it in. `run` raises what `ServiceLink.run` does."""
+
+    def __init__(
+        self,
+        folder: EndpointFolder,
+        settings: EndpointSettings,
+        credentials: Credentials,
+        locate: Locate,
+        *,
+        join: bool = False,
+        replace: bool = False,
+        first: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._folder = folder
+        self._settings = settings
+        self._credentials = credentials
+        self._locate = locate
+        self._join = join
+        self._replace = replace
+        self._first = first
+        self._ending: asyncio.Future[EndingMode]
+        self._draining = False
+        self._started = time.time()
+        self._engine: RunningEngine
+        self._taker: LeaseTaker
+        self._link: ServiceLink
+
+    async def run(self) -> None:
+        """Until told to end, by a signal or by the service."""
+        folder = self._folder
+        loop = asyncio.get_running_loop()
+        self._ending = loop.create_future()
+        generation = folder.next_generation()
+        folder.announce(generation)
+        rings = folder.rings / str(generation)
+        rings.mkdir(mode=0o700)
+        before = await earlier(folder.rings, generation, folder.blobs, folder.host)
+        _sweep(folder.blobs, before)
+        self._taker = LeaseTaker(
+            self._pool, self._workers, leftovers=before, stored=self._stored, failed=self._failed
+        )
+        self._engine = await open_engine(self._settings, folder, rings, self._pool, self._taker)
+        self._taker.engine = self._engine.engine
+        self._link = self._make_link(generation)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.end, EndingMode.NOW)
+        loop.add_signal_handler(signal.SIGUSR1, self.end, EndingMode.DRAIN)
+        try:
+            await self._serve()
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+                loop.remove_signal_handler(number)
+
+    @property
+    def _pool(self) -> bytes:
+        return b"endpoint-workers"
+
+    def _make_link(self, generation: int) -> ServiceLink:
+        folder = self._folder
+
+        def hello() -> frames.TakerHello:
+            return hello_of(
+                folder.machine(),
+                generation,
+                folder.host,
+                self._settings.engine,
+                join=self._join,
+                replace=self._replace,
+            )
+
+        return ServiceLink(
+            locate=self._locate,
+            token=self._credentials.token,
+            hello=hello,
+            taker=self._taker,
+            blobs=folder.blobs,
+            state=self._state,
+            first=self._first_connection,
+            told_to_end=lambda drain: self.end(EndingMode.DRAIN if drain else EndingMode.NOW),
+        )
+
+    def _first_connection(self) -> None:
+        self._replace = False  # once is enough: at the next connection there is nothing to replace
+        first, self._first = self._first, lambda: None
+        first()
+
+    # -- its end ------------------------------------------------------------------------------------------
+
+    def end(self, mode: EndingMode) -> None:
+        """End the process soon. A second time, or without draining: now."""
+        if self._ending.done():
+            return
+        if mode is EndingMode.DRAIN and not self._draining:
+            log.info("draining: %d tasks run", self._taker.running)
+            self._draining = True
+            self._taker.drain()
+            return
+        self._ending.set_result(mode)
+
+    async def _serve(self) -> None:
+        link = asyncio.ensure_future(self._link.run())
+        drained = asyncio.ensure_future(self._until_drained())
+        ends: list[asyncio.Future[Any]] = [link, drained, self._ending]
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if link.done():
+                link.result()
+        finally:
+            await self._leave()
+            for one in (link, drained):
+                one.cancel()
+            await asyncio.gather(link, drained, return_exceptions=True)
+
+    async def _until_drained(self) -> None:
+        while not (self._draining and self._taker.idle):
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def _leave(self) -> None:
+        """Stop what runs, let the service store what there is, and say goodbye."""
+        self._taker.draining = True
+        await self._engine.engine.close()
+        self._taker.drain()
+        deadline = time.monotonic() + LEAVE_WITHIN
+        while self._link.connected and not self._taker.idle and time.monotonic() < deadline:
+            await asyncio.sleep(LOOK_EVERY / 5)
+        if self._taker.idle:
+            self._link.say(frames.Leaving())
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._link.written(), 1.0)
+        else:
+            log.warning("%d outcomes are not stored yet: the next start reports them", self._taker.unstored)
+
+    # -- for the taker ------------------------------------------------------------------------------------
+
+    def _workers(self) -> int:
+        return self._engine.workers()
+
+    def _failed(self, message: str) -> None:
+        """No worker can start: try again after a while."""
+        log.error("no worker can start: %s", message)
+        self._engine.failed(message)
+
+    def _stored(self, outcomes: list[TaskEnded]) -> None:
+        """The service has these: their files are of no use here any more."""
+        for one in outcomes:
+            if isinstance(one.body, Blob):
+                (self._folder.blobs / one.body.name).unlink(missing_ok=True)
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "host": self._folder.host,
+            "pid": os.getpid(),
+            "up": time.time() - self._started,
+            "workers": self._workers(),
+            "held": self._taker.open,
+            "running": self._taker.running,
+            "unstored": self._taker.unstored,
+            "draining": self._draining,
+            **self._engine.state(),
+        }
+
+
+def _sweep(blobs: Path, before: EarlierGenerations) -> None:
+    """Remove bodies that nothing refers to any more."""
+    kept, oldest = before.bodies(), time.time() - OLD_PART
+    for path in blobs.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            if path.name not in kept and path.stat().st_mtime < oldest:
+                path.unlink()

@@ -1,0 +1,104 @@
+"""The configuration of an endpoint on this machine: a TOML file that `endpoint start` writes and reads again.
+
+    engine = "process"
+    workers = 8
+    worker_init = ["module load gcc"]
+
+    [variables]
+    OMP_NUM_THREADS = "1"
+
+An unknown key is an error, so that a misspelt one is not silently without effect.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from compute_executor.errors import InvalidRequest
+
+
+class EndpointSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
+    """What a user chose. ``url``, ``profile``: the service, this user's local one if neither is given;
+    ``certificate``: of a certificate authority of one's own. ``workers``: tasks at a time, 0 for as many as there are
+    CPUs. ``folder``: where tasks run, the home folder if empty. ``variables``: in their environment."""
+
+    engine: str = "process"
+    url: str = ""
+    profile: str = ""
+    certificate: str = ""
+    workers: int = 0
+    folder: str = ""
+    variables: dict[str, str] = {}
+    description: str = ""
+    public: bool = False
+    group: str = ""
+    allowed_functions: list[str] = []
+
+
+def load(path: Path) -> EndpointSettings:
+    """The configuration; the default one where there is no file. Raises InvalidRequest that names what is wrong."""
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return EndpointSettings()
+    except OSError as error:
+        raise InvalidRequest(f"the configuration {path} cannot be read: {error.strerror}") from error
+    try:
+        document = msgspec.toml.decode(text)
+        _check_names(document, path)
+        return msgspec.convert(document, EndpointSettings)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"the configuration {path} is wrong: {error}") from None
+
+
+def save(path: Path, settings: EndpointSettings) -> None:
+    """Write the configuration, whole or not at all."""
+    temporary = path.with_suffix(".part")
+    temporary.write_text(text_of(settings), encoding="utf-8")
+    temporary.replace(path)
+
+
+def text_of(settings: EndpointSettings) -> str:
+    """The configuration as TOML, without what is as by default.
+
+    >>> print(text_of(EndpointSettings(workers=4, variables={"A": "b"})), end="")
+    engine = "process"
+    workers = 4
+    <BLANKLINE>
+    [variables]
+    A = "b"
+    """
+    default = EndpointSettings()
+    values: dict[str, Any] = {
+        name: getattr(settings, name)
+        for name in EndpointSettings.__struct_fields__
+        if name == "engine" or getattr(settings, name) != getattr(default, name)
+    }
+    tables = {name: value for name, value in values.items() if isinstance(value, dict)}
+    lines = [f"{name} = {_value(value)}" for name, value in values.items() if name not in tables]
+    for name, table in tables.items():
+        lines += ["", f"[{name}]", *(f"{_key(key)} = {_value(value)}" for key, value in table.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _value(value: Any) -> str:
+    """A value in TOML, whose strings and lists are those of JSON."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _key(key: str) -> str:
+    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else json.dumps(key)
+
+
+def _check_names(document: dict[str, Any], path: Path) -> None:
+    known = EndpointSettings.__struct_fields__
+    for name in document:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            meant = f" (did you mean {close[0]}?)" if close else ""
+            raise InvalidRequest(f"{path}: {name} means nothing{meant}; known are {', '.join(known)}")

@@ -1,0 +1,174 @@
+"""Bodies above the inline limit on their way over one connection, both ways.
+
+    fetch(blob)  -> in the folder already?        done
+                 -> in the peer's folder, which is on this machine?   linked, done
+                 -> BodyWanted ... BodyPart, BodyPart     a file with another name, which is renamed when it is whole
+
+Owner: the loop's thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from compute_executor.endpoint.leases.frames import PART, BodyPart, BodyWanted
+from compute_executor.endpoint.leases.send_list import FileSource, SendList
+from compute_executor.errors import ResultDecodeError
+from compute_executor.protocol.frames import Blob, blob_name
+
+
+class BodyTrouble(NamedTuple):
+    """Why a body did not come. ``here``: it cannot be written on this side, which may pass."""
+
+    text: str
+    here: bool
+
+
+Done = Callable[[BodyTrouble | None], None]
+"""Called when a body is there, whole; or with what went wrong."""
+
+
+class IncomingBody:
+    """A body that is being received. ``waiting``: who is told when it is whole or cannot come."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        self.path = path
+        self.size = size
+        self.received = 0
+        self.waiting: list[Done] = []
+        self.file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+    def write(self, data: bytes) -> None:
+        """Append a part. Raises OSError."""
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self.file, view) :]
+        self.received += len(data)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self.file)
+
+
+class BodyExchange:
+    """The bodies of one connection. ``folder``: where they lie here; ``theirs``: the peer's folder, if it can be
+    read here; ``sync``: flush each to the disk before it counts as received."""
+
+    def __init__(
+        self, folder: Path, frames: SendList, *, theirs: Path | None = None, sync: bool = False
+    ) -> None:
+        self._folder = folder
+        self._frames = frames
+        self._theirs = theirs
+        self._sync = sync
+        self._handed_out: set[str] = set()
+        self._incoming: dict[str, IncomingBody] = {}
+
+    # -- out --
+
+    def named(self, blob: Blob) -> None:
+        """The peer was told of this body, and may ask for it."""
+        self._handed_out.add(blob.name)
+
+    def wanted(self, frame: BodyWanted) -> None:
+        """The peer asks for a body."""
+        if frame.name in self._handed_out:
+            self._frames.put_file(FileSource(frame.name, self._folder / frame.name, frame.offset))
+        else:
+            self._frames.put(BodyPart(frame.name, frame.offset, b"", "there is no such body for you"))
+
+    # -- in --
+
+    def holds(self, blob: Blob) -> bool:
+        """Whether a body is here, whole."""
+        try:
+            return (self._folder / blob_name(blob)).stat().st_size == blob.size
+        except (OSError, ResultDecodeError):
+            return False
+
+    def fetch(self, blob: Blob, done: Done) -> None:
+        """Have a body come here, and be told."""
+        try:
+            name = blob_name(blob)
+        except ResultDecodeError as error:
+            done(BodyTrouble(str(error), here=False))
+            return
+        if self.holds(blob) or self._linked(name, blob.size):
+            done(None)
+        elif name in self._incoming:
+            self._incoming[name].waiting.append(done)
+        else:
+            self._ask(name, blob.size, done)
+
+    def _linked(self, name: str, size: int) -> bool:
+        """Whether the peer's own file could be taken."""
+        if self._theirs is None:
+            return False
+        source, target = self._theirs / name, self._folder / name
+        with contextlib.suppress(OSError):
+            if source.stat().st_size != size:
+                return False
+            with contextlib.suppress(FileExistsError):
+                os.link(source, target)
+            return True
+        with contextlib.suppress(OSError):  # another file system
+            shutil.copyfile(source, target.with_suffix(".part"))
+            os.replace(target.with_suffix(".part"), target)
+            return True
+        return False
+
+    def _ask(self, name: str, size: int, done: Done) -> None:
+        try:
+            incoming = self._incoming[name] = IncomingBody(self._folder / f"{name}.part", size)
+        except OSError as error:
+            done(self._unwritable(name, error))
+            return
+        incoming.waiting.append(done)
+        self._frames.put(BodyWanted(name, 0))
+
+    def part(self, frame: BodyPart) -> None:
+        """Part of a body has come."""
+        incoming = self._incoming.get(frame.name)
+        if incoming is None:
+            return
+        if frame.trouble or frame.offset != incoming.received:
+            self._end(frame.name, BodyTrouble(frame.trouble or "a part of it is missing", here=False))
+            return
+        try:
+            incoming.write(frame.data)
+            if incoming.received < incoming.size and len(frame.data) == PART:
+                return
+            self._end(frame.name, self._keep(frame.name, incoming))
+        except OSError as error:
+            self._end(frame.name, self._unwritable(frame.name, error))
+
+    def _keep(self, name: str, incoming: IncomingBody) -> BodyTrouble | None:
+        """Give a received file its name. Raises OSError."""
+        if incoming.received != incoming.size:
+            return BodyTrouble(f"{incoming.received} of its {incoming.size} bytes came", here=False)
+        if self._sync:
+            os.fsync(incoming.file)
+        os.replace(incoming.path, self._folder / name)
+        return None
+
+    def _unwritable(self, name: str, error: OSError) -> BodyTrouble:
+        return BodyTrouble(f"{self._folder / name} cannot be written: {error.strerror}", here=True)
+
+    def _end(self, name: str, trouble: BodyTrouble | None) -> None:
+        incoming = self._incoming.pop(name)
+        incoming.close()
+        incoming.path.unlink(missing_ok=True)
+        for done in incoming.waiting:
+            done(trouble)
+
+    def close(self) -> None:
+        """The connection has ended: what was on its way is asked for again on the next one."""
+        for incoming in self._incoming.values():
+            incoming.close()
+            incoming.path.unlink(missing_ok=True)
+        self._incoming.clear()

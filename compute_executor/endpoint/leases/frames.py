@@ -1,0 +1,224 @@
+"""The frames between a giver of tasks and a taker, which has them run somewhere else.
+
+The giver is a service and the taker a machine of an endpoint; or the giver is such a machine and the taker one of its
+pilots. The taker connects and sends a TakerHello, which the giver answers with a GiverWelcome. All later frames are
+msgpack arrays ``[tag, field, ...]``.
+
+    taker                                      giver
+    TakerHello              ->
+                            <-                 GiverWelcome
+                            <-                 Leased(tasks)      what the giver believes that this taker holds
+    TasksReturned, Report   ->                 what has become of those that it does not hold any more
+    Settled, CreditLimit       ->
+                            <-                 FunctionCodes, Tasks  as many as there is credit for
+    TasksBegan, TaskWritten, Report ->
+                            <-                 Stored(report)     up to this report, nothing can be lost any more
+
+Rules
+* A task is leased from the moment it is sent until a Report or a TasksReturned about it has come; the end of a
+  connection changes nothing. At the next one `Leased` and its answers put both sides in agreement.
+* What the taker does not find in `Leased` it drops: the lease was revoked, or the outcome is stored already.
+* ``CreditLimit.limit`` counts all tasks that were ever sent on this connection, so a repetition does no harm.
+* Reports are numbered by the taker and sent again on each connection until they are stored.
+* A body that is a Blob is asked for by whoever needs it (BodyWanted) and comes in parts; only bodies that were named
+  on this connection are handed out.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from compute_executor.endpoint.pool.events import TaskEnded
+from compute_executor.endpoint.pool.scheduling_policy import Assignment
+from compute_executor.endpoint.worker.messages import Key
+from compute_executor.protocol.frames import Body, Written
+from compute_executor.protocol.ids import SequenceNumber
+
+PROTOCOL = 1
+"""Version of these frames. A taker of another version is refused by name."""
+
+PART = 1024 * 1024
+"""Bytes of a body in one frame: other frames go in between."""
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 53))]
+TaskName = tuple[int, int]  # batch number, position
+
+
+# -- first frames (JSON) ------------------------------------------------------------------------------------
+
+
+class TakerHello(msgspec.Struct, frozen=True):
+    """The taker's first frame. ``machine``: 32 hex digits drawn once for its state folder; ``generation`` rises at
+    each of its starts. ``clock``: its Unix time now. ``join``: it is to work beside other machines of the endpoint;
+    ``replace``: instead of them, and what they hold is given up."""
+
+    lease_protocol: int
+    version: str
+    python: str
+    machine: str
+    generation: Annotated[int, msgspec.Meta(ge=0, le=(1 << 53))]
+    host: str
+    clock: float
+    pid: int = 0
+    engine: str = "process"
+    join: bool = False
+    replace: bool = False
+
+
+class GiverWelcome(msgspec.Struct, frozen=True):
+    """The giver's first frame. ``blob_folder``: where a taker on the same machine finds bodies; ``clock``: the
+    giver's Unix time now."""
+
+    lease_protocol: int
+    version: str
+    clock: float
+    blob_folder: str | None = None
+
+
+# -- giver to taker -----------------------------------------------------------------------------------------
+
+
+class Leased(msgspec.Struct, array_like=True, frozen=True, tag=1):
+    """Every task that the giver believes to be with this taker, from earlier connections."""
+
+    tasks: list[Key]
+
+
+class FunctionCodes(msgspec.Struct, array_like=True, frozen=True, tag=2):
+    """The code of functions, under numbers that hold for this connection."""
+
+    functions: list[tuple[int, Body]]
+
+
+class Tasks(msgspec.Struct, array_like=True, frozen=True, tag=3):
+    """Tasks to run. Their functions were named before."""
+
+    tasks: list[Assignment]
+
+
+class Recall(msgspec.Struct, array_like=True, frozen=True, tag=4):
+    """Give back those of these tasks that have not begun, then answer with Recalled."""
+
+    request: int
+    tasks: list[TaskName]
+
+
+class StopTasks(msgspec.Struct, array_like=True, frozen=True, tag=5):
+    """End the workers that run any of these tasks now; give back those that have not begun."""
+
+    tasks: list[TaskName]
+
+
+class Stored(msgspec.Struct, array_like=True, frozen=True, tag=6):
+    """Everything in the reports up to this number is stored."""
+
+    report: int
+
+
+class EndTaker(msgspec.Struct, array_like=True, frozen=True, tag=7):
+    """End this process; ``drain``: when what runs has ended."""
+
+    drain: bool
+
+
+# -- taker to giver -----------------------------------------------------------------------------------------
+
+
+class Settled(msgspec.Struct, array_like=True, frozen=True, tag=1):
+    """Everything in Leased that is not held was answered."""
+
+
+class CreditLimit(msgspec.Struct, array_like=True, frozen=True, tag=2):
+    """So many tasks in all may be sent on this connection."""
+
+    limit: Count
+
+
+class TasksBegan(msgspec.Struct, array_like=True, frozen=True, tag=3):
+    """Workers have begun these tasks: (batch, position, attempt, Unix time)."""
+
+    tasks: list[tuple[int, int, int, float]]
+
+
+class TaskWritten(msgspec.Struct, array_like=True, frozen=True, tag=4):
+    """What tasks have written by now: (batch, position, part)."""
+
+    tasks: list[tuple[int, int, Written]]
+
+
+class Report(msgspec.Struct, array_like=True, frozen=True, tag=5):
+    """Tasks that have ended. LOST is an outcome like the others: its body is a Reason."""
+
+    number: SequenceNumber
+    outcomes: list[TaskEnded]
+
+
+class TasksReturned(msgspec.Struct, array_like=True, frozen=True, tag=6):
+    """These have surely not begun and are not the taker's any more."""
+
+    tasks: list[Key]
+
+
+class Recalled(msgspec.Struct, array_like=True, frozen=True, tag=7):
+    """The answer to a Recall: what could be given back was given back."""
+
+    request: int
+
+
+class WorkersFailed(msgspec.Struct, array_like=True, frozen=True, tag=8):
+    """No worker can start here, for this reason. Empty: they can again."""
+
+    message: str
+
+
+class TakerState(msgspec.Struct, array_like=True, frozen=True, tag=9):
+    """How the taker is doing, for people to look at. Sent every few seconds: it is also the sign of life."""
+
+    document: dict[str, Any]
+
+
+class Leaving(msgspec.Struct, array_like=True, frozen=True, tag=10):
+    """The taker ends in order and will not come back by itself."""
+
+
+# -- both ways ----------------------------------------------------------------------------------------------
+
+
+class BodyWanted(msgspec.Struct, array_like=True, frozen=True, tag=20):
+    """Send this body, from this byte on."""
+
+    name: str
+    offset: Count
+
+
+class BodyPart(msgspec.Struct, array_like=True, frozen=True, tag=21):
+    """Bytes of a body. ``trouble``: it cannot be read; then there are none, and no more will come."""
+
+    name: str
+    offset: Count
+    data: bytes
+    trouble: str = ""
+
+
+ToTaker = Leased | FunctionCodes | Tasks | Recall | StopTasks | Stored | EndTaker | BodyWanted | BodyPart
+ToGiver = (
+    Settled
+    | CreditLimit
+    | TasksBegan
+    | TaskWritten
+    | Report
+    | TasksReturned
+    | Recalled
+    | WorkersFailed
+    | TakerState
+    | Leaving
+    | BodyWanted
+    | BodyPart
+)
+
+encode = msgspec.msgpack.Encoder().encode
+decode_to_taker = msgspec.msgpack.Decoder(ToTaker).decode
+decode_to_giver = msgspec.msgpack.Decoder(ToGiver).decode
+"""Raise msgspec.MsgspecError for what is no such frame."""

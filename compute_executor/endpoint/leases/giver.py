@@ -1,0 +1,329 @@
+"""The giver's side of a lease: what one taker holds, and the conversation with it while it is connected.
+
+    room -> send -> leased ... Report, TasksReturned -> the engine is told
+    report -> (large bodies are fetched) -> passed on -> stored -> Stored
+
+A taker is believed about the tasks that it holds, and about nothing else. Owner: the loop's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import msgspec
+
+from compute_executor.endpoint.leases import frames
+from compute_executor.endpoint.leases.bodies import BodyExchange, BodyTrouble
+from compute_executor.endpoint.leases.send_list import SendList
+from compute_executor.endpoint.pool.events import TaskEnded
+from compute_executor.endpoint.pool.scheduling_policy import Assignment
+from compute_executor.endpoint.worker.messages import Key
+from compute_executor.errors import InvalidRequest
+from compute_executor.protocol.frames import EXCEPTION, LOST, TIMEOUT, VALUE, Blob, Body, Reason, Written
+
+log = logging.getLogger(__name__)
+
+FRAME_BYTES = 1024 * 1024
+"""Bytes of bodies in one frame of tasks, about: far below the longest frame, and no long wait for others."""
+
+FRAME_TASKS = 1024
+"""Tasks in one frame."""
+
+FETCH_AGAIN = 5.0
+"""Seconds until a body is asked for again that could not be written here."""
+
+_REPORTED = frozenset({VALUE, EXCEPTION, TIMEOUT, LOST})
+_decode_reason = msgspec.msgpack.Decoder(Reason).decode
+
+
+class LeaseHolder:
+    """What one taker holds, over all its connections. ``leased``: (batch, position) to attempt."""
+
+    def __init__(self) -> None:
+        self.leased: dict[frames.TaskName, int] = {}
+
+    def holds(self, key: Key) -> bool:
+        """Whether it holds this task at this attempt."""
+        return self.leased.get(key[:2]) == key[2]
+
+    def keys(self) -> list[Key]:
+        """All that it holds."""
+        return [(*name, attempt) for name, attempt in self.leased.items()]
+
+
+class GiverEvents(Protocol):
+    """Who is told what a taker says: an engine."""
+
+    def settled(self, session: GiverSession) -> None:
+        """Both sides agree on what the taker holds: it can be given more."""
+
+    def has_credit(self, session: GiverSession) -> None:
+        """It may be given more than before."""
+
+    def began(self, tasks: list[tuple[int, int, int, float]]) -> None:
+        """These run."""
+
+    def output(self, tasks: list[tuple[int, int, Written]]) -> None:
+        """What tasks write."""
+
+    def ended(self, session: GiverSession, outcomes: list[TaskEnded]) -> None:
+        """These have ended, and are nobody's any more."""
+
+    def progress(self) -> tuple[int, int]:
+        """How many outcomes came by now, in all, and how many of these, the first, are stored."""
+        ...
+
+    def returned(self, session: GiverSession, tasks: list[Key]) -> None:
+        """These have not begun, and are nobody's any more."""
+
+    def recall_answered(self, session: GiverSession, request: int) -> None:
+        """A Recall is answered."""
+
+    def failed(self, session: GiverSession, message: str) -> None:
+        """No worker can start there; empty: they can again."""
+
+    def state(self, session: GiverSession, document: dict[str, object]) -> None:
+        """How it is doing."""
+
+    def leaving(self, session: GiverSession) -> None:
+        """It ends in order."""
+
+
+class OpenReport:
+    """A report of which not everything is stored. ``missing``: outcomes whose bodies are still to come; ``through``:
+    how many outcomes in all must be stored before it is."""
+
+    __slots__ = ("missing", "number", "through")
+
+    def __init__(self, number: int, missing: int, through: int) -> None:
+        self.number = number
+        self.missing = missing
+        self.through = through
+
+
+class GiverSession:
+    """One connection to a taker. ``code``: of a function by its number; ``may_keep``: whether a body of this name
+    may be taken from this taker."""
+
+    def __init__(
+        self,
+        holder: LeaseHolder,
+        events: GiverEvents,
+        send: SendList,
+        bodies: BodyExchange,
+        *,
+        code: Callable[[int], Body],
+        may_keep: Callable[[str], bool] = lambda _: True,
+    ) -> None:
+        self.holder = holder
+        self.frames = send
+        self._events = events
+        self._bodies = bodies
+        self._code = code
+        self._may_keep = may_keep
+        self._named: set[int] = set()  # functions
+        self._given = self._limit = 0
+        self._reports: deque[OpenReport] = deque()
+        self.is_settled = self.is_over = False
+
+    def begin(self) -> None:
+        """Say what the taker is believed to hold."""
+        self.frames.put(frames.Leased(self.holder.keys()))
+
+    def end(self) -> None:
+        """The connection is gone. What was leased stays so."""
+        self.is_over = True
+        self._bodies.close()
+
+    # -- giving -------------------------------------------------------------------------------------------
+
+    def room(self) -> int:
+        """How many more tasks may be sent now."""
+        return self._limit - self._given if self.is_settled and not self.is_over else 0
+
+    def reserve(self, count: int) -> None:
+        """So many tasks are about to be sent."""
+        self._given += count
+
+    def send(self, tasks: list[Assignment]) -> None:
+        """Lease these to the taker and send them; there was room for them."""
+        for chunk in _chunks(tasks):
+            self._name_functions({task.function for task in chunk})
+            for task in chunk:
+                self.holder.leased[task.batch, task.position] = task.attempt
+                self._name(task.body)
+            self.frames.put(frames.Tasks(chunk))
+
+    def _name_functions(self, numbers: set[int]) -> None:
+        if new := numbers - self._named:
+            self._named |= new
+            functions = [(number, self._code(number)) for number in new]
+            for _, code in functions:
+                self._name(code)
+            self.frames.put(frames.FunctionCodes(functions))
+
+    def _name(self, body: Body) -> None:
+        if isinstance(body, Blob):
+            self._bodies.named(body)
+
+    def recall(self, request: int, tasks: list[frames.TaskName]) -> None:
+        """Ask for these back."""
+        self.frames.put(frames.Recall(request, tasks))
+
+    def stop_tasks(self, tasks: list[frames.TaskName]) -> None:
+        """Have the workers ended that run these."""
+        self.frames.put(frames.StopTasks(tasks))
+
+    def end_taker(self, *, drain: bool) -> None:
+        """Tell the taker's process to end."""
+        self.frames.put(frames.EndTaker(drain))
+
+    def stored(self, count: int) -> None:
+        """So many outcomes, of all that ever came, are stored."""
+        number = 0
+        while self._reports and not self._reports[0].missing and self._reports[0].through <= count:
+            number = self._reports.popleft().number
+        if number:
+            self.frames.put(frames.Stored(number))
+
+    # -- hearing ------------------------------------------------------------------------------------------
+
+    def received(self, data: bytes) -> None:
+        """A frame has come. Raises InvalidRequest for what cannot be one."""
+        try:
+            frame = frames.decode_to_giver(data)
+        except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+            raise InvalidRequest(f"a frame of an endpoint cannot be read: {error}") from None
+        _HANDLERS[type(frame)](self, frame)
+
+    def _on_settled(self, _: frames.Settled) -> None:
+        self.is_settled = True
+        self._events.settled(self)
+
+    def _on_credit(self, frame: frames.CreditLimit) -> None:
+        self._limit = frame.limit
+        if self.room() > 0:
+            self._events.has_credit(self)
+
+    def _on_began(self, frame: frames.TasksBegan) -> None:
+        self._events.began([task for task in frame.tasks if self.holder.holds(task[:3])])
+
+    def _on_output(self, frame: frames.TaskWritten) -> None:
+        self._events.output([task for task in frame.tasks if task[:2] in self.holder.leased])
+
+    def _on_returned(self, frame: frames.TasksReturned) -> None:
+        self._events.returned(self, self._release(frame.tasks))
+
+    def _release(self, keys: Iterable[Key]) -> list[Key]:
+        """Those of the tasks that it held; it holds them no more."""
+        held = [key for key in keys if self.holder.holds(key)]
+        for key in held:
+            self.holder.leased.pop(key[:2], None)
+        return held
+
+    def _on_report(self, frame: frames.Report) -> None:
+        if any(one.status not in _REPORTED for one in frame.outcomes):
+            raise InvalidRequest(f"report {frame.number} has an outcome of a kind that no endpoint reports")
+        held = [one for one in frame.outcomes if self.holder.holds((one.batch, one.position, one.attempt))]
+        whole = [one for one in held if not isinstance(one.body, Blob)]
+        missing = [one for one in held if isinstance(one.body, Blob)]
+        report = OpenReport(frame.number, len(missing), 0)
+        self._reports.append(report)
+        self._pass_on(whole, report)
+        for outcome in missing:
+            self._fetch(outcome, report)
+        self.stored(self._events.progress()[1])
+
+    def _pass_on(self, outcomes: list[TaskEnded], report: OpenReport) -> None:
+        self._release((one.batch, one.position, one.attempt) for one in outcomes)
+        self._events.ended(self, outcomes)
+        report.through = self._events.progress()[0]
+
+    def _fetch(self, outcome: TaskEnded, report: OpenReport) -> None:
+        """Pass an outcome on when its body is here."""
+        body = outcome.body
+        assert isinstance(body, Blob)
+        if not self._may_keep(body.name):
+            raise InvalidRequest(f"a result is said to be in body {body.name}, which is not the endpoint's")
+
+        def came(trouble: BodyTrouble | None) -> None:
+            if trouble is not None and trouble.here:
+                log.warning("a result waits at its endpoint: %s", trouble.text)
+                asyncio.get_running_loop().call_later(FETCH_AGAIN, self._fetch_again, outcome, report)
+                return
+            whole = outcome if trouble is None else _without_body(outcome, body, trouble)
+            report.missing -= 1
+            self._pass_on([whole], report)
+            self.stored(self._events.progress()[1])
+
+        self._bodies.fetch(body, came)
+
+    def _fetch_again(self, outcome: TaskEnded, report: OpenReport) -> None:
+        if not self.is_over:
+            self._fetch(outcome, report)
+
+    def _on_recalled(self, frame: frames.Recalled) -> None:
+        self._events.recall_answered(self, frame.request)
+
+    def _on_failed(self, frame: frames.WorkersFailed) -> None:
+        self._events.failed(self, frame.message)
+
+    def _on_state(self, frame: frames.TakerState) -> None:
+        self._events.state(self, frame.document)
+
+    def _on_leaving(self, _: frames.Leaving) -> None:
+        self._events.leaving(self)
+
+    def _on_body_wanted(self, frame: frames.BodyWanted) -> None:
+        self._bodies.wanted(frame)
+
+    def _on_body_part(self, frame: frames.BodyPart) -> None:
+        self._bodies.part(frame)
+
+
+def _without_body(outcome: TaskEnded, body: Blob, trouble: BodyTrouble) -> TaskEnded:
+    """The outcome of a task whose result is gone."""
+    text = f"the result of {body.size} bytes did not come from the endpoint: {trouble.text}"
+    return outcome._replace(status=LOST, body=frames.encode(Reason(text)))
+
+
+def reason_of(outcome: TaskEnded) -> Reason:
+    """Why a task was lost."""
+    try:
+        return _decode_reason(outcome.body) if isinstance(outcome.body, bytes) else Reason("its worker died")
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return Reason("its worker died, and its endpoint does not say how")
+
+
+def _chunks(tasks: list[Assignment]) -> Iterable[list[Assignment]]:
+    """The tasks in groups that fit one frame each."""
+    chunk: list[Assignment] = []
+    size = 0
+    for task in tasks:
+        size += len(task.body) if isinstance(task.body, bytes) else 0
+        if chunk and (size > FRAME_BYTES or len(chunk) >= FRAME_TASKS):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(task)
+    if chunk:
+        yield chunk
+
+
+_HANDLERS: dict[type, Callable[[GiverSession, Any], None]] = {
+    frames.Settled: GiverSession._on_settled,
+    frames.CreditLimit: GiverSession._on_credit,
+    frames.TasksBegan: GiverSession._on_began,
+    frames.TaskWritten: GiverSession._on_output,
+    frames.TasksReturned: GiverSession._on_returned,
+    frames.Report: GiverSession._on_report,
+    frames.Recalled: GiverSession._on_recalled,
+    frames.WorkersFailed: GiverSession._on_failed,
+    frames.TakerState: GiverSession._on_state,
+    frames.Leaving: GiverSession._on_leaving,
+    frames.BodyWanted: GiverSession._on_body_wanted,
+    frames.BodyPart: GiverSession._on_body_part,
+}

@@ -1,0 +1,416 @@
+"""The taker's side of a lease: takes tasks from a giver, has an engine run them, and keeps every outcome until the
+giver has stored it.
+
+    Tasks -> held -> the engine takes -> ended -> outbox -> Report ... Stored
+                            \\-> lost  -> outbox, as an outcome with the status LOST
+
+A connection comes and goes (`connected`, `disconnected`); nothing ends because of it. Implements
+`endpoint.pool.events.EngineEvents`. Owner: the loop's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from compute_executor.endpoint.leases import credit, frames
+from compute_executor.endpoint.leases.bodies import BodyExchange, BodyTrouble
+from compute_executor.endpoint.leases.function_table import FunctionTable
+from compute_executor.endpoint.leases.held_tasks import HeldTasks
+from compute_executor.endpoint.leases.outbox import NumberedReport, ReportOutbox
+from compute_executor.endpoint.pool.engine import Engine
+from compute_executor.endpoint.pool.events import TaskEnded
+from compute_executor.endpoint.pool.scheduling_policy import Assignment, DurationEstimates
+from compute_executor.endpoint.worker.messages import Key
+from compute_executor.protocol.frames import EXCEPTION, LOST, VALUE, Blob, Body, Reason, Written
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY = 0.25
+"""Seconds between two looks at whether tasks take longer than was expected, while some wait here."""
+
+FULL_PAUSE = 5.0
+"""Seconds without credit after a body could not be written: the disk may have room by then."""
+
+
+_ANY = 0
+"""The function that durations are kept of: all together, because what comes next is not known here."""
+
+
+class TakerConnection(Protocol):
+    """The way to the giver, as long as it is open."""
+
+    def put(self, frame: object) -> None:
+        """Send this frame in its turn."""
+
+    @property
+    def bodies(self) -> BodyExchange:
+        """The bodies on their way."""
+        ...
+
+    @property
+    def clock_ahead(self) -> float:
+        """Seconds that this machine's clock is ahead of the giver's."""
+        ...
+
+
+class Leftovers(Protocol):
+    """What is known of tasks that an earlier process of this taker had: see `agent.recovery`."""
+
+    def outcome(self, key: Key) -> TaskEnded | None:
+        """How this task ended: with a result, or lost, because it had begun. None: it has surely not begun."""
+        ...
+
+    def settled(self) -> None:
+        """Everything that was asked about is stored: forget the rest."""
+
+
+class LeaseTaker:
+    """See the module. ``pool``: what the engine calls its pool; ``workers``: how many tasks can run at a time;
+    ``stored``: called with outcomes that are stored, so that their files can go."""
+
+    def __init__(
+        self,
+        pool: bytes,
+        workers: Callable[[], int],
+        *,
+        leftovers: Leftovers | None = None,
+        stored: Callable[[list[TaskEnded]], object] = lambda _: None,
+        failed: Callable[[str], object] = lambda _: None,
+    ) -> None:
+        self._pool = pool
+        self._workers = workers
+        self._leftovers = leftovers
+        self._stored = stored
+        self._failed = failed
+        self._held = HeldTasks()
+        self._outbox = ReportOutbox()
+        self._functions = FunctionTable()
+        self._estimates = DurationEstimates()
+        self._known = False  # how long tasks take
+        self._progressed = time.monotonic()  # when a task last ended, or began while none ran
+        self._connection: TakerConnection | None = None
+        self._received = self._said = 0  # tasks on this connection; the limit said last
+        self._paused_until = 0.0
+        self._reporting = self._looking = False
+        self._recovered_through = 0  # the report with the last leftovers
+        self.draining = False
+        self.engine: Engine
+
+    # -- for whoever shows it -----------------------------------------------------------------------------
+
+    @property
+    def open(self) -> int:
+        """How many tasks are held."""
+        return len(self._held)
+
+    @property
+    def running(self) -> int:
+        """How many of them are with the engine."""
+        return len(self._held) - self._held.waiting
+
+    @property
+    def unstored(self) -> int:
+        """How many outcomes the giver has not stored."""
+        put, stored = self._outbox.progress
+        return put - stored
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is held and everything is stored."""
+        return not len(self._held) and self._outbox.empty
+
+    # -- the connection -----------------------------------------------------------------------------------
+
+    def connected(self, connection: TakerConnection) -> None:
+        """There is a connection; the giver's `Leased` comes first on it."""
+        self._connection = connection
+        self._received = self._said = 0
+        self._functions.new_connection()
+
+    def disconnected(self) -> None:
+        """It is gone. What runs goes on, and what has ended is kept."""
+        self._connection = None
+
+    def _send(self, frame: object) -> None:
+        if self._connection is not None:
+            self._connection.put(frame)
+
+    # -- from the giver -----------------------------------------------------------------------------------
+
+    def received(self, frame: object) -> None:
+        """A frame has come."""
+        handler: Callable[[LeaseTaker, Any], None] = _HANDLERS[type(frame)]
+        handler(self, frame)
+
+    def _on_leased(self, frame: frames.Leased) -> None:
+        named, reported = set(frame.tasks), self._outbox.names()
+        self._drop([key for key in self._held.keys if key not in named])
+        unknown = [key for key in frame.tasks if key not in self._held and key not in reported]
+        found = [(key, self._leftovers.outcome(key) if self._leftovers else None) for key in unknown]
+        for report in self._outbox.unstored():
+            self._send_report(report)
+        self._outbox.add([outcome for _, outcome in found if outcome is not None])
+        self._report()
+        self._recovered_through = self._outbox.last
+        if back := [key for key, outcome in found if outcome is None]:
+            self._send(frames.TasksReturned(back))
+        self._send(frames.Settled())
+        self._say_credit(at_once=True)
+        self._forget_leftovers()
+
+    def _drop(self, keys: list[Key]) -> None:
+        """The giver has leased these to us no more."""
+        if not keys:
+            return
+        log.warning("%d tasks are leased to this machine no more: they are dropped", len(keys))
+        names = [key[:2] for key in keys]
+        self._held.give_back(names)
+        for name in self.engine.withdraw(self._pool, names):
+            self._held.remove(next(key for key in keys if key[:2] == name))
+        self.engine.stop_tasks(self._pool, names)
+
+    def _on_functions(self, frame: frames.FunctionCodes) -> None:
+        assert self._connection is not None
+        for number, code in frame.functions:
+            self._functions.add(number, code)
+
+    def _on_tasks(self, frame: frames.Tasks) -> None:
+        connection = self._connection
+        assert connection is not None
+        self._received += len(frame.tasks)
+        if not self._held.running():
+            self._progressed = time.monotonic()
+        for sent in frame.tasks:
+            task = sent._replace(function=self._functions.local(sent.function))
+            self._held.add(task)
+            bodies = [
+                body for body in (task.body, self._functions.code(task.function)) if isinstance(body, Blob)
+            ]
+            self._fetch(task[:3], bodies, connection)
+        self.engine.wake(self._pool)
+        self._say_credit()
+        self._keep_looking()
+
+    def _fetch(self, key: Key, bodies: list[Blob], connection: TakerConnection) -> None:
+        """Make a task ready when these are here; give it back if one cannot come."""
+        if not bodies:
+            self._held.ready(key)
+            return
+
+        def came(trouble: BodyTrouble | None) -> None:
+            if trouble is not None:
+                self._not_fetched(key, trouble.text)
+            else:
+                self._fetch(key, bodies[1:], connection)
+                self.engine.wake(self._pool)
+
+        connection.bodies.fetch(bodies[0], came)
+
+    def _not_fetched(self, key: Key, trouble: str) -> None:
+        log.warning("task %d.%d is given back: %s", key[0], key[1], trouble)
+        self._paused_until = time.monotonic() + FULL_PAUSE
+        asyncio.get_running_loop().call_later(FULL_PAUSE + 0.01, self._say_credit)
+        self._return(self._held.give_back([key[:2]]))
+
+    def _on_recall(self, frame: frames.Recall) -> None:
+        self._recall(frame.tasks)
+        self._send(frames.Recalled(frame.request))
+        self._say_credit()
+
+    def _recall(self, tasks: list[frames.TaskName]) -> None:
+        """Give back those of these that have not begun."""
+        self._held.came_back(self._whole(self.engine.withdraw(self._pool, tasks)))
+        self._return(self._held.give_back(tasks))
+
+    def _whole(self, names: Iterable[tuple[int, int]]) -> list[Key]:
+        wanted = set(names)
+        return [key for key in self._held.running() if key[:2] in wanted]
+
+    def _return(self, keys: list[Key]) -> None:
+        if keys:
+            self._send(frames.TasksReturned(keys))
+
+    def _on_stop(self, frame: frames.StopTasks) -> None:
+        self._recall(frame.tasks)
+        self.engine.stop_tasks(self._pool, frame.tasks)
+
+    def _on_stored(self, frame: frames.Stored) -> None:
+        self._stored(self._outbox.stored(frame.report))
+        self._forget_leftovers()
+        self.engine.wake(self._pool)  # a worker whose ring is full has room now
+
+    def _forget_leftovers(self) -> None:
+        """Once what the process before us left is stored, as far as the giver asked for it, the rest is history."""
+        if self._leftovers is not None and not self._outbox.holds_through(self._recovered_through):
+            self._leftovers.settled()
+            self._leftovers = None
+
+    def _on_body_wanted(self, frame: frames.BodyWanted) -> None:
+        assert self._connection is not None
+        self._connection.bodies.wanted(frame)
+
+    def _on_body_part(self, frame: frames.BodyPart) -> None:
+        assert self._connection is not None
+        self._connection.bodies.part(frame)
+
+    # -- credit -------------------------------------------------------------------------------------------
+
+    def _mean(self) -> float | None:
+        """Seconds that tasks take; at least as long as none has ended though some run."""
+        silence = time.monotonic() - self._progressed
+        if not self._known:
+            return silence if silence > credit.AHEAD and self.running else None
+        return max(self._estimates.mean, silence) if self.running else self._estimates.mean
+
+    def target(self) -> int:
+        """How many tasks to hold."""
+        if self.draining or time.monotonic() < self._paused_until:
+            return 0
+        return credit.wanted(self._workers(), self._mean())
+
+    def _say_credit(self, *, at_once: bool = False) -> None:
+        target = self.target()
+        limit = self._received + max(0, target - len(self._held))
+        if at_once or credit.worth_saying(limit, self._said, target):
+            self._said = limit
+            self._send(frames.CreditLimit(limit))
+
+    def workers_changed(self) -> None:
+        """There are more or fewer workers than before."""
+        self._say_credit()
+
+    def _keep_looking(self) -> None:
+        if not self._looking and self._held.waiting:
+            self._looking = True
+            asyncio.get_running_loop().call_later(LOOK_EVERY, self._look)
+
+    def _look(self) -> None:
+        """Give back what others could run sooner."""
+        self._looking = False
+        if self._connection is not None:
+            keep = self.target() - self.running
+            if self._held.waiting > 2 * max(keep, 1):
+                self._return(self._held.give_back_newest(keep))
+        self._keep_looking()
+
+    def drain(self) -> None:
+        """Take no more, give back what has not begun."""
+        self.draining = True
+        self._recall([key[:2] for key in self._held.keys])
+        self._say_credit(at_once=True)
+
+    # -- EngineEvents -------------------------------------------------------------------------------------
+
+    def take(self, pool: bytes, limit: int) -> list[Assignment]:  # noqa: ARG002 - there is one pool
+        """See EngineEvents."""
+        return self._held.take(limit)
+
+    def function_code(self, number: int) -> Body:
+        """See EngineEvents."""
+        return self._functions.code(number)
+
+    def began(self, pool: bytes, tasks: list[tuple[int, int, int, float]]) -> None:  # noqa: ARG002
+        """See EngineEvents."""
+        if self._connection is not None:
+            ahead = self._connection.clock_ahead
+            self._send(frames.TasksBegan([(*task[:3], task[3] - ahead) for task in tasks]))
+
+    def ended(self, pool: bytes, outcomes: list[TaskEnded], *, kept: bool = False) -> None:  # noqa: ARG002
+        """See EngineEvents."""
+        for one in outcomes:
+            self._held.remove((one.batch, one.position, one.attempt))
+        if took := [one.ended - one.began for one in outcomes if one.status in (VALUE, EXCEPTION)]:
+            self._estimates.learn(_ANY, len(took), sum(took))
+            self._known = True
+        self._progressed = time.monotonic()
+        self._outbox.add(outcomes)
+        self._report_soon()
+
+    def progress(self) -> tuple[int, int]:
+        """See EngineEvents."""
+        return self._outbox.progress
+
+    def returned(self, pool: bytes, tasks: list[Key]) -> None:  # noqa: ARG002
+        """See EngineEvents."""
+        self._held.came_back(tasks)
+        if self.draining:
+            self._return(self._held.give_back([key[:2] for key in tasks]))
+
+    def lost(
+        self,
+        pool: bytes,
+        batch: int,
+        position: int,
+        attempt: int,
+        reason: Reason,
+        *,
+        output: Written | None = None,
+        worker: int = 0,
+    ) -> None:
+        """See EngineEvents."""
+        outcome = TaskEnded(
+            batch, position, attempt, LOST, frames.encode(reason), 0.0, time.time(), output, worker
+        )
+        self.ended(pool, [outcome])
+
+    def broken(self, pool: bytes, message: str) -> None:  # noqa: ARG002
+        """See EngineEvents."""
+        self._return(self._held.give_back_newest(0))
+        self._failed(message)
+        self._send(frames.WorkersFailed(message))
+
+    def working(self) -> None:
+        """Workers can start again, as far as is known."""
+        self._send(frames.WorkersFailed(""))
+        self._say_credit(at_once=True)
+
+    def output(self, pool: bytes, batch: int, position: int, part: Written) -> None:  # noqa: ARG002
+        """See EngineEvents."""
+        self._send(frames.TaskWritten([(batch, position, part)]))
+
+    # -- reports ------------------------------------------------------------------------------------------
+
+    def _report_soon(self) -> None:
+        """Results that come in the same turn of the loop travel in one frame."""
+        if not self._reporting:
+            self._reporting = True
+            asyncio.get_running_loop().call_soon(self._report)
+
+    def _report(self) -> None:
+        self._reporting = False
+        report = self._outbox.close_report()
+        if report is not None:
+            self._send_report(report)
+            self._say_credit()
+
+    def _send_report(self, report: NumberedReport) -> None:
+        connection = self._connection
+        if connection is None:
+            return
+        for outcome in report.outcomes:
+            if isinstance(outcome.body, Blob):
+                connection.bodies.named(outcome.body)
+        ahead = connection.clock_ahead
+        connection.put(frames.Report(report.number, [_by_giver(one, ahead) for one in report.outcomes]))
+
+
+def _by_giver(outcome: TaskEnded, ahead: float) -> TaskEnded:
+    """An outcome with its times by the giver's clock."""
+    began = outcome.began - ahead if outcome.began else 0.0
+    return outcome._replace(began=began, ended=outcome.ended - ahead)
+
+
+_HANDLERS: dict[type, Callable[[LeaseTaker, Any], None]] = {
+    frames.Leased: LeaseTaker._on_leased,
+    frames.FunctionCodes: LeaseTaker._on_functions,
+    frames.Tasks: LeaseTaker._on_tasks,
+    frames.Recall: LeaseTaker._on_recall,
+    frames.StopTasks: LeaseTaker._on_stop,
+    frames.Stored: LeaseTaker._on_stored,
+    frames.BodyWanted: LeaseTaker._on_body_wanted,
+    frames.BodyPart: LeaseTaker._on_body_part,
+}

@@ -1,0 +1,304 @@
+"""The engine of all endpoints of this kind: gives tasks to machines that are connected and have credit.
+
+    wake, credit -> taken -> lease stored -> sent ... ended | lost | returned
+
+A connection that ends proves nothing: what is leased stays leased until the machine says otherwise, or its owner
+gives it up (`forget`). Implements `endpoint.pool.engine.Engine` and `endpoint.leases.giver.GiverEvents`. Owner: the
+loop thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, cast
+
+from compute_executor.endpoint.leases.giver import GiverSession, reason_of
+from compute_executor.endpoint.pool.events import EngineEvents, TaskEnded, WorkerView
+from compute_executor.endpoint.pool.scheduling_policy import Assignment
+from compute_executor.endpoint.worker.messages import Key
+from compute_executor.protocol.frames import LOST, PoolSpec, Reason, Written
+from compute_executor.service.agents.lease_records import LeaseRecords
+from compute_executor.service.agents.machines import EndpointMachines, Machine, nobody, unknown_machine
+
+if TYPE_CHECKING:
+    from compute_executor.endpoint.environments.environment import Environment
+    from compute_executor.service.scheduling.dispatch import Dispatch
+
+log = logging.getLogger(__name__)
+
+SHARE = 512
+"""Tasks given to one machine before the next has its turn."""
+
+RECALL_WITHIN = 3.0
+"""Seconds for a machine to say which tasks it gives back."""
+
+
+class AgentEngine:
+    """See the module."""
+
+    def __init__(self, events: EngineEvents, dispatch: Dispatch, records: LeaseRecords) -> None:
+        self._events = events
+        self._dispatch = dispatch
+        self._records = records
+        self._pools: dict[bytes, EndpointMachines] = {}
+        self._due: set[bytes] = set()
+        self._recalls: dict[int, asyncio.Future[None]] = {}
+        self._last_recall = 0
+
+    # -- which machines there are -------------------------------------------------------------------------
+
+    def machines(self, endpoint: uuid.UUID) -> EndpointMachines:
+        """Those of an endpoint of this kind."""
+        return self._pools.setdefault(endpoint.bytes, EndpointMachines(endpoint))
+
+    def knows(self, pool: bytes) -> uuid.UUID | None:
+        """The endpoint that a pool is on, if it is one of this kind."""
+        found = self._pools.get(pool)
+        return None if found is None else found.endpoint
+
+    def open_in(self, pool: bytes) -> int:
+        """How many tasks for an endpoint are not done."""
+        return self._dispatch.open_in(pool)
+
+    def restore(self) -> None:
+        """Lease again what the service before us had leased."""
+        for (batch, position), (holder, attempt) in self._records.leased().items():
+            open_batch = self._dispatch.by_number(batch)
+            group = self._pools.get(open_batch.lane.pool) if open_batch is not None else None
+            if group is None or not self._dispatch.lease_again(batch, position, attempt):
+                continue
+            machine = group.find(holder) or group.require(unknown_machine(holder))
+            machine.leased[batch, position] = attempt
+
+    def connect(self, machine: Machine, session: GiverSession, end: Callable[[str], object]) -> None:
+        """A machine has a new connection, which ``end`` ends; an older one of it is over."""
+        machine.end("the same machine has connected again")
+        machine.session, machine.end, machine.trouble = session, end, ""
+
+    def disconnect(self, machine: Machine, session: GiverSession) -> None:
+        """A connection has ended."""
+        session.end()
+        if machine.session is session:
+            machine.session, machine.end = None, nobody
+        for request in list(
+            self._recalls
+        ):  # of this machine or another: whoever waits looks at what has come back
+            self.recall_answered(session, request)
+
+    def forget(self, group: EndpointMachines, machine: Machine, why: str) -> None:
+        """Give up what a machine holds: nobody can tell whether it runs."""
+        keys = machine.keys()
+        machine.leased.clear()
+        group.remove(machine)
+        machine.end(why)
+        self._records.take_back(machine.id, keys)
+        message = f"{machine.name}, where this task was, {why}"
+        for key in keys:
+            self._events.lost(group.pool, *key, Reason(message))
+        self._wake_soon(group.pool)
+
+    def drop(self, endpoint: uuid.UUID, why: str) -> None:
+        """The endpoint is deleted: what waits for it ends, and what is with its machines."""
+        group = self.machines(endpoint)
+        for machine in group:
+            self.forget(group, machine, why)
+        self._events.broken(group.pool, f"endpoint {endpoint} {why}")
+        self._pools.pop(group.pool, None)
+
+    # -- Engine -------------------------------------------------------------------------------------------
+
+    def open(self, pool: bytes, spec: PoolSpec, environment: Environment | None = None) -> None:
+        """See Engine. The machines know themselves which workers they have."""
+
+    def close_pool(self, pool: bytes) -> None:
+        """See Engine. Machines come and go by themselves."""
+
+    def workers(self) -> list[WorkerView]:
+        """See Engine. Those of other machines are shown with their endpoint."""
+        return []
+
+    async def close(self) -> None:
+        """See Engine. What machines hold stays with them."""
+        for group in self._pools.values():
+            for machine in group.connected():
+                assert machine.session is not None
+                self.disconnect(machine, machine.session)
+
+    def wake(self, pool: bytes) -> None:
+        """See Engine."""
+        self._wake_soon(pool)
+
+    def _wake_soon(self, pool: bytes) -> None:
+        if pool not in self._due:
+            self._due.add(pool)
+            asyncio.get_running_loop().call_soon(self._feed, pool)
+
+    def withdraw(self, pool: bytes, tasks: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
+        """See Engine. What a machine has is asked back; it says later what had not begun (`returned`)."""
+        for session, held in self._holders(pool, tasks):
+            self._last_recall += 1
+            self._recalls[self._last_recall] = asyncio.get_running_loop().create_future()
+            session.recall(self._last_recall, held)
+        return set()
+
+    async def recalled(self, pool: bytes) -> None:  # noqa: ARG002 - all are answered soon
+        """Return when machines have said what they give back of all that was asked for by now, or do not answer."""
+        if waiting := list(self._recalls.values()):
+            await asyncio.wait(waiting, timeout=RECALL_WITHIN)
+
+    def stop_tasks(self, pool: bytes, tasks: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
+        """See Engine."""
+        stopped: set[tuple[int, int]] = set()
+        for session, held in self._holders(pool, tasks):
+            session.stop_tasks(held)
+            stopped.update(held)
+        return stopped
+
+    def _holders(
+        self, pool: bytes, tasks: Collection[tuple[int, int]]
+    ) -> list[tuple[GiverSession, list[tuple[int, int]]]]:
+        """The connected machines that hold any of these tasks, with those that they hold."""
+        group = self._pools.get(pool)
+        found = []
+        for machine in group.connected() if group is not None else ():
+            held = [name for name in tasks if name in machine.leased]
+            if held and machine.session is not None:
+                found.append((machine.session, held))
+        return found
+
+    # -- giving -------------------------------------------------------------------------------------------
+
+    def _feed(self, pool: bytes) -> None:
+        self._due.discard(pool)
+        group = self._pools.get(pool)
+        if group is None:
+            return
+        working = group.working()
+        if not working:
+            self._end_if_all_fail(group)
+        while sum(self._give(group, machine, session) for machine, session in working):
+            pass
+
+    def _give(self, group: EndpointMachines, machine: Machine, session: GiverSession) -> bool:
+        """Give a machine its share; whether there was anything to give."""
+        room = min(session.room(), SHARE)
+        tasks = self._events.take(group.pool, room) if room > 0 else []
+        if not tasks:
+            return False
+        session.reserve(len(tasks))
+        group.last(machine)
+        keys = [task[:3] for task in tasks]
+        self._records.give(machine.id, keys, lambda error: self._recorded(machine, session, tasks, error))
+        return True
+
+    def _recorded(
+        self, machine: Machine, session: GiverSession, tasks: list[Assignment], error: Exception | None
+    ) -> None:
+        if error is None and not session.is_over:
+            session.send(tasks)
+            return
+        keys = [task[:3] for task in tasks]
+        if error is not None:
+            log.error("tasks for %s wait: %s", machine.name, error)
+            session.reserve(-len(tasks))
+        else:
+            self._records.take_back(machine.id, keys)
+        self._events.returned(machine.pool, keys)
+        self._wake_soon(machine.pool)
+
+    def _end_if_all_fail(self, group: EndpointMachines) -> None:
+        """Nobody will run what is queued if no machine that is there can start a worker."""
+        failing = [one for one in group.connected() if one.trouble]
+        if failing and self._dispatch.open_in(group.pool):
+            told = "; ".join(f"{one.name}: {one.trouble}" for one in failing)
+            self._events.broken(group.pool, f"no worker of endpoint {group.endpoint} can start: {told}")
+
+    # -- GiverEvents --------------------------------------------------------------------------------------
+
+    def settled(self, session: GiverSession) -> None:
+        """See GiverEvents."""
+        self._wake_soon(_machine(session).pool)
+
+    def has_credit(self, session: GiverSession) -> None:
+        """See GiverEvents."""
+        self._wake_soon(_machine(session).pool)
+
+    def began(self, tasks: list[tuple[int, int, int, float]]) -> None:
+        """See GiverEvents."""
+        if tasks:
+            self._events.began(b"", tasks)
+
+    def output(self, tasks: list[tuple[int, int, Written]]) -> None:
+        """See GiverEvents."""
+        for batch, position, part in tasks:
+            self._events.output(b"", batch, position, part)
+
+    def ended(self, session: GiverSession, outcomes: list[TaskEnded]) -> None:
+        """See GiverEvents."""
+        pool = _machine(session).pool
+        if whole := [one for one in outcomes if one.status != LOST]:
+            self._events.ended(pool, whole)
+        for one in outcomes:
+            if one.status == LOST:
+                self._lost(session, one)
+
+    def _lost(self, session: GiverSession, one: TaskEnded) -> None:
+        machine = _machine(session)
+        reason = reason_of(one)
+        told = Reason(f"on {machine.name}: {reason.message}", reason.exit_code, reason.began)
+        self._events.lost(
+            machine.pool, one.batch, one.position, one.attempt, told, output=one.output, worker=one.worker
+        )
+
+    def progress(self) -> tuple[int, int]:
+        """See GiverEvents."""
+        return self._events.progress()
+
+    def stored(self) -> None:
+        """More outcomes are stored: tell those whose reports are among them."""
+        count = self._events.progress()[1]
+        for group in self._pools.values():
+            for machine in group.connected():
+                assert machine.session is not None
+                machine.session.stored(count)
+
+    def returned(self, session: GiverSession, tasks: list[Key]) -> None:
+        """See GiverEvents."""
+        machine = _machine(session)
+        self._records.take_back(machine.id, tasks)
+        self._events.returned(machine.pool, tasks)
+        self._wake_soon(machine.pool)
+
+    def recall_answered(self, session: GiverSession, request: int) -> None:  # noqa: ARG002
+        """See GiverEvents."""
+        future = self._recalls.pop(request, None)
+        if future is not None and not future.done():
+            future.set_result(None)
+
+    def failed(self, session: GiverSession, message: str) -> None:
+        """See GiverEvents."""
+        machine = _machine(session)
+        machine.trouble = message[:1000]
+        if message:
+            log.warning("no worker can start on %s: %s", machine.name, message)
+        self._wake_soon(machine.pool)
+
+    def state(self, session: GiverSession, document: dict[str, object]) -> None:
+        """See GiverEvents."""
+        machine = _machine(session)
+        machine.state = document
+        machine.heard()
+
+    def leaving(self, session: GiverSession) -> None:
+        """See GiverEvents. It is forgotten, unless it leaves something behind."""
+        machine = _machine(session)
+        group = self._pools.get(machine.pool)
+        if group is not None and not machine.leased:
+            group.remove(machine)
+
+
+def _machine(session: GiverSession) -> Machine:
+    return cast(Machine, session.holder)

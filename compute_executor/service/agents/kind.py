@@ -1,0 +1,260 @@
+"""Endpoints of our own as one kind of registered endpoints. Owner: the loop thread."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from compute_executor.endpoint.leases.frames import TakerHello
+from compute_executor.endpoint.leases.giver import GiverSession
+from compute_executor.errors import EndpointTaken, InvalidRequest, NotFound
+from compute_executor.protocol.frames import Body, Options
+from compute_executor.service.access import Identity, absent, may
+from compute_executor.service.agents.engine import AgentEngine
+from compute_executor.service.agents.lease_records import LeaseRecords
+from compute_executor.service.agents.machines import Machine, known_of, stored_machines
+from compute_executor.service.auth.endpoint_tokens import EndpointTokens
+from compute_executor.service.endpoints.registry import EndpointRegistration, Endpoints
+from compute_executor.service.endpoints.rows import EndpointRow
+
+if TYPE_CHECKING:
+    from compute_executor.endpoint.pool.events import EngineEvents
+    from compute_executor.service.scheduling.dispatch import Dispatch
+    from compute_executor.service.store.committer import Committer
+    from compute_executor.service.store.reader import Reader
+
+KIND = "compute_executor"
+"""The name of this kind of endpoints in the store and in documents."""
+
+REPLACED = "was replaced by another machine: it may run on there, or not"
+FORGOTTEN = "was given up by the owner of the endpoint: it may run on there, or not"
+DELETED = "was deleted by its owner"
+
+
+class Agents:
+    """An `endpoints.remote_kind.RemoteKind`. ``registered``: called with the id of an endpoint that has
+    registered."""
+
+    name = KIND
+
+    def __init__(
+        self,
+        *,
+        read: Reader,
+        committer: Committer,
+        dispatch: Dispatch,
+        events: EngineEvents,
+        endpoints: Endpoints,
+        registered: Callable[[uuid.UUID], object],
+    ) -> None:
+        self._endpoints = endpoints
+        self._registered = registered
+        self._events = events
+        self._records = LeaseRecords(read, committer)
+        self._engine = AgentEngine(events, dispatch, self._records)
+        self.tokens = EndpointTokens(read, committer)
+        for row in endpoints.of_kind(KIND):
+            group = self._engine.machines(row.id)
+            for known in stored_machines(row.state):
+                group.require(known)
+
+    @property
+    def engine(self) -> AgentEngine:
+        """See RemoteKind."""
+        return self._engine
+
+    # -- RemoteKind ---------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """See RemoteKind. Endpoints connect by themselves."""
+
+    async def close(self) -> None:
+        """See RemoteKind."""
+        await self._engine.close()
+
+    def restore(self) -> None:
+        """See RemoteKind."""
+        self._engine.restore()
+
+    def place(self, who: Identity, endpoint: EndpointRow, options: Options) -> bytes:  # noqa: ARG002
+        """See RemoteKind. An endpoint has one pool, which has its id."""
+        if options.container is not None:
+            raise InvalidRequest(
+                f"endpoint {endpoint.name} runs no containers: leave `container` out, or run on the service itself"
+            )
+        return endpoint.id.bytes
+
+    def endpoint_of(self, pool: bytes) -> uuid.UUID | None:
+        """See RemoteKind."""
+        return self._engine.knows(pool)
+
+    def online(self, endpoint: EndpointRow) -> bool:
+        """See RemoteKind. As long as one of its machines is connected."""
+        return bool(self._engine.machines(endpoint.id).connected())
+
+    def versions(self, endpoint: EndpointRow) -> dict[str, str]:
+        """See RemoteKind."""
+        pythons = [one.known.python for one in self._engine.machines(endpoint.id) if one.known.python]
+        return {"python_version": pythons[-1]} if pythons else {}
+
+    def worker_details(self, pool: bytes) -> dict[str, Any] | None:  # noqa: ARG002
+        """See RemoteKind. Nothing that stock SDKs need."""
+        return None
+
+    def batch_finished(self, pool: bytes, batch: int) -> None:  # noqa: ARG002
+        """See RemoteKind."""
+        self._records.finished(batch)
+
+    async def recalled(self, pool: bytes) -> None:
+        """See RemoteKind."""
+        await self._engine.recalled(pool)
+
+    def outcomes_stored(self) -> None:
+        """See RemoteKind."""
+        self._engine.stored()
+
+    async def deleted(self, endpoint: EndpointRow) -> None:
+        """See RemoteKind. Its machines find their tokens revoked."""
+        await self.tokens.revoke(endpoint.id)
+        self._engine.drop(endpoint.id, DELETED)
+
+    # -- registering --------------------------------------------------------------------------------------
+
+    async def register(self, who: Identity, said: EndpointRegistration) -> tuple[EndpointRow, str]:
+        """An endpoint of ``who`` under this name, new or changed, and a token for it. Raises InvalidRequest."""
+        known = [row for row in self._owned(who) if row.name == said.name]
+        row = await self._endpoints.register(who, KIND, said, known[0].id if known else None)
+        self._engine.machines(row.id)
+        self._registered(row.id)
+        return row, await self.tokens.issue(row.id)
+
+    def _owned(self, who: Identity) -> list[EndpointRow]:
+        return [row for row in self._endpoints.visible(who, "owner") if row.kind == KIND]
+
+    def visible(self, who: Identity) -> list[EndpointRow]:
+        """All of this kind that ``who`` may see."""
+        return [row for row in self._endpoints.visible(who, None) if row.kind == KIND]
+
+    def find(self, who: Identity, name: str, action: str = "read endpoint") -> EndpointRow:
+        """The endpoint of this name or id with which ``who`` may do this; its own first. Raises NotFound,
+        InvalidRequest."""
+        named = [row for row in self._endpoints.of_kind(KIND) if name in (str(row.id), row.name)]
+        found = [row for row in named if may(who, action, row.owned)]
+        mine = [row for row in found if row.owner == who.id]
+        if len(mine or found) > 1:
+            raise InvalidRequest(
+                f"{len(found)} endpoints that you may use are called {name}: name one by its id"
+            )
+        if not found:
+            there = ", ".join(sorted(row.name for row in self.visible(who))) or "none"
+            raise NotFound(
+                f"there is no endpoint {name[:100]!r} for you on this service; there are: {there}. Start one with "
+                f"compute-executor endpoint start {name[:100]}"
+            ) from absent("endpoint", forbidden=action if named else None)
+        return (mine or found)[0]
+
+    def view(self, who: Identity, row: EndpointRow) -> dict[str, Any]:
+        """What is shown of an endpoint; its machines to those who may manage it, to others how many there are."""
+        machines = [one.view() for one in self._engine.machines(row.id)]
+        connected = [one for one in machines if one["connected"]]
+        shown = {
+            "endpoint_id": str(row.id),
+            "name": row.name,
+            "description": row.metadata.get("description", ""),
+            "owner": row.owner,
+            "public": row.public,
+            "group": row.group,
+            "allowed_functions": row.allowed,
+            "online": bool(connected),
+            "engine": machines[0]["engine"] if machines else "",
+            "pythons": sorted({one["python"] for one in machines if one["python"]}),
+            "workers": sum(_count(one["state"].get("workers")) for one in connected),
+            "running": sum(_count(one["state"].get("running")) for one in connected),
+            "open": self._engine.open_in(row.id.bytes),
+        }
+        mine = row.owner == who.id or who.admin
+        return {**shown, "machines": machines} if mine else shown
+
+    # -- machines -----------------------------------------------------------------------------------------
+
+    def welcome(self, endpoint: uuid.UUID, hello: TakerHello) -> None:
+        """Check whether a machine may work for an endpoint. Raises NotFound, EndpointTaken."""
+        row = self._endpoints.find(endpoint)
+        if row is None or row.kind != KIND:
+            raise NotFound(f"endpoint {endpoint} is registered here no more: start it again")
+        group = self._engine.machines(endpoint)
+        known = group.find(bytes.fromhex(hello.machine))
+        if known is not None and hello.generation < known.known.generation:
+            raise EndpointTaken(
+                f"a newer process of endpoint {row.name} has run on {known.name}: this one is out of date"
+            )
+        others = group.others(bytes.fromhex(hello.machine))
+        if hello.replace:
+            for machine in others:
+                self._engine.forget(group, machine, REPLACED)
+        elif others and known is None and not hello.join:
+            raise EndpointTaken(_taken(row.name, others))
+
+    def machine(self, endpoint: uuid.UUID, hello: TakerHello) -> Machine:
+        """The machine that says this of itself, and was welcome."""
+        return self._engine.machines(endpoint).require(known_of(hello))
+
+    def connected(self, machine: Machine, session: GiverSession, end: Callable[[str], object]) -> None:
+        """A machine is connected by ``session``; ``end`` ends that connection for a reason."""
+        self._engine.connect(machine, session, end)
+        self._store(uuid.UUID(bytes=machine.pool))
+
+    def disconnected(self, machine: Machine, session: GiverSession) -> None:
+        """Its connection has ended."""
+        self._engine.disconnect(machine, session)
+        self._store(uuid.UUID(bytes=machine.pool))
+
+    def code(self, number: int) -> Body:
+        """The code of a function, by the number that tasks name it by."""
+        return self._events.function_code(number)
+
+    def _store(self, endpoint: uuid.UUID) -> None:
+        self._endpoints.heard(endpoint, {"machines": self._engine.machines(endpoint).known()})
+
+    def end_machines(self, row: EndpointRow, machine: str, *, drain: bool) -> int:
+        """Tell the machines of an endpoint to end (all, or the one of this host or id); how many were told."""
+        told = [one for one in self._named(row, machine) if one.session is not None]
+        for one in told:
+            assert one.session is not None
+            one.session.end_taker(drain=drain)
+        return len(told)
+
+    def forget_machines(self, row: EndpointRow, machine: str) -> int:
+        """Give up what the machines of an endpoint hold that are not connected; how many tasks that were."""
+        group, count = self._engine.machines(row.id), 0
+        for one in self._named(row, machine):
+            if one.session is None:
+                count += len(one.leased)
+                self._engine.forget(group, one, FORGOTTEN)
+        self._store(row.id)
+        return count
+
+    def _named(self, row: EndpointRow, machine: str) -> list[Machine]:
+        """The machines of an endpoint: all, or those of this host or id. Raises NotFound."""
+        every = list(self._engine.machines(row.id))
+        found = [one for one in every if machine in ("", one.known.host, one.known.machine)]
+        if machine and not found:
+            hosts = ", ".join(one.known.host for one in every) or "none"
+            raise NotFound(f"endpoint {row.name} has no machine {machine[:100]!r}; it has: {hosts}")
+        return found
+
+
+def _taken(name: str, others: list[Machine]) -> str:
+    told = "; ".join(
+        f"{one.name} ({'connected' if one.session else 'not connected'}, {len(one.leased)} tasks)"
+        for one in others
+    )
+    return (
+        f"endpoint {name} is at work on {told}. Let this machine work beside it with --join, or take its place with "
+        "--replace: then what it holds ends as WorkerLost"
+    )
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and value > 0 else 0

@@ -1,0 +1,154 @@
+"""The machines of an endpoint as the service sees them. Plain values; owner: the loop thread."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from compute_executor.endpoint.leases.frames import TakerHello
+from compute_executor.endpoint.leases.giver import GiverSession, LeaseHolder
+
+SILENT = 60.0
+"""Seconds without a word after which a machine that is not connected counts as away."""
+
+
+class KnownMachine(NamedTuple):
+    """What is stored of a machine."""
+
+    machine: str
+    host: str
+    generation: int
+    engine: str
+    version: str
+    python: str
+    heard: float
+
+
+class Machine(LeaseHolder):
+    """One machine, connected or not. ``session``: its connection, which ``end`` ends for a reason; ``trouble``: why
+    it cannot start workers."""
+
+    def __init__(self, pool: bytes, known: KnownMachine) -> None:
+        super().__init__()
+        self.pool = pool
+        self.known = known
+        self.session: GiverSession | None = None
+        self.end: Callable[[str], object] = nobody
+        self.state: dict[str, Any] = {}
+        self.trouble = ""
+
+    @property
+    def id(self) -> bytes:
+        """What names it in the store."""
+        return bytes.fromhex(self.known.machine)
+
+    @property
+    def name(self) -> str:
+        """How people are told of it."""
+        return self.known.host
+
+    def heard(self) -> None:
+        """It has said something."""
+        self.known = self.known._replace(heard=time.time())
+
+    def is_away(self) -> bool:
+        """Whether nothing is to be expected of it and nothing lost with it."""
+        return self.session is None and not self.leased and time.time() - self.known.heard > SILENT
+
+    def view(self) -> dict[str, Any]:
+        """What `status` shows of it."""
+        return {
+            "machine": self.known.machine,
+            "host": self.known.host,
+            "engine": self.known.engine,
+            "version": self.known.version,
+            "python": self.known.python,
+            "connected": self.session is not None,
+            "heard": self.known.heard,
+            "leased": len(self.leased),
+            "trouble": self.trouble,
+            "state": self.state,
+        }
+
+
+class EndpointMachines:
+    """All machines of one endpoint; its pool has the endpoint's id."""
+
+    def __init__(self, endpoint: uuid.UUID) -> None:
+        self.endpoint = endpoint
+        self._machines: dict[bytes, Machine] = {}
+
+    @property
+    def pool(self) -> bytes:
+        """The pool that tasks for this endpoint are in."""
+        return self.endpoint.bytes
+
+    def __iter__(self) -> Iterator[Machine]:
+        return iter(list(self._machines.values()))
+
+    def find(self, machine: bytes) -> Machine | None:
+        """The machine of this id."""
+        return self._machines.get(machine)
+
+    def require(self, known: KnownMachine) -> Machine:
+        """The machine, made if it is new; what it says of itself now counts."""
+        machine = self._machines.setdefault(bytes.fromhex(known.machine), Machine(self.pool, known))
+        machine.known = known
+        return machine
+
+    def remove(self, machine: Machine) -> None:
+        """It is no machine of this endpoint any more."""
+        self._machines.pop(machine.id, None)
+
+    def others(self, machine: bytes) -> list[Machine]:
+        """Those beside this one that are at work, or hold tasks."""
+        return [one for one in self if one.id != machine and not one.is_away()]
+
+    def connected(self) -> list[Machine]:
+        """Those with a connection."""
+        return [one for one in self if one.session is not None]
+
+    def working(self) -> list[tuple[Machine, GiverSession]]:
+        """Those that can be given tasks; the one that was given some last comes last."""
+        return [(one, one.session) for one in self if one.session is not None and not one.trouble]
+
+    def last(self, machine: Machine) -> None:
+        """This one was given tasks."""
+        self._machines[machine.id] = self._machines.pop(machine.id)
+
+    def known(self) -> list[dict[str, Any]]:
+        """What is stored."""
+        return [one.known._asdict() for one in self]
+
+
+def nobody(_reason: str) -> None:
+    """End the connection of a machine that has none."""
+
+
+def known_of(hello: TakerHello) -> KnownMachine:
+    """What a machine says of itself."""
+    return KnownMachine(
+        hello.machine,
+        hello.host[:255],
+        hello.generation,
+        hello.engine[:64],
+        hello.version[:64],
+        hello.python[:64],
+        time.time(),
+    )
+
+
+def stored_machines(state: dict[str, Any]) -> list[KnownMachine]:
+    """What an endpoint's row has of its machines; entries that are none are left out."""
+    found = []
+    for entry in state.get("machines", ()):
+        if isinstance(entry, dict) and set(KnownMachine._fields) <= set(entry):
+            found.append(KnownMachine(**{name: entry[name] for name in KnownMachine._fields}))
+    return found
+
+
+def unknown_machine(machine: bytes) -> KnownMachine:
+    """A machine of which only its leases are known."""
+    return KnownMachine(machine.hex(), "a machine that is not known any more", 0, "", "", "", 0.0)
