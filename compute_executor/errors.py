@@ -52,6 +52,8 @@ class ComputeError(Exception):
     code: ClassVar[int] = 18
     http_status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
+    retry_after: int | None = None
+    """Seconds after which to ask again, where that is known: the header Retry-After."""
 
     def __init__(self, message: str = "", *, task_id: str | None = None) -> None:
         super().__init__(message)
@@ -187,6 +189,7 @@ class LoginUnavailable(ServiceUnavailable):
     """
 
     code = 111
+    retry_after: int
 
     def __init__(self, message: str = "", *, task_id: str | None = None, retry_after: int = 5) -> None:
         super().__init__(message, task_id=task_id)
@@ -204,16 +207,18 @@ class StorageFull(ServiceUnavailable):
 
     code = 113
     http_status = 507
+    retry_after = 60
 
 
 class StoreBusy(ServiceUnavailable):
     """Another process holds the write lock of the service's database."""
 
     code = 114
+    retry_after = 5
 
 
 class StoreDamaged(ServiceUnavailable):
-    """The database file is not what the service wrote."""
+    """The database, or another file of the state folder, is not what the service wrote, or a part of it is gone."""
 
     code = 115
     retryable = False

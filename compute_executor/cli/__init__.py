@@ -10,7 +10,9 @@ import click
 
 from compute_executor._version import __version__
 from compute_executor.cli import accounts as accounts_file
+from compute_executor.cli import backup as backup_file
 from compute_executor.cli import cancel as cancel_file
+from compute_executor.cli import check as check_file
 from compute_executor.cli import completion as completion_file
 from compute_executor.cli import dashboard as dashboard_file
 from compute_executor.cli import doctor as doctor_file
@@ -49,6 +51,9 @@ for command in (
     endpoint_file.endpoint,
     stop_file.stop,
     gc_file.gc,
+    check_file.check,
+    backup_file.backup,
+    backup_file.restore,
     serve_file.serve,
     login_file.login,
     logout_file.logout,

@@ -78,7 +78,7 @@ class ChosenService(NamedTuple):
         )
 
 
-_STATE: Callable[..., Any] = click.option(
+of_folder: Callable[..., Any] = click.option(
     "--state",
     "folder",
     type=click.Path(file_okay=False, path_type=Path),
@@ -89,7 +89,7 @@ _STATE: Callable[..., Any] = click.option(
 def on_service(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the options that choose a service, and hands it to the command as ``service`` (None: there is none, and
     nothing is stored). Errors of the service end the command with their message."""
-    decorated: Callable[..., Any] = _STATE(on_remote(command))
+    decorated: Callable[..., Any] = of_folder(on_remote(command))
     return decorated
 
 
@@ -97,7 +97,7 @@ def on_running(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the options that choose a service, and hands it to the command as ``service``: a RunningService, or None.
     None is started."""
 
-    @_STATE
+    @of_folder
     @click.option("--profile", help="A service of the configuration file.")
     @click.option("--url", help="The address of a service; its token is in COMPUTE_EXECUTOR_TOKEN.")
     @functools.wraps(command)

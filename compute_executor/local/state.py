@@ -23,7 +23,7 @@ import stat
 from pathlib import Path
 from typing import NamedTuple
 
-from compute_executor.errors import NotAuthorized, ServiceUnavailable
+from compute_executor.errors import NotAuthorized, ServiceUnavailable, StorageFull, StoreDamaged
 
 FOLDER = "state"
 """The same for all versions: a newer service migrates what it finds (`local.upgrade`, `service.store.database`)."""
@@ -41,6 +41,8 @@ RINGS = "rings"
 
 _MAX_ANNOUNCEMENT = 64 * 1024
 _PLACE_FULL = (errno.ENOSPC, errno.EDQUOT)
+_NO_FILE = (errno.ENXIO, errno.EISDIR, errno.ENODEV)
+"""Of opening a pipe without another end, a socket, a folder, a device."""
 
 
 class ServiceInfo(NamedTuple):
@@ -112,41 +114,55 @@ def _check_found(folder: Path, found: os.stat_result) -> None:
 
 
 def open_private(path: Path, flags: int) -> int:
-    """A descriptor of a file that is ours and that nobody else may read; created 0600 if ``flags`` say so.
+    """A descriptor of a file that is ours and that nobody else may read; created 0600 if ``flags`` say so. If a pipe
+    lies in its place, its other end is not waited for.
 
     Raises FileNotFoundError if it is not there, NotAuthorized if it is a link, foreign or readable by others,
     ServiceUnavailable for any other trouble.
     """
     try:
-        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
     except FileNotFoundError:
         raise
     except OSError as error:
+        if error.errno in _NO_FILE:
+            raise _no_plain_file(path) from None
         raise trouble("open", path, error) from error
     try:
-        _check_file(path, os.fstat(descriptor))
+        check_file(path, os.fstat(descriptor))
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor
 
 
-def _check_file(path: Path, found: os.stat_result) -> None:
+def check_file(path: Path, found: os.stat_result) -> None:
+    """Raise NotAuthorized unless this is a plain file that is ours and that nobody else may read."""
+    if stat.S_ISLNK(found.st_mode):
+        raise trouble("open", path, OSError(errno.ELOOP, ""))
     if not stat.S_ISREG(found.st_mode):
-        raise NotAuthorized(f"{path} is no plain file. Remove it")
+        raise _no_plain_file(path)
     if found.st_uid != os.geteuid():
-        raise NotAuthorized(f"{path} belongs to user {found.st_uid}, not to you ({os.geteuid()}). Remove it")
+        raise NotAuthorized(
+            f"{path} belongs to user {found.st_uid}, not to you ({os.geteuid()}). Make it yours (chown) if you trust "
+            "it, else remove it"
+        )
     if found.st_mode & 0o077:
         raise NotAuthorized(
-            f"{path} may be read by other users (mode {stat.S_IMODE(found.st_mode):o}). It is not used, because "
-            f"others may know its secret: remove it, or chmod 600 {path} if it never left your hands"
+            f"{path} is open to other users (mode {stat.S_IMODE(found.st_mode):o}). It is not used: others may "
+            f"have read its secrets or changed it: chmod 600 {path} if you trust it still, else remove it"
         )
 
 
-def read_announcement(folder: Path) -> ServiceInfo | None:
-    """What the service of this folder announces; None if nothing is there, or nothing readable (cut short).
+def _no_plain_file(path: Path) -> NotAuthorized:
+    return NotAuthorized(f"{path} is no plain file. Remove it")
 
-    Raises NotAuthorized or ServiceUnavailable as `open_private` does.
+
+def read_announcement(folder: Path) -> ServiceInfo | None:
+    """What the service of this folder announces; None if nothing is there, or an empty file (a loss of power).
+
+    Raises NotAuthorized or ServiceUnavailable as `open_private` does, StoreDamaged if no service wrote it: it is
+    written whole or not at all.
     """
     try:
         descriptor = open_private(folder / ANNOUNCEMENT, os.O_RDONLY)
@@ -156,6 +172,10 @@ def read_announcement(folder: Path) -> ServiceInfo | None:
         raw = os.read(descriptor, _MAX_ANNOUNCEMENT)
     finally:
         os.close(descriptor)
+    return _announced(folder / ANNOUNCEMENT, raw) if raw else None
+
+
+def _announced(path: Path, raw: bytes) -> ServiceInfo:
     try:
         fields = json.loads(raw)
         return ServiceInfo(
@@ -165,8 +185,11 @@ def read_announcement(folder: Path) -> ServiceInfo | None:
             int(fields["pid"]),
             str(fields.get("network", "")),
         )
-    except (ValueError, TypeError, KeyError):
-        return None
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError, AttributeError) as error:
+        raise StoreDamaged(
+            f"{path} is not what a service wrote ({type(error).__name__}). Nothing was changed. Remove it if no "
+            f"service runs in {path.parent}; if one does, end it first (fuser {path.parent / SERVICE_LOCK})"
+        ) from None
 
 
 def write_announcement(folder: Path, announcement: ServiceInfo) -> None:
@@ -183,8 +206,11 @@ def write_announcement(folder: Path, announcement: ServiceInfo) -> None:
 
 
 def remove_announcement(folder: Path, instance: str) -> None:
-    """Remove it if it is still that of ``instance``."""
-    found = read_announcement(folder)
+    """Remove it if it is still that of ``instance``. One that somebody has written over stays where it is."""
+    try:
+        found = read_announcement(folder)
+    except StoreDamaged:
+        return
     if found is not None and found.instance == instance:
         (folder / ANNOUNCEMENT).unlink(missing_ok=True)
 
@@ -203,7 +229,7 @@ def trouble(doing: str, path: Path, error: OSError) -> NotAuthorized | ServiceUn
             f"cannot {doing} {path}: it lies on a read-only file system. Set {PLACE} to a folder that can be written"
         )
     if error.errno in _PLACE_FULL:
-        return ServiceUnavailable(
+        return StorageFull(
             f"cannot {doing} {path}: no space left. Free some, or set {PLACE} to a folder on another disk"
         )
     return ServiceUnavailable(f"cannot {doing} {path}: {error.strerror}. Set {PLACE} to another folder")

@@ -24,8 +24,9 @@ import pytest
 
 from compute_executor import Client, Executor
 from compute_executor.errors import TaskPending
-from compute_executor.local.state import DATABASE, ServiceInfo, read_announcement
+from compute_executor.local.state import DATABASE
 from tests.contract.work import wait_until
+from tests.faults.served import Served
 
 SIZE = 128 * 1024 * 1024
 PATIENCE = 60.0
@@ -115,31 +116,6 @@ for number in itertools.count():
 def text(number: int) -> str:
     """What its tasks return."""
     return str(number).ljust(70_000 if number % 10 == 0 else 5)
-
-
-class Served:
-    """`compute-executor serve` on that disk."""
-
-    def __init__(self, state: Path, durability: str) -> None:
-        options = ["--port", "0", "--state", str(state), "--durability", durability]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "compute_executor", "serve", *options],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        wait_until(lambda: self._announced(state) is not None)
-        announced = self._announced(state)
-        assert announced is not None
-        self.url, self.token = announced.url, announced.token
-
-    def _announced(self, state: Path) -> ServiceInfo | None:
-        assert self.process.poll() is None
-        found = read_announcement(state)
-        return found if found and found.pid == self.process.pid else None
-
-    def close(self) -> None:
-        self.process.terminate()
-        self.process.wait(PATIENCE)
 
 
 class Known(NamedTuple):

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from compute_executor.errors import ComputeError, NotAuthorized, ServiceUnavailable
+from compute_executor.errors import (
+    ComputeError,
+    NotAuthorized,
+    ServiceUnavailable,
+    StorageFull,
+    StoreDamaged,
+)
 from compute_executor.local import state
 from compute_executor.local.state import (
     ANNOUNCEMENT,
@@ -103,8 +109,8 @@ def test_a_file_in_the_way_says_so(tmp_path: Path) -> None:
         (errno.EPERM, NotAuthorized, "chmod"),
         (errno.ELOOP, NotAuthorized, "symbolic link"),
         (errno.EROFS, ServiceUnavailable, "read-only"),
-        (errno.ENOSPC, ServiceUnavailable, "no space left"),
-        (errno.EDQUOT, ServiceUnavailable, "no space left"),
+        (errno.ENOSPC, StorageFull, "no space left"),
+        (errno.EDQUOT, StorageFull, "no space left"),
         (errno.EIO, ServiceUnavailable, "Input/output error"),
     ],
 )
@@ -161,13 +167,38 @@ def test_it_does_not_show_its_token() -> None:
     assert "secret" not in f"{ONE}"
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", "1", '{"url": "x"}', '{"url": "", "token": "", "instance": "", "pid": "x"}']
-)
-def test_what_is_none_is_nothing(folder: Path, text: str) -> None:
-    (folder / ANNOUNCEMENT).write_text(text)
-    (folder / ANNOUNCEMENT).chmod(0o600)
+def test_an_empty_one_is_nothing(folder: Path) -> None:
+    (folder / ANNOUNCEMENT).touch(mode=0o600)
     assert read_announcement(folder) is None
+
+
+WRITTEN = '{"url": "", "token": "", "instance": "", "pid": %s}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("{", "[]", "1", "\0", '{"url": "x"}', WRITTEN % '"x"', WRITTEN % "1e999", WRITTEN % "NaN"),
+        *("[" * 60_000, '{"a":' * 10_000, '"\\ud800', "\xff"),
+    ],
+)
+def test_what_no_service_wrote_is_refused_and_stays(folder: Path, text: str) -> None:
+    path = folder / ANNOUNCEMENT
+    path.write_bytes(text.encode("latin-1"))
+    path.chmod(0o600)
+    with pytest.raises(StoreDamaged, match=f"{path} is not what a service wrote.*Remove"):
+        read_announcement(folder)
+    remove_announcement(folder, "any")
+    assert path.read_bytes() == text.encode("latin-1")
+
+
+@pytest.mark.parametrize(
+    "flags", [os.O_RDONLY, os.O_WRONLY, os.O_RDWR, os.O_WRONLY | os.O_APPEND | os.O_CREAT]
+)
+def test_nothing_waits_for_the_other_end_of_a_pipe(folder: Path, flags: int) -> None:
+    os.mkfifo(folder / "pipe", 0o600)
+    with pytest.raises(NotAuthorized, match=f"{folder / 'pipe'} is no plain file. Remove it"):
+        open_private(folder / "pipe", flags)
 
 
 def test_one_that_others_may_read_is_an_error(folder: Path) -> None:

@@ -27,6 +27,7 @@ RELEASED = 4
 def released(folder: Path) -> None:
     """A folder as version 0.1.0 left it: a batch of two, of which one has failed, and a finished one."""
     folder.mkdir(mode=0o700, parents=True)
+    (folder / DATABASE).touch(mode=0o600)
     connection = sqlite3.connect(folder / DATABASE)
     for step in range(1, RELEASED + 1):
         connection.executescript(schema(step))

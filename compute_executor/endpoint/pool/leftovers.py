@@ -18,6 +18,7 @@ from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.endpoint.pool.pool import blob
 from compute_executor.endpoint.pool.result_files import SUFFIX
 from compute_executor.endpoint.worker import result_ring
+from compute_executor.errors import NotAuthorized
 
 log = logging.getLogger(__name__)
 
@@ -112,4 +113,10 @@ def clear(folder: str | os.PathLike[str]) -> None:
 
 
 def _paths(folder: str | os.PathLike[str]) -> list[str]:
-    return sorted(os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(SUFFIX))
+    """The files of workers. What has taken their place (a pipe, a link) is nobody's, and reading it might not end."""
+    with os.scandir(folder) as entries:
+        found = [entry for entry in entries if entry.name.endswith(SUFFIX)]
+    strange = [entry.path for entry in found if not entry.is_file(follow_symlinks=False)]
+    if strange:
+        raise NotAuthorized(f"{strange[0]} is no plain file. Remove it: no service has made it")
+    return sorted(entry.path for entry in found)

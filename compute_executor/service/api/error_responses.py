@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
-from compute_executor.errors import ComputeError, InvalidRequest, LoginUnavailable, NotAuthorized
+from compute_executor.errors import ComputeError, InvalidRequest, NotAuthorized
 
 
 class Refusal(Exception):
@@ -34,7 +34,7 @@ def answer(error: ComputeError | Refusal) -> JSONResponse:
     """The response with the error's document. Starlette sends it on a WebSocket handshake too."""
     if isinstance(error, Refusal):
         return JSONResponse(document(error.error, error.status), error.status, error.headers)
-    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, LoginUnavailable) else None
+    headers = None if error.retry_after is None else {"Retry-After": str(error.retry_after)}
     return JSONResponse(document(error, error.http_status), error.http_status, headers)
 
 

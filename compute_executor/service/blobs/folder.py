@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import io
 import os
 import re
 import secrets
+import stat
 from collections.abc import AsyncIterable, AsyncIterator
 from pathlib import Path
 
@@ -36,10 +38,17 @@ class BlobFolder:
             raise InvalidRequest(f"{name[:100]!r} is no blob name (32 lower-case hex digits)")
         return self.folder / name
 
+    def size(self, name: str) -> int:
+        """Its bytes. Raises FileNotFoundError if there is none, or something else in its place (a pipe, a link)."""
+        found = self.path(name).lstat()
+        if not stat.S_ISREG(found.st_mode):
+            raise FileNotFoundError(errno.ENOENT, "it is no plain file", name)
+        return found.st_size
+
     def holds(self, blob: Blob) -> bool:
         """Whether this blob is there, whole."""
         try:
-            return self.path(blob.name).stat().st_size == blob.size
+            return self.size(blob.name) == blob.size
         except (OSError, InvalidRequest):
             return False
 
@@ -73,6 +82,7 @@ class BlobFolder:
         if isinstance(body, bytes):
             return body
         try:
+            self.size(body.name)
             return self.path(body.name).read_bytes()
         except FileNotFoundError:
             raise NotFound(f"blob {body.name} of {body.size} bytes is gone") from None

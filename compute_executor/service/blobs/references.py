@@ -39,7 +39,7 @@ class BlobReferences:
             if blob.size > self._limit:
                 raise PayloadTooLarge(f"a body of {blob.size} bytes is over the limit of {self._limit}")
             try:
-                size = self._folder.path(blob.name).stat().st_size
+                size = self._folder.size(blob.name)
             except FileNotFoundError:
                 raise missing(blob.name) from None
             if size != blob.size:
@@ -58,7 +58,7 @@ class BlobReferences:
         client put and never submitted, what a worker wrote as it was killed, unfinished temporary files."""
         oldest, removed = time.time() - older_than, 0
         for path in self._folder.folder.iterdir():
-            if path.stat().st_mtime < oldest and not in_use(path.name):
+            if path.lstat().st_mtime < oldest and not in_use(path.name):
                 path.unlink(missing_ok=True)
                 removed += 1
         return removed

@@ -9,7 +9,7 @@ from pathlib import Path
 from compute_executor.endpoint.pool.engine import Engine, ProcessEngine
 from compute_executor.endpoint.pool.events import EngineEvents
 from compute_executor.errors import ServiceUnavailable
-from compute_executor.local.state import BLOBS, DATABASE, RINGS, trouble
+from compute_executor.local.state import BLOBS, DATABASE, RINGS, check_folder, trouble
 from compute_executor.protocol.frames import PoolSpec
 from compute_executor.service.blobs.folder import BlobFolder
 from compute_executor.service.globus_compute.peers import BrokerSettings
@@ -93,4 +93,5 @@ def _subfolder(path: Path) -> Path:
         path.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise trouble("make", path, error) from error
+    check_folder(path)
     return path

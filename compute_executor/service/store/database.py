@@ -7,21 +7,35 @@ read: SQLite before 3.51.3 can lose commits when two connections write and check
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import sqlite3
 import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
-from compute_executor.errors import ServiceUnavailable, StorageFull, StoreBusy, StoreDamaged, VersionMismatch
+from compute_executor.errors import ServiceUnavailable, StorageFull, StoreBusy, VersionMismatch
 from compute_executor.local.state import trouble
+from compute_executor.service.store.damage import (
+    NEEDED,
+    OPEN,
+    WHOLE,
+    damaged,
+    log_lost,
+    opened_in,
+    refuse_damage,
+    refuse_leftovers,
+)
 from compute_executor.service.store.sql import queries, schema
 
 log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 9
+LITTLE = 64 * 1024
+"""Bytes of a disk below which it counts as full: the step in which SQLite's shared memory grows is 32 KiB."""
 NETWORK_FILESYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "fuse.sshfs", "lustre", "gpfs", "beegfs", "ceph", "panfs"}
     | {"pvfs2", "glusterfs", "fuse.glusterfs"}
@@ -29,35 +43,94 @@ NETWORK_FILESYSTEMS = frozenset(
 
 
 def open_writer(path: Path, *, durable: bool) -> sqlite3.Connection:
-    """The one read-write connection, schema up to date. Raises ServiceUnavailable, VersionMismatch,
-    NotAuthorized."""
+    """The one read-write connection, schema up to date; a new store where there is none. Raises ServiceUnavailable
+    (StoreDamaged, StorageFull, StoreBusy), VersionMismatch, NotAuthorized."""
     refuse_network(path)
-    _create(path)
-    connection = _connect(f"file:{quote(str(path))}?mode=rw")
+    if not path.exists() and not path.is_symlink():
+        _create(path)
+    with told(path):
+        refuse_damage(path)
+        # A reader: closing a writer would copy into the database what is damaged.
+        with closing(open_reader(path)) as looking:
+            _check(looking, path)
+            last = opened_in(looking)
+        check_log(path, last)
+    return reopen_writer(path, durable=durable)
+
+
+def reopen_writer(path: Path, *, durable: bool) -> sqlite3.Connection:
+    """The same where this process has the file open already: reading it by another way would give up SQLite's locks
+    (sqlite.org/howtocorrupt.html, section 2.2)."""
+    connection = open_plain(path)
     try:
-        _prepare(connection, durable=durable)
-        _check(connection, path)
-        _migrate(connection, path)
-    except sqlite3.DatabaseError as error:
-        connection.close()
-        raise _unusable(path, error) from error
+        with told(path):
+            _prepare(connection, durable=durable)
+            _migrate(connection, path)
+            checkpoint(connection)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _create(path: Path) -> None:
-    """Make an empty private file, unless there is one. Links are not followed."""
-    if not path.exists():
-        _refuse_leftovers(path)
+def close_writer(connection: sqlite3.Connection) -> None:
+    """Close it in order: what it has written is in the database, which says so."""
     try:
-        if path.is_symlink():
-            raise OSError(errno.ELOOP, "it is a symbolic link")
-        if not path.exists():
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW, 0o600))
+        connection.execute(queries()["drop_meta"], (OPEN,))
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except sqlite3.Error as error:
+        log.warning("the database is closed with what is in its log: %s", error)  # it is as safe there
+    connection.close()
+
+
+def checkpoint(connection: sqlite3.Connection) -> bool:
+    """Copy the log into the database, and have it say that there will be more in the log (`damage`). Whether the log
+    begins anew with the next commit: not while somebody reads it."""
+    (synchronous,) = connection.execute("PRAGMA synchronous").fetchone()
+    connection.execute(
+        "PRAGMA synchronous = FULL"
+    )  # whatever is lost with the power, the second value is not
+    try:
+        connection.execute(queries()["set_meta"], (OPEN, f"{NEEDED} {boot()}"))
+        busy, _, _ = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+        connection.execute(queries()["set_meta"], (OPEN, f"{WHOLE} {boot()}"))
+        return not busy
+    finally:
+        connection.execute(f"PRAGMA synchronous = {synchronous:d}")
+
+
+def _create(path: Path) -> None:
+    """Make an empty store, private and whole: under another name first, so that an empty file is never one."""
+    refuse_leftovers(path)
+    temporary = path.with_name(f"{path.name}.new")
+    try:
+        temporary.unlink(missing_ok=True)
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW, 0o600))
     except OSError as error:
         raise trouble("make", path, error) from error
+    with told(path), closing(_connect(f"file:{quote(str(temporary))}?mode=rw")) as connection:
+        connection.execute(
+            "PRAGMA page_size = 2048"
+        )  # a single task's commit writes some pages each to 5 B-trees:
+        connection.execute("PRAGMA journal_mode = MEMORY")  # with 4096 it takes 10 us longer
+        _migrate(connection, path)
+    temporary.rename(path)
+
+
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Turn what SQLite says into errors with the path and what to do."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError) and "malformed" not in str(error):
+            raise translated(error, path) from error
+        raise damaged(path, error) from error
+
+
+def open_plain(path: Path) -> sqlite3.Connection:
+    """A connection that can write, to a database that is nobody's at the moment. Nothing is checked."""
+    return _connect(f"file:{quote(str(path))}?mode=rw")
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
@@ -67,10 +140,11 @@ def open_reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def translated(error: sqlite3.Error) -> ServiceUnavailable:
-    """The error that callers get for a failed statement or commit."""
+def translated(error: sqlite3.Error, path: Path) -> ServiceUnavailable:
+    """The error that callers get for a failed statement or commit. On a full disk SQLite speaks of an I/O error
+    where its shared memory cannot grow, or a quota is used up."""
     text = str(error)
-    if "full" in text:
+    if "full" in text or ("I/O" in text and _no_room(path)):
         return StorageFull(
             f"the service's disk is full ({text}); nothing was stored. Free space and send again."
         )
@@ -79,16 +153,22 @@ def translated(error: sqlite3.Error) -> ServiceUnavailable:
     return ServiceUnavailable(f"the service cannot write its database ({text}); nothing was stored.")
 
 
+def _no_room(path: Path) -> bool:
+    try:
+        place = os.statvfs(path.parent)
+    except OSError:
+        return False
+    return place.f_bavail * place.f_frsize < LITTLE
+
+
 def _connect(uri: str) -> sqlite3.Connection:
     # The helper thread of durable commits uses the writer, too: never at the same time as the loop thread.
     return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=0.0, check_same_thread=False)
 
 
 def _prepare(connection: sqlite3.Connection, *, durable: bool) -> None:
-    connection.execute(
-        "PRAGMA page_size = 2048"
-    )  # of a new file. A single task's commit writes some pages each
-    connection.execute("PRAGMA journal_mode = WAL")  # to 5 B-trees: with 4096 it takes 10 us longer
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA journal_size_limit = 0")  # a log that begins anew is cut to what is in it
     connection.execute("PRAGMA synchronous = FULL" if durable else "PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA wal_autocheckpoint = 0")  # committer.py says when
     connection.execute("PRAGMA busy_timeout = 0")  # the loop must not wait for a lock: see committer.py
@@ -99,23 +179,43 @@ def _prepare(connection: sqlite3.Connection, *, durable: bool) -> None:
 def _check(connection: sqlite3.Connection, path: Path) -> None:
     (found,) = connection.execute(queries()["quick_check"]).fetchone()
     if found != "ok":
-        raise _unusable(path, found)
+        raise damaged(path, found)
+    check_tables(connection, path)
 
 
-def _unusable(path: Path, why: object) -> ServiceUnavailable:
-    if isinstance(why, sqlite3.OperationalError) and "malformed" not in str(why):
-        return translated(why)
-    return StoreDamaged(
-        f"the database {path} is damaged ({why}). Nothing was changed. Restore it from a copy (with its -wal file, "
-        "if there is one), save what can be read with `sqlite3 FILE .recover`, or move it away to start empty."
+def check_log(path: Path, opened: str | None) -> None:
+    """Raise StoreDamaged if the log has lost what was committed. ``opened``: see `damage.opened_in`."""
+    lost = log_lost(path)
+    if lost and opened == f"{WHOLE} {boot()}":
+        raise lost
+    if (
+        lost
+    ):  # the machine was switched off meanwhile: a log may end anywhere then, but not before what was synced
+        log.warning("%s: a loss of power has taken the end of its log", path)
+
+
+def check_tables(connection: sqlite3.Connection, path: Path) -> None:
+    """Refuse a database of somebody else's."""
+    version = min(_version(connection), SCHEMA_VERSION)
+    missing = _tables_of(version) - tables(connection)
+    if missing or not version:
+        raise damaged(path, f"it is no store of compute_executor: no table {', '.join(sorted(missing))}")
+
+
+@cache
+def _tables_of(version: int) -> frozenset[str]:
+    """The names of the tables of a schema."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for step in range(1, max(version, 1) + 1):
+            connection.executescript(schema(step))
+        return tables(connection)
+
+
+def tables(connection: sqlite3.Connection) -> frozenset[str]:
+    """The names of the tables that are there."""
+    return frozenset(
+        name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
     )
-
-
-def _refuse_leftovers(path: Path) -> None:
-    """A WAL without its database is what remains of somebody's tasks: do not start empty over it."""
-    wal = path.with_name(path.name + "-wal")
-    if wal.exists() and wal.stat().st_size:
-        raise _unusable(path, f"the file is gone, but {wal.name} is there")
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
@@ -133,6 +233,14 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
 def _version(connection: sqlite3.Connection) -> int:
     """The schema version: SQLite has a place for it in the file's header. 0: empty."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def boot() -> str:
+    """Which run of the machine this is: another one after a loss of power (Linux; elsewhere "")."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 def refuse_network(path: Path) -> None:

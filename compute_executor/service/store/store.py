@@ -19,7 +19,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from compute_executor.errors import StoreBusy
-from compute_executor.service.store.database import open_reader, open_writer, translated
+from compute_executor.service.store.database import (
+    checkpoint,
+    close_writer,
+    open_reader,
+    open_writer,
+    reopen_writer,
+    translated,
+)
 from compute_executor.service.store.reader import Reader
 from compute_executor.service.store.writer import Writer
 
@@ -64,14 +71,14 @@ class Store:
         except Exception as error:  # of one operation, or of the commit: nobody's promise is kept by it
             self._undo(error)
             if len(operations) == 1:
-                return [WriteResult(None, _translated(error))]
+                return [WriteResult(None, self._translated(error))]
         return [self.run([operation])[0] for operation in operations]
 
     def _begin(self) -> None:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
-            busy = translated(error)
+            busy = translated(error, self.path)
             if isinstance(busy, StoreBusy):
                 raise busy from error
             raise
@@ -91,7 +98,7 @@ class Store:
         log.error("the database is opened anew after an I/O error")
         seq = self._writer.last_seq
         self._connection.close()
-        self._connection = open_writer(self.path, durable=self.durable)
+        self._connection = reopen_writer(self.path, durable=self.durable)
         self._writer = Writer(self._connection)
         self._writer.last_seq = max(seq, self._writer.last_seq)
 
@@ -106,19 +113,19 @@ class Store:
             return 0
 
     def checkpoint(self) -> None:
-        """Copy the WAL into the database and empty it; takes tens of milliseconds. While somebody reads, it cannot
-        be emptied: then it is tried again when it is twice as long."""
+        """Copy the WAL into the database; takes tens of milliseconds. It begins anew then, and is cut. While somebody
+        reads, it cannot: then it is tried again when it is twice as long."""
+        begun_anew = False
         try:
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            begun_anew = checkpoint(self._connection)
         except sqlite3.Error as error:
             log.warning("checkpoint: %s", error)  # what is in the WAL is as safe there
-        self._long_wal = max(LONG_WAL, 2 * self._wal_size())
+        self._long_wal = LONG_WAL if begun_anew else max(LONG_WAL, 2 * self._wal_size())
 
     def close(self) -> None:
         """Give back the files. What is committed stays."""
         self._reading.close()
-        self._connection.close()
+        close_writer(self._connection)
 
-
-def _translated(error: Exception) -> Exception:
-    return translated(error) if isinstance(error, sqlite3.Error) else error
+    def _translated(self, error: Exception) -> Exception:
+        return translated(error, self.path) if isinstance(error, sqlite3.Error) else error

@@ -20,6 +20,7 @@ from compute_executor.endpoint.pool import leftovers
 from compute_executor.endpoint.pool.result_files import ResultRingFile
 from compute_executor.endpoint.worker import result_ring
 from compute_executor.endpoint.worker.result_ring import ResultRing
+from compute_executor.errors import NotAuthorized
 from compute_executor.protocol.frames import Blob
 
 
@@ -66,6 +67,7 @@ HOLD = """
 import sys, time
 from compute_executor.endpoint.pool.result_files import ResultRingFile
 from compute_executor import system
+from compute_executor.errors import NotAuthorized
 import os
 box = ResultRingFile(sys.argv[1])
 box.inbox.used_by(os.getpid(), system.start_time(os.getpid()))
@@ -145,3 +147,9 @@ def test_the_start_of_a_process() -> None:
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     assert system.start_time(child.pid) == 0, "it is dead, though not reaped"
     child.wait()
+
+
+def test_a_pipe_in_the_place_of_a_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.outbox")
+    with pytest.raises(NotAuthorized, match=r"a\.outbox is no plain file"):
+        wait_until_gone(tmp_path)

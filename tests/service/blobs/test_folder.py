@@ -82,3 +82,21 @@ def test_a_blob_that_is_gone_has_a_name(blobs: BlobFolder) -> None:
 def test_nothing_but_a_blob_name_becomes_a_path(blobs: BlobFolder, name: str) -> None:
     with pytest.raises(InvalidRequest, match="no blob name"):
         blobs.path(name)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "folder"])
+def test_what_is_no_plain_file_is_no_blob(blobs: BlobFolder, tmp_path: Path, kind: str) -> None:
+    path = blobs.path(NAME)
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "link":
+        (tmp_path / "secret").write_bytes(b"secret")
+        path.symlink_to(tmp_path / "secret")
+    else:
+        path.mkdir()
+    blob = Blob(NAME, path.stat().st_size)
+    assert not blobs.holds(blob)
+    with pytest.raises(NotFound):
+        blobs.read(blob)
+    with pytest.raises(FileNotFoundError):
+        blobs.size(NAME)

@@ -131,6 +131,7 @@ def test_a_port_that_is_taken_has_a_name(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_a_store_that_cannot_be_opened_is_named_with_the_room_there(folder: Path) -> None:
+    (folder / "store.sqlite").touch(mode=0o600)
     (folder / "store.sqlite").write_bytes(b"no database" * 100)
     with service(folder) as (process, report):
         assert isinstance(reported(report), ServiceUnavailable)

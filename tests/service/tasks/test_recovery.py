@@ -362,6 +362,7 @@ async def test_closing_does_not_wait_for_a_full_disk(house: House, monkeypatch: 
 
 @live
 async def test_blobs_that_nothing_refers_to_are_swept(house: House) -> None:
+    await kill(house, await house.start())
     for name in ("a" * 32, "b" * 32):
         (house.blobs.folder / name).write_bytes(b"12345")
         os.utime(house.blobs.folder / name, (1.0, 1.0))

@@ -30,10 +30,13 @@ async def put(request: Request) -> Response:
 async def get(request: Request) -> Response:
     """``GET /v3/blobs/{name}``: for whoever may read what it belongs to."""
     name = request.path_params["name"]
-    path = shell_of(request).blobs.path(name)
+    blobs = shell_of(request).blobs
+    path = blobs.path(name)
     shell_of(request).service.blob_rights.check_read(identity_of(request), name)
-    if not path.is_file():
-        raise absent(f"blob {name}")
+    try:
+        blobs.size(name)
+    except OSError:
+        raise absent(f"blob {name}") from None
     return BlobResponse(path, media_type=OCTETS)
 
 

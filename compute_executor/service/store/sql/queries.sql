@@ -3,6 +3,9 @@
 -- name: set_meta
 INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value;
 
+-- name: drop_meta
+DELETE FROM meta WHERE key = ?;
+
 -- name: last_seq
 -- The highest outcome number ever given: deleting the newest outcomes must not make numbers come again.
 SELECT max(coalesce((SELECT max(seq) FROM outcomes), 0), coalesce((SELECT value FROM meta WHERE key = 'seq'), 0));
@@ -12,6 +15,55 @@ SELECT coalesce(min(seq), 0) FROM outcomes WHERE seq > ?;
 
 -- name: quick_check
 PRAGMA quick_check(1);
+
+-- name: integrity_check
+PRAGMA integrity_check(20);
+
+-- name: count_functions
+SELECT count(*) FROM functions;
+
+-- name: count_groups
+SELECT count(*) FROM groups;
+
+-- name: count_batches
+SELECT count(*) FROM batches;
+
+-- name: count_open_batches
+SELECT count(*) FROM batches WHERE finished IS NULL;
+
+-- name: count_outcomes
+SELECT count(*) FROM outcomes;
+
+-- name: count_pools
+SELECT count(*) FROM pools;
+
+-- name: count_accounts
+SELECT count(*) FROM accounts;
+
+-- name: count_tokens
+SELECT count(*) FROM tokens;
+
+-- name: loose_outcomes
+SELECT count(*) FROM outcomes WHERE batch NOT IN (SELECT number FROM batches);
+
+-- name: loose_blobs
+SELECT count(*) FROM blobs WHERE batch != 0 AND batch NOT IN (SELECT number FROM batches);
+
+-- name: empty_batches
+SELECT count(*) FROM batches WHERE finished IS NULL AND tasks IS NULL;
+
+-- name: function_ids
+SELECT id FROM functions;
+
+-- name: open_functions
+SELECT prefix, functions FROM batches WHERE finished IS NULL;
+
+-- name: blob_names
+SELECT DISTINCT name FROM blobs;
+
+-- name: blob_sizes
+SELECT blob, size FROM outcomes WHERE blob IS NOT NULL
+UNION SELECT blob, size FROM functions WHERE blob IS NOT NULL AND NOT deleted;
 
 
 -- name: add_function

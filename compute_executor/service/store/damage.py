@@ -1,0 +1,170 @@
+"""Whether the files of a store are what a service left: looked at before SQLite is let near them. Changes nothing.
+
+SQLite takes a file of 0 bytes for a new database, and a database without its write-ahead log for a whole one. Both
+would quietly lose what was accepted. So while a service has the store open, the row `OPEN` of ``meta`` has two
+values: in the database file, where every checkpoint leaves it, that the log is `NEEDED`; in the log, committed next,
+that what has been read is `WHOLE`. The file alone, if it says that the log is needed, has lost a part. A service that
+ends in order takes the row out; another program that opens the file and closes it copies the log into it, and so
+leaves the second value there.
+
+What a log has lost is found afterwards (`log_lost`), by comparing what lies in it with what SQLite took from it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import struct
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import quote
+
+from compute_executor.errors import StoreDamaged
+from compute_executor.local.state import BLOBS, RINGS, check_file
+
+OPEN = "open"
+"""A key in ``meta``. Its value: `NEEDED` or `WHOLE`, and the boot of the machine in which the store was opened."""
+NEEDED, WHOLE = "needed", "whole"
+RESTORING = "restoring"
+"""Begins the name of the folder in which a backup is unpacked."""
+
+_MAGIC = b"SQLite format 3\0"
+_LOG_MAGIC = (0x377F0682, 0x377F0683)
+"""Of a log (sqlite.org/fileformat2.html#the_write_ahead_log): checksums of little- or big-endian words."""
+_LOG_HEADER, _FRAME_HEADER = 32, 24
+_WORD = 0xFFFFFFFF
+
+REMEDY = (
+    "Nothing was changed. Restore it from a backup (compute-executor restore FILE) or a copy (with its -wal file, if "
+    "there is one), save what can be read with `sqlite3 FILE .recover`, or move it away to start empty."
+)
+
+
+def log_of(path: Path) -> Path:
+    """The write-ahead log of the database ``path``."""
+    return path.with_name(f"{path.name}-wal")
+
+
+def damaged(path: Path, why: object) -> StoreDamaged:
+    """The error for a database that is not as it should be."""
+    return StoreDamaged(f"the database {path} is damaged ({why}). {REMEDY}")
+
+
+def refuse_leftovers(path: Path) -> None:
+    """Raise StoreDamaged if there is no database where there must have been one: something lies beside it."""
+    folder = path.parent
+    if log_of(path).exists() and log_of(path).stat().st_size:
+        raise damaged(path, f"the file is gone, but {log_of(path).name} is there")
+    for name in (BLOBS, RINGS):
+        place = folder / name
+        if place.is_dir() and any(place.iterdir()):
+            raise damaged(path, f"the file is gone, but there is something in {place}")
+    if any(folder.glob(f"{RESTORING}-*")):
+        raise damaged(path, f"the file is gone: restoring a backup into {folder} did not come to its end")
+
+
+def refuse_damage(path: Path) -> None:
+    """Raise NotAuthorized or StoreDamaged unless these are the files of a store, ours alone, and none is missing."""
+    for file in (path, log_of(path), path.with_name(f"{path.name}-shm")):
+        if file.exists() or file.is_symlink():
+            check_file(file, file.lstat())
+    size = path.stat().st_size
+    if size < len(_MAGIC):
+        raise damaged(path, f"it has {size} bytes")
+    if _beginning(path, len(_MAGIC)) != _MAGIC:
+        raise damaged(path, "it is no SQLite database")
+    log = log_of(path)
+    if not log.exists() or log.stat().st_size < _LOG_HEADER:
+        _refuse_without_log(path)
+    else:
+        _refuse_false_log(path, log)
+
+
+def _refuse_without_log(path: Path) -> None:
+    """The database alone: it must have been closed in order."""
+    uri = f"file:{quote(str(path))}?mode=ro&immutable=1"
+    with closing(sqlite3.connect(uri, uri=True)) as connection:
+        if (opened_in(connection) or "").startswith(NEEDED):
+            raise damaged(
+                path,
+                f"the service before was killed, and its write-ahead log {log_of(path).name} is gone or empty: what "
+                "was accepted last is missing. To go on without it: compute-executor check --accept-loss",
+            )
+
+
+def opened_in(connection: sqlite3.Connection) -> str | None:
+    """The value of `OPEN`; None if the store was closed in order."""
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
+        return None
+    found = connection.execute("SELECT value FROM meta WHERE key = ?", (OPEN,)).fetchone()
+    return None if found is None else str(found[0])
+
+
+def _refuse_false_log(path: Path, log: Path) -> None:
+    """A log whose beginning is wrong is taken by SQLite for an empty one."""
+    header = _beginning(log, _LOG_HEADER)
+    magic, *_, first, second = struct.unpack(">8I", header)
+    order = ">" if magic & 1 else "<"
+    if magic not in _LOG_MAGIC or _checksum(struct.unpack(f"{order}6I", header[:24])) != (first, second):
+        raise damaged(path, f"the beginning of its write-ahead log {log.name} is not what SQLite wrote")
+
+
+def _beginning(path: Path, size: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(size)
+
+
+def _checksum(words: tuple[int, ...]) -> tuple[int, int]:
+    """As section 4.2 of sqlite.org/fileformat2.html has it."""
+    first = second = 0
+    for even, odd in zip(words[::2], words[1::2], strict=True):
+        first = (first + even + second) & _WORD
+        second = (second + odd + first) & _WORD
+    return first, second
+
+
+def committed_frames(path: Path) -> int:
+    """How many frames the log of ``path`` holds up to the last commit of its present round, whether or not what lies
+    before is intact. 0: there is no log."""
+    log = log_of(path)
+    if not log.exists():
+        return 0
+    with log.open("rb") as file:
+        header = file.read(_LOG_HEADER)
+        if len(header) < _LOG_HEADER:
+            return 0
+        (page_size,) = struct.unpack(">I", header[8:12])
+        commits = (number for number, is_commit in _frames(file, header[16:24], page_size) if is_commit)
+        return max(commits, default=0)
+
+
+def _frames(file: BinaryIO, salts: bytes, page_size: int) -> Iterator[tuple[int, bool]]:
+    """The numbers of those frames that bear these salts, from 1, and whether each ends a commit."""
+    number, step = 0, _FRAME_HEADER + page_size
+    while len(header := file.read(_FRAME_HEADER)) == _FRAME_HEADER:
+        number += 1
+        if header[8:16] == salts:
+            yield number, header[4:8] != bytes(4)
+        file.seek(_LOG_HEADER + number * step)
+
+
+def log_lost(path: Path) -> StoreDamaged | None:
+    """The error for a log of which SQLite could not take all that had been committed. Asked when the database was
+    read just now, and this process has it open no more: reading SQLite's files by another way gives up its locks."""
+    frames, found = committed_frames(path), _frames_taken(path)
+    if found >= frames:
+        return None
+    return damaged(
+        path,
+        f"its write-ahead log {log_of(path).name} is damaged in the middle: {found} of {frames} pages that were "
+        "committed can be read. To go on without the others: compute-executor check --accept-loss",
+    )
+
+
+def _frames_taken(path: Path) -> int:
+    """How many frames of the log SQLite uses: mxFrame of its index (sqlite.org/walformat.html, section 2.1)."""
+    index = path.with_name(f"{path.name}-shm")
+    header = _beginning(index, 20) if index.exists() else b""
+    return int.from_bytes(header[16:20], sys.byteorder)
