@@ -1,6 +1,6 @@
 """Runs what judges this project from outside its own environment.
 
-    python -m integration.run [cpython] [contract] [tools] [containers] [stock] [page] [--quick]
+    python -m integration.run [cpython] [contract] [tools] [containers] [stock] [page] [--quick] [--all]
 
 cpython   CPython's tests of its own pools, on our Executor, by every Python of this machine that ships them
 contract  the examples of the standard library's documentation, on every Python of this machine, and tests/contract on
@@ -15,7 +15,8 @@ page      integration/page: the dashboard in Chromium, which is installed if it 
 
 Without a name: all, two at a time, for they wait more than they compute; what one wrote is shown when it has ended.
 Each Python gets a virtual environment, made when it is needed (integration/pythons.py).
-`--quick`: only the Python that runs this, and no tests marked slow. The last lines are the counts.
+`--quick`: only the Python that runs this, and no tests marked slow. `--all`: stock peers of all releases that are
+known to work, instead of two pairs. The last lines are the counts.
 """
 
 from __future__ import annotations
@@ -66,7 +67,10 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m integration.run")
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[])
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--all", action="store_true")
     asked = parser.parse_args(arguments)
+    if asked.all:
+        os.environ["TEST_ALL_RELEASES"] = "1"
     found = pythons.found()
     here = {version: python for version, python in found.items() if python == Path(sys.executable)}
     chosen = here if asked.quick else found

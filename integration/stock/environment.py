@@ -13,18 +13,21 @@ REQUIREMENTS = Path(__file__).parent / "requirements.txt"
 PREFERRED = "3.11."
 
 
-def stock_python() -> Path:
-    """The interpreter of the environment, which is made when it is needed. Raises CannotInstall."""
+def stock_python(*requirements: str) -> Path:
+    """The interpreter of an environment with these packages, or with those of the file; made when it is needed.
+    Raises CannotInstall."""
     found = pythons.found()
     version = next((one for one in found if one.startswith(PREFERRED)), next(iter(found)))
-    folder = pythons.ENVIRONMENTS / f"stock-{version}"
-    stamp, content = folder / "made-of", REQUIREMENTS.read_text()
+    name = "-".join(requirements).replace("==", "-") or "stock"
+    folder = pythons.ENVIRONMENTS / f"{name}-{version}"
+    stamp, content = folder / "made-of", "\n".join(requirements) or REQUIREMENTS.read_text()
+    wanted = requirements or ("-r", str(REQUIREMENTS))
     if not stamp.exists() or stamp.read_text() != content:
         shutil.rmtree(folder, ignore_errors=True)
         pythons.ENVIRONMENTS.mkdir(exist_ok=True)
         (pythons.ENVIRONMENTS / ".gitignore").write_text("*\n")
         subprocess.run([str(found[version]), "-m", "venv", str(folder)], check=True)
-        command = [str(folder / "bin" / "python"), "-m", "pip", "install", "-qq", "-r", str(REQUIREMENTS)]
+        command = [str(folder / "bin" / "python"), "-m", "pip", "install", "-qq", *wanted]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise CannotInstall(f"the stock peers cannot be installed: {done.stderr.strip()[-300:]}")

@@ -113,9 +113,16 @@ class Endpoint:
         self.folder.mkdir(parents=True)
         template = HERE / "user_config_template.yaml.j2"
         command = [self._bin / "globus-compute-endpoint", "configure", "stock", "--multi-user", "false"]
-        options = ["--contact-email", "nobody@example.org", "--template-config", template]
+        known = subprocess.run(
+            [*command[:2], "--help"], env=self._environ, capture_output=True, text=True
+        ).stdout
+        contact = ["--contact-email", "nobody@example.org"] if "--contact-email" in known else []
         subprocess.run(
-            [*command, *options], env=self._environ, cwd=self.folder, check=True, capture_output=True
+            [*command, *contact, "--template-config", template],
+            env=self._environ,
+            cwd=self.folder,
+            check=True,
+            capture_output=True,
         )
         (self.folder / "stock" / "user_config_schema.json").unlink(missing_ok=True)
         # The environment of user endpoints is cleared when root starts them.
@@ -138,6 +145,18 @@ class Endpoint:
             )
         started = self.folder / "stock" / "daemon.pid", self.folder / "stock" / "endpoint.json"
         wait_until(lambda: all(one.exists() and one.stat().st_size for one in started), "the endpoint starts")
+
+    def refused(self) -> str:
+        """What one of a release before templates says when it is configured its way, started, and not let in."""
+        self.folder.mkdir(parents=True)
+        program = self._bin / "globus-compute-endpoint"
+        for command in (["configure", "old"], ["start", "old"]):
+            done = subprocess.run(
+                [program, *command], env=self._environ, cwd=self.folder, capture_output=True, text=True
+            )
+        assert done.returncode != 0
+        log = self.folder / "old" / "endpoint.log"
+        return done.stdout + done.stderr + (log.read_text() if log.exists() else "")
 
     def kill(self) -> None:
         """SIGKILL to it and to everything it has started, also what it has detached."""
