@@ -22,6 +22,7 @@ def state_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("COMPUTE_EXECUTOR_HOME", str(home))
     monkeypatch.setenv("COMPUTE_EXECUTOR_IDLE", "2")
+    monkeypatch.setenv("COMPUTE_EXECUTOR_CONFIG", str(home / "config.toml"))
     return home
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import concurrent.futures
 import copy
 import os
-import sys
 import uuid
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
@@ -23,19 +22,19 @@ from compute_executor.errors import ComputeError
 from compute_executor.fixed_attributes import FixedAttribute
 from compute_executor.functions.registry import FunctionRef
 from compute_executor.future import ComputeFuture
-from compute_executor.peer import ClientLocator, EmbeddedLocator, LoginLocator
+from compute_executor.local import config
+from compute_executor.peer import locator
+from compute_executor.pool_spec import pool_spec
 from compute_executor.protocol.call_options import check_kept, replace_option, with_options
 from compute_executor.protocol.endpoint_kind import EndpointKind
 from compute_executor.protocol.endpoint_names import is_endpoint_name
-from compute_executor.protocol.frames import Options, PoolSpec
+from compute_executor.protocol.frames import Options
 from compute_executor.protocol.ids import MAX_BATCH
 from compute_executor.sdk.arguments import named, positional
 from compute_executor.sdk.names import AnyId, canonical
-from compute_executor.serialization import native
 from compute_executor.session.session import Session
 from compute_executor.session.view import SessionView
 from compute_executor.settings import ExecutorSettings
-from compute_executor.surroundings import interpreter_options, messages, observe, pack, usable_cpus, wire_text
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -45,16 +44,6 @@ if TYPE_CHECKING:
     from compute_executor.serialize import Strategylike
 
 T = TypeVar("T")
-
-CREDENTIALS = frozenset(
-    {
-        "COMPUTE_EXECUTOR_TOKEN",
-        "GLOBUS_COMPUTE_CLIENT_SECRET",
-        "FUNCX_SDK_CLIENT_SECRET",
-        "GLOBUS_CLI_CLIENT_SECRET",
-    }
-)
-"""Environment variables that open a service: workers do not get them."""
 
 
 class Executor(concurrent.futures.Executor):
@@ -83,7 +72,9 @@ class Executor(concurrent.futures.Executor):
         by_source: bool = False,
         resend_unknown: bool = False,
         trace: str | os.PathLike[str] | None = None,
-        output: Literal["program", "log"] = "program",
+        output: Literal["program", "log"] | None = None,
+        profile: str | None = None,
+        name: str = "",
     ) -> None:
         """Nothing is started until the first submit.
 
@@ -108,8 +99,14 @@ class Executor(concurrent.futures.Executor):
         ``output``: what tasks print appears in this program's stdout and stderr, and log records reach its loggers;
         "log": both go into the service's log. `ComputeFuture.output` gives the text of a task in either case.
 
+        ``profile``: a service of the configuration file, instead of ``client``. ``name``: goes on with the task
+        group that has this name, which is its ``label``, so that :meth:`reload_tasks` finds the tasks of an earlier
+        program; the service is asked for it at once.
+
         Raises ValueError and TypeError as ThreadPoolExecutor does.
         """
+        defaults = config.load().defaults
+        output = output or defaults.output or "program"
         if output not in ("program", "log"):
             raise ValueError(f"output must be 'program' or 'log', not {output!r}")
         if hasattr(endpoint_id, "__index__") or hasattr(endpoint_id, "__float__"):
@@ -126,22 +123,28 @@ class Executor(concurrent.futures.Executor):
                 "resource_specification, user_endpoint_config and result_serializers are for endpoints of Globus "
                 "Compute (endpoint_id), which this is none"
             )
+        if client is not None and profile is not None:
+            raise TypeError("client and profile exclude each other: each says which service")
         if endpoint_id is not None and (max_workers is not None or initializer is not None):
             raise TypeError(
                 "max_workers and initializer make workers for this Executor on its service's own endpoint; the "
                 "workers of another endpoint (endpoint_id) are set up there"
             )
-        self._label = checks.text("label", label)
-        self._task_group_id = canonical(task_group_id or uuid.uuid4(), "task group")
+        self._label = label = checks.text("label", label) or checks.text("name", name)
         own = endpoint_id is None
-        local = own or is_endpoint_name(endpoint_id)
+        peer = locator(client, profile, own=own or is_endpoint_name(endpoint_id))
+        if name:
+            if task_group_id is not None or label != name:
+                raise TypeError("name stands for task_group_id and label: it finds the one, and is the other")
+            task_group_id = peer.api().find_group(name)
+        self._task_group_id = canonical(task_group_id or uuid.uuid4(), "task group")
         settings = ExecutorSettings(
-            peer=(EmbeddedLocator() if local else LoginLocator())
-            if client is None
-            else ClientLocator(client),
+            peer=peer,
             group=uuid.UUID(self.task_group_id).bytes,
             pool=os.urandom(16) if own else None,
-            spec=_pool_spec(max_workers, initializer, initargs, label, output) if own else None,
+            spec=pool_spec(max_workers or defaults.max_workers, initializer, initargs, label, output)
+            if own
+            else None,
             batch_size=checks.integer("batch_size", batch_size, least=1, most=MAX_BATCH),
             flush_interval=checks.seconds("flush_interval", flush_interval, zero=True),
             by_source=by_source,
@@ -414,6 +417,15 @@ class Executor(concurrent.futures.Executor):
         label = f" {self.label}" if self.label else ""
         return f"<{type(self).__name__}{label} {self._session.describe()}>"
 
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        from compute_executor.notebook_views import of_executor  # only a notebook asks for it
+
+        endpoint = self.endpoint_id or ""
+        return of_executor(
+            type(self).__name__, self.label, self.task_group_id, endpoint, self._session.describe()
+        )
+
 
 class _Submission:
     """One function on its way through ``map``: how it travels is found out once. Implements mapping.Submitter.
@@ -458,37 +470,6 @@ def _kept(target: Target) -> Target:
     if not target.endpoint:
         check_kept(target.options, EndpointKind.OURS)
     return target
-
-
-def _pool_spec(
-    max_workers: int | None,
-    initializer: Callable[..., object] | None,
-    initargs: tuple[Any, ...],
-    label: str,
-    output: str,
-) -> PoolSpec:
-    """The workers' view of the world: what the caller sees at this moment."""
-    try:
-        cwd = os.getcwd()
-    except FileNotFoundError:
-        cwd = ""  # it was removed: workers start in one that is removed as well
-    return PoolSpec(
-        max_workers=max_workers or usable_cpus(),
-        python=wire_text(sys.executable),
-        path=[wire_text(entry or cwd) for entry in sys.path],
-        cwd=wire_text(cwd),
-        environ={
-            wire_text(name): wire_text(value)
-            for name, value in os.environ.items()
-            if name and name not in CREDENTIALS
-        },
-        initializer=None if initializer is None else native.dumps_call((initializer, tuple(initargs)), {}),
-        label=label,
-        python_version=f"{sys.version_info[0]}.{sys.version_info[1]}",
-        interpreter=[wire_text(option) for option in interpreter_options()],
-        surroundings=pack(observe() | (messages() if output == "program" else {})),
-        to_program=output == "program",
-    )
 
 
 def _paths(strategies: Iterable[Strategylike] | None) -> list[str] | None:

@@ -213,6 +213,12 @@ class ComputeFuture(Future[T]):
         """Return whether it was withdrawn."""
         return self._state in (_CANCELLED, _NOTIFIED)
 
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        from compute_executor.notebook_views import of_future  # only a notebook asks for it
+
+        return of_future(self)
+
     # -- for the standard library, whose code knows these three attributes --
 
     def _make_waiters(self) -> _Waiters:

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
 from compute_executor.errors import InvalidRequest, NotFound
+from compute_executor.local import config
 from compute_executor.protocol.endpoint_kind import EndpointKind
 from compute_executor.sdk.http.direct import DirectTransport, embedded_address
 from compute_executor.sdk.http.requests import ApiClient
@@ -133,9 +134,11 @@ class ClientLocator:
 
 
 class LoginLocator:
-    """The service that ``Client()`` means, by the login of this user. The Client is made when it is first needed."""
+    """The service that ``Client(profile=profile)`` means, by the login of this user. The Client is made when it is
+    first needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, profile: str | None = None) -> None:
+        self._profile = profile
         self._lock = threading.Lock()
         self._found: ClientLocator | None = None
 
@@ -170,5 +173,15 @@ class LoginLocator:
             if self._found is None:
                 from compute_executor.sdk.client import Client
 
-                self._found = ClientLocator(Client())
+                self._found = ClientLocator(Client(profile=self._profile))
             return self._found
+
+
+def locator(client: Client | None, profile: str | None, *, own: bool) -> ServiceLocator:
+    """The service of an Executor that was given these. ``own``: it is to run tasks in workers of its own. Raises
+    InvalidRequest if there is no such profile."""
+    if client is not None:
+        return ClientLocator(client)
+    if not own or config.find_profile(profile) is not None:
+        return LoginLocator(profile)
+    return EmbeddedLocator()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from compute_executor import executor as module
+from compute_executor import peer as module
 from compute_executor.executor import Executor
 from tests.fake_service import FakeService, Faults
 

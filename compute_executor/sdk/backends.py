@@ -2,13 +2,15 @@
 
 The first that applies:
 
+0. a profile is named: the service and the token of that profile (`local.config`)
 1. a login manager, an authorizer or an app was given: through globus_sdk, to ``base_url`` or the environment's
 2. a base URL with a token: straight there
 3. a base URL alone: with client credentials if there are some, with the Globus login if it is Globus Compute's
    own, with the embedded service's token if it is that one; else without any
-4. an environment is named, by argument or by GLOBUS_SDK_ENVIRONMENT: Globus login
-5. client credentials are in the process environment, or somebody has logged in: Globus login, production
-6. the embedded service
+4. COMPUTE_EXECUTOR_PROFILE or the configuration file names a profile, and no environment is given
+5. an environment is named, by argument or by GLOBUS_SDK_ENVIRONMENT: Globus login
+6. client credentials are in the process environment, or somebody has logged in: Globus login, production
+7. the embedded service
 """
 
 from __future__ import annotations
@@ -16,8 +18,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from compute_executor.errors import InvalidRequest
+from compute_executor.local import config
 from compute_executor.sdk.http.direct import DirectTransport, embedded_address, fixed_place, url_parts
 from compute_executor.sdk.http.transport import Transport
+from compute_executor.sdk.http.trust import trust
 from compute_executor.sdk.http.web_transport import WebTransport
 from compute_executor.sdk.login_manager import credentials, environments, tokens
 from compute_executor.sdk.login_manager.credentials import ClientCredentials
@@ -39,6 +43,7 @@ class BackendChoice(NamedTuple):
     app: GlobusApp | None = None
     force_login: bool = False
     insecure_http: bool = False
+    profile: str | None = None
 
 
 class Backend(NamedTuple):
@@ -55,6 +60,10 @@ def choose(wanted: BackendChoice) -> Backend:
     Raises InvalidRequest for arguments that exclude each other, NotAuthorized if the login fails.
     """
     _check(wanted)
+    if wanted.profile is not None or _nothing_said(wanted):
+        found = config.find_profile(wanted.profile)
+        if found is not None:
+            return _of_profile(found, wanted.insecure_http)
     if wanted.login_manager or wanted.authorizer or wanted.app:
         return _given_login(wanted)
     if wanted.token is not None and wanted.base_url is not None:
@@ -68,11 +77,31 @@ def choose(wanted: BackendChoice) -> Backend:
     return Backend(DirectTransport(embedded_address), own=True)
 
 
+def _nothing_said(wanted: BackendChoice) -> bool:
+    """Whether neither a service nor a login was named, so that the configured profile is meant, if there is one."""
+    return not (wanted.force_login or any(getattr(wanted, name) is not None for name in (*_LOGINS, *_PLACES)))
+
+
+def _of_profile(profile: config.Profile, insecure: bool) -> Backend:
+    if profile.certificate is not None:
+        trust(profile.url, profile.certificate)
+    return _direct(profile.url, profile.token(), insecure)
+
+
+_LOGINS = ("token", "login_manager", "authorizer", "app")
+_PLACES = ("base_url", "environment")
+
+
 def _check(wanted: BackendChoice) -> None:
+    if wanted.profile is not None:
+        given = [name for name in (*_LOGINS, *_PLACES) if getattr(wanted, name) is not None]
+        if given:
+            raise InvalidRequest(
+                f"profile and {' and '.join(given)} exclude each other: the profile says which service, and as whom"
+            )
     if wanted.base_url is not None:
         url_parts(wanted.base_url)
-    logins = ("token", "login_manager", "authorizer", "app")
-    given = [name for name in logins if getattr(wanted, name) is not None]
+    given = [name for name in _LOGINS if getattr(wanted, name) is not None]
     if len(given) > 1:
         raise InvalidRequest(f"{' and '.join(given)} exclude each other: each says who is asking")
     if wanted.token is not None and wanted.base_url is None:

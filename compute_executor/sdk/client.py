@@ -94,6 +94,7 @@ class Client(EndpointCalls, ContainerCalls):
         app: GlobusApp | None = None,
         force_login: bool = False,
         insecure_http: bool = False,
+        profile: str | None = None,
         code_serialization_strategy: Strategylike | None = None,
         data_serialization_strategy: Strategylike | None = None,
         **unrecognized: Any,
@@ -105,7 +106,7 @@ class Client(EndpointCalls, ContainerCalls):
             )
         named = environments.LOCAL if local_compute_services else environment
         wanted = BackendChoice(
-            named, base_url, token, login_manager, authorizer, app, force_login, insecure_http
+            named, base_url, token, login_manager, authorizer, app, force_login, insecure_http, profile
         )
         backend = backends.choose(wanted)
         self.login_manager = backend.login_manager

@@ -39,6 +39,10 @@ class _Group(msgspec.Struct):
     tasks: list[_GroupTask]
 
 
+class _Groups(msgspec.Struct):
+    groups: list[_GroupTask]
+
+
 class OwnApi:
     """Requests to one service. ``patient``: whether a service that is away is waited for (see `http.requests`).
 
@@ -149,6 +153,13 @@ class OwnApi:
     def cancel(self, tasks: TaskPositions) -> TaskPositions:
         """Withdraw tasks that have not begun; returns those that surely will not run."""
         return self._ask("/v3/tasks/cancel", tasks, TaskPositions)
+
+    def find_group(self, name: str) -> str | None:
+        """The id of the newest task group with this label; None if there is none."""
+        query = {"label": name, "limit": "1"}
+        request = Request("GET", "/v3/groups", query=query)
+        found = self._requests.call(request, patient=self._patient).read(_Groups).groups
+        return found[0].id if found else None
 
     def group_tasks(self, group: uuid.UUID) -> dict[bytes, int]:
         """The batches of a task group in the order of their submission: prefix and number of tasks.

@@ -11,14 +11,16 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from click.testing import Result
+from click.testing import CliRunner, Result
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from compute_executor import Client, __version__
+from compute_executor.cli import commands
 from compute_executor.errors import NotAuthorized, NotFound, ServiceUnavailable
 from compute_executor.local.state import LOG, read_announcement
 from compute_executor.protocol import frames
+from compute_executor.sdk.http import trust
 from compute_executor.session.stream.websocket import connect as open_stream
 from tests.sdk.http.test_direct import self_signed
 from tests.service.server_fixture import running
@@ -143,3 +145,23 @@ def test_with_a_service(do: Callable[..., str], tmp_path: Path) -> None:
             assert "refused: somebody at 127.0.0.1 is not let in" in log
         finally:
             process.terminate()
+
+
+def test_a_profile_brings_its_certificate(
+    do: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = self_signed(tmp_path)
+    with running(tmp_path / "state", certificate) as town:
+        do("user", "add", "bob")
+        (tmp_path / "token").write_text(do("token", "new", "bob"))
+        url = town.url.replace("127.0.0.1", "localhost")
+        file = tmp_path / "config.toml"
+        file.write_text(
+            f'[profiles.lab]\nurl = "{url}"\ntoken_file = "{tmp_path}/token"\ncertificate = "{certificate[0]}"\n'
+        )
+        monkeypatch.setenv("COMPUTE_EXECUTOR_CONFIG", str(file))
+        monkeypatch.setattr(trust, "_certificates", {})
+        with Client(profile="lab") as bob:
+            assert bob.get_endpoints()
+            open_stream(url, bob.authorization() or "").close()
+        assert "No task groups" in CliRunner().invoke(commands, ["groups", "--profile", "lab"]).output

@@ -19,6 +19,7 @@ from urllib.parse import SplitResult, urlencode, urlsplit
 
 from compute_executor.errors import InvalidRequest, NoAnswer, RequestNotSent, ServiceUnavailable
 from compute_executor.sdk.http.transport import Request, Response
+from compute_executor.sdk.http.trust import context
 
 if TYPE_CHECKING:
     import http.client
@@ -209,7 +210,9 @@ def _connected(place: ServerAddress, on_failure: Callable[[], None]) -> http.cli
     host = parts.hostname or ""
     connection: http.client.HTTPConnection
     if parts.scheme == "https":
-        connection = http.client.HTTPSConnection(host, parts.port, timeout=TIMEOUT, context=_tls())
+        connection = http.client.HTTPSConnection(
+            host, parts.port, timeout=TIMEOUT, context=context(place.url)
+        )
     else:
         connection = http.client.HTTPConnection(host, parts.port, timeout=TIMEOUT)
     try:
@@ -238,12 +241,6 @@ def untrusted(url: str, error: ssl.SSLCertVerificationError) -> ServiceUnavailab
             "certificate, or that of whoever signed it"
         )
     return ServiceUnavailable(said)
-
-
-def _tls() -> ssl.SSLContext:
-    import ssl
-
-    return ssl.create_default_context()
 
 
 def _target(place: ServerAddress, call: Request) -> str:

@@ -88,7 +88,7 @@ class FunctionFigures:
     __slots__ = ("ends", "longest", "ran", "seconds")
 
     def __init__(self) -> None:
-        self.ends = dict.fromkeys((SUCCEEDED, FAILED, LOST, CANCELLED), 0)
+        self.ends: dict[str, int] = dict.fromkeys((SUCCEEDED, FAILED, LOST, CANCELLED), 0)
         self.ran = 0
         self.seconds = 0.0
         self.longest = 0.0

@@ -124,12 +124,17 @@ class Listing:
 
     # -- groups -------------------------------------------------------------------------------------------
 
-    async def groups(self, who: Identity, *, everybody: bool, limit: int) -> list[dict[str, Any]]:
-        """The newest groups of ``who``, or of everybody (for an operator). Raises NotFound, InvalidRequest."""
+    async def groups(
+        self, who: Identity, *, everybody: bool, limit: int, label: str | None = None
+    ) -> list[dict[str, Any]]:
+        """The newest groups of ``who``, or of everybody (for an operator), or those of ``who`` with this label.
+        Raises NotFound, InvalidRequest."""
         _check_limit(limit)
         if everybody:
             check(who, "see service", Owned(""), "list of all groups")
             rows = self._read.rows("newest_groups", (limit,))
+        elif label is not None:
+            rows = self._read.rows("groups_labelled", (who.id, label, limit))
         else:
             rows = self._read.rows("newest_groups_of", (who.id, limit))
         open_batches = self._open_by_group()

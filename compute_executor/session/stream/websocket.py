@@ -186,7 +186,9 @@ def _socket(url: str, patience: float) -> socket.socket:
     if not secure:
         return sock
     try:
-        return ssl.create_default_context().wrap_socket(sock, server_hostname=host)
+        from compute_executor.sdk.http.trust import context
+
+        return context(url).wrap_socket(sock, server_hostname=host)
     except BaseException:
         sock.close()
         raise

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from compute_executor import executor as module
+from compute_executor import peer as module
 from compute_executor.errors import ComputeError, NotAuthorized, ServiceUnavailable
 from compute_executor.executor import Executor
 from compute_executor.peer import EmbeddedLocator

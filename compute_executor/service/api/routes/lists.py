@@ -21,12 +21,13 @@ class CancelOptions(msgspec.Struct):
 
 
 async def groups(request: Request) -> Response:
-    """``GET /v3/groups?limit=20&everybody=true``"""
+    """``GET /v3/groups?limit=20&everybody=true&label=``"""
     query = request.query_params
     found = await shell_of(request).service.listing.groups(
         identity_of(request),
         everybody=query.get("everybody") == "true",
         limit=_number(query.get("limit", "20"), "limit"),
+        label=query.get("label"),
     )
     return json_answer({"groups": found})
 

@@ -1,0 +1,53 @@
+"""What the workers of an Executor are like: they see what its program sees at the moment when it is made."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from compute_executor.protocol.frames import PoolSpec
+from compute_executor.serialization import native
+from compute_executor.surroundings import interpreter_options, messages, observe, pack, usable_cpus, wire_text
+
+CREDENTIALS = frozenset(
+    {
+        "COMPUTE_EXECUTOR_TOKEN",
+        "GLOBUS_COMPUTE_CLIENT_SECRET",
+        "FUNCX_SDK_CLIENT_SECRET",
+        "GLOBUS_CLI_CLIENT_SECRET",
+    }
+)
+"""Environment variables that open a service: workers do not get them."""
+
+
+def pool_spec(
+    max_workers: int | None,
+    initializer: Callable[..., object] | None,
+    initargs: tuple[Any, ...],
+    label: str,
+    output: str,
+) -> PoolSpec:
+    """The workers' view of the world: what the caller sees at this moment."""
+    try:
+        cwd = os.getcwd()
+    except FileNotFoundError:
+        cwd = ""  # it was removed: workers start in one that is removed as well
+    return PoolSpec(
+        max_workers=max_workers or usable_cpus(),
+        python=wire_text(sys.executable),
+        path=[wire_text(entry or cwd) for entry in sys.path],
+        cwd=wire_text(cwd),
+        environ={
+            wire_text(name): wire_text(value)
+            for name, value in os.environ.items()
+            if name and name not in CREDENTIALS
+        },
+        initializer=None if initializer is None else native.dumps_call((initializer, tuple(initargs)), {}),
+        label=label,
+        python_version=f"{sys.version_info[0]}.{sys.version_info[1]}",
+        interpreter=[wire_text(option) for option in interpreter_options()],
+        surroundings=pack(observe() | (messages() if output == "program" else {})),
+        to_program=output == "program",
+    )
