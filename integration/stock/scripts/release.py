@@ -45,7 +45,9 @@ def megabytes():
 
 def exceptions():
     error = executor.submit(missing).exception(timeout=90)
-    assert isinstance(error, TaskExecutionFailed) or type(error) is KeyError  # with ours it is the exception itself
+    assert (
+        isinstance(error, TaskExecutionFailed) or type(error) is KeyError
+    )  # with ours it is the exception itself
     assert "no such key" in str(error)
 
 
