@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from compute_executor.sdk.shell_function import MPIFunction as MPIFunction
     from compute_executor.sdk.shell_function import ShellFunction as ShellFunction
     from compute_executor.sdk.shell_function import ShellResult as ShellResult
+    from compute_executor.serialization.refs import Ref as Ref
 
 __all__ = [
     "Client",
@@ -31,6 +32,7 @@ __all__ = [
     "ContainerSpec",
     "Executor",
     "MPIFunction",
+    "Ref",
     "ShellFunction",
     "ShellResult",
     "__version__",
@@ -45,6 +47,7 @@ _HOMES = {
     "MPIFunction": "compute_executor.sdk.shell_function",
     "ShellFunction": "compute_executor.sdk.shell_function",
     "ShellResult": "compute_executor.sdk.shell_function",
+    "Ref": "compute_executor.serialization.refs",
     "progress": "compute_executor.progress_bar",
 }
 

@@ -14,6 +14,7 @@ import msgspec
 from compute_executor.future import ComputeFuture
 from compute_executor.protocol.frames import Body, Options
 from compute_executor.protocol.ids import new_prefix
+from compute_executor.serialization.large import Part
 
 T = TypeVar("T")
 
@@ -62,11 +63,19 @@ class Target:
 
 
 class Call(Generic[T]):
-    """Call that has not been confirmed: its future, its function, its arguments as a body."""
+    """Call that has not been confirmed: its future, its function, its arguments as a body, and what they refer to."""
 
-    __slots__ = ("body", "dropped", "function", "future", "size", "target")
+    __slots__ = ("body", "dropped", "function", "future", "parts", "size", "target")
 
-    def __init__(self, future: ComputeFuture[T], function: Function, body: Body, target: Target) -> None:
+    def __init__(
+        self,
+        future: ComputeFuture[T],
+        function: Function,
+        body: Body,
+        target: Target,
+        parts: tuple[Part, ...] = (),
+    ) -> None:
+        self.parts = parts
         self.future = future
         self.function = function
         self.body = body

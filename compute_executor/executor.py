@@ -32,6 +32,7 @@ from compute_executor.protocol.frames import Options
 from compute_executor.protocol.ids import MAX_BATCH
 from compute_executor.sdk.arguments import named, positional
 from compute_executor.sdk.names import AnyId, canonical
+from compute_executor.serialization.refs import Ref, part_of
 from compute_executor.session.session import Session
 from compute_executor.session.view import SessionView
 from compute_executor.settings import ExecutorSettings
@@ -357,6 +358,16 @@ class Executor(concurrent.futures.Executor):
     )
     container_id = FixedAttribute[str]("use ex.options(container=...)")
 
+    def put(self, value: Any) -> Ref:
+        """Store ``value`` as it is now, once, and return what stands for it in later calls, also inside of lists,
+        dicts and objects; see `Ref`. Raises SerializationError, PayloadTooLarge, ServiceUnavailable."""
+        self._check_open()
+        return self._session.put(self._view, value)
+
+    def ref(self, ref_id: str) -> Ref:
+        """The reference with this id, which another program of yours has put at the same service, and keeps."""
+        return Ref(part_of(checks.text("ref_id", ref_id)))
+
     def submit_to_registered_function(
         self, function_id: AnyId, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None
     ) -> ComputeFuture[Any]:
@@ -440,7 +451,7 @@ class _Submission:
         self._error: ComputeError | None = None
         try:
             registry = self._view.codec().registry
-            self._route = (registry.each_of if chunked else registry.route)(function)
+            self._route = (registry.each_of if chunked else registry.for_many)(function)
         except ComputeError as error:
             self._error = error
 

@@ -7,20 +7,24 @@ from typing import Any, NamedTuple
 
 from compute_executor.functions.registry import Registry
 from compute_executor.serialization import native, stock
+from compute_executor.serialization.buffers import Keep
 from compute_executor.serialization.large import Content
 
 
 class Codec(NamedTuple):
-    """How one kind of worker wants it. ``dump_function`` and ``dump_call`` raise SerializationError."""
+    """How one kind of worker wants it. ``dump_function`` and ``dump_call`` raise SerializationError; ``keep`` is what
+    the latter is given, which makes parts of arguments."""
 
     registry: Registry
     dump_function: Callable[[Any], bytes]
-    dump_call: Callable[[tuple[Any, ...], dict[str, Any], bool], Content]
+    dump_call: Callable[[tuple[Any, ...], dict[str, Any], bool, Keep | None], Content]
+    keep: Keep | None = None
 
 
-def of_ours() -> Codec:
-    """For workers of this package."""
-    return Codec(Registry(native.dumps), native.dumps, native.dump_call)
+def of_ours(of_function: Keep | None = None, of_argument: Keep | None = None) -> Codec:
+    """For workers of this package. ``of_function``, ``of_argument``: make parts of the large buffers of either."""
+    registry = Registry(lambda function: native.dump_function(function, of_function))
+    return Codec(registry, native.dumps, native.dump_call, of_argument)
 
 
 def of_stock(by_source: bool = False) -> Codec:

@@ -22,8 +22,10 @@ from compute_executor.batch import Function
 from compute_executor.functions import remote
 from compute_executor.functions.fingerprint import Snapshot, importable, snapshot
 from compute_executor.functions.names import function_name
+from compute_executor.serialization.buffers import LARGE
 from compute_executor.serialization.by_value import registrations
 from compute_executor.serialization.content import digest
+from compute_executor.serialization.large import Content, Part, parts_of, size, whole
 
 MAX_ENTRIES = 4096
 """Functions remembered; a full table is emptied. Far above what a program has, below what a leak would be."""
@@ -32,10 +34,12 @@ _NOTHING: Any = object()
 
 
 class FunctionRef(NamedTuple):
-    """How one call is made: ``function(*args)``, or ``function(subject, *args)`` for the generic caller."""
+    """How one call is made: ``function(*args)``, or ``function(subject, *args)`` for the generic caller. ``parts``:
+    what ``subject`` refers to, to be kept."""
 
     function: Function
     subject: Any = _NOTHING
+    parts: tuple[Part, ...] = ()
 
     @property
     def is_generic(self) -> bool:
@@ -67,13 +71,14 @@ class Remote(Protocol):
 
 
 class Registry:
-    """Functions of one process, by identity and by content. ``dumps``: function to stream. ``there``: what runs on
+    """Functions of one process, by identity and by content. ``dumps``: function to stream, in
+    one piece, with the parts that it refers to. ``there``: what runs on
     the workers' side."""
 
     def __init__(
-        self, dumps: Callable[[Any], bytes], limit: int = MAX_ENTRIES, there: Remote = remote
+        self, dumps: Callable[[Any], Content], limit: int = MAX_ENTRIES, there: Remote = remote
     ) -> None:
-        self._dumps = dumps
+        self._dump = dumps
         self._there = there
         self._limit = limit
         self._entries: dict[int, _Entry] = {}
@@ -102,10 +107,21 @@ class Registry:
 
     def each_of(self, function: Any) -> FunctionRef:
         """As :meth:`route`, for calls with many argument tuples (`remote.EachOf`); not remembered."""
-        stream = self._dumps(self._there.EachOf(function))
+        stream = self._dump(self._there.EachOf(function))
         if importable(function):
             return FunctionRef(self._function(function, stream))
         return self._first_of((getattr(function, "__code__", None), "each"), function, stream)
+
+    def for_many(self, function: Any) -> FunctionRef:
+        """As :meth:`route`, for many calls at once: what is large in a partial and the like is serialised now, and
+        not again for each call."""
+        found = self.route(function)
+        if not found.is_generic or isinstance(found.subject, remote.Stream):
+            return found
+        stream = self._dump(function)
+        if not parts_of(stream) and size(stream) < LARGE:
+            return found
+        return self._as_stream(stream)
 
     def pin(self, function: Any, function_id: bytes) -> None:
         """Call ``function`` by the id (16 bytes) under which it is registered, whatever its content becomes."""
@@ -120,24 +136,28 @@ class Registry:
         if pinned is not None:
             return pinned[1]
         if importable(function):
-            return self._remember(
-                function, None, FunctionRef(self._function(function, self._dumps(function)))
-            )
+            return self._remember(function, None, FunctionRef(self._function(function, self._dump(function))))
         if type(function) is not FunctionType:
             return FunctionRef(self._generic(), function)
         taken = snapshot(function)  # before the stream: a change in between is then seen as one
-        route = self._first_of((function.__code__, ""), function, self._dumps(function))
-        if taken is None or route.subject is not _NOTHING:
+        route = self._first_of((function.__code__, ""), function, self._dump(function))
+        if taken is None or (route.is_generic and not route.parts):
             return route
         return self._remember(function, taken, route)
 
-    def _first_of(self, key: tuple[CodeType | None, str], function: Any, stream: bytes) -> FunctionRef:
-        """Registered if its code has this content only; else it travels as the generic caller's argument."""
+    def _first_of(self, key: tuple[CodeType | None, str], function: Any, stream: Content) -> FunctionRef:
+        """Registered if its code has this content only; else it travels as the generic caller's argument. So does one
+        that refers to parts: they are kept for its calls, not for good."""
+        if parts_of(stream):
+            return self._as_stream(stream)
         content = self._function(function, stream)
         _make_room(self._first, self._limit)
         if key[0] is not None and self._first.setdefault(key, content.digest) == content.digest:
             return FunctionRef(content)
-        return FunctionRef(self._generic(), remote.Stream(stream))
+        return self._as_stream(stream)
+
+    def _as_stream(self, stream: Content) -> FunctionRef:
+        return FunctionRef(self._generic(), remote.Stream(whole(stream)), parts_of(stream))
 
     def _remember(self, function: Any, taken: Snapshot | None, route: FunctionRef) -> FunctionRef:
         key = id(function)
@@ -149,10 +169,11 @@ class Registry:
 
     def _generic(self) -> Function:
         if self._caller is None:
-            self._caller = self._function(self._there.call, self._dumps(self._there.call))
+            self._caller = self._function(self._there.call, self._dump(self._there.call))
         return self._caller
 
-    def _function(self, function: Any, stream: bytes) -> Function:
+    def _function(self, function: Any, content: Content) -> Function:
+        stream = whole(content)
         return Function(digest(stream), function_name(function), stream)
 
 

@@ -17,6 +17,7 @@ first frame is a bare task group id. All later frames are binary: msgpack arrays
     Ack(group, seq)         ->                 after the futures are set
     Cancel(request, ...)    ->
                             <-                 Cancelled(request, which)
+    Hold, Release           ->                 blobs that several batches refer to
     ClosePool               ->
 
 Rules
@@ -218,7 +219,9 @@ class Subscribe(msgspec.Struct, array_like=True, frozen=True, tag=4):
 class Submit(msgspec.Struct, array_like=True, frozen=True, tag=5):
     """A batch. ``functions``: sha256 digests (32 bytes) or function ids (16 bytes). ``tasks``: msgpack array of
     ``[index into functions, Body]``, kept encoded because the service stores it as it came.
-    ``endpoint``: 16 bytes, or empty for the service's own. ``pool``: 16 bytes, or None for the default pool."""
+    ``endpoint``: 16 bytes, or empty for the service's own. ``pool``: 16 bytes, or None for the default pool.
+    ``parts``: blobs that the tasks refer to besides those that are their bodies; named only to a service whose limits
+    name ``parts``."""
 
     prefix: Prefix
     group: Id
@@ -228,6 +231,7 @@ class Submit(msgspec.Struct, array_like=True, frozen=True, tag=5):
     tasks: msgspec.Raw
     count: Annotated[int, msgspec.Meta(ge=1, le=MAX_BATCH)]
     options: Options = Options()
+    parts: list[Blob] = []
 
 
 class Ack(msgspec.Struct, array_like=True, frozen=True, tag=6):
@@ -244,7 +248,21 @@ class Cancel(msgspec.Struct, array_like=True, frozen=True, tag=7):
     tasks: TaskPositions
 
 
-ToService = OpenPool | ClosePool | Register | Subscribe | Submit | Ack | Cancel
+class Hold(msgspec.Struct, array_like=True, frozen=True, tag=8):
+    """This client refers to these blobs, and may again: they stay until it says Release, or for a while after its
+    stream has ended. What is not there, or somebody else's, is left out in silence: a Submit that names it is
+    refused."""
+
+    parts: list[Blob]
+
+
+class Release(msgspec.Struct, array_like=True, frozen=True, tag=9):
+    """This client will not name these blobs any more. They stay as long as tasks that are not done refer to them."""
+
+    names: list[str]
+
+
+ToService = OpenPool | ClosePool | Register | Subscribe | Submit | Ack | Cancel | Hold | Release
 
 
 # -- service to client --------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from compute_executor.protocol.frames import Body, Options, Submit
+from compute_executor.protocol.frames import Blob, Body, Options, Submit
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -24,6 +24,7 @@ def build_submit(
     endpoint: bytes,
     pool: bytes | None,
     options: Options,
+    parts: list[Blob],
 ) -> Submit:
     """A Submit of ``calls``, in their order: of each the name of its function (a digest or an id) and its arguments.
 
@@ -40,6 +41,7 @@ def build_submit(
         tasks=msgspec.Raw(_encode(tasks)),
         count=len(tasks),
         options=options,
+        parts=parts,
     )
 
 

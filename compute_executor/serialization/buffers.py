@@ -193,7 +193,7 @@ def _made(kind: int, content: memoryview) -> Any:
     return content
 
 
-class Parts:
+class PartReader:
     """Reader of parts. ``folder``: where they are. What changes is new for each stream: a private mapping, of which
     only the pages that are written to are copied. What never changes is kept."""
 
@@ -228,11 +228,11 @@ class Parts:
             self._size -= len(self._kept.popitem(last=False)[1])
 
 
-_parts = Parts()
+_parts = PartReader()
 
 
 def use_folder(folder: str) -> None:
-    """Parts are files of this folder: called once, by a worker."""
+    """PartReader are files of this folder: called once, by a worker."""
     _parts.folder = folder
 
 

@@ -37,6 +37,9 @@ Content = bytes | list[Piece]
 MAPPED = 512 * 1024
 """Bytes from which a file is mapped instead of read: below, unmapping costs more than the copy."""
 
+COMPARED = 256 * 1024
+"""Bytes that are compared at a time."""
+
 MOST_MAPPED, MOST_MAPPED_BYTES = 100, 1 << 30
 """Files mapped at a time, and their bytes: each takes a descriptor, and its room on the disk even when its name is
 gone. What is over that is read."""
@@ -105,6 +108,21 @@ def read(path: str) -> bytes | memoryview:
         while filled < size and (count := file.readinto(copy[filled:])):
             filled += count
         return copy[:filled]
+
+
+def is_content_of(path: str, content: Piece) -> bool:
+    """Whether a file holds exactly this. Raises OSError. A piece at a time, which stays in the processor's cache:
+    some 5 GB/s."""
+    view = memoryview(content)
+    piece = bytearray(COMPARED)
+    with open(path, "rb", buffering=0) as file:
+        at = 0
+        while count := file.readinto(piece):
+            found = piece if count == COMPARED else piece[:count]
+            if found != view[at : at + count]:
+                return False
+            at += count
+    return at == len(view)
 
 
 _mapped: dict[int, int] = {}

@@ -46,6 +46,19 @@ def dumps(obj: Any) -> bytes:
         raise _unserializable(obj, error) from error
 
 
+def dump_function(function: Any, keep: Keep | None = None) -> Content:
+    """The stream of a function, in one piece; and what it refers to. Raises SerializationError as `dumps` does."""
+    try:
+        found = dump(function, keep)
+    except (SystemExit, GeneratorExit) as error:
+        raise _unserializable(function, error) from error
+    if not isinstance(found, Pieces) or not found.parts:
+        return whole(found)
+    stream = Pieces([whole(found)])
+    stream.parts = found.parts
+    return stream
+
+
 def dump(obj: Any, keep: Keep | None = None) -> Content:
     """The same; a large one in pieces, of which some are the object's own memory. For a value: a ``__reduce__``
     that calls sys.exit ends the task with SystemExit. ``keep``: makes parts of large buffers."""

@@ -156,6 +156,10 @@ class Packer(Owner):
             if found is not None:
                 self.need_unit(other, found)
 
+    def refer(self, part: Part) -> None:
+        """Note a part that has to be kept for the stream."""
+        self._parts.append(part)
+
     # -- writing ---------------------------------------------------------------------------------------------
 
     def _write_all(self) -> None:

@@ -29,7 +29,9 @@ from compute_executor.serialization import (
     per_process,
     reading,
     reducers,
+    refs,
 )
+from compute_executor.serialization.large import Part
 from compute_executor.serialization.namespaces import Name
 from compute_executor.serialization.sources import SourceFiles
 
@@ -72,6 +74,10 @@ class Owner:
 
     def need_unit(self, name: Name, unit: namespaces.Unit) -> None:
         """Have a unit travel along that an object here was made from."""
+        raise NotImplementedError
+
+    def refer(self, part: Part) -> None:
+        """Note a part that has to be kept for the stream."""
         raise NotImplementedError
 
 
@@ -248,6 +254,11 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
     def _cell_alone(self, cell: CellType) -> Any:
         return constructors.same, (self._cell(cell),), _contents(cell), None, None, constructors.fill_cell
 
+    def _ref(self, ref: refs.Ref) -> Any:
+        part = ref.part()
+        self._owner.refer(part)
+        return refs.load, (part.name, part.size)
+
     def _code(self, code: CodeType) -> Any:
         args = list(theirs._code_reduce(code)[1])
         args[constructors.FILE_NAME] = self.sources.number(code)
@@ -329,6 +340,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
 
 # Not bound methods of each pickler: that is a circle, in which arguments would live until the next collection.
 _PARTS: dict[type, Any] = {
+    refs.Ref: Pickler._ref,
     CodeType: Pickler._code,
     CellType: Pickler._cell_alone,
     ModuleType: Pickler._module,

@@ -20,6 +20,7 @@ from typing import Any
 
 from compute_executor.errors import SerializationError
 from compute_executor.serialization import carrier, native, packing, strategies
+from compute_executor.serialization.buffers import Keep
 from compute_executor.serialization.large import Content
 
 PROTOCOL = 4  # read by every Python that an endpoint may run
@@ -41,8 +42,14 @@ def dumps_for_all(function: Any) -> bytes:
     return for_stock if b"_create_function" in for_stock and b"_create_type" not in for_stock else stream
 
 
-def dump_call(args: tuple[Any, ...], kwargs: dict[str, Any], first_is_function: bool = False) -> Content:
-    """A call payload as `native` has it, of streams that dill reads. Raises SerializationError."""
+def dump_call(
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    first_is_function: bool = False,
+    _keep: Keep | None = None,
+) -> Content:
+    """A call payload as `native` has it, of streams that dill reads; there are no parts. Raises
+    SerializationError."""
     try:
         first = _stream(args, plain=_PLAIN.issuperset(map(type, args)))
         rest = _stream(kwargs, plain=_PLAIN.issuperset(map(type, kwargs.values()))) if kwargs else b""

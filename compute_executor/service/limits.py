@@ -23,6 +23,9 @@ MAX_HEADER_VALUE = 16 * 1024
 MAX_IDEMPOTENCY_KEY = 255
 """Characters of an Idempotency-Key (Stripe's limit; the IETF draft leaves it to the service)."""
 
+MAX_PARTS = 10_000
+"""Blobs, besides the bodies of its tasks, that one batch refers to: each is a row and a look at the disk."""
+
 MAX_STATUS_QUERY = 100_000
 """Task ids in one batch_status or cancel request; the stock SDK asks for 128 at a time."""
 
@@ -38,6 +41,7 @@ def announced() -> dict[str, int]:
         "max_batch": MAX_BATCH,
         "inline_limit": INLINE_LIMIT,
         "max_status_query": MAX_STATUS_QUERY,
+        "parts": MAX_PARTS,
     }
 
 
@@ -49,7 +53,7 @@ class ServiceLimits(NamedTuple):
     functions, which every worker loads.
     """
 
-    function: int = 10 * 1024**2
+    function: int = 1024**3
     body: int = MAX_BLOB
     batch: int = MAX_BATCH
     open_tasks: int = 10_000_000  # of all users; about one byte of memory each, and a row a batch on disk

@@ -23,7 +23,16 @@ from compute_executor.endpoint.environments.environments import Environments
 from compute_executor.endpoint.pool import leftovers
 from compute_executor.endpoint.worker import begun_log
 from compute_executor.errors import ComputeError, InvalidRequest, ServiceUnavailable
-from compute_executor.protocol.frames import Body, PoolSpec, ProgramInfo, Register, Registered, Result, Submit
+from compute_executor.protocol.frames import (
+    Blob,
+    Body,
+    PoolSpec,
+    ProgramInfo,
+    Register,
+    Registered,
+    Result,
+    Submit,
+)
 from compute_executor.protocol.ids import TaskPositions
 from compute_executor.service.access import SERVICE, Identity, check, may, shareable
 from compute_executor.service.auth.accounts.accounts import Accounts
@@ -167,6 +176,7 @@ class Service:
             await self._all_stored(CLOSE_PATIENCE)
             leftovers.clear(self._rings)
         await parts.retention.stop()
+        parts.holds.close()
         await parts.committer.close()
         parts.store.close()
 
@@ -310,6 +320,19 @@ class Service:
         self.release()
         await self._parts.pools.open(who, pool, spec, user)
 
+    def hold_blobs(self, who: Identity, holder: Subscriber, blobs: list[Blob]) -> None:
+        """``holder`` refers to these blobs and may again. What ``who`` may not use, or is not there, is left out."""
+        usable = [
+            blob
+            for blob in blobs
+            if self._parts.blobs.holds(blob) and self.blob_rights.may_use(who, blob.name)
+        ]
+        self._parts.holds.hold(holder, [blob.name for blob in usable])
+
+    def release_blobs(self, holder: Subscriber, names: list[str]) -> None:
+        """``holder`` will not name these blobs any more."""
+        self._parts.holds.release(holder, names)
+
     def close_pool(self, who: Identity, pool: bytes) -> None:
         """No more tasks will come; the workers end when the pool is empty."""
         self._parts.pools.close(who, pool)
@@ -371,6 +394,7 @@ class Service:
         self._connections.discard(subscriber)
         self._parts.groups.unsubscribe(subscriber)
         self._parts.pools.leave(subscriber)
+        self._parts.holds.left(subscriber)
 
     async def farewell(self, reason: str) -> None:
         """Tell everybody connected that the service ends, as far as they listen."""

@@ -11,6 +11,7 @@ from compute_executor.protocol.frames import PoolSpec
 from compute_executor.service.agents.kind import Agents
 from compute_executor.service.audit import Audit
 from compute_executor.service.blobs.folder import BlobFolder
+from compute_executor.service.blobs.holds import BlobHolds
 from compute_executor.service.blobs.references import BlobReferences
 from compute_executor.service.blobs.rights import BlobRights
 from compute_executor.service.endpoints.engines import Engines
@@ -63,7 +64,8 @@ class Components:
         self._loop = asyncio.get_running_loop()
         self.store = store
         self.committer = Committer(store, self._loop)
-        self.blobs = BlobReferences(blobs, limits.body)
+        self.holds = BlobHolds(self._loop, self._let_go, limits.pool_grace)
+        self.blobs = BlobReferences(blobs, limits.body, store.read.blob_in_use, self.holds.held)
         self.dispatch = Dispatch()
         self.blob_rights = BlobRights(store.read)
         self.functions = Functions(store.read, self.committer, self.blobs, self.blob_rights, limits)
@@ -118,6 +120,10 @@ class Components:
         self.engines.add(self.globus_compute)
         self.engines.add(self.agents)
 
+    def _let_go(self, names: list[str]) -> None:
+        """Nobody holds these blobs any more."""
+        self.blobs.let_go(names)
+
     def _open_batches(self, limits: ServiceLimits) -> OpenBatches:
         return OpenBatches(
             read=self.store.read,
@@ -140,6 +146,7 @@ class Components:
             engines=self.engines,
             blobs=self.blobs,
             rights=self.blob_rights,
+            holds=self.holds,
             batches=self.batches,
             limits=limits,
         )

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from compute_executor.errors import ComputeError, PoolBroken
 from compute_executor.future import ComputeFuture
 from compute_executor.protocol.frames import Body
-from compute_executor.serialization.large import Content
+from compute_executor.serialization.large import Content, Part
 from compute_executor.session.submit_queue import SubmitQueue
 from compute_executor.settings import ExecutorSettings
 
 if TYPE_CHECKING:
+    from compute_executor.session.stream.storage import Storage
     from compute_executor.session.view import SessionView
 
 
@@ -77,6 +78,16 @@ class Connection(Protocol):
     def body(self, content: Content, what: str) -> Body:
         """Put arguments where they travel best. ``what`` is named in errors: PayloadTooLarge, ServiceUnavailable."""
         ...
+
+    def storage(self) -> Storage | None:
+        """Return where large bodies go, and wait until that is known; None if it cannot be."""
+        ...
+
+    def hold(self, part: Part) -> None:
+        """Have the service keep this part, although no call refers to it yet."""
+
+    def released(self, name: str) -> None:
+        """Note that nothing here refers to this part any more. Takes no lock: a finalizer may call it."""
 
     def send_now(self) -> bool:
         """Send on the calling thread, which holds the queue's lock; False if the I/O thread must be woken."""

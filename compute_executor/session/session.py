@@ -29,11 +29,15 @@ from compute_executor.peer import NO_ENDPOINT
 from compute_executor.protocol.call_options import check_kept
 from compute_executor.protocol.endpoint_kind import EndpointKind
 from compute_executor.protocol.frames import INLINE_LIMIT, Body
-from compute_executor.serialization import exceptions
+from compute_executor.serialization import exceptions, native
+from compute_executor.serialization.large import parts_of
+from compute_executor.serialization.refs import Ref
 from compute_executor.session.buffer import Buffer
 from compute_executor.session.callbacks import CallbackRunner
 from compute_executor.session.connection import Connection
 from compute_executor.session.factory import make_connection
+from compute_executor.session.stream.parts import Parts
+from compute_executor.session.stream.storage import Storage
 from compute_executor.session.submit_queue import SubmitQueue
 from compute_executor.session.task_errors import about
 from compute_executor.session.view import SessionView
@@ -58,7 +62,8 @@ class Session:
         self.broken: PoolBroken | None = None  # the I/O thread sets it, once
         self.released = self.abandoned = self.closed = self._cancelling = False
         self._kinds: dict[bytes, EndpointKind] = {}  # by endpoint, as the service has said
-        self._codecs: dict[EndpointKind, Codec] = {}
+        self._codecs: dict[tuple[EndpointKind, bool], Codec] = {}
+        self.parts = Parts(self._storage, self._released)
         self._pid = os.getpid()
         self._connection: Connection | None = None
         self._callbacks = CallbackRunner()
@@ -74,10 +79,18 @@ class Session:
         kind = self._kind(target.endpoint)
         check_kept(target.options, kind)
         self._connect(kind)
-        if kind not in self._codecs:
-            ours = kind in (EndpointKind.OURS, EndpointKind.AGENT)
-            self._codecs[kind] = of_ours() if ours else of_stock(self.settings.by_source)
-        return self._codecs[kind]
+        key = kind, bool(target.endpoint)
+        if key not in self._codecs:
+            self._codecs[key] = self._make_codec(*key)
+        return self._codecs[key]
+
+    def _make_codec(self, kind: EndpointKind, elsewhere: bool) -> Codec:
+        """Return the codec for a kind of endpoint. Parts stay on the service: not for workers that are elsewhere."""
+        if kind not in {EndpointKind.OURS, EndpointKind.AGENT}:
+            return of_stock(self.settings.by_source)
+        if elsewhere:
+            return of_ours()
+        return of_ours(self.parts.of_function, self.parts.of_argument)
 
     def _kind(self, endpoint: bytes) -> EndpointKind:
         if not endpoint:
@@ -102,16 +115,19 @@ class Session:
         """Return a future for one call. What is wrong with its arguments is the future's error."""
         future = view.future()
         try:
-            content = view.codec().dump_call(route.arguments(args), kwargs, route.is_generic)
+            codec = view.codec()
+            content = codec.dump_call(route.arguments(args), kwargs, route.is_generic, codec.keep)
             connection = self._connection
             assert connection is not None  # made for the codec
             if isinstance(content, bytes) and len(content) <= INLINE_LIMIT:
                 body: Body = content
+                parts = route.parts
             else:
+                parts = (*route.parts, *parts_of(content))
                 body = connection.body(content, f"the arguments of {route.function.name}")
         except ComputeError as error:
             return self.failed(view, error)
-        call = future.call = Call(future, route.function, body, view.target)
+        call = future.call = Call(future, route.function, body, view.target, parts)
         queue = self.queue
         with queue.lock:
             if self.closed or self.released or self.broken is not None:
@@ -124,6 +140,32 @@ class Session:
         if wake:
             queue.wake()
         return future
+
+    def _storage(self) -> Storage | None:
+        """Return where large bodies go, and wait until that is known."""
+        connection = self._connection
+        with self.queue.lock:
+            if connection is None or self.closed or self.released or exit_hooks.exiting():
+                return None
+            if self._thread is None:
+                self._start(connection)
+        return connection.storage()
+
+    def _released(self, name: str) -> None:
+        if self._connection is not None and self._pid == os.getpid():
+            self._connection.released(name)
+
+    def put(self, view: SessionView, value: Any) -> Ref:
+        """Store a value that calls can share. Raises ComputeError."""
+        self.check()
+        view.codec()
+        content = native.dump(value)
+        if parts_of(content):
+            raise InvalidRequest("put: the value holds a ref; put it without, and pass both")
+        part = self.parts.put(content, f"the {type(value).__qualname__} given to put")
+        assert self._connection is not None  # made for the codec
+        self._connection.hold(part)
+        return Ref(part)
 
     def failed(self, view: SessionView, error: ComputeError) -> ComputeFuture[Any]:
         """Return a future that has failed before it could be sent. Raises as :meth:`check` does."""

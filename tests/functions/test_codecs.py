@@ -17,7 +17,7 @@ def double(x: int) -> int:
 def test_ours_is_read_by_our_workers() -> None:
     form = of_ours()
     assert native.loads(form.dump_function(double))(4) == 8
-    assert native.loads_call(whole(form.dump_call((1,), {"a": 2}, False))) == ((1,), {"a": 2})
+    assert native.loads_call(whole(form.dump_call((1,), {"a": 2}, False, None))) == ((1,), {"a": 2})
 
 
 def test_stock_is_read_without_this_package() -> None:

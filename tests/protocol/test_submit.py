@@ -14,7 +14,7 @@ CALLS = st.lists(st.tuples(st.sampled_from([b"f" * 16, b"g" * 32, b"h" * 32]), s
 
 def submit(calls: list[tuple[bytes, bytes]], options: Options) -> Submit:
     return build_submit(
-        calls, prefix=b"p" * 12, group=b"g" * 16, endpoint=b"e" * 16, pool=None, options=options
+        calls, prefix=b"p" * 12, group=b"g" * 16, endpoint=b"e" * 16, pool=None, options=options, parts=[]
     )
 
 

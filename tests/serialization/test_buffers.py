@@ -127,7 +127,7 @@ class _Store:
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Store:
-    monkeypatch.setattr(buffers, "_parts", buffers.Parts(str(tmp_path)))
+    monkeypatch.setattr(buffers, "_parts", buffers.PartReader(str(tmp_path)))
     return _Store(tmp_path)
 
 
@@ -137,7 +137,7 @@ def test_parts_are_read_from_their_files(value: Any) -> None:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(buffers, "_parts", buffers.Parts(folder))
+        patch.setattr(buffers, "_parts", buffers.PartReader(folder))
         kept = _Store(Path(folder))
         pieces = native.dump_call((value,), {"a": value}, False, kept.keep)
 

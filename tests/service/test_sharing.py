@@ -275,6 +275,8 @@ FRAMES: dict[type, list[Probe]] = {
     frames.Subscribe: [Probe("group", OWNERS, lambda _, thing: frames.Subscribe(raw(thing)), claims=True)],
     frames.Submit: [probe._replace(body=refused_again(probe.body)) for probe in SUBMITS],
     frames.Ack: [Probe("group", OWNERS, lambda _, thing: frames.Ack(raw(thing), 1))],
+    frames.Hold: [Probe("argument", EVERYBODY, lambda _, thing: frames.Hold([frames.Blob(thing, 70_000)]))],
+    frames.Release: [Probe("argument", EVERYBODY, lambda _, thing: frames.Release([thing]))],
     frames.Cancel: [
         Probe(
             "task",

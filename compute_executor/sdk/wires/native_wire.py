@@ -75,6 +75,7 @@ class NativeWire:
                 result_serializers=part.options.result_serializers,
                 user_runtime=None if own else user_runtime(),
             ),
+            parts=[],
         )
         self._api.submit(frame)
         task_ids = [task_uuid(frame.prefix, position) for position in range(frame.count)]

@@ -373,6 +373,12 @@ class ClientStream:
         if self._outbox:
             self._work.set()
 
+    async def _hold(self, frame: frames.Hold) -> None:
+        self._service.hold_blobs(self._visit.who, self, frame.parts)
+
+    async def _release(self, frame: frames.Release) -> None:
+        self._service.release_blobs(self, frame.names)
+
     async def _ack(self, frame: frames.Ack) -> None:
         self._service.ack(self._visit.who, frame.group, frame.seq)
 
@@ -415,4 +421,6 @@ _HANDLERS: dict[type, Any] = {
     frames.Submit: ClientStream._submit,
     frames.Ack: ClientStream._ack,
     frames.Cancel: ClientStream._cancel,
+    frames.Hold: ClientStream._hold,
+    frames.Release: ClientStream._release,
 }

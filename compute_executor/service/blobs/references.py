@@ -15,11 +15,20 @@ log = logging.getLogger(__name__)
 
 
 class BlobReferences:
-    """Checks and deletes blobs. ``limit``: bytes of the largest that may be referred to."""
+    """Checks and deletes blobs. ``limit``: bytes of the largest that may be referred to; ``in_use``: whether the
+    store refers to one; ``held``: whether anybody holds one (`holds`)."""
 
-    def __init__(self, folder: BlobFolder, limit: int) -> None:
+    def __init__(
+        self,
+        folder: BlobFolder,
+        limit: int,
+        in_use: Callable[[str], bool],
+        held: Callable[[str], bool],
+    ) -> None:
         self._folder = folder
         self._limit = limit
+        self._in_use = in_use
+        self._held = held
 
     async def keep(self, body: Body) -> Body:
         """The body itself if it is a blob or small, else a new blob that holds it."""
@@ -45,9 +54,16 @@ class BlobReferences:
             if size != blob.size:
                 raise InvalidRequest(f"blob {blob.name} has {size} bytes, not {blob.size} as was said")
 
+    def let_go(self, names: Iterable[str]) -> None:
+        """Remove the files of those that the store does not refer to: nobody holds them any more."""
+        self.delete([name for name in names if not self._in_use(name)])
+
     def delete(self, names: Iterable[str]) -> None:
-        """Remove the files. One that is gone already is nobody's trouble."""
+        """Remove the files of blobs that the store does not refer to, unless somebody holds them. One that is gone
+        already is nobody's trouble."""
         for name in names:
+            if self._held(name):
+                continue
             try:
                 self._folder.path(name).unlink(missing_ok=True)
             except OSError as error:
@@ -58,7 +74,7 @@ class BlobReferences:
         client put and never submitted, what a worker wrote as it was killed, unfinished temporary files."""
         oldest, removed = time.time() - older_than, 0
         for path in self._folder.folder.iterdir():
-            if path.lstat().st_mtime < oldest and not in_use(path.name):
+            if path.lstat().st_mtime < oldest and not in_use(path.name) and not self._held(path.name):
                 path.unlink(missing_ok=True)
                 removed += 1
         return removed

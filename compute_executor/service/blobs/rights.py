@@ -56,6 +56,10 @@ class BlobRights:
             if self._foreign(who, blob.name):
                 raise missing(blob.name) from absent(f"blob {blob.name}", forbidden="use blob")
 
+    def may_use(self, who: Identity, name: str) -> bool:
+        """Whether ``who`` may refer to this blob."""
+        return not self._foreign(who, name)
+
     def _foreign(self, who: Identity, name: str) -> bool:
         fresh = self._fresh.get(name)
         owners = self._owners(name) if fresh is None else {fresh}

@@ -73,7 +73,8 @@ class NewBatch(NamedTuple):
     """A batch to be stored. ``tasks`` is the msgpack array as it came; ``blobs`` the files it refers to.
 
     ``key``: the Idempotency-Key of an HTTP submit and the digest of its body, or None. ``program``: the one that made
-    the task group, kept if the group is new. ``indexes``: see `tasks.submissions.function_indexes`.
+    the task group, kept if the group is new. ``indexes``: see `tasks.submissions.function_indexes`. ``parts``:
+    further files that its tasks refer to, which other batches may refer to, too.
     """
 
     prefix: bytes
@@ -90,6 +91,7 @@ class NewBatch(NamedTuple):
     key: tuple[str, bytes] | None
     program: ProgramInfo | None = None
     indexes: bytes | None = None
+    parts: list[str] = []  # noqa: RUF012 - never changed
 
 
 class FinishedBatch(NamedTuple):

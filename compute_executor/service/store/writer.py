@@ -77,6 +77,8 @@ class Writer:
         assert number is not None
         for name in batch.blobs:
             self._execute("add_blob", (name, number, "task", batch.owner))
+        for name in batch.parts:
+            self._execute("add_blob", (name, number, "part", batch.owner))
         if batch.key is not None:
             self._execute("add_submit_key", (batch.owner, *batch.key, batch.prefix))
         return number
@@ -121,8 +123,8 @@ class Writer:
             self._execute("drop_attempts", (batch.number,))
         if not batch.has_blobs:
             return []
-        names = [str(name) for (name,) in self._execute("blobs_of_kind", (batch.number, "task"))]
-        self._execute("drop_blobs_of_kind", (batch.number, "task"))
+        names = [str(name) for (name,) in self._execute("argument_blobs", (batch.number,))]
+        self._execute("drop_argument_blobs", (batch.number,))
         return self._unused(names)
 
     def _unused(self, names: Iterable[str]) -> list[str]:

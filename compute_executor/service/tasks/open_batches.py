@@ -114,7 +114,7 @@ class OpenBatches:
             count=row.size,
             retries=row.options.retries,
         )
-        self._plan(number, row.functions, row.options, with_blobs=bool(row.blobs))
+        self._plan(number, row.functions, row.options, with_blobs=bool(row.blobs or row.parts))
         self._bodies.offer(number, calls, len(row.tasks))
         self._groups.opened(row.group)
         self.accepted(number)

@@ -27,12 +27,13 @@ from compute_executor.errors import (
 from compute_executor.protocol.frames import INLINE_LIMIT, Blob, Options, Submit
 from compute_executor.protocol.ids import PREFIX_BYTES, task_uuid
 from compute_executor.service.access import Identity
+from compute_executor.service.blobs.holds import BlobHolds
 from compute_executor.service.blobs.references import BlobReferences
 from compute_executor.service.blobs.rights import BlobRights
 from compute_executor.service.endpoints.engines import Engines
 from compute_executor.service.endpoints.ids import BUILT_IN
 from compute_executor.service.endpoints.registry import Endpoints
-from compute_executor.service.limits import ServiceLimits
+from compute_executor.service.limits import MAX_PARTS, ServiceLimits
 from compute_executor.service.pools.containers import Containers
 from compute_executor.service.pools.pools import Pools
 from compute_executor.service.store.committer import Committer, settle
@@ -76,6 +77,7 @@ class Submissions:
         engines: Engines,
         blobs: BlobReferences,
         rights: BlobRights,
+        holds: BlobHolds,
         batches: OpenBatches,
         limits: ServiceLimits,
     ) -> None:
@@ -88,6 +90,7 @@ class Submissions:
         self._engines = engines
         self._blobs = blobs
         self._rights = rights
+        self._holds = holds
         self._batches = batches
         self._limits = limits
         self._under_way: dict[bytes, tuple[NewBatch, Accepted]] = {}
@@ -107,6 +110,8 @@ class Submissions:
             accepted.set_result(None)  # long ago, when it could be: its pool may be closed since
             return accepted
         self._under_way[batch.prefix] = (checked.row, accepted)
+        if checked.row.parts:
+            self._holds.hold(batch.prefix, checked.row.parts)
         self._committer.soon(
             lambda writer: writer.add_batch(checked.row),
             lambda number, error: self._stored(checked, number, error, accepted),
@@ -154,6 +159,8 @@ class Submissions:
         elif error is None and number is not None:
             self._batches.accept(number, row, checked.calls)
         self._groups.forget(row.group)
+        if row.parts:
+            self._holds.release(row.prefix)
         settle(accepted, None, error)
 
     # -- checks -------------------------------------------------------------------------------------------
@@ -172,9 +179,9 @@ class Submissions:
         names = [blob.name for blob in blobs]
         what = (functions, bytes(batch.tasks), batch.count, batch.options, time.time())
         row = NewBatch(batch.prefix, who.id, batch.group, endpoint, pool, *what, names, key)
-        return Checked(
-            row._replace(program=group.program, indexes=function_indexes(calls, len(functions))), calls
-        )
+        indexes = function_indexes(calls, len(functions))
+        parts = self._check_parts(who, batch.parts, endpoint)
+        return Checked(row._replace(program=group.program, indexes=indexes, parts=parts), calls)
 
     def _check_ids(self, batch: Submit) -> None:
         if len(batch.prefix) != PREFIX_BYTES or batch.prefix[6] >> 4 != 8 or batch.prefix[8] >> 6 != 2:
@@ -236,6 +243,22 @@ class Submissions:
         self._rights.check_use(who, blobs)
         self._blobs.require(blobs)
         return calls, blobs
+
+    def _check_parts(self, who: Identity, parts: list[Blob], endpoint: bytes) -> list[str]:
+        """The names of the parts that the tasks refer to."""
+        if len(parts) > MAX_PARTS:
+            raise InvalidRequest(
+                f"the tasks of this batch refer to {len(parts)} shared values, {MAX_PARTS} are the limit: put what "
+                "belongs together into one"
+            )
+        if parts and endpoint != BUILT_IN.bytes:
+            raise InvalidRequest(
+                f"shared values ({len(parts)} of {sum(one.size for one in parts)} bytes) are on this service, and "
+                "not on the endpoint that this batch is for: pass the values themselves"
+            )
+        self._rights.check_use(who, parts)
+        self._blobs.require(parts)
+        return [one.name for one in parts]
 
     def _check_bodies(self, prefix: bytes, calls: list[Call], functions: int) -> list[Blob]:
         blobs = {}

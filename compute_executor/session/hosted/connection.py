@@ -29,7 +29,7 @@ from compute_executor.protocol.frames import Body
 from compute_executor.protocol.ids import split_task_id
 from compute_executor.sdk.outcome import Outcome
 from compute_executor.serialization import exceptions
-from compute_executor.serialization.large import Content, whole
+from compute_executor.serialization.large import Content, Part, whole
 from compute_executor.serialization.python_versions import Versions, met
 from compute_executor.session.connection import ConnectionOwner
 from compute_executor.session.hosted.pending import ExpectedResult, PendingTasks
@@ -39,6 +39,7 @@ from compute_executor.session.task_errors import about
 
 if TYPE_CHECKING:
     from compute_executor.sdk.client import Client
+    from compute_executor.session.stream.storage import Storage
     from compute_executor.session.view import SessionView
 
 log = logging.getLogger(__name__)
@@ -205,6 +206,16 @@ class HostedConnection:
     def body(self, content: Content, what: str) -> Body:  # noqa: ARG002 - the interface's
         """Return the arguments as they are: a hosted service stores nothing beside its requests."""
         return whole(content)
+
+    def storage(self) -> Storage | None:
+        """Return None: everything travels in the request."""
+        return None
+
+    def hold(self, part: Part) -> None:
+        """Do nothing: there are no parts."""
+
+    def released(self, name: str) -> None:
+        """Do nothing: there are no parts."""
 
     def send_now(self) -> bool:
         """Return False: a submit is a request here, which blocks."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import threading
 import uuid
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -17,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from compute_executor.batch import CallBatch
 from compute_executor.functions.names import function_name
 from compute_executor.future import ComputeFuture
-from compute_executor.protocol.frames import Body, Register
+from compute_executor.protocol.frames import Blob, Body, Register
 from compute_executor.serialization.content import digest
-from compute_executor.serialization.large import Content, whole
+from compute_executor.serialization.large import Content, Part, whole
 from compute_executor.session.connection import ConnectionOwner
 from compute_executor.session.stream import http_fallback
 from compute_executor.session.stream.loop import StreamLoop
@@ -40,13 +41,14 @@ class StreamConnection:
         self._owner = owner
         self._queue = owner.queue
         self._loop: StreamLoop | None = None
+        self._released: deque[str] = deque()
         self._ident: int | None = None  # of the I/O thread; the thread itself is in no circle of objects
 
     # -- the I/O thread --------------------------------------------------------------------------------------
 
     def start(self, waker: socket.socket) -> None:
         """Make the loop. Raises OSError if the file for a time line cannot be opened."""
-        self._loop = StreamLoop(self._owner, waker)
+        self._loop = StreamLoop(self._owner, waker, self._released)
 
     def run(self) -> None:
         """Run the loop on this thread until the session ends."""
@@ -73,6 +75,27 @@ class StreamConnection:
         if storage is None:
             return whole(content)  # until it is known where it goes, the caller may change what it passed
         return storage.store(content, what)
+
+    def storage(self) -> Storage | None:
+        """Return where large bodies go; the service is started or looked for if it was not yet."""
+        loop = self._loop
+        if loop is None:
+            return None
+        protocol = loop.protocol
+        may_wait = not self.is_own_thread() and not self._queue.is_locked_here()
+        if protocol.storage is None and may_wait and self._queue.run_in_loop(loop.locate):
+            protocol.located.wait()
+        return protocol.storage
+
+    def hold(self, part: Part) -> None:
+        """Have the service keep this part, although no call refers to it yet."""
+        loop, blob = self._loop, Blob(part.name, part.size)
+        if loop is not None:
+            self._queue.run_in_loop(lambda: loop.protocol.hold([blob]))
+
+    def released(self, name: str) -> None:
+        """Note that nothing here refers to this part any more."""
+        self._released.append(name)
 
     def send_now(self) -> bool:
         """Send on the calling thread if the I/O thread sleeps; see `StreamLoop.send_now`."""

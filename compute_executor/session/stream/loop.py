@@ -23,6 +23,7 @@ import socket
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -53,12 +54,14 @@ GOODBYE_PATIENCE = 1.0
 
 class StreamLoop:
     """Event loop of one connection. All attributes belong to the thread that holds the I/O lock; other threads call
-    :meth:`send_now` and :meth:`describe` only. ``clock`` in seconds; ``chance`` is uniform in [0, 1)."""
+    :meth:`send_now` and :meth:`describe` only. ``released``: names of parts that nothing refers to any more, which
+    other threads append. ``clock`` in seconds; ``chance`` is uniform in [0, 1)."""
 
     def __init__(
         self,
         owner: ConnectionOwner,
         waker: socket.socket,
+        released: deque[str] | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
@@ -89,6 +92,8 @@ class StreamLoop:
             self.protocol.trace = Trace(self.settings.trace)
         self._io_lock = threading.Lock()
         self._send_interrupted = False
+        self._released: deque[str] = deque() if released is None else released
+        self._wanted = False  # to be connected, although there is nothing to send yet
 
     def run(self) -> None:
         """Carry calls and outcomes until the session ends."""
@@ -169,7 +174,12 @@ class StreamLoop:
     def _write(self, stream: WebSocketStream) -> None:
         self._send_due()
         self._run_callbacks()
+        if self._released:
+            self.protocol.release(self._take_released())
         self._flush(stream)
+
+    def _take_released(self) -> list[str]:
+        return [self._released.popleft() for _ in range(len(self._released))]
 
     def _run_callbacks(self) -> None:
         for callback in self._queue.callbacks():
@@ -245,7 +255,15 @@ class StreamLoop:
             self._try(now)
 
     def _needed(self) -> bool:
-        return bool(self.protocol.router.open or self.protocol.sender.unconfirmed or self._queue.count)
+        waiting = self.protocol.router.open or self.protocol.sender.unconfirmed or self._queue.count
+        return bool(waiting or self._wanted)
+
+    def locate(self) -> None:
+        """Connect, although there is nothing to send: somebody waits to hear where large bodies go."""
+        self._wanted = self.protocol.storage is None
+        self.protocol.located.clear()
+        if not self._wanted:
+            self.protocol.located.set()
 
     def _pause(self, seconds: float | None) -> None:
         if self._selector.select(seconds):
@@ -280,6 +298,7 @@ class StreamLoop:
             self._failed(no_stream, now, final=False)
         else:
             self.reconnect.answered(self._clock())
+            self._wanted = False
 
     def _open(self, stream: WebSocketStream, api: OwnApi) -> None:
         try:
@@ -295,6 +314,7 @@ class StreamLoop:
         if notice := forgotten_notice(welcome.forgotten):
             print(notice, file=sys.stderr)
         self.protocol.opened(welcome, api, stream.send)
+        self._wanted = False
         self.stream = stream
         self._writing = False
         self._selector.register(stream, selectors.EVENT_READ)
@@ -316,6 +336,8 @@ class StreamLoop:
     def _give_up(self, error: ComputeError) -> None:
         self._owner.fail_waiting(error)
         self.protocol.give_up(error)
+        self._wanted = False
+        self.protocol.located.set()
         self.reconnect.rest()
 
     # -- the end ---------------------------------------------------------------------------------------------
@@ -333,6 +355,7 @@ class StreamLoop:
             if self.protocol.api is not None:
                 self.protocol.api.close()
             self.reconnect.connected = False
+            self.protocol.located.set()
             if self.protocol.trace is not None:
                 self.protocol.trace.close()
             if self.protocol.printer is not None:

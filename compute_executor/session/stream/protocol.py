@@ -9,6 +9,7 @@ Owner: the session's I/O thread.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from compute_executor.protocol.frames import (
     Cancelled,
     ClosePool,
     Goodbye,
+    Hold,
     Hops,
     OpenPool,
     Output,
@@ -33,6 +35,7 @@ from compute_executor.protocol.frames import (
     PoolSpec,
     Refused,
     Registered,
+    Release,
     Result,
     Results,
     Subscribe,
@@ -46,7 +49,7 @@ from compute_executor.session.reasons import container_of, reason_of
 from compute_executor.session.stream.acknowledgements import Acknowledgements
 from compute_executor.session.stream.frame_reader import read_frame
 from compute_executor.session.stream.router import Router
-from compute_executor.session.stream.sender import Sender, SubmitFailure, without
+from compute_executor.session.stream.sender import Sender, SubmitFailure, parts_of, without
 from compute_executor.session.stream.storage import NO_LIMIT, Storage, usable
 from compute_executor.session.task_errors import about
 from compute_executor.session.withdrawal import Withdrawal, Withdrawals
@@ -81,6 +84,9 @@ class StreamProtocol:
         self.broken = False
         self._when_broken = when_broken
         self.storage: Storage | None = None
+        self.located = threading.Event()
+        """Set when it is known where large bodies go, or that it will not be."""
+        self._held: dict[str, Blob] = {}  # parts that the service was asked to hold
         self.api: OwnApi | None = None
         self.postponed: list[CallBatch] = []
         self.no_room: ComputeError | None = None
@@ -109,7 +115,11 @@ class StreamProtocol:
         self._write = write
         self.api = api
         limit = welcome.limits.get("max_blob", NO_LIMIT)
-        self.storage = Storage(api, usable(welcome.blob_folder), limit)
+        takes_parts = "parts" in welcome.limits
+        self.storage = Storage(api, usable(welcome.blob_folder), limit, takes_parts=takes_parts)
+        self.located.set()
+        if self._held:
+            write(_encode(Hold(list(self._held.values()))))
         if self.pool is not None and self.spec is not None:
             write(_encode(OpenPool(self.pool, self.spec)))
         for group in self.groups:
@@ -124,6 +134,7 @@ class StreamProtocol:
         self.api = api
         if self.storage is None:
             self.storage = Storage(api)
+        self.located.set()
 
     def resend_unconfirmed(self) -> None:
         """Mark all that was not confirmed to be sent again, after a send was interrupted at an unknown point. The
@@ -151,10 +162,29 @@ class StreamProtocol:
                 self.send(rest)
             return
         self.router.add(batch)
+        self.hold(parts_of(batch))
         if self.trace is not None:
             self.trace.flushed(batch)
         for frame in self.sender.frames(batch):
             self._write(frame)
+
+    def hold(self, parts: list[Blob]) -> None:
+        """Have the service keep these until they are released."""
+        fresh = [part for part in parts if part.name not in self._held]
+        if fresh:
+            self._held.update((part.name, part) for part in fresh)
+            self._write(_encode(Hold(fresh)))
+
+    def release(self, names: Iterable[str]) -> None:
+        """Let the service delete parts that nothing here refers to any more."""
+        named = []
+        for name in names:
+            if self._held.pop(name, None) is not None:
+                named.append(name)
+            elif self.storage is not None:  # the service was never told of it
+                self.storage.discard(Blob(name, 0))
+        if named:
+            self._write(_encode(Release(named)))
 
     def _outsource(self, batch: CallBatch) -> list[SubmitFailure]:
         """Store bodies that are too large for a frame as blobs."""
@@ -208,6 +238,7 @@ class StreamProtocol:
     def goodbye(self) -> None:
         """Send the last frames: no more calls will come for this Executor's pool."""
         self.acknowledge()
+        self.release(list(self._held))
         if self.pool is not None:
             self._write(_encode(ClosePool(self.pool)))
 

@@ -24,7 +24,7 @@ from compute_executor.errors import (
     VersionMismatch,
     from_document,
 )
-from compute_executor.protocol.frames import Refused, Register, Registered, Submit
+from compute_executor.protocol.frames import Blob, Refused, Register, Registered, Submit
 from compute_executor.protocol.submit import build_submit
 
 ALL_ALIKE = (NotAuthorized, VersionMismatch, PoolBroken)
@@ -86,6 +86,7 @@ class Sender:
             endpoint=target.endpoint,
             pool=target.pool,
             options=target.options,
+            parts=parts_of(batch),
         )
 
     def reconnected(self) -> list[CallBatch]:
@@ -142,6 +143,12 @@ class Sender:
         if position is not None and position < len(calls):
             return [SubmitFailure(calls[position], error)]
         return []
+
+
+def parts_of(batch: CallBatch) -> list[Blob]:
+    """Return the parts that the calls of a batch refer to, each once."""
+    parts = {part.name: Blob(part.name, part.size) for call in batch.calls for part in call.parts}
+    return list(parts.values())
 
 
 def without(batch: CallBatch, failures: list[SubmitFailure]) -> list[CallBatch]:

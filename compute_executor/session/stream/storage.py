@@ -21,9 +21,13 @@ NO_LIMIT = 1 << 62
 
 class Storage:
     """Where large bodies go. ``folder``: the service's blob folder, if this process may use it; ``limit``: most
-    bytes of one body; ``api``: the service, if its folder is on another machine. Any thread."""
+    bytes of one body; ``api``: the service, if its folder is on another machine; ``takes_parts``: whether batches may
+    name parts. Any thread."""
 
-    def __init__(self, api: OwnApi, folder: Path | None = None, limit: int = NO_LIMIT) -> None:
+    def __init__(
+        self, api: OwnApi, folder: Path | None = None, limit: int = NO_LIMIT, *, takes_parts: bool = False
+    ) -> None:
+        self.takes_parts = takes_parts
         self._api = api
         self._folder = folder
         self._limit = limit
@@ -31,9 +35,13 @@ class Storage:
     def store(self, content: large.Content, what: str) -> Body:
         """``content`` as a body. ``what`` is named in errors: PayloadTooLarge, or ServiceUnavailable if there is no
         room or nobody to take it."""
-        size = large.size(content)
-        if size <= INLINE_LIMIT:
+        if large.size(content) <= INLINE_LIMIT:
             return large.whole(content)
+        return self.store_part(content, what)
+
+    def store_part(self, content: large.Content, what: str) -> Blob:
+        """``content`` as a blob, however small it is. Raises as `store` does."""
+        size = large.size(content)
         if size > self._limit:
             raise PayloadTooLarge(
                 f"{what}: {size} bytes are over the service's limit of {self._limit} bytes. Pass the data by "
@@ -45,6 +53,25 @@ class Storage:
         else:
             _write(self._folder, name, content)
         return Blob(name, size)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this process reads the service's folder itself."""
+        return self._folder is not None
+
+    def has_content(self, part: large.Part, content: large.Piece) -> bool:
+        """Whether the file of a part holds exactly this; also False if it cannot be read."""
+        assert self._folder is not None
+        try:
+            return large.is_content_of(str(self._folder / part.name), content)
+        except OSError:
+            return False
+
+    def discard(self, body: Body) -> None:
+        """Delete a body that was stored and will not be sent, where this process can."""
+        if isinstance(body, Blob) and self._folder is not None:
+            with contextlib.suppress(OSError):
+                (self._folder / blob_name(body)).unlink()
 
     def fetch(self, blob: Blob) -> bytes | memoryview:
         """The content of a blob. Raises ComputeError; ResultDecodeError for a name that is none."""

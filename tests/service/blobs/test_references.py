@@ -17,7 +17,7 @@ A, B = "a" * 32, "b" * 32
 
 
 def care(folder: Path, limit: int = 100) -> BlobReferences:
-    return BlobReferences(BlobFolder(folder), limit)
+    return BlobReferences(BlobFolder(folder), limit, lambda _: False, lambda _: False)
 
 
 def test_a_blob_must_be_there_whole_and_not_too_large(tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ async def _batch(
     blobs = shell_of(request).blobs
     tasks = [(ids[name], await blobs.keep(packing.call_from_text(payload))) for name, payload in calls]
     return build_submit(
-        tasks, prefix=new_prefix(), group=group, endpoint=endpoint.bytes, pool=None, options=options
+        tasks, prefix=new_prefix(), group=group, endpoint=endpoint.bytes, pool=None, options=options, parts=[]
     )
 
 

@@ -284,14 +284,14 @@ INSERT INTO blobs (name, batch, kind, owner) VALUES (?, ?, ?, ?) ON CONFLICT DO 
 INSERT INTO blobs (name, batch, kind, owner) SELECT ?, number, 'outcome', owner FROM batches WHERE number = ?
 ON CONFLICT DO NOTHING;
 
--- name: blobs_of_kind
-SELECT name FROM blobs WHERE batch = ? AND kind = ?;
+-- name: argument_blobs
+SELECT DISTINCT name FROM blobs WHERE batch = ? AND kind IN ('task', 'part');
 
 -- name: blobs_of_batch
 SELECT name FROM blobs WHERE batch = ?;
 
--- name: drop_blobs_of_kind
-DELETE FROM blobs WHERE batch = ? AND kind = ?;
+-- name: drop_argument_blobs
+DELETE FROM blobs WHERE batch = ? AND kind IN ('task', 'part');
 
 -- name: drop_blobs_of_batch
 DELETE FROM blobs WHERE batch = ?;

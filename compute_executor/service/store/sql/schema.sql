@@ -83,8 +83,8 @@ CREATE TABLE attempts (
     PRIMARY KEY (batch, position)
 ) WITHOUT ROWID;
 
--- Which blob files are in use, and for what: 'task' (an argument), 'outcome' (a result), 'function' (its code;
--- batch is 0). A file goes when its last row goes.
+-- Which blob files are in use, and for what: 'task' (an argument), 'part' (what arguments refer to), 'outcome' (a
+-- result), 'function' (its code; batch is 0). A file goes when its last row goes.
 CREATE TABLE blobs (
     name TEXT NOT NULL,
     batch INTEGER NOT NULL,
