@@ -139,7 +139,8 @@ def test_parts_outlive_a_killed_service() -> None:
         wait_until(lambda: not is_held(state_folder() / SERVICE_LOCK))
         assert list(executor.map(function, range(3))) == [0] * 3
         ended = [call.exception(PATIENCE) or call.result() for call in open_calls]
-        assert sum(one == SIZE for one in ended) >= 18, "at most one a worker is lost"
+        wrong = [one for one in ended if one != SIZE]
+        assert len(wrong) <= 2, wrong  # at most one a worker is lost
         assert executor.submit(len, ref).result(PATIENCE) == SIZE
     wait_until(lambda: blobs() == [])
 

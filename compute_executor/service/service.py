@@ -120,6 +120,7 @@ class Service:
         stored tasks can be listed and cancelled without being run. Raises ServiceUnavailable."""
         parts = self._parts
         await leftovers.wait_until_gone(self._rings)
+        parts.holds.restore(name for (name,) in parts.store.read.rows("part_blobs"))
         found = restore(parts.store.read, parts.batches, self._rings, parts.blobs.holds)
         await parts.committer.commit(lambda writer: writer.next_attempts(found.again))
         skipped = AHEAD if parts.dispatch.batches() else 0  # nothing else can be told and not stored

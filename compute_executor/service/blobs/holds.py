@@ -1,8 +1,8 @@
 """Who holds which blobs beyond what the store says: clients that will refer to them again, batches on their way into
 the store. A blob that nothing refers to goes when its last holder lets it go. Owner: the loop thread.
 
-A client whose stream ends has some time to come back (`ServiceLimits.pool_grace`). Nothing of this is stored: a
-restart deletes nothing that is young, and clients say again what they hold.
+A client whose stream ends has some time to come back (`ServiceLimits.pool_grace`). Nothing of this is stored: after
+a restart parts that the store knows of stay as long, and clients say again what they hold.
 """
 
 from __future__ import annotations
@@ -52,6 +52,11 @@ class BlobHolds:
         """The stream of ``holder`` has ended: it lets go of everything in a while, unless it is `close`d before."""
         if holder in self._held:
             self._leaving[holder] = self._loop.call_later(self._grace, self._gone, holder)
+
+    def restore(self, names: Iterable[str]) -> None:
+        """The service has started, and clients of the one before may come back for these."""
+        self.hold(self, names)
+        self.left(self)
 
     def _gone(self, holder: object) -> None:
         self._leaving.pop(holder, None)

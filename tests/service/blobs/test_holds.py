@@ -54,6 +54,18 @@ async def test_who_has_left_may_come_back_for_a_while() -> None:
 
 
 @live
+async def test_after_a_restart_clients_have_a_while_to_come_back() -> None:
+    holds, told = _holds(grace=0.01)
+    holds.restore([A, B])
+    holds.restore([])
+    assert holds.held(A)
+    holds.hold("client", [B])
+    while not told.flat():
+        await asyncio.sleep(0.01)
+    assert told.flat() == [A]
+
+
+@live
 async def test_at_the_end_nobody_comes_back() -> None:
     holds, told = _holds()
     holds.hold("gone", [A])

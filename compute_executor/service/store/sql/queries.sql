@@ -290,6 +290,9 @@ SELECT DISTINCT name FROM blobs WHERE batch = ? AND kind IN ('task', 'part');
 -- name: blobs_of_batch
 SELECT name FROM blobs WHERE batch = ?;
 
+-- name: part_blobs
+SELECT DISTINCT name FROM blobs WHERE kind = 'part';
+
 -- name: drop_argument_blobs
 DELETE FROM blobs WHERE batch = ? AND kind IN ('task', 'part');
 
