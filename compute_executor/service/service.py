@@ -122,6 +122,7 @@ class Service:
         await leftovers.wait_until_gone(self._rings)
         parts.holds.restore(name for (name,) in parts.store.read.rows("part_blobs"))
         found = restore(parts.store.read, parts.batches, self._rings, parts.blobs.holds)
+        parts.groups.restore()
         await parts.committer.commit(lambda writer: writer.next_attempts(found.again))
         skipped = AHEAD if parts.dispatch.batches() else 0  # nothing else can be told and not stored
         parts.outcomes.number_from(await parts.committer.commit(lambda writer: writer.skip_numbers(skipped)))
@@ -153,8 +154,8 @@ class Service:
             except Exception:  # one user's pool: the service goes on, and its tasks end below
                 logger.exception("pool %s cannot be restored and is set aside", row.id.hex())
         for pool in orphaned_pools(parts.dispatch.pools(), parts.exists):
-            parts.events.end_queued(pool, f"the pool {pool.hex()} of this task is gone")
-        parts.wake_all()
+            parts.queues.end_queued(pool, f"the pool {pool.hex()} of this task is gone")
+        parts.queues.wake_all()
 
     async def _identities(self) -> dict[str, Identity | None]:
         """Who they are now that had tasks open when the service ended."""
@@ -170,9 +171,8 @@ class Service:
         """End workers, store what they brought, close the store. What is open stays for the next start."""
         parts = self._parts
         parts.pools.stop()
-        await parts.pools.lodging.close()
-        await self._environments.close()
         await parts.engines.close()
+        await self._environments.close()
         with contextlib.suppress(ServiceUnavailable):  # rings and outboxes tell the next start of them
             await self._all_stored(CLOSE_PATIENCE)
             leftovers.clear(self._rings)
@@ -262,7 +262,7 @@ class Service:
     def submit_soon(self, who: Identity, batch: Submit, key: Key | None = None) -> asyncio.Future[None]:
         """The same, for callers that go on meanwhile: checked now, in order; the future is done when stored."""
         self.release()
-        self._parts.permits.seen(who)
+        self._parts.recheck.seen(who)
         return self._parts.submissions.submit(who, batch, key)
 
     def batch_number(self, prefix: bytes) -> int | None:
@@ -305,7 +305,7 @@ class Service:
 
     def task(self, who: Identity, prefix: bytes, position: int) -> TaskView:
         """One task. Raises NotFound."""
-        return self._parts.views.task(who, prefix, position)
+        return self._parts.status.task(who, prefix, position)
 
     def group_tasks(self, who: Identity, group: bytes) -> list[tuple[bytes, int]]:
         """Prefix and count of every batch of a group. Raises NotFound."""
@@ -356,7 +356,7 @@ class Service:
 
     def worker_details(self, prefix: bytes) -> dict[str, Any] | None:
         """What the workers that run tasks of a batch say of themselves; None if they are our own."""
-        return self._parts.views.worker_details(prefix)
+        return self._parts.status.worker_details(prefix)
 
     # -- subscribers --------------------------------------------------------------------------------------
 
@@ -376,7 +376,9 @@ class Service:
         """Push outcomes of a group from now on; the number after which earlier ones are found by `replay`.
         ``program``: kept with a group that is new."""
         self._connections.add(subscriber)
-        return max(after, self._parts.groups.subscribe(who, subscriber, group, program))
+        floor = self._parts.groups.subscribe(who, subscriber, group, program)
+        self._parts.queues.wake_released()
+        return max(after, floor)
 
     def replay(self, group: bytes, after: int, limit: int) -> tuple[list[Result], int, bool]:
         """Earlier outcomes of a subscribed group: those in the store, see `groups.Groups.replay`, then those that
@@ -396,6 +398,7 @@ class Service:
         self._parts.groups.unsubscribe(subscriber)
         self._parts.pools.leave(subscriber)
         self._parts.holds.left(subscriber)
+        self._parts.queues.wake_released()
 
     async def farewell(self, reason: str) -> None:
         """Tell everybody connected that the service ends, as far as they listen."""
@@ -418,7 +421,7 @@ class Service:
         begun go on. Open streams of theirs go on with the new identity, or are closed.
         """
         self.visitors.changed(user, identity)
-        self._parts.permits.reconsider(user, identity)
+        self._parts.recheck.reconsider(user, identity)
 
     def stream_tokens(self) -> set[bytes]:
         """The hashes of the tokens of the open streams."""
@@ -446,7 +449,7 @@ class Service:
 
     def overview(self) -> dict[str, Any]:
         """What `status` shows: tasks by state, workers, pools, uptime; plain values."""
-        return self._parts.views.overview(len(self._connections))
+        return self._parts.status.overview(len(self._connections))
 
     async def collect(self, older: float | None = None) -> dict[str, int]:
         """Delete what need not be kept any more, and what ended ``older`` seconds ago or before; what went."""
@@ -465,4 +468,4 @@ class Service:
         """What ``who`` is shown of that: all of it, or only the figures of its own tasks."""
         if may(who, "see service", SERVICE):
             return self.overview()
-        return self._parts.views.own(who)
+        return self._parts.status.own(who)

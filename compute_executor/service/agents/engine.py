@@ -67,7 +67,7 @@ class AgentEngine:
         """Lease again what the service before us had leased."""
         for (batch, position), (holder, attempt) in self._records.leased().items():
             open_batch = self._dispatch.by_number(batch)
-            group = self._pools.get(open_batch.lane.pool) if open_batch is not None else None
+            group = self._pools.get(open_batch.pool) if open_batch is not None else None
             if group is None or not self._dispatch.lease_again(batch, position, attempt):
                 continue
             machine = group.find(holder) or group.require(unknown_machine(holder))

@@ -104,14 +104,14 @@ class ResultInbox:
         if batch is None or outcome.position >= batch.count:
             self.dropped += 1
             return
-        one = self._users.get(batch.lane.pool)
+        one = self._users.get(batch.pool)
         if one is None or delivery.key != names.routing_key(one.row.id, names.RESULTS):
             raise InvalidRequest(f"it came as {delivery.key[:100]!r}, and the task is not there")
         kept = await self._blobs.keep(outcome.body)
         attempt = batch.attempt(outcome.position)
         where = (batch.number, outcome.position, attempt)
         ended = TaskEnded(*where, outcome.status, kept, outcome.began, outcome.ended)
-        by_pool.setdefault(batch.lane.pool, []).append(ended)
+        by_pool.setdefault(batch.pool, []).append(ended)
         if outcome.details:
             self._detailed(one, outcome.details)
 

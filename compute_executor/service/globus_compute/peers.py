@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from compute_executor.service.store.reader import Reader
     from compute_executor.service.tasks.functions import Functions
     from compute_executor.service.tasks.groups import TaskGroups
-    from compute_executor.service.tasks.open_batches import OpenBatches
     from compute_executor.service.tasks.outcomes import Outcomes
 
 KIND = "globus_compute"
@@ -65,7 +64,6 @@ class GlobusCompute:
         read: Reader,
         committer: Committer,
         dispatch: Dispatch,
-        batches: OpenBatches,
         functions: Functions,
         groups: TaskGroups,
         outcomes: Outcomes,
@@ -92,7 +90,7 @@ class GlobusCompute:
             committer=committer,
             endpoints=endpoints,
             users=self.users,
-            tasks=TaskWriter(dispatch, batches, functions, blobs),
+            tasks=TaskWriter(dispatch, functions, blobs),
             inbox=self._inbox,
         )
 

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from compute_executor.endpoint.pool.scheduling_policy import Assignment
+from compute_executor.errors import InvalidRequest
 from compute_executor.protocol.ids import task_uuid
 from compute_executor.serialization import packing
 from compute_executor.service.globus_compute import messages
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from compute_executor.service.blobs.references import BlobReferences
     from compute_executor.service.scheduling.dispatch import Dispatch
     from compute_executor.service.tasks.functions import Functions
-    from compute_executor.service.tasks.open_batches import OpenBatches
 
 FUNCTIONS = 100
 """Functions whose text is kept, up to some 14 MB each."""
@@ -23,11 +23,8 @@ FUNCTIONS = 100
 class TaskWriter:
     """Writes the messages."""
 
-    def __init__(
-        self, dispatch: Dispatch, batches: OpenBatches, functions: Functions, blobs: BlobReferences
-    ) -> None:
+    def __init__(self, dispatch: Dispatch, functions: Functions, blobs: BlobReferences) -> None:
         self._dispatch = dispatch
-        self._batches = batches
         self._functions = functions
         self._blobs = blobs
         self._texts: OrderedDict[int, str] = OrderedDict()
@@ -39,8 +36,10 @@ class TaskWriter:
 
     def message(self, task: Assignment) -> tuple[bytes, dict[str, Any]]:
         """Body and headers. Raises ComputeError for what cannot be said to a stock worker."""
-        options = self._batches.options(task.batch)
-        task_id = self.name((task.batch, task.position))
+        batch = self._dispatch.by_number(task.batch)
+        if batch is None:
+            raise InvalidRequest("it has ended already")
+        options, task_id = batch.options, task_uuid(batch.prefix, task.position)
         buffer = self._function(task.function) + packing.call_to_text(self._blobs.read(task.body))
         headers = messages.task_headers(
             task_id,

@@ -55,14 +55,13 @@ class Container(NamedTuple):
 
 
 class Containers:
-    """All containers of a service. ``again``: called with one that is asked for anew, so that what had failed for
-    want of it may be tried again."""
+    """All containers of a service."""
 
     def __init__(
         self, read: Reader, committer: Committer, environments: Environments, limits: ServiceLimits
     ) -> None:
         self.environments = environments
-        self.again: Callable[[bytes], object] = lambda _: None
+        self._listeners: list[Callable[[bytes], object]] = []
         self._read = read
         self._committer = committer
         self._limits = limits
@@ -79,6 +78,11 @@ class Containers:
             self._known[found.id] = found
             if isinstance(found.source, Recipe) and self.environments.status(found.source) == QUEUED:
                 self.environments.start(found.source)
+
+    def on_registered(self, listener: Callable[[bytes], object]) -> None:
+        """Call ``listener`` with each container that is registered, also with one that was there already: pools that
+        failed for want of it may be tried again."""
+        self._listeners.append(listener)
 
     # -- registering --------------------------------------------------------------------------------------
 
@@ -110,7 +114,8 @@ class Containers:
         kept = bytes(await self._committer.commit(lambda writer: writer.add_container(row)))
         self._known.setdefault(kept, one._replace(id=kept))
         self.environments.start(source)
-        self.again(kept)
+        for listener in self._listeners:
+            listener(kept)
         return kept
 
     # -- looking ------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from compute_executor.protocol.frames import PoolSpec
 from compute_executor.service.access import Identity, Owned, absent, check, may
 from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.pools import specification
-from compute_executor.service.pools.container_pools import ContainerPools, lodged
+from compute_executor.service.pools.container_pools import container_pool_id
 from compute_executor.service.pools.containers import Containers
 from compute_executor.service.pools.subscriber import Subscriber
 from compute_executor.service.scheduling.dispatch import Dispatch
@@ -30,7 +30,6 @@ from compute_executor.service.store.committer import Committer
 from compute_executor.service.store.rows import ID_BYTES, PoolRow
 
 if TYPE_CHECKING:
-    from compute_executor.endpoint.environments.environment import Environment
     from compute_executor.endpoint.pool.engine import Engine
 
 log = logging.getLogger(__name__)
@@ -43,8 +42,8 @@ _decode = msgspec.msgpack.Decoder(PoolSpec).decode
 
 
 class PoolState:
-    """One pool. ``running``: the engine knows it, or will as soon as its container is ready. ``failed``: why its
-    workers cannot start, or "". ``like``: the pool that it is one in a container of, if it is."""
+    """One pool. ``running``: the engine knows it. ``failed``: why its workers cannot start, or "". ``like``: the pool
+    that this one is the variant in a container of, if it is."""
 
     __slots__ = ("closing", "failed", "like", "owner", "running", "spec", "users", "waiting")
 
@@ -61,14 +60,15 @@ class PoolState:
 class Pools:
     """All pools of the service."""
 
-    def __init__(  # noqa: PLR0917 - the rooms it needs
+    def __init__(
         self,
+        *,
         committer: Committer,
         dispatch: Dispatch,
         default: PoolSpec | None,
         containers: Containers,
-        limits: ServiceLimits,
         engine: Engine,
+        limits: ServiceLimits,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._committer = committer
@@ -78,8 +78,8 @@ class Pools:
         self._limits = limits
         self._loop = loop
         self._pools: dict[bytes, PoolState] = {}
-        self.engine = engine
-        self.lodging: ContainerPools  # set later by whoever makes it, for it needs pools
+        self._engine = engine
+        containers.on_registered(self.try_again)
 
     # -- opening ------------------------------------------------------------------------------------------
 
@@ -107,10 +107,7 @@ class Pools:
             return
         found.running = True
         try:
-            if found.spec.container is None:
-                self.engine.open(pool, found.spec)
-            else:
-                self.lodging.open(pool, found.spec)
+            self._engine.open(pool, found.spec)
         except Exception as error:  # one user's pool: the service goes on
             log.exception("pool %s cannot be opened", pool.hex())
             self.failed(pool, f"workers cannot start: {type(error).__name__}: {error}")
@@ -118,7 +115,7 @@ class Pools:
     def inside(self, who: Identity, like: bytes, container: bytes) -> bytes:
         """The id of the pool that is like an open one but for its workers, which are in a container. It is made when
         it is first submitted to, and ends some time after it was last. Raises PoolBroken."""
-        pool = lodged(like, container)
+        pool = container_pool_id(like, container)
         found = self._pools.get(pool)
         if found is None:
             spec = msgspec.structs.replace(self._pools[like].spec, container=container)
@@ -135,12 +132,6 @@ class Pools:
         found.closing = False
         self._run(pool, found)
         self._watch(pool, found)
-
-    def lodge(self, pool: bytes, spec: PoolSpec, environment: Environment) -> None:
-        """The container of a pool is ready. The pool may have ended meanwhile."""
-        if pool in self._pools:
-            self.engine.open(pool, spec, environment)
-            self.engine.wake(pool)
 
     def try_again(self, container: bytes) -> None:
         """What failed in this container may do better now: such pools are made anew when they are submitted to."""
@@ -243,9 +234,8 @@ class Pools:
         if found.waiting is not None:
             found.waiting.cancel()
         del self._pools[pool]
-        self._dispatch.drop_pool(pool)
         if found.running:
-            self.engine.close_pool(pool)
+            self._engine.close_pool(pool)
         self._committer.soon(lambda writer: writer.drop_pool(pool), _logged)
 
     def failed(self, pool: bytes, message: str) -> None:
@@ -263,10 +253,6 @@ class Pools:
         for found in self._pools.values():
             if found.waiting is not None:
                 found.waiting.cancel()
-
-    def running(self) -> list[bytes]:
-        """The pools that the engine knows."""
-        return [pool for pool, found in self._pools.items() if found.running and not found.failed]
 
     def view(self) -> list[dict[str, Any]]:
         """What `status` shows of each pool."""

@@ -1,8 +1,7 @@
 """Which task goes where, and what a report about it changes. No I/O, no clock, no threads.
 
 Open batches are kept with one byte a task (`lifecycle.State`) and, only for tasks that run again, their attempt
-number. Each pool has one queue, first in, first out, of spans ``(batch, start, stop)``: a batch of a million tasks
-is one entry. A span may hold tasks that were cancelled since; they are skipped when it is taken.
+number. Each pool has a queue for each of its users (`queues`).
 
     add -> take -> began -> ended          the way of most tasks
                \\-> returned                 to the front of the queue, same attempt
@@ -12,110 +11,34 @@ is one entry. A span may hold tasks that were cancelled since; they are skipped 
 Every report carries the attempt that it is about; one about another attempt than the current changes nothing.
 A batch stays known, by number and prefix, until `forget`: its last outcomes may not be stored yet.
 
+*A share for each user*: the users of a pool are served in turn. *Work that nobody waits for* is deferred while the
+same user has queued tasks on the same endpoint that a client waits for: see `abandon`.
+
 Owner: the loop thread of the service.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from compute_executor.endpoint.pool.events import TaskEnded
-from compute_executor.service.scheduling.lifecycle import Event, State, after, sources
-
-QUEUED, LEASED, BEGAN, DONE = (int(state) for state in State)
-FIRST_ATTEMPT = 1
+from compute_executor.service.scheduling.lifecycle import Event, State, sources
+from compute_executor.service.scheduling.queues import (
+    BEGAN,
+    DONE,
+    FIRST_ATTEMPT,
+    LEASED,
+    QUEUED,
+    Lease,
+    OpenBatch,
+    PoolQueue,
+    UserQueue,
+)
 
 Task = tuple[int, int, int]  # batch number, position, attempt: how engines name a task
 
-
-class PoolQueue:
-    """One pool as dispatch sees it: its queue, and how many tasks of it are open."""
-
-    __slots__ = ("counts", "open", "pool", "queue")
-
-    def __init__(self, pool: bytes, counts: list[int]) -> None:
-        self.pool = pool
-        self.counts = counts  # tasks by state, of all pools together
-        self.queue: deque[tuple[OpenBatch, int, int]] = deque()
-        self.open = 0
-
-
-class OpenBatch:
-    """An open batch. ``states`` has one byte a task; ``attempts`` only those that are not at their first."""
-
-    __slots__ = (
-        "attempts",
-        "count",
-        "group",
-        "lane",
-        "number",
-        "open",
-        "owner",
-        "prefix",
-        "retries",
-        "states",
-        "tally",
-        "unstored",
-    )
-
-    def __init__(
-        self,
-        *,
-        number: int,
-        prefix: bytes,
-        owner: str,
-        group: bytes,
-        lane: PoolQueue,
-        count: int,
-        retries: int,
-    ) -> None:
-        self.number = number
-        self.prefix = prefix
-        self.owner = owner
-        self.group = group
-        self.lane = lane
-        self.count = count
-        self.retries = retries
-        self.states = bytearray(count)
-        self.open = count
-        self.unstored = count  # tasks whose outcome is not stored, nor in the transaction under way
-        self.attempts: dict[int, int] = {}
-        self.tally: dict[int, int] | None = {}  # outcomes by status, without values; None after a restart
-
-    def attempt(self, position: int) -> int:
-        """The attempt that counts for this task."""
-        return self.attempts.get(position, FIRST_ATTEMPT)
-
-    def apply(self, position: int, event: Event) -> bool:
-        """Let ``event`` happen to a task, as the table of `lifecycle` says. False, and nothing changes, if it means
-        nothing in this state.
-
-        The only writer of states, besides the two loops of the hot path: `Dispatch.take` and `Dispatch.ended`.
-        """
-        before = self.states[position]
-        state = after(before, event)
-        if state is None:
-            return False
-        self.states[position] = state
-        self.lane.counts[before] -= 1
-        self.lane.counts[state] += 1
-        if state == DONE:
-            self.open -= 1
-            self.lane.open -= 1
-        elif state == QUEUED:
-            self.lane.queue.appendleft((self, position, position + 1))
-        return True
-
-
-class Lease(NamedTuple):
-    """Tasks ``start`` to ``stop`` of a batch, given out together as this attempt."""
-
-    batch: OpenBatch
-    start: int
-    stop: int
-    attempt: int
+_MAY_END = sources(Event.END)
 
 
 class LostLease(NamedTuple):
@@ -127,52 +50,48 @@ class LostLease(NamedTuple):
 
 
 class Dispatch:
-    """All open tasks of a service."""
+    """All open batches of a service, and the queues of their tasks."""
 
     def __init__(self) -> None:
         self._batches: dict[int, OpenBatch] = {}
         self._prefixes: dict[bytes, OpenBatch] = {}
-        self._lanes: dict[bytes, PoolQueue] = {}
+        self._pools: dict[bytes, PoolQueue] = {}
+        self._users: dict[str, dict[bytes, UserQueue]] = {}  # by pool
+        self._abandoned: set[bytes] = set()  # task groups
+        self._deferred: dict[UserQueue, None] = {}
         self._counts = [0, 0, 0, 0]  # tasks by state, of the batches known
 
     # -- batches ------------------------------------------------------------------------------------------
 
-    def add(
-        self,
-        *,
-        number: int,
-        prefix: bytes,
-        owner: str,
-        group: bytes,
-        pool: bytes,
-        count: int,
-        retries: int = 0,
-        done: Iterable[int] = (),
-        attempts: dict[int, int] | None = None,
-    ) -> OpenBatch:
-        """Queue a stored batch. At a restart: ``done`` have their outcome already, ``attempts`` are due."""
-        lane = self._lanes.setdefault(pool, PoolQueue(pool, self._counts))
-        batch = OpenBatch(
-            number=number, prefix=prefix, owner=owner, group=group, lane=lane, count=count, retries=retries
-        )
-        batch.attempts.update(attempts or {})
-        for position in done:
-            batch.states[position] = DONE
-            batch.open -= 1
-        batch.unstored = batch.open
-        if batch.open < count:
-            batch.tally = None  # what is done ended before the restart
-        self._batches[number] = self._prefixes[prefix] = batch
-        lane.open += batch.open
-        lane.queue.append((batch, 0, count))
-        self._counts[QUEUED] += batch.open
-        self._counts[DONE] += count - batch.open
-        return batch
+    def add(self, batch: OpenBatch) -> None:
+        """Queue a stored batch."""
+        pool = self._pools.get(batch.pool)
+        if pool is None:
+            pool = self._pools[batch.pool] = PoolQueue(batch.pool, batch.endpoint)
+        queue = pool.users.get(batch.owner)
+        if queue is None:
+            queue = pool.users[batch.owner] = UserQueue(batch.owner, pool, self._counts)
+            self._users.setdefault(batch.owner, {})[batch.pool] = queue
+        queue.push(batch)
+        self._batches[batch.number] = self._prefixes[batch.prefix] = batch
 
     def forget(self, batch: OpenBatch) -> None:
-        """A batch of which every outcome is stored is nobody's business here any more."""
+        """Every outcome of a batch is stored. A queue without open tasks goes with it."""
         del self._batches[batch.number], self._prefixes[batch.prefix]
-        self._counts[DONE] -= batch.count
+        queue = batch.queue
+        queue.forget(batch)
+        if not queue.open and queue.pool.users.get(queue.owner) is queue:
+            self._drop(queue)
+
+    def _drop(self, queue: UserQueue) -> None:
+        pool, of_user = queue.pool, self._users[queue.owner]
+        pool.drop(queue)
+        self._deferred.pop(queue, None)
+        del of_user[pool.name]
+        if not of_user:
+            del self._users[queue.owner]
+        if not pool.users:
+            del self._pools[pool.name]
 
     def batches(self) -> list[OpenBatch]:
         """All that are known, in the order in which they came."""
@@ -189,28 +108,13 @@ class Dispatch:
     # -- the way of most tasks ----------------------------------------------------------------------------
 
     def take(self, pool: bytes, limit: int) -> list[Lease]:
-        """Lease up to ``limit`` tasks of a pool, oldest first."""
-        leases: list[Lease] = []
-        lane = self._lanes.get(pool)
-        if lane is None:
-            return leases
-        queue = lane.queue
-        left = limit
-        while left > 0 and queue:
-            batch, start, stop = queue.popleft()
-            lease = _next_run(batch, start, stop, left)
-            if lease is None:
-                continue
-            if lease.stop < stop:
-                queue.appendleft((batch, lease.stop, stop))
-            size = lease.stop - lease.start
-            batch.states[lease.start : lease.stop] = _LEASED_BYTE * size
-            left -= size
-            leases.append(lease)
-        taken = limit - left
-        self._counts[QUEUED] -= taken
-        self._counts[LEASED] += taken
-        return leases
+        """Lease up to ``limit`` tasks of a pool: of its users in turn, of each the oldest first."""
+        queue = self._pools.get(pool)
+        if queue is None:
+            return []
+        if self._abandoned:
+            self._defer(queue)
+        return queue.take(limit)
 
     def lease_again(self, number: int, position: int, attempt: int) -> bool:
         """At a restart: this attempt is out already, with an engine that outlives us. Whether it still counts."""
@@ -239,7 +143,7 @@ class Dispatch:
                 continue
             batch.states[outcome[1]] = DONE
             batch.open -= 1
-            batch.lane.open -= 1
+            batch.queue.open -= 1
             counts[state] -= 1
             counts[DONE] += 1
             counting.append((batch, outcome))
@@ -257,7 +161,7 @@ class Dispatch:
     def lost(self, number: int, position: int, attempt: int, *, final: bool = False) -> LostLease | None:
         """The worker died under this task; ``final``: it is not to run again. None: that is old news."""
         batch = self._current((number, position, attempt))
-        again = batch is not None and not final and attempt <= batch.retries
+        again = batch is not None and not final and attempt <= batch.options.retries
         if batch is None or not batch.apply(position, Event.RETRY if again else Event.LOSE):
             return None
         if not again:
@@ -289,7 +193,7 @@ class Dispatch:
         """End every queued task of a pool; which those were. What is with its workers goes on."""
         ended = []
         for batch in self._batches.values():
-            if batch.lane.pool != pool:
+            if batch.pool != pool:
                 continue
             position = batch.states.find(QUEUED)
             while position >= 0:
@@ -298,17 +202,61 @@ class Dispatch:
                 position = batch.states.find(QUEUED, position)
         return ended
 
-    def drop_pool(self, pool: bytes) -> None:
-        """Forget a pool that has no open task."""
-        if self.open_in(pool) == 0:
-            self._lanes.pop(pool, None)
+    # -- work that nobody waits for -----------------------------------------------------------------------
+
+    def abandon(self, group: bytes) -> None:
+        """The last client that waited for the tasks of a group has gone. They are deferred while others of the same
+        user on the same endpoint are queued."""
+        self._abandoned.add(group)
+
+    def attend(self, group: bytes) -> None:
+        """A client waits for the tasks of a group (again), or it has none any more."""
+        self._abandoned.discard(group)
+
+    @property
+    def deferring(self) -> bool:
+        """Whether tasks of any pool are deferred."""
+        return bool(self._deferred)
+
+    def released(self) -> list[bytes]:
+        """The pools from which tasks can be taken that were deferred when they were to be taken."""
+        if not self._deferred:
+            return []
+        released = [queue for queue in self._deferred if not self._is_deferred(queue)]
+        for queue in released:
+            del self._deferred[queue]
+            queue.pool.line_up(queue)
+        return [queue.pool.name for queue in released]
+
+    def _defer(self, pool: PoolQueue) -> None:
+        for queue in [queue for queue in pool.turns if self._is_deferred(queue)]:
+            pool.step_aside(queue)
+            self._deferred[queue] = None
+
+    def _is_deferred(self, queue: UserQueue) -> bool:
+        return self._is_abandoned(queue) and any(
+            not self._is_abandoned(other) and other.has_queued() for other in self._rivals(queue)
+        )
+
+    def _is_abandoned(self, queue: UserQueue) -> bool:
+        return self._abandoned.issuperset(queue.groups)
+
+    def _rivals(self, queue: UserQueue) -> Iterator[UserQueue]:
+        """The other queues of the same user on the same endpoint."""
+        for other in self._users.get(queue.owner, {}).values():
+            if other is not queue and other.pool.endpoint == queue.pool.endpoint:
+                yield other
 
     # -- figures ------------------------------------------------------------------------------------------
 
     def open_in(self, pool: bytes) -> int:
         """How many tasks of a pool are not done."""
-        lane = self._lanes.get(pool)
-        return lane.open if lane else 0
+        queue = self._pools.get(pool)
+        return queue.open if queue else 0
+
+    def open_of(self, owner: str) -> int:
+        """How many tasks of a user are not done."""
+        return sum(queue.open for queue in self._users.get(owner, {}).values())
 
     @property
     def open(self) -> int:
@@ -320,8 +268,8 @@ class Dispatch:
         return {state.name.lower(): self._counts[state] for state in State}
 
     def pools(self) -> list[bytes]:
-        """The pools that have had tasks and are not dropped."""
-        return list(self._lanes)
+        """The pools that have open batches."""
+        return list(self._pools)
 
     def _current(self, task: Task) -> OpenBatch | None:
         """The batch of a task, if this is the attempt of it that counts."""
@@ -330,22 +278,3 @@ class Dispatch:
         if batch is None or not 0 <= position < batch.count or attempt != batch.attempt(position):
             return None
         return batch
-
-
-_MAY_END = sources(Event.END)
-_LEASED_BYTE = bytes([LEASED])
-
-
-def _next_run(batch: OpenBatch, start: int, stop: int, limit: int) -> Lease | None:
-    """The first tasks of a span that are queued and at the same attempt, up to ``limit``; None if none is queued."""
-    states = batch.states
-    first = states.find(QUEUED, start, stop)
-    if first < 0:
-        return None
-    stop = min(stop, first + limit)
-    if not batch.attempts and states.count(QUEUED, first, stop) == stop - first:
-        return Lease(batch, first, stop, FIRST_ATTEMPT)
-    attempt, last = batch.attempt(first), first + 1
-    while last < stop and states[last] == QUEUED and batch.attempt(last) == attempt:
-        last += 1
-    return Lease(batch, first, last, attempt)

@@ -18,11 +18,12 @@ from compute_executor.protocol.ids import TaskPositions, task_uuid
 from compute_executor.service.access import Identity, Owned, absent, check
 from compute_executor.service.audit import Audit
 from compute_executor.service.endpoints.engines import Engines
-from compute_executor.service.pools.pools import Pools
-from compute_executor.service.scheduling.dispatch import Dispatch, OpenBatch
+from compute_executor.service.scheduling.dispatch import Dispatch
 from compute_executor.service.scheduling.lifecycle import State
+from compute_executor.service.scheduling.queues import OpenBatch
 from compute_executor.service.store.reader import Reader
-from compute_executor.service.tasks.outcomes import Outcomes, made_here
+from compute_executor.service.tasks.outcomes import Outcomes
+from compute_executor.service.tasks.queue_control import QueueControl
 from compute_executor.service.tasks.submissions import Submissions
 
 BEFORE = Reason("cancelled before it began", None, False, 0)
@@ -42,8 +43,7 @@ class CancelReport(NamedTuple):
 
 class Cancelling:
     """Ends tasks at the request of their owner. ``stopping``: batch number and position of those whose worker is
-    being ended; ``recalling``: of those that an endpoint was asked to give back, and whether it has. Owner: the loop
-    thread."""
+    being ended. Owner: the loop thread."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Cancelling:
         dispatch: Dispatch,
         submissions: Submissions,
         outcomes: Outcomes,
-        pools: Pools,
+        queues: QueueControl,
         engines: Engines,
         read: Reader,
         audit: Audit,
@@ -59,12 +59,11 @@ class Cancelling:
         self._dispatch = dispatch
         self._submissions = submissions
         self._outcomes = outcomes
-        self._pools = pools
+        self._queues = queues
         self._engines = engines
         self._read = read
         self._audit = audit
         self.stopping: set[tuple[int, int]] = set()
-        self.recalling: dict[tuple[int, int], bool] = {}
 
     async def cancel(self, who: Identity, tasks: TaskPositions) -> TaskPositions:
         """Which of the tasks surely will not run; returns when that is stored. Foreign and unknown ones are not
@@ -115,13 +114,13 @@ class Cancelling:
 
     async def _cancel(self, batch: OpenBatch, positions: range, *, running: bool) -> CancelReport:
         """Withdraw what can be withdrawn, then stop the rest if it is to be stopped."""
-        withdrawn = len(self.withdraw(batch, list(positions), CANCELLED, BEFORE))
+        withdrawn = len(self._queues.withdraw(batch, list(positions), CANCELLED, BEFORE))
         withdrawn += len(await self._recalled(batch, positions))
         left = [place for place in positions if batch.states[place] != State.DONE]
         stopped: set[tuple[int, int]] = set()
         if left and running:
             named = [(batch.number, place) for place in left]
-            stopped = self._pools.engine.stop_tasks(batch.lane.pool, named)
+            stopped = self._engines.stop_tasks(batch.pool, named)
             self.stopping |= stopped
         return CancelReport(withdrawn, len(stopped), len(left) - len(stopped))
 
@@ -134,30 +133,16 @@ class Cancelling:
         except NotFound as error:
             self._audit.refused(who, "a cancel", error)
             return []
-        done = self.withdraw(batch, positions, CANCELLED, BEFORE)
+        done = self._queues.withdraw(batch, positions, CANCELLED, BEFORE)
         return [*done, *await self._recalled(batch, positions)]
-
-    def withdraw(self, batch: OpenBatch, positions: list[int], status: int, reason: Reason) -> list[int]:
-        """End those of the tasks that surely have not begun, and never will then; which those are."""
-        pool = batch.lane.pool
-        done, leased = self._dispatch.cancel(batch, positions)
-        if leased:
-            names = [(batch.number, position) for position in leased]
-            if status == CANCELLED and self._engines.endpoint_of(pool) is not None:
-                self.recalling.update(dict.fromkeys(names, False))
-            given_up = self._pools.engine.withdraw(pool, names)
-            done += self._dispatch.withdrawn(batch, [position for _, position in given_up])
-        self._outcomes.put(made_here([(batch, position) for position in done], status, reason))
-        if not self._dispatch.open_in(pool):
-            self._pools.emptied(pool)
-        return done
 
     async def _recalled(self, batch: OpenBatch, positions: Iterable[int]) -> list[int]:
         """Those of the tasks that an endpoint has given back now that it was asked to, and that so are cancelled.
         Returns when it has answered, or does not."""
-        if not self.recalling:
+        recalling = self._queues.recalling
+        if not recalling:
             return []
         names = ((batch.number, position) for position in positions)
-        asked = [name for name in names if name in self.recalling]
-        await self._engines.recalled(batch.lane.pool)
-        return [name[1] for name in asked if self.recalling.pop(name, False)]
+        asked = [name for name in names if name in recalling]
+        await self._engines.recalled(batch.pool)
+        return [name[1] for name in asked if recalling.pop(name, False)]

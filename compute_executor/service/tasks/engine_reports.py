@@ -12,10 +12,11 @@ import logging
 from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.endpoint.pool.scheduling_policy import Assignment
 from compute_executor.endpoint.worker import trace
-from compute_executor.protocol.frames import BROKEN, CANCELLED, LOST, Body, Reason, Written
+from compute_executor.protocol.frames import CANCELLED, LOST, Body, Reason, Written
 from compute_executor.protocol.ids import task_uuid
 from compute_executor.service.pools.pools import Pools
-from compute_executor.service.scheduling.dispatch import Dispatch, OpenBatch, Task
+from compute_executor.service.scheduling.dispatch import Dispatch, Task
+from compute_executor.service.scheduling.queues import OpenBatch
 from compute_executor.service.store.committer import Committer
 from compute_executor.service.tasks.cancelling import BEFORE, STOPPED
 from compute_executor.service.tasks.functions import Functions
@@ -23,6 +24,7 @@ from compute_executor.service.tasks.groups import TaskGroups
 from compute_executor.service.tasks.live_output import LiveOutput
 from compute_executor.service.tasks.open_batches import OpenBatches
 from compute_executor.service.tasks.outcomes import Entry, Outcomes, made_here
+from compute_executor.service.tasks.queue_control import QueueControl
 from compute_executor.service.tasks.recheck import AuthorizationRecheck
 
 log = logging.getLogger(__name__)
@@ -41,9 +43,9 @@ class EngineReports:
         functions: Functions,
         groups: TaskGroups,
         pools: Pools,
-        permits: AuthorizationRecheck,
+        queues: QueueControl,
+        recheck: AuthorizationRecheck,
         stopping: set[tuple[int, int]],
-        recalling: dict[tuple[int, int], bool],
         live: LiveOutput,
         committer: Committer,
         loop: asyncio.AbstractEventLoop,
@@ -54,23 +56,27 @@ class EngineReports:
         self._functions = functions
         self._groups = groups
         self._pools = pools
-        self._permits = permits
+        self._queues = queues
+        self._recheck = recheck
         self._stopping = stopping
-        self._recalling = recalling
         self._live = live
         self._committer = committer
         self._loop = loop
 
     def take(self, pool: bytes, limit: int) -> list[Assignment]:
-        """Up to ``limit`` tasks to be run now; none while outcomes cannot be stored."""
+        """Lease up to ``limit`` tasks to be run now; none while outcomes cannot be stored."""
         if self._outcomes.stalled:
             return []
-        while taken := self._batches.take(pool, limit):
-            permitted = self._permits.sift(taken)
-            if permitted:
-                return permitted
-            self._loop.call_soon(self._emptied, pool)
-        return []
+        while True:
+            taken = self._batches.take(pool, limit)
+            if taken.denied:
+                self._recheck.refuse(taken.denied)
+                self._loop.call_soon(self._queues.shrunk, pool)
+            if taken.assignments or not taken.denied:
+                break
+        if self._dispatch.deferring:
+            self._loop.call_soon(self._queues.wake_released)
+        return taken.assignments
 
     def function_code(self, number: int) -> Body:
         """The code of the function that assignments call ``number``."""
@@ -91,7 +97,7 @@ class EngineReports:
         if not self._pools.to_program(pool):
             _log_ends(entries)
         self._outcomes.put(entries, kept=kept)
-        self._emptied(pool)
+        self._queues.shrunk(pool)
 
     def progress(self) -> tuple[int, int]:
         """How many outcomes ever came, and how many of these are stored."""
@@ -101,11 +107,12 @@ class EngineReports:
         """These (batch, position, attempt) have surely not begun; they are first in the queue again, apart from those
         that were being stopped: these end."""
         self._dispatch.returned(tasks)
-        if self._recalling:
+        if self._queues.recalling:
             self._end_recalled(pool, tasks)
         if self._stopping:
             self._end_stopped(pool, tasks)
-        self._end_if_failed(pool)
+        if message := self._pools.failure(pool):  # nobody will take them
+            self._queues.end_queued(pool, message)
 
     def _end_recalled(self, pool: bytes, tasks: list[Task]) -> None:
         """An endpoint gives these back: what was to be cancelled ends."""
@@ -113,12 +120,12 @@ class EngineReports:
             batch = self._dispatch.by_number(number)
             if (
                 batch is not None
-                and (number, position) in self._recalling
+                and (number, position) in self._queues.recalling
                 and self._dispatch.cancel(batch, [position])[0]
             ):
-                self._recalling[number, position] = True
+                self._queues.recalling[number, position] = True
                 self._outcomes.put(made_here([(batch, position)], CANCELLED, BEFORE))
-        self._emptied(pool)
+        self._queues.shrunk(pool)
 
     def _end_stopped(self, pool: bytes, tasks: list[Task]) -> None:
         """A worker was ended to stop the task that it ran: these were with it and had not begun."""
@@ -128,7 +135,7 @@ class EngineReports:
                 batch = self._dispatch.by_number(number)
                 if batch is not None and self._dispatch.cancel(batch, [position])[0]:
                     self._outcomes.put(made_here([(batch, position)], CANCELLED, BEFORE))
-        self._emptied(pool)
+        self._queues.shrunk(pool)
 
     def lost(
         self,
@@ -150,34 +157,22 @@ class EngineReports:
             return
         if stopped:
             self._outcomes.put([cancelled_entry(lost.batch, position, attempt)])
-            self._emptied(pool)
+            self._queues.shrunk(pool)
             return
         if lost.again:
             # Runs again at once; if this very write is lost in a crash, the worker's ring still tells of it.
             due = lost.attempt
             self._committer.soon(lambda writer: writer.next_attempts([(batch, position, due)]), _logged)
-            self._pools.engine.wake(pool)
-            self._end_if_failed(pool)
+            self._queues.wake(pool)
             return
         batch_lost, ended = lost_entry(lost.batch, position, attempt, reason)
         self._outcomes.put([(batch_lost, ended._replace(output=output, worker=worker))])
-        self._emptied(pool)
+        self._queues.shrunk(pool)
 
     def broken(self, pool: bytes, message: str) -> None:
         """The workers of this pool cannot start: what is queued ends so, and what comes later is refused."""
         self._pools.failed(pool, message)
-        self.end_queued(pool, message)
-
-    def end_queued(self, pool: bytes, message: str) -> None:
-        """End every queued task of a pool as BROKEN."""
-        reason = Reason(message, None, False, 0, self._pools.container(pool))
-        self._outcomes.put(made_here(self._dispatch.break_pool(pool), BROKEN, reason))
-        self._emptied(pool)
-
-    def _end_if_failed(self, pool: bytes) -> None:
-        """Nobody will take from the queue of a failed pool."""
-        if message := self._pools.failure(pool):
-            self.end_queued(pool, message)
+        self._queues.end_queued(pool, message)
 
     def output(self, pool: bytes, batch: int, position: int, part: Written) -> None:
         """What a task has written so far: to those who listen, or into the log."""
@@ -189,10 +184,6 @@ class EngineReports:
             self._groups.output(found, position, part)
         else:
             _log_output(found, position, part)
-
-    def _emptied(self, pool: bytes) -> None:
-        if not self._dispatch.open_in(pool):
-            self._pools.emptied(pool)
 
 
 def lost_entry(batch: OpenBatch, position: int, attempt: int, reason: Reason) -> Entry:

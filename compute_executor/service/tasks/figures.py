@@ -18,8 +18,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from compute_executor.service.scheduling.dispatch import Dispatch, OpenBatch
+from compute_executor.service.scheduling.dispatch import Dispatch
 from compute_executor.service.scheduling.lifecycle import State
+from compute_executor.service.scheduling.queues import OpenBatch
 from compute_executor.service.store.database import open_reader
 from compute_executor.service.store.reader import Reader
 from compute_executor.service.store.rows import ID_BYTES

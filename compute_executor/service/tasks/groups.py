@@ -11,8 +11,10 @@ from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.protocol.frames import ProgramInfo, Result, Written
 from compute_executor.service.access import Identity, Owned, absent, check
 from compute_executor.service.pools.subscriber import Began, Subscriber
-from compute_executor.service.scheduling.dispatch import OpenBatch
+from compute_executor.service.scheduling.dispatch import Dispatch
+from compute_executor.service.scheduling.queues import OpenBatch
 from compute_executor.service.store.reader import SCAN, Reader
+from compute_executor.service.store.rows import decode_program
 
 
 class TaskGroup:
@@ -31,10 +33,15 @@ class TaskGroup:
 
 
 class TaskGroups:
-    """The groups in use: those with open batches or subscribers. Others are only in the store."""
+    """The groups in use: those with open batches or subscribers. Others are only in the store.
 
-    def __init__(self, read: Reader) -> None:
+    The dispatcher is told of groups that no client waits for any more. A group that never had a subscriber may be one
+    whose client asks now and then: it counts as one that is waited for.
+    """
+
+    def __init__(self, read: Reader, dispatch: Dispatch) -> None:
         self._read = read
+        self._dispatch = dispatch
         self._groups: dict[bytes, TaskGroup] = {}
         self._acknowledged: dict[bytes, int] = {}  # not written yet
 
@@ -61,6 +68,12 @@ class TaskGroups:
         row = self._read.group(group)
         return TaskGroup(*row) if row else None
 
+    def restore(self) -> None:
+        """After a restart, before clients come: no Executor waits for its open tasks yet."""
+        for group, program in self._read.rows("groups_of_open_batches"):
+            if decode_program(program).pid:
+                self._dispatch.abandon(bytes(group))
+
     # -- batches ------------------------------------------------------------------------------------------
 
     def opened(self, group: bytes) -> None:
@@ -83,6 +96,7 @@ class TaskGroups:
         found = self._groups.get(group)
         if found is not None and not found.open_batches and not found.subscribers:
             del self._groups[group]
+            self._dispatch.attend(group)
 
     # -- listeners ----------------------------------------------------------------------------------------
 
@@ -95,12 +109,15 @@ class TaskGroups:
             found.program = program
         if subscriber not in found.subscribers:
             found.subscribers.append(subscriber)
+        self._dispatch.attend(group)
         return found.floor
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
         """Forget a listener in all groups."""
         for group in [group for group, found in self._groups.items() if subscriber in found.subscribers]:
             self._groups[group].subscribers.remove(subscriber)
+            if not self._groups[group].subscribers:
+                self._dispatch.abandon(group)
             self.forget(group)
 
     def acknowledge(self, who: Identity, group: bytes, seq: int) -> None:
@@ -134,7 +151,7 @@ class TaskGroups:
             for subscriber in list(found.subscribers) if found else ():
                 subscriber.stored(group)
 
-    def tell(self, first_seq: int, outcomes: Iterable[tuple[OpenBatch, TaskEnded]]) -> None:
+    def publish(self, first_seq: int, outcomes: Iterable[tuple[OpenBatch, TaskEnded]]) -> None:
         """Outcomes with the numbers from ``first_seq`` cannot be lost any more: tell those who listen."""
         told: dict[bytes, list[Result]] = {}
         batch: OpenBatch | None = None

@@ -25,8 +25,9 @@ from compute_executor.protocol import frames
 from compute_executor.protocol.ids import PREFIX_BYTES, task_uuid
 from compute_executor.serialization import packing
 from compute_executor.service.access import Identity, Owned, absent, check, may
-from compute_executor.service.scheduling.dispatch import Dispatch, OpenBatch
+from compute_executor.service.scheduling.dispatch import Dispatch
 from compute_executor.service.scheduling.lifecycle import State
+from compute_executor.service.scheduling.queues import OpenBatch
 from compute_executor.service.store.reader import Reader, joined
 from compute_executor.service.store.rows import ID_BYTES, decode_program, split_ids
 from compute_executor.service.tasks.figures import added, finished_counts, open_counts

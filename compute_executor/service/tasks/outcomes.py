@@ -28,7 +28,7 @@ import msgspec
 from compute_executor.backoff import Backoff
 from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.protocol.frames import Reason, Result
-from compute_executor.service.scheduling.dispatch import OpenBatch
+from compute_executor.service.scheduling.queues import OpenBatch
 from compute_executor.service.store.committer import Committer, settle
 from compute_executor.service.store.rows import FinishedBatch
 
@@ -64,11 +64,10 @@ class Outcomes:
     any more; ``stored`` after each commit: outcomes, batches that are finished by them, blobs not needed any more;
     ``recovered`` when writing works again after trouble. ``commit_first``: whether nothing is told before."""
 
-    def __init__(  # noqa: PLR0917 - what it asks, then whom it tells
+    def __init__(
         self,
         committer: Committer,
         loop: asyncio.AbstractEventLoop,
-        with_blobs: Callable[[int], bool],
         told: Told,
         stored: Stored,
         recovered: Callable[[], None],
@@ -77,7 +76,6 @@ class Outcomes:
     ) -> None:
         self._committer = committer
         self._loop = loop
-        self._with_blobs = with_blobs
         self._tell = told
         self._stored = stored
         self._recovered = recovered
@@ -172,7 +170,7 @@ class Outcomes:
         first = self._before + self._done + 1
         outcomes = [outcome for _, outcome in self._sent]
         finished = [
-            FinishedBatch(batch.number, self._with_blobs(batch.number), bool(batch.attempts), batch.tally)
+            FinishedBatch(batch.number, batch.with_blobs, bool(batch.attempts), batch.tally)
             for batch in self._finishing
         ]
         now = time.time()

@@ -2,37 +2,35 @@
 a group, an endpoint may be shared no more, or list other functions.
 
     reconsider, endpoint_changed -> judged -> queued and leased tasks that may not run end as REFUSED
-    sift                                      what comes back later (from a lost worker, say) ends when it is taken
+    refuse                                    what comes back later (from a lost worker, say) ends when it is taken
 
-What has begun goes on. Batches are judged when something changes and not for each task, so `sift` costs nothing as
-long as nothing is barred. Owner: the loop thread.
+What has begun goes on. Batches are judged when something changes, not for each task: what is denied is noted in the
+batch. Owner: the loop thread.
 """
 
 from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Iterable
 
-from compute_executor.endpoint.pool.scheduling_policy import Assignment
 from compute_executor.protocol.frames import REFUSED, Reason
 from compute_executor.service.access import Identity, may
 from compute_executor.service.endpoints.engines import Engines
 from compute_executor.service.endpoints.registry import Endpoints
 from compute_executor.service.endpoints.rows import EndpointRow
-from compute_executor.service.scheduling.dispatch import Dispatch, OpenBatch
+from compute_executor.service.scheduling.dispatch import Dispatch
+from compute_executor.service.scheduling.queues import OpenBatch
 from compute_executor.service.tasks.functions import Functions
 from compute_executor.service.tasks.open_batches import OpenBatches
 from compute_executor.service.tasks.outcomes import Outcomes, made_here
+from compute_executor.service.tasks.queue_control import QueueControl
 
 log = logging.getLogger(__name__)
 
-Barred = dict[int, str]  # numbers of the functions of a batch that may not run, and why
-Withdraw = Callable[[OpenBatch, list[int], int, Reason], list[int]]
-
 
 class AuthorizationRecheck:
-    """The authorization of tasks that are open. ``withdraw``: ends those tasks of a batch that have not begun."""
+    """The authorization of tasks that are open."""
 
     def __init__(
         self,
@@ -43,7 +41,7 @@ class AuthorizationRecheck:
         outcomes: Outcomes,
         endpoints: Endpoints,
         engines: Engines,
-        withdraw: Withdraw,
+        queues: QueueControl,
     ) -> None:
         self._dispatch = dispatch
         self._batches = batches
@@ -51,73 +49,68 @@ class AuthorizationRecheck:
         self._outcomes = outcomes
         self._endpoints = endpoints
         self._engines = engines
-        self._withdraw = withdraw
-        self._told: dict[str, Identity | None] = {}  # by `reconsider`
+        self._queues = queues
+        self._changed: dict[str, Identity | None] = {}  # by `reconsider`
         self._seen: dict[str, Identity] = {}  # at submits
-        self._barred: dict[int, Barred] = {}
 
     # -- what changes -------------------------------------------------------------------------------------
 
     def seen(self, who: Identity) -> None:
-        """Somebody submits: the best that is known of users whom nobody has spoken of."""
+        """Note the identity of a user who submits: the best that is known until `reconsider` is called."""
         self._seen[who.id] = who
 
     def reconsider(self, user: str, identity: Identity | None) -> None:
-        """This user is somebody else now: in other groups, say; or nobody (None)."""
-        self._told[user] = identity
+        """Judge the open batches of a user whose identity has changed: who is in other groups, say, or is no user
+        any more (None)."""
+        self._changed[user] = identity
         for batch in self._dispatch.batches():
             if batch.owner == user:
                 self._judge(batch)
 
     def endpoint_changed(self, endpoint: uuid.UUID) -> None:
-        """An endpoint has registered again: it may be shared otherwise, or permit other functions."""
+        """Judge the open batches for an endpoint that has registered again: it may be shared otherwise, or permit
+        other functions."""
         for batch in self._dispatch.batches():
-            if self._engines.endpoint_of(batch.lane.pool) == endpoint:
+            if self._engines.endpoint_of(batch.pool) == endpoint:
                 self._judge(batch)
 
-    def accepted(self, number: int) -> None:
-        """A batch is open now. What has changed while it was stored holds for it, too."""
-        batch = self._dispatch.by_number(number)
-        if batch is not None and batch.owner in self._told:
+    def accepted(self, batch: OpenBatch) -> None:
+        """Judge a new batch, if its user has changed since the service started: maybe while it was stored."""
+        if batch.owner in self._changed:
             self._judge(batch)
-
-    def finished(self, number: int) -> None:
-        """A batch is open no more."""
-        self._barred.pop(number, None)
 
     def _endpoint(self, batch: OpenBatch) -> EndpointRow | None:
         """The registered endpoint that a batch is for; None if it is for the built-in one."""
-        endpoint = self._engines.endpoint_of(batch.lane.pool)
+        endpoint = self._engines.endpoint_of(batch.pool)
         return None if endpoint is None else self._endpoints.find(endpoint)
 
     # -- judging ------------------------------------------------------------------------------------------
 
     def _judge(self, batch: OpenBatch) -> None:
-        numbers = self._batches.function_numbers(batch.number)
-        barred = {
+        batch.denied = {
             number: why
-            for number in numbers
+            for number in batch.functions
             if (why := self._why_not(batch, self._functions.id(number))) is not None
         }
-        if not barred:
-            self._barred.pop(batch.number, None)
+        if not batch.denied:
             return
-        self._barred[batch.number] = barred
         try:
-            by_number = self._batches.positions(batch.number)
-        except Exception:  # the disk: what is taken later is sifted
-            log.exception("tasks of batch %s cannot be read; those barred end later", batch.prefix.hex())
+            by_function = self._batches.positions(batch)
+        except Exception:  # the disk: they are refused when they are taken
+            log.exception("tasks of batch %s cannot be read; those denied end later", batch.prefix.hex())
             return
-        for number, why in barred.items():
-            self._withdraw(batch, by_number.get(number, []), REFUSED, _reason(why))
+        for number, why in batch.denied.items():
+            self._queues.withdraw(batch, by_function.get(number, []), REFUSED, _reason(why))
 
     def _why_not(self, batch: OpenBatch, function: bytes) -> str | None:
         """Why a function may not run for the owner of a batch where that is queued; None if it may."""
-        who = self._told.get(batch.owner, self._seen.get(batch.owner))
+        who = self._changed.get(batch.owner, self._seen.get(batch.owner))
         name = f"function {uuid.UUID(bytes=function)}"
         if who is None:
             return (
-                f"{name} was not run: its caller {batch.owner} {_GONE}" if batch.owner in self._told else None
+                f"{name} was not run: its caller {batch.owner} {_GONE}"
+                if batch.owner in self._changed
+                else None
             )
         if not may(who, "run function", self._functions.owned(function)):
             return f"{name} was not run: it is shared with {batch.owner} no more"
@@ -125,20 +118,12 @@ class AuthorizationRecheck:
 
     # -- taking -------------------------------------------------------------------------------------------
 
-    def sift(self, taken: list[Assignment]) -> list[Assignment]:
-        """What may run of the tasks that an engine is about to be given; the others end."""
-        if not self._barred:
-            return taken
-        return [one for one in taken if not self._ended(one)]
-
-    def _ended(self, one: Assignment) -> bool:
-        why = self._barred.get(one.batch, {}).get(one.function)
-        batch = self._dispatch.by_number(one.batch)
-        if why is None or batch is None:
-            return False
-        done = self._dispatch.withdrawn(batch, [one.position])
-        self._outcomes.put(made_here([(batch, position) for position in done], REFUSED, _reason(why)))
-        return True
+    def refuse(self, leased: Iterable[tuple[OpenBatch, int, int]]) -> None:
+        """End tasks (batch, position, function) that were leased and may not run any more."""
+        for batch, position, function in leased:
+            done = self._dispatch.withdrawn(batch, [position])
+            reason = _reason(batch.denied[function])
+            self._outcomes.put(made_here([(batch, position) for position in done], REFUSED, reason))
 
 
 _GONE = "is no user of this service any more"

@@ -23,8 +23,8 @@ from compute_executor.endpoint.pool import leftovers
 from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.endpoint.worker import begun_log
 from compute_executor.protocol.frames import Body, Reason
-from compute_executor.service.scheduling.dispatch import FIRST_ATTEMPT
 from compute_executor.service.scheduling.lifecycle import Event
+from compute_executor.service.scheduling.queues import FIRST_ATTEMPT
 from compute_executor.service.store.reader import Reader
 from compute_executor.service.store.rows import BatchRow
 from compute_executor.service.tasks.engine_reports import lost_entry

@@ -12,8 +12,9 @@ from compute_executor.service.access import Identity, Owned, absent, check
 from compute_executor.service.endpoints.engines import Engines
 from compute_executor.service.pools.containers import Containers
 from compute_executor.service.pools.pools import Pools
-from compute_executor.service.scheduling.dispatch import Dispatch, OpenBatch
+from compute_executor.service.scheduling.dispatch import Dispatch
 from compute_executor.service.scheduling.lifecycle import State
+from compute_executor.service.scheduling.queues import OpenBatch
 from compute_executor.service.store.store import Store
 from compute_executor.service.tasks.outcomes import Outcomes
 

@@ -36,17 +36,15 @@ from compute_executor.service.endpoints.registry import Endpoints
 from compute_executor.service.limits import MAX_PARTS, ServiceLimits
 from compute_executor.service.pools.containers import Containers
 from compute_executor.service.pools.pools import Pools
+from compute_executor.service.scheduling.queues import Call
 from compute_executor.service.store.committer import Committer, settle
 from compute_executor.service.store.rows import ID_BYTES, NewBatch
+from compute_executor.service.tasks.arguments import decode_calls
 from compute_executor.service.tasks.functions import Functions
 from compute_executor.service.tasks.groups import TaskGroups
-from compute_executor.service.tasks.open_batches import (
-    Call,
-    OpenBatches,
-    check_same_content,
-    decode_calls,
-    taken,
-)
+from compute_executor.service.tasks.open_batches import OpenBatches, check_same_content, taken
+from compute_executor.service.tasks.queue_control import QueueControl
+from compute_executor.service.tasks.recheck import AuthorizationRecheck
 
 MAX_WALLTIME = 1e9
 """Seconds, some 30 years. Timers overflow with infinity."""
@@ -79,6 +77,8 @@ class Submissions:
         rights: BlobRights,
         holds: BlobHolds,
         batches: OpenBatches,
+        recheck: AuthorizationRecheck,
+        queues: QueueControl,
         limits: ServiceLimits,
     ) -> None:
         self._committer = committer
@@ -92,6 +92,8 @@ class Submissions:
         self._rights = rights
         self._holds = holds
         self._batches = batches
+        self._recheck = recheck
+        self._queues = queues
         self._limits = limits
         self._under_way: dict[bytes, tuple[NewBatch, Accepted]] = {}
 
@@ -139,10 +141,10 @@ class Submissions:
             _same_owner(row.owner, who.id, batch.prefix)
             check_same_content(batch, (row.group, row.size, row.options, row.tasks))
             return accepted
-        owner = self._batches.owner(batch.prefix)
-        if owner is None:
+        found = self._batches.find(batch.prefix)
+        if found is None:
             return None
-        _same_owner(owner, who.id, batch.prefix)
+        _same_owner(found.owner, who.id, batch.prefix)
         self._batches.check_same(batch)
         accepted = asyncio.get_running_loop().create_future()
         accepted.set_result(None)
@@ -154,14 +156,23 @@ class Submissions:
         """Committed; or there was one of this prefix already (number is None); or it failed."""
         row = checked.row
         del self._under_way[row.prefix]
-        if error is None and number is None:
-            error = self._batches.accept_again(row, checked.calls)
-        elif error is None and number is not None:
-            self._batches.accept(number, row, checked.calls)
+        try:
+            if error is None and number is None:
+                number = self._batches.number_again(row)
+            if error is None and number is not None:
+                self._open(number, checked)
+        except ComputeError as refusal:
+            error = refusal
         self._groups.forget(row.group)
         if row.parts:
             self._holds.release(row.prefix)
         settle(accepted, None, error)
+
+    def _open(self, number: int, checked: Checked) -> None:
+        """Queue a batch that is stored, and have its engine take from it."""
+        batch = self._batches.accept(number, checked.row, checked.calls)
+        self._recheck.accepted(batch)
+        self._queues.wake(batch.pool)
 
     # -- checks -------------------------------------------------------------------------------------------
 

@@ -110,7 +110,7 @@ def test_all_are_listed_started_and_closed() -> None:
 async def test_another_kind_of_endpoints_needs_nothing_but_its_engine_and_one_line(house: House) -> None:
     async with serving(house) as service:
         parts = service._parts
-        toy = ToyKind(FakeEngine(parts.events))
+        toy = ToyKind(FakeEngine(parts.reports))
         parts.engines.add(toy)
         await register(service)
         row = await service.endpoints.register(ALICE, toy.name, EndpointRegistration("e"), None)

@@ -37,8 +37,7 @@ class Around:
         self.acknowledged: list[int] = []
         self.stored: asyncio.Future[None] | None = None
         self.trouble: Exception | None = None
-        lane = SimpleNamespace(pool=POOL.bytes)
-        self.batch = SimpleNamespace(number=5, count=10, lane=lane, attempt=lambda _position: 2)
+        self.batch = SimpleNamespace(number=5, count=10, pool=POOL.bytes, attempt=lambda _position: 2)
         self.user = SimpleNamespace(row=SimpleNamespace(id=POOL))
         self.inbox = ResultInbox(*cast(Any, (self, self, self, self, self)))
         self.inbox.tell(
@@ -175,7 +174,7 @@ async def test_nobody_ends_the_tasks_of_another(key: str, caplog: pytest.LogCapt
 @live
 async def test_a_user_endpoint_that_is_forgotten_ends_nothing() -> None:
     around = Around()
-    around.batch.lane.pool = b"?" * 16
+    around.batch.pool = b"?" * 16
     around.came(result())
     await around.quiet()
     assert around.ended_tasks == []

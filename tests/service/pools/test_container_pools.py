@@ -13,7 +13,7 @@ from compute_executor.errors import InvalidRequest, NotFound, PoolBroken
 from compute_executor.protocol import frames
 from compute_executor.protocol.frames import Options
 from compute_executor.service.limits import ServiceLimits
-from compute_executor.service.pools.container_pools import lodged
+from compute_executor.service.pools.container_pools import container_pool_id
 from compute_executor.service.pools.pools import DEFAULT_POOL
 from compute_executor.service.service import Service
 from tests.service.fixture import (
@@ -69,7 +69,7 @@ async def test_tasks_wait_until_their_container_is_ready(house: House) -> None:
         container = await prepared(service)
         await service.submit(ALICE, batch([b"a"], pool=POOL, options=Options(container=container)))
         await turn(20)
-        place = lodged(POOL, container)
+        place = container_pool_id(POOL, container)
         assert opened(house).keys() == {POOL}
         assert service.overview()["tasks"]["queued"] == 1
         builder.let.set()
@@ -90,7 +90,7 @@ async def test_a_function_for_a_container_runs_in_it_wherever_it_is_submitted(ho
         inside = await service.register(ALICE, DIGEST, "f", CODE, public=True, container=container)
         await service.submit(ALICE, batch([b"a"], functions=[inside]))
         await service.submit(BOB, batch([b"b"], functions=[inside], group=b"b" * 16))
-        place = lodged(DEFAULT_POOL, container)
+        place = container_pool_id(DEFAULT_POOL, container)
         await until(lambda: place in opened(house))
         assert [one.body for one in house.engine.events.take(place, 5)] == [b"a", b"b"]
         await service.submit(ALICE, batch([b"c"]))  # the same code by its digest: for no container
@@ -126,8 +126,8 @@ async def test_one_that_cannot_be_built_ends_what_waits_and_breaks_nothing_else(
         builder.trouble = ""
         await service.containers.build(ALICE, SIX)
         await service.submit(ALICE, batch([b"e"], pool=POOL, options=inside))
-        await until(lambda: lodged(POOL, container) in opened(house))
-        assert house.engine.events.take(lodged(POOL, container), 5)[0].body == b"e"
+        await until(lambda: container_pool_id(POOL, container) in opened(house))
+        assert house.engine.events.take(container_pool_id(POOL, container), 5)[0].body == b"e"
 
 
 @live
@@ -137,7 +137,7 @@ async def test_it_ends_with_the_pool_it_is_like(house: House) -> None:
     async with serving(house, environments=environments(house, builder)) as service:
         container = await prepared(service)
         await service.submit(ALICE, batch([b"a"], pool=POOL, options=Options(container=container)))
-        place = lodged(POOL, container)
+        place = container_pool_id(POOL, container)
         await until(lambda: place in opened(house))
         service.close_pool(ALICE, POOL)
         assert house.engine.closed == [POOL]
@@ -153,7 +153,7 @@ async def test_it_ends_some_time_after_it_was_last_submitted_to(house: House) ->
     async with serving(house, environments=environments(house, builder), limits=limits) as service:
         container = await prepared(service)
         await service.submit(ALICE, batch([b"a"], options=Options(container=container)))
-        place = lodged(DEFAULT_POOL, container)
+        place = container_pool_id(DEFAULT_POOL, container)
         await until(lambda: place in opened(house))
         house.engine.end(place, house.engine.events.take(place, 5))
         await until(lambda: place in house.engine.closed)
@@ -183,7 +183,7 @@ async def test_a_restart_waits_for_the_container_again(house: House) -> None:
         await service.submit(ALICE, batch([b"a"], pool=POOL, options=Options(container=container)))
     builder = Builder()
     async with serving(house, environments=environments(house, builder)) as service:
-        place = lodged(POOL, container)
+        place = container_pool_id(POOL, container)
         await turn(20)
         assert place not in opened(house)
         builder.let.set()
@@ -206,6 +206,6 @@ async def test_a_pool_may_be_opened_in_a_container(house: House) -> None:
 
 
 def test_its_id_follows_from_both() -> None:
-    ids: set[Any] = {lodged(a * 16, b * 16) for a in (b"a", b"b") for b in (b"c", b"d")}
+    ids: set[Any] = {container_pool_id(a * 16, b * 16) for a in (b"a", b"b") for b in (b"c", b"d")}
     assert len(ids) == 4
     assert {len(one) for one in ids} == {16}

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from compute_executor.endpoint.pool.events import TaskEnded
-from compute_executor.service.scheduling.dispatch import Dispatch, Lease, LostLease, OpenBatch
+from compute_executor.service.scheduling.dispatch import Dispatch, LostLease
 from compute_executor.service.scheduling.lifecycle import TRANSITIONS, Event, State
+from compute_executor.service.scheduling.queues import Lease, OpenBatch
+from tests.service.scheduling.batches import open_batch
 
 POOL, OTHER = b"p" * 16, b"o" * 16
 
@@ -19,10 +21,9 @@ POOL, OTHER = b"p" * 16, b"o" * 16
 def add(
     dispatch: Dispatch, number: int = 1, count: int = 4, retries: int = 0, pool: bytes = POOL
 ) -> OpenBatch:
-    prefix = number.to_bytes(12, "big")
-    return dispatch.add(
-        number=number, prefix=prefix, owner="alice", group=b"g" * 16, pool=pool, count=count, retries=retries
-    )
+    batch = open_batch(number, count, retries=retries, pool=pool)
+    dispatch.add(batch)
+    return batch
 
 
 def ended(batch: int, position: int, attempt: int = 1) -> TaskEnded:
@@ -201,15 +202,28 @@ def test_a_broken_pool_ends_what_is_queued_only() -> None:
     assert finish(dispatch, (1, 0)) == [0]
 
 
-def test_pools_are_dropped_when_empty() -> None:
+def test_a_pool_is_forgotten_with_its_last_batch() -> None:
     dispatch = Dispatch()
-    batch = add(dispatch, 1, 1)
-    dispatch.drop_pool(POOL)
-    assert dispatch.pools() == [POOL]
-    dispatch.cancel(batch, [0])
-    dispatch.drop_pool(POOL)
-    dispatch.drop_pool(POOL)
+    first, second = add(dispatch, 1, 1), add(dispatch, 2, 1)
+    for batch in (first, second):
+        assert dispatch.pools() == [POOL]
+        dispatch.cancel(batch, [0])
+        dispatch.forget(batch)
     assert dispatch.pools() == []
+
+
+def test_a_batch_whose_queue_is_gone_is_forgotten_beside_a_new_one() -> None:
+    """Outcomes of the second are stored last; its queue went with the first, and the third has another."""
+    dispatch = Dispatch()
+    first, second = add(dispatch, 1, 1), add(dispatch, 2, 1)
+    for batch in (first, second):
+        dispatch.cancel(batch, [0])
+    dispatch.forget(first)
+    add(dispatch, 3, 2)
+    dispatch.forget(second)
+    assert (dispatch.pools(), dispatch.open_in(POOL)) == ([POOL], 2)
+    assert spans(dispatch.take(POOL, 9)) == [(3, 0, 2, 1)]
+    assert dispatch.by_state() == {"queued": 0, "leased": 2, "began": 0, "done": 0}
 
 
 # -- restart and forgetting ---------------------------------------------------------------------------------
@@ -217,17 +231,8 @@ def test_pools_are_dropped_when_empty() -> None:
 
 def test_a_restored_batch_goes_on_where_it_was() -> None:
     dispatch = Dispatch()
-    batch = dispatch.add(
-        number=1,
-        prefix=b"p" * 12,
-        owner="alice",
-        group=b"g" * 16,
-        pool=POOL,
-        count=5,
-        retries=3,
-        done=[0, 4],
-        attempts={1: 3},
-    )
+    batch = open_batch(1, 5, retries=3, done=[0, 4], attempts={1: 3})
+    dispatch.add(batch)
     assert (batch.open, dispatch.open) == (3, 3)
     assert spans(dispatch.take(POOL, 9)) == [(1, 1, 2, 3), (1, 2, 4, 1)]
 
@@ -361,7 +366,7 @@ class Histories(RuleBasedStateMachine):
         lost = self.dispatch.lost(number, position, attempt)
         assert (lost is not None) == counts
         if lost is not None and lost.again:
-            assert attempt <= self.known[number].retries
+            assert attempt <= self.known[number].options.retries
             self.model[number, position] = (State.QUEUED, attempt + 1)
         elif lost is not None:
             self.done((number, position))
@@ -394,7 +399,7 @@ class Histories(RuleBasedStateMachine):
         return state if attempt == current else None
 
     def pool(self, task: tuple[int, int]) -> bytes:
-        return self.known[task[0]].lane.pool
+        return self.known[task[0]].pool
 
     def done(self, task: tuple[int, int]) -> None:
         assert task not in self.outcomes, "two outcomes for one task"
@@ -421,13 +426,12 @@ TestHistories.settings = settings(max_examples=60, stateful_step_count=30)
 
 def test_what_is_out_with_an_engine_that_outlived_us_is_leased_not_queued() -> None:
     dispatch = Dispatch()
-    batch = dispatch.add(
-        number=1, prefix=b"x" * 12, owner="ann", group=bytes(16), pool=bytes(16), count=3, attempts={2: 2}
-    )
+    batch = open_batch(1, 3, attempts={2: 2})
+    dispatch.add(batch)
     assert dispatch.lease_again(1, 0, 1)
     assert not dispatch.lease_again(1, 0, 1)  # it is leased already
     assert not dispatch.lease_again(1, 2, 1)  # an attempt of the past
     assert not dispatch.lease_again(9, 0, 1)  # no such batch
     assert dispatch.by_state()["leased"] == 1
-    assert [(lease.start, lease.stop) for lease in dispatch.take(bytes(16), 5)] == [(1, 2), (2, 3)]
+    assert [(lease.start, lease.stop) for lease in dispatch.take(POOL, 5)] == [(1, 2), (2, 3)]
     assert batch.open == 3

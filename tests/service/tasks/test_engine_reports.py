@@ -134,16 +134,16 @@ async def test_a_full_disk_is_survived(house: House) -> None:
 async def test_arguments_that_cannot_be_read_wait(
     house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("compute_executor.service.wiring.READ_AGAIN", 0.001)
+    monkeypatch.setattr("compute_executor.service.tasks.open_batches.READ_AGAIN", 0.001)
     async with serving(house, limits=ServiceLimits(decoded_tasks=0)) as service:
         await register(service)
         await service.submit(ALICE, batch([b"a", b"b"]))
         await service.submit(ALICE, batch([b"c"]))
-        good = service._parts.batches._bodies._load
-        service._parts.batches._bodies._load = lambda _number: b""
+        good = service._parts.batches._arguments._load
+        service._parts.batches._arguments._load = lambda _number: b""
         assert take(house) == []
         assert "cannot be read" in caplog.text
-        service._parts.batches._bodies._load = good
+        service._parts.batches._arguments._load = good
         house.engine.woken.clear()
         while not house.engine.woken:
             await asyncio.sleep(0.001)

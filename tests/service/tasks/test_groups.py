@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.errors import NotFound
 from compute_executor.protocol.frames import Blob, Result
+from compute_executor.service.scheduling.dispatch import Dispatch
 from compute_executor.service.tasks import groups as module
 from compute_executor.service.tasks.groups import RESULT_BYTES, TaskGroups, body_size
 from tests.service.fixture import ALICE, BOB, GROUP, Listener
@@ -52,7 +53,7 @@ def store() -> Store:
 
 @pytest.fixture
 def groups(store: Store) -> TaskGroups:
-    return TaskGroups(cast(Any, store))
+    return TaskGroups(cast(Any, store), Dispatch())
 
 
 def batch(group: bytes = GROUP) -> Any:
@@ -101,7 +102,7 @@ def test_who_listens_hears_of_its_group_until_it_leaves(groups: TaskGroups) -> N
     groups.subscribe(ALICE, first, GROUP)
     groups.subscribe(ALICE, first, GROUP)  # once is enough
     groups.subscribe(ALICE, second, OTHER)
-    groups.tell(
+    groups.publish(
         5, [(batch(), ended(0)), (batch(), ended(1)), (batch(OTHER), ended(2)), (batch(b"?" * 16), ended(3))]
     )
     assert [(one.seq, one.position) for one in first.got] == [(5, 0), (6, 1)]
@@ -112,7 +113,7 @@ def test_who_listens_hears_of_its_group_until_it_leaves(groups: TaskGroups) -> N
     groups.stored([(batch(), ended(0)), (batch(), ended(1)), (batch(b"?" * 16), ended(3))])
     assert (first.stored_groups, second.stored_groups) == ([GROUP], [])
     groups.unsubscribe(first)
-    groups.tell(9, [(batch(), ended(4))])
+    groups.publish(9, [(batch(), ended(4))])
     assert len(first.got) == 2
     assert set(groups._groups) == {OTHER}
 
@@ -130,7 +131,7 @@ def test_a_replay_in_parts_is_all_of_a_group_once_and_in_order(
     mine: list[bool], limit: int, scan: int
 ) -> None:
     store, usual = Store(), module.SCAN  # type: ignore[attr-defined]
-    groups = TaskGroups(cast(Any, store))
+    groups = TaskGroups(cast(Any, store), Dispatch())
     for one in mine:
         store.add(GROUP if one else OTHER)
     module.SCAN = scan  # type: ignore[attr-defined]

@@ -9,10 +9,12 @@ import pytest
 
 from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.protocol.frames import CANCELLED, Reason
-from compute_executor.service.scheduling.dispatch import Dispatch, OpenBatch
+from compute_executor.service.scheduling.dispatch import Dispatch
+from compute_executor.service.scheduling.queues import OpenBatch
 from compute_executor.service.tasks import outcomes as outcomes_module
 from compute_executor.service.tasks.outcomes import Outcomes, made_here
 from tests.service.fixture import GROUP, live, turn
+from tests.service.scheduling.batches import open_batch
 
 
 class Commits:
@@ -53,7 +55,6 @@ class World:
         self.outcomes = Outcomes(
             self.commits,  # type: ignore[arg-type]
             loop,
-            lambda _: False,
             self._tell,
             self._stored,
             self.recovered,
@@ -71,8 +72,8 @@ class World:
         self.recoveries += 1
 
     def batch(self, number: int, count: int) -> OpenBatch:
-        where = {"owner": "a", "group": b"g" * 16, "pool": b"p" * 16}
-        batch = self.dispatch.add(number=number, prefix=number.to_bytes(12, "big"), count=count, **where)  # type: ignore[arg-type]
+        batch = open_batch(number, count)
+        self.dispatch.add(batch)
         self.dispatch.take(b"p" * 16, count)
         return batch
 

@@ -158,6 +158,9 @@ UPDATE batches SET finished = ?, last_seq = ?, failed = ?, lost = ?, cancelled =
 SELECT status, count(*) FROM outcomes WHERE batch = ? AND status != 0 GROUP BY status;
 
 
+-- name: groups_of_open_batches
+SELECT DISTINCT g.id, g.program FROM batches b JOIN groups g ON g.id = b.task_group WHERE b.finished IS NULL;
+
 -- name: newest_groups
 SELECT id, owner, label, program, created FROM groups ORDER BY created DESC LIMIT ?;
 

@@ -1,0 +1,264 @@
+"""Open batches, and the queues that they are in: for each pool one for each user. No I/O, no clock, no threads.
+
+A queue holds spans ``(batch, start, stop)``, first in, first out: a batch of a million tasks is one entry. A span may
+hold tasks that were cancelled since; they are skipped when it is taken. Owner: the loop thread.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from compute_executor.protocol.frames import Body, Options
+from compute_executor.service.scheduling.lifecycle import Event, State, after
+
+QUEUED, LEASED, BEGAN, DONE = (int(state) for state in State)
+FIRST_ATTEMPT = 1
+_LEASED_BYTE = bytes([LEASED])
+
+Call = tuple[int, Body]
+"""Index into the functions of a batch, and the arguments."""
+
+
+class OpenBatch:
+    """An open batch. ``states`` has one byte a task (`lifecycle.State`); ``attempts`` only those tasks that are not
+    at their first. ``functions``: the small numbers by which engines name functions."""
+
+    __slots__ = (
+        "attempts",
+        "calls",
+        "count",
+        "denied",
+        "endpoint",
+        "functions",
+        "group",
+        "number",
+        "open",
+        "options",
+        "owner",
+        "pool",
+        "prefix",
+        "queue",
+        "states",
+        "tally",
+        "unstored",
+        "with_blobs",
+    )
+
+    queue: UserQueue
+    """The queue that it is in: see `UserQueue.push`."""
+
+    def __init__(
+        self,
+        *,
+        number: int,
+        prefix: bytes,
+        owner: str,
+        group: bytes,
+        endpoint: bytes,
+        pool: bytes,
+        count: int,
+        options: Options,
+        functions: Sequence[int],
+        with_blobs: bool,
+    ) -> None:
+        self.number = number
+        self.prefix = prefix
+        self.owner = owner
+        self.group = group
+        self.endpoint = endpoint
+        self.pool = pool
+        self.count = count
+        self.options = options
+        self.functions = functions
+        self.with_blobs = with_blobs  # whether arguments may lie in files
+        self.calls: list[Call] | None = None  # decoded, as long as there is room in memory: see `arguments`
+        self.denied: dict[int, str] = {}  # functions that may not run any more, and why: see `recheck`
+        self.states = bytearray(count)
+        self.attempts: dict[int, int] = {}
+        self.open = count  # tasks that are not done
+        self.unstored = count  # tasks whose outcome is not stored, nor in the transaction under way
+        self.tally: dict[int, int] | None = {}  # outcomes by status, without values; None after a restart
+
+    def recover(self, done: Collection[int], attempts: dict[int, int]) -> None:
+        """Before it is queued again after a restart: ``done`` have their outcome already, ``attempts`` are due."""
+        self.attempts.update(attempts)
+        for position in done:
+            self.states[position] = DONE
+        self.open = self.unstored = self.count - len(done)
+        if done:
+            self.tally = None  # what is done ended before the restart
+
+    def attempt(self, position: int) -> int:
+        """Return the attempt that counts for a task."""
+        return self.attempts.get(position, FIRST_ATTEMPT)
+
+    def apply(self, position: int, event: Event) -> bool:
+        """Let ``event`` happen to a task, as the table of `lifecycle` says. False, and nothing changes, if it means
+        nothing in this state.
+
+        The only writer of states, besides the two loops of the hot path: `UserQueue.take` and `Dispatch.ended`.
+        """
+        before = self.states[position]
+        state = after(before, event)
+        if state is None:
+            return False
+        self.states[position] = state
+        self.queue.moved(before, state)
+        if state == DONE:
+            self.open -= 1
+        elif state == QUEUED:
+            self.queue.push_front(self, position)
+        return True
+
+
+class Lease(NamedTuple):
+    """Tasks ``start`` to ``stop`` of a batch, given out together as this attempt."""
+
+    batch: OpenBatch
+    start: int
+    stop: int
+    attempt: int
+
+
+class UserQueue:
+    """The tasks of one user in one pool. ``groups``: how many open batches of each task group; ``counts``: tasks by
+    state, of all queues together."""
+
+    __slots__ = ("counts", "groups", "in_turn", "open", "owner", "pool", "spans")
+
+    def __init__(self, owner: str, pool: PoolQueue, counts: list[int]) -> None:
+        self.owner = owner
+        self.pool = pool
+        self.counts = counts
+        self.spans: deque[tuple[OpenBatch, int, int]] = deque()
+        self.groups: dict[bytes, int] = {}
+        self.open = 0
+        self.in_turn = False  # whether it is among `PoolQueue.turns`
+
+    def push(self, batch: OpenBatch) -> None:
+        """Queue a batch behind what there is."""
+        batch.queue = self
+        self.groups[batch.group] = self.groups.get(batch.group, 0) + 1
+        self.open += batch.open
+        self.counts[QUEUED] += batch.open
+        self.counts[DONE] += batch.count - batch.open
+        self.spans.append((batch, 0, batch.count))
+        self.pool.line_up(self)
+
+    def push_front(self, batch: OpenBatch, position: int) -> None:
+        """Queue a task that has come back, before all others of its user."""
+        self.spans.appendleft((batch, position, position + 1))
+        self.pool.line_up(self)
+
+    def moved(self, before: int, state: int) -> None:
+        """Count a task that has changed its state."""
+        self.counts[before] -= 1
+        self.counts[state] += 1
+        if state == DONE:
+            self.open -= 1
+
+    def forget(self, batch: OpenBatch) -> None:
+        """Every outcome of a batch is stored."""
+        self.counts[DONE] -= batch.count
+        self.groups[batch.group] -= 1
+        if not self.groups[batch.group]:
+            del self.groups[batch.group]
+
+    def has_queued(self) -> bool:
+        """Whether there is a task to take. Spans of which none is queued any more are dropped."""
+        while self.spans:
+            batch, start, stop = self.spans[0]
+            if batch.states.find(QUEUED, start, stop) >= 0:
+                return True
+            self.spans.popleft()
+        return False
+
+    def take(self, limit: int, leases: list[Lease]) -> int:
+        """Lease up to ``limit`` tasks, oldest first, and append them to ``leases``; how many these are."""
+        spans, left = self.spans, limit
+        while left > 0 and spans:
+            batch, start, stop = spans.popleft()
+            lease = _next_run(batch, start, stop, left)
+            if lease is None:
+                continue
+            if lease.stop < stop:
+                spans.appendleft((batch, lease.stop, stop))
+            size = lease.stop - lease.start
+            batch.states[lease.start : lease.stop] = _LEASED_BYTE * size
+            left -= size
+            leases.append(lease)
+        taken = limit - left
+        self.counts[QUEUED] -= taken
+        self.counts[LEASED] += taken
+        return taken
+
+
+class PoolQueue:
+    """The queues of one pool. ``turns``: those that may have a task to take, the next one first."""
+
+    __slots__ = ("endpoint", "name", "turns", "users")
+
+    def __init__(self, name: bytes, endpoint: bytes) -> None:
+        self.name = name
+        self.endpoint = endpoint
+        self.users: dict[str, UserQueue] = {}
+        self.turns: deque[UserQueue] = deque()
+
+    @property
+    def open(self) -> int:
+        """How many of its tasks are not done."""
+        return sum(queue.open for queue in self.users.values())
+
+    def step_aside(self, queue: UserQueue) -> None:
+        """Leave a queue out of the turns until it lines up again."""
+        queue.in_turn = False
+        self.turns.remove(queue)
+
+    def drop(self, queue: UserQueue) -> None:
+        """Forget a queue that has no open task."""
+        del self.users[queue.owner]
+        if queue.in_turn:
+            self.step_aside(queue)
+
+    def line_up(self, queue: UserQueue) -> None:
+        """Give a queue that has tasks its place among the turns."""
+        if not queue.in_turn:
+            queue.in_turn = True
+            self.turns.append(queue)
+
+    def take(self, limit: int) -> list[Lease]:
+        """Lease up to ``limit`` tasks. Of several users each gets an equal part, as far as it has so many tasks; what
+        cannot be divided goes to those whose turn is next, who then come last."""
+        leases: list[Lease] = []
+        left = limit
+        while left > 0 and self.turns:
+            part = max(1, left // len(self.turns))
+            for _ in range(min(left, len(self.turns))):
+                left -= self._take_turn(part, leases)
+        return leases
+
+    def _take_turn(self, limit: int, leases: list[Lease]) -> int:
+        queue = self.turns.popleft()
+        taken = queue.take(limit, leases)
+        if queue.spans:
+            self.turns.append(queue)
+        else:
+            queue.in_turn = False
+        return taken
+
+
+def _next_run(batch: OpenBatch, start: int, stop: int, limit: int) -> Lease | None:
+    """The first tasks of a span that are queued and at the same attempt, up to ``limit``; None if none is queued."""
+    states = batch.states
+    first = states.find(QUEUED, start, stop)
+    if first < 0:
+        return None
+    stop = min(stop, first + limit)
+    if not batch.attempts and states.count(QUEUED, first, stop) == stop - first:
+        return Lease(batch, first, stop, FIRST_ATTEMPT)
+    attempt, last = batch.attempt(first), first + 1
+    while last < stop and states[last] == QUEUED and batch.attempt(last) == attempt:
+        last += 1
+    return Lease(batch, first, last, attempt)

@@ -1,0 +1,32 @@
+"""What follows when outcomes are stored: batches that are finished are forgotten, subscribers told, files deleted."""
+
+from __future__ import annotations
+
+from compute_executor.service.blobs.references import BlobReferences
+from compute_executor.service.endpoints.engines import Engines
+from compute_executor.service.scheduling.queues import OpenBatch
+from compute_executor.service.tasks.groups import TaskGroups
+from compute_executor.service.tasks.open_batches import OpenBatches
+from compute_executor.service.tasks.outcomes import Entry
+
+
+class AfterCommit:
+    """The consequences of a commit of outcomes. Called on the loop thread."""
+
+    def __init__(
+        self, batches: OpenBatches, engines: Engines, groups: TaskGroups, blobs: BlobReferences
+    ) -> None:
+        self._batches = batches
+        self._engines = engines
+        self._groups = groups
+        self._blobs = blobs
+
+    def stored(self, entries: list[Entry], finished: list[OpenBatch], unused: list[str]) -> None:
+        """Go on after these outcomes were stored. They were the last ones of the batches ``finished``; the files
+        ``unused`` are not needed any more."""
+        for batch in finished:
+            self._batches.finish(batch)
+            self._engines.batch_finished(batch.pool, batch.number)
+        self._groups.stored(entries)
+        self._engines.outcomes_stored()
+        self._blobs.delete(unused)
