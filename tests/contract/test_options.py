@@ -120,5 +120,5 @@ def test_an_option_that_makes_no_sense(ours: compute_executor.Executor, wrong: d
 
 
 def test_an_id_that_is_none_is_named(make_ours: MakeOurs) -> None:
-    with pytest.raises(ValueError, match="'lab' is no endpoint id: it must be a UUID"):
-        make_ours(endpoint_id="lab")
+    with pytest.raises(ValueError, match="'a lab' is no endpoint id: it must be a UUID"):
+        make_ours(endpoint_id="a lab")
