@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import linecache
 import sys
+from collections.abc import Iterator
 from types import CodeType
 
 MAX_TEXT = 64 * 1024
@@ -42,11 +43,19 @@ class SourceFiles:
 
 
 def _text(code: CodeType) -> tuple[int, str]:
-    """The lines of a code object, and the number of the first."""
+    """The lines of a code object and the first one behind it, where `inspect` sees its end; the number of the first."""
     lines = _lines(code.co_filename)
-    numbers = [line for _, _, line in code.co_lines() if line]
-    first, last = code.co_firstlineno, max([*numbers, code.co_firstlineno])
-    return first, "".join(lines[first - 1 : last])
+    first = code.co_firstlineno
+    end = max(first, *(line for part in _parts(code) for _, _, line in part.co_lines() if line))
+    behind = next((number for number in range(end, len(lines)) if lines[number].strip()), len(lines))
+    return first, "".join(lines[first - 1 : behind + 1])
+
+
+def _parts(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _parts(constant)
 
 
 def _lines(file: str) -> list[str]:

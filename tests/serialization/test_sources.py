@@ -27,6 +27,14 @@ def test_a_traceback_names_the_cell_and_shows_the_line(script: Script) -> None:
     assert script.call("source") == "def careless(x):\n    return 10 / x  # at fault\n"
 
 
+def test_the_source_of_a_function_ends_where_it_ends(script: Script) -> None:
+    script.run(
+        "import inspect\ndef short(x): return x\n\n\nclass C:\n    n = 1\n    def m(self):\n        return source()\n"
+        "def source():\n    return inspect.getsource(short)\ndef run():\n    return C().m()\n"
+    )
+    assert script.call("run") == "def short(x): return x\n"
+
+
 def test_the_text_of_a_file_is_the_one_that_was_run(script: Script, tmp_path: Any) -> None:
     file = tmp_path / "script.py"
     file.write_text("\n\ndef fail():\n    raise ValueError('as it was')\n")
@@ -53,13 +61,13 @@ def test_a_notebook_calls_its_cells_by_name(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_too_much_text_stays_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "MAX_TEXT", 10)
+    monkeypatch.setattr(sources, "MAX_TEXT", 13)
     text = "x = 1\n"
     monkeypatch.setitem(linecache.cache, "<some>", (6, None, [text, text], "<some>"))
     files = SourceFiles()
     for line in (1, 2):
         files.number(compile("\n" * (line - 1) + text, "<some>", "exec").replace(co_firstlineno=line))
-    assert files.record() == (("<some>", {1: text}),)
+    assert files.record() == (("<some>", {1: text + text}),)
 
 
 def test_a_program_on_the_command_line_has_its_text() -> None:
