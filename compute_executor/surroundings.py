@@ -19,6 +19,8 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from compute_executor import interpreter
+
 _ESCAPE = "\uffff"
 _SURROGATES = 0xDC00
 """What PEP 383 adds to a byte that cannot be decoded."""
@@ -85,6 +87,7 @@ def observe() -> dict[str, Any]:
         "blocked": sorted(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, ()))),
         "limits": _limits(),
         "argv": [os.fsencode(argument) for argument in getattr(sys, "argv", [""])],
+        "interpreter": interpreter.observe(),
     }
 
 
@@ -216,6 +219,7 @@ def apply(wanted: dict[str, Any], *, contained: bool = False) -> None:
         os.umask(wanted["umask"])
     if "argv" in wanted:
         sys.argv[:] = [os.fsdecode(argument) for argument in wanted["argv"]]
+    interpreter.apply(wanted.get("interpreter", {}))
     if not contained:
         _take_place(wanted)
         _take_signals(wanted)

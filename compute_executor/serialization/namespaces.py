@@ -257,7 +257,8 @@ class Program:
             unit.values.clear()
         unit.loaded = True
         for (key, name), value in zip(unit.names, values, strict=True):
-            remember(value, (key, name), unit)
+            if self._adopts or known(unit.key, (key, name)) is ABSENT:  # what was sent from here stays the object
+                remember(value, (key, name), unit)
             _put(self.space(key).names, name, value)
         if len(unit.stream) > MAX_KEPT or refers_to_parts(unit.stream):
             unit.stream = b""
@@ -314,12 +315,16 @@ def unit_of(obj: Any) -> tuple[Name, Unit] | None:
     return (found[1], found[2]) if found is not None and found[0]() is obj else None
 
 
+_OF_IDENTITY = frozenset({"typing", "_contextvars"})
+"""Where the types are from of which an equal object is not as good."""
+
+
 def _held(obj: Any, gone: Callable[[Any], Any]) -> Callable[[], Any] | None:
     if type(obj) is object:  # a sentinel, which has no weak references, and costs nothing
         return lambda: obj
-    if not (callable(obj) or isinstance(obj, type)):
+    if not (callable(obj) or isinstance(obj, type) or type(obj).__module__ in _OF_IDENTITY):
         return None
     try:
         return weakref.ref(obj, gone)
-    except TypeError:
-        return None
+    except TypeError:  # without weak references; a type alias, of which a program has few
+        return (lambda: obj) if type(obj).__name__ == "TypeAliasType" else None

@@ -117,7 +117,11 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         special = reducers.find(kind)
         if special is None:
             return self._other(obj)
-        found = self._by_name(obj) if special.has_name else None
+        found = None
+        if special.found_by == "name":
+            found = self._by_name(obj)
+        elif special.found_by == "identity":
+            found = self._by_identity(obj)
         return self._held(obj, special.reduce(obj)) if found is None else found
 
     # -- references ------------------------------------------------------------------------------------------
@@ -143,6 +147,10 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
     def _by_another_name(self, obj: Any) -> Any:
         """The reference to a function or class that is a global of the program, not under the name that it was made
         with: a lambda, what a decorator or a factory has given back."""
+        module = by_value.loaded(getattr(obj, "__module__", None) or "")
+        if module is not None and by_value.travels_by_name(module):
+            short = next((short for short, value in list(vars(module).items()) if value is obj), None)
+            return None if short is None else (reading.imported, (module.__name__, short))
         names = _namespace(obj)
         if names is None:
             return None
@@ -177,10 +185,11 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         if isinstance(obj, BaseException):
             reduced = exception_parts.reduce(obj)
             return NotImplemented if reduced is None else reduced
-        return self._sentinel(obj) if reducers.is_known_by_identity(obj) else NotImplemented
+        found = self._by_identity(obj) if reducers.is_known_by_identity(obj) else None
+        return NotImplemented if found is None else found
 
-    def _sentinel(self, obj: Any) -> Any:
-        """An object that is known by its identity: a reference, if it has a global name."""
+    def _by_identity(self, obj: Any) -> Any:
+        """The reference to an object that is known by its identity, if a global of the program is it."""
         kind = type(obj)
         main = sys.modules.get("__main__")
         for module in (main, sys.modules.get(kind.__module__)):
@@ -193,10 +202,10 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
                         return getattr, (module, short)
                     name = self._owner.space(names, module, None), short
                     if name in self._own:
-                        return NotImplemented
+                        return None
                     self._owner.need(name, names)
                     return self._reference(name)
-        return NotImplemented
+        return None
 
     # -- functions -------------------------------------------------------------------------------------------
 

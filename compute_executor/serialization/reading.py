@@ -48,6 +48,8 @@ class _State(threading.local):
     """Of an answer: what to read if something of it is not here."""
     wanted: Needs | None = None
     """The same, once a function has to find names in it."""
+    applying = False
+    """Whether they are being made current."""
 
 
 _state = _State()
@@ -192,6 +194,12 @@ def space(key: str) -> dict[str, Any]:
     if names is not None and wanted <= names.keys():
         return names
     _state.wanted = _state.needs
+    if _state.needs is not None and not _state.applying:  # a class may be called before the stream ends
+        _state.applying = True
+        try:
+            _foreign.apply(_state.needs)
+        finally:
+            _state.applying = False
     return _foreign.space(key).names
 
 

@@ -13,16 +13,17 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextvars import Context, ContextVar
 from types import FunctionType, MemberDescriptorType
-from typing import Any, NamedTuple, NewType, ParamSpec, TypeVar
+from typing import Any, Literal, NamedTuple, NewType, ParamSpec, TypeVar
 
 from compute_executor.serialization import remade as made
 
 
 class Reducer(NamedTuple):
-    """``reduce`` as `__reduce__`. ``has_name``: it is found by a global name, as functions and classes are."""
+    """``reduce`` as `__reduce__`. ``found_by``: how a global of the program is known to be the object: by the name
+    that it has itself, as functions and classes have one; by its identity; or not at all."""
 
     reduce: Callable[[Any], tuple[Any, ...]]
-    has_name: bool = True
+    found_by: Literal["name", "identity", "nothing"] = "name"
 
 
 def find(kind: type) -> Reducer | None:
@@ -47,11 +48,15 @@ def _cached_property(one: Any) -> tuple[Any, ...]:
     return made.cached_property, (type(one), one.func, one.attrname, one.__doc__)
 
 
-_SINGLE_DISPATCH = functools.singledispatch(lambda _: None).__code__  # type: ignore[attr-defined]
+_generic: Any = functools.singledispatch(lambda _: None)
+_SINGLE_DISPATCH = _generic.__code__
+_ITS_PARTS = {_generic.dispatch.__code__: "dispatch", _generic.register.__code__: "register"}
 
 
 def of_function(function: FunctionType) -> tuple[Any, ...] | None:
     """For a function that some library made: `functools.singledispatch` keeps weak references in its closure."""
+    if function.__code__ in _ITS_PARTS:
+        return _part_of_single_dispatch(function)
     if function.__code__ is not _SINGLE_DISPATCH:
         return None
     registry = dict(function.registry)  # type: ignore[attr-defined]
@@ -66,6 +71,13 @@ def of_function(function: FunctionType) -> tuple[Any, ...] | None:
         None,
         made.fill_single_dispatch,
     )
+
+
+def _part_of_single_dispatch(function: FunctionType) -> tuple[Any, ...]:
+    """For a function that a generic one has as its attribute, and methods keep in a closure (from Python 3.13 on)."""
+    registry = dict(made.registry_of(function))
+    part = registry.pop(object), _ITS_PARTS[function.__code__]
+    return made.part_of_single_dispatch, part, list(registry.items()), None, None, made.fill_registry
 
 
 # -- typing -------------------------------------------------------------------------------------------------
@@ -112,7 +124,28 @@ def _type_variable_tuple(one: Any) -> tuple[Any, ...]:
 
 
 def _type_alias(one: Any) -> tuple[Any, ...]:
-    return made.type_alias, (type(one), one.__name__, one.__value__, one.__type_params__)
+    """A type alias. What a statement has made computes its value when it is asked for, and may refer to itself."""
+    compute = [part for part in gc.get_referents(one) if type(part) is FunctionType]
+    if not compute:
+        return made.type_alias, (type(one), one.__name__, one.__value__, one.__type_params__)
+    parameters = [_parameter(part) for part in one.__type_params__]
+    return (
+        made.lazy_alias,
+        (one.__name__, one.__module__, parameters),
+        compute[0],
+        None,
+        None,
+        made.fill_alias,
+    )
+
+
+def _parameter(one: Any) -> made.Parameter:
+    """A parameter of a type alias."""
+    stars = {"TypeVarTuple": "*", "ParamSpec": "**"}.get(type(one).__name__, "")
+    bound = getattr(one, "__bound__", None)
+    constraints = getattr(one, "__constraints__", ())
+    limits = constraints if bound is None else (bound,)
+    return made.Parameter(stars, one.__name__, limits, bool(constraints), tuple(_default(one).values()))
 
 
 # -- others of the standard library ---------------------------------------------------------------------------
@@ -152,16 +185,16 @@ def _context_variable(one: Any) -> tuple[Any, ...]:
 
 _REDUCERS: dict[type, Reducer] = {
     functools._lru_cache_wrapper: Reducer(_cached),
-    functools.cached_property: Reducer(_cached_property, has_name=False),
+    functools.cached_property: Reducer(_cached_property, "nothing"),
     NewType: Reducer(_new_type),
     TypeVar: Reducer(_type_variable),
     ParamSpec: Reducer(_param_spec),
-    type(functools.cmp_to_key(lambda _a, _b: 0)): Reducer(_compare_key, has_name=False),
-    contextlib._GeneratorContextManager: Reducer(_generator_manager, has_name=False),
-    contextlib._AsyncGeneratorContextManager: Reducer(_generator_manager, has_name=False),
-    struct.Struct: Reducer(_struct, has_name=False),
-    memoryview: Reducer(_memory, has_name=False),
-    ContextVar: Reducer(_context_variable, has_name=False),
+    type(functools.cmp_to_key(lambda _a, _b: 0)): Reducer(_compare_key, "nothing"),
+    contextlib._GeneratorContextManager: Reducer(_generator_manager, "nothing"),
+    contextlib._AsyncGeneratorContextManager: Reducer(_generator_manager, "nothing"),
+    struct.Struct: Reducer(_struct, "nothing"),
+    memoryview: Reducer(_memory, "nothing"),
+    ContextVar: Reducer(_context_variable, "identity"),
 }
 if sys.version_info >= (3, 11):
     _REDUCERS[typing.TypeVarTuple] = Reducer(_type_variable_tuple)
@@ -175,7 +208,7 @@ if sys.version_info >= (3, 12):
 def is_known_by_identity(obj: Any) -> bool:
     """Whether another object of the same kind and content would not do."""
     kind = type(obj)
-    return kind is object or kind is ContextVar or is_stateless(obj, kind)
+    return kind is object or is_stateless(obj, kind)
 
 
 _stateless: weakref.WeakKeyDictionary[type, bool] = weakref.WeakKeyDictionary()

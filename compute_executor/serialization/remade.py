@@ -4,9 +4,11 @@ only."""
 from __future__ import annotations
 
 import functools
+import gc
 import threading
 from contextvars import ContextVar
-from typing import Any, NewType
+from types import FunctionType
+from typing import Any, NamedTuple, NewType
 
 from compute_executor.serialization import reading
 
@@ -39,6 +41,23 @@ def fill_single_dispatch(function: Any, state: tuple[list[tuple[type, Any]], dic
     vars(function).update(attributes)
 
 
+def part_of_single_dispatch(base: Any, name: str) -> Any:
+    """The ``dispatch`` or ``register`` of such a function."""
+    return getattr(functools.singledispatch(base), name)
+
+
+def fill_registry(part: Any, implementations: list[tuple[type, Any]]) -> None:
+    """The implementations that it finds."""
+    registry_of(part).update(implementations)
+
+
+def registry_of(part: Any) -> dict[type, Any]:
+    """The implementations that a part of a generic function has in its closure."""
+    cells = dict(zip(part.__code__.co_freevars, part.__closure__, strict=True))
+    found: dict[type, Any] = cells["registry"].cell_contents
+    return found
+
+
 def new_type(name: str, qualified: str, module: str, kind: Any) -> Any:
     """A `typing.NewType`."""
     make: Any = NewType  # a checker wants the name in the source
@@ -60,6 +79,43 @@ def type_variable(
 def type_alias(kind: Any, name: str, value: Any, parameters: tuple[Any, ...]) -> Any:
     """A type alias, with its value as it was."""
     return kind(name, value, type_params=parameters)
+
+
+class Parameter(NamedTuple):
+    """A parameter of a type alias. ``limits``: its bound, or its constraints."""
+
+    stars: str
+    name: str
+    limits: tuple[Any, ...]
+    constrained: bool
+    default: tuple[Any, ...]
+
+    def source(self, number: int) -> str:
+        """As the statement has it; what it refers to are globals with its number."""
+        limits = ", ".join(f"_{number}_{index}" for index in range(len(self.limits)))
+        limit = f": ({limits},)" if self.constrained else f": {limits}" if limits else ""
+        return f"{self.stars}{self.name}{limit}" + (f" = _{number}_default" if self.default else "")
+
+
+def lazy_alias(name: str, module: str, parameters: list[Parameter]) -> Any:
+    """A type alias of a statement: its value is computed when it is asked for."""
+    names: dict[str, Any] = {"__name__": module}
+    for number, one in enumerate(parameters):
+        names.update({f"_{number}_{index}": limit for index, limit in enumerate(one.limits)})
+        names.update(dict.fromkeys([f"_{number}_default"] * len(one.default), *one.default))
+    listed = ", ".join(one.source(number) for number, one in enumerate(parameters))
+    exec(f"type {name}{f'[{listed}]' if listed else ''} = _compute()", names)
+    return names[name]
+
+
+def fill_alias(alias: Any, compute: FunctionType) -> None:
+    """What computes its value, of its own parameters."""
+    cells = dict(zip(compute.__code__.co_freevars, compute.__closure__ or (), strict=True))
+    for one in alias.__type_params__:
+        if one.__name__ in cells:
+            cells[one.__name__].cell_contents = one
+    lazily = next(part for part in gc.get_referents(alias) if type(part) is FunctionType)
+    lazily.__globals__["_compute"] = compute
 
 
 def generator_manager(kind: Any, function: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
@@ -90,6 +146,18 @@ def thread_local(kind: Any) -> Any:
 def fill_thread_local(one: Any, values: dict[str, Any]) -> None:
     """The values of this thread."""
     vars(one).update(values)
+
+
+def reading_file(path: str, position: int) -> Any:
+    """A file of bytes, opened here, at the place where it was read."""
+    file = open(path, "rb")  # noqa: SIM115 - as long as the program's global
+    file.seek(position)
+    return file
+
+
+def appending_file(path: str, mode: str, text: dict[str, Any]) -> Any:
+    """A file that is open for writing: whatever a process writes comes at its end."""
+    return open(path, mode, **text)
 
 
 def weak(kind: Any, *target: Any) -> Any:

@@ -43,7 +43,8 @@ class SourceFiles:
 
 
 def _text(code: CodeType) -> tuple[int, str]:
-    """The lines of a code object and the first one behind it, where `inspect` sees its end; the number of the first."""
+    """The lines of a code object, with the first one behind it, where `inspect` sees its end; the number of the
+    first."""
     lines = _lines(code.co_filename)
     first = code.co_firstlineno
     end = max(first, *(line for part in _parts(code) for _, _, line in part.co_lines() if line))

@@ -7,6 +7,40 @@ from tests.same_answers.grammar import Piece
 CLASSES = (
     Piece(
         """
+        def $f(x):
+            import collections, dataclasses, enum, typing
+            Point = collections.namedtuple('Point', 'a b', defaults=[(0,)])
+            class Named(typing.NamedTuple):
+                a: int = 3
+            @dataclasses.dataclass(frozen=True)
+            class Data:
+                a: object = 1
+                b: list = dataclasses.field(default_factory=list)
+            class Color(enum.Enum):
+                RED = 'r'
+            return Point(1), Named(), Data(2), Color.RED, Color('r') is Color.RED, $g(x)
+        """
+    ),
+    Piece(
+        """
+        def $make(n):
+            class Made:
+                count = 0
+                def __init__(self, x): self.x = x
+                def m(self, x):
+                    type(self).count += 1
+                    return n, self.count, $g(x)
+                @property
+                def p(self): return __class__.__name__, n
+            return Made
+        $C, $D = $make(1), $make(2)
+        def $f(x):
+            return $C(x).m(x), $D(x).m(x), $C is $D, isinstance(x, $C), isinstance(x, $D), $D(1), $C(2).p
+        """,
+        values=("$C(1)", "$D($C(2))", "$C"),
+    ),
+    Piece(
+        """
         class $C:
             n = $k
             def __init__(self, n=1): self.n = n

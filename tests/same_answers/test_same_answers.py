@@ -41,7 +41,8 @@ class Run:
         self.module = types.ModuleType("__main__")
         self.names = vars(self.module)
         self._globals = Globals()
-        self._file = f"<program {number}>"
+        self._number = number
+        self._cells = 0
         self._program = program
 
     def start(self) -> None:
@@ -82,8 +83,10 @@ class Run:
         return eval(expression, self.names)
 
     def _execute(self, source: str) -> None:
-        linecache.cache[self._file] = (len(source), None, source.splitlines(keepends=True), self._file)
-        exec(compile(source, self._file, "exec"), self.names)
+        self._cells += 1
+        file = f"<program {self._number}, cell {self._cells}>"
+        linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+        exec(compile(source, file, "exec"), self.names)
         self._globals.look(self.names)
 
 
@@ -109,5 +112,6 @@ def test_a_call_there_is_a_call_here(worker: Executor, program: Program) -> None
         warnings.simplefilter("ignore")
         here = Run(numbered, number).here()
         there = Run(numbered, number).there(worker)
-    linecache.cache.pop(f"<program {number}>", None)
+    for file in [one for one in linecache.cache if one.startswith(f"<program {number},")]:
+        del linecache.cache[file]
     assert there == here, f"\n{program}"

@@ -157,6 +157,17 @@ def test_a_function_of_the_program_is_called_where_its_globals_are(script: Scrip
     assert script.worker.call(space["look"]) == 2
 
 
+def test_an_answer_with_classes_of_the_worker_leaves_the_caller_its_own_objects(script: Script) -> None:
+    script.run(
+        "def same(x): return x\ndef local(x):\n import collections\n"
+        " Point = collections.namedtuple('Point', 'a b', defaults=[(0,)])\n return Point(1), same(x)\n"
+    )
+    for _ in range(2):
+        point, function = script.call("local", script.names["same"])
+        assert tuple(point) == (1, (0,))
+        assert function is script.names["same"]
+
+
 def test_two_programs_in_one_worker_do_not_see_each_other() -> None:
     main = types.ModuleType("__main__")
     program = Program(reading.read_unit, main)

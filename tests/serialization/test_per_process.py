@@ -1,0 +1,95 @@
+"""What each process has of its own is made anew as a global, and refused as an argument."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from compute_executor.errors import SerializationError
+from compute_executor.serialization import native
+from tests.serialization.conftest import Script
+
+
+def test_locks_of_globals_are_the_worker_s_own(script: Script) -> None:
+    script.run(
+        "import threading, queue\nlock, again = threading.Lock(), threading.RLock()\nlock.acquire()\n"
+        "condition, event = threading.Condition(lock), threading.Event()\nevent.set()\n"
+        "semaphore = threading.BoundedSemaphore(2)\n"
+        "barrier, waiting, simple = threading.Barrier(1), queue.Queue(maxsize=3), queue.SimpleQueue()\n"
+        "waiting.put('first')\n"
+        "class Account:\n lock = threading.Lock()\n def __init__(self): self.own = threading.Lock()\n"
+        "account = Account()\n"
+        "def use():\n"
+        " free = not lock.locked()\n"
+        " with condition, again, again, semaphore, account.lock, account.own:\n"
+        "  waiting.put('second'); simple.put(1)\n"
+        "  return free, lock.locked(), event.is_set(), barrier.wait(1), waiting.get(), waiting.qsize(), "
+        "simple.get()\n"
+    )
+    assert script.call("use") == (True, True, True, 0, "first", 1, 1)
+    assert script.names["waiting"].qsize() == 1
+
+
+@pytest.mark.parametrize("thing", [threading.Lock(), threading.RLock(), threading.Event(), queue.Queue()])
+def test_as_an_argument_it_is_refused(thing: Any) -> None:
+    with pytest.raises(SerializationError, match="argument 0"):
+        native.dumps_call(([thing],), {})
+
+
+def test_a_queue_with_contents_that_cannot_be_seen_is_refused(script: Script) -> None:
+    script.run("import queue\nsimple = queue.SimpleQueue()\nsimple.put(1)\ndef use(): return simple.get()\n")
+    with pytest.raises(SerializationError, match=r"SimpleQueue.*global `simple` of `use`"):
+        script.call("use")
+
+
+def test_values_of_a_thread(script: Script) -> None:
+    script.run(
+        "import threading\nclass Own(threading.local):\n def __init__(self): self.made = True\n"
+        "plain, own = threading.local(), Own()\nplain.n = 1\nown.n = 2\n"
+        "def use():\n found = plain.n, own.n, own.made\n plain.n += 1\n"
+        " seen = []\n other = threading.Thread(target=lambda: seen.append((hasattr(plain, 'n'), own.made)))\n"
+        " other.start(); other.join()\n return found, seen\n"
+    )
+    assert script.call("use") == ((1, 2, True), [(False, True)])
+    assert script.call("use") == ((2, 2, True), [(False, True)])
+
+
+def test_weak_references_refer_to_what_is_alive(script: Script) -> None:
+    script.run(
+        "import weakref, gc\nclass Node:\n def m(self): return 'm'\nnode, other = Node(), Node()\n"
+        "alone, dead, proxy, method = weakref.ref(other), weakref.ref(Node()), weakref.proxy(node), "
+        "weakref.WeakMethod(node.m)\n"
+        "del other\nkept = Node()\nnames = weakref.WeakKeyDictionary({kept: 'kept'})\n"
+        "values = weakref.WeakValueDictionary(a=node)\n"
+        "every = weakref.WeakSet([node, kept])\nhidden = weakref.WeakSet([kept])\n"
+        "def use():\n gc.collect()\n"
+        " return names[kept], values['a'] is node, node in every, len(every), proxy.m(), method()(), "
+        "dead(), alone()\n"
+        "def only(): gc.collect(); return len(hidden)\n"
+    )
+    assert script.call("use") == ("kept", True, True, 2, "m", "m", None, None)
+    assert script.call("only") == 1
+
+
+def test_files_of_globals_are_opened_again(script: Script, tmp_path: Path) -> None:
+    (tmp_path / "read").write_bytes(b"0123456789")
+    script.names["folder"] = str(tmp_path)
+    script.run(
+        "import os\nat = lambda name: os.path.join(folder, name)\n"
+        "added, written, read = open(at('added'), 'a', encoding='latin-1'), open(at('written'), 'wb'), "
+        "open(at('read'), 'rb')\n"
+        "added.write('here\\n')\nadded.flush()\nread.read(4)\n"
+        "def use():\n added.write('thére\\n'); added.flush(); written.write(b'bytes'); written.flush()\n"
+        " return read.read(), read.name\n"
+    )
+    try:
+        assert script.call("use") == (b"456789", str(tmp_path / "read"))
+        assert (tmp_path / "added").read_bytes() == b"here\nth\xe9re\n"
+        assert (tmp_path / "written").read_bytes() == b"bytes"
+    finally:
+        for name in ("added", "written", "read"):
+            script.names[name].close()
