@@ -153,6 +153,8 @@ class Service:
                 parts.pools.restore(row)
             except Exception:  # one user's pool: the service goes on, and its tasks end below
                 logger.exception("pool %s cannot be restored and is set aside", row.id.hex())
+        for batch in parts.dispatch.batches():
+            parts.pools.restore_default(batch.owner, batch.pool)
         for pool in orphaned_pools(parts.dispatch.pools(), parts.exists):
             parts.queues.end_queued(pool, f"the pool {pool.hex()} of this task is gone")
         parts.queues.wake_all()

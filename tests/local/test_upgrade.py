@@ -13,7 +13,7 @@ import msgspec
 from compute_executor.local.state import DATABASE, SERVICE_LOCK, state_folder
 from compute_executor.local.upgrade import earlier_folders, take_over
 from compute_executor.protocol import frames
-from compute_executor.service.pools.pools import DEFAULT_POOL
+from compute_executor.service.pools.pools import NO_POOL
 from compute_executor.service.store.database import SCHEMA_VERSION
 from compute_executor.service.store.sql import schema
 from compute_executor.service.store.store import Store
@@ -46,7 +46,7 @@ def released(folder: Path) -> None:
         connection.execute(
             "INSERT INTO batches (number, prefix, owner, task_group, endpoint, pool, functions, tasks, count,"
             " options, created, finished) VALUES (?, ?, 'alice', ?, ?, ?, ?, ?, 2, ?, 1.0, ?)",
-            (number, prefix, group, b"e" * 16, DEFAULT_POOL, function, kept, options, finished),
+            (number, prefix, group, b"e" * 16, NO_POOL, function, kept, options, finished),
         )
     reason = msgspec.msgpack.encode(frames.Reason("died"))
     for row in ((1, 1, 0, frames.TIMEOUT), (2, 2, 0, frames.LOST), (3, 2, 1, frames.VALUE)):

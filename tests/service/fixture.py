@@ -20,13 +20,14 @@ from compute_executor.protocol.ids import new_prefix
 from compute_executor.service.access import Identity
 from compute_executor.service.blobs.folder import BlobFolder
 from compute_executor.service.limits import ServiceLimits
-from compute_executor.service.pools.pools import DEFAULT_POOL
+from compute_executor.service.pools.pools import default_pool_id
 from compute_executor.service.service import Service
 from compute_executor.service.store.store import Store
 
 ALICE, BOB = Identity("alice", "Alice"), Identity("bob", "Bob")
 SPEC = frames.PoolSpec(2, "python", [], "/", {}, label="test")
 GROUP, POOL = b"g" * 16, b"p" * 16
+DEFAULT_POOL = default_pool_id(ALICE.id)
 CODE = b"code of a function"
 DIGEST = hashlib.sha256(CODE).digest()
 
@@ -205,6 +206,8 @@ async def serving(house: House, **changed: Any) -> AsyncIterator[Service]:
         await service.close()
 
 
-def take(house: House, limit: int = 100, pool: bytes = DEFAULT_POOL) -> list[Assignment]:
-    """What the engine of the house takes."""
-    return house.engine.events.take(pool, limit)
+def take(
+    house: House, limit: int = 100, pool: bytes | None = None, *, of: Identity = ALICE
+) -> list[Assignment]:
+    """What the engine of the house takes: from this pool, else from the default one of a user."""
+    return house.engine.events.take(pool or default_pool_id(of.id), limit)

@@ -25,11 +25,10 @@ from compute_executor.service.api.app import AccessConfig, make_app
 from compute_executor.service.api.context import AppContext
 from compute_executor.service.endpoints.registry import EndpointRegistration
 from compute_executor.service.globus_compute.peers import KIND
-from compute_executor.service.pools.pools import DEFAULT_POOL
 from compute_executor.service.service import Service
 from tests.service.api.test_stream import Client
 from tests.service.asgi import HOST, Answer, request
-from tests.service.fixture import SPEC, House, batch, serving, take, turn
+from tests.service.fixture import DEFAULT_POOL, SPEC, House, batch, serving, take, turn
 
 TEAM = "0a1b2c3d-0000-4000-8000-00000000000f"
 USERS = {

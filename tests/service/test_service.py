@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from compute_executor.protocol import frames
-from compute_executor.service.pools.pools import DEFAULT_POOL
 from tests.service.fixture import (
     ALICE,
     CODE,
+    DEFAULT_POOL,
     GROUP,
     House,
     Listener,

@@ -1,4 +1,4 @@
-"""Pools of workers: one for each Executor, and the default one for everything else.
+"""Pools of workers: one for each Executor, and for each user a default one for everything else.
 
     open_pool -> in use -> closing -> ended        closing: no new tasks, those accepted still run
                        \\-> failed                  its workers cannot start; submissions are refused
@@ -10,6 +10,7 @@ and for `Limits.pool_grace` none comes back, it is closed on their behalf. Owner
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import time
 import uuid
@@ -19,7 +20,7 @@ import msgspec
 
 from compute_executor.errors import InvalidRequest, NotFound, PoolBroken
 from compute_executor.protocol.frames import PoolSpec
-from compute_executor.service.access import Identity, Owned, absent, check, may
+from compute_executor.service.access import LOCAL_USER, Identity, Owned, absent, check, may
 from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.pools import specification
 from compute_executor.service.pools.container_pools import container_pool_id
@@ -34,25 +35,30 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DEFAULT_POOL = bytes(ID_BYTES)
-"""The id of the pool that serves tasks submitted without one."""
+NO_POOL = bytes(ID_BYTES)
+"""What a batch may say instead of the id of a pool: that of its user's default pool."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(PoolSpec).decode
 
 
+def default_pool_id(owner: str) -> bytes:
+    """The id of the pool that serves tasks which this user submits without one. Users share no worker."""
+    return hashlib.sha256(b"compute-executor default pool of " + owner.encode()).digest()[:ID_BYTES]
+
+
 class PoolState:
     """One pool. ``running``: the engine knows it. ``failed``: why its workers cannot start, or "". ``like``: the pool
-    that this one is the variant in a container of, if it is."""
+    that this one is the variant in a container of, if it is. ``lasting``: it stays although nobody uses it."""
 
-    __slots__ = ("closing", "failed", "like", "owner", "running", "spec", "users", "waiting")
+    __slots__ = ("closing", "failed", "lasting", "like", "owner", "running", "spec", "users", "waiting")
 
     def __init__(self, owner: str, spec: PoolSpec) -> None:
         self.owner = owner
         self.spec = spec
         self.like: bytes | None = None
         self.users: list[Subscriber] = []
-        self.running = self.closing = False
+        self.running = self.closing = self.lasting = False
         self.failed = ""
         self.waiting: asyncio.TimerHandle | None = None  # for a user to come back
 
@@ -85,7 +91,7 @@ class Pools:
 
     async def open(self, who: Identity, pool: bytes, spec: PoolSpec, user: Subscriber | None) -> None:
         """Make a pool durable and start it; again with the same id: only note who uses it."""
-        if len(pool) != ID_BYTES or pool == DEFAULT_POOL:
+        if len(pool) != ID_BYTES or pool == NO_POOL:
             raise InvalidRequest("a pool is named by 16 bytes that are not all zero")
         if not 1 <= spec.max_workers <= self._limits.workers:
             raise InvalidRequest(f"a pool has 1 to {self._limits.workers} workers, not {spec.max_workers}")
@@ -141,9 +147,9 @@ class Pools:
                 self._end_if_empty(pool)
 
     def require(self, who: Identity, pool: bytes | None) -> bytes:
-        """The id of the pool to submit to; None is the default one. Raises NotFound, PoolBroken."""
-        if pool is None or pool == DEFAULT_POOL:
-            return self._require_default()
+        """The id of the pool to submit to; None is the user's default one. Raises NotFound, PoolBroken."""
+        if pool is None or pool == NO_POOL:
+            return self._require_default(who.id)
         found = self._pools.get(pool)
         none = NotFound(f"there is no open pool {pool.hex()} for you: open it before submitting to it")
         if found is None or found.closing:
@@ -154,16 +160,18 @@ class Pools:
             raise PoolBroken(found.failed, began=False)
         return pool
 
-    def _require_default(self) -> bytes:
-        found = self._pools.get(DEFAULT_POOL)
+    def _require_default(self, owner: str) -> bytes:
+        """The id of a user's default pool. That of the user who runs the service lasts, those of others end some time
+        after they were last submitted to."""
+        if self._default is None:
+            raise NotFound("this service runs no workers of its own: name a pool or an endpoint")
+        pool = default_pool_id(owner)
+        found = self._pools.get(pool)
         if found is None:
-            if self._default is None:
-                raise NotFound("this service runs no workers of its own: name a pool or an endpoint")
-            found = self._pools[DEFAULT_POOL] = PoolState("", self._default)
-        if found.failed:
-            raise PoolBroken(found.failed, began=False)
-        self._run(DEFAULT_POOL, found)
-        return DEFAULT_POOL
+            found = self._pools[pool] = PoolState(owner, self._default)
+            found.lasting = owner == LOCAL_USER
+        self._use(found, pool)
+        return pool
 
     def restore(self, row: PoolRow) -> None:
         """A pool that was there before a restart; it runs if it has open tasks."""
@@ -188,10 +196,14 @@ class Pools:
         found = self._pools.get(pool)
         return found.spec.container if found is not None else None
 
+    def restore_default(self, owner: str, pool: bytes) -> None:
+        """Start a user's default pool, if ``pool``, which has tasks from before a restart, is that one. It is not
+        stored: its workers are what the service is started with."""
+        if pool not in self._pools and pool == default_pool_id(owner) and self._default is not None:
+            self._require_default(owner)
+
     def exists(self, pool: bytes) -> bool:
-        """Whether tasks of this pool can be run. Starts the default pool."""
-        if pool == DEFAULT_POOL and self._default is not None:
-            self._require_default()
+        """Whether tasks of this pool can be run."""
         return pool in self._pools
 
     # -- ending -------------------------------------------------------------------------------------------
@@ -215,7 +227,7 @@ class Pools:
         if found.waiting is not None:
             found.waiting.cancel()
             found.waiting = None
-        if not found.users and pool != DEFAULT_POOL:
+        if not found.users and not found.lasting:
             found.waiting = self._loop.call_later(self._limits.pool_grace, self._abandoned, pool)
 
     def _abandoned(self, pool: bytes) -> None:

@@ -23,6 +23,7 @@ from compute_executor.endpoint.pool import leftovers
 from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.endpoint.worker import begun_log
 from compute_executor.protocol.frames import Body, Reason
+from compute_executor.service.pools.pools import NO_POOL, default_pool_id
 from compute_executor.service.scheduling.lifecycle import Event
 from compute_executor.service.scheduling.queues import FIRST_ATTEMPT
 from compute_executor.service.store.reader import Reader
@@ -54,7 +55,7 @@ def restore(
     ``readable``: whether a result that is said to lie in a file does."""
     begun, due, results = _latest(begun_log.begun(folder)), _due(read), _finished(folder, readable)
     found, lost_count = RecoveredState([], []), 0
-    for row in list(read.open_batches()):
+    for row in map(_in_pool_of_owner, list(read.open_batches())):
         done, attempts = set(read.ended_positions(row.number)), dict(due.get(row.number, {}))
         finished = _counting(row, results.get(row.number, {}), done, attempts)
         lost = _judge(row, begun.get(row.number, {}), done.union(finished), attempts)
@@ -76,6 +77,11 @@ def restore(
             len(found.again),
         )
     return found
+
+
+def _in_pool_of_owner(row: BatchRow) -> BatchRow:
+    """In version 0.1.0 all users shared one default pool."""
+    return row._replace(pool=default_pool_id(row.owner)) if row.pool == NO_POOL else row
 
 
 def _finished(folder: Path, readable: Callable[[Body], bool]) -> Finished:

@@ -18,12 +18,12 @@ from compute_executor.service.access import Identity
 from compute_executor.service.api import stream
 from compute_executor.service.api.stream import serve_stream
 from compute_executor.service.limits import ServiceLimits
-from compute_executor.service.pools.pools import DEFAULT_POOL
 from compute_executor.service.service import Service
 from tests.service.fixture import (
     ALICE,
     BOB,
     CODE,
+    DEFAULT_POOL,
     DIGEST,
     GROUP,
     POOL,

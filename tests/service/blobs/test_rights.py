@@ -13,9 +13,8 @@ from compute_executor.protocol import frames
 from compute_executor.protocol.frames import Blob
 from compute_executor.service.access import Identity
 from compute_executor.service.blobs import rights
-from compute_executor.service.pools.pools import DEFAULT_POOL
 from compute_executor.service.service import Service
-from tests.service.fixture import ALICE, BOB, House, batch, live, register, serving, take, turn
+from tests.service.fixture import ALICE, BOB, DEFAULT_POOL, House, batch, live, register, serving, take, turn
 
 ROOT = Identity("root", "Root", admin=True)
 SIZE = 80_000

@@ -13,8 +13,18 @@ from compute_executor.service.access import Identity
 from compute_executor.service.endpoints.engines import Engines
 from compute_executor.service.endpoints.registry import EndpointRegistration
 from compute_executor.service.endpoints.rows import EndpointRow
-from compute_executor.service.pools.pools import DEFAULT_POOL
-from tests.service.fixture import ALICE, SPEC, FakeEngine, House, batch, live, register, serving, turn
+from tests.service.fixture import (
+    ALICE,
+    DEFAULT_POOL,
+    SPEC,
+    FakeEngine,
+    House,
+    batch,
+    live,
+    register,
+    serving,
+    turn,
+)
 
 HERE, THERE = b"h" * 16, b"t" * 16
 

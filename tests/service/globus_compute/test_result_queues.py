@@ -15,9 +15,20 @@ from compute_executor.protocol.ids import task_uuid
 from compute_executor.serialization import native
 from compute_executor.service.globus_compute import names
 from compute_executor.service.globus_compute import result_queues as module
-from compute_executor.service.pools.pools import DEFAULT_POOL
 from compute_executor.session.hosted import messages as read
-from tests.service.fixture import ALICE, BOB, GROUP, House, batch, live, register, serving, take, turn
+from tests.service.fixture import (
+    ALICE,
+    BOB,
+    DEFAULT_POOL,
+    GROUP,
+    House,
+    batch,
+    live,
+    register,
+    serving,
+    take,
+    turn,
+)
 
 QUEUE = names.result_queue(ALICE.id, GROUP)
 

@@ -14,11 +14,14 @@ from compute_executor.errors import (
     PoolBroken,
 )
 from compute_executor.protocol import frames
+from compute_executor.service.access import LOCAL_USER, Identity
 from compute_executor.service.limits import ServiceLimits
-from compute_executor.service.pools.pools import DEFAULT_POOL
+from compute_executor.service.pools.pools import NO_POOL, default_pool_id
 from compute_executor.service.store.store import Store
 from tests.service.fixture import (
     ALICE,
+    BOB,
+    DEFAULT_POOL,
     GROUP,
     POOL,
     SPEC,
@@ -89,7 +92,7 @@ async def test_a_pool_waits_for_its_client_to_come_back(house: House) -> None:
     ("pool", "changed"),
     [
         (b"short", {}),
-        (DEFAULT_POOL, {}),
+        (NO_POOL, {}),
         (POOL, {"max_workers": 0}),
         (POOL, {"max_workers": 10**6}),
     ],
@@ -202,3 +205,44 @@ async def test_a_start_sets_aside_a_pool_that_cannot_be_restored(house: House) -
             await service.cancel(ALICE, [])
             (group,) = await service.listing.groups(ALICE, everybody=False, limit=1)
             assert (group["lost"], group["queued"] + group["running"]) == (1, 1)
+
+
+# -- default pools ------------------------------------------------------------------------------------------
+
+
+@live
+async def test_users_share_no_worker(house: House) -> None:
+    async with serving(house) as service:
+        for who in (ALICE, BOB):
+            await register(service, who)
+            await service.submit(who, batch([b"x"], group=who.id.encode().ljust(16)))
+        assert set(house.engine.opened) == {default_pool_id(who.id) for who in (ALICE, BOB)}
+        assert [len(take(house, of=who)) for who in (ALICE, BOB)] == [1, 1]
+
+
+@live
+async def test_the_default_pool_of_a_guest_ends_after_a_while_that_of_the_host_does_not(house: House) -> None:
+    host = Identity(LOCAL_USER, "host", admin=True)
+    async with serving(house, limits=ServiceLimits(pool_grace=0.01)) as service:
+        for who in (ALICE, host):
+            await register(service, who)
+            await service.submit(who, batch([b"x"], group=who.id.encode().ljust(16)))
+            house.engine.end(default_pool_id(who.id), take(house, of=who))
+        while not house.engine.closed:
+            await asyncio.sleep(0.001)
+        assert house.engine.closed == [default_pool_id(ALICE.id)]
+        await service.submit(ALICE, batch([b"y"]))
+        assert len(take(house)) == 1
+
+
+@live
+async def test_a_default_pool_is_there_again_after_a_restart_if_it_has_tasks(house: House) -> None:
+    async with serving(house) as service:
+        await register(service)
+        await service.submit(ALICE, batch([b"x"]))
+    async with serving(house) as service:
+        assert list(house.engine.opened) == [DEFAULT_POOL]
+        assert len(take(house)) == 1
+    async with serving(house, default_pool=None) as service:
+        await turn(30)
+        assert service.overview()["tasks"]["queued"] == 0, "this service has no workers of its own"

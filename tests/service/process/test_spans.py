@@ -16,10 +16,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.protocol import frames
 from compute_executor.protocol.ids import task_uuid
-from compute_executor.service.pools.pools import DEFAULT_POOL
 from compute_executor.service.process import spans
 from compute_executor.service.process.spans import SpanExport
-from tests.service.fixture import ALICE, GROUP, House, batch, live, register, serving
+from tests.service.fixture import ALICE, DEFAULT_POOL, GROUP, House, batch, live, register, serving
 
 
 @live

@@ -13,9 +13,9 @@ from compute_executor.protocol import frames
 from compute_executor.protocol.frames import Written
 from compute_executor.protocol.ids import task_uuid
 from compute_executor.service.limits import ServiceLimits
-from compute_executor.service.pools.pools import DEFAULT_POOL
 from tests.service.fixture import (
     ALICE,
+    DEFAULT_POOL,
     GROUP,
     House,
     Listener,

@@ -14,10 +14,20 @@ from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.errors import NotFound
 from compute_executor.protocol import frames
 from compute_executor.service.access import LOCAL_USER, Identity
-from compute_executor.service.pools.pools import DEFAULT_POOL
 from compute_executor.service.service import Service
 from compute_executor.service.tasks import figures as figures_module
-from tests.service.fixture import ALICE, BOB, DIGEST, House, batch, live, register, serving, take
+from tests.service.fixture import (
+    ALICE,
+    BOB,
+    DEFAULT_POOL,
+    DIGEST,
+    House,
+    batch,
+    live,
+    register,
+    serving,
+    take,
+)
 
 OPERATOR = Identity(LOCAL_USER, "operator", admin=True)
 OTHER = hashlib.sha256(b"another function").digest()

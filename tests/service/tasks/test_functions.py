@@ -12,11 +12,11 @@ from compute_executor.errors import (
 from compute_executor.protocol import frames
 from compute_executor.service.access import Identity
 from compute_executor.service.limits import ServiceLimits
-from compute_executor.service.pools.pools import DEFAULT_POOL
 from tests.service.fixture import (
     ALICE,
     BOB,
     CODE,
+    DEFAULT_POOL,
     DIGEST,
     POOL,
     SPEC,
@@ -43,7 +43,7 @@ async def test_functions_are_known_by_content(house: House) -> None:
         assert shared != first
         assert service.function(BOB, shared).public
         await service.submit(BOB, batch([b"a"], functions=[shared]))
-        assert len(take(house)) == 1
+        assert len(take(house, of=BOB)) == 1
 
 
 @live

@@ -14,13 +14,13 @@ from compute_executor.protocol import frames
 from compute_executor.protocol.frames import ProgramInfo
 from compute_executor.protocol.ids import split_task_id, task_uuid
 from compute_executor.serialization import exceptions
-from compute_executor.service.pools.pools import DEFAULT_POOL
 from compute_executor.service.service import Service
 from compute_executor.service.tasks.listing import TaskFilter, short_id, written_text
 from compute_executor.service.tasks.task_states import STATES
 from tests.service.fixture import (
     ALICE,
     BOB,
+    DEFAULT_POOL,
     DIGEST,
     GROUP,
     House,

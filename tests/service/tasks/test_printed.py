@@ -14,10 +14,9 @@ from compute_executor.errors import NotFound
 from compute_executor.protocol import frames
 from compute_executor.protocol.frames import Written
 from compute_executor.protocol.ids import task_uuid
-from compute_executor.service.pools.pools import DEFAULT_POOL
 from compute_executor.service.tasks import live_output
 from compute_executor.service.tasks.live_output import LiveOutput
-from tests.service.fixture import ALICE, BOB, GROUP, House, batch, live, register, serving
+from tests.service.fixture import ALICE, BOB, DEFAULT_POOL, GROUP, House, batch, live, register, serving
 
 GROUP_ID = str(uuid.UUID(bytes=GROUP))
 

@@ -9,13 +9,14 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from compute_executor.endpoint.pool.scheduling_policy import Assignment
 from compute_executor.errors import FunctionNotPermitted, NotAuthorized, ServiceUnavailable
 from compute_executor.protocol import frames
 from compute_executor.sdk.outcome import of_result
 from compute_executor.service.access import Identity, forbidden_action
 from compute_executor.service.endpoints.registry import EndpointRegistration
 from compute_executor.service.globus_compute.peers import KIND
-from compute_executor.service.pools.pools import DEFAULT_POOL
+from compute_executor.service.pools.pools import default_pool_id
 from compute_executor.service.service import Service
 from tests.service.fixture import (
     ALICE,
@@ -36,7 +37,12 @@ from tests.service.fixture import (
 from tests.service.sharing import Broker
 
 TEAM = str(uuid.UUID(int=7))
+DEFAULT_POOL = default_pool_id(BOB.id)
 MEMBER = Identity("bob", "Bob", frozenset({TEAM}))
+
+
+def take_of_bobs(house: House, limit: int = 100) -> list[Assignment]:
+    return take(house, limit, of=BOB)
 
 
 async def shared(service: Service) -> bytes:
@@ -55,7 +61,7 @@ async def test_who_has_left_the_group_runs_nothing_more_of_it(house: House) -> N
         mixed = batch([b"begun", b"leased", b"queued"], functions=[function])
         await service.submit(MEMBER, mixed)
         await service.submit(MEMBER, batch([b"own"], functions=[own]))
-        begun, leased = take(house, 2)
+        begun, leased = take_of_bobs(house, 2)
         house.engine.events.began(DEFAULT_POOL, [(*begun[:3], 1.0)])
         house.engine.withdrawable = {leased[:2]}
 
@@ -66,7 +72,7 @@ async def test_who_has_left_the_group_runs_nothing_more_of_it(house: House) -> N
         why = reason(refused[0].body)  # type: ignore[arg-type]
         name = f"function {uuid.UUID(bytes=function)}"
         assert why == frames.Reason(f"{name} was not run: it is shared with bob no more", None, False, 0)
-        assert [task.body for task in take(house)] == [b"own"]
+        assert [task.body for task in take_of_bobs(house)] == [b"own"]
         house.engine.end(DEFAULT_POOL, [begun])
         assert (await listener.heard(3))[2].status == frames.VALUE
 
@@ -79,12 +85,12 @@ async def test_what_comes_back_from_a_lost_worker_is_not_run_again(house: House)
         service.subscribe(MEMBER, listener, GROUP)
         retried = batch([b"a", b"b"], functions=[function], options=frames.Options(retries=1))
         await service.submit(MEMBER, retried)
-        taken = take(house)
+        taken = take_of_bobs(house)
         house.engine.events.began(DEFAULT_POOL, [(*task[:3], 1.0) for task in taken])
         service.reconsider("bob", BOB)
         for task in taken:
             house.engine.events.lost(DEFAULT_POOL, *task[:3], frames.Reason("killed", -9))
-        assert take(house) == []
+        assert take_of_bobs(house) == []
         assert [one.status for one in await listener.heard(2)] == [frames.REFUSED] * 2
         assert service.overview()["tasks"]["queued"] == 0
 
@@ -94,12 +100,12 @@ async def test_who_is_back_in_the_group_may_run_again(house: House) -> None:
     async with serving(house) as service:
         function = await shared(service)
         await service.submit(MEMBER, batch([b"a"], functions=[function], options=frames.Options(retries=1)))
-        (task,) = take(house)
+        (task,) = take_of_bobs(house)
         house.engine.events.began(DEFAULT_POOL, [(*task[:3], 1.0)])
         service.reconsider("bob", BOB)
         service.reconsider("bob", MEMBER)
         house.engine.events.lost(DEFAULT_POOL, *task[:3], frames.Reason("killed", -9))
-        assert [task.attempt for task in take(house)] == [2]
+        assert [task.attempt for task in take_of_bobs(house)] == [2]
 
 
 @live
@@ -110,7 +116,7 @@ async def test_of_a_user_who_is_gone_nothing_is_run(house: House) -> None:
         await service.submit(ALICE, (sent := batch([b"a", b"b"])))
         await service.submit(BOB, batch([b"c"], group=b"h" * 16))
         service.reconsider("alice", None)
-        assert [task.body for task in take(house)] == [b"c"]
+        assert [task.body for task in take_of_bobs(house)] == [b"c"]
         await turn(20)
         refused = service.task(ALICE, sent.prefix, 1).outcome
         assert refused is not None
@@ -125,7 +131,7 @@ async def test_a_batch_on_its_way_into_the_store_is_judged_when_it_is_there(hous
         stored = service.submit_soon(MEMBER, (sent := batch([b"a"], functions=[function])))
         service.reconsider("bob", BOB)
         await stored
-        assert take(house) == []
+        assert take_of_bobs(house) == []
         await turn(20)
         assert service.task(MEMBER, sent.prefix, 0).status == "failed"
 
@@ -143,14 +149,14 @@ async def test_after_a_restart_users_are_asked_for_before_anything_runs(house: H
         raise ServiceUnavailable("not now")
 
     async with serving(house, who_is=who_is):  # the one who knows is away: as at the submit; deleted or not
-        (task,) = take(house)
+        (task,) = take_of_bobs(house)
         house.engine.events.returned(DEFAULT_POOL, [task[:3]])
 
     async def bob(user: str) -> Identity:
         return BOB
 
     async with serving(house, who_is=bob):
-        assert take(house) == []
+        assert take_of_bobs(house) == []
     assert asked == ["bob"]
 
 
@@ -169,7 +175,7 @@ async def test_tasks_that_cannot_be_read_now_end_when_they_are_taken(
             broken.setattr(service._parts.batches, "positions", unreadable)
             service.reconsider("bob", BOB)
         assert service.overview()["tasks"]["queued"] == 1
-        assert take(house) == []
+        assert take_of_bobs(house) == []
         assert service.overview()["tasks"]["queued"] == 0
 
 

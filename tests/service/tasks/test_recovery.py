@@ -14,10 +14,10 @@ from compute_executor.errors import ServiceUnavailable
 from compute_executor.protocol import frames
 from compute_executor.protocol.ids import new_prefix
 from compute_executor.service import service as service_module
-from compute_executor.service.pools.pools import DEFAULT_POOL
 from compute_executor.service.service import Service
 from tests.service.fixture import (
     ALICE,
+    DEFAULT_POOL,
     GROUP,
     POOL,
     SPEC,

@@ -8,8 +8,18 @@ import msgspec
 
 from compute_executor.endpoint.pool.events import WorkerView
 from compute_executor.protocol.ids import task_uuid
-from compute_executor.service.pools.pools import DEFAULT_POOL
-from tests.service.fixture import ALICE, House, Listener, batch, live, register, serving, take, turn
+from tests.service.fixture import (
+    ALICE,
+    DEFAULT_POOL,
+    House,
+    Listener,
+    batch,
+    live,
+    register,
+    serving,
+    take,
+    turn,
+)
 
 
 @live

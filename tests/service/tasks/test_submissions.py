@@ -17,10 +17,10 @@ from compute_executor.errors import (
 from compute_executor.protocol import frames
 from compute_executor.protocol.ids import new_prefix
 from compute_executor.service.limits import ServiceLimits
-from compute_executor.service.pools.pools import DEFAULT_POOL
 from tests.service.fixture import (
     ALICE,
     BOB,
+    DEFAULT_POOL,
     GROUP,
     POOL,
     SPEC,

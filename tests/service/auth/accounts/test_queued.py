@@ -21,7 +21,7 @@ from compute_executor.service.access import LOCAL_USER, Identity
 from compute_executor.service.auth.accounts.accounts import Accounts
 from compute_executor.service.auth.accounts.commands import AccountCommand, perform
 from compute_executor.service.auth.accounts.folder import perform_in
-from compute_executor.service.pools.pools import DEFAULT_POOL
+from compute_executor.service.pools.pools import default_pool_id
 from compute_executor.service.process.run import ServiceSettings, _Process
 from compute_executor.service.process.server import bind
 from compute_executor.service.process.starter import StartNotifier
@@ -103,7 +103,7 @@ class Town:
 
     def left(self) -> set[str]:
         """What an engine is given."""
-        return {bytes(task.body).decode() for task in take(self.house)}  # type: ignore[arg-type]
+        return {bytes(task.body).decode() for task in take(self.house, of=self.bob)}  # type: ignore[arg-type]
 
 
 async def after(town: Town, running: bool, command: str, name: str, member: str | None = None) -> Any:
@@ -171,11 +171,11 @@ async def test_what_had_begun_goes_on(tmp_path: Path) -> None:
     async with town.open():
         await town.settle()
         town.service.subscribe(town.bob, listener, town.sent["lab"].group)
-        (begun,) = [task for task in take(town.house) if task.body == b"lab"]
-        town.house.engine.events.began(DEFAULT_POOL, [(*begun[:3], 1.0)])
+        (begun,) = [task for task in take(town.house, of=town.bob) if task.body == b"lab"]
+        town.house.engine.events.began(default_pool_id(town.bob.id), [(*begun[:3], 1.0)])
         await town.do("user-remove", "bob")
         assert set(await town.refused()) == set()  # nothing that an engine has can be withdrawn here
-        town.house.engine.end(DEFAULT_POOL, [begun])
+        town.house.engine.end(default_pool_id(town.bob.id), [begun])
         (result,) = await listener.heard(1)
     assert (result.status, result.body) == (frames.VALUE, b"lab")
 
