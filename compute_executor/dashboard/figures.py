@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-ENDED = ("succeeded", "failed", "lost", "cancelled")
+STATES = ("queued", "running", "succeeded", "failed", "lost", "cancelled")
+ENDED = STATES[2:]
 KEPT = 300
 """Samples of the history: five minutes, one a second."""
 
@@ -26,17 +27,15 @@ class History:
 
     def __init__(self) -> None:
         self.samples: deque[Sample] = deque(maxlen=KEPT)
-        self._ended: dict[str, int] = {}
+        self._ended = 0
         self._time = 0.0
 
-    def add(self, groups: Sequence[dict[str, Any]], workers: int, now: float) -> None:
-        """Take what the groups count at ``now``. A group that was not seen before counts from then on."""
-        ended = {group["id"]: sum(group[name] for name in ENDED) for group in groups}
-        gained = sum(count - self._ended.get(group, count) for group, count in ended.items())
+    def add(self, counts: dict[str, int], workers: int, now: float) -> None:
+        """Take the counts of all tasks by state at ``now``. What a clean-up deletes does not count."""
+        ended = sum(counts[name] for name in ENDED)
         seconds = now - self._time
-        rate = max(0, gained) / seconds if self._time and seconds > 0 else 0.0
-        queued, running = (sum(group[name] for group in groups) for name in ("queued", "running"))
-        self.samples.append(Sample(now, rate, queued, running, workers))
+        rate = max(0, ended - self._ended) / seconds if self._time and seconds > 0 else 0.0
+        self.samples.append(Sample(now, rate, counts["queued"], counts["running"], workers))
         self._ended, self._time = ended, now
 
 
@@ -90,3 +89,31 @@ def failures(tasks: Iterable[dict[str, Any]]) -> list[Failure]:
         counts[error] += 1
         examples.setdefault(error, task["short"])
     return [Failure(error, count, examples[error]) for error, count in counts.most_common()]
+
+
+def user_rows(groups: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The users that own these groups, with their tasks by state; who has most that has not ended comes first."""
+    found: dict[str, dict[str, Any]] = {}
+    for group in groups:
+        row = found.setdefault(
+            group["owner"], {"user": group["owner"], "groups": 0, **dict.fromkeys(STATES, 0)}
+        )
+        row["groups"] += 1
+        for name in STATES:
+            row[name] += group[name]
+    return sorted(found.values(), key=lambda row: -(row["queued"] + row["running"]))
+
+
+def endpoint_row(endpoint: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+    """An endpoint: its name, how it is, and the load that it has told of itself."""
+    details = state.get("details") or {}
+    shown = ("pending_tasks", "running_tasks", "total_workers", "idle_workers", "managers")
+    load = ", ".join(f"{details[name]} {name.replace('_', ' ')}" for name in shown if name in details)
+    if isinstance(details.get("workers"), list):  # the service's own
+        load = f"{len(details['workers'])} workers, {details['connections']} clients"
+    return {
+        "id": endpoint["uuid"],
+        "name": endpoint.get("display_name") or endpoint.get("name") or endpoint["uuid"],
+        "status": state.get("status", "unknown"),
+        "load": load,
+    }

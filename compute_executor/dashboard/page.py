@@ -7,7 +7,7 @@ from typing import Any
 
 from nicegui import ui
 
-from compute_executor.dashboard.figures import Sample, progress
+from compute_executor.dashboard.figures import STATES, Sample, progress
 from compute_executor.dashboard.source import Source
 from compute_executor.durations import age, length
 from compute_executor.errors import ComputeError
@@ -16,7 +16,6 @@ PERIOD = 1.0
 """Seconds between two looks at the service."""
 SHOWN = 100
 """Tasks in the list."""
-STATES = ("queued", "running", "succeeded", "failed", "lost", "cancelled")
 COLOURS = {
     "queued": "grey",
     "running": "blue",
@@ -42,6 +41,25 @@ _FAILURE_COLUMNS = [
     {"name": "tasks", "label": "Tasks", "field": "tasks", "align": "right"},
     {"name": "error", "label": "Error", "field": "error", "align": "left"},
     {"name": "example", "label": "For example", "field": "example", "align": "left"},
+]
+_FUNCTION_COLUMNS = [
+    {"name": name, "label": label, "field": name, "align": align}
+    for name, label, align in (
+        ("function", "Function", "left"),
+        ("succeeded", "Succeeded", "right"),
+        ("failed", "Failed", "right"),
+        ("lost", "Lost", "right"),
+        ("each", "Each", "right"),
+        ("most", "Longest", "right"),
+    )
+]
+_ENDPOINT_COLUMNS = [
+    {"name": name, "label": name.capitalize(), "field": name, "align": "left"}
+    for name in ("name", "status", "load", "id")
+]
+_USER_COLUMNS = [
+    {"name": name, "label": name.capitalize(), "field": name, "align": "left" if name == "user" else "right"}
+    for name in ("user", "groups", *STATES)
 ]
 
 
@@ -86,19 +104,26 @@ class Page:
 
     def _sections(self) -> None:
         with ui.tabs().classes("w-full").props("align=left mobile-arrows outside-arrows") as tabs:
-            names = ("Groups", "Tasks", "Failures", "Workers")
+            names = ["Groups", "Tasks", "Failures", "Functions", "Workers", "Endpoints"]
+            if self._source.operator:
+                names.append("Users")
             places = [ui.tab(name) for name in names]
         with ui.tab_panels(tabs, value=places[0]).classes("w-full bg-transparent"):
             with ui.tab_panel(places[0]).classes("p-0"):
                 self._groups = ui.column().classes("w-full gap-2")
             with ui.tab_panel(places[1]).classes("p-0"):
                 self._task_list()
-            with ui.tab_panel(places[2]).classes("p-0"):
-                self._failures = ui.table(columns=_FAILURE_COLUMNS, rows=[], row_key="error").classes(
-                    "w-full"
-                )
-            with ui.tab_panel(places[3]).classes("p-0"):
-                self._workers = ui.table(columns=_WORKER_COLUMNS, rows=[], row_key="pid").classes("w-full")
+            columns = (
+                (_FAILURE_COLUMNS, "error"),
+                (_FUNCTION_COLUMNS, "function"),
+                (_WORKER_COLUMNS, "pid"),
+                (_ENDPOINT_COLUMNS, "id"),
+                (_USER_COLUMNS, "user"),
+            )
+            self._tables: dict[str, ui.table] = {}
+            for place, name, (head, key) in zip(places[2:], names[2:], columns, strict=False):
+                with ui.tab_panel(place).classes("p-0"):
+                    self._tables[name] = ui.table(columns=head, rows=[], row_key=key).classes("w-full")
 
     def _task_list(self) -> None:
         with ui.row().classes("w-full items-end gap-2"):
@@ -123,28 +148,37 @@ class Page:
         self._figures["rate"].set_text(f"{newest.rate:,.0f}")
         self._figures["workers"].set_text(f"{newest.workers:,}")
         for name in STATES:
-            self._figures[name].set_text(f"{sum(group[name] for group in source.groups):,}")
+            self._figures[name].set_text(f"{source.counts()[name]:,}")
         self._chart.options.update(_chart(list(source.history.samples)))
         self._chart.update()
         self._show_groups()
-        self._workers.rows = [
-            {**one, "pool": one["pool"][:8], "task": one["task"] or ""}
-            for one in source.overview.get("workers", ())
-        ]
-        self._workers.update()
+        workers = source.overview.get("workers", ())
+        self._fill(
+            "Workers", [{**one, "pool": one["pool"][:8], "task": one["task"] or ""} for one in workers]
+        )
+        self._fill("Functions", [_function_row(one) for one in source.figures["functions"]])
+
+    def _fill(self, name: str, rows: list[dict[str, Any]]) -> None:
+        """Show these rows in a table, if the page has it and they have changed."""
+        table = self._tables.get(name)
+        if table is not None and table.rows != rows:
+            table.rows = rows
+            table.update()
 
     async def _refresh_lists(self) -> None:
         try:
             wanted = {name: value for name, value in self._filter.items() if value}
             rows = await self._source.tasks(limit=SHOWN, **wanted)
             found = await self._source.failures()
+            endpoints, users = await self._source.endpoints(), await self._source.users()
         except ComputeError as error:
             self._trouble.set_text(str(error))
             return
         self._tasks.rows = [_row(task) for task in rows]
         self._tasks.update()
-        self._failures.rows = [one._asdict() for one in found]
-        self._failures.update()
+        self._fill("Failures", [one._asdict() for one in found])
+        self._fill("Endpoints", endpoints)
+        self._fill("Users", users)
 
     async def _filtered(self) -> None:
         await self._refresh_lists()
@@ -236,6 +270,15 @@ def _row(task: dict[str, Any]) -> dict[str, Any]:
     return {**task, "age": age(task["submitted"]), "took": took, "error": task["error"] or ""}
 
 
+def _function_row(figures: dict[str, Any]) -> dict[str, Any]:
+    mean, longest = figures["mean"], figures["longest"]
+    return {
+        **figures,
+        "each": "" if mean is None else length(mean),
+        "most": "" if longest is None else length(longest),
+    }
+
+
 def _lines(task: dict[str, Any]) -> list[str]:
     moment = datetime.fromtimestamp(task["submitted"]).astimezone().isoformat(" ", "seconds")
     began = f", began {length(max(0.0, task['began'] - task['submitted']))} later" if task["began"] else ""
@@ -247,6 +290,8 @@ def _lines(task: dict[str, Any]) -> list[str]:
         f"group {task['group']} {task.get('label', '')}".rstrip(),
         f"{task.get('program', '')} (process {task.get('pid')} on {task.get('host')})",
         f"submitted {moment}{began}{took}, attempt {task['attempt']}",
+        *([f"worker: process {task['worker']}"] if task.get("worker") else []),
+        f"endpoint {task['endpoint']}",
     ]
 
 

@@ -7,10 +7,21 @@ import time
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
-from compute_executor.dashboard.figures import Failure, History, failures, rates
+from compute_executor.dashboard.figures import (
+    STATES,
+    Failure,
+    History,
+    endpoint_row,
+    failures,
+    rates,
+    user_rows,
+)
 from compute_executor.errors import ComputeError, NotFound
 
 GROUPS = 20
+USERS_GROUPS = 1_000
+"""Groups that are added up for the list of users, the newest."""
+ENDPOINTS = 50
 FAILED = 500
 """Failed tasks that are grouped by their error."""
 
@@ -37,6 +48,7 @@ class Source:
         self.url = service.url
         self.history = History()
         self.groups: list[dict[str, Any]] = []
+        self.figures: dict[str, Any] = {"tasks": dict.fromkeys(STATES, 0), "functions": [], "rate": 0.0}
         self.overview: dict[str, Any] = {}
         self.rates: dict[str, float] = {}
         self.operator = True
@@ -44,17 +56,23 @@ class Source:
         self._time = 0.0
 
     async def refresh(self) -> None:
-        """Ask for groups and overview."""
+        """Ask for figures, groups and overview; of everybody for an operator."""
         try:
-            groups = (await self._ask("GET", f"/v3/groups?limit={GROUPS}"))["groups"]
             await self._look_over()
+            everybody = f"everybody={'true' if self.operator else 'false'}"
+            figures = await self._ask("GET", f"/v3/figures?{everybody}")
+            groups = (await self._ask("GET", f"/v3/groups?limit={GROUPS}&{everybody}"))["groups"]
         except ComputeError as error:
             self.trouble = str(error)
             return
         now = time.time()
         self.rates = rates(self.groups, groups, now - self._time if self._time else 0.0)
-        self.groups, self._time, self.trouble = groups, now, ""
-        self.history.add(groups, len(self.overview.get("workers", ())), now)
+        self.groups, self.figures, self._time, self.trouble = groups, figures, now, ""
+        self.history.add(self.counts(), len(self.overview.get("workers", ())), now)
+
+    def counts(self) -> dict[str, int]:
+        """All tasks that are kept, by state."""
+        return dict(self.figures["tasks"])
 
     async def _look_over(self) -> None:
         if not self.operator:
@@ -63,6 +81,24 @@ class Source:
             self.overview = await self._ask("GET", "/v3/overview")
         except NotFound:
             self.operator = False
+
+    async def endpoints(self) -> list[dict[str, Any]]:
+        """The endpoints that the user may see, each with what it last said of itself. Raises ComputeError."""
+        found = await self._ask_list("/v2/endpoints")
+        return [endpoint_row(one, await self._state_of(one["uuid"])) for one in found[:ENDPOINTS]]
+
+    async def _state_of(self, endpoint_id: str) -> dict[str, Any]:
+        try:
+            return await self._ask("GET", f"/v2/endpoints/{endpoint_id}/status")
+        except ComputeError as error:
+            return {"status": str(error)}
+
+    async def users(self) -> list[dict[str, Any]]:
+        """For an operator: the users whose work is kept, with their tasks by state. Raises ComputeError."""
+        if not self.operator:
+            return []
+        groups = (await self._ask("GET", f"/v3/groups?limit={USERS_GROUPS}&everybody=true"))["groups"]
+        return user_rows(groups)
 
     async def tasks(self, **wanted: object) -> list[dict[str, Any]]:
         """Tasks, newest first. Raises ComputeError."""
@@ -84,3 +120,7 @@ class Source:
 
     async def _ask(self, method: str, path: str, document: object = None) -> dict[str, Any]:
         return await asyncio.to_thread(self._service.ask, method, path, document)
+
+    async def _ask_list(self, path: str) -> list[dict[str, Any]]:
+        found: Any = await self._ask("GET", path)
+        return list(found)

@@ -170,7 +170,9 @@ class Components:
         self.retention = Retention(
             self.store.read, self.committer, self.blobs, self._limits, self.groups.take_acknowledged
         )
-        self.figures = TaskFigures(self.store.path, self.dispatch, lambda: self.retention.deleted)
+        self.figures = TaskFigures(
+            self.store.path, self.dispatch, lambda: self.retention.deleted, self.store.read.tally
+        )
 
     def _make_engines(self, engine: Callable[[EngineEvents], Engine], broker: BrokerSettings | None) -> None:
         self.reports = EngineReports(

@@ -7,44 +7,64 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compute_executor.dashboard.figures import KEPT, Failure, History, failures, progress, rates
+from compute_executor.dashboard.figures import (
+    KEPT,
+    STATES,
+    Failure,
+    History,
+    endpoint_row,
+    failures,
+    progress,
+    rates,
+    user_rows,
+)
 
 
-def group(name: str = "a", **counts: int) -> dict[str, Any]:
-    states = ("queued", "running", "succeeded", "failed", "lost", "cancelled")
-    return {"id": name, **dict.fromkeys(states, 0), **counts}
+def counts(**changed: int) -> dict[str, int]:
+    return {**dict.fromkeys(STATES, 0), **changed}
+
+
+def group(name: str = "a", **changed: int) -> dict[str, Any]:
+    return {"id": name, "owner": "ann", **counts(**changed)}
 
 
 def test_the_rate_is_what_ended_between_two_looks() -> None:
     history = History()
-    history.add([group(queued=10)], 2, 100.0)
-    history.add([group(queued=4, running=1, succeeded=4, failed=1)], 3, 102.0)
+    history.add(counts(queued=10), 2, 100.0)
+    history.add(counts(queued=4, running=1, succeeded=4, failed=1), 3, 102.0)
     first, second = history.samples
     assert (first.rate, first.queued) == (0.0, 10)
     assert (second.rate, second.queued, second.running, second.workers) == (2.5, 4, 1, 3)
 
 
-def test_a_group_that_comes_later_counts_from_then_on() -> None:
+def test_what_a_clean_up_deletes_is_no_rate() -> None:
     history = History()
-    history.add([], 0, 1.0)
-    history.add([group(succeeded=1_000)], 0, 2.0)
+    history.add(counts(succeeded=1_000), 0, 1.0)
+    history.add(counts(succeeded=5), 0, 2.0)
     assert history.samples[-1].rate == 0.0
 
 
-def test_a_group_that_is_gone_takes_nothing_away() -> None:
-    history = History()
-    history.add([group("a", succeeded=5), group("b")], 0, 1.0)
-    history.add([group("b", lost=3)], 0, 2.0)
-    assert history.samples[-1].rate == 3.0
-
-
 @given(st.lists(st.integers(0, 100), max_size=400), st.floats(0, 10))
-def test_the_history_is_bounded_and_never_negative(counts: list[int], step: float) -> None:
+def test_the_history_is_bounded_and_never_negative(ends: list[int], step: float) -> None:
     history = History()
-    for number, count in enumerate(counts):
-        history.add([group(succeeded=count)], 1, 1.0 + number * step)
+    for number, ended in enumerate(ends):
+        history.add(counts(succeeded=ended), 1, 1.0 + number * step)
     assert len(history.samples) <= KEPT
     assert all(sample.rate >= 0 for sample in history.samples)
+
+
+def test_users_by_what_has_not_ended() -> None:
+    groups = [group(queued=1, failed=2), {**group(queued=5), "owner": "bob"}, group(running=1, succeeded=3)]
+    bob, ann = user_rows(groups)
+    assert (bob["user"], bob["groups"], bob["queued"]) == ("bob", 1, 5)
+    assert ann == {"user": "ann", "groups": 2, **counts(queued=1, running=1, succeeded=3, failed=2)}
+
+
+def test_an_endpoint_with_its_load() -> None:
+    state = {"status": "online", "details": {"total_workers": 4, "idle_workers": 1, "x": 3}}
+    shown = endpoint_row({"uuid": "u", "name": "e", "display_name": None}, state)
+    assert shown == {"id": "u", "name": "e", "status": "online", "load": "4 total workers, 1 idle workers"}
+    assert endpoint_row({"uuid": "u"}, {})["status"] == "unknown"
 
 
 def test_progress_without_a_rate_or_without_work() -> None:

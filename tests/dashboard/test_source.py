@@ -8,7 +8,18 @@ from typing import Any
 from compute_executor.dashboard.source import Source
 from compute_executor.errors import ComputeError, NotFound, ServiceUnavailable
 
-GROUP = {"id": "a", "queued": 1, "running": 0, "succeeded": 2, "failed": 0, "lost": 0, "cancelled": 0}
+GROUP = {
+    "id": "a",
+    "owner": "ann",
+    "queued": 1,
+    "running": 0,
+    "succeeded": 2,
+    "failed": 0,
+    "lost": 0,
+    "cancelled": 0,
+}
+
+COUNTS = {"queued": 1, "running": 0, "succeeded": 2, "failed": 0, "lost": 0, "cancelled": 0}
 
 
 class Service:
@@ -20,18 +31,21 @@ class Service:
         self.asked: list[tuple[str, str, object]] = []
         self.answers: dict[str, Any] = {
             "/v3/groups": {"groups": [GROUP]},
+            "/v3/figures": {"tasks": COUNTS, "functions": [], "rate": 1.0},
+            "/v2/endpoints": [{"uuid": "e", "name": "here"}],
+            "/v2/endpoints/e/status": {"status": "online"},
             "/v3/overview": {"workers": [{}, {}]},
             "/v3/tasks": {"tasks": [{"error": "e", "short": "x.1"}]},
             "/v3/tasks/t": {"id": "t"},
             "/v3/groups/a/cancel": {"withdrawn": 1},
         }
 
-    def ask(self, method: str, path: str, document: object = None) -> dict[str, Any]:
+    def ask(self, method: str, path: str, document: object = None) -> Any:
         self.asked.append((method, path, document))
         answer = self.answers[path.partition("?")[0]]
         if isinstance(answer, ComputeError):
             raise answer
-        return dict(answer)
+        return answer if isinstance(answer, list) else dict(answer)
 
 
 def test_a_look_at_the_service() -> None:
@@ -71,3 +85,14 @@ def test_tasks_failures_and_a_cancel() -> None:
     assert asyncio.run(source.task("t")) == {"id": "t"}
     assert asyncio.run(source.cancel("group", "a", running=True)) == {"withdrawn": 1}
     assert service.asked[-1] == ("POST", "/v3/groups/a/cancel", {"running": True})
+
+
+def test_endpoints_and_users() -> None:
+    service = Service()
+    source = Source(service)
+    assert asyncio.run(source.endpoints()) == [{"id": "e", "name": "here", "status": "online", "load": ""}]
+    service.answers["/v2/endpoints/e/status"] = ServiceUnavailable("it is away")
+    assert asyncio.run(source.endpoints())[0]["status"] == "it is away"
+    assert asyncio.run(source.users())[0]["user"] == "ann"
+    source.operator = False
+    assert asyncio.run(source.users()) == []

@@ -167,6 +167,10 @@ class Reader:
         """Whether any row refers to this blob."""
         return self._one("blob_in_use", (name,)) is not None
 
+    def tally(self, number: int) -> dict[int, int]:
+        """The stored outcomes of a batch by status, without values."""
+        return dict(self._all("tally", (number,)))
+
     def expired_batch(self, acknowledged_before: float, any_before: float) -> tuple[int, bytes] | None:
         """Number and prefix of the oldest finished batch that may be deleted."""
         row = self._one("expired_batch", (acknowledged_before, any_before))

@@ -1,10 +1,10 @@
 """The figures of everything that is kept: tasks by state, how long each function takes, how many end in a minute.
 
-    finished batches    counts are columns of their row
-    open batches        states are in memory (`dispatch`), what has ended of them in the store
+    finished batches    counts are columns of their row: read once, then added up as batches finish
+    open batches        states are in memory (`dispatch`)
     functions           every outcome is read once, and added up; from the beginning again after a clean-up
 
-They are read over a connection of its own in a thread, so that a store of millions keeps nobody waiting.
+The store is read over a connection of its own in a thread, so that a store of millions keeps nobody waiting.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ STEP = 50_000
 """Outcomes that one query reads: some 50 ms of a thread."""
 RATE_PERIOD = 60.0
 """Seconds over which the rate is told."""
-RATE_OUTCOMES = 100_000
-"""Outcomes that are looked at for the rate, the newest."""
+RATE_OUTCOMES = 10_000
+"""Outcomes that are looked at for the rate, the newest: some milliseconds of a thread."""
 FUNCTIONS = 50
 """Functions that are told, those with most tasks."""
 
@@ -107,48 +107,95 @@ class FunctionFigures:
         return {"function": name, **self.ends, "mean": mean, "longest": self.longest if self.ran else None}
 
 
-class TaskFigures:
-    """The figures of one store. ``cleanups``: how often something was deleted from it. Owner: the loop thread; one
-    thread at a time reads for it, under ``_reading``."""
+class FinishedCounts:
+    """The tasks of finished batches by owner and state: read once, then kept up to date. Owner: the loop thread."""
 
-    def __init__(self, path: Path, dispatch: Dispatch, cleanups: Callable[[], int]) -> None:
+    def __init__(self) -> None:
+        self._by_owner: dict[str, Counts] | None = None
+        self._since: dict[str, Counts] = {}
+        """What has finished since the reading began."""
+
+    def finished(self, owner: str, counts: Counts) -> None:
+        """A batch has finished."""
+        into = self._since if self._by_owner is None else self._by_owner
+        into[owner] = added(into.get(owner, Counts()), counts)
+
+    def begin(self) -> None:
+        """A reading begins: of what is finished by now, and nothing else."""
+        self._by_owner, self._since = None, {}
+
+    def take(self, rows: Iterable[tuple[str, int, int, int, int]]) -> None:
+        """What was read: owner, tasks, and how many of them failed, were lost, were cancelled."""
+        found = {owner: finished_counts(*counts) for owner, *counts in rows}
+        for owner, counts in self._since.items():
+            found[owner] = added(found.get(owner, Counts()), counts)
+        self._by_owner, self._since = found, {}
+
+    def of(self, owner: str | None) -> Counts:
+        """The counts of one user, or of all (None)."""
+        assert self._by_owner is not None, "they are read before they are asked for"
+        total = Counts()
+        for name, counts in self._by_owner.items():
+            if owner in (None, name):
+                total = added(total, counts)
+        return total
+
+
+class TaskFigures:
+    """The figures of one store. ``cleanups``: how often something was deleted from it; ``tally``: see `open_counts`.
+    Owner: the loop thread; one thread at a time reads for it, under ``_reading``."""
+
+    def __init__(
+        self,
+        path: Path,
+        dispatch: Dispatch,
+        cleanups: Callable[[], int],
+        tally: Callable[[int], dict[int, int]],
+    ) -> None:
         self._path = path
         self._dispatch = dispatch
         self._cleanups = cleanups
+        self._tally = tally
         self._reading = asyncio.Lock()
+        self._finished = FinishedCounts()
         self._functions: dict[tuple[str, bytes], FunctionFigures] = {}
         self._read_until = 0
         self._read_after_cleanups = -1
 
+    def batch_finished(self, batch: OpenBatch) -> None:
+        """The last outcome of a batch is stored."""
+        tally = batch.tally if batch.tally is not None else self._tally(batch.number)
+        self._finished.finished(batch.owner, finished_counts(batch.count, *unsuccessful(tally)))
+
     async def of(self, owner: str | None) -> dict[str, Any]:
         """The figures of one user's tasks, or of all (None)."""
         async with self._reading:
+            await self._read_finished()
+            found = await asyncio.to_thread(self._read, owner)
             batches = [batch for batch in self._dispatch.batches() if owner in (None, batch.owner)]
-            still_open = json.dumps([batch.number for batch in batches])
-            unknown = [batch.number for batch in batches if batch.tally is None]
-            self._forget_deleted()
-            found = await asyncio.to_thread(self._read, owner, still_open, unknown)
-            tallies = found.pop("tallies")
-            open_now = open_counts(batches, lambda number: tallies.get(number, {}))
-        return {**found, "tasks": added(found["tasks"], open_now).document()}
+            tasks = added(self._finished.of(owner), open_counts(batches, self._tally))
+        return {**found, "tasks": tasks.document()}
 
-    def _forget_deleted(self) -> None:
-        """Begin anew if outcomes were deleted that are counted."""
+    async def _read_finished(self) -> None:
+        """Read everything from the beginning, the first time and after outcomes were deleted that are counted."""
         cleanups = self._cleanups()
-        if cleanups != self._read_after_cleanups:
-            self._functions, self._read_until, self._read_after_cleanups = {}, 0, cleanups
+        if cleanups == self._read_after_cleanups:
+            return
+        self._finished.begin()
+        still_open = json.dumps([batch.number for batch in self._dispatch.batches()])
+        self._finished.take(await asyncio.to_thread(self._rows, "finished_counts", (still_open,)))
+        self._functions, self._read_until, self._read_after_cleanups = {}, 0, cleanups
 
-    def _read(self, owner: str | None, still_open: str, unknown: list[int]) -> dict[str, Any]:
-        """What the store has, on a thread of its own."""
+    def _rows(self, query: str, values: tuple[Any, ...]) -> list[Any]:
+        with contextlib.closing(open_reader(self._path)) as connection:
+            return Reader(connection).rows(query, values)
+
+    def _read(self, owner: str | None) -> dict[str, Any]:
+        """What the store has of functions and of the last minute, on a thread of its own."""
         with contextlib.closing(open_reader(self._path)) as connection:
             read = Reader(connection)
             self._add_up(read)
-            return {
-                "tasks": finished_counts(*read.rows("finished_counts", (owner, owner, still_open))[0]),
-                "functions": self._by_name(read, owner),
-                "rate": _rate(read, owner, time.time()),
-                "tallies": {number: dict(read.rows("tally", (number,))) for number in unknown},
-            }
+            return {"functions": self._by_name(read, owner), "rate": _rate(read, owner, time.time())}
 
     def _add_up(self, read: Reader) -> None:
         last = read.last_seq()

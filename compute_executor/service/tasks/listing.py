@@ -188,11 +188,8 @@ class Listing:
 
     def _counts(self, group: bytes, open_batches: list[OpenBatch]) -> dict[str, Any]:
         *finished, end = self._read.rows("group_counts", (group,))[0]
-        counts = added(finished_counts(*finished), open_counts(open_batches, self._tally))
+        counts = added(finished_counts(*finished), open_counts(open_batches, self._read.tally))
         return {**counts.document(), "ended": None if open_batches else end}
-
-    def _tally(self, number: int) -> dict[int, int]:
-        return dict(self._read.rows("tally", (number,)))
 
     # -- tasks --------------------------------------------------------------------------------------------
 

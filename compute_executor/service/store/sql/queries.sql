@@ -183,10 +183,10 @@ SELECT coalesce(sum(count), 0), coalesce(sum(failed), 0), coalesce(sum(lost), 0)
 FROM batches WHERE task_group = ? AND finished IS NOT NULL;
 
 -- name: finished_counts
--- Of one user (twice) or, with NULL, of all; without batches (JSON list of numbers) that are counted in memory.
-SELECT coalesce(sum(count), 0), coalesce(sum(failed), 0), coalesce(sum(lost), 0), coalesce(sum(cancelled), 0)
+-- By owner; without batches (JSON list of numbers) that are counted in memory.
+SELECT owner, sum(count), sum(coalesce(failed, 0)), sum(coalesce(lost, 0)), sum(coalesce(cancelled, 0))
 FROM batches
-WHERE finished IS NOT NULL AND (? IS NULL OR owner = ?) AND number NOT IN (SELECT value FROM json_each(?));
+WHERE finished IS NOT NULL AND number NOT IN (SELECT value FROM json_each(?)) GROUP BY owner;
 
 -- name: function_figures
 -- Which function: the 16 bytes of `functions` at the index that the third column has, little-endian (NULL: the first).
