@@ -20,7 +20,12 @@ from compute_executor.service.api.middleware.body import BodyLimit
 from compute_executor.service.api.middleware.errors import ErrorDocuments
 from compute_executor.service.api.middleware.host import HostCheck
 from compute_executor.service.api.middleware.origin import OriginCheck
-from compute_executor.service.api.middleware.token import ENDPOINT_STREAM, TokenCheck
+from compute_executor.service.api.middleware.token import (
+    ENDPOINT_STREAM,
+    KnownConnection,
+    TokenCheck,
+    nobody_counts,
+)
 from compute_executor.service.api.routes import (
     admin,
     agents,
@@ -41,11 +46,13 @@ from compute_executor.service.auth.authenticators import Authenticator
 
 @dataclass(frozen=True)
 class AccessConfig:
-    """Who is let in. ``hosts``: values of the Host header; ``origins``: of Origin, for our own web pages."""
+    """Who is let in. ``hosts``: values of the Host header; ``origins``: of Origin, for our own web pages; ``known``:
+    is told whose connection it is, see `middleware.token`."""
 
     authenticator: Authenticator
     hosts: Iterable[str]
     origins: Iterable[str] = ()
+    known: KnownConnection = nobody_counts
 
 
 async def stream(websocket: WebSocket) -> None:
@@ -94,7 +101,7 @@ def make_app(shell: AppContext, doors: AccessConfig) -> Starlette:
             Middleware(ErrorDocuments, shell.service.audit),
             Middleware(HostCheck, doors.hosts),
             Middleware(OriginCheck, doors.origins),
-            Middleware(TokenCheck, doors.authenticator, {login.TOKEN_PATH, health.HEALTH_PATH}),
+            Middleware(TokenCheck, doors.authenticator, {login.TOKEN_PATH, health.HEALTH_PATH}, doors.known),
             Middleware(BodyLimit),
         ],
         exception_handlers={HTTPException: _no_such_route},

@@ -57,8 +57,9 @@ from compute_executor.service.auth.clients import Clients, ConfiguredClient
 from compute_executor.service.auth.globus_auth.registration import AppRegistration
 from compute_executor.service.globus_compute.peers import BrokerSettings
 from compute_executor.service.limits import ServiceLimits
+from compute_executor.service.process.admission import Admission
 from compute_executor.service.process.assembly import open_service
-from compute_executor.service.process.connections import most, raise_limit
+from compute_executor.service.process.descriptors import most_connections, raise_limit
 from compute_executor.service.process.idle import DEFAULT_IDLE, IdleClock
 from compute_executor.service.process.server import Server, bind
 from compute_executor.service.process.starter import StartListener, StartNotifier
@@ -269,8 +270,9 @@ class _Process:
             clients=clients,
             accounts=self._accounts,
         )
-        app = make_app(shell, AccessConfig(tokens, self._hosts))
-        server = Server(app, self._started, stopping, tls=self._settings.tls, connections=most(raise_limit()))
+        admission = Admission(most_connections(raise_limit()))
+        app = make_app(shell, AccessConfig(tokens, self._hosts, known=admission.known))
+        server = Server(app, self._started, stopping, tls=self._settings.tls, admission=admission)
         return server
 
     def _started(self) -> None:

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import signal
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -14,7 +16,10 @@ from starlette.types import ASGIApp
 
 from compute_executor.errors import ServiceUnavailable
 from compute_executor.protocol.frames import MAX_FRAME
-from compute_executor.service.process.connections import MOST, HttpConnection
+from compute_executor.service.process.admission import Admission
+from compute_executor.service.process.descriptors import MOST
+from compute_executor.service.process.peer_connection import Entrance, PeerConnection
+from compute_executor.service.process.websocket_connection import WebSocketConnection
 
 BACKLOG = 1024
 KEEP_ALIVE = 15
@@ -45,7 +50,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 class Server(uvicorn.Server):
     """uvicorn's server with hooks: ``started`` when it accepts connections, ``stopping`` before it closes any.
-    ``tls``: files of certificate and key. ``connections``: how many are held."""
+    ``tls``: files of certificate and key. ``admission``: who may keep a connection."""
 
     def __init__(
         self,
@@ -54,9 +59,10 @@ class Server(uvicorn.Server):
         stopping: Callable[[], Awaitable[None]],
         *,
         tls: tuple[Path, Path] | None = None,
-        connections: int = MOST,
+        admission: Admission | None = None,
     ) -> None:
-        super().__init__(_config(app, tls, connections))
+        self._entrance = Entrance(admission or Admission(MOST), _tls_context(tls) if tls else None)
+        super().__init__(_config(app, self._entrance))
         self._on_started = started
         self._on_stopping = stopping
 
@@ -82,6 +88,7 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Say so, then close: no new connections, then the open ones."""
         await self._on_stopping()
+        self._entrance.close()
         await super().shutdown(sockets)
 
     @contextlib.contextmanager
@@ -98,16 +105,18 @@ class Server(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
 
-def _config(app: ASGIApp, tls: tuple[Path, Path] | None, connections: int) -> uvicorn.Config:
-    class Limited(HttpConnection):
-        most = connections
+def _tls_context(files: tuple[Path, Path]) -> ssl.SSLContext:
+    """TLS is spoken by `PeerConnection`, which counts connections before their handshake."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*files)
+    return context
 
+
+def _config(app: ASGIApp, entrance: Entrance) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        ssl_certfile=tls[0] if tls else None,
-        ssl_keyfile=tls[1] if tls else None,
-        http=Limited,
-        ws="websockets-sansio",
+        http=partial(PeerConnection, entrance),  # type: ignore[arg-type] # uvicorn calls it, and nothing else
+        ws=WebSocketConnection,
         ws_max_size=MAX_FRAME,
         ws_ping_interval=PING_INTERVAL,
         ws_ping_timeout=PING_INTERVAL,

@@ -1,0 +1,75 @@
+"""A WebSocket with more fragments than any client sends. Over a socket; the application is never reached."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+import uvloop
+
+from compute_executor.service.process.peer_connection import PIECE
+from compute_executor.service.process.server import Server, bind
+from compute_executor.service.process.websocket_connection import FRAGMENTS
+
+uvloop.new_event_loop().close()  # libuv opens one pipe for all signals of the process, and keeps it
+
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+MASK = b"\0\0\0\0"
+PING = b"\x89\x80" + MASK
+
+
+async def listens(scope: Any, receive: Any, send: Any) -> None:
+    """An application that gives back how long each message is."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "bytes": b"%d;" % len(message["bytes"])})
+
+
+async def nothing() -> None:
+    """Before the server ends."""
+
+
+async def talk(*said: bytes, until: bytes) -> bytes:
+    """What the server says until it says this, after all this was said to it."""
+    listener = bind("127.0.0.1", 0)
+    server = Server(listens, lambda: None, nothing)
+    serving = asyncio.ensure_future(server._serve([listener]))
+    while not server.started:
+        await asyncio.sleep(0.01)
+    reader, writer = await asyncio.open_connection(*listener.getsockname()[:2])
+    writer.write(UPGRADE)
+    await reader.readuntil(b"\r\n\r\n")
+    for part in said:
+        writer.write(part)
+    try:
+        return await asyncio.wait_for(reader.readuntil(until), 20)
+    finally:
+        writer.close()
+        server.stop()
+        await serving
+
+
+def fragments(number: int, part: bytes) -> bytes:
+    """A message in so many fragments."""
+    begin, more, end = (bytes([first, 0x80 | len(part)]) + MASK + part for first in (0x02, 0x00, 0x80))
+    return begin + more * (number - 2) + end
+
+
+@pytest.mark.parametrize("part", [b"", b"x"])
+def test_a_message_has_a_bounded_number_of_fragments(part: bytes) -> None:
+    answered = uvloop.run(talk(fragments(FRAGMENTS, part), until=b";"))
+    assert answered.endswith(b"%d;" % (len(part) * FRAGMENTS))
+    cut = uvloop.run(talk(fragments(2 * FRAGMENTS, part), until=b"at most"))
+    assert (1009).to_bytes(2, "big") in cut
+
+
+def test_pings_between_fragments_are_none() -> None:
+    message = fragments(3, b"x")
+    size = len(message) // 3
+    parts = [message[:size], PING * PIECE, message[size:]]
+    assert uvloop.run(talk(*parts, until=b"3;")).count(b"\x8a\x00") == PIECE
