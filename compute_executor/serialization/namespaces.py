@@ -257,7 +257,9 @@ class Program:
             unit.values.clear()
         unit.loaded = True
         for (key, name), value in zip(unit.names, values, strict=True):
-            if self._adopts or known(unit.key, (key, name)) is ABSENT:  # what was sent from here stays the object
+            if (
+                self._adopts or known(unit.key, (key, name)) is ABSENT
+            ):  # what was sent from here stays the object
                 remember(value, (key, name), unit)
             _put(self.space(key).names, name, value)
         if len(unit.stream) > MAX_KEPT or refers_to_parts(unit.stream):

@@ -34,7 +34,7 @@ from compute_executor.service.store.store import Store
 from compute_executor.service.tasks.after_commit import AfterCommit
 from compute_executor.service.tasks.cancelling import Cancelling
 from compute_executor.service.tasks.engine_reports import EngineReports
-from compute_executor.service.tasks.figures import TaskFigures
+from compute_executor.service.tasks.figures import FinishedCounts, TaskFigures
 from compute_executor.service.tasks.functions import Functions
 from compute_executor.service.tasks.groups import TaskGroups
 from compute_executor.service.tasks.listing import Listing
@@ -114,11 +114,12 @@ class Components:
             budget=self._limits.decoded_tasks,
             loop=self._loop,
         )
+        self.finished_counts = FinishedCounts(self.store.read.tally)
         self.outcomes = Outcomes(
             self.committer,
             self._loop,
             self.groups.publish,
-            AfterCommit(self.batches, self.engines, self.groups, self.blobs).stored,
+            AfterCommit(self.batches, self.engines, self.groups, self.blobs, self.finished_counts).stored,
             functools.partial(wake_all, self.dispatch, self.engines),
             commit_first=self.store.durable,
         )
@@ -171,7 +172,11 @@ class Components:
             self.store.read, self.committer, self.blobs, self._limits, self.groups.take_acknowledged
         )
         self.figures = TaskFigures(
-            self.store.path, self.dispatch, lambda: self.retention.deleted, self.store.read.tally
+            self.store.read,
+            self.store.path,
+            self.dispatch,
+            lambda: self.retention.deleted,
+            self.finished_counts,
         )
 
     def _make_engines(self, engine: Callable[[EngineEvents], Engine], broker: BrokerSettings | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from compute_executor.service.blobs.references import BlobReferences
 from compute_executor.service.endpoints.engines import Engines
 from compute_executor.service.scheduling.queues import OpenBatch
+from compute_executor.service.tasks.figures import FinishedCounts
 from compute_executor.service.tasks.groups import TaskGroups
 from compute_executor.service.tasks.open_batches import OpenBatches
 from compute_executor.service.tasks.outcomes import Entry
@@ -14,8 +15,14 @@ class AfterCommit:
     """The consequences of a commit of outcomes. Called on the loop thread."""
 
     def __init__(
-        self, batches: OpenBatches, engines: Engines, groups: TaskGroups, blobs: BlobReferences
+        self,
+        batches: OpenBatches,
+        engines: Engines,
+        groups: TaskGroups,
+        blobs: BlobReferences,
+        counts: FinishedCounts,
     ) -> None:
+        self._counts = counts
         self._batches = batches
         self._engines = engines
         self._groups = groups
@@ -25,6 +32,7 @@ class AfterCommit:
         """Go on after these outcomes were stored. They were the last ones of the batches ``finished``; the files
         ``unused`` are not needed any more."""
         for batch in finished:
+            self._counts.finished(batch)
             self._batches.finish(batch)
             self._engines.batch_finished(batch.pool, batch.number)
         self._groups.stored(entries)

@@ -108,17 +108,21 @@ class FunctionFigures:
 
 
 class FinishedCounts:
-    """The tasks of finished batches by owner and state: read once, then kept up to date. Owner: the loop thread."""
+    """The tasks of finished batches by owner and state: read once, then added up. ``tally``: see `open_counts`.
+    Owner: the loop thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, tally: Callable[[int], dict[int, int]]) -> None:
+        self._tally = tally
         self._by_owner: dict[str, Counts] | None = None
         self._since: dict[str, Counts] = {}
         """What has finished since the reading began."""
 
-    def finished(self, owner: str, counts: Counts) -> None:
-        """A batch has finished."""
+    def finished(self, batch: OpenBatch) -> None:
+        """The last outcome of a batch is stored."""
+        tally = batch.tally if batch.tally is not None else self._tally(batch.number)
+        counts = finished_counts(batch.count, *unsuccessful(tally))
         into = self._since if self._by_owner is None else self._by_owner
-        into[owner] = added(into.get(owner, Counts()), counts)
+        into[batch.owner] = added(into.get(batch.owner, Counts()), counts)
 
     def begin(self) -> None:
         """A reading begins: of what is finished by now, and nothing else."""
@@ -142,30 +146,26 @@ class FinishedCounts:
 
 
 class TaskFigures:
-    """The figures of one store. ``cleanups``: how often something was deleted from it; ``tally``: see `open_counts`.
-    Owner: the loop thread; one thread at a time reads for it, under ``_reading``."""
+    """The figures of one store. ``cleanups``: how often something was deleted from it; ``finished``: told of finished
+    batches. Owner: the loop thread; one thread at a time reads for it, under ``_reading``."""
 
     def __init__(
         self,
+        read: Reader,
         path: Path,
         dispatch: Dispatch,
         cleanups: Callable[[], int],
-        tally: Callable[[int], dict[int, int]],
+        finished: FinishedCounts,
     ) -> None:
+        self._loop_read = read
         self._path = path
         self._dispatch = dispatch
         self._cleanups = cleanups
-        self._tally = tally
+        self._finished = finished
         self._reading = asyncio.Lock()
-        self._finished = FinishedCounts()
         self._functions: dict[tuple[str, bytes], FunctionFigures] = {}
         self._read_until = 0
         self._read_after_cleanups = -1
-
-    def batch_finished(self, batch: OpenBatch) -> None:
-        """The last outcome of a batch is stored."""
-        tally = batch.tally if batch.tally is not None else self._tally(batch.number)
-        self._finished.finished(batch.owner, finished_counts(batch.count, *unsuccessful(tally)))
 
     async def of(self, owner: str | None) -> dict[str, Any]:
         """The figures of one user's tasks, or of all (None)."""
@@ -173,7 +173,7 @@ class TaskFigures:
             await self._read_finished()
             found = await asyncio.to_thread(self._read, owner)
             batches = [batch for batch in self._dispatch.batches() if owner in (None, batch.owner)]
-            tasks = added(self._finished.of(owner), open_counts(batches, self._tally))
+            tasks = added(self._finished.of(owner), open_counts(batches, self._loop_read.tally))
         return {**found, "tasks": tasks.document()}
 
     async def _read_finished(self) -> None:
