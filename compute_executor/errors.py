@@ -14,6 +14,7 @@
     ├── NotAuthorized (PermissionError)         no valid credentials, or they do not allow this
     │   └── FunctionNotPermitted                the endpoint runs only certain functions
     ├── NotFound (LookupError)                  no such task, function, endpoint, group, for this caller
+    │   └── ResultGone                          a large result was taken before, and its file is deleted
     ├── ServiceUnavailable (ConnectionError)    the service cannot be reached, started, or has no room
     │   ├── SubmitOutcomeUnknown                sent, no answer, and repeating could run it twice
     │   ├── LoginUnavailable                    Globus Auth does not answer the service: who is it?
@@ -165,6 +166,12 @@ class NotFound(ComputeError, LookupError):
 
     code = 6
     http_status = 404
+
+
+class ResultGone(NotFound):
+    """A large result was taken by its client before, and its file was deleted to free the disk."""
+
+    code = 131
 
 
 class ServiceUnavailable(ComputeError, ConnectionError):

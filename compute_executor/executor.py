@@ -258,6 +258,7 @@ class Executor(concurrent.futures.Executor):
         container: AnyId | None = None,
         timeout: float | None = None,
         retries: int | None = None,
+        keep: float | str | None = None,
         resource_specification: dict[str, Any] | None = None,
         user_endpoint_config: dict[str, Any] | None = None,
         result_serializers: Iterable[Strategylike] | None = None,
@@ -266,6 +267,7 @@ class Executor(concurrent.futures.Executor):
 
         ``endpoint_id``: run there. ``container``: a registered container's id. ``timeout``: seconds after which
         a running call is stopped (TaskTimeout). ``retries``: how often a call is run again when its worker died.
+        ``keep``: how long the service keeps results: seconds, a time such as "14d", or "until taken".
         ``resource_specification``, ``user_endpoint_config`` and ``result_serializers``: for endpoints of Globus
         Compute. What is not given stays as it is here. Raises TypeError and ValueError for wrong values,
         InvalidRequest for an option that is not kept where the calls go.
@@ -274,6 +276,7 @@ class Executor(concurrent.futures.Executor):
             self._view.target.options,
             timeout=timeout,
             retries=retries,
+            keep=keep,
             container=None if container is None else _id(container, "container"),
             resource_specification=resource_specification,
             user_endpoint_config=user_endpoint_config,

@@ -117,6 +117,33 @@ def test_refs() -> None:
 
 
 @pytest.mark.slow
+def test_calls_that_are_cancelled_or_refused_leave_no_file() -> None:
+    with Executor(1, flush_interval=600) as executor:
+        assert executor.submit(abs, -1).result(PATIENCE) == 1
+        busy = executor.submit(time.sleep, 1)
+        late = [executor.submit(len, bytes([digit]) * 100_000) for digit in range(5)]
+        assert all(call.cancel() for call in late)
+        refused = executor.submit(len, [executor.ref(f"{1:032x}-5"), bytes(100_000)])
+        with pytest.raises(InvalidRequest, match="not there"):
+            refused.result(PATIENCE)
+        busy.result(PATIENCE)
+        wait_until(lambda: blobs() == [])
+
+
+@pytest.mark.slow
+def test_a_full_disk_refuses_by_name_and_goes_on_when_results_are_taken(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text("[limits]\ndisk = 3_000_000\n")
+    monkeypatch.setenv("COMPUTE_EXECUTOR_CONFIG", str(config))
+    with Executor(1) as executor:
+        calls = [executor.submit(bytes, 1_000_000) for _ in range(10)]
+        assert [len(call.result(PATIENCE)) for call in calls] == [1_000_000] * 10
+        wait_until(lambda: sum(blobs()) < 3_000_000)
+
+
+@pytest.mark.slow
 def test_too_many_refs_are_refused_by_name() -> None:
     with Executor(1) as executor:
         refs = [executor.ref(f"{number:032x}-5") for number in range(10_001)]

@@ -83,7 +83,31 @@ def _service(seen: Look) -> list[tuple[str, str]]:
         ("service", f"{where}{pid}, up {duration(seen.overview['uptime'])}"),
         ("state", f"{folder}survives {_SURVIVED[seen.overview['durability']]}{stalled}"),
         ("clients", f"{seen.overview['connections']:,} connected"),
+        *_disk(seen.overview.get("disk")),
     ]
+
+
+def _disk(disk: dict[str, int] | None) -> list[tuple[str, str]]:
+    if disk is None:  # an older service
+        return []
+    used, budget, free = (size_of(disk[name]) for name in ("used", "budget", "free"))
+    return [("disk", f"{used} of large arguments and results, {budget} are allowed, {free} free")]
+
+
+def size_of(count: int) -> str:
+    """Bytes, for reading.
+
+    >>> size_of(0), size_of(1_500), size_of(2_340_000), size_of(12_000_000_000)
+    ('0 B', '1.5 KB', '2.3 MB', '12 GB')
+    """
+    number, unit = float(count), "B"
+    for unit in ("B", "KB", "MB", "GB"):  # noqa: B007 - the last one is read below
+        if number < 1000:
+            break
+        number /= 1000
+    else:
+        unit = "TB"
+    return f"{number:.0f} {unit}" if number >= 10 or unit == "B" else f"{number:.1f} {unit}"
 
 
 def _tasks(seen: Look, before: Look | None) -> list[tuple[str, str]]:

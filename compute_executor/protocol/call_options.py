@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from compute_executor import checks
+from compute_executor.durations import seconds_of
 from compute_executor.errors import InvalidRequest
 from compute_executor.protocol.endpoint_kind import EndpointKind
-from compute_executor.protocol.frames import Options
+from compute_executor.protocol.frames import UNTIL_TAKEN, Options
 
 OURS, AGENT, STOCK, HOSTED = EndpointKind.OURS, EndpointKind.AGENT, EndpointKind.STOCK, EndpointKind.HOSTED
 
@@ -28,6 +29,20 @@ def _plain(value: Any) -> int | float:
 
 _encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
 _decode = msgspec.msgpack.Decoder(Options).decode
+
+
+def _keep(name: str, value: Any) -> float:
+    """How long outcomes are kept, in seconds. Raises TypeError and ValueError."""
+    if value == "until taken":
+        return UNTIL_TAKEN
+    if isinstance(value, str):
+        try:
+            value = seconds_of(value)
+        except ValueError:
+            raise ValueError(
+                f'{name} must be seconds, a time such as "36h" or "14d", or "until taken", not {value!r}'
+            ) from None
+    return checks.seconds(name, value, zero=False)
 
 
 class CallOption(NamedTuple):
@@ -53,6 +68,7 @@ CALL_OPTIONS = (
         lambda name, value: checks.seconds(name, value, zero=False),
         frozenset({OURS, AGENT}),
     ),
+    CallOption("keep", "keep", _keep, frozenset({OURS, AGENT, STOCK})),
     CallOption("container", "container", lambda _, value: value, frozenset({OURS})),
     CallOption(
         "resource_specification", "resource_specification", checks.mapping, frozenset({STOCK, HOSTED})

@@ -36,7 +36,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from compute_executor.errors import ResultDecodeError
+from compute_executor.errors import ResultDecodeError, ResultGone
 from compute_executor.protocol.ids import MAX_BATCH, Id, Prefix, SequenceNumber, TaskPositions
 from compute_executor.surroundings import local_text
 
@@ -79,6 +79,15 @@ def blob_name(blob: Blob) -> str:
     return blob.name
 
 
+def gone(blob: Blob) -> ResultGone:
+    """The error for a result whose file is not there any more."""
+    return ResultGone(
+        f"the result of {blob.size:,} bytes ({blob.name}) was taken by its client before, and its file is deleted "
+        'to free the disk. To read results again later, submit with ex.options(keep="14d"), or have the service keep '
+        "all of them (keep_results=SECONDS)"
+    )
+
+
 class Reason(msgspec.Struct, array_like=True, frozen=True):
     """Why a task ended without its function's own outcome. ``container``: the one that cannot be used, if so;
     then it is that container's pool which is broken, and not the one submitted to."""
@@ -92,8 +101,9 @@ class Reason(msgspec.Struct, array_like=True, frozen=True):
 
 class Options(msgspec.Struct, array_like=True, frozen=True):
     """How the tasks of one batch are to be run. ``retries``: for lost workers only. ``walltime`` in seconds. The
-    last four are for stock endpoints: what a task needs, what its user endpoint is to be like, import paths of how
-    its result is to be written, and what the submitting Python is."""
+    next four are for stock endpoints: what a task needs, what its user endpoint is to be like, import paths of how
+    its result is to be written, and what the submitting Python is. ``keep``: seconds for which outcomes stay after
+    the end of their batch, acknowledged or not; `UNTIL_TAKEN`; None: as the service keeps all."""
 
     retries: int = 0
     walltime: float | None = None
@@ -102,6 +112,12 @@ class Options(msgspec.Struct, array_like=True, frozen=True):
     user_endpoint_config: dict[str, Any] | None = None
     result_serializers: list[str] | None = None
     user_runtime: dict[str, Any] | None = None
+    keep: float | None = None
+
+
+UNTIL_TAKEN = 0.0
+"""`Options.keep` of outcomes that stay until a client has acknowledged them, however long that takes, and no
+longer."""
 
 
 class PoolSpec(msgspec.Struct, array_like=True, frozen=True):

@@ -66,6 +66,8 @@ class ServiceLimits(NamedTuple):
     stream_buffer: int = 1024**2  # bytes that wait for one slow reader, before it is served from the store
     keep_acknowledged: float = 24 * 3600.0  # how long outcomes stay that a client has acknowledged
     keep: float = 14 * 24 * 3600.0  # how long they stay at most: Globus Compute's two weeks
+    keep_results: float = 1.0  # how long the file of a large result stays that a client has acknowledged
+    disk: int = 0  # bytes of large arguments and results; 0: half of what is free and of what they take
     keep_orphans: float = 24 * 3600.0  # how long a blob may lie before something refers to it
     pool_grace: float = 60.0  # how long an empty pool waits for its client to come back
 
@@ -74,6 +76,7 @@ def limits_of(given: Mapping[str, object]) -> ServiceLimits:
     """The bounds, with those changed that are given: numbers, or for times also text such as "14d" or "36h". Raises
     InvalidRequest that names what is wrong."""
     standard = ServiceLimits()
+    given = {name.replace("-", "_"): value for name, value in given.items()}
     for name in given:
         if name not in ServiceLimits._fields:
             near = difflib.get_close_matches(name, ServiceLimits._fields, 1)
@@ -88,10 +91,16 @@ def limits_of(given: Mapping[str, object]) -> ServiceLimits:
 
 
 def _value(name: str, value: object, kind: type[int] | type[float]) -> float:
-    form = "a whole number" if kind is int else "a number of seconds, or a time such as 36h or 14d"
+    form = (
+        "a whole number, or a size such as 20G"
+        if kind is int
+        else "a number of seconds, or a time such as 36h or 14d"
+    )
     try:
         if isinstance(value, str) and kind is float and value[-1:].isalpha():
             return seconds_of(value)
+        if isinstance(value, str) and kind is int and value[-1:] in _SIZES:
+            value = int(float(value[:-1]) * _SIZES[value[-1]])
         if isinstance(value, bool) or not isinstance(value, (int, float, str)) or kind(value) != float(value):
             raise ValueError
         number = kind(value)
@@ -101,6 +110,8 @@ def _value(name: str, value: object, kind: type[int] | type[float]) -> float:
         raise InvalidRequest(f"limit {name} is {form}, 0 or more, not {value!r}")
     return number
 
+
+_SIZES = {"K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 LONGEST_TIME = 1e10
 """Seconds: some 300 years, which nobody waits for."""

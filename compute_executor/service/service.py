@@ -130,7 +130,8 @@ class Service:
         await self._all_stored(START_PATIENCE)
         begun_log.clear(self._rings)
         leftovers.clear(self._rings)
-        parts.blobs.sweep(parts.store.read.blob_in_use, self.limits.keep_orphans)
+        parts.blobs.sweep(self.limits.keep_orphans)
+        parts.large_results.restore()
         identities = await self._identities()
         parts.engines.restore()
         for user, identity in identities.items():
@@ -179,6 +180,7 @@ class Service:
             await self._all_stored(CLOSE_PATIENCE)
             leftovers.clear(self._rings)
         await parts.retention.stop()
+        parts.large_results.close()
         parts.holds.close()
         await parts.committer.close()
         parts.store.close()
@@ -393,6 +395,7 @@ class Service:
     def ack(self, who: Identity, group: bytes, seq: int) -> None:
         """The client has set the futures of all outcomes of the group up to ``seq``."""
         self._parts.groups.acknowledge(who, group, seq)
+        self._parts.large_results.acknowledge(group, seq)
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
         """Somebody is gone; their pools wait a while for them."""
@@ -456,7 +459,7 @@ class Service:
     async def collect(self, older: float | None = None) -> dict[str, int]:
         """Delete what need not be kept any more, and what ended ``older`` seconds ago or before; what went."""
         deleted = await self._parts.retention.clean(time.time(), older=older)
-        files = self._parts.blobs.sweep(self._parts.store.read.blob_in_use, self.limits.keep_orphans)
+        files = self._parts.blobs.sweep(self.limits.keep_orphans)
         return {**deleted._asdict(), "files": files}
 
     async def task_figures(self, who: Identity, *, everybody: bool) -> dict[str, Any]:

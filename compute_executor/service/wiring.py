@@ -17,6 +17,7 @@ from compute_executor.endpoint.environments.environments import Environments
 from compute_executor.protocol.frames import PoolSpec
 from compute_executor.service.agents.kind import Agents
 from compute_executor.service.audit import Audit
+from compute_executor.service.blobs.disk import DiskUse
 from compute_executor.service.blobs.folder import BlobFolder
 from compute_executor.service.blobs.holds import BlobHolds
 from compute_executor.service.blobs.references import BlobReferences
@@ -33,10 +34,12 @@ from compute_executor.service.store.committer import Committer
 from compute_executor.service.store.store import Store
 from compute_executor.service.tasks.after_commit import AfterCommit
 from compute_executor.service.tasks.cancelling import Cancelling
+from compute_executor.service.tasks.disk_care import DiskCare
 from compute_executor.service.tasks.engine_reports import EngineReports
 from compute_executor.service.tasks.figures import FinishedCounts, TaskFigures
 from compute_executor.service.tasks.functions import Functions
 from compute_executor.service.tasks.groups import TaskGroups
+from compute_executor.service.tasks.large_results import LargeResults
 from compute_executor.service.tasks.listing import Listing
 from compute_executor.service.tasks.live_output import LiveOutput
 from compute_executor.service.tasks.open_batches import OpenBatches
@@ -79,7 +82,10 @@ class Components:
         self.store = store
         self.committer = Committer(store, self._loop)
         self.holds = BlobHolds(self._loop, self._let_go, self._limits.pool_grace)
-        self.blobs = BlobReferences(blobs, self._limits.body, store.read.blob_in_use, self.holds.held)
+        self.disk = DiskUse(blobs.folder, self._limits.disk)
+        self.blobs = BlobReferences(
+            blobs, self._limits.body, store.read.blob_in_use, self.holds.held, self.disk
+        )
         self.blob_rights = BlobRights(store.read)
         self.functions = Functions(store.read, self.committer, self.blobs, self.blob_rights, self._limits)
         self.audit = Audit()
@@ -105,6 +111,16 @@ class Components:
 
     def _make_the_way_of_tasks(self) -> None:
         self.groups = TaskGroups(self.store.read, self.dispatch)
+        self.large_results = LargeResults(
+            self.store.read,
+            self.committer,
+            self._loop,
+            disk=self.disk,
+            grace=self._limits.keep_results,
+            clients=self.groups.clients,
+            delete=self.blobs.delete,
+        )
+        self.disk_care = DiskCare(self.disk, self.blobs, self.large_results, self._limits.keep_orphans)
         self.batches = OpenBatches(
             read=self.store.read,
             dispatch=self.dispatch,
@@ -119,7 +135,15 @@ class Components:
             self.committer,
             self._loop,
             self.groups.publish,
-            AfterCommit(self.batches, self.engines, self.groups, self.blobs, self.finished_counts).stored,
+            AfterCommit(
+                batches=self.batches,
+                engines=self.engines,
+                groups=self.groups,
+                blobs=self.blobs,
+                counts=self.finished_counts,
+                large_results=self.large_results,
+                read=self.store.read,
+            ).stored,
             functools.partial(wake_all, self.dispatch, self.engines),
             commit_first=self.store.durable,
         )
@@ -144,6 +168,7 @@ class Components:
             blobs=self.blobs,
             rights=self.blob_rights,
             holds=self.holds,
+            disk_care=self.disk_care,
             batches=self.batches,
             recheck=self.recheck,
             queues=self.queues,
@@ -161,7 +186,7 @@ class Components:
 
     def _make_views(self, blobs: BlobFolder) -> None:
         self.status = ServiceStatus(
-            self.store, self.dispatch, self.outcomes, self.pools, self.containers, self.engines
+            self.store, self.dispatch, self.outcomes, self.pools, self.containers, self.engines, self.disk
         )
         self.live = LiveOutput()
         self.listing = Listing(
@@ -169,7 +194,12 @@ class Components:
         )
         self.printed = Printed(self.store.read, self.dispatch, self.live)
         self.retention = Retention(
-            self.store.read, self.committer, self.blobs, self._limits, self.groups.take_acknowledged
+            self.store.read,
+            self.committer,
+            self.blobs,
+            self._limits,
+            self.groups.take_acknowledged,
+            self.disk_care.look,
         )
         self.figures = TaskFigures(
             self.store.read,

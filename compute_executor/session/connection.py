@@ -12,6 +12,7 @@ import socket
 import uuid
 from typing import TYPE_CHECKING, Any, Protocol
 
+from compute_executor.batch import Call
 from compute_executor.errors import ComputeError, PoolBroken
 from compute_executor.future import ComputeFuture
 from compute_executor.protocol.frames import Body
@@ -78,6 +79,9 @@ class Connection(Protocol):
     def body(self, content: Content, what: str) -> Body:
         """Put arguments where they travel best. ``what`` is named in errors: PayloadTooLarge, ServiceUnavailable."""
         ...
+
+    def discard(self, call: Call[Any]) -> None:
+        """Delete what was stored for a call that has not left, and will not."""
 
     def storage(self) -> Storage | None:
         """Return where large bodies go, and wait until that is known; None if it cannot be."""

@@ -233,11 +233,16 @@ class Session:
 
     def withdraw(self, futures: list[ComputeFuture[Any]]) -> set[int]:
         """Cancel those that surely will not run; return which, by ``id``. Waits for the service's answer."""
-        self.queue.drop(futures)
+        self._drop(futures)
         sent = [future for future in futures if not future.done()]
         if sent and self._connection is not None:
             self._connection.withdraw(sent, wait=True)
         return {id(future) for future in futures if future.cancelled()}
+
+    def _drop(self, futures: list[ComputeFuture[Any]]) -> None:
+        for call in self.queue.drop(futures):
+            if self._connection is not None:
+                self._connection.discard(call)
 
     # -- beyond submitting -----------------------------------------------------------------------------------
 
@@ -301,7 +306,7 @@ class Session:
         """Withdraw what can be withdrawn without waiting, and end."""
         self.closed = True
         if self._connection is not None:
-            self.queue.drop(self.queue.waiting())
+            self._drop(self.queue.waiting())
             self._connection.withdraw(None, wait=False)
         self.abandoned = True
         self.queue.wake()

@@ -76,13 +76,14 @@ class SubmitQueue:
             self._asleep = False
         self.wake()
 
-    def drop(self, futures: list[ComputeFuture[Any]]) -> None:
-        """Cancel those whose calls have not left."""
+    def drop(self, futures: list[ComputeFuture[Any]]) -> list[Call[Any]]:
+        """Cancel those whose calls have not left; return these calls."""
         with self.lock:
-            dropped = [one for one in futures if one.call is not None and self._buffer.drop(one.call)]
-        for future in dropped:
-            future.call = None
-            future.withdrawn()
+            calls = [one.call for one in futures if one.call is not None and self._buffer.drop(one.call)]
+        for call in calls:
+            call.future.call = None
+            call.future.withdrawn()
+        return calls
 
     def waiting(self) -> list[ComputeFuture[Any]]:
         """Return the futures of calls that have no id yet."""

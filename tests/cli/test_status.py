@@ -43,6 +43,7 @@ OVERVIEW: dict[str, Any] = {
         }
     ],
     "environments": [{"environment": "cd" * 16, "state": "building"}],
+    "disk": {"used": 2_340_000, "budget": 12_000_000_000, "free": 21_000_000_000},
 }
 FIGURES: dict[str, Any] = {
     "tasks": {"queued": 1203, "running": 2, "succeeded": 3500, "failed": 90, "lost": 6, "cancelled": 4},
@@ -116,6 +117,7 @@ def test_it_shows_service_tasks_functions_workers_and_pools(command: Command, se
         "service  http://127.0.0.1:5, version 0.1.0, pid 99, up 1:02:05",
         "state    /state, survives the death of any process",
         "clients  1 connected",
+        "disk     2.3 MB of large arguments and results, 12 GB are allowed, 21 GB free",
         "tasks    1,203 queued, 2 running, 3,500 succeeded, 90 failed, 6 lost, 4 cancelled",
         "rate     60 tasks/s in the last minute",
         "group    ffffffff fit /home/ann/fit.py: 1,203 queued, 2 running, its program is not there",

@@ -9,12 +9,13 @@ import pytest
 from compute_executor.errors import InvalidRequest
 from compute_executor.protocol.call_options import CALL_OPTIONS, check_kept, replace_option, with_options
 from compute_executor.protocol.endpoint_kind import EndpointKind
-from compute_executor.protocol.frames import Options
+from compute_executor.protocol.frames import UNTIL_TAKEN, Options
 from tests.numbers_like_numpy import RealNumber, WholeNumber
 
 VALUES: dict[str, Any] = {
     "retries": 2,
     "timeout": 1.5,
+    "keep": "14d",
     "container": b"c" * 16,
     "resource_specification": {"num_nodes": 2},
     "user_endpoint_config": {"account": "a"},
@@ -41,6 +42,11 @@ def test_an_option_can_be_taken_away(keyword: str) -> None:
     assert replace_option(one, keyword, None) == Options()
 
 
+def test_how_long_results_are_kept() -> None:
+    kept = [with_options(Options(), keep=value).keep for value in (5, RealNumber(0.5), "36h", "until taken")]
+    assert kept == [5.0, 0.5, 36 * 3600.0, UNTIL_TAKEN]
+
+
 def test_what_the_caller_changes_later_does_not_travel() -> None:
     wanted = {"nodes": [1, 2]}
     one = with_options(Options(), resource_specification=wanted)
@@ -62,6 +68,10 @@ def test_numbers_of_numpy_travel_as_numbers() -> None:
         ({"retries": -1}, ValueError),
         ({"timeout": "5"}, TypeError),
         ({"timeout": 0}, ValueError),
+        ({"keep": 0}, ValueError),
+        ({"keep": "soon"}, ValueError),
+        ({"keep": "-5d"}, ValueError),
+        ({"keep": [1]}, TypeError),
         ({"resource_specification": [1]}, TypeError),
         ({"resource_specification": {"a": object()}}, TypeError),
         ({"user_endpoint_config": {"a": {1, object()}}}, TypeError),

@@ -18,6 +18,9 @@ def test_limits_are_changed_by_name() -> None:
     changed = limits_of({"keep": "14d", "keep_acknowledged": 60, "workers": "8", "pool_grace": "1.5"})
     assert changed == ServiceLimits(keep=14 * 86400.0, keep_acknowledged=60.0, workers=8, pool_grace=1.5)
     assert limits_of({}) == ServiceLimits()
+    assert limits_of({"disk": "1.5G", "keep-results": "5m"}) == ServiceLimits(
+        disk=3 << 29, keep_results=300.0
+    )
 
 
 @pytest.mark.parametrize(
@@ -25,8 +28,8 @@ def test_limits_are_changed_by_name() -> None:
     [
         ({"keap": 1}, r"there is no limit 'keap' \(did you mean keep\?\); there are function, "),
         ({"": 1}, "there is no limit ''"),
-        ({"workers": 1.5}, "limit workers is a whole number, not 1.5"),
-        ({"workers": "two"}, "limit workers is a whole number, not 'two'"),
+        ({"workers": 1.5}, "limit workers is a whole number, or a size such as 20G, not 1.5"),
+        ({"workers": "two"}, "limit workers is a whole number, or a size such as 20G, not 'two'"),
         ({"workers": "8d"}, "a whole number"),
         ({"workers": True}, "a whole number"),
         ({"workers": -1}, "0 or more"),

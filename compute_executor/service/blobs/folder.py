@@ -18,9 +18,9 @@ from collections.abc import AsyncIterable, AsyncIterator
 from pathlib import Path
 
 from compute_executor.endpoint.worker.blobs import sync_folder
-from compute_executor.errors import InvalidRequest, NotFound
+from compute_executor.errors import InvalidRequest
 from compute_executor.local.state import trouble
-from compute_executor.protocol.frames import INLINE_LIMIT, Blob, Body
+from compute_executor.protocol.frames import INLINE_LIMIT, Blob, Body, gone
 
 _NAME = re.compile(r"[0-9a-f]{32}")
 
@@ -85,7 +85,7 @@ class BlobFolder:
             self.size(body.name)
             return self.path(body.name).read_bytes()
         except FileNotFoundError:
-            raise NotFound(f"blob {body.name} of {body.size} bytes is gone") from None
+            raise gone(body) from None
 
     async def _flush(self, descriptor: int) -> None:
         if self._sync:

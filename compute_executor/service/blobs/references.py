@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 
 from compute_executor.errors import InvalidRequest, PayloadTooLarge
 from compute_executor.protocol.frames import Blob, Body
+from compute_executor.service.blobs.disk import BlobFile, DiskUse
 from compute_executor.service.blobs.folder import BlobFolder
 from compute_executor.service.blobs.rights import missing
 
@@ -16,7 +17,8 @@ log = logging.getLogger(__name__)
 
 class BlobReferences:
     """Checks and deletes blobs. ``limit``: bytes of the largest that may be referred to; ``in_use``: whether the
-    store refers to one; ``held``: whether anybody holds one (`holds`)."""
+    store refers to one; ``held``: whether anybody holds one (`holds`); ``disk`` is told
+    what goes."""
 
     def __init__(
         self,
@@ -24,7 +26,9 @@ class BlobReferences:
         limit: int,
         in_use: Callable[[str], bool],
         held: Callable[[str], bool],
+        disk: DiskUse,
     ) -> None:
+        self._disk = disk
         self._folder = folder
         self._limit = limit
         self._in_use = in_use
@@ -65,16 +69,26 @@ class BlobReferences:
             if self._held(name):
                 continue
             try:
-                self._folder.path(name).unlink(missing_ok=True)
+                path = self._folder.path(name)
+                size = path.lstat().st_size
+                path.unlink()
+                self._disk.add(-size)
+            except FileNotFoundError:
+                continue
             except OSError as error:
                 log.warning("blob %s stays: %s", name, error)
 
-    def sweep(self, in_use: Callable[[str], bool], older_than: float) -> int:
-        """Remove files of at least that age in seconds which nothing refers to; how many. For start-up: what a
-        client put and never submitted, what a worker wrote as it was killed, unfinished temporary files."""
+    def sweep(self, older_than: float) -> int:
+        """Remove files of at least that age in seconds which nothing refers to; how many. What a client put and never
+        submitted, what a worker wrote as it was killed, unfinished temporary files."""
+        return self.sweep_of(self._disk.measure(), older_than)
+
+    def sweep_of(self, files: Iterable[BlobFile], older_than: float) -> int:
+        """The same, of these files of the folder."""
         oldest, removed = time.time() - older_than, 0
-        for path in self._folder.folder.iterdir():
-            if path.lstat().st_mtime < oldest and not in_use(path.name) and not self._held(path.name):
-                path.unlink(missing_ok=True)
+        for file in files:
+            if file.changed < oldest and not self._in_use(file.name) and not self._held(file.name):
+                (self._folder.folder / file.name).unlink(missing_ok=True)
+                self._disk.add(-file.size)
                 removed += 1
         return removed

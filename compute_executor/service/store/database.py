@@ -33,7 +33,7 @@ from compute_executor.service.store.sql import queries, schema
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 LITTLE = 64 * 1024
 """Bytes of a disk below which it counts as full: the step in which SQLite's shared memory grows is 32 KiB."""
 NETWORK_FILESYSTEMS = frozenset(

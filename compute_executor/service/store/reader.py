@@ -176,6 +176,11 @@ class Reader:
         row = self._one("expired_batch", (acknowledged_before, any_before))
         return (row[0], bytes(row[1])) if row else None
 
+    def expired_kept_batch(self, now: float) -> tuple[int, bytes] | None:
+        """The same, of the batches that say themselves how long they are kept."""
+        row = self._one("expired_kept_batch", (now,))
+        return (row[0], bytes(row[1])) if row else None
+
     def totals(self) -> tuple[int, int]:
         """Batches and tasks in the database."""
         batches, tasks = self._one("count_tasks")

@@ -70,7 +70,7 @@ class Writer:
         self._add_group(batch)
         where = (batch.prefix, batch.owner, batch.group, batch.endpoint, batch.pool)
         what = (b"".join(batch.functions), batch.tasks, batch.size, encode_options(batch.options))
-        cursor = self._execute("add_batch", (*where, *what, batch.created, batch.indexes))
+        cursor = self._execute("add_batch", (*where, *what, batch.created, batch.indexes, batch.options.keep))
         if cursor.rowcount != 1:
             return None
         number = cursor.lastrowid

@@ -1,8 +1,8 @@
 """Deleting what has been kept long enough, in steps so small that nobody notices.
 
 A finished batch goes `Limits.keep_acknowledged` after its end if a client has acknowledged all its outcomes, else
-`Limits.keep` after it. Its outcomes go first, some at a time, then its row and the files that only it referred to.
-Owner: the loop thread.
+`Limits.keep` after it; one that says how long it is to be kept, by that (`frames.Options.keep`). Its outcomes go
+first, some at a time, then its row and the files that only it referred to. Owner: the loop thread.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from compute_executor.service.blobs.references import BlobReferences
@@ -38,16 +38,18 @@ class Deleted(NamedTuple):
 
 class Retention:
     """Runs by itself from `start` to `stop`. ``acknowledged``: gives what clients have
-    acknowledged since the last call."""
+    acknowledged since the last call; ``care``: what else is to be done now and then."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - what it asks, then what it does
         self,
         read: Reader,
         committer: Committer,
         blobs: BlobReferences,
         limits: ServiceLimits,
         acknowledged: Callable[[], list[tuple[bytes, int]]],
+        care: Callable[[], Awaitable[object]],
     ) -> None:
+        self._care = care
         self._read = read
         self._committer = committer
         self._blobs = blobs
@@ -73,6 +75,7 @@ class Retention:
             await asyncio.sleep(PERIOD)
             try:
                 await self.clean(time.time())
+                await self._care()
             except Exception:
                 log.exception("cleaning up")
 
@@ -84,7 +87,9 @@ class Retention:
             keep = self._limits.keep if older is None else min(older, self._limits.keep)
             before = now - min(self._limits.keep_acknowledged, keep), now - keep
             batches = tasks = 0
-            while (found := self._read.expired_batch(*before)) is not None:
+            while (
+                found := self._read.expired_batch(*before) or self._read.expired_kept_batch(now)
+            ) is not None:
                 tasks += await self._drop(*found)
                 batches += 1
             groups = await self._committer.commit(lambda writer: writer.drop_groups(before[0], STEP))

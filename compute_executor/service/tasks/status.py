@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from compute_executor.protocol.frames import VALUE, Result
 from compute_executor.protocol.ids import task_uuid
 from compute_executor.service.access import Identity, Owned, absent, check
+from compute_executor.service.blobs.disk import DiskUse
 from compute_executor.service.endpoints.engines import Engines
 from compute_executor.service.pools.containers import Containers
 from compute_executor.service.pools.pools import Pools
@@ -52,7 +53,9 @@ class ServiceStatus:
         pools: Pools,
         containers: Containers,
         engines: Engines,
+        disk: DiskUse,
     ) -> None:
+        self._disk = disk
         self._store = store
         self._dispatch = dispatch
         self._outcomes = outcomes
@@ -89,6 +92,7 @@ class ServiceStatus:
             "durability": "machine" if self._store.durable else "process",
             "tasks": {**self._dispatch.by_state(), "ended_since_start": self._outcomes.stored_count},
             "storing": "stalled" if self._outcomes.stalled else "ok",
+            "disk": self._disk.view(),
             "connections": connections,
             "workers": [self._worker(view) for view in self._engines.workers()],
             "pools": self._pools.view(),

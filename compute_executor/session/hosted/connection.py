@@ -207,6 +207,9 @@ class HostedConnection:
         """Return the arguments as they are: a hosted service stores nothing beside its requests."""
         return whole(content)
 
+    def discard(self, call: Call[Any]) -> None:
+        """Do nothing: nothing is stored beforehand."""
+
     def storage(self) -> Storage | None:
         """Return None: everything travels in the request."""
         return None

@@ -15,12 +15,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from compute_executor.batch import CallBatch
+from compute_executor.batch import Call, CallBatch
+from compute_executor.errors import StorageFull
 from compute_executor.functions.names import function_name
 from compute_executor.future import ComputeFuture
-from compute_executor.protocol.frames import Blob, Body, Register
+from compute_executor.protocol.frames import INLINE_LIMIT, Blob, Body, Register
 from compute_executor.serialization.content import digest
-from compute_executor.serialization.large import Content, Part, whole
+from compute_executor.serialization.large import Content, Part, size, whole
 from compute_executor.session.connection import ConnectionOwner
 from compute_executor.session.stream import http_fallback
 from compute_executor.session.stream.loop import StreamLoop
@@ -74,6 +75,10 @@ class StreamConnection:
         storage = None if self._loop is None else self._loop.protocol.storage
         if storage is None:
             return whole(content)  # until it is known where it goes, the caller may change what it passed
+        assert self._loop is not None
+        no_room = self._loop.protocol.no_room
+        if isinstance(no_room, StorageFull) and size(content) > INLINE_LIMIT:
+            raise StorageFull(f"{what}: {size(content)} bytes, for which there is no room: {no_room.message}")
         return storage.store(content, what)
 
     def storage(self) -> Storage | None:
@@ -96,6 +101,11 @@ class StreamConnection:
     def released(self, name: str) -> None:
         """Note that nothing here refers to this part any more."""
         self._released.append(name)
+
+    def discard(self, call: Call[Any]) -> None:
+        """Delete the file of a call that has not left, and will not."""
+        if self._loop is not None:
+            self._loop.protocol.discard(call)
 
     def send_now(self) -> bool:
         """Send on the calling thread if the I/O thread sleeps; see `StreamLoop.send_now`."""

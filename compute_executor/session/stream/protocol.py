@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from compute_executor.batch import CallBatch
+from compute_executor.batch import Call, CallBatch
 from compute_executor.errors import ComputeError, PoolBroken
 from compute_executor.future import ComputeFuture
 from compute_executor.protocol.frames import (
@@ -386,8 +386,14 @@ class StreamProtocol:
             self._fail([SubmitFailure(call, error) for call in batch.calls])
         self.postponed.clear()
 
+    def discard(self, call: Call[Any]) -> None:
+        """Delete the file of a call that the service has not accepted, and will not."""
+        if self.storage is not None:
+            self.storage.discard(call.body)
+
     def _fail(self, failures: list[SubmitFailure]) -> None:
         for call, error in failures:
+            self.discard(call)
             call.future.fail(about(error, call.future))
 
 

@@ -12,7 +12,7 @@ import secrets
 from pathlib import Path
 
 from compute_executor.errors import PayloadTooLarge, ServiceUnavailable
-from compute_executor.protocol.frames import INLINE_LIMIT, Blob, Body, blob_name
+from compute_executor.protocol.frames import INLINE_LIMIT, Blob, Body, blob_name, gone
 from compute_executor.sdk.own_api import OwnApi
 from compute_executor.serialization import large
 
@@ -74,12 +74,15 @@ class Storage:
                 (self._folder / blob_name(body)).unlink()
 
     def fetch(self, blob: Blob) -> bytes | memoryview:
-        """The content of a blob. Raises ComputeError; ResultDecodeError for a name that is none."""
+        """The content of a blob. Raises ComputeError; ResultGone if it was deleted, ResultDecodeError for a name that
+        is none."""
         if self._folder is None:
             return self._api.get_blob(blob)
         path = self._folder / blob_name(blob)
         try:
             return large.read(str(path))
+        except FileNotFoundError:
+            raise gone(blob) from None
         except OSError as error:
             raise ServiceUnavailable(f"{path} cannot be read: {error.strerror}") from error
 

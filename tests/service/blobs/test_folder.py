@@ -71,7 +71,7 @@ def test_a_full_disk_has_a_name(blobs: BlobFolder, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_blob_that_is_gone_has_a_name(blobs: BlobFolder) -> None:
-    with pytest.raises(NotFound, match=f"blob {NAME} of 5 bytes"):
+    with pytest.raises(NotFound, match=rf"5 bytes \({NAME}\) was taken by its client before"):
         blobs.read(Blob(NAME, 5))
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from compute_executor.errors import InvalidRequest, PayloadTooLarge
 from compute_executor.protocol.frames import Blob
+from compute_executor.service.blobs.disk import DiskUse
 from compute_executor.service.blobs.folder import BlobFolder
 from compute_executor.service.blobs.references import BlobReferences
 from tests.service.fixture import live
@@ -17,7 +18,10 @@ A, B = "a" * 32, "b" * 32
 
 
 def care(folder: Path, limit: int = 100) -> BlobReferences:
-    return BlobReferences(BlobFolder(folder), limit, lambda _: False, lambda _: False)
+    def in_use(name: str) -> bool:
+        return name == B
+
+    return BlobReferences(BlobFolder(folder), limit, in_use, lambda _: False, DiskUse(folder, 0))
 
 
 def test_a_blob_must_be_there_whole_and_not_too_large(tmp_path: Path) -> None:
@@ -50,7 +54,7 @@ def test_the_sweep_takes_what_is_old_and_unused(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"1")
     for name in (A, B, f"{A}.1234.part"):
         os.utime(tmp_path / name, (1.0, 1.0))
-    assert care(tmp_path).sweep(lambda name: name == B, 3600.0) == 2
+    assert care(tmp_path).sweep(3600.0) == 2
     assert {path.name for path in tmp_path.iterdir()} == {B, "c" * 32}
 
 

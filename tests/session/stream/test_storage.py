@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from compute_executor.errors import PayloadTooLarge, ResultDecodeError, ServiceUnavailable
+from compute_executor.errors import PayloadTooLarge, ResultDecodeError, ResultGone, ServiceUnavailable
 from compute_executor.protocol.frames import INLINE_LIMIT, Blob
 from compute_executor.sdk.own_api import OwnApi
 from compute_executor.session.stream import storage
@@ -59,8 +59,20 @@ def test_a_disk_that_gets_full_keeps_nothing_half(tmp_path: Path, monkeypatch: p
 
 
 def test_a_file_that_is_gone(tmp_path: Path) -> None:
+    with pytest.raises(ResultGone, match=r"result of 9 bytes .* was taken"):
+        Storage(NOWHERE, tmp_path).fetch(Blob("0" * 32, 9))
+    (tmp_path / ("0" * 32)).mkdir()
     with pytest.raises(ServiceUnavailable, match="cannot be read"):
         Storage(NOWHERE, tmp_path).fetch(Blob("0" * 32, 9))
+
+
+def test_what_is_not_sent_is_discarded(tmp_path: Path) -> None:
+    one = Storage(NOWHERE, tmp_path)
+    blob = one.store(LARGE, "it")
+    one.discard(b"inline")
+    one.discard(blob)
+    one.discard(blob)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "", "0" * 31, "0" * 33, "G" * 32, "0" * 32 + "\n"])

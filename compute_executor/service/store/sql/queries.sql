@@ -130,8 +130,9 @@ DELETE FROM groups WHERE id = ?;
 
 
 -- name: add_batch
-INSERT INTO batches (prefix, owner, task_group, endpoint, pool, functions, tasks, count, options, created, indexes)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO batches
+    (prefix, owner, task_group, endpoint, pool, functions, tasks, count, options, created, indexes, keep)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (prefix) DO NOTHING;
 
 -- name: batch_by_prefix
@@ -324,8 +325,30 @@ DELETE FROM pools WHERE id = ?;
 -- The oldest finished batch that may go: acknowledged before the first time, or finished before the second.
 SELECT b.number, b.prefix FROM batches b LEFT JOIN groups g ON g.id = b.task_group
 WHERE b.finished IS NOT NULL AND b.finished < ?
-    AND (b.finished < ? OR coalesce(b.last_seq, 0) <= coalesce(g.acked, 0))
+    AND (b.finished < ? OR coalesce(b.last_seq, 0) <= coalesce(g.acked, 0)) AND b.keep IS NULL
 ORDER BY b.finished LIMIT 1;
+
+-- name: expired_kept_batch
+-- The same, of those that say how long they are kept: for so many seconds (before the time that is given), or, where
+-- it is 0, until they are acknowledged.
+SELECT b.number, b.prefix FROM batches b LEFT JOIN groups g ON g.id = b.task_group
+WHERE b.finished IS NOT NULL AND b.keep IS NOT NULL
+    AND (b.keep > 0 AND b.finished + b.keep < ?
+        OR b.keep = 0 AND coalesce(b.last_seq, 0) <= coalesce(g.acked, 0))
+LIMIT 1;
+
+-- name: large_results
+-- Outcomes whose results are files that are there, with what their clients have acknowledged.
+SELECT o.seq, b.task_group, o.blob, o.size, b.keep, coalesce(g.acked, 0)
+FROM (SELECT DISTINCT batch FROM blobs WHERE kind = 'outcome') x
+CROSS JOIN batches b ON b.number = x.batch
+CROSS JOIN outcomes o ON o.batch = x.batch
+LEFT JOIN groups g ON g.id = b.task_group
+WHERE o.blob IS NOT NULL AND EXISTS (SELECT 1 FROM blobs WHERE name = o.blob AND batch = o.batch AND kind = 'outcome')
+ORDER BY o.seq;
+
+-- name: drop_result_blob
+DELETE FROM blobs WHERE name = ? AND kind = 'outcome';
 
 -- name: drop_some_outcomes
 -- In steps: a batch may have a million.

@@ -265,3 +265,10 @@ CREATE TABLE endpoint_tokens (
     endpoint BLOB NOT NULL,
     created REAL NOT NULL
 ) WITHOUT ROWID;
+
+
+-- name: schema_10
+
+-- How long outcomes are kept, in seconds after the end (frames.Options.keep); NULL: as the service keeps all.
+ALTER TABLE batches ADD COLUMN keep REAL;
+CREATE INDEX batches_kept ON batches (finished) WHERE keep IS NOT NULL;

@@ -1,0 +1,170 @@
+"""Files of results go when they were taken, and not before their time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from compute_executor.errors import ResultGone, StorageFull
+from compute_executor.protocol import frames
+from compute_executor.protocol.frames import UNTIL_TAKEN, Blob, Options
+from compute_executor.service.limits import ServiceLimits
+from tests.service.fixture import ALICE, GROUP, House, Listener, batch, live, register, serving
+
+SIZE = 100_000
+DAY = 24 * 3600.0
+AT_ONCE = ServiceLimits(keep_results=0.0)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path, echo=True)
+
+
+class _Files:
+    """Arguments that come back as results, as the echo of `House` does: so each is the file of a result."""
+
+    def __init__(self, house: House) -> None:
+        self.folder = house.blobs.folder
+        self.count = 0
+
+    def new(self) -> Blob:
+        self.count += 1
+        blob = Blob(f"{self.count:032x}", SIZE)
+        (self.folder / blob.name).write_bytes(bytes(SIZE))
+        return blob
+
+    def there(self) -> int:
+        return len(list(self.folder.iterdir()))
+
+    async def become(self, count: int) -> None:
+        deadline = time.monotonic() + 10
+        while self.there() != count and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+        assert self.there() == count
+
+
+async def _run(service: Any, files: _Files, count: int, listener: Listener, **options: Any) -> list[Any]:
+    sent = batch([files.new() for _ in range(count)], options=Options(**options))
+    await service.submit(ALICE, sent)
+    found = await listener.heard(count)
+    service._parts.disk.measure()  # the echo makes one file an argument and a result, which was counted twice
+    return found
+
+
+@live
+async def test_what_was_acknowledged_goes_and_says_so(house: House) -> None:
+    files, listener = _Files(house), Listener()
+    async with serving(house, limits=AT_ONCE) as service:
+        await register(service)
+        service.subscribe(ALICE, listener, GROUP)
+        results = await _run(service, files, 3, listener)
+        assert service._parts.large_results.waiting == 3 * SIZE
+        service.ack(ALICE, GROUP, results[1].seq)
+        await files.become(1)
+        assert service._parts.large_results.waiting == SIZE
+        with pytest.raises(ResultGone, match=r"result of 100,000 bytes .*keep=.14d"):
+            service.blobs.read(results[0].body)
+        assert service.blobs.read(results[2].body) == bytes(SIZE)
+        assert service.task(ALICE, results[0].prefix, 0).status == "success", "the outcome stays"
+        service.ack(ALICE, GROUP, results[2].seq)
+        await files.become(0)
+
+
+@live
+async def test_what_nobody_has_taken_stays_over_a_restart(house: House) -> None:
+    files, listener = _Files(house), Listener()
+    async with serving(house, limits=AT_ONCE) as service:
+        await register(service)
+        service.subscribe(ALICE, listener, GROUP)
+        results = await _run(service, files, 2, listener)
+    async with serving(house, limits=AT_ONCE) as service:
+        assert service._parts.large_results.waiting == 2 * SIZE
+        again = Listener()
+        service.subscribe(ALICE, again, GROUP)
+        service.ack(ALICE, GROUP, results[0].seq)
+        await files.become(1)
+        service.ack(ALICE, GROUP, results[1].seq)
+    async with serving(house, limits=AT_ONCE):
+        await files.become(0)
+
+
+@live
+async def test_while_others_listen_it_stays(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("compute_executor.service.tasks.large_results.LOOK_AGAIN", 0.01)
+    files, listener, other = _Files(house), Listener(), Listener()
+    async with serving(house, limits=AT_ONCE) as service:
+        await register(service)
+        service.subscribe(ALICE, listener, GROUP)
+        service.subscribe(ALICE, other, GROUP)
+        results = await _run(service, files, 1, listener)
+        service.ack(ALICE, GROUP, results[0].seq)
+        await asyncio.sleep(0.05)
+        assert files.there() == 1
+        service.unsubscribe(other)
+        await files.become(0)
+
+
+@live
+async def test_batches_say_how_long(house: House) -> None:
+    files, listener = _Files(house), Listener()
+    limits = AT_ONCE._replace(keep=DAY, keep_acknowledged=DAY)
+    async with serving(house, limits=limits) as service:
+        await register(service)
+        service.subscribe(ALICE, listener, GROUP)
+        kept = await _run(service, files, 1, listener, keep=5 * DAY)
+        service.ack(ALICE, GROUP, kept[0].seq)
+        other = Listener()
+        group = b"o" * 16
+        service.subscribe(ALICE, other, group)
+        sent = batch([files.new()], group=group, options=Options(keep=UNTIL_TAKEN))
+        await service.submit(ALICE, sent)
+        (taken_later,) = await other.heard(1)
+        now = time.time()
+        clean = service._parts.retention.clean
+        assert (await clean(now + 4 * DAY)).batches == 0
+        assert files.there() == 2
+        assert (await clean(now + 6 * DAY)).batches == 1
+        assert files.there() == 1, "nobody has taken it, however long that takes"
+        service.ack(ALICE, group, taken_later.seq)
+        await files.become(0)
+        assert (await clean(now)).batches == 1
+
+
+@live
+async def test_a_full_disk_takes_what_was_taken_and_refuses_the_rest(house: House) -> None:
+    files, listener = _Files(house), Listener()
+    limits = ServiceLimits(disk=4 * SIZE, keep_results=DAY)
+    async with serving(house, limits=limits) as service:
+        await register(service)
+        service.subscribe(ALICE, listener, GROUP)
+        results = await _run(service, files, 4, listener, keep=5 * DAY)
+        with pytest.raises(
+            StorageFull, match="400,000 bytes of the disk, 400,000 are the limit; 400,000 of them"
+        ):
+            await service.submit(ALICE, batch([b"x"]))
+        assert files.there() == 4, "what nobody has taken stays"
+        service.ack(ALICE, GROUP, results[1].seq)
+        with pytest.raises(StorageFull):
+            await service.submit(ALICE, batch([b"x"]))
+        await files.become(3)
+        await service.submit(ALICE, batch([b"x"]))
+        assert service.overview()["disk"]["used"] == 3 * SIZE
+        assert isinstance(results[1].body, frames.Blob)
+
+
+@live
+async def test_what_goes_with_its_batch_is_forgotten(house: House) -> None:
+    files, listener = _Files(house), Listener()
+    async with serving(house, limits=ServiceLimits(keep=DAY)) as service:
+        await register(service)
+        service.subscribe(ALICE, listener, GROUP)
+        await _run(service, files, 2, listener)
+        await service._parts.retention.clean(time.time() + 2 * DAY)
+        await service._parts.disk_care.look()
+        assert service._parts.large_results.waiting == 0
+        assert service.overview()["disk"]["used"] == 0
