@@ -57,14 +57,15 @@ class DiskUse:
         return self._limit or (self.used + self.free) // 2
 
     def is_full(self) -> bool:
-        """Whether they take as much as they may."""
-        return self.used >= self.budget
+        """Whether they take as much as they may. Where there are none, the database is told of a full disk."""
+        return 0 < self.used >= self.budget
 
     def check(self, waiting: int) -> None:
         """Raise StorageFull if there is no room for more. ``waiting``: bytes of results that nobody has taken yet."""
         if self.is_full():
+            full = "" if self.free else "the disk is full: "
             raise StorageFull(
-                f"large arguments and results take {self.used:,} bytes of the disk, {self.budget:,} are the limit; "
+                f"{full}large arguments and results take {self.used:,} bytes of the disk, {self.budget:,} are the limit; "
                 f"{waiting:,} of them are results that no program has taken yet. There is room when they are taken, "
                 "or deleted (compute-executor gc --older); or set another limit (disk=BYTES), or free some disk"
             )
