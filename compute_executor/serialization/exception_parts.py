@@ -17,12 +17,39 @@ _HEAP_TYPE = 1 << 9
 
 def reduce(error: BaseException) -> tuple[Any, ...] | None:
     """What makes an exception again that is a value or an argument, with its causes; None: pickle does it right."""
-    if _says_how(error) or not (has_own_init(error) or _has_chain(error)):
+    if _says_how(error):
+        return _as_it_says(error)
+    if not (has_own_init(error) or _has_chain(error)):
         return None
     slots = {name: getattr(error, name) for name in slots_of(error)}
     chain = error.__cause__, error.__context__, error.__suppress_context__
     state = error.args, dict(vars(error)), slots, chain
     return make, (type(error), *arguments(error)), state, None, None, fill
+
+
+class Told:
+    """Pickles as an exception whose class says how, without what that leaves out."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __reduce__(self) -> Any:
+        return self.error.__reduce_ex__(5)
+
+
+def _as_it_says(error: BaseException) -> tuple[Any, ...] | None:
+    notes = getattr(error, "__notes__", None)
+    if not (notes or _has_chain(error)):
+        return None
+    chain = error.__cause__, error.__context__, error.__suppress_context__
+    return with_notes, (Told(error), notes), chain, None, None, set_chain
+
+
+def with_notes(error: BaseException, notes: list[str] | None) -> BaseException:
+    """``error`` with its notes, where its class did not think of them."""
+    if notes and not hasattr(error, "__notes__"):
+        set_part(error, "__notes__", list(notes))
+    return error
 
 
 def _has_chain(error: BaseException) -> bool:
@@ -65,9 +92,15 @@ def make(kind: type[BaseException], *arguments: Any) -> BaseException:
 
 def fill(error: BaseException, state: tuple[Any, ...]) -> None:
     """What else it has."""
-    args, attributes, slots, (cause, context, suppress) = state
+    args, attributes, slots, chain = state
     set_part(error, "args", args)
     set_attributes(error, attributes, slots)
+    set_chain(error, chain)
+
+
+def set_chain(error: BaseException, chain: tuple[Any, Any, bool]) -> None:
+    """What it comes from."""
+    cause, context, suppress = chain
     set_part(error, "__cause__", cause)
     set_part(error, "__context__", context)
     set_part(error, "__suppress_context__", suppress)

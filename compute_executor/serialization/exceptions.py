@@ -26,12 +26,14 @@ from typing import Any, NamedTuple, TypeVar
 from compute_executor.errors import TaskExecutionFailed
 from compute_executor.serialization import native
 from compute_executor.serialization.exception_parts import (
+    Told,
     arguments,
     has_own_init,
     make,
     set_attributes,
     set_part,
     slots_of,
+    with_notes,
 )
 
 _Node = tuple[bytes | None, str, "Any", "Any", bool, "Any"]
@@ -181,7 +183,7 @@ class _Alone:
         self.error = error
 
     def __reduce__(self) -> Any:
-        return self.error.__reduce_ex__(native.PROTOCOL)
+        return with_notes, (Told(self.error), getattr(self.error, "__notes__", None))
 
 
 class _Parts:

@@ -100,6 +100,8 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Executor]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(0)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # programs leave coroutines that nobody awaits
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @settings(
     max_examples=max(FEW, settings().max_examples),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from compute_executor.serialization import exception_parts, native
+from compute_executor.serialization import exception_parts, exceptions, native
 from tests.serialization.conftest import Script
 
 
@@ -54,6 +54,16 @@ def test_one_that_says_how_it_is_pickled_or_needs_nothing_is_left_to_pickle() ->
     assert exception_parts.reduce(SaysHow(1, 2)) is None
     assert exception_parts.reduce(ValueError(1)) is None
     assert exception_parts.reduce(KeyError("k")) is None
+
+
+def test_notes_and_causes_of_one_that_says_how_it_is_pickled() -> None:
+    error = SaysHow(1, 2)
+    error.__notes__ = ["seen"]  # type: ignore[attr-defined]  # Python 3.11; an attribute as any other before
+    error.__cause__ = TextOfItsOwn("first")
+    found = there(error)
+    assert (found.pair, found.__notes__, str(found.__cause__)) == ((1, 2), ["seen"], "first (2)")
+    raised = exceptions.decode(exceptions.encode(error))
+    assert (raised.pair, raised.__notes__, str(raised.__cause__)) == ((1, 2), ["seen"], "first (2)")  # type: ignore[attr-defined]
 
 
 def test_causes_of_a_value_come_along() -> None:
