@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from compute_executor.sdk.shell_function import ShellFunction as ShellFunction
     from compute_executor.sdk.shell_function import ShellResult as ShellResult
     from compute_executor.serialization.refs import Ref as Ref
+    from compute_executor.sweeps.result import SweepResult as SweepResult
+    from compute_executor.sweeps.sweep import sweep as sweep
 
 __all__ = [
     "Client",
@@ -35,8 +37,10 @@ __all__ = [
     "Ref",
     "ShellFunction",
     "ShellResult",
+    "SweepResult",
     "__version__",
     "progress",
+    "sweep",
 ]
 
 _HOMES = {
@@ -49,6 +53,8 @@ _HOMES = {
     "ShellResult": "compute_executor.sdk.shell_function",
     "Ref": "compute_executor.serialization.refs",
     "progress": "compute_executor.progress_bar",
+    "sweep": "compute_executor.sweeps.sweep",
+    "SweepResult": "compute_executor.sweeps.result",
 }
 
 _MODULES = ("errors", "serialize", "testing")

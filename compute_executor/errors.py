@@ -29,7 +29,8 @@
     ├── EndpointTaken                           an endpoint of this name runs already, here or elsewhere
     ├── TaskPending                             the result is asked for before the task has ended
     ├── TaskExecutionFailed                     the function raised what cannot be rebuilt here
-    ├── TaskCancelled (CancelledError)          withdrawn before it began
+    ├── ProgramFailed                           a program that a sweep runs ended with an error, or without its
+    results ├── TaskCancelled (CancelledError)          withdrawn before it began
     ├── TaskTimeout (TimeoutError)              stopped at its walltime
     └── WorkerLost (BrokenExecutor)             the worker process died under the task
         └── PoolBroken                          workers cannot start at all (initializer, interpreter)
@@ -303,6 +304,12 @@ class TaskExecutionFailed(ComputeError):
     def __init__(self, message: str = "", *, task_id: str | None = None, remote_traceback: str = "") -> None:
         super().__init__(message, task_id=task_id)
         self.remote_traceback = remote_traceback
+
+
+class ProgramFailed(ComputeError):
+    """A program of a sweep could not be run, ended with an error, or wrote nothing that `--collect` finds."""
+
+    code = 140
 
 
 class TaskCancelled(ComputeError, concurrent.futures.CancelledError):

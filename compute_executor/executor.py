@@ -217,6 +217,12 @@ class Executor(concurrent.futures.Executor):
         its own calls only."""
         self._end(wait, cancel_futures, self._max_workers or 0)
 
+    def leave(self) -> None:
+        """Take no more calls, and wait for nothing, at the end of the program either: what has begun goes on in the
+        service, and :meth:`reload_tasks` of another Executor finds it. What has not begun is withdrawn."""
+        self._shut = True
+        self._session.abandon()
+
     def _end(self, wait: bool, cancel_futures: bool, spared: int) -> None:
         self._shut = True
         if self._owner is None:
@@ -413,13 +419,18 @@ class Executor(concurrent.futures.Executor):
         """The Client that this Executor was given; without one, a Client of the same service for one use."""
         return self._session.settings.peer.borrowed_client()
 
-    def reload_tasks(self, task_group_id: AnyId | None = None) -> list[ComputeFuture[Any]]:
+    def reload_tasks(
+        self, task_group_id: AnyId | None = None, *, known: Mapping[bytes, int] | None = None
+    ) -> list[ComputeFuture[Any]]:
         """Futures for all tasks of a group (default: this Executor's own), in the order of their submission: after
         the program that submitted them has died, or to share them. Raises NotFound, ServiceUnavailable.
+
+        ``known``: how many tasks of each batch the caller has outcomes of, by the prefix that the ids of a batch
+        share (12 bytes). Batches that are known whole are left out; only for services of this package.
         """
         self._check_open()
         return self._session.reload(
-            uuid.UUID(canonical(task_group_id or self.task_group_id, "task group")), self._view
+            uuid.UUID(canonical(task_group_id or self.task_group_id, "task group")), self._view, known or {}
         )
 
     def _check_open(self) -> None:

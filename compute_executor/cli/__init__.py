@@ -17,12 +17,14 @@ from compute_executor.cli import completion as completion_file
 from compute_executor.cli import dashboard as dashboard_file
 from compute_executor.cli import doctor as doctor_file
 from compute_executor.cli import endpoint as endpoint_file
+from compute_executor.cli import export as export_file
 from compute_executor.cli import gc as gc_file
 from compute_executor.cli import groups as groups_file
 from compute_executor.cli import login as login_file
 from compute_executor.cli import logout as logout_file
 from compute_executor.cli import logs as logs_file
 from compute_executor.cli import migrate_imports as migrate_file
+from compute_executor.cli import plot as plot_file
 from compute_executor.cli import serve as serve_file
 from compute_executor.cli import status as status_file
 from compute_executor.cli import stop as stop_file
@@ -40,6 +42,8 @@ def commands() -> None:
 
 for command in (
     sweep_file.sweep,
+    plot_file.plot,
+    export_file.export,
     status_file.status,
     groups_file.groups,
     tasks_file.tasks,

@@ -1,148 +1,64 @@
-"""``--plot``: a line for one swept parameter, a heat map for two. Needs matplotlib, the extra ``plot``."""
+"""``compute-executor plot TABLE``: a picture of a results table that is there, without running anything."""
 
 from __future__ import annotations
 
-import importlib.util
-import math
-import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
-from compute_executor.cli.destination import destination
-from compute_executor.cli.summary import Record, number
-from compute_executor.cli.values import typed_alike
-from compute_executor.cli.wrong_input import WrongInput
+import click
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from compute_executor.cli.plot_options import parse_units, plot_options
+from compute_executor.cli.wrong_input import WrongInput, wrong_input
+from compute_executor.sweeps.destination import reason
 
-LOG_FROM = 10.0
-"""Positive values whose greatest is this many times the least are drawn on a logarithmic scale."""
-MARKED_POINTS = 100
-"""Points of a line up to which each is marked."""
+_PATH = click.Path(path_type=Path)
 
 
-class Picture(NamedTuple):
-    """What to draw: ``column`` over one or two ``axes``, from ``table``; ``best``: the row to mark, with a title."""
+@click.command()
+@click.argument("table", type=_PATH, metavar="TABLE")
+@click.option(
+    "--out", type=_PATH, default=Path("results.svg"), show_default=True, help="The picture: svg, pdf, png."
+)
+@click.option("--minimize", metavar="COLUMN", help="Mark the row with the least COLUMN, and draw that.")
+@click.option("--maximize", metavar="COLUMN", help="The same with the greatest.")
+@plot_options
+def plot(table: Path, out: Path, minimize: str | None, maximize: str | None, **options: Any) -> None:
+    """Draw TABLE, a results table of `sweep` in any format, or its book (.sweep).
 
-    axes: list[str]
-    column: str
-    table: list[Record]
-    best: Record | None
-    title: str
-
-
-def check(path: Path, varying: Sequence[str]) -> None:
-    """Raises WrongInput if a picture at ``path`` cannot be drawn: told before a sweep rather than after it."""
-    if importlib.util.find_spec("matplotlib") is None:
-        raise WrongInput("--plot needs matplotlib (the extra 'plot' of this package): pip install matplotlib")
-    if len(varying) not in (1, 2):
-        names = f": {', '.join(varying)}" if varying else ""
-        raise WrongInput(f"--plot draws one or two parameters, {len(varying)} of this sweep vary{names}")
-    from matplotlib.backend_bases import FigureCanvasBase  # half a second, and only pictures need it
-
-    known = FigureCanvasBase.get_supported_filetypes()
-    if path.suffix.lower().lstrip(".") not in known:
-        raise WrongInput(f"--plot {path}: the name must end in one of .{', .'.join(sorted(known))}")
-    if not os.access(destination(path).parent, os.W_OK):
-        raise WrongInput(f"cannot write {path}: no writable folder")
+    Parameters are known from the book beside the table; without it, name them with --x, --y, --colour and --facet.
+    """
+    if minimize and maximize:
+        raise WrongInput("--minimize and --maximize exclude each other")
+    with wrong_input():
+        try:
+            draw(table, out, minimize, maximize, options)
+        except OSError as error:
+            raise click.ClickException(f"cannot write {out}: {reason(error)}") from error
+    click.echo(f"picture: {out}")
 
 
-def draw(path: Path, picture: Picture) -> None:
-    """Write the picture to ``path``, at once."""
-    from matplotlib.figure import Figure  # half a second, and only pictures need it
+def draw(table: Path, out: Path, minimize: str | None, maximize: str | None, options: dict[str, Any]) -> None:
+    """Write the picture. Raises InvalidRequest, OSError."""
+    from compute_executor.sweeps import pictures  # what --help need not load
+    from compute_executor.sweeps.best import Best, numeric_column
+    from compute_executor.sweeps.known_table import known_table
 
-    figure = Figure(figsize=(7.2, 5.4), layout="constrained")
-    axes = figure.add_subplot()
-    (_line if len(picture.axes) == 1 else _map)(axes, picture)
-    axes.set_xlabel(picture.axes[0])
-    axes.set_title(picture.title, fontsize=10)
-    path = destination(path)
-    new = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        figure.savefig(new, format=path.suffix.lower().lstrip("."), dpi=150)
-        new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)
-
-
-def _line(axes: Axes, picture: Picture) -> None:
-    across = _Scale([row[picture.axes[0]] for row in picture.table])
-    values = [number(row[picture.column]) for row in picture.table]
-    points = sorted(zip(across.places, values, strict=True))
-    places, heights = zip(*points, strict=True)
-    axes.plot(places, heights, "-o" if len(points) <= MARKED_POINTS else "-", markersize=4)
-    axes.grid(alpha=0.3)
-    across.label(axes.xaxis)
-    axes.set_ylabel(picture.column)
-    if _spread(values):
-        axes.set_yscale("log")
-    if picture.best:
-        _mark(axes, across.place(picture.best[picture.axes[0]]), number(picture.best[picture.column]))
-
-
-def _map(axes: Axes, picture: Picture) -> None:
-    across, up = (_Scale([row[name] for row in picture.table]) for name in picture.axes)
-    values = [number(row[picture.column]) for row in picture.table]
-    if len(across.steps) * len(up.steps) > 2 * len(values):  # points strewn about rather than a grid
-        drawn: Any = axes.scatter(across.places, up.places, c=values, norm=_norm(values), s=16)
-    else:
-        drawn = _mesh(axes, across, up, values)
-    across.label(axes.xaxis)
-    up.label(axes.yaxis)
-    axes.set_ylabel(picture.axes[1])
-    axes.figure.colorbar(drawn, ax=axes, label=picture.column)
-    if picture.best:
-        _mark(
-            axes,
-            *(
-                scale.place(picture.best[name])
-                for scale, name in zip((across, up), picture.axes, strict=True)
-            ),
+    known = known_table(table)
+    units = {**known.units, **parse_units(options.pop("units"))}
+    wanted = minimize or maximize
+    title, best = "", None
+    column = options.pop("plot_column") or wanted
+    parameters = known.varying or [name for name in (options["x"], options["y"]) if name in known.columns][:1]
+    if not parameters:
+        raise WrongInput(
+            f"{table} has no book beside it, so name a parameter with --x: {', '.join(known.columns)}"
         )
-
-
-def _mesh(axes: Axes, across: _Scale, up: _Scale, values: Sequence[float]) -> Any:
-    cells = [[math.nan] * len(across.steps) for _ in up.steps]
-    column, row = ({place: index for index, place in enumerate(scale.steps)} for scale in (across, up))
-    for x, y, value in zip(across.places, up.places, values, strict=True):
-        cells[row[y]][column[x]] = value
-    axes.set_facecolor("0.85")  # where there is no number
-    return axes.pcolormesh(across.steps, up.steps, cells, norm=_norm(values), shading="nearest")
-
-
-class _Scale:
-    """One parameter along an axis: ``places`` of the rows, ``steps`` the different ones, in order. Numbers are
-    their own places; words are put side by side in the order in which they come."""
-
-    def __init__(self, texts: Sequence[str]) -> None:
-        values = typed_alike(texts)
-        self._words = list(dict.fromkeys(texts)) if isinstance(values[0], str) else []
-        self.places = [self.place(text) for text in texts]
-        self.steps = sorted(set(self.places))
-
-    def place(self, text: str) -> float:
-        return float(self._words.index(text)) if self._words else float(text)
-
-    def label(self, axis: Any) -> None:
-        if self._words:
-            axis.set_ticks(range(len(self._words)), self._words)
-
-
-def _spread(values: Sequence[float]) -> bool:
-    """Whether a logarithmic scale shows more."""
-    numbers = [value for value in values if math.isfinite(value)]
-    return bool(numbers) and min(numbers) > 0 and max(numbers) / min(numbers) >= LOG_FROM
-
-
-def _norm(values: Sequence[float]) -> Any:
-    from matplotlib.colors import LogNorm, Normalize  # only pictures need it
-
-    numbers = [value for value in values if math.isfinite(value)] or [0.0]  # all of them may be infinite
-    kind = LogNorm if _spread(values) else Normalize
-    return kind(min(numbers), max(numbers))
-
-
-def _mark(axes: Axes, x: float, y: float) -> None:
-    axes.plot([x], [y], "*", markersize=15, color="white", markeredgecolor="black", clip_on=False)
+    results = [name for name in known.columns if name not in known.parameters]
+    if wanted:
+        numeric_column(results, wanted, known.rows)
+        found = Best(wanted, wanted == maximize)
+        best = found.of(known.rows)
+        title = found.sentence(best, known.parameters) if best else ""
+    pictures.draw_records(
+        out, known.rows, parameters, results, column=column, units=units, title=title, best=best, **options
+    )

@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from compute_executor.cli.local_service import LocalService
-from compute_executor.cli.progress import duration
 from compute_executor.cli.summary import count, one_line
 from compute_executor.durations import length
+from compute_executor.sweeps.tally import duration
 
 STATES = ("queued", "running", "succeeded", "failed", "lost", "cancelled")
 ENDED = STATES[2:]

@@ -1,165 +1,198 @@
-"""One sweep, from its request to its report.
-
-Everything that can be checked is checked before the first call. Then rows go into the table as they end
-(:mod:`.running`, :mod:`.table`); at the end the table is put in order, and the picture drawn from it.
-"""
+"""The command `sweep`, from its request to its report: options to a study, progress and signals while it runs."""
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
-from typing import Any
+from concurrent.futures import Executor
 
 import click
 
-from compute_executor.cli import plot, target
-from compute_executor.cli.annotations import Parameters
-from compute_executor.cli.destination import destination
-from compute_executor.cli.grid import parse_axis, parse_constant
-from compute_executor.cli.params import ParamTable
-from compute_executor.cli.plan import Plan, Row
-from compute_executor.cli.progress import Tally, shown
-from compute_executor.cli.report import SweepEnding, report
-from compute_executor.cli.request import SweepRequest
-from compute_executor.cli.resume import ResumedRows, reopen
-from compute_executor.cli.running import CallEnded, SweepRun
+from compute_executor.cli import sweep_target
+from compute_executor.cli.plot_options import parse_units
 from compute_executor.cli.signals import first_signal
 from compute_executor.cli.summary import one_line
-from compute_executor.cli.table import ResultsTable, as_result
-from compute_executor.cli.wrong_input import WrongInput, reason
-from compute_executor.errors import (
-    ComputeError,
-    NotAuthorized,
-    PoolBroken,
-    ServiceUnavailable,
-    VersionMismatch,
-)
+from compute_executor.cli.sweep_report import SweepEnding, report
+from compute_executor.cli.sweep_request import SweepRequest
+from compute_executor.cli.wrong_input import wrong_input
+from compute_executor.errors import ComputeError, InvalidRequest
+from compute_executor.sweeps import pictures
+from compute_executor.sweeps.book import book_of
+from compute_executor.sweeps.destination import check_folder, reason
+from compute_executor.sweeps.failures import failures, write_failures
+from compute_executor.sweeps.progress import shown
+from compute_executor.sweeps.search import Search
+from compute_executor.sweeps.standard_output import is_stdout, write_to_stdout
+from compute_executor.sweeps.study import Study, StudyRequest
+from compute_executor.sweeps.sweep import end_executor, with_timeout
 
-ALL_ROWS = (ServiceUnavailable, NotAuthorized, VersionMismatch, PoolBroken)
-"""Errors that say nothing about the row they came with: the sweep ends, and can be resumed."""
 
-
-class Sweep:
+class SweepCommand:
     """Checked when it is made: raises WrongInput. ``again``: the command, to be able to say how to resume."""
 
     def __init__(self, request: SweepRequest, again: list[str]) -> None:
         self._request, self._again = request, again
-        request.check()
-        self._function = target.load(request.function, elsewhere=request.endpoint is not None)
-        self._plan = _plan(request, self._function)
-        if request.plot:
-            plot.check(request.plot, self._plan.varying())
-        target.check_parameters(self._function, [n for n in self._plan.names if n not in self._plan.carried])
-        self._table, self._book = self._open_table()
-        self._tally = Tally(self._plan.count)
-        self._first_failure = ""
+        with wrong_input():
+            self._target = sweep_target.found(request)
+            self._design = self._target.design
+            self._search = Search.asked(request, self._design) if request.is_search else None
+            self._units = parse_units(request.units)
+            if request.plot:
+                pictures.check(request.plot, self._varying(), request.x, request.y)
+            if request.errors:
+                check_folder(request.errors)
+        self._study: Study | None = None
+
+    def _varying(self) -> list[str]:
+        design = self._design
+        return [name for name in design.varying() if name not in design.carried]
+
+    def _opened(self) -> Study:
+        request = self._request
+        names = self._design.names
+        if (
+            request.params
+            and request.out.exists()
+            and str(request.params) != "-"
+            and request.out.samefile(request.params)
+        ):
+            raise InvalidRequest(f"--out and --params are the same file, {request.out}")
+        return Study(
+            StudyRequest(
+                self._target.function,
+                self._design,
+                self._target.name,
+                None if is_stdout(request.out) else request.out,
+                self._target.taken.difference(names),
+                request.resume,
+                request.overwrite,
+                request.retry_failed,
+                request.retries,
+                request.max_failures,
+                self._units,
+                self._target.numbered,
+            )
+        )
 
     def run(self, open_executor: Callable[[SweepRequest], Executor]) -> None:
         """Run the rows, write the table, report. An exit code other than 0 is raised."""
+        if self._request.debug:
+            sweep_target.debug(self._target, self._request.debug)
+            return
+        executor, study = self._open(open_executor)
         started = time.monotonic()
         try:
-            signals = self._execute(open_executor(self._request))
-            self._table.close()
-            if signals:
-                click.echo(self._unfinished("interrupted"), err=True)
-                raise click.exceptions.Exit(128 + signals[0])
-            self._table.arrange(self._book.order())
+            signals = self._execute(study, executor)
+            self._finish(study)
+            self._write_errors(study)
+        except InvalidRequest as error:  # of values that the table cannot hold
+            raise click.ClickException(self._unwritten(error.message)) from error
         except ComputeError as error:  # before OSError: some are both
             raise click.ClickException(self._unfinished(one_line(str(error), limit=1000))) from error
         except OSError as error:
             raise click.ClickException(self._unfinished(f"{self._request.out}: {reason(error)}")) from error
-        self._report(time.monotonic() - started)
-
-    def _open_table(self) -> tuple[ResultsTable, ResumedRows]:
-        out, names = destination(self._request.out), self._plan.names
-        others = set(target.signature(self._function) or ()).difference(names)
+        except BaseException:
+            study.abandon()
+            raise
         try:
-            if self._request.params and out.exists() and out.samefile(self._request.params):
-                raise WrongInput(f"--out and --params are the same file, {out}")
-            if self._request.resume and out.exists():
-                return reopen(out, names, others)
-            if out.exists() and out.stat().st_size and not self._request.overwrite:
-                raise WrongInput(
-                    f"{out} is there already: add --resume to go on with it, --overwrite to replace it, "
-                    "or give another --out"
-                )
-            return ResultsTable(out, names, others), ResumedRows()
-        except OSError as error:
-            raise WrongInput(f"cannot write {out}: {reason(error)}") from error
+            self._end(study, signals, time.monotonic() - started)
+        finally:
+            study.close()
 
-    def _execute(self, executor: Executor) -> list[int]:
+    def _open(self, open_executor: Callable[[SweepRequest], Executor]) -> tuple[Executor, Study]:
+        """The executor, then the files. Raises WrongInput, ClickException."""
+        try:
+            with wrong_input():
+                executor = open_executor(self._request)
+                try:
+                    self._study = self._opened()
+                except BaseException:
+                    executor.shutdown(wait=False)
+                    raise
+                return executor, self._study
+        except ComputeError as error:
+            raise click.ClickException(one_line(str(error), limit=1000)) from error
+
+    def _execute(self, study: Study, executor: Executor) -> list[int]:
         """Run every row that has no result; the signals that ended this early."""
-        run = SweepRun(executor, self._function, self._book.to_run(self._plan.rows()), call=self._plan.call)
-        with first_signal(run.interrupt) as signals:
+        self._tell_resumed(study)
+        with first_signal(study.interrupt) as signals:
             try:
-                self._follow(run)
+                with shown(study.tally, sys.stderr) as changed:
+                    view = with_timeout(executor, self._target.timeout)
+                    if self._search is None:
+                        study.run(view, changed)
+                    else:
+                        self._search.run(study, view, changed)
             finally:
-                executor.shutdown(wait=False, cancel_futures=True)
+                end_executor(executor)
         return signals
 
-    def _follow(self, run: SweepRun) -> None:
-        with shown(self._tally, sys.stderr) as changed:
-            for ended in run.outcomes():
-                self._enter(ended)
-                changed()
-            self._tally.skipped = self._book.skipped
-            changed()
-
-    def _enter(self, ended: list[CallEnded]) -> None:
-        for place, row, future in ended:
-            cells, error = self._cells(row, *_outcome(future))
-            self._book.enter(place, self._table.add(cells))
-            self._first_failure = self._first_failure or error
-            self._tally.failed += bool(error)
-        self._tally.ended += len(ended)
-        self._tally.skipped = self._book.skipped
-        self._table.flush()
-
-    def _cells(self, row: Row, value: Any, error: str) -> tuple[dict[str, str], str]:
-        """The cells of a row, and its error; a result that cannot be written is an error of its row alone."""
-        try:
-            return self._table.cells(row, {} if error else as_result(value), error), error
-        except Exception as bad:  # objects of the user are asked for their text
-            error = f"the result cannot be written to {self._request.out}: {type(bad).__name__}: {bad}"
-            return self._table.cells(row, {}, error), error
-
-    def _unfinished(self, why: str) -> str:
-        self._table.abandon()
-        done = self._tally.ended - self._tally.failed + self._tally.skipped
-        again = self._again if self._request.resume else [*self._again, "--resume"]
-        return (
-            f"{why}. {done:,} of {self._plan.count:,} rows are in {self._request.out}. "
-            f"The others will run with:\n  {shlex.join(again)}"
+    def _tell_resumed(self, study: Study) -> None:
+        if not study.resumed:
+            return
+        values, failed = study.book.counts()
+        still = study.book.open_calls()
+        open_calls = f", {still:,} that had not ended: those that still run are taken over" if still else ""
+        click.echo(
+            f"going on with {self._request.out}: {values:,} rows kept, {failed:,} that failed{open_calls}",
+            err=True,
         )
 
-    def _report(self, seconds: float) -> None:
-        kept = len(self._book.foreign())
-        results = self._table.results()
-        report(
-            SweepEnding(self._request, self._plan, self._tally, results, kept, self._first_failure, seconds)
-        )
-        if self._tally.failed:
+    def _finish(self, study: Study) -> None:
+        study.finish()
+        if is_stdout(self._request.out):
+            write_to_stdout(study.table())
+
+    def _write_errors(self, study: Study) -> None:
+        if self._request.errors:
+            write_failures(self._request.errors, failures(study.book))
+
+    def _end(self, study: Study, signals: list[int], seconds: float) -> None:
+        if signals:
+            click.echo(self._unfinished("interrupted"), err=True)
+            raise click.exceptions.Exit(128 + signals[0])
+        ending = SweepEnding(self._request, self._design, study, self._varying(), self._units, seconds)
+        with wrong_input():
+            report(ending)
+        if study.stopped:
+            click.echo(self._unfinished(study.stopped), err=True)
+        if study.unwritable:
+            click.echo(
+                self._unwritten(f"{study.unwritable:,} rows could not be written as they are"), err=True
+            )
+        if study.stopped or study.tally.failed or study.unwritable:
             raise click.exceptions.Exit(1)
 
+    def _unwritten(self, why: str) -> str:
+        book = book_of(self._request.out)
+        if self._study is not None:
+            self._study.abandon()
+        return (
+            f"{one_line(why, limit=1000)}. All values are in {book}, whole; write them in another form with:\n"
+            f"  compute-executor export {shlex.quote(os.fspath(book))} results.pickle"
+        )
 
-def _plan(request: SweepRequest, function: Callable[..., Any]) -> Plan:
-    parameters, known = Parameters(function), target.accepted(function)
-    defaults = target.optional_parameters(function)
-    table = ParamTable(request.params, parameters, known, defaults) if request.params else None
-    constants = [parse_constant(text, parameters) for text in request.constants]
-    return Plan(table, [*constants, *(parse_axis(grid, parameters) for grid in request.grids)])
+    def _unfinished(self, why: str) -> str:
+        study = self._study
+        assert study is not None, "it runs"
+        tally = study.tally
+        study.abandon()
+        done, total = tally.ended - tally.failed + tally.skipped, tally.total
+        of = "" if total is None else f" of {total:,}"
+        if is_stdout(self._request.out):
+            return f"{why}. {done:,}{of} rows have a result."
+        return (
+            f"{why.rstrip('.')}. {done:,}{of} rows are in {self._request.out}. "
+            f"The others will run with:\n  {shlex.join(_resumed(self._again))}"
+        )
 
 
-def _outcome(future: Future[Any]) -> tuple[Any, str]:
-    """``(what was returned, error text)``. Raises what would meet every other row too."""
-    if future.cancelled():
-        return None, "cancelled"
-    error = future.exception()
-    if error is None:
-        return future.result(), ""
-    if isinstance(error, ALL_ROWS):
-        raise error
-    return None, f"{type(error).__name__}: {error}"
+def _resumed(again: list[str]) -> list[str]:
+    """The command that goes on."""
+    at = again.index("--") if "--" in again else len(again)
+    options = [word for word in again[:at] if word != "--overwrite"]
+    return [*options, *([] if "--resume" in options else ["--resume"]), *again[at:]]

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import click
+
+from compute_executor.errors import InvalidRequest
 
 
 class WrongInput(click.ClickException):
@@ -11,6 +16,10 @@ class WrongInput(click.ClickException):
     exit_code = 2
 
 
-def reason(error: OSError) -> str:
-    """Why the operating system refused, without the number and the path that ``str(error)`` adds."""
-    return error.strerror or str(error)
+@contextlib.contextmanager
+def wrong_input() -> Iterator[None]:
+    """InvalidRequest inside is what a user got wrong: WrongInput."""
+    try:
+        yield
+    except InvalidRequest as error:
+        raise WrongInput(error.message) from error

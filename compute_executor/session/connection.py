@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import socket
 import uuid
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from compute_executor.batch import Call
@@ -117,8 +118,11 @@ class Connection(Protocol):
         """Register a function whose stream is ``code``; return its id. Raises ComputeError."""
         ...
 
-    def reload(self, group: uuid.UUID, view: SessionView) -> list[ComputeFuture[Any]]:
-        """Return futures for a group's tasks that are not open here already. Raises NotFound, ServiceUnavailable."""
+    def reload(
+        self, group: uuid.UUID, view: SessionView, known: Mapping[bytes, int]
+    ) -> list[ComputeFuture[Any]]:
+        """Return futures for a group's tasks that are not open here already; without batches that are ``known``
+        whole, where the connection can tell. Raises NotFound, ServiceUnavailable."""
         ...
 
     def describe(self) -> tuple[int, str]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 import threading
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from compute_executor import exit_hooks
@@ -259,8 +260,11 @@ class Session:
         assert self._connection is not None  # made for the codec
         return self._connection.register(function, code, description)
 
-    def reload(self, group: uuid.UUID, view: SessionView) -> list[ComputeFuture[Any]]:
-        """Return futures for the tasks of a group, except those that are open here already."""
+    def reload(
+        self, group: uuid.UUID, view: SessionView, known: Mapping[bytes, int]
+    ) -> list[ComputeFuture[Any]]:
+        """Return futures for the tasks of a group, except those that are open here already, or in batches that are
+        ``known`` whole."""
         view.codec()
         connection = self._connection
         assert connection is not None  # made for the codec
@@ -268,7 +272,7 @@ class Session:
             self.check()
             if self._thread is None:
                 self._start(connection)
-        return connection.reload(group, view)
+        return connection.reload(group, view, known)
 
     # -- the end ---------------------------------------------------------------------------------------------
 

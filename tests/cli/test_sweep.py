@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
@@ -9,7 +10,8 @@ from click.testing import CliRunner, Result
 
 from compute_executor import executor
 from compute_executor.cli import commands
-from compute_executor.cli.request import SweepRequest
+from compute_executor.cli.sweep_request import SweepRequest
+from compute_executor.sweeps.interpreters import THREAD_VARIABLES
 
 Command = Callable[..., Result]
 
@@ -23,11 +25,14 @@ def test_help_names_every_option(command: Command) -> None:
 def test_options_reach_the_executor(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[tuple[object, ...]] = []
 
-    def make(endpoint: str | None, *, max_workers: int | None, label: str) -> Executor:
+    def make(endpoint: str | None, client: object, *, max_workers: int | None, label: str) -> Executor:
         made.append((endpoint, max_workers, label))
         return ThreadPoolExecutor(1)
 
     monkeypatch.setattr(executor, "Executor", make)
+    monkeypatch.setenv("VIRTUAL_ENV", sys.prefix)
+    for name in THREAD_VARIABLES:
+        monkeypatch.setenv(name, "1")
     (here / "swept_options.py").write_text("def f(x): return x\n")
     sweep = ["sweep", "swept_options.py:f", "--grid", "x=1"]
     CliRunner().invoke(commands, [*sweep, "--max-workers", "3"], catch_exceptions=False)
@@ -37,5 +42,5 @@ def test_options_reach_the_executor(here: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_request_has_a_field_for_every_option() -> None:
-    parameters = {parameter.name for parameter in commands.commands["sweep"].params}
+    parameters = {parameter.name for parameter in commands.commands["sweep"].params} | {"program"}
     assert parameters == set(SweepRequest.__dataclass_fields__)

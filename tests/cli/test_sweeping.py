@@ -204,7 +204,8 @@ def test_a_service_that_cannot_be_reached_is_one_line(here: Path) -> None:
         commands, ["sweep", "swept_model.py:area", "--params", "in.csv"], obj=unavailable
     )
     assert done.exit_code == 1
-    assert "Error: the service is not there. 0 of 1 rows are in results.csv." in done.stderr
+    assert done.stderr == "Error: the service is not there\n"
+    assert not Path("results.csv").exists()
 
 
 def test_trouble_of_the_service_is_not_the_rows_and_ends_the_sweep(command: Command) -> None:
@@ -219,7 +220,7 @@ def test_trouble_of_the_service_is_not_the_rows_and_ends_the_sweep(command: Comm
     ("arguments", "says"),
     [
         (["absent.py:area", "--grid", "width=1"], "absent.py is not there"),
-        (["swept_model.py", "--grid", "width=1"], "write FILE.py:FUNCTION"),
+        (["swept_model", "--grid", "width=1"], "write FILE.py:FUNCTION"),
         (["swept_model.py:aera", "--grid", "width=1"], "no function 'aera'; did you mean area?"),
         (["swept_model.py:CONSTANT", "--grid", "x=1"], "CONSTANT in swept_model.py is not callable"),
         (["swept_model.py:area"], "nothing to sweep"),
@@ -232,13 +233,16 @@ def test_trouble_of_the_service_is_not_the_rows_and_ends_the_sweep(command: Comm
         (["swept_model.py:both", "--params", "absent.csv"], "cannot read absent.csv: No such file"),
         (
             ["swept_model.py:both", "--grid", "width=1", "--out", "no/o.csv"],
-            "cannot write no/o.csv: No such file",
+            "cannot write no/o.csv: there is no folder no",
         ),
         (
             ["swept_model.py:both", "--grid", "width=1", "--out", "."],
             "cannot write .: it is not a regular file",
         ),
-        (["swept_model.py:both", "--grid", "width=1", "--plot", "p.png"], "0 of this sweep vary"),
+        (
+            ["swept_model.py:both", "--grid", "width=1", "--plot", "p.png"],
+            "over the parameters that vary, and none of this sweep does",
+        ),
         (
             ["swept_model.py:both", "--grid", "width=1,2", "--plot", "p.doc"],
             "--plot p.doc: the name must end",
@@ -248,10 +252,9 @@ def test_trouble_of_the_service_is_not_the_rows_and_ends_the_sweep(command: Comm
             "exclude each other",
         ),
         (["swept_model.py:both", "--grid", "width=1", "--minimize", "a"], "no result is called 'a'"),
-        (["swept_model.py:both", "--grid", "width=1", "--endpoint", "here"], "--endpoint here is not a UUID"),
         (
             ["x.py:f", "--endpoint", "4b116d3c-1703-4f8f-9f6f-39921e5864df", "--max-workers", "2"],
-            "for this machine",
+            "the workers of an endpoint are set up there",
         ),
         (["swept_model.py:both", "--params", "in.csv", "--out", "in.csv"], "are the same file"),
         (["swept_model.py:both", "--grid", "width=1", "--resume", "--out", "in.csv"], "is of another sweep"),
@@ -266,25 +269,11 @@ def test_a_wrong_input_is_one_clear_line(command: Command, arguments: list[str],
     assert Path("in.csv").read_text() == "width\n1\n"
 
 
-def test_a_table_that_may_not_be_written_is_refused_beforehand(
-    command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(
-        "compute_executor.cli.sweeping.ResultsTable", refuse
-    )  # root, in a container, may write anywhere
-    done = command("sweep", "swept_model.py:area", "--grid", "width=1", "--grid", "height=1")
-    assert done.exit_code == 2
-    assert done.stderr == "Error: cannot write results.csv: Permission denied\n"
-
-
 def test_no_room_for_the_table_says_how_to_go_on(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> int:
+    def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("compute_executor.cli.table.ResultsTable.add", full)
+    monkeypatch.setattr("compute_executor.sweeps.book.Book.add_ends", full)
     done = command("sweep", "swept_model.py:both", "--grid", "width=1")
     assert done.exit_code == 1
     assert "results.csv: No space left on device. 0 of 1 rows are in results.csv" in done.stderr

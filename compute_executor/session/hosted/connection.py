@@ -18,6 +18,7 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from compute_executor.batch import Call, CallBatch, Target, without_ids
@@ -248,7 +249,12 @@ class HostedConnection:
         """Register a function; return its id."""
         return self._client.register_code(function_name(function), code, description)
 
-    def reload(self, group: uuid.UUID, view: SessionView) -> list[ComputeFuture[Any]]:
+    def reload(
+        self,
+        group: uuid.UUID,
+        view: SessionView,
+        known: Mapping[bytes, int],  # noqa: ARG002 - the hosted service has no batches
+    ) -> list[ComputeFuture[Any]]:
         """Return futures for a group's tasks that are not open here already."""
         task_ids = self._client.group_tasks(str(group))
         futures = {task_id: view.future() for task_id in task_ids}

@@ -11,7 +11,7 @@ import socket
 import threading
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -148,10 +148,13 @@ class StreamConnection:
         body = Storage(api).store(code, f"the function {name}")
         return api.register(Register(digest(code), name, body, description))
 
-    def reload(self, group: uuid.UUID, view: SessionView) -> list[ComputeFuture[Any]]:
+    def reload(
+        self, group: uuid.UUID, view: SessionView, known: Mapping[bytes, int]
+    ) -> list[ComputeFuture[Any]]:
         """Return futures for a group's tasks that are not open here already."""
         counts = self._owner.settings.peer.api().group_tasks(group)
-        batches = [_batch(view, prefix, count) for prefix, count in counts.items()]
+        wanted = {prefix: count for prefix, count in counts.items() if known.get(prefix, 0) < count}
+        batches = [_batch(view, prefix, count) for prefix, count in wanted.items()]
         return self._in_loop(lambda loop: loop.protocol.adopt(group.bytes, batches))
 
     def describe(self) -> tuple[int, str]:

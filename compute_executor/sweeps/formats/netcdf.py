@@ -1,0 +1,265 @@
+"""netCDF, by xarray: the swept parameters of a grid are dimensions with coordinates; of samples and tables there is
+one dimension, ``row``, and the parameters are its coordinates. Arrays in a cell add dimensions of their own."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from compute_executor.errors import InvalidRequest
+from compute_executor.sweeps.columns import ERROR
+from compute_executor.sweeps.documents import optional
+from compute_executor.sweeps.tabulation import TableRecord, Tabulation
+from compute_executor.sweeps.values import storable
+
+ROW = "row"
+_HIDDEN = frozenset("/")  # netCDF's own separator of groups
+
+
+def write(path: Path, table: Tabulation) -> None:
+    """Write ``table`` to ``path``. Raises InvalidRequest for what netCDF cannot hold."""
+    made = dataset(table)
+    for name in (*made.variables, *made.dims):
+        if _HIDDEN.intersection(str(name)):
+            raise InvalidRequest(f"netCDF cannot hold a variable called {name!r}: it has a / in it")
+    for name, variable in made.variables.items():
+        _check_written(str(name), variable)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", category=UserWarning)
+            made.to_netcdf(path, engine="h5netcdf")
+    except (TypeError, ValueError) as error:
+        raise InvalidRequest(f"netCDF cannot hold these values: {error}") from None
+
+
+def dataset(table: Tabulation) -> Any:
+    """The table as an ``xarray.Dataset``. Raises InvalidRequest for what has no place in one."""
+    xarray: Any = optional("xarray", "table", "a Dataset")
+    numpy: Any = optional("numpy", "table", "a Dataset")
+    records = list(table.records())
+    layout = _layout(table, records)
+    made = xarray.Dataset(attrs={"title": table.title} if table.title else {})
+    for name, (dims, values) in layout.coordinates.items():
+        made = made.assign_coords({name: (dims, _array(numpy, name, values))})
+    beside = [name for name in table.names if name not in made.coords]
+    for name in [*beside, *table.results(), *([ERROR] if any(r.error for r in records) else [])]:
+        made[name] = _variable(xarray, numpy, name, records, layout)
+    for name, unit in table.units.items():
+        if name in made.variables:
+            made[name].attrs["units"] = unit
+    return made
+
+
+class _Layout(NamedTuple):
+    """Where records go: ``dims`` and their ``shape``, the place of each record in it, and the coordinates."""
+
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    places: list[tuple[int, ...]]
+    coordinates: Mapping[str, tuple[tuple[str, ...], list[Any]]]
+
+
+def _layout(table: Tabulation, records: Sequence[TableRecord]) -> _Layout:
+    grid = _grid(table.dimensions, records) if table.dimensions else None
+    if grid is not None:
+        return grid
+    coordinates = {
+        (name if name != ROW else f"{ROW}_"): ((ROW,), [record.parameters.get(name) for record in records])
+        for name in table.names
+    }
+    return _Layout((ROW,), (len(records),), [(place,) for place in range(len(records))], coordinates)
+
+
+def _grid(dimensions: Sequence[str], records: Sequence[TableRecord]) -> _Layout | None:
+    """The dimensions of a grid; None if two records have one place, or their values cannot be told apart.
+    ``repeat`` is a dimension of its own, ``seed`` has a value at each place."""
+    extra = [name for name in ("repeat",) if records and name in records[0].parameters]
+    dims = tuple(dict.fromkeys([*dimensions, *extra]))
+    try:
+        steps = {name: list(dict.fromkeys(record.parameters[name] for record in records)) for name in dims}
+    except (KeyError, TypeError):
+        return None
+    index = {name: {value: place for place, value in enumerate(values)} for name, values in steps.items()}
+    places = [tuple(index[name][record.parameters[name]] for name in dims) for record in records]
+    if len(set(places)) < len(places):
+        return None
+    return _Layout(
+        dims,
+        tuple(len(steps[name]) for name in dims),
+        places,
+        {name: ((name,), values) for name, values in steps.items()},
+    )
+
+
+def _variable(xarray: Any, numpy: Any, name: str, records: Sequence[TableRecord], layout: _Layout) -> Any:
+    if name == ERROR:
+        values: list[Any] = [record.error for record in records]
+    else:
+        values = [record.results.get(name, record.parameters.get(name)) for record in records]
+    labelled = next((value for value in values if hasattr(value, "dims")), None)
+    if labelled is not None:
+        return _labelled(xarray, name, values, layout)
+    cells, inner = _cells(numpy, name, values)
+    whole = _filled(numpy, name, cells, layout, inner)
+    dims = (*layout.dims, *(f"{name}_{axis}" for axis in range(len(inner))))
+    return xarray.Variable(dims, whole)
+
+
+def _labelled(xarray: Any, name: str, values: Sequence[Any], layout: _Layout) -> Any:
+    """Arrays of xarray keep their own dimensions and labels."""
+    if any(value is not None and not isinstance(value, xarray.DataArray) for value in values):
+        raise InvalidRequest(
+            f"column {name!r} holds a Dataset, or arrays beside other values: return a DataArray"
+        )
+    dims = {value.dims for value in values if value is not None}
+    if len(dims) > 1 or set(next(iter(dims))) & set(layout.dims):
+        raise InvalidRequest(f"column {name!r}: its arrays have different dimensions, or those of the sweep")
+    rows = {
+        place: value.drop_vars([one for one in value.coords if one not in value.dims])
+        for place, value in zip(layout.places, values, strict=True)
+        if value is not None
+    }
+    blank = xarray.full_like(next(iter(rows.values())), float("nan"), dtype=float)
+    every = [rows.get(place, blank) for place in itertools.product(*map(range, layout.shape))]
+    try:
+        stacked = xarray.concat(every, dim="sweep_row", join="exact", coords="minimal", compat="override")
+    except ValueError as error:
+        raise InvalidRequest(f"column {name!r}: its arrays have different labels: {error}") from None
+    inner = stacked.dims[1:]
+    shape = (*layout.shape, *stacked.shape[1:])
+    return xarray.DataArray(
+        stacked.values.reshape(shape),
+        dims=(*layout.dims, *inner),
+        coords={one: stacked.coords[one] for one in inner if one in stacked.coords},
+    )
+
+
+def _cells(numpy: Any, name: str, values: Sequence[Any]) -> tuple[list[Any], tuple[int, ...]]:
+    """Each value as an array of one shape, and the shape; None stays."""
+    arrays = [None if value is None else _array_of(numpy, name, value) for value in values]
+    shapes = {array.shape for array in arrays if array is not None}
+    if len(shapes) > 1:
+        raise InvalidRequest(
+            f"column {name!r} holds arrays of different shapes ({', '.join(map(str, sorted(shapes)))}); netCDF wants "
+            "one shape: --out FILE.parquet or FILE.pickle holds these"
+        )
+    return arrays, shapes.pop() if shapes else ()
+
+
+def _array_of(numpy: Any, name: str, value: Any) -> Any:
+    if isinstance(value, numpy.ndarray):
+        return value
+    value = storable(value)
+    if isinstance(value, (dict, bytes)):
+        raise InvalidRequest(f"column {name!r} holds a {type(value).__name__}, for which netCDF has no type")
+    return _array(numpy, name, value if isinstance(value, list) else [value]).reshape(
+        numpy.shape(value) if isinstance(value, list) else ()
+    )
+
+
+def _filled(numpy: Any, name: str, cells: Sequence[Any], layout: _Layout, inner: tuple[int, ...]) -> Any:
+    """The array of all cells. Where there is none: NaN, which makes floats of ints and booleans; NaT; no text."""
+    kinds = {cell.dtype.kind for cell in cells if cell is not None}
+    if len(kinds) > 1 and not kinds <= set("iuf"):
+        raise InvalidRequest(f"column {name!r} holds values of different types; netCDF wants one")
+    known = [cell for cell in cells if cell is not None]
+    dtype = numpy.result_type(*(cell.dtype for cell in known)) if known else numpy.dtype(float)
+    missing = len(known) < _size(layout.shape)
+    if missing and dtype.kind in "biu":
+        dtype = numpy.dtype(float)
+    _check_ints(numpy, name, known, dtype)
+    if dtype.kind in "OU":
+        whole = numpy.full((*layout.shape, *inner), "", dtype=object)
+    else:
+        whole = numpy.full((*layout.shape, *inner), _blank(numpy, dtype) if missing else 0, dtype=dtype)
+    for place, cell in zip(layout.places, cells, strict=True):
+        if cell is not None:
+            whole[place] = cell[()]
+    return whole
+
+
+def _check_ints(numpy: Any, name: str, known: Sequence[Any], dtype: Any) -> None:
+    """Raises InvalidRequest for ints among floats that no float can stand for."""
+    if dtype.kind != "f":
+        return
+    for cell in known:
+        if cell.dtype.kind in "iu" and numpy.any(numpy.abs(cell.astype(object)) > 2**53):
+            raise InvalidRequest(
+                f"column {name!r}: {cell.flat[0]} beside floats or missing values would lose digits in netCDF"
+            )
+
+
+def _blank(numpy: Any, dtype: Any) -> Any:
+    return {"f": numpy.nan, "c": numpy.nan, "M": numpy.datetime64("NaT"), "m": numpy.timedelta64("NaT")}[
+        dtype.kind
+    ]
+
+
+def _array(numpy: Any, name: str, values: Sequence[Any]) -> Any:
+    """Values of one type as an array. Raises InvalidRequest for others."""
+    plain = [storable(value) for value in values]
+    if any(isinstance(value, str) and "\0" in value for value in _leaves(plain)):
+        raise InvalidRequest(f"column {name!r}: netCDF cannot hold a NUL in a text")
+    kinds = {type(value) for value in _leaves(plain)}
+    if len(kinds) > 1 and not kinds <= {int, float}:
+        shown = ", ".join(sorted(kind.__name__ for kind in kinds))
+        raise InvalidRequest(f"column {name!r} holds values of different types ({shown}); netCDF wants one")
+    try:
+        made = numpy.array([_moment(numpy, value) for value in plain])
+    except (ValueError, OverflowError) as error:
+        raise InvalidRequest(f"column {name!r}: netCDF cannot hold {str(plain[0])[:80]}: {error}") from None
+    if made.dtype.kind == "U":
+        return made.astype(object)
+    if made.dtype.kind == "f" and any(type(v) is int and int(float(v)) != v for v in _leaves(plain)):
+        raise InvalidRequest(f"column {name!r}: a whole number of {made} is too large for netCDF")
+    if made.dtype.kind == "O":
+        raise InvalidRequest(f"column {name!r}: netCDF has no type for {str(plain[0])[:80]}")
+    return made
+
+
+def _leaves(values: Iterable[Any]) -> Iterable[Any]:
+    for value in values:
+        if isinstance(value, list):
+            yield from _leaves(value)
+        else:
+            yield value
+
+
+def _moment(numpy: Any, value: Any) -> Any:
+    """Times as numpy's."""
+    if isinstance(value, datetime.date):
+        if getattr(value, "tzinfo", None) is not None:
+            raise ValueError("it has a time zone")
+        if not 1678 <= value.year <= 2261:
+            raise ValueError("it is outside the years 1678 to 2261, which count in nanoseconds")
+        return numpy.datetime64(value, "us")
+    if isinstance(value, datetime.timedelta):
+        if abs(value) > datetime.timedelta(days=100_000):
+            raise ValueError("it is longer than 100,000 days, which count in nanoseconds")
+        return numpy.timedelta64(value, "us")
+    return value
+
+
+def _check_written(name: str, variable: Any) -> None:
+    """Raises InvalidRequest for text that the library would cut or change in silence."""
+    if variable.dtype.kind == "c":
+        raise InvalidRequest(f"column {name!r} holds complex numbers; netCDF has none: return two columns")
+    if variable.dtype.kind in "OU":
+        for value in variable.values.flat:
+            if (
+                not isinstance(value, str)
+                or "\0" in value
+                or any("\ud800" <= one <= "\udfff" for one in value)
+            ):
+                raise InvalidRequest(f"column {name!r}: netCDF cannot hold {value!r:.80}")
+
+
+def _size(shape: Sequence[int]) -> int:
+    size = 1
+    for length in shape:
+        size *= length
+    return size

@@ -1,0 +1,201 @@
+"""``--params table.csv``: one call per row. A text table is read twice and never held: once to check and type it,
+once to run it, so that its length costs no memory. JSON, YAML, TOML and Parquet bring values with their types."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from compute_executor.errors import InvalidRequest
+from compute_executor.sweeps.annotations import Converter, Parameters
+from compute_executor.sweeps.destination import reason
+from compute_executor.sweeps.documents import READERS
+from compute_executor.sweeps.values import Kind, Value, as_kind, cell, kind_of, typed, unescaped
+
+DELIMITERS = "\t;,"
+
+
+class ParamTable:
+    """A checked table: ``names`` of its columns, those ``varying``, ``count`` of its rows, and the rows themselves.
+
+    The first line names the columns; blank lines are skipped. An empty cell is the default of its parameter.
+    ``known``: what the function takes (None: anything); other columns may have any name. ``defaults``: which of
+    them may be left out. ``records``: the rows, which are then not read. Raises InvalidRequest, naming file and line.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        parameters: Parameters | None = None,
+        known: Collection[str] | None = None,
+        defaults: Collection[str] = (),
+        records: list[Any] | None = None,
+    ) -> None:
+        self._path, self._known, self._defaults = path, known, defaults
+        try:
+            self._read = _reader(path) if records is None else _DocumentTable(path, records)
+            self.names = self._header()
+            self._converters = [parameters.converter(n) if parameters else None for n in self.names]
+            self._kinds, self.varying, self.count = self._examine()
+        except InvalidRequest:
+            raise
+        except OSError as error:
+            raise InvalidRequest(f"cannot read {path}: {reason(error)}") from error
+        except UnicodeDecodeError as error:
+            raise InvalidRequest(f"{path} is no table in UTF-8: {error}") from error
+        except (csv.Error, ValueError) as error:
+            raise InvalidRequest(f"{path} is no {_kind(path)} table: {error}") from error
+        if not self.count:
+            raise InvalidRequest(f"{path} has no rows below its header")
+
+    @property
+    def carried(self) -> list[str]:
+        """The columns that the function does not take: they go into the results beside its parameters."""
+        return [name for name in self.names if self._known is not None and name not in self._known]
+
+    def rows(self) -> Iterator[dict[str, Value]]:
+        """The parameters of each call, in the order of the file."""
+        for _, values in self._read():
+            yield self._row(values)
+
+    def _row(self, values: Sequence[Any]) -> dict[str, Value]:
+        columns = zip(self.names, values, self._kinds, self._converters, strict=True)
+        return {name: _value(value, kind, convert) for name, value, kind, convert in columns if value != ""}
+
+    def _examine(self) -> tuple[list[Kind], list[str], int]:
+        """The type of each column, the columns that vary, and how many rows there are."""
+        kinds: list[Kind] = [None for _ in self.names]
+        varies = [False for _ in self.names]
+        first: list[Any] | None = None
+        count = 0
+        for line, values in self._read():
+            if len(values) != len(self.names):
+                raise InvalidRequest(
+                    f"{self._path} line {line}: {len(values)} cells for {len(self.names)} columns"
+                )
+            first = first if first is not None else values
+            for place, value in enumerate(values):
+                kinds[place] = self._seen(line, place, value, kinds[place])
+                varies[place] = varies[place] or value != first[place]
+            count += 1
+        self._check_exact(kinds)
+        return kinds, list(itertools.compress(self.names, varies)), count
+
+    def _seen(self, line: int, place: int, value: Any, kind: Kind) -> Kind:
+        """The type of a column after one more value of it; an annotated one is converted to see whether it can be."""
+        name, convert = self.names[place], self._converters[place]
+        try:
+            if value == "":
+                self._check_default(name)
+            elif isinstance(value, str) and convert is not None:
+                convert(value)
+            elif isinstance(value, str):
+                return kind_of([typed(value)], kind)
+        except InvalidRequest as error:
+            raise InvalidRequest(f"{self._path} line {line}, {name}: {error.message}") from error
+        return kind
+
+    def _check_default(self, name: str) -> None:
+        known = self._known is None or name in self._known
+        if known and name not in self._defaults:
+            raise InvalidRequest("the cell is empty, and the function has no default for it")
+
+    def _check_exact(self, kinds: Sequence[Kind]) -> None:
+        """Ints of a column of floats must be floats without a loss of digits; only then the table is read again."""
+        if any(kind is float for kind in kinds):
+            for line, values in self._read():
+                for name, value, kind, convert in zip(
+                    self.names, values, kinds, self._converters, strict=True
+                ):
+                    if kind is float and convert is None and value != "":
+                        _checked(self._path, line, name, value)
+
+    def _header(self) -> list[str]:
+        names = [str(name).strip() for name in self._read.names]
+        if not any(names):
+            raise InvalidRequest(f"{self._path} is empty: its first line must name the parameters")
+        for name in names:
+            carried = self._known is not None and name not in self._known and name
+            if names.count(name) > 1 or not (carried or name.isidentifier()):
+                raise InvalidRequest(f"{self._path}: column {name!r} is no parameter name, or is there twice")
+        return names
+
+
+def _checked(path: Path, line: int, name: str, value: Any) -> None:
+    try:
+        _value(value, float, None)
+    except InvalidRequest as error:
+        raise InvalidRequest(f"{path} line {line}, {name}: {error.message}") from error
+
+
+def _value(value: Any, kind: Kind, convert: Converter | None) -> Value:
+    if not isinstance(value, str):
+        return value if convert is None or isinstance(value, (list, dict)) else convert(_text(value))
+    return as_kind(value, kind) if convert is None else convert(value)
+
+
+def _text(value: Any) -> str:
+    return "null" if value is None else cell(value)
+
+
+def _kind(path: Path) -> str:
+    suffix = path.suffix[1:].lower()
+    return suffix.upper() if f".{suffix}" in READERS else "CSV"
+
+
+class _TextTable:
+    """The records of a file of commas, semicolons or tabs: called, it gives ``(line number, cells)`` below the
+    header. The delimiter is the one that is most often in the header."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            header = file.readline()
+            self._delimiter = max(DELIMITERS, key=lambda d: (header.count(d), DELIMITERS.index(d)))
+            file.seek(0)
+            self.names: list[str] = next(self._cells(file), [])
+
+    def __call__(self) -> Iterator[tuple[int, list[str]]]:
+        with self._path.open(encoding="utf-8-sig", newline="") as file:
+            reader = self._cells(file)
+            next(reader, None)
+            for texts in reader:
+                if texts:
+                    yield reader.line_num, [unescaped(text.strip()) for text in texts]
+
+    def _cells(self, file: Any) -> Any:
+        csv.field_size_limit(2**31 - 1)  # a cell may be as long as it is
+        return csv.reader(file, delimiter=self._delimiter, strict=True)
+
+
+class _DocumentTable:
+    """The records of a document, which brings values with their types; a key that a record lacks is an empty cell."""
+
+    def __init__(self, path: Path, records: Any) -> None:
+        if isinstance(records, dict):  # TOML has no list at its top: the one list in it
+            lists = [value for value in records.values() if isinstance(value, list)]
+            records = lists[0] if len(lists) == 1 else records
+        if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+            raise InvalidRequest(
+                f"{path}: it must hold a list of records, each with the parameters of one call by name"
+            )
+        self._records = records
+        self.names = list(dict.fromkeys(str(name) for record in records for name in record))
+        if not records:
+            raise InvalidRequest(f"{path} has no rows below its header")
+
+    def __call__(self) -> Iterator[tuple[int, list[Any]]]:
+        for number, record in enumerate(self._records, 1):
+            yield number, [record.get(name, "") for name in self.names]
+
+
+def _reader(path: Path) -> _TextTable | _DocumentTable:
+    read = READERS.get(path.suffix.lower())
+    try:
+        return _DocumentTable(path, read(path)) if read else _TextTable(path)
+    except json.JSONDecodeError as error:
+        raise InvalidRequest(f"{path} is no JSON: {error}") from error

@@ -1,0 +1,154 @@
+"""Designs that are found on the way: differential evolution towards the least (greatest) result, and points where a
+result changes most. Points come in batches that do not depend on how fast calls are, so the same seed gives the
+same rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from typing import Any, Protocol
+
+from compute_executor.errors import InvalidRequest
+from compute_executor.sweeps.best import number
+from compute_executor.sweeps.book import CallEnd
+from compute_executor.sweeps.columns import as_result
+from compute_executor.sweeps.design import Design, Row
+from compute_executor.sweeps.documents import optional
+from compute_executor.sweeps.samples import Range
+from compute_executor.sweeps.study import Study
+
+LARGEST_POPULATION = 15
+"""Points of a generation for each parameter, as scipy has it."""
+
+
+class SearchOptions(Protocol):
+    """What a search was asked for."""
+
+    @property
+    def minimize(self) -> str | None:
+        """The column to make least."""
+
+    @property
+    def maximize(self) -> str | None:
+        """The column to make greatest."""
+
+    @property
+    def adaptive(self) -> str | None:
+        """The column to follow."""
+
+    @property
+    def evaluations(self) -> int | None:
+        """How many calls may be made."""
+
+    @property
+    def seed(self) -> int | None:
+        """What makes it repeatable."""
+
+
+class Search:
+    """``column`` of a function over the box of ``ranges``, with ``constants`` beside, in at most ``evaluations``
+    calls."""
+
+    def __init__(
+        self, kind: str, column: str, ranges: Sequence[Range], constants: Row, *, evaluations: int, seed: int
+    ) -> None:
+        self._kind, self._column, self._seed = kind, column, seed
+        self._ranges, self._constants, self._left = list(ranges), constants, evaluations
+        if kind == "adaptive":
+            optional("adaptive", "adaptive", "--adaptive")
+            if len(ranges) > 2:
+                raise InvalidRequest(f"--adaptive is for one or two parameters, these are {len(ranges)}")
+        else:
+            optional("scipy.optimize", "search", "a search with --evaluations")
+
+    @classmethod
+    def asked(cls, request: SearchOptions, design: Design) -> Search:
+        """The search that the options ask for. Raises InvalidRequest."""
+        kind = "adaptive" if request.adaptive else "minimize" if request.minimize else "maximize"
+        column = request.adaptive or request.minimize or request.maximize or ""
+        assert design.sample is not None, "a search has ranges"
+        constants = {axis.name: axis.values[0] for axis in design.axes}
+        return cls(
+            kind,
+            column,
+            design.sample.ranges,
+            constants,
+            evaluations=request.evaluations or 1,
+            seed=request.seed or 0,
+        )
+
+    def run(self, study: Study, executor: Executor, changed: Callable[[], None]) -> None:
+        """Make the calls, on ``executor``; their rows are those of ``study``."""
+
+        def evaluate(points: Sequence[Sequence[float]]) -> list[float]:
+            points = points[: self._left]
+            self._left -= len(points)
+            ends = study.evaluate(self._rows(points), executor, changed)
+            if study.ended_early:
+                self._left = 0
+            return [self._result(end) for end in ends]
+
+        if self._kind == "adaptive":
+            self._follow(evaluate, 2 * (getattr(executor, "_max_workers", None) or 4))
+        else:
+            self._evolve(evaluate)
+
+    def _rows(self, points: Sequence[Sequence[float]]) -> Iterator[Row]:
+        for point in points:
+            drawn = {one.name: one.at(float(part)) for one, part in zip(self._ranges, point, strict=True)}
+            yield {**self._constants, **drawn}
+
+    def _result(self, end: CallEnd | None) -> float:
+        """The number that a call returned in the column; NaN where it failed. Raises InvalidRequest if there is no
+        such column."""
+        if end is None or end.error or end.value is None:
+            return math.nan
+        import pickle  # the book's own form
+
+        found = as_result(pickle.loads(end.value))
+        if self._column not in found:
+            raise InvalidRequest(f"no result is called {self._column!r}; the results are: {', '.join(found)}")
+        return number(found[self._column])
+
+    def _evolve(self, evaluate: Callable[[Sequence[Sequence[float]]], list[float]]) -> None:
+        optimize: Any = optional("scipy.optimize", "search", "a search with --evaluations")
+        sign = -1.0 if self._kind == "maximize" else 1.0
+        size = len(self._ranges)
+
+        def energies(_: Any, points: Any) -> list[float]:
+            values = [sign * value for value in evaluate([list(point) for point in points])]
+            values += [math.nan] * (len(points) - len(values))
+            return [math.inf if math.isnan(value) else value for value in values]
+
+        optimize.differential_evolution(
+            len,  # `energies` takes its place
+            [(0.0, 1.0)] * size,
+            popsize=max(1, min(LARGEST_POPULATION, self._left // (8 * size))),
+            maxiter=self._left,
+            updating="deferred",
+            workers=energies,
+            polish=False,
+            tol=1e-6,
+            callback=lambda *_, **__: self._left <= 0,
+            **_seeding(optimize, self._seed),
+        )
+
+    def _follow(self, evaluate: Callable[[Sequence[Sequence[float]]], list[float]], batch: int) -> None:
+        adaptive: Any = optional("adaptive", "adaptive", "--adaptive")
+        one = len(self._ranges) == 1
+        learner = adaptive.Learner1D(len, (0, 1)) if one else adaptive.Learner2D(len, [(0, 1), (0, 1)])
+        while self._left > 0:
+            points, _ = learner.ask(min(batch, self._left))
+            values = evaluate([[point] if one else list(point) for point in points])
+            for point, value in zip(points, values, strict=False):
+                if not math.isnan(value):
+                    learner.tell(point, value)
+
+
+def _seeding(optimize: Any, seed: int) -> dict[str, Any]:
+    """The keyword for the generator: ``rng`` since scipy 1.15, ``seed`` before."""
+    import inspect  # only searches need it
+
+    known = inspect.signature(optimize.differential_evolution).parameters
+    return {"rng" if "rng" in known else "seed": seed}

@@ -1,0 +1,341 @@
+"""Text to parameter values and back: what ``--grid``, ``--params`` and ``--resume`` have in common.
+
+Where the function annotates a parameter, the annotation decides (:mod:`.annotations`). Elsewhere a value is None
+(``null``, ``none``), a bool (``true``, ``false``), an int, a float or a string. Text that looks like a number but
+would not come back as written (``007``, ``1_000``) stays a string: it is an identifier. The values of one parameter
+are of one type, so that a function does not get an int here and a float there: one float makes all numbers floats,
+one word makes all words. Only None stands beside any type.
+"""
+
+from __future__ import annotations
+
+import datetime
+import enum
+import hashlib
+import json
+import math
+import pickle
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from decimal import Decimal, localcontext
+from fractions import Fraction
+from pathlib import PurePath
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from compute_executor.errors import InvalidRequest
+
+Value: TypeAlias = Any
+"""A parameter's value: None, bool, int, float, str, or what an annotation asks for (a Path, a date ...)."""
+
+_INT = re.compile(r"[+-]?(0|[1-9]\d*)")
+_ZEROS = re.compile(r"[+-]?0\d")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_WORDS = {"true": True, "false": False, "null": None, "none": None}
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+
+
+def typed(text: str) -> Value:
+    """The value that one text stands for. Raises InvalidRequest for a number that no float can hold.
+
+    >>> [typed("5"), typed("0.5"), typed("1e3"), typed("007"), typed(" fast "), typed("true"), typed("null")]
+    [5, 0.5, 1000.0, '007', 'fast', True, None]
+    """
+    text = text.strip()
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    if _INT.fullmatch(text):
+        return whole_number(text)
+    try:
+        return text if "_" in text or _ZEROS.match(text) else floating(text)
+    except InvalidRequest:
+        raise
+    except ValueError:  # a word
+        return text
+
+
+def floating(text: str) -> float:
+    """The float nearest to ``text``. Raises ValueError for a word, InvalidRequest where infinity or zero would take
+    the place of a number."""
+    value = float(text)
+    nonzero = any(digit in "123456789" for digit in re.split("[eE]", text)[0])
+    if _NUMBER.fullmatch(text.strip()) and (math.isinf(value) or (value == 0 and nonzero)):
+        raise InvalidRequest(f"{text} is outside the range of a float (about 1e-308 to 1e308)")
+    return value
+
+
+def whole_number(text: str) -> int:
+    """An int of any number of digits (``int`` itself reads 4,300)."""
+    return int(text) if len(text) < 4000 else int(Decimal(text))
+
+
+def typed_alike(texts: Sequence[str]) -> list[Value]:
+    """The values of one parameter. Raises InvalidRequest for booleans among numbers.
+
+    >>> typed_alike(["1", "2", "5"]), typed_alike(["1", "2.5"]), typed_alike(["1", "many", "null"])
+    ([1, 2, 5], [1.0, 2.5], ['1', 'many', None])
+    """
+    kind = kind_of(map(typed, texts))
+    return [as_kind(text, kind) for text in texts]
+
+
+Kind: TypeAlias = "type | None"
+"""What all values of a parameter are; None as long as there was none."""
+
+
+def kind_of(values: Iterable[Value], kind: Kind = None) -> Kind:
+    """The one type that can hold all of ``values``: bool, int, float or str. Raises InvalidRequest, see above."""
+    for value in values:
+        kind = _joined(kind, value)
+    return kind
+
+
+def _joined(kind: Kind, value: Value) -> Kind:
+    new = type(value)
+    if value is None or new is kind:
+        return kind
+    if kind is None:
+        return new
+    if str in (kind, new):
+        return str
+    if bool in (kind, new):
+        raise InvalidRequest(
+            "true or false among numbers: annotate the parameter of the function, say x: bool"
+        )
+    return float
+
+
+def as_kind(text: str, kind: Kind) -> Value:
+    """``text`` as a value of a parameter of this ``kind``; its text must allow that."""
+    text = text.strip()
+    value = typed(text)
+    if value is None or kind is None or type(value) is kind:
+        return value
+    if kind is float and isinstance(value, int):
+        return _exact_float(value)
+    return text
+
+
+def _exact_float(value: int) -> float:
+    try:
+        result = float(value)
+    except OverflowError:
+        result = math.inf
+    if result != value:
+        raise InvalidRequest(
+            f"{digits(value)} among floats would lose digits: annotate the parameter of the function, "
+            "say x: int or x: float"
+        )
+    return result
+
+
+def digits(value: int) -> str:
+    """All digits of an int (``str`` itself writes 4,300)."""
+    try:
+        return str(value)
+    except ValueError:
+        with localcontext() as context:
+            context.prec = 1  # construction is exact; the precision is for arithmetic
+            return str(Decimal(value))
+
+
+def cell(value: Any) -> str:
+    """How a value is written into a table of text; a float in the shortest form that reads back as the same float.
+
+    Nothing is shortened: arrays, frames and containers are written whole, as JSON. A text file has no NUL, and csv
+    readers stumble over one (Python's own until 3.11).
+
+    Raises TypeError for an object that no text can stand for.
+
+    >>> cell(0.1), cell([1, 2]), cell({"a": None}), cell(True)
+    ('0.1', '[1, 2]', '{"a": null}', 'True')
+    """
+    writer = _WRITERS.get(type(value))
+    if writer is not None:
+        return writer(value)
+    value = plain(value)
+    writer = _WRITERS.get(type(value))
+    return writer(value) if writer is not None else _clean(_shown(value))
+
+
+def array_text(value: Any) -> str:
+    """The text of a value, whole, as it is: without what makes it safe in a table of text. Raises TypeError."""
+    if isinstance(value, str):
+        return value
+    return digits(value) if type(value) is int else unescaped(cell(value))
+
+
+def json_text(value: Any) -> str:
+    """``value`` as JSON, whole; see :func:`plain`. Raises TypeError."""
+    inside = _plain_inside(value)
+    try:
+        return json.dumps(inside, ensure_ascii=False, default=_shown)
+    except ValueError:  # an int of very many digits
+        return _long_json(inside)
+
+
+def storable(value: Any) -> Any:
+    """``value`` of the types that column formats know: numbers, text, bytes, times, decimals, lists and mappings."""
+    if type(value) in _STORED:
+        return value
+    if isinstance(value, (PurePath, UUID, Fraction)):
+        return str(value)
+    if isinstance(value, (datetime.date, datetime.time, datetime.timedelta, Decimal, bytes)):
+        return value
+    value = plain(value)
+    if isinstance(value, Mapping):
+        return {str(name): storable(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset, range)):
+        return [storable(item) for item in value]
+    return value
+
+
+_STORED = (int, float, str, bool, type(None), bytes)
+
+
+def parameter_cell(value: Value) -> str:
+    """The same for a parameter, where nothing (the default) and None are different."""
+    return "null" if value is None else cell(value)
+
+
+def plain(value: Any) -> Any:
+    """``value`` without the types of numpy, pandas, dataclasses and the like: what JSON can write, or itself."""
+    for known, convert in _PLAIN:
+        if known(value):
+            return convert(value)
+    return value
+
+
+def _shown(value: Any) -> str:
+    """The text of an object that says itself what it is; not ``<Grid object at 0x7f...>``, nor an array's ``...``."""
+    kind = type(value)
+    silent = all(vars(one).keys().isdisjoint(("__str__", "__repr__")) for one in kind.__mro__[:-1])
+    if silent or callable(value) or getattr(value, "shape", ()) != () or hasattr(value, "__next__"):
+        raise TypeError(
+            f"a {kind.__module__}.{kind.__qualname__} cannot be written as text: return numbers, text, arrays, "
+            "or a mapping or dataclass of them"
+        )
+    return str(value)
+
+
+def _json(value: Any) -> str:
+    return _clean(json_text(value))
+
+
+def _long_json(value: Any) -> str:
+    """JSON where an int may have any number of digits."""
+    if isinstance(value, dict):
+        items = (f"{json.dumps(key, ensure_ascii=False)}: {_long_json(item)}" for key, item in value.items())
+        return "{" + ", ".join(items) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_long_json, value)) + "]"
+    if type(value) is int:
+        return digits(value)
+    return json.dumps(value, ensure_ascii=False, default=_shown)
+
+
+def _plain_inside(value: Any) -> Any:
+    value = plain(value)
+    if isinstance(value, Mapping):
+        inside = {str(key): _plain_inside(item) for key, item in value.items()}
+        if len(inside) < len(value):
+            raise TypeError("a mapping has keys that differ in type only, such as 1 and '1'")
+        return inside
+    return (
+        [_plain_inside(item) for item in value] if isinstance(value, (list, tuple, set, frozenset)) else value
+    )
+
+
+def _clean(text: str) -> str:
+    return _safe(text.replace("\0", "\ufffd"))
+
+
+def _safe(text: str) -> str:
+    """Text that a spreadsheet does not take for a formula: an apostrophe is put before it. A number stays."""
+    if text and _FORMULA.match(text) and not _NUMBER.fullmatch(text) and text not in ("-inf", "+inf"):
+        return f"'{text}"
+    return text
+
+
+def unescaped(text: str) -> str:
+    """A cell as it was before the apostrophe was put there."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text[1:]) else text
+
+
+_WRITERS: dict[type, Callable[[Any], str]] = {
+    type(None): lambda _: "",
+    float: repr,
+    int: digits,
+    bool: str,
+    str: _clean,
+    list: _json,
+    dict: _json,
+    tuple: _json,
+    set: _json,
+    frozenset: _json,
+}
+
+
+def _has(*names: str) -> Callable[[Any], bool]:
+    return lambda value: not isinstance(value, type) and all(hasattr(value, name) for name in names)
+
+
+def _series(value: Any) -> Any:
+    """A pandas series: by its labels, or labels beside values where a label is there twice."""
+    if value.index.is_unique:
+        return value.to_dict()
+    return {"index": value.index.tolist(), "values": value.tolist()}
+
+
+def _array(value: Any) -> Any:
+    """Numbers and arrays of numpy and its like. Times as text: ``tolist`` makes bare nanoseconds of them."""
+    return value.astype(str).tolist() if getattr(value.dtype, "kind", "") in ("m", "M") else value.tolist()
+
+
+_PLAIN: tuple[tuple[Callable[[Any], bool], Callable[[Any], Any]], ...] = (
+    (lambda value: isinstance(value, enum.Enum), lambda value: value.name),
+    (lambda value: isinstance(value, float), float),
+    (lambda value: isinstance(value, int) and not isinstance(value, bool), int),
+    (lambda value: isinstance(value, str), str.__str__),
+    (lambda value: isinstance(value, (datetime.date, datetime.time)), lambda value: value.isoformat()),
+    (lambda value: is_dataclass(value) and not isinstance(value, type), asdict),
+    (lambda value: isinstance(value, tuple) and hasattr(value, "_asdict"), lambda value: value._asdict()),
+    (_has("index", "columns", "to_dict"), lambda value: value.to_dict("split")),  # a pandas frame
+    (_has("index", "tolist", "to_dict"), _series),
+    (_has("dtype", "tolist"), _array),
+    (_has("dims", "to_dict"), lambda value: value.to_dict()),  # of xarray
+    (lambda value: isinstance(value, Mapping), dict),
+)
+
+
+def key(values: Iterable[Any]) -> tuple[Value, ...]:
+    """What two rows share if their parameters are equal, whether read from a file or about to be run.
+
+    >>> key(["1", "fast"]) == key([1.0, "fast"])
+    True
+    """
+    return tuple(_comparable(unescaped(parameter_cell(value))) for value in values)
+
+
+def key_bytes(values: Iterable[Any]) -> bytes:
+    """The same in a few bytes, for an index."""
+    text = repr(tuple(map(_keyed, values))).encode("utf-8", "backslashreplace")
+    return text if len(text) <= 64 else hashlib.blake2b(text, digest_size=16).digest()
+
+
+def _keyed(value: Any) -> Value:
+    try:
+        text = parameter_cell(value)
+    except Exception:  # an object of the user that no text can stand for
+        return hashlib.blake2b(pickle.dumps(value), digest_size=16).hexdigest()
+    comparable = _comparable(unescaped(text))
+    whole = isinstance(comparable, float) and comparable.is_integer()
+    return int(comparable) if whole else comparable
+
+
+def _comparable(text: str) -> Value:
+    value = typed(text)
+    if isinstance(value, bool) or value is None:
+        return text.lower()
+    return "nan" if isinstance(value, float) and math.isnan(value) else value

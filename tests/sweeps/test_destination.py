@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from compute_executor.errors import InvalidRequest
+from compute_executor.sweeps.destination import destination, replaced
+
+
+def test_a_file_that_is_there_or_not_is_itself(tmp_path: Path) -> None:
+    (tmp_path / "there").touch()
+    for name in ("there", "absent"):
+        assert destination(tmp_path / name) == tmp_path / name
+
+
+def test_a_link_stays_and_its_file_is_written(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    with replaced(tmp_path / "link") as file:
+        file.write(b"x")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_text() == "x"
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/null", "/proc/self/fd/1", ".", "pipe"])
+def test_what_is_no_regular_file_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    with pytest.raises(InvalidRequest, match="it is not a regular file"):
+        destination(Path(name))

@@ -1,0 +1,391 @@
+"""What is written to a table is read back as it was, or was refused."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import decimal
+import enum
+import json
+import math
+import pickle
+import uuid
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import openpyxl
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import xarray as xr
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from compute_executor.errors import InvalidRequest
+from compute_executor.sweeps.columns import as_result, named
+from compute_executor.sweeps.formats import FORMATS, format_of
+from compute_executor.sweeps.reading import read_table
+from compute_executor.sweeps.tabulation import TableRecord, Tabulation
+from compute_executor.sweeps.values import storable
+
+FRUGAL = settings(max_examples=60, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+"""Files are written for each example: no time for shrinking."""
+
+
+class Colour(enum.Enum):
+    RED = 1
+
+
+@dataclass
+class Point:
+    x: int
+    y: float
+
+
+class Pair(NamedTuple):
+    first: int
+    second: str
+
+
+TEXT = st.text(st.characters(exclude_categories=()), max_size=30) | st.sampled_from(
+    [
+        "=1+1",
+        "@x",
+        "-2+3",
+        "+a",
+        "\t=1",
+        "a,b",
+        'say "no"',
+        "line\nbreak",
+        "\r",
+        "'=1",
+        "null",
+        "true",
+        "007",
+        "1e5",
+        "",
+    ]
+)
+NUMBERS = st.integers() | st.floats() | st.booleans() | st.integers(-(2**80), 2**80)
+TIMES = st.dates() | st.datetimes() | st.times() | st.timedeltas()
+OTHERS = st.sampled_from(
+    [
+        Colour.RED,
+        Fraction(1, 3),
+        uuid.UUID(int=5),
+        b"bytes",
+        1 + 2j,
+        Path("a/b"),
+        decimal.Decimal("1.10"),
+        {3, 4},
+        range(3),
+    ]
+)
+ARRAYS = st.sampled_from(
+    [
+        np.arange(3),
+        np.ones((2, 2)),
+        np.array(["a", "b"]),
+        np.array([True]),
+        np.float32(0.1),
+        np.int64(7),
+        np.array(5),
+    ]
+)
+ATOMS = st.none() | NUMBERS | TEXT | TIMES | OTHERS | ARRAYS
+VALUES = ATOMS | st.lists(ATOMS, max_size=3) | st.dictionaries(TEXT, ATOMS, max_size=3)
+
+
+def table(values: list[Any], **options: Any) -> Tabulation:
+    """A row a value: ``x`` is its number, ``result`` the value."""
+    records = [TableRecord({"x": place}, {"result": value}, "") for place, value in enumerate(values)]
+    return Tabulation(["x"], lambda: records, **options)
+
+
+def written(path: Path, values: list[Any]) -> bool:
+    """Whether the format took the values."""
+    try:
+        format_of(path).write(path, table(values))
+    except InvalidRequest:
+        return False
+    return True
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal, with types, NaN and all; arrays as the lists that they hold."""
+    one, other = storable(one), storable(other)
+    if isinstance(one, (list, dict)) and type(one) is type(other):
+        keys = range(len(one)) if isinstance(one, list) else one.keys()
+        return len(one) == len(other) and all(same(one[key], other[key]) for key in keys)
+    if isinstance(one, bool) or isinstance(other, bool) or one is None or other is None:
+        return one is other
+    if isinstance(one, float) and math.isnan(one):
+        return isinstance(other, float) and math.isnan(other)
+    if isinstance(one, complex) or isinstance(other, complex):
+        return repr(one) == repr(other)
+    return bool(one == other)
+
+
+@FRUGAL
+@given(value=VALUES)
+def test_a_pickle_has_every_value_as_it_was(value: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("t") / "t.pickle"
+    assert written(path, [value])
+    (row,) = pickle.loads(path.read_bytes())
+    assert type(row["result"]) is type(value)
+    assert same(row["result"], value)
+
+
+@FRUGAL
+@given(values=st.lists(VALUES, min_size=1, max_size=4))
+def test_parquet_has_every_value_or_refuses(
+    values: list[Any], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("t") / "t.parquet"
+    if written(path, values):
+        found = [row["result"] for row in pq.read_table(path).to_pylist()]
+        assert all(map(parquet_same, found, values)), (found, values)
+
+
+def parquet_same(found: Any, value: Any) -> bool:
+    """A struct has all the keys that the others have, and its empty fields are None."""
+    value = storable(value)
+    if isinstance(found, dict) and isinstance(value, dict):
+        return all(parquet_same(found[key], value.get(key)) for key in found) and set(value) <= set(found)
+    if isinstance(found, list) and isinstance(value, list):
+        return len(found) == len(value) and all(map(parquet_same, found, value))
+    return same(found, value)
+
+
+@FRUGAL
+@given(value=VALUES)
+def test_jsonl_has_what_json_has(value: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("t") / "t.jsonl"
+    made = FORMATS[".jsonl"].part("layout")(path, ["x"])
+    line = made.line(TableRecord({"x": 1}, {"result": value}, ""))
+    found = json.loads(line)
+    if made.unwritable:
+        assert "cannot be written as JSON" in found["error"]
+    elif isinstance(value, (bool, int, float, type(None))):
+        assert same(found["result"], value)
+    elif isinstance(value, str):
+        assert found["result"] == value.encode("utf-8", "backslashreplace").decode()
+    elif isinstance(value, list) and all(type(item) in (bool, int, float, type(None)) for item in value):
+        assert same(found["result"], value)
+
+
+@FRUGAL
+@given(value=st.none() | NUMBERS | TEXT, ending=st.sampled_from(["csv", "tsv"]))
+def test_text_has_numbers_and_words_whole_and_no_formula(
+    value: Any, ending: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("t") / f"t.{ending}"
+    assert written(path, [value])
+    with path.open(encoding="utf-8", newline="") as file:
+        delimiter = "," if ending == "csv" else "\t"
+        (row,) = csv.DictReader(file, delimiter=delimiter)
+    cell = row["result"]
+    if isinstance(value, str):
+        clean = value.replace("\0", "\ufffd").encode("utf-8", "backslashreplace").decode()
+        assert cell in (clean, f"'{clean}")
+        assert not cell.startswith(("=", "@")) or cell == ""
+    elif value is None:
+        assert cell == ""
+    else:
+        kind = {"True": True, "False": False}.get(cell)
+        assert same(kind if kind is not None else type(value)(cell), value)
+
+
+@FRUGAL
+@given(value=st.none() | NUMBERS | TEXT | ARRAYS)
+def test_a_workbook_has_every_value_or_refuses(value: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("t") / "t.xlsx"
+    if not written(path, [value]):
+        return
+    sheet = openpyxl.load_workbook(path).active
+    cell = sheet.cell(2, 2)
+    assert cell.data_type != "f"
+    if isinstance(value, str):
+        assert (cell.value or "") == value
+    elif isinstance(value, (bool, type(None))) or (isinstance(value, float) and math.isfinite(value)):
+        assert same(cell.value, value) or cell.value == value
+    elif isinstance(value, int):
+        assert int(cell.value) == value
+
+
+@FRUGAL
+@given(
+    values=st.lists(NUMBERS, min_size=1, max_size=4)
+    | st.lists(TEXT, min_size=1, max_size=4)
+    | st.lists(VALUES, min_size=1, max_size=3)
+)
+def test_netcdf_has_every_value_or_refuses(
+    values: list[Any], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("t") / "t.nc"
+    if not written(path, values):
+        return
+    with xr.open_dataset(path, engine="h5netcdf", decode_timedelta=True) as found:
+        cells = [found["result"].values[place] for place in range(len(values))]
+    for cell, value in zip(cells, values, strict=True):
+        assert netcdf_same(cell, value), (cell, value)
+
+
+def netcdf_same(cell: Any, value: Any) -> bool:
+    if value is None:
+        return bool(pd.isna(cell)) if not isinstance(cell, str) else cell == ""
+    if isinstance(value, datetime.date):
+        return bool(pd.Timestamp(cell) == pd.Timestamp(value))
+    if isinstance(value, datetime.timedelta):
+        return bool(pd.Timedelta(cell) == pd.Timedelta(value))
+    found = cell.tolist() if hasattr(cell, "tolist") else cell
+    plain = storable(value)
+    if isinstance(plain, bool):
+        return bool(found) is plain
+    if isinstance(plain, list):
+        return len(found) == len(plain) and all(map(netcdf_same, map(np.asarray, found), plain))
+    return same(found, plain)
+
+
+ROWS = [
+    {"n": 1, "a": {"b": 0.5}, "array": np.arange(3.0), "word": "=1", "big": 2**53},
+    {"n": 2, "a": {"b": 1.5}, "array": np.arange(3.0) + 1, "word": "ü", "big": 1},
+]
+
+
+@pytest.fixture
+def grid() -> Tabulation:
+    """A grid of two parameters, the third row failed."""
+    records = [
+        TableRecord({"x": x, "y": y}, dict(as_result(ROWS[place % 2])), "")
+        if place != 2
+        else TableRecord({"x": x, "y": y}, {}, "E: no")
+        for place, (x, y) in enumerate([(1, "a"), (1, "b"), (2, "a"), (2, "b")])
+    ]
+    return Tabulation(
+        ["x", "y"], lambda: records, dimensions=["x", "y"], units={"x": "mm"}, title="model.py:f"
+    )
+
+
+@pytest.mark.parametrize("ending", [one for one in FORMATS if one != ".nc"])
+def test_every_format_is_read_back(grid: Tabulation, tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"t{ending}"
+    format_of(path).write(path, grid)
+    columns, rows = read_table(path)
+    assert columns == ["x", "y", "n", "a.b", "array", "word", "big", "error"]
+    assert [row["y"] for row in rows] == ["a", "b", "a", "b"]
+    assert [row["big"] for row in rows if row.get("big") is not None] in (
+        [2**53, 1, 1],
+        ["9007199254740992", 1, 1],
+    )
+    assert [row.get("error") or None for row in rows] == [None, None, "E: no", None]
+    assert rows[0]["word"] == "=1"
+
+
+def test_a_grid_becomes_dimensions_in_netcdf(grid: Tabulation, tmp_path: Path) -> None:
+    path = tmp_path / "t.nc"
+    format_of(path).write(path, grid)
+    with xr.open_dataset(path, engine="h5netcdf") as found:
+        assert dict(found.sizes) == {"x": 2, "y": 2, "array_0": 3}
+        assert found["a.b"].sel(x=1, y="b").item() == 1.5
+        assert np.isnan(found["a.b"].sel(x=2, y="a").item())
+        assert found["array"].sel(x=2, y="b").values.tolist() == [1, 2, 3]
+        assert found["error"].sel(x=2, y="a").item() == "E: no"
+        assert found["x"].attrs["units"] == "mm"
+        assert found["big"].sel(x=1, y="a").item() == 2**53
+
+
+def test_samples_become_rows_in_netcdf() -> None:
+    from compute_executor.sweeps.formats.netcdf import dataset
+
+    records = [TableRecord({"x": x, "row": x}, {"z": x * 2}, "") for x in (0.5, 0.5, 0.7)]
+    found = dataset(Tabulation(["x", "row"], lambda: records))
+    assert dict(found.sizes) == {"row": 3}
+    assert found["x"].values.tolist() == [0.5, 0.5, 0.7]
+    assert found["z"].dtype == float
+
+
+def test_arrays_of_xarray_keep_their_labels(tmp_path: Path) -> None:
+    records = [
+        TableRecord({"x": x}, {"curve": xr.DataArray([x, 2.0], dims="t", coords={"t": [10, 20]})}, "")
+        for x in (1.0, 3.0)
+    ]
+    path = tmp_path / "t.nc"
+    format_of(path).write(path, Tabulation(["x"], lambda: records, dimensions=["x"]))
+    with xr.open_dataset(path, engine="h5netcdf") as found:
+        assert found["curve"].dims == ("x", "t")
+        assert found["curve"].sel(x=3.0, t=10).item() == 3.0
+
+
+@pytest.mark.parametrize(
+    ("ending", "values", "says"),
+    [
+        ("nc", [np.arange(2), np.arange(3)], "different shapes"),
+        ("nc", [1, "a"], "different types"),
+        ("nc", [1 + 2j], "no type for|complex"),
+        ("nc", [2**70], "column 'result'"),
+        ("nc", [2**60 + 1, None], "would lose digits"),
+        ("parquet", [1, "a"], "row 2, column 'result'"),
+        ("parquet", [2**70], "row 1, column 'result'"),
+        ("parquet", [2**60 + 1, 0.5], "row 2, column 'result': parquet cannot hold 0.5"),
+        ("parquet", [{}], "parquet cannot hold"),
+        ("xlsx", ["x" * 40_000], "40,000 letters; a cell of xlsx holds 32,767"),
+        ("xlsx", ["\x07"], "xlsx cannot hold the characters"),
+        ("xlsx", [object()], "row 1, column 'result'"),
+    ],
+)
+def test_what_a_format_cannot_hold_is_refused_by_row_and_column(
+    tmp_path: Path, ending: str, values: list[Any], says: str
+) -> None:
+    path = tmp_path / f"t.{ending}"
+    with pytest.raises(InvalidRequest, match=says):
+        format_of(path).write(path, table(values))
+
+
+def test_an_unknown_ending_and_too_many_rows_are_refused_beforehand(tmp_path: Path) -> None:
+    with pytest.raises(
+        InvalidRequest, match=r"its name must end in \.csv, \.tsv, \.jsonl, \.parquet, \.xlsx, \.nc"
+    ):
+        format_of(Path("results.doc"))
+    with pytest.raises(InvalidRequest, match="holds 1,048,575 rows, these are 2,000,000"):
+        format_of(Path("results.xlsx"), 2_000_000)
+
+
+def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(InvalidRequest, match=r"needs openpyxl: pip install 'compute-executor\[table\]'"):
+        format_of(Path("results.xlsx"))
+
+
+@pytest.mark.parametrize(
+    ("value", "columns"),
+    [
+        ({"a": {"b": 1}}, {"a.b": 1}),
+        (5, {"result": 5}),
+        (Point(1, 2.0), {"x": 1, "y": 2.0}),
+        (Pair(1, "a"), {"first": 1, "second": "a"}),
+        (pd.Series({"a": 1, "b": 2}), {"a": 1, "b": 2}),
+        (Colour.RED, {"result": Colour.RED}),
+        ({}, {}),
+        ({"a": Point(1, 2.0)}, {"a.x": 1, "a.y": 2.0}),
+        ({1: "x", "1": "y"}, {"1": "x", "1_": "y"}),
+    ],
+)
+def test_mappings_and_records_become_columns(value: Any, columns: dict[str, Any]) -> None:
+    assert dict(as_result(value)) == columns
+
+
+def test_arrays_and_frames_are_one_value() -> None:
+    frame = pd.DataFrame({"a": [1]})
+    dataset = xr.Dataset({"a": 1})
+    for whole in (frame, dataset, np.arange(3)):
+        assert as_result(whole)["result"] is whole
+
+
+def test_a_result_called_like_a_parameter_has_a_name_of_its_own() -> None:
+    assert named({"x": 1, "y": 2}, frozenset({"x"})) == {"result.x": 1, "y": 2}
