@@ -66,8 +66,8 @@ class DiskUse:
             full = "" if self.free else "the disk is full: "
             raise StorageFull(
                 f"{full}large arguments and results take {self.used:,} bytes of the disk, {self.budget:,} are the "
-                f"limit; {waiting:,} of them are results that no program has taken yet. There is room when they are taken, "
-                "or deleted (compute-executor gc --older); or set another limit (disk=BYTES), or free some disk"
+                f"limit; {waiting:,} of them are results that no program has taken yet. There is room when they are "
+                "taken, or deleted (compute-executor gc --older); or set another limit (disk=BYTES), or free disk"
             )
 
     def view(self) -> dict[str, int]:
