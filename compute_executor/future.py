@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextvars import Context
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
@@ -124,6 +125,7 @@ class ComputeFuture(Future[T]):
         "_submitted",
         "_waiting",
         "call",
+        "cell",
         "owner",
     )
 
@@ -136,6 +138,7 @@ class ComputeFuture(Future[T]):
         self.owner = owner
         self._endpoint = endpoint
         self._submitted = time.time()
+        self.cell: Context | None = None  # of a notebook, in which the call was made
         self.call: Any = None  # the session's handle of the call while it waits to be sent
         self._prefix: bytes | None = None
         self._position = 0

@@ -10,6 +10,7 @@ stream does not take at once is left to a thread of its own (:class:`Console`).
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import logging
 import select
@@ -21,6 +22,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from compute_executor.protocol.frames import Result, Written
+from compute_executor.session.cells import Cell, write_in
 
 AT_ONCE = 4096
 """Characters written at a time to what may block: a pipe that is ready takes as many bytes (PIPE_BUF)."""
@@ -34,6 +36,9 @@ PATIENCE = 5.0
 Task = tuple[bytes, int]
 """Prefix and position."""
 
+News = tuple[bytes, bytes, bytes]
+"""What is new of stdout, stderr and records."""
+
 
 class OutputPrinter:
     """Printer of the output of a session's tasks. Nothing that it calls makes it fail: a broken stream, a handler
@@ -44,26 +49,31 @@ class OutputPrinter:
         self._printed: dict[Task, tuple[int, list[int]]] = {}  # attempt and positions, of tasks that run
         self._warned: set[tuple[Any, ...]] = set()
 
-    def part(self, task: Task, part: Written) -> None:
-        """A task that runs has written this."""
-        self._print([self._news(task, part)])
+    def part(self, task: Task, part: Written, cell: Cell = None) -> None:
+        """A task that runs has written this. ``cell``: where its call was made."""
+        self._print([self._news(task, part)], cell)
 
-    def results(self, results: Iterable[Result]) -> None:
+    def results(self, results: Iterable[tuple[Result, Cell]]) -> None:
         """These tasks have ended: print what was not printed."""
-        news = []
-        for result in results:
+        news: list[News] = []
+        before: Cell = None
+        for result, cell in results:
+            if news and cell is not before:
+                self._print(news, before)
+                news = []
+            before = cell
             task = result.prefix, result.position
             if result.output is not None:
                 news.append(self._news(task, result.output))
             self._printed.pop(task, None)
         if news:
-            self._print(news)
+            self._print(news, before)
 
     def close(self) -> None:
         """Wait a while until all is written."""
         self.console.close()
 
-    def _news(self, task: Task, part: Written) -> tuple[bytes, bytes, bytes]:
+    def _news(self, task: Task, part: Written) -> News:
         """What of the three streams was not printed yet."""
         attempt, positions = self._printed.get(task, (part.attempt, [0, 0, 0]))
         if attempt != part.attempt:
@@ -75,13 +85,13 @@ class OutputPrinter:
         )
         return out, err, records
 
-    def _print(self, news: list[tuple[bytes, bytes, bytes]]) -> None:
+    def _print(self, news: list[News], cell: Cell) -> None:
         for stream, name in enumerate(("stdout", "stderr")):
             if text := b"".join([parts[stream] for parts in news]):
-                self.console.write(name, text.decode(errors="replace"))
+                self.console.write(name, text.decode(errors="replace"), cell)
         for _, _, records in news:
             for line in records.splitlines():
-                self._deliver(line)
+                write_in(cell, functools.partial(self._deliver, line))
 
     def _deliver(self, line: bytes) -> None:
         try:
@@ -137,19 +147,19 @@ class Console:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._waiting: deque[tuple[str, str]] = deque()
+        self._waiting: deque[tuple[str, str, Cell]] = deque()
         self._size = self._dropped = 0
         self._thread: threading.Thread | None = None
         self._closing = False
 
-    def write(self, name: str, text: str) -> None:
-        """Write to ``sys.stdout`` or ``sys.stderr``, by its name."""
+    def write(self, name: str, text: str, cell: Cell = None) -> None:
+        """Write to ``sys.stdout`` or ``sys.stderr``, by its name; in a notebook as the cell does."""
         if self._thread is None:
-            text = put(getattr(sys, name), text, wait=False)
+            text = write_in(cell, functools.partial(put, getattr(sys, name), text, wait=False))
         if text:
-            self._later(name, text)
+            self._later(name, text, cell)
 
-    def _later(self, name: str, text: str) -> None:
+    def _later(self, name: str, text: str, cell: Cell) -> None:
         with self._changed:
             if self._size + len(text) > BACKLOG:
                 self._dropped += len(text)
@@ -157,7 +167,7 @@ class Console:
             if self._dropped:
                 text = f"[{self._dropped} characters of output dropped: nobody read them]\n{text}"
                 self._dropped = 0
-            self._waiting.append((name, text))
+            self._waiting.append((name, text, cell))
             self._size += len(text)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="compute-executor output", daemon=True)
@@ -171,8 +181,8 @@ class Console:
                     self._changed.wait()
                 if not self._waiting:
                     return
-                name, text = self._waiting[0]
-            put(getattr(sys, name), text, wait=True)
+                name, text, cell = self._waiting[0]
+            write_in(cell, functools.partial(put, getattr(sys, name), text, wait=True))
             with self._changed:
                 self._waiting.popleft()
                 self._size -= len(text)

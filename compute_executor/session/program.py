@@ -1,4 +1,4 @@
-"""The program that this process runs, as lists of task groups show it."""
+"""The program that this process runs: as lists of task groups show it, and what workers send it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import os
 import socket
 import sys
 
-from compute_executor.protocol.frames import ForgottenWork, ProgramInfo
+import msgspec
+
+from compute_executor.protocol.frames import ForgottenWork, PoolSpec, ProgramInfo
+from compute_executor.surroundings import messages, pack, unpack
 
 LONGEST = 300
 """Characters of a name that are sent."""
@@ -82,3 +85,11 @@ def _name() -> str:
 def _printable(text: str) -> str:
     """The end of a text without lone surrogates, which are not UTF-8."""
     return text[-LONGEST:].encode("utf-8", "backslashreplace").decode()
+
+
+def with_messages_of_now(spec: PoolSpec | None) -> PoolSpec | None:
+    """Return ``spec`` with the levels of logging and the filters of warnings that the program has now: it may set
+    them after it has made its Executor, as notebooks do."""
+    if spec is None or not spec.to_program or not spec.surroundings:
+        return spec
+    return msgspec.structs.replace(spec, surroundings=pack(unpack(spec.surroundings) | messages()))

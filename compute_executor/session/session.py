@@ -33,10 +33,12 @@ from compute_executor.protocol.frames import INLINE_LIMIT, Body
 from compute_executor.serialization import exceptions, native
 from compute_executor.serialization.large import parts_of
 from compute_executor.serialization.refs import Ref
+from compute_executor.session import cells
 from compute_executor.session.buffer import Buffer
 from compute_executor.session.callbacks import CallbackRunner
 from compute_executor.session.connection import Connection
 from compute_executor.session.factory import make_connection
+from compute_executor.session.program import with_messages_of_now
 from compute_executor.session.stream.parts import Parts
 from compute_executor.session.stream.storage import Storage
 from compute_executor.session.submit_queue import SubmitQueue
@@ -128,6 +130,7 @@ class Session:
                 body = connection.body(content, f"the arguments of {route.function.name}")
         except ComputeError as error:
             return self.failed(view, error)
+        future.cell = cells.current()
         call = future.call = Call(future, route.function, body, view.target, parts)
         queue = self.queue
         with queue.lock:
@@ -193,6 +196,7 @@ class Session:
         """Start the I/O thread, at the first submit. The caller holds the lock."""
         if exit_hooks.exiting():
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+        self.settings = self.settings._replace(spec=with_messages_of_now(self.settings.spec))
         connection.start(self.queue.open())
         self._thread = threading.Thread(
             target=self._run, args=(connection,), name="compute-executor", daemon=True

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import io
 import json
 import logging
 import os
+import sys
 import threading
 import time
+import types
 import warnings
 from typing import Any
 
@@ -19,7 +22,8 @@ from compute_executor.errors import WorkerLost
 from compute_executor.future import TaskOutputText
 from compute_executor.protocol.frames import Result, Written
 from compute_executor.protocol.written_text import OUTPUT_KEPT
-from compute_executor.session import output
+from compute_executor.session import cells, output
+from compute_executor.session.cells import Cell
 from compute_executor.session.output import Console, OutputPrinter
 
 TASK = (b"prefix", 3)
@@ -30,8 +34,8 @@ def printer() -> OutputPrinter:
     return OutputPrinter()
 
 
-def ended(written: Written | None) -> list[Result]:
-    return [Result(1, *TASK, 0, b"", output=written)]
+def ended(written: Written | None, cell: Cell = None) -> list[tuple[Result, Cell]]:
+    return [(Result(1, *TASK, 0, b"", output=written), cell)]
 
 
 def test_what_was_printed_while_a_task_ran_is_not_printed_with_its_result(
@@ -236,3 +240,49 @@ def test_output_can_be_kept_out_of_the_program(capsys: pytest.CaptureFixture[str
 def test_there_are_two_places_for_output() -> None:
     with pytest.raises(ValueError, match="output must be 'program' or 'log', not 'both'"):
         Executor(output="both")  # type: ignore[arg-type]
+
+
+class _Notebook:
+    """A stream that asks the context which cell it is written from, as a Jupyter kernel's does."""
+
+    def __init__(self) -> None:
+        self.cell = contextvars.ContextVar("cell", default="none")
+        self.got: list[tuple[str, str]] = []
+
+    def write(self, text: str) -> None:
+        self.got.append((self.cell.get(), text))
+
+    def flush(self) -> None:
+        pass
+
+    def running(self, cell: str) -> Cell:
+        """The context of a cell."""
+        self.cell.set(cell)
+        return cells.current()
+
+
+def test_output_goes_to_the_cell_of_its_call(printer: OutputPrinter, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cells.current() is None, "no notebook"
+    monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))
+    stream = _Notebook()
+    monkeypatch.setattr(sys, "stdout", stream)
+    first, second = stream.running("first"), stream.running("second")
+
+    printer.results(
+        [*ended(Written(b"1\n"), first), *ended(Written(b"2\n"), second), *ended(Written(b"3\n"), first)]
+    )
+    printer.part(TASK, Written(b"4\n"), first)
+    assert stream.got == [("first", "1\n"), ("second", "2\n"), ("first", "3\n"), ("first", "4\n")]
+
+
+def test_log_records_go_to_the_cell_of_their_call(
+    printer: OutputPrinter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))
+    stream = _Notebook()
+    handler = logging.StreamHandler(stream)
+    monkeypatch.setattr(logging.getLogger("of a task"), "handlers", [handler])
+    first, _ = stream.running("first"), stream.running("second")
+
+    printer.results(ended(Written(records=record("of a task", 50, "hello")), first))
+    assert ("first", "hello\n") in stream.got

@@ -274,16 +274,16 @@ class StreamProtocol:
             if future is not None:
                 future.wrote(part)
                 if self.printer is not None and self.router.expects(prefix, self.pool):
-                    self.printer.part((prefix, position), part)
+                    self.printer.part((prefix, position), part, future.cell)
 
     def ended(self, results: list[Result]) -> None:
         """Outcomes, into their futures; what the tasks of this program wrote is printed before."""
         if self.printer is not None:
             self.printer.results(
-                result
+                (result, future.cell)
                 for result in results
                 if self.router.expects(result.prefix, self.pool)
-                and self.router.find(result.prefix, result.position) is not None
+                and (future := self.router.find(result.prefix, result.position)) is not None
             )
         for result in results:
             self.end(result)
