@@ -211,6 +211,7 @@ def is_known_by_identity(obj: Any) -> bool:
     return kind is object or is_stateless(obj, kind)
 
 
+_POINTER = struct.calcsize("P")
 _stateless: weakref.WeakKeyDictionary[type, bool] = weakref.WeakKeyDictionary()
 
 
@@ -227,13 +228,20 @@ def is_stateless(obj: Any, kind: type) -> bool:
 
 def _without_state(kind: Any) -> bool:
     plain = kind.__reduce_ex__ is object.__reduce_ex__ and kind.__reduce__ is object.__reduce__
-    return plain and all(
-        base is object
-        or (
-            base.__flags__ & 1 << 9
-            and not any(isinstance(one, MemberDescriptorType) for one in vars(base).values())
+    # A class of C may keep what it likes in its instances, such as whether a lock is taken.
+    pointers = (kind.__dictoffset__ > 0) + (kind.__weakrefoffset__ > 0)
+    visible = kind.__basicsize__ - pointers * _POINTER == object.__basicsize__
+    return (
+        plain
+        and visible
+        and all(
+            base is object
+            or (
+                base.__flags__ & 1 << 9
+                and not any(isinstance(one, MemberDescriptorType) for one in vars(base).values())
+            )
+            for base in kind.__mro__
         )
-        for base in kind.__mro__
     )
 
 

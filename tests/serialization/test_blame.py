@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import pickle
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -87,3 +89,17 @@ def test_what_is_no_stream_of_arguments_names_none() -> None:
     for stream in (b"", b"\x80\x05K\x01.", b"junk"):
         assert blame.unreadable(stream, pickle.loads) is None
     assert blame.unreadable(pickle.dumps((1, 2)), pickle.loads) is None
+
+
+def test_a_lock_that_is_a_global_is_refused_as_an_argument() -> None:
+    """Made anew in a worker it would lock nobody else out."""
+    program = (
+        "import threading\n"
+        "from compute_executor.serialization import native\n"
+        "for lock in (threading.Lock(), threading.RLock()):\n"
+        "    try:\n        native.dumps_call((1, lock), {})\n"
+        "    except TypeError as error:\n        print(error)\n"
+        "    else:\n        print('sent')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert [line[:11] for line in done.stdout.splitlines()] == ["argument 1:", "argument 1:"]
