@@ -16,7 +16,7 @@ from compute_executor.endpoint.agent.folder import Credentials, EndpointFolder
 from compute_executor.endpoint.agent.settings import EndpointSettings, load, save
 from compute_executor.errors import ComputeError, EndpointTaken, InvalidRequest, NotFound
 
-ENGINES = ("process",)
+ENGINES = ("process", "slurm", "parsl", "dask", "mpi", "ray")
 
 RESTART_WITHIN = 30.0
 """Seconds that the process before may take to end."""
@@ -31,9 +31,42 @@ RESTART_WITHIN = 30.0
 @click.option(
     "--certificate", type=click.Path(dir_okay=False), help="Of the service's certificate authority."
 )
-@click.option("--engine", metavar="ENGINE", help="What runs the tasks: process.  [default: process]")
 @click.option(
-    "--workers", type=click.IntRange(0), help="Tasks at a time.  [default: the CPUs of this machine]"
+    "--engine",
+    metavar="ENGINE",
+    help="What finds places for the workers: process (this machine), slurm, parsl, dask, mpi, ray, or "
+    "FILE.py:FUNCTION, which returns a concurrent.futures.Executor.  [default: process]",
+)
+@click.option(
+    "--workers",
+    "--workers-per-node",
+    "workers",
+    type=click.IntRange(0),
+    help="Tasks at a time: on this machine, or on each node or slot of an engine.  [default: the CPUs there; 1 for "
+    "dask, mpi and ray]",
+)
+@click.option("--scheduler", metavar="ADDRESS", help="Of dask.")
+@click.option("--config", type=click.Path(dir_okay=False), help="Of parsl: a file that defines config.")
+@click.option("--ranks", type=click.IntRange(1), help="Of mpi: processes, each a place for workers.")
+@click.option("--partition", help="Of Slurm.")
+@click.option("--account", help="Of Slurm.")
+@click.option("--nodes", type=click.IntRange(1), help="Of slurm: nodes of a block, which is a job.")
+@click.option(
+    "--walltime", metavar="HH:MM:SS", help="Of slurm: the time limit of a block.  [default: 01:00:00]"
+)
+@click.option(
+    "--worker-init", metavar="COMMANDS", help="Of slurm: run before the workers: 'module load gcc'."
+)
+@click.option(
+    "--exclusive/--shared-nodes", default=None, help="Of slurm: whether a block has its nodes alone."
+)
+@click.option("--min-blocks", type=click.IntRange(0), help="Blocks that are kept without work.  [default: 0]")
+@click.option("--max-blocks", type=click.IntRange(1), help="Blocks at most.  [default: 1 for slurm]")
+@click.option(
+    "--idle", type=click.FloatRange(0, min_open=True), help="Seconds without work until a block ends."
+)
+@click.option(
+    "--address", metavar="HOST", help="How workers of an engine reach this machine.  [default: found out]"
 )
 @click.option(
     "--folder", type=click.Path(file_okay=False), help="Where tasks run.  [default: your home folder]"
@@ -128,9 +161,31 @@ def merged(settings: EndpointSettings, chosen: dict[str, Any]) -> EndpointSettin
         given["profile"] = ""
     if given.get("profile"):
         given["url"] = ""
-    if given.get("engine", ENGINES[0]) not in ENGINES:
-        raise WrongInput(f"there is no engine {given['engine']!r}; there are: {', '.join(ENGINES)}")
+    if "engine" in given:
+        given["engine"] = _engine(given["engine"])
+    if given.get("config"):
+        given["config"] = os.path.abspath(given["config"])
+    if given.get("walltime"):
+        _check_walltime(given["walltime"])
     return msgspec.structs.replace(settings, **given)
+
+
+def _engine(name: str) -> str:
+    """An engine by name, or the absolute path of a file with a function. Raises WrongInput."""
+    path, colon, function = name.rpartition(":")
+    if name in ENGINES:
+        return name
+    if colon and function.isidentifier() and path.endswith(".py"):
+        if not os.path.isfile(path):
+            raise WrongInput(f"--engine {name}: there is no file {path}")
+        return f"{os.path.abspath(path)}:{function}"
+    raise WrongInput(f"there is no engine {name!r}; there are: {', '.join(ENGINES)}, and FILE.py:FUNCTION")
+
+
+def _check_walltime(text: str) -> None:
+    parts = text.split(":")
+    if len(parts) != 3 or not all(part.isdigit() for part in parts):
+        raise WrongInput(f"--walltime {text}: HH:MM:SS is needed")
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -6,6 +6,7 @@ and an executor must not mind what others did on the same service.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -28,8 +29,26 @@ KINDS: dict[str, Callable[..., Executor]] = {
 """The reference, ours, and ours with the service that `compute_executor.testing` offers."""
 
 
+ENDPOINT = os.environ.get("CONTRACT_ENDPOINT", "")
+"""The name of an endpoint that runs: then the tests are about calls that go there (integration/endpoints)."""
+
+
+def _there(**options: Any) -> compute_executor.Executor:
+    """An Executor of the endpoint, which has workers of its own. What makes workers is not its business."""
+    if options.get("initializer") is not None:
+        pytest.skip("the workers of an endpoint are set up there")
+    options.pop("max_workers", None)
+    return compute_executor.Executor(ENDPOINT, **options)
+
+
+if ENDPOINT:
+    KINDS = {"endpoint": _there}
+
+
 @pytest.fixture(scope="session")
 def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if ENDPOINT:
+        return Path(os.environ["COMPUTE_EXECUTOR_HOME"])
     return tmp_path_factory.mktemp("contract")
 
 
@@ -65,7 +84,8 @@ def make_ours() -> Iterator[Callable[..., compute_executor.Executor]]:
     with ExitStack() as stack:
 
         def make(**options: Any) -> compute_executor.Executor:
-            return stack.enter_context(compute_executor.Executor(**options))
+            make_one = _there if ENDPOINT else compute_executor.Executor
+            return stack.enter_context(make_one(**options))
 
         yield make
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 from compute_executor.endpoint.agent.folder import EndpointFolder
 from compute_executor.endpoint.agent.settings import EndpointSettings
+from compute_executor.endpoint.leases.frames import TaskName
 from compute_executor.endpoint.leases.taker import LeaseTaker
 from compute_executor.endpoint.pool.engine import Engine, ProcessEngine
 from compute_executor.errors import InvalidRequest
@@ -37,6 +39,12 @@ class RunningEngine(Protocol):
 
     def failed(self, message: str) -> None:
         """The pool is broken: open it again after a while."""
+
+    def queued(self, count: int) -> None:
+        """So many tasks wait at the service."""
+
+    def recall(self, tasks: list[TaskName], done: Callable[[], None]) -> None:
+        """Ask workers elsewhere for these tasks; ``done`` is called when they have given back what has not begun."""
 
     def state(self) -> dict[str, Any]:
         """How it is doing, for people to look at."""
@@ -68,6 +76,13 @@ class ProcessWorkers:
         self.engine.open(self._pool, self._spec)
         self._taker.working()
 
+    def queued(self, count: int) -> None:
+        """See RunningEngine. There are as many workers as there are."""
+
+    def recall(self, tasks: list[TaskName], done: Callable[[], None]) -> None:  # noqa: ARG002
+        """See RunningEngine. `Engine.withdraw` has told already."""
+        done()
+
     def state(self) -> dict[str, Any]:
         """See RunningEngine."""
         return {"trouble": self._trouble, "python": sys.version.split()[0]}
@@ -80,7 +95,9 @@ async def open_engine(
     if settings.engine == PROCESS:
         engine = ProcessEngine(taker, blob_folder=folder.blobs, ring_folder=rings)
         return ProcessWorkers(engine, pool, worker_spec(settings, folder.name), taker)
-    raise InvalidRequest(f"there is no engine {settings.engine!r}; there is {PROCESS}")
+    from compute_executor.endpoint.agent.pilot_workers import open_pilots  # only engines elsewhere need it
+
+    return await open_pilots(settings, folder, rings, pool, taker)
 
 
 def worker_spec(settings: EndpointSettings, name: str) -> PoolSpec:
@@ -92,7 +109,7 @@ def worker_spec(settings: EndpointSettings, name: str) -> PoolSpec:
     return PoolSpec(
         max_workers=settings.workers or usable_cpus(),
         python=wire_text(sys.executable),
-        path=[wire_text(entry or os.getcwd()) for entry in sys.path],
+        path=[wire_text(entry) for entry in sys.path if entry],
         cwd=wire_text(place if os.path.isdir(place) else "/"),
         environ={wire_text(key): wire_text(value) for key, value in environ.items()},
         label=name,

@@ -91,7 +91,13 @@ class AgentProcess:
         before = await earlier(folder.rings, generation, folder.blobs, folder.host)
         _sweep(folder.blobs, before)
         self._taker = LeaseTaker(
-            self._pool, self._workers, leftovers=before, stored=self._stored, failed=self._failed
+            self._pool,
+            self._workers,
+            leftovers=before,
+            stored=self._stored,
+            failed=self._failed,
+            recall=self._recall,
+            waiting=self._queued,
         )
         self._engine = await open_engine(self._settings, folder, rings, self._pool, self._taker)
         self._taker.engine = self._engine.engine
@@ -188,6 +194,12 @@ class AgentProcess:
 
     def _workers(self) -> int:
         return self._engine.workers()
+
+    def _recall(self, tasks: list[frames.TaskName], done: Callable[[], None]) -> None:
+        self._engine.recall(tasks, done)
+
+    def _queued(self, count: int) -> None:
+        self._engine.queued(count)
 
     def _failed(self, message: str) -> None:
         """No worker can start: try again after a while."""

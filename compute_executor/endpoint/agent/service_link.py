@@ -50,7 +50,7 @@ PING_EVERY, PONG_WITHIN = 10.0, 10.0
 OPEN_WITHIN = 10.0
 """Seconds for connection and handshake."""
 
-STATE_EVERY = 5.0
+STATE_EVERY = 2.0
 """Seconds between two reports of how the endpoint is doing."""
 
 REVOKED, TAKEN, OTHER_VERSION = 4401, 4409, 4426
@@ -238,7 +238,7 @@ def _is_loopback(url: str) -> bool:
 
 
 def hello_of(
-    machine: str, generation: int, host: str, engine: str, *, join: bool, replace: bool
+    machine: str, generation: int, host: str, engine: str, *, join: bool, replace: bool, label: str = ""
 ) -> frames.TakerHello:
     """What this process says of itself."""
     return frames.TakerHello(
@@ -253,6 +253,7 @@ def hello_of(
         engine,
         join,
         replace,
+        label,
     )
 
 

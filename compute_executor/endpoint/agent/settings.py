@@ -25,7 +25,12 @@ from compute_executor.errors import InvalidRequest
 class EndpointSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     """What a user chose. ``url``, ``profile``: the service, this user's local one if neither is given;
     ``certificate``: of a certificate authority of one's own. ``workers``: tasks at a time, 0 for as many as there are
-    CPUs. ``folder``: where tasks run, the home folder if empty. ``variables``: in their environment."""
+    CPUs. ``folder``: where tasks run, the home folder if empty. ``variables``: in their environment.
+
+    The rest is for engines whose workers are elsewhere: ``address`` by which they reach this machine; ``scheduler``
+    of dask, file of a ``config`` of Parsl, MPI ``ranks``; of Slurm ``partition``, ``account``, ``nodes`` of a block,
+    ``walltime`` (HH:MM:SS), ``worker_init`` (shell commands before the workers), ``scheduler_options`` (lines of
+    #SBATCH); ``min_blocks``, ``max_blocks`` and seconds without a task after which a block ends (``idle``)."""
 
     engine: str = "process"
     url: str = ""
@@ -38,6 +43,43 @@ class EndpointSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=False)
     public: bool = False
     group: str = ""
     allowed_functions: list[str] = []
+    address: str = ""
+    scheduler: str = ""
+    config: str = ""
+    ranks: int = 0
+    partition: str = ""
+    account: str = ""
+    nodes: int = 1
+    cores_per_node: int = 0
+    walltime: str = ""
+    worker_init: str = ""
+    scheduler_options: str = ""
+    exclusive: bool = False
+    min_blocks: int = 0
+    max_blocks: int = 0
+    idle: float = 0.0
+
+    def options(self) -> dict[str, Any]:
+        """What the engine's own process is told."""
+        return {name: getattr(self, name) for name in _OF_ENGINES}
+
+
+_OF_ENGINES = (
+    "address",
+    "scheduler",
+    "config",
+    "ranks",
+    "partition",
+    "account",
+    "nodes",
+    "cores_per_node",
+    "walltime",
+    "worker_init",
+    "scheduler_options",
+    "exclusive",
+    "min_blocks",
+    "max_blocks",
+)
 
 
 def load(path: Path) -> EndpointSettings:

@@ -19,7 +19,7 @@ FIRST = 2
 """Tasks for each worker as long as nothing is known of how long they take."""
 
 
-def wanted(workers: int, mean: float | None) -> int:
+def wanted(workers: int, mean: float | None, ahead: float = AHEAD) -> int:
     """Tasks that a taker with so many workers should hold, those that run included, where tasks take ``mean``
     seconds.
 
@@ -30,7 +30,7 @@ def wanted(workers: int, mean: float | None) -> int:
         return 0
     if mean is None:
         return FIRST * workers
-    return min(MOST, workers + math.ceil(workers * AHEAD / max(mean, 1e-6)))
+    return min(MOST, workers + math.ceil(workers * ahead / max(mean, 1e-6)))
 
 
 def worth_saying(limit: int, said: int, target: int) -> bool:

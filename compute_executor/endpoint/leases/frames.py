@@ -51,8 +51,8 @@ TaskName = tuple[int, int]  # batch number, position
 
 class TakerHello(msgspec.Struct, frozen=True):
     """The taker's first frame. ``machine``: 32 hex digits drawn once for its state folder; ``generation`` rises at
-    each of its starts. ``clock``: its Unix time now. ``join``: it is to work beside other machines of the endpoint;
-    ``replace``: instead of them, and what they hold is given up."""
+    each of its starts. ``clock``: its Unix time now. ``label``: of a pilot, the job that it is in. ``join``: it is
+    to work beside other machines of the endpoint; ``replace``: instead of them, and what they hold is given up."""
 
     lease_protocol: int
     version: str
@@ -65,6 +65,7 @@ class TakerHello(msgspec.Struct, frozen=True):
     engine: str = "process"
     join: bool = False
     replace: bool = False
+    label: str = ""
 
 
 class GiverWelcome(msgspec.Struct, frozen=True):
@@ -121,6 +122,12 @@ class EndTaker(msgspec.Struct, array_like=True, frozen=True, tag=7):
     """End this process; ``drain``: when what runs has ended."""
 
     drain: bool
+
+
+class TasksQueued(msgspec.Struct, array_like=True, frozen=True, tag=8):
+    """So many tasks wait at the giver for takers like this one: said when that changes much."""
+
+    count: int
 
 
 # -- taker to giver -----------------------------------------------------------------------------------------
@@ -202,7 +209,18 @@ class BodyPart(msgspec.Struct, array_like=True, frozen=True, tag=21):
     trouble: str = ""
 
 
-ToTaker = Leased | FunctionCodes | Tasks | Recall | StopTasks | Stored | EndTaker | BodyWanted | BodyPart
+ToTaker = (
+    Leased
+    | FunctionCodes
+    | Tasks
+    | Recall
+    | StopTasks
+    | Stored
+    | EndTaker
+    | TasksQueued
+    | BodyWanted
+    | BodyPart
+)
 ToGiver = (
     Settled
     | CreditLimit

@@ -127,6 +127,7 @@ class GiverSession:
         self._may_keep = may_keep
         self._named: set[int] = set()  # functions
         self._given = self._limit = 0
+        self._told_queued = -1
         self._reports: deque[OpenReport] = deque()
         self.is_settled = self.is_over = False
 
@@ -169,6 +170,13 @@ class GiverSession:
     def _name(self, body: Body) -> None:
         if isinstance(body, Blob):
             self._bodies.named(body)
+
+    def say_queued(self, count: int) -> None:
+        """Tell how many tasks wait, if that differs much from what was told last."""
+        told = self._told_queued
+        if told < 0 or (count == 0) != (told == 0) or not told // 2 <= count <= 2 * told:
+            self._told_queued = count
+            self.frames.put(frames.TasksQueued(count))
 
     def recall(self, request: int, tasks: list[frames.TaskName]) -> None:
         """Ask for these back."""

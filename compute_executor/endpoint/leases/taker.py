@@ -57,6 +57,11 @@ class TakerConnection(Protocol):
         ...
 
 
+Recall = Callable[[list[frames.TaskName], Callable[[], None]], None]
+"""Asks an engine whose workers are elsewhere for tasks back, and calls the function when they have come, if they
+do."""
+
+
 class Leftovers(Protocol):
     """What is known of tasks that an earlier process of this taker had: see `agent.recovery`."""
 
@@ -80,12 +85,19 @@ class LeaseTaker:
         leftovers: Leftovers | None = None,
         stored: Callable[[list[TaskEnded]], object] = lambda _: None,
         failed: Callable[[str], object] = lambda _: None,
+        recall: Recall | None = None,
+        waiting: Callable[[int], object] = lambda _: None,
+        ahead: float = credit.AHEAD,
     ) -> None:
         self._pool = pool
         self._workers = workers
         self._leftovers = leftovers
         self._stored = stored
         self._failed = failed
+        self._recall_elsewhere = recall
+        self._waiting_there = waiting
+        self._ahead = ahead
+        self._recalled: set[frames.TaskName] = set()
         self._held = HeldTasks()
         self._outbox = ReportOutbox()
         self._functions = FunctionTable()
@@ -217,9 +229,18 @@ class LeaseTaker:
         self._return(self._held.give_back([key[:2]]))
 
     def _on_recall(self, frame: frames.Recall) -> None:
+        def answer() -> None:
+            self._recalled.difference_update(frame.tasks)
+            self._send(frames.Recalled(frame.request))
+            self._say_credit()
+
         self._recall(frame.tasks)
-        self._send(frames.Recalled(frame.request))
-        self._say_credit()
+        held = [key[:2] for key in self._whole(frame.tasks)]
+        if held and self._recall_elsewhere is not None:
+            self._recalled.update(held)
+            self._recall_elsewhere(held, answer)
+        else:
+            answer()
 
     def _recall(self, tasks: list[frames.TaskName]) -> None:
         """Give back those of these that have not begun."""
@@ -249,6 +270,9 @@ class LeaseTaker:
             self._leftovers.settled()
             self._leftovers = None
 
+    def _on_queued(self, frame: frames.TasksQueued) -> None:
+        self._waiting_there(frame.count)
+
     def _on_body_wanted(self, frame: frames.BodyWanted) -> None:
         assert self._connection is not None
         self._connection.bodies.wanted(frame)
@@ -263,14 +287,19 @@ class LeaseTaker:
         """Seconds that tasks take; at least as long as none has ended though some run."""
         silence = time.monotonic() - self._progressed
         if not self._known:
-            return silence if silence > credit.AHEAD and self.running else None
+            return silence if silence > self._ahead and self.running else None
         return max(self._estimates.mean, silence) if self.running else self._estimates.mean
+
+    @property
+    def mean(self) -> float:
+        """Seconds that tasks take, as far as is known."""
+        return self._mean() or 0.0
 
     def target(self) -> int:
         """How many tasks to hold."""
         if self.draining or time.monotonic() < self._paused_until:
             return 0
-        return credit.wanted(self._workers(), self._mean())
+        return credit.wanted(self._workers(), self._mean(), self._ahead)
 
     def _say_credit(self, *, at_once: bool = False) -> None:
         target = self.target()
@@ -337,8 +366,9 @@ class LeaseTaker:
     def returned(self, pool: bytes, tasks: list[Key]) -> None:  # noqa: ARG002
         """See EngineEvents."""
         self._held.came_back(tasks)
-        if self.draining:
-            self._return(self._held.give_back([key[:2] for key in tasks]))
+        unwanted = [key[:2] for key in tasks if self.draining or key[:2] in self._recalled]
+        if unwanted:
+            self._return(self._held.give_back(unwanted))
 
     def lost(
         self,
@@ -411,6 +441,7 @@ _HANDLERS: dict[type, Callable[[LeaseTaker, Any], None]] = {
     frames.Recall: LeaseTaker._on_recall,
     frames.StopTasks: LeaseTaker._on_stop,
     frames.Stored: LeaseTaker._on_stored,
+    frames.TasksQueued: LeaseTaker._on_queued,
     frames.BodyWanted: LeaseTaker._on_body_wanted,
     frames.BodyPart: LeaseTaker._on_body_part,
 }

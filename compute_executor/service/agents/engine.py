@@ -181,6 +181,13 @@ class AgentEngine:
             self._end_if_all_fail(group)
         while sum(self._give(group, machine, session) for machine, session in working):
             pass
+        self._tell_queued(group, working)
+
+    def _tell_queued(self, group: EndpointMachines, working: list[tuple[Machine, GiverSession]]) -> None:
+        """Tell the machines how many tasks wait, so that they can ask for more workers."""
+        queued = self._dispatch.open_in(group.pool) - sum(len(one.leased) for one in group)
+        for _, session in working:
+            session.say_queued(max(0, queued))
 
     def _give(self, group: EndpointMachines, machine: Machine, session: GiverSession) -> bool:
         """Give a machine its share; whether there was anything to give."""

@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,19 +39,27 @@ def run(*arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
 
 
 class RunningEndpoint:
-    """One in the foreground, in a process of its own."""
+    """One in the foreground, in a process of its own. What it writes goes into files, which outlive a test."""
 
     def __init__(self, name: str, *options: str, **changes: str) -> None:
         self.name = name
-        self._process = subprocess.Popen(
-            command("start", name, *options),
-            env=environment(**changes),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert self._process.stdout is not None
-        self.said = self._process.stdout.readline()
+        with (
+            tempfile.NamedTemporaryFile(delete=False) as out,
+            tempfile.NamedTemporaryFile(delete=False) as err,
+        ):
+            self._out, self._err = Path(out.name), Path(err.name)
+            self._process = subprocess.Popen(
+                command("start", name, *options), env=environment(**changes), stdout=out, stderr=err
+            )
+        self.said = self._first_line()
+
+    def _first_line(self) -> str:
+        """What it says first; nothing if it ends without a word."""
+        deadline = time.monotonic() + PATIENCE
+        while not (text := self._out.read_text()) and self._process.poll() is None:
+            assert time.monotonic() < deadline, self._err.read_text()
+            time.sleep(0.02)
+        return text.partition("\n")[0]
 
     @property
     def pid(self) -> int:
@@ -59,7 +69,7 @@ class RunningEndpoint:
     def kill(self) -> None:
         """SIGKILL, and gone when this returns."""
         self._process.kill()
-        self._process.communicate()
+        self._process.wait()
 
     def send(self, number: int) -> None:
         """A signal, such as SIGSTOP."""
@@ -73,8 +83,8 @@ class RunningEndpoint:
 
     def wait(self) -> tuple[int, str]:
         """The same when it ends by itself."""
-        _, error = self._process.communicate(timeout=PATIENCE)
-        return self._process.returncode, error
+        self._process.wait(timeout=PATIENCE)
+        return self._process.returncode, self._err.read_text()
 
 
 @contextmanager

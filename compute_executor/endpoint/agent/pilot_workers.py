@@ -1,0 +1,214 @@
+"""Workers that pilots bring, on slots that an engine finds: a `engines.RunningEngine`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from compute_executor.endpoint.agent.folder import EndpointFolder
+from compute_executor.endpoint.agent.settings import EndpointSettings
+from compute_executor.endpoint.leases import frames
+from compute_executor.endpoint.leases.taker import LeaseTaker
+from compute_executor.endpoint.pilots import ticket as tickets
+from compute_executor.endpoint.pilots.blocks import Blocks
+from compute_executor.endpoint.pilots.engine import PilotEngine
+from compute_executor.endpoint.pilots.engine_process import EngineProcess
+from compute_executor.endpoint.pilots.records import PilotRecords
+from compute_executor.endpoint.pilots.scaling import BlockLimits
+from compute_executor.endpoint.pilots.sources import SlotOrder
+from compute_executor.endpoint.pool.engine import Engine
+from compute_executor.errors import InvalidRequest
+
+log = logging.getLogger(__name__)
+
+IDLE = {"slurm": 60.0, "parsl": 60.0}
+"""Seconds without a task after which a block ends: longer where a new one waits in a queue."""
+IDLE_ELSEWHERE = 5.0
+"""The same where a pilot holds a slot of a cluster that others use."""
+
+ANY_NUMBER = 1_000_000
+
+
+class PilotWorkers:
+    """See the module. Made by `open_pilots`."""
+
+    def __init__(self, pilots: PilotEngine, process: EngineProcess, taker: LeaseTaker) -> None:
+        self.engine: Engine = _Closing(pilots, self)
+        self.blocks: Blocks
+        self._pilots = pilots
+        self._process = process
+        self._taker = taker
+        self._queued = 0
+        self._running: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """Ask for blocks when there is work, from now on."""
+        self._running = asyncio.ensure_future(self.blocks.run())
+
+    def demand(self) -> int:
+        """How many tasks run or wait, here and at the service."""
+        return self._taker.open + self._queued
+
+    async def close(self) -> None:
+        """End the blocks and the engine."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+        await self._pilots.close()
+        await self._process.close()
+
+    # -- RunningEngine ------------------------------------------------------------------------------------
+
+    def workers(self) -> int:
+        """See RunningEngine."""
+        return self._pilots.count()
+
+    def failed(self, message: str) -> None:
+        """See RunningEngine. The blocks try again by themselves."""
+
+    def queued(self, count: int) -> None:
+        """See RunningEngine."""
+        self._queued = count
+
+    def recall(self, tasks: list[frames.TaskName], done: Callable[[], None]) -> None:
+        """See RunningEngine."""
+        self._pilots.recall(tasks, done)
+
+    def state(self) -> dict[str, Any]:
+        """See RunningEngine."""
+        pilots = [one for one in self._pilots.pilots() if one.session is not None]
+        return {
+            "trouble": self.blocks.trouble,
+            "blocks": self.blocks.view(),
+            "queued": self._queued,
+            "pilots": [
+                {"host": one.host, "slot": one.slot, "workers": one.workers, "leased": len(one.leased)}
+                for one in pilots
+            ],
+        }
+
+
+class _Closing:
+    """The engine of pilots, whose end is also that of the blocks."""
+
+    def __init__(self, pilots: PilotEngine, owner: PilotWorkers) -> None:
+        self._pilots = pilots
+        self._owner = owner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pilots, name)
+
+    async def close(self) -> None:
+        """See Engine."""
+        await self._owner.close()
+
+
+async def open_pilots(
+    settings: EndpointSettings, folder: EndpointFolder, rings: Path, pool: bytes, taker: LeaseTaker
+) -> PilotWorkers:
+    """The engine that the settings name, started, with what an earlier start has left ended. Raises
+    InvalidRequest."""
+    records = PilotRecords(rings)
+    holder: list[PilotWorkers] = []
+
+    def reason(slot: str) -> str | None:
+        return holder[0].blocks.reason(slot)
+
+    def look_soon() -> None:
+        holder[0].blocks.look_soon()
+
+    def job(slot: str) -> str:
+        return holder[0].blocks.job(slot)
+
+    pilots = PilotEngine(
+        taker,
+        pool,
+        records,
+        folder.blobs,
+        reason=reason,
+        job=job,
+        look_soon=look_soon,
+        changed=taker.workers_changed,
+    )
+    ticket_file = folder.here / "ticket.json"
+    ticket = await _listen(pilots, settings, ticket_file)
+    order = SlotOrder(
+        str(ticket_file),
+        tickets.dumps(ticket),
+        f"ce-{folder.name}-{rings.name}",
+        str(_scripts(folder)),
+        settings.workers,
+        settings.variables,
+        settings.folder,
+    )
+    process = EngineProcess(settings.engine, settings.options(), order, folder.here / "engine.log")
+    workers = PilotWorkers(pilots, process, taker)
+    holder.append(workers)
+    workers.blocks = Blocks(
+        process,
+        pilots,
+        _limits(settings),
+        folder.here / "jobs.json",
+        demand=workers.demand,
+        broken=lambda message: taker.broken(pool, message),
+    )
+    try:
+        await process.start()
+    except BaseException:
+        await workers.close()
+        raise
+    await workers.blocks.end_orphans()
+    workers.begin()
+    return workers
+
+
+def _limits(settings: EndpointSettings) -> BlockLimits:
+    most = settings.max_blocks or (1 if settings.engine == "slurm" else ANY_NUMBER)
+    if settings.min_blocks > most:
+        raise InvalidRequest(f"min_blocks is {settings.min_blocks}, which is more than max_blocks, {most}")
+    idle = settings.idle or IDLE.get(settings.engine, IDLE_ELSEWHERE)
+    return BlockLimits(1, settings.min_blocks, most, idle)
+
+
+def _scripts(folder: EndpointFolder) -> Path:
+    path = folder.here / "jobs"
+    path.mkdir(mode=0o700, exist_ok=True)
+    return path
+
+
+async def _listen(pilots: PilotEngine, settings: EndpointSettings, file: Path) -> tickets.Ticket:
+    """Listen where pilots of an earlier start look for us, if that is free: so they learn at once that they are
+    orphans."""
+    before = 0
+    with contextlib.suppress(OSError, ValueError):
+        before = tickets.loads(file.read_text(encoding="utf-8")).addresses[0][1]
+    ticket = tickets.new_ticket([])
+    host = settings.address or "0.0.0.0"
+    for port in (before, 0):
+        try:
+            found = await pilots.listen(host, port, ticket.key)
+            break
+        except OSError as error:
+            if port == 0:
+                raise InvalidRequest(f"cannot listen for pilots on {host}: {error}") from None
+    ticket = ticket._replace(addresses=[(one, found) for one in _addresses(settings.address)])
+    tickets.write(file, ticket)
+    return ticket
+
+
+def _addresses(chosen: str) -> list[str]:
+    """How this machine may be reached from others: a pilot tries them in turn."""
+    if chosen:
+        return [chosen]
+    found: list[str] = []
+    with contextlib.suppress(OSError):
+        found += [str(one[4][0]) for one in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)]
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # of documentation (RFC 5737): nothing is sent, a route is chosen
+        found.append(probe.getsockname()[0])
+    return list(dict.fromkeys([*found, "127.0.0.1"]))

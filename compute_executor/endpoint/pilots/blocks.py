@@ -1,0 +1,236 @@
+"""The blocks of an endpoint: asked for when there is work, looked after, ended when idle.
+
+    demand (here, and waiting at the service) -> slots are started -> pilots connect -> idle -> drained -> ended
+
+Which jobs there are is on the disk before their pilots can connect, so that the next start ends what a killed one has
+left. Owner: the loop's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from compute_executor.endpoint.pilots.engine import PilotEngine
+from compute_executor.endpoint.pilots.engine_process import EngineProcess
+from compute_executor.endpoint.pilots.scaling import BlockLimits, may_go, to_start
+from compute_executor.endpoint.pilots.sources import ENDED, PENDING, SlotState
+from compute_executor.errors import ComputeError, InvalidRequest, ServiceUnavailable
+
+log = logging.getLogger(__name__)
+
+STEP = 0.25
+"""Seconds between two decisions."""
+
+LOOK_EVERY = 3.0
+"""Seconds between two questions to the engine how its slots are."""
+
+MOST_FAILURES = 3
+"""Slots in a row that may end without a pilot; then nothing is started for a while, and what waits ends."""
+
+AFTER_FAILURES = 60.0
+"""Seconds until another try then."""
+
+ENGINE_AGAIN = 2.0
+"""Seconds until an engine's process is started again."""
+
+KEPT_REASONS = 1000
+"""Ended slots whose reasons are remembered."""
+
+
+class Blocks:
+    """See the module. ``demand``: how many tasks run or wait; ``broken``: called with why no slot can be had."""
+
+    def __init__(
+        self,
+        process: EngineProcess,
+        pilots: PilotEngine,
+        limits: BlockLimits,
+        jobs: Path,
+        *,
+        demand: Callable[[], int],
+        broken: Callable[[str], object],
+    ) -> None:
+        self._process = process
+        self._pilots = pilots
+        self._limits = limits
+        self._jobs = jobs
+        self._demand = demand
+        self._broken = broken
+        self._slots: dict[str, SlotState] = {}
+        self._reasons: dict[str, str] = {}
+        self._ending: set[str] = set()
+        self._served: set[str] = set()  # slots that had a pilot
+        self._failures = 0
+        self._not_before = 0.0
+        self._looked = 0.0
+        self.trouble = ""
+
+    def reason(self, slot: str) -> str | None:
+        """Why a slot has ended; None if it has not, or is none of ours."""
+        return self._reasons.get(slot)
+
+    def look_soon(self) -> None:
+        """Something has ended: ask the engine at the next step."""
+        self._looked = 0.0
+
+    def job(self, slot: str) -> str:
+        """What people call a slot: the job that it is."""
+        state = self._slots.get(slot)
+        return f"job {state.job}" if state is not None and state.job else ""
+
+    def view(self) -> list[dict[str, Any]]:
+        """The blocks, for people to look at."""
+        return [
+            {"slot": slot, "job": state.job, "state": state.state, "reason": state.reason}
+            for slot, state in self._slots.items()
+        ]
+
+    async def run(self) -> None:
+        """Keep as many blocks as are wanted, until cancelled."""
+        while True:
+            try:
+                await self._step()
+            except ServiceUnavailable as error:
+                await self._engine_died(error)
+            except ComputeError as error:
+                self._failed(str(error))
+            await asyncio.sleep(STEP)
+
+    async def _step(self) -> None:
+        now = time.monotonic()
+        if self._slots and now - self._looked > LOOK_EVERY:
+            await self._look()
+        self._served.update(one.slot for one in self._pilots.pilots())
+        limits = self._bounded()
+        alive = [slot for slot in self._slots if slot not in self._ending]
+        if now >= self._not_before:
+            for _ in range(to_start(limits, self._demand(), len(alive))):
+                await self._start()
+        await self._end_idle(limits, alive, now)
+
+    def _bounded(self) -> BlockLimits:
+        """The limits, with what the engine can give at this moment."""
+        most = min(self._limits.most, self._process.most) if self._process.most else self._limits.most
+        return self._limits._replace(workers=max(1, self._process.workers), most=max(most, 0))
+
+    async def _start(self) -> None:
+        slot = f"{secrets.token_hex(4)}"
+        state = await self._process.start_slot(slot)
+        log.info("block %s was asked for (job %s)", slot, state.job or "-")
+        self._slots[slot] = state
+        self._save()
+
+    async def _look(self) -> None:
+        self._looked = time.monotonic()
+        found = await self._process.look()
+        for slot in list(self._slots):
+            state = found.get(
+                slot, SlotState(ENDED, self._slots[slot].job, "the engine does not know it any more")
+            )
+            if state.state == ENDED:
+                self._ended(slot, state)
+            else:
+                self._slots[slot] = state
+
+    def _ended(self, slot: str, state: SlotState) -> None:
+        del self._slots[slot]
+        expected = slot in self._ending
+        self._ending.discard(slot)
+        job = f"job {state.job}: " if state.job else ""
+        self._reasons[slot] = f"{job}{state.reason or 'it has ended'}"
+        while len(self._reasons) > KEPT_REASONS:
+            del self._reasons[next(iter(self._reasons))]
+        self._save()
+        log.info("block %s has ended: %s", slot, self._reasons[slot])
+        if slot in self._served or expected:
+            self._served.discard(slot)
+            self._failures, self.trouble = 0, ""
+        else:
+            self._failed(f"a block ended before its workers had connected: {self._reasons[slot]}")
+
+    def _failed(self, message: str) -> None:
+        self._failures += 1
+        self.trouble = message
+        log.warning("%s", message)
+        if self._failures >= MOST_FAILURES:
+            self._failures = 0
+            self._not_before = time.monotonic() + AFTER_FAILURES
+            self._broken(message)
+
+    async def _end_idle(self, limits: BlockLimits, alive: list[str], now: float) -> None:
+        """Drain the blocks that have had nothing to do for long; end those that are drained."""
+        pilots = self._pilots.pilots()
+        for slot in alive:
+            its = [one for one in pilots if one.slot == slot]
+            idle = min((now - one.busy for one in its if not one.leased), default=0.0)
+            if (
+                its
+                and not any(one.leased for one in its)
+                and may_go(limits, self._demand(), len(alive), idle)
+            ):
+                log.info("block %s has had nothing to do for %.0f s and ends", slot, idle)
+                self._ending.add(slot)
+                self._pilots.end_slot(slot)
+                return
+        if not self._demand() and limits.least == 0:
+            await self._end_pending(alive)
+
+    async def _end_pending(self, alive: list[str]) -> None:
+        """Nobody needs those that still wait in the scheduler's queue."""
+        waiting = [slot for slot in alive if self._slots[slot].state == PENDING and slot not in self._served]
+        if waiting:
+            self._ending.update(waiting)
+            await self._process.end_slots(waiting)
+
+    async def _engine_died(self, error: ServiceUnavailable) -> None:
+        """Start its process again. Jobs of a batch system go on; tasks of an engine ended with it."""
+        log.warning("%s: it is started again", error)
+        self.trouble = str(error)
+        await asyncio.sleep(ENGINE_AGAIN)
+        try:
+            await self._process.start()
+            await self._process.adopt(self._slots)
+            self.trouble = ""
+        except ComputeError as failed:
+            self._failed(f"the engine cannot be started again: {failed}")
+
+    # -- the jobs of an earlier start ---------------------------------------------------------------------
+
+    def _save(self) -> None:
+        temporary = self._jobs.with_suffix(".part")
+        temporary.write_text(
+            json.dumps({slot: list(state) for slot, state in self._slots.items()}), encoding="utf-8"
+        )
+        temporary.replace(self._jobs)
+
+    async def end_orphans(self) -> None:
+        """End the jobs that an earlier start has left. Returns when the engine says that they have ended."""
+        try:
+            left = {
+                slot: SlotState(*state) for slot, state in json.loads(self._jobs.read_text("utf-8")).items()
+            }
+        except (OSError, ValueError, TypeError):
+            return
+        left = {slot: state for slot, state in left.items() if state.job}
+        if not left:
+            return
+        log.info("ending %d jobs of an earlier start", len(left))
+        try:
+            await self._process.adopt(left)
+            await self._process.end_slots(list(left))
+            deadline = time.monotonic() + 60.0
+            while time.monotonic() < deadline:
+                found = await self._process.look()
+                if all(found[slot].state == ENDED for slot in left if slot in found):
+                    break
+                await asyncio.sleep(0.5)
+        except (InvalidRequest, ServiceUnavailable) as error:
+            log.warning("jobs of an earlier start may be left: %s", error)
+        self._jobs.unlink(missing_ok=True)

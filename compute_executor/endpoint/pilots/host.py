@@ -1,0 +1,81 @@
+"""The process that an engine lives in, a child of the endpoint's. It answers one request after the other, as lines of
+JSON, and ends when its parent does.
+
+    {"engine": ..., "options": {...}, "order": [...]}      ->  {"workers": 2, "most": 4} or {"error": ...}
+    {"do": "start", "slot": "s1"}                          ->  {"slot": ["pending", "17", ""]}
+    {"do": "look"}                                         ->  {"slots": {"s1": [...]}, "most": 4}
+    {"do": "end", "slots": ["s1"]}                         ->  {}
+    {"do": "adopt", "slots": {"s1": [...]}}                ->  {}
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import IO, Any
+
+from compute_executor.endpoint.pilots.sources import SlotOrder, SlotSource, SlotState, open_source
+
+
+def main() -> int:
+    """The program."""
+    answers = _take_output()
+    first = sys.stdin.readline()
+    if not first:
+        return 0
+    asked = json.loads(first)
+    try:
+        source = open_source(asked["engine"], asked["options"], SlotOrder(*asked["order"]))
+        _say(answers, {"workers": source.workers, "most": source.most})
+    except Exception as error:  # the engine's libraries may raise anything
+        _say(answers, {"error": _words(error)})
+        return 1
+    try:
+        for line in sys.stdin:
+            _say(answers, _answer(source, json.loads(line)))
+    finally:
+        try:
+            source.close()
+        except Exception as error:
+            print(f"the engine did not end in order: {_words(error)}", file=sys.stderr)
+    return 0
+
+
+def _answer(source: SlotSource, asked: dict[str, Any]) -> dict[str, Any]:
+    try:
+        if asked["do"] == "start":
+            return {"slot": source.start(asked["slot"])}
+        if asked["do"] == "end":
+            source.end(asked["slots"])
+        elif asked["do"] == "adopt":
+            source.adopt({slot: SlotState(*state) for slot, state in asked["slots"].items()})
+        else:
+            return {"slots": source.look(), "most": source.most}
+        return {}
+    except Exception as error:  # as above
+        return {"error": _words(error)}
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, ImportError):
+        return f"{error}: install what the engine needs beside compute_executor, for instance compute-executor[parsl]"
+    return str(error) or type(error).__name__
+
+
+def _take_output() -> IO[str]:
+    """Where answers go; what libraries print goes to the standard error."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return answers
+
+
+def _say(answers: IO[str], document: dict[str, Any]) -> None:
+    answers.write(json.dumps(document) + "\n")
+    answers.flush()
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    os._exit(code)  # threads of the engine's libraries would keep the process

@@ -1,0 +1,30 @@
+"""Ray as an Executor: only what pilots need of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from typing import Any
+
+import ray
+
+
+class RayTasks(Executor):
+    """Tasks of a Ray cluster, each run once. ``address``: of the cluster; None: one on this machine."""
+
+    def __init__(self, address: str | None) -> None:
+        ray.init(address=address, log_to_driver=False, include_dashboard=False)
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """See Executor."""
+        reference = ray.remote(fn).options(max_retries=0).remote(*args, **kwargs)
+        found: Future[Any] = reference.future()
+        return found
+
+    def slots(self) -> int:
+        """How many tasks can run at a time."""
+        return int(ray.cluster_resources().get("CPU", 1))
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002
+        """See Executor."""
+        ray.shutdown()

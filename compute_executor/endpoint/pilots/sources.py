@@ -1,0 +1,375 @@
+"""Where slots for pilots come from: a provider of Parsl, which gives jobs of a batch system, or any Executor.
+
+Runs in the process of an engine (`host`), never in the endpoint's own: libraries of engines may block, end threads,
+or end the process. A slot is named by the endpoint; which job of the engine it is, the source knows.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from typing import Any, NamedTuple, Protocol
+
+from compute_executor.endpoint.pilots.task import command, run_pilot
+
+PENDING, RUNNING, ENDED = "pending", "running", "ended"
+
+
+class SlotState(NamedTuple):
+    """How a slot is. ``reason``: why it waits or has ended, in the engine's words."""
+
+    state: str
+    job: str
+    reason: str = ""
+
+
+class SlotOrder(NamedTuple):
+    """What every slot is started with. ``ticket``: its file and its text; ``name``: of the jobs; ``folder``: for the
+    scripts and output of jobs; ``work_folder``: where tasks run."""
+
+    ticket_file: str
+    ticket: str
+    name: str
+    folder: str
+    workers: int
+    variables: dict[str, str]
+    work_folder: str = ""
+
+
+class SlotSource(Protocol):
+    """Makes slots, looks after them, ends them. Every method may block, and raise whatever the engine raises."""
+
+    @property
+    def workers(self) -> int:
+        """How many workers a slot has."""
+        ...
+
+    @property
+    def most(self) -> int:
+        """How many slots there can be."""
+        ...
+
+    def start(self, slot: str) -> SlotState:
+        """Ask for one more."""
+        ...
+
+    def look(self) -> dict[str, SlotState]:
+        """All slots."""
+        ...
+
+    def end(self, slots: list[str]) -> None:
+        """End these at once."""
+
+    def adopt(self, slots: dict[str, SlotState]) -> None:
+        """These were started by an earlier process of this kind, and are to be looked after, or ended."""
+
+    def close(self) -> None:
+        """End everything."""
+
+
+class ProviderSlots:
+    """Jobs of a provider of Parsl. A job is a block of nodes; its launcher starts a pilot on each."""
+
+    def __init__(self, provider: Any, order: SlotOrder, most: int | None = None) -> None:
+        self._provider = provider
+        self._order = order
+        self._jobs: dict[str, str] = {}
+        provider.script_dir = order.folder
+        self.workers = order.workers * int(getattr(provider, "nodes_per_block", 1))
+        self.most = int(most if most is not None else getattr(provider, "max_blocks", 1))
+
+    def start(self, slot: str) -> SlotState:
+        """See SlotSource. Raises RuntimeError with the scheduler's words."""
+        order = self._order
+        words = command(sys.executable, order.ticket_file, slot, order.workers, order.work_folder)
+        sets = [f"{name}={shlex.quote(value)}" for name, value in order.variables.items()]
+        line = " ".join([*(["env", *sets] if sets else []), *map(shlex.quote, words)])
+        try:
+            job = str(self._provider.submit(line, 1, order.name))
+        except Exception as error:
+            raise RuntimeError(_said_by_scheduler(error)) from None
+        self._jobs[slot] = job
+        return SlotState(PENDING, job)
+
+    def look(self) -> dict[str, SlotState]:
+        """See SlotSource."""
+        if not self._jobs:
+            return {}
+        found = self._provider.status(list(self._jobs.values()))
+        return {
+            slot: self._state(job, status)
+            for (slot, job), status in zip(self._jobs.items(), found, strict=True)
+        }
+
+    def _state(self, job: str, status: Any) -> SlotState:
+        if not status.terminal:
+            pending = status.status_name in ("PENDING", "HELD")
+            return SlotState(PENDING if pending else RUNNING, job, _slurm_reason(job) if pending else "")
+        said = _slurm_reason(job) or f"{status.status_name} {status.message or ''}".strip()
+        words = [said, _last_lines(status)]
+        return SlotState(ENDED, job, "; ".join(word for word in words if word))
+
+    def end(self, slots: list[str]) -> None:
+        """See SlotSource."""
+        jobs = [self._jobs[slot] for slot in slots if slot in self._jobs]
+        if jobs:
+            self._provider.cancel(jobs)
+
+    def adopt(self, slots: dict[str, SlotState]) -> None:
+        """See SlotSource."""
+        from parsl.jobs.states import JobState, JobStatus
+
+        for slot, state in slots.items():
+            self._jobs[slot] = state.job
+            self._provider.resources[state.job] = {
+                "job_id": state.job,
+                "status": JobStatus(JobState.PENDING),
+                "job_stdout_path": "",
+                "job_stderr_path": "",
+            }
+
+    def close(self) -> None:
+        """See SlotSource."""
+        alive = [slot for slot, state in self.look().items() if state.state != ENDED]
+        self.end(alive)
+
+
+class ExecutorSlots:
+    """Tasks of an Executor: each runs a pilot until that ends."""
+
+    def __init__(
+        self,
+        executor: Executor,
+        order: SlotOrder,
+        most: Callable[[], int],
+        *,
+        job: Callable[[Future[str]], str] = lambda _: "",
+    ) -> None:
+        self._executor = executor
+        self._order = order
+        self._count = most
+        self._job = job
+        self._futures: dict[str, Future[str]] = {}
+        self.workers = order.workers
+
+    @property
+    def most(self) -> int:
+        """See SlotSource."""
+        return self._count()
+
+    def start(self, slot: str) -> SlotState:
+        """See SlotSource."""
+        order = self._order
+        future = self._executor.submit(
+            run_pilot, order.ticket, slot, order.workers, order.variables, order.work_folder
+        )
+        self._futures[slot] = future
+        return SlotState(RUNNING, self._job(future))
+
+    def look(self) -> dict[str, SlotState]:
+        """See SlotSource."""
+        return {slot: self._state(future) for slot, future in self._futures.items()}
+
+    def _state(self, future: Future[str]) -> SlotState:
+        if not future.done():
+            return SlotState(RUNNING, self._job(future))
+        if future.cancelled():
+            return SlotState(ENDED, self._job(future), "cancelled by its engine")
+        error = future.exception()
+        reason = f"{type(error).__name__}: {error}" if error is not None else "it ended in order"
+        return SlotState(ENDED, self._job(future), reason[:2000])
+
+    def end(self, slots: list[str]) -> None:
+        """See SlotSource. The pilots are told by the endpoint; what has not begun is cancelled here."""
+        for slot in slots:
+            future = self._futures.get(slot)
+            if future is not None:
+                try:
+                    future.cancel()
+                except NotImplementedError:
+                    continue
+
+    def adopt(self, slots: dict[str, SlotState]) -> None:
+        """See SlotSource. Tasks of an engine end with the process that submitted them."""
+
+    def close(self) -> None:
+        """See SlotSource."""
+        self.end(list(self._futures))
+        self._executor.shutdown(wait=False)
+
+
+# -- by name ------------------------------------------------------------------------------------------------
+
+
+def open_source(engine: str, options: dict[str, Any], order: SlotOrder) -> SlotSource:
+    """The source for the engine of this name. Raises ValueError for what cannot be, ImportError for what is
+    missing."""
+    made = {"slurm": _slurm, "parsl": _parsl, "dask": _dask, "mpi": _mpi, "ray": _ray}
+    if engine in made:
+        return made[engine](options, order)
+    return _factory(engine, options, order)
+
+
+def _slurm(options: dict[str, Any], order: SlotOrder) -> SlotSource:
+    if not shutil.which("sbatch"):
+        raise ValueError(
+            "sbatch is not found: start the endpoint where jobs can be submitted, on a login node"
+        )
+    from parsl.launchers import SimpleLauncher, SrunLauncher
+    from parsl.providers import SlurmProvider
+
+    nodes = int(options.get("nodes") or 1)
+    provider = SlurmProvider(
+        partition=options.get("partition") or None,
+        account=options.get("account") or None,
+        nodes_per_block=nodes,
+        cores_per_node=int(options.get("cores_per_node") or 0) or None,
+        walltime=options.get("walltime") or "01:00:00",
+        worker_init=options.get("worker_init") or "",
+        scheduler_options=options.get("scheduler_options") or "",
+        exclusive=bool(options.get("exclusive")),
+        launcher=SrunLauncher() if nodes > 1 else SimpleLauncher(),
+        init_blocks=0,
+    )
+    _test_slurm(options)
+    return ProviderSlots(provider, order, int(options.get("max_blocks") or 1))
+
+
+def _test_slurm(options: dict[str, Any]) -> None:
+    """Raise ValueError with Slurm's words if it would not take such a job."""
+    named = {"partition": "partition", "account": "account", "nodes": "nodes"}
+    words = [f"--{flag}={options[name]}" for name, flag in named.items() if options.get(name)]
+    tried = subprocess.run(
+        ["sbatch", "--test-only", *words, "--wrap=true"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if tried.returncode:
+        raise ValueError(f"Slurm does not take such jobs: {tried.stderr.strip()}")
+
+
+def _parsl(options: dict[str, Any], order: SlotOrder) -> SlotSource:
+    path = str(options.get("config") or "")
+    config = getattr(_module(path), "config", None)
+    if config is None:
+        raise ValueError(f"{path} defines no `config`: a parsl.Config is needed")
+    providers = [one for one in config.executors if getattr(one, "provider", None) is not None]
+    if len(providers) != 1:
+        kinds = ", ".join(type(one).__name__ for one in config.executors)
+        raise ValueError(
+            f"the config of {path} must have one executor with a provider, which gives the blocks; it has {kinds}"
+        )
+    (executor,) = providers
+    workers = order.workers or _whole(getattr(executor, "max_workers_per_node", 0)) or (os.cpu_count() or 1)
+    return ProviderSlots(
+        executor.provider, order._replace(workers=workers), int(options.get("max_blocks") or 0) or None
+    )
+
+
+def _whole(value: Any) -> int:
+    """A number that is one; Parsl writes infinity where there is no bound."""
+    return int(value) if isinstance(value, (int, float)) and 0 < value < 1e6 else 0
+
+
+def _dask(options: dict[str, Any], order: SlotOrder) -> SlotSource:
+    address = options.get("scheduler")
+    if not address:
+        raise ValueError("the engine dask needs --scheduler ADDRESS")
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout=20, set_as_default=False)
+    except OSError as error:
+        raise ValueError(f"no scheduler of dask answers at {address}: {error}") from None
+    executor = client.get_executor(pure=False, retries=0)
+
+    def most() -> int:
+        slots: int = sum(client.nthreads().values())
+        return min(slots, int(options.get("max_blocks") or slots))
+
+    return ExecutorSlots(executor, order._replace(workers=order.workers or 1), most)
+
+
+def _mpi(options: dict[str, Any], order: SlotOrder) -> SlotSource:
+    from mpi4py.futures import MPIPoolExecutor
+
+    ranks = int(options.get("ranks") or os.cpu_count() or 1)
+    executor = MPIPoolExecutor(max_workers=ranks, path=[entry for entry in sys.path if entry])
+    return ExecutorSlots(executor, order._replace(workers=order.workers or 1), lambda: ranks)
+
+
+def _ray(options: dict[str, Any], order: SlotOrder) -> SlotSource:
+    from compute_executor.endpoint.pilots.ray_tasks import RayTasks
+
+    executor = RayTasks(options.get("address") or None)
+    return ExecutorSlots(executor, order._replace(workers=order.workers or 1), executor.slots)
+
+
+def _factory(engine: str, options: dict[str, Any], order: SlotOrder) -> SlotSource:
+    path, _, name = engine.rpartition(":")
+    made = getattr(_module(path), name, None)
+    if made is None:
+        raise ValueError(f"{path} defines no {name}")
+    executor = made()
+    if not isinstance(executor, Executor):
+        raise TypeError(
+            f"{engine} returned {type(executor).__name__}, which is no concurrent.futures.Executor"
+        )
+    most = int(options.get("max_blocks") or getattr(executor, "_max_workers", 0) or 1)
+    return ExecutorSlots(executor, order._replace(workers=order.workers or 1), lambda: most)
+
+
+def _module(path: str) -> Any:
+    """What this file defines. Raises ValueError."""
+    if not os.path.isfile(path):
+        raise ValueError(f"there is no file {path!r}")
+    spec = importlib.util.spec_from_file_location(f"_compute_executor_engine_{abs(hash(path))}", path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ValueError(f"{path} cannot be run: {type(error).__name__}: {error}") from error
+    return module
+
+
+# -- what schedulers say ------------------------------------------------------------------------------------
+
+
+def _said_by_scheduler(error: Exception) -> str:
+    """The words of sbatch and the like in an error of Parsl's."""
+    said = " ".join(str(getattr(error, name, "") or "").strip() for name in ("stdout", "stderr")).strip()
+    return said or str(error)
+
+
+def _slurm_reason(job: str) -> str:
+    """What Slurm says of a job: its state and reason. Empty where there is none."""
+    if not shutil.which("scontrol") or not job.isdigit():
+        return ""
+    shown = subprocess.run(
+        ["scontrol", "show", "job", job], capture_output=True, text=True, timeout=30, check=False
+    )
+    found = dict(re.findall(r"\b(JobState|Reason|ExitCode|NodeList)=(\S+)", shown.stdout))
+    words = [found.get("JobState", ""), found.get("Reason", "None")]
+    return " ".join(word for word in words if word and word != "None")
+
+
+def _last_lines(status: Any) -> str:
+    """The end of what a job wrote to its standard error."""
+    path = str(getattr(status, "stderr_path", None) or "")
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            lines = [line.strip() for line in file if line.strip()]
+    except OSError:
+        return ""
+    return " | ".join(lines[-3:])[-600:]

@@ -1,0 +1,217 @@
+"""The engines that the tests of this folder run on: each started for real, with an endpoint on it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from integration.endpoints.slurm import OneNodeSlurm
+from tests.endpoint.agent.running import RunningEndpoint, environment
+
+PATIENCE = 60.0
+
+PARSL = """
+from parsl.config import Config
+from parsl.executors import HighThroughputExecutor
+from parsl.providers import LocalProvider
+
+config = Config(
+    executors=[HighThroughputExecutor(max_workers_per_node=2, provider=LocalProvider(init_blocks=0, max_blocks=1))]
+)
+"""
+
+FACTORY = """
+from concurrent.futures import ProcessPoolExecutor
+
+
+def make():
+    return ProcessPoolExecutor(2)
+"""
+
+
+class Place:
+    """An endpoint on one engine. ``hurt``: kills what the engine gave for workers, at once."""
+
+    def __init__(self, kind: str, start: Callable[[], RunningEndpoint], hurt: Callable[[], None]) -> None:
+        self.kind = kind
+        self._start = start
+        self.hurt = hurt
+        self.endpoint = start()
+
+    @property
+    def name(self) -> str:
+        """By which programs name it."""
+        return self.endpoint.name
+
+    def start_again(self) -> None:
+        """After it was killed."""
+        self.endpoint = self._start()
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started, and theirs."""
+    listed = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True)
+    parents = [tuple(map(int, line.split())) for line in listed.stdout.splitlines()]
+    direct = [child for child, parent in parents if parent == pid]
+    return direct + [one for child in direct for one in children(child)]
+
+
+def pilots_of(pid: int) -> list[int]:
+    """The pilots below a process."""
+    return [one for one in children(pid) if b"pilots.pilot" in _command(one)]
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def kill(pids: list[int]) -> None:
+    """SIGKILL."""
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+@contextmanager
+def place(kind: str, folder: Path) -> Iterator[Place]:
+    """An endpoint on an engine of this kind. Raises NoSlurm if that is what is missing."""
+    with ExitStack() as stack:
+        made = MAKERS[kind](folder, stack)
+        try:
+            yield made
+        finally:
+            made.endpoint.end()
+
+
+def _start(name: str, *options: str, **changes: str) -> Callable[[], RunningEndpoint]:
+    def start() -> RunningEndpoint:
+        endpoint = RunningEndpoint(name, *options, **changes)
+        assert "is connected" in endpoint.said, endpoint.end()
+        return endpoint
+
+    return start
+
+
+def _slurm(folder: Path, stack: ExitStack) -> Place:
+    cluster = OneNodeSlurm(folder)
+    stack.callback(cluster.down)
+    cluster.up()
+
+    def cancel() -> None:
+        for job in cluster.jobs():
+            cluster.run("scancel", job)
+
+    options = (
+        "--engine",
+        "slurm",
+        "--partition",
+        "main",
+        "--workers-per-node",
+        "2",
+        "--walltime",
+        "00:10:00",
+    )
+    return Place("slurm", _start("hpc", *options, **cluster.environment), cancel)
+
+
+def _local(kind: str, *options: str) -> Place:
+    made: list[Place] = []
+    made.append(Place(kind, _start(kind, *options), lambda: kill(pilots_of(made[0].endpoint.pid))))
+    return made[0]
+
+
+def _parsl(folder: Path, stack: ExitStack) -> Place:
+    config = folder / "config.py"
+    config.write_text(PARSL)
+    made: list[Place] = []
+
+    def hurt() -> None:
+        """Its blocks are daemons: they are found by the folder of their ticket."""
+        listed = subprocess.run(["ps", "-e", "-o", "pid="], capture_output=True, text=True, check=True)
+        home = os.environ["COMPUTE_EXECUTOR_HOME"].encode()
+        kill(
+            [
+                pid
+                for pid in map(int, listed.stdout.split())
+                if home in (line := _command(pid)) and b"ticket" in line
+            ]
+        )
+
+    made.append(Place("parsl", _start("parsl", "--engine", "parsl", "--config", str(config)), hurt))
+    return made[0]
+
+
+def _factory(folder: Path, stack: ExitStack) -> Place:
+    path = folder / "pools.py"
+    path.write_text(FACTORY)
+    return _local("factory", "--engine", f"{path}:make")
+
+
+def _mpi(folder: Path, stack: ExitStack) -> Place:
+    return _local("mpi", "--engine", "mpi", "--ranks", "2")
+
+
+def _dask(folder: Path, stack: ExitStack) -> Place:
+    file = folder / "scheduler.json"
+    scheduler = _process("scheduler", "--port", "0", "--host", "127.0.0.1", "--no-dashboard", file=file)
+    stack.callback(_end, scheduler)
+    deadline = time.monotonic() + PATIENCE
+    while not file.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    workers = [
+        _process("worker", "--nthreads", "1", "--no-dashboard", "--no-nanny", file=file) for _ in range(2)
+    ]
+    for worker in workers:
+        stack.callback(_end, worker)
+    address = _address(file)
+    pids = [worker.pid for worker in workers]
+
+    def hurt() -> None:
+        kill([one for pid in pids for one in pilots_of(pid)])
+
+    return Place("dask", _start("dask", "--engine", "dask", "--scheduler", address), hurt)
+
+
+def _address(file: Path) -> str:
+    import json
+
+    return str(json.loads(file.read_text())["address"])
+
+
+def _process(what: str, *options: str, file: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "dask", what, "--scheduler-file", str(file), *options],
+        env=environment(),
+        cwd=file.parent,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+MAKERS: dict[str, Callable[[Path, ExitStack], Place]] = {
+    "slurm": _slurm,
+    "parsl": _parsl,
+    "dask": _dask,
+    "mpi": _mpi,
+    "factory": _factory,
+}

@@ -1,0 +1,125 @@
+"""What holds on every engine: calls, ten thousand of them, and what becomes of tasks when something dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from concurrent.futures import wait
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from compute_executor import Executor
+from compute_executor.errors import TaskTimeout, WorkerLost
+from integration.endpoints.engines import Place
+from tests.contract.work import Gate, wait_until
+from tests.endpoint.agent.running import run
+from tests.faults import work
+
+pytestmark = pytest.mark.timeout(240)
+
+PATIENCE = 120.0
+WORKERS = 2
+
+
+def test_calls(engine: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    with Executor(engine.name) as executor:
+        assert executor.submit(pow, 2, 10).result(PATIENCE) == 1024
+        with pytest.raises(ZeroDivisionError):
+            executor.submit(divmod, 1, 0).result(PATIENCE)
+        body = os.urandom(3_000_000)
+        assert executor.submit(bytes.swapcase, body).result(PATIENCE) == body.swapcase()
+        executor.submit(print, "from afar").result(PATIENCE)
+        with pytest.raises(TaskTimeout):
+            executor.options(timeout=0.5).submit(time.sleep, 60).result(PATIENCE)
+    assert "from afar" in capsys.readouterr().out
+
+
+def test_cancel_and_running(engine: Place, tmp_path: Path) -> None:
+    gate = Gate(tmp_path / "gate")
+    with Executor(engine.name) as executor:
+        executor.submit(pow, 2, 2).result(PATIENCE)
+        held = [executor.submit(gate.hold, str(number)) for number in range(WORKERS)]
+        wait_until(lambda: any(future.running() for future in held))
+        waiting = [executor.submit(gate.hold, f"more{number}") for number in range(20)]
+        cancelled = [future for future in waiting if future.cancel()]
+        gate.open()
+        wait(held, PATIENCE)
+        assert len(cancelled) >= 15
+        assert not any(
+            gate.has_begun(f"more{number}") for number in range(20) if waiting[number] in cancelled
+        )
+
+
+def test_ten_thousand(engine: Place) -> None:
+    with Executor(engine.name) as executor:
+        futures = [executor.submit(divmod, number, 7) for number in range(10_000)]
+        _, pending = wait(futures, PATIENCE)
+        assert not pending
+        assert all(future.result() == divmod(number, 7) for number, future in enumerate(futures))
+
+
+def test_a_worker_that_dies(engine: Place, tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    with Executor(engine.name) as executor:
+        with pytest.raises(WorkerLost, match="SIGKILL") as lost:
+            executor.submit(work.kill_own_worker, str(trace), 1).result(PATIENCE)
+        assert os.uname().nodename in str(lost.value)
+        assert executor.submit(pow, 2, 3).result(PATIENCE) == 8
+    assert work.runs(trace) == {1: 1}
+
+
+def ends_well(futures: list[Any], trace: Path) -> list[WorkerLost]:
+    """Every future ends, nothing ran twice, what did not fail is right; what was lost."""
+    _, pending = wait(futures, PATIENCE)
+    assert not pending, f"{len(pending)} futures did not end"
+    errors = [error for future in futures if (error := future.exception()) is not None]
+    assert all(isinstance(error, WorkerLost) for error in errors), errors
+    assert all(future.exception() or future.result() == name for name, future in enumerate(futures))
+    ran = work.runs(trace)
+    assert max(ran.values()) == 1, "something ran twice"
+    assert all(name in ran for name, future in enumerate(futures) if not future.exception())
+    return errors
+
+
+def test_what_the_engine_gave_is_taken_away(engine: Place, tmp_path: Path) -> None:
+    """A block is cancelled, a slot's processes are killed: what ran is lost with a reason, the rest runs."""
+    trace = tmp_path / "trace"
+    with Executor(engine.name) as executor:
+        futures = [executor.submit(work.traced_slowly, str(trace), name) for name in range(300)]
+        wait_until(lambda: len(work.runs(trace)) >= 30)
+        begun = time.monotonic()
+        engine.hurt()
+        wait_until(lambda: any(future.done() and future.exception() for future in futures))
+        assert time.monotonic() - begun < 30
+        lost = ends_well(futures, trace)
+    assert 1 <= len(lost) <= WORKERS * 4
+    assert os.uname().nodename in str(lost[0])
+    if engine.kind == "slurm":
+        assert "CANCELLED" in str(lost[0])
+        assert "job " in str(lost[0])
+
+
+def test_the_endpoint_is_killed_with_a_thousand_open(engine: Place, tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    with Executor(engine.name) as executor:
+        futures = [executor.submit(work.traced_slowly, str(trace), name) for name in range(1000)]
+        wait_until(lambda: len(work.runs(trace)) >= 30)
+        engine.endpoint.kill()
+        engine.start_again()
+        lost = ends_well(futures, trace)
+    assert len(lost) <= WORKERS * 6
+
+
+def test_blocks_go_when_idle_and_are_shown(engine: Place) -> None:
+    with Executor(engine.name) as executor:
+        executor.submit(pow, 2, 2).result(PATIENCE)
+        wait_until(lambda: state(engine)["pilots"])
+        assert {block["state"] for block in state(engine)["blocks"]} <= {"running", "pending"}
+
+
+def state(engine: Place) -> Any:
+    shown = json.loads(run("status", engine.name, "--json").stdout)
+    return shown["machines"][0]["state"]
