@@ -8,7 +8,7 @@ import logging
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from compute_executor.endpoint.agent.folder import EndpointFolder
 from compute_executor.endpoint.agent.settings import EndpointSettings
@@ -38,7 +38,7 @@ class PilotWorkers:
     """See the module. Made by `open_pilots`."""
 
     def __init__(self, pilots: PilotEngine, process: EngineProcess, taker: LeaseTaker) -> None:
-        self.engine: Engine = _Closing(pilots, self)
+        self.engine: Engine = cast(Engine, _Closing(pilots, self))
         self.blocks: Blocks
         self._pilots = pilots
         self._process = process
@@ -189,16 +189,20 @@ async def _listen(pilots: PilotEngine, settings: EndpointSettings, file: Path) -
         before = tickets.loads(file.read_text(encoding="utf-8")).addresses[0][1]
     ticket = tickets.new_ticket([])
     host = settings.address or "0.0.0.0"
-    for port in (before, 0):
-        try:
-            found = await pilots.listen(host, port, ticket.key)
-            break
-        except OSError as error:
-            if port == 0:
-                raise InvalidRequest(f"cannot listen for pilots on {host}: {error}") from None
+    try:
+        found = await pilots.listen(host, before, ticket.key)
+    except OSError:
+        found = await _listen_anywhere(pilots, host, ticket)
     ticket = ticket._replace(addresses=[(one, found) for one in _addresses(settings.address)])
     tickets.write(file, ticket)
     return ticket
+
+
+async def _listen_anywhere(pilots: PilotEngine, host: str, ticket: tickets.Ticket) -> int:
+    try:
+        return await pilots.listen(host, 0, ticket.key)
+    except OSError as error:
+        raise InvalidRequest(f"cannot listen for pilots on {host}: {error}") from None
 
 
 def _addresses(chosen: str) -> list[str]:

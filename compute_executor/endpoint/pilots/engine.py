@@ -25,9 +25,10 @@ from compute_executor.endpoint.leases.send_list import SendList
 from compute_executor.endpoint.pilots.records import PilotRecords
 from compute_executor.endpoint.pilots.wire import PilotWire, accept
 from compute_executor.endpoint.pool.events import EngineEvents, TaskEnded, WorkerView
+from compute_executor.endpoint.pool.scheduling_policy import Assignment, DurationEstimates
 from compute_executor.endpoint.worker.messages import Key
 from compute_executor.errors import ComputeError
-from compute_executor.protocol.frames import LOST, PoolSpec, Reason, Written
+from compute_executor.protocol.frames import EXCEPTION, LOST, VALUE, PoolSpec, Reason, Written
 
 if TYPE_CHECKING:
     from compute_executor.endpoint.environments.environment import Environment
@@ -42,6 +43,9 @@ SILENT_AFTER = 20.0
 
 LOOK_EVERY = 0.25
 """Seconds between two looks at which pilots are silent or gone."""
+
+AHEAD = 0.02
+"""Seconds of work that a pilot has ahead of each worker: it counts as begun if all of the pilot's machine dies."""
 
 SHARE = 128
 """Tasks given to one pilot before the next has its turn."""
@@ -75,9 +79,22 @@ class PilotHolder(LeaseHolder):
         self.workers = 0
         self.heard = self.busy = time.monotonic()
         self.gone_since = 0.0
+        self.expected: dict[tuple[int, int], tuple[int, float]] = {}
+        self.ahead = 0.0
         self.ending = ""
         self.ended_by_us = False
         self.losses: list[tuple[float, TaskEnded]] = []
+
+    def expect(self, task: Assignment, seconds: float) -> None:
+        """It is given this task, which will take so long."""
+        self.expected[task.batch, task.position] = (task.function, seconds)
+        self.ahead += seconds
+
+    def has_ended(self, name: tuple[int, int]) -> int | None:
+        """It has this task no more; the number of its function, if it had it."""
+        function, seconds = self.expected.pop(name, (None, 0.0))
+        self.ahead = self.ahead - seconds if self.expected else 0.0
+        return function
 
     @property
     def name(self) -> str:
@@ -117,6 +134,7 @@ class PilotEngine:
         self._streams: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._estimates = DurationEstimates()
         self._put = self._kept = 0
         self._due = self._closing = False
         self._recalls: dict[int, tuple[int, Callable[[], None]]] = {}
@@ -326,8 +344,7 @@ class PilotEngine:
             pass
 
     def _give(self, pilot: PilotHolder, session: GiverSession) -> bool:
-        room = min(session.room(), SHARE)
-        tasks = self._events.take(self._pool, room) if room > 0 else []
+        tasks = self._take(pilot, min(session.room(), SHARE))
         if not tasks:
             return False
         session.reserve(len(tasks))
@@ -335,6 +352,19 @@ class PilotEngine:
         self._records.give([task[:3] for task in tasks])
         session.send(tasks)
         return True
+
+    def _take(self, pilot: PilotHolder, room: int) -> list[Assignment]:
+        """As many tasks as fill the pilot's time, by what their functions lately took; one of a function that is not
+        known counts for much."""
+        taken: list[Assignment] = []
+        budget = AHEAD * pilot.workers
+        while len(taken) < room and (pilot.ahead < budget or len(pilot.expected) <= pilot.workers):
+            some = self._events.take(self._pool, 1)
+            if not some:
+                break
+            taken += some
+            pilot.expect(some[0], self._estimates.expected(some[0].function))
+        return taken
 
     # -- GiverEvents --------------------------------------------------------------------------------------
 
@@ -361,6 +391,10 @@ class PilotEngine:
             return
         pilot = cast(PilotHolder, session.holder)
         pilot.busy = time.monotonic()
+        for one in outcomes:
+            function = pilot.has_ended((one.batch, one.position))
+            if function is not None and one.status in (VALUE, EXCEPTION):
+                self._estimates.learn(function, 1, one.ended - one.began)
         lost = [one for one in outcomes if one.status == LOST]
         if whole := [one for one in outcomes if one.status != LOST]:
             self._count(len(whole), kept=self._records.keep(whole))
@@ -409,8 +443,11 @@ class PilotEngine:
             if pilot.session is not None:
                 pilot.session.stored(count)
 
-    def returned(self, session: GiverSession, tasks: list[Key]) -> None:  # noqa: ARG002
+    def returned(self, session: GiverSession, tasks: list[Key]) -> None:
         """See GiverEvents."""
+        pilot = cast(PilotHolder, session.holder)
+        for key in tasks:
+            pilot.has_ended(key[:2])
         if tasks:
             self._events.returned(self._pool, tasks)
             self.wake(self._pool)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any
 
-import ray
+import ray  # pyright: ignore[reportMissingImports] - an extra
 
 
 class RayTasks(Executor):

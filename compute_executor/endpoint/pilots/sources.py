@@ -123,9 +123,15 @@ class ProviderSlots:
             self._provider.cancel(jobs)
 
     def adopt(self, slots: dict[str, SlotState]) -> None:
-        """See SlotSource."""
-        from parsl.jobs.states import JobState, JobStatus
+        """See SlotSource. Blocks that are processes of this machine are no jobs that anybody knows: their pilots find
+        that their ticket is good no more, and end."""
+        from parsl.jobs.states import JobState, JobStatus  # pyright: ignore[reportMissingImports] - an extra
+        from parsl.providers.cluster_provider import (  # pyright: ignore[reportMissingImports] - an extra
+            ClusterProvider,
+        )
 
+        if not isinstance(self._provider, ClusterProvider):
+            return
         for slot, state in slots.items():
             self._jobs[slot] = state.job
             self._provider.resources[state.job] = {
@@ -222,8 +228,8 @@ def _slurm(options: dict[str, Any], order: SlotOrder) -> SlotSource:
         raise ValueError(
             "sbatch is not found: start the endpoint where jobs can be submitted, on a login node"
         )
-    from parsl.launchers import SimpleLauncher, SrunLauncher
-    from parsl.providers import SlurmProvider
+    from parsl.launchers import SimpleLauncher, SrunLauncher  # pyright: ignore[reportMissingImports] - an extra
+    from parsl.providers import SlurmProvider  # pyright: ignore[reportMissingImports] - an extra
 
     nodes = int(options.get("nodes") or 1)
     provider = SlurmProvider(
@@ -284,7 +290,7 @@ def _dask(options: dict[str, Any], order: SlotOrder) -> SlotSource:
     address = options.get("scheduler")
     if not address:
         raise ValueError("the engine dask needs --scheduler ADDRESS")
-    from distributed import Client
+    from distributed import Client  # pyright: ignore[reportMissingImports] - an extra
 
     try:
         client = Client(address, timeout=20, set_as_default=False)
@@ -300,7 +306,7 @@ def _dask(options: dict[str, Any], order: SlotOrder) -> SlotSource:
 
 
 def _mpi(options: dict[str, Any], order: SlotOrder) -> SlotSource:
-    from mpi4py.futures import MPIPoolExecutor
+    from mpi4py.futures import MPIPoolExecutor  # pyright: ignore[reportMissingImports] - an extra
 
     ranks = int(options.get("ranks") or os.cpu_count() or 1)
     executor = MPIPoolExecutor(max_workers=ranks, path=[entry for entry in sys.path if entry])
