@@ -84,8 +84,11 @@ class BlobReferences:
         return self.sweep_of(self._disk.measure(), older_than)
 
     def sweep_of(self, files: Iterable[BlobFile], older_than: float) -> int:
-        """The same, of these files of the folder."""
-        oldest, removed = time.time() - older_than, 0
+        """The same, of these files of the folder.
+
+        Their age is counted until something was last put there or removed: a clock that has jumped ahead makes nothing
+        old that somebody has put a moment ago and is about to refer to."""
+        oldest, removed = min(time.time(), self._folder.folder.stat().st_mtime) - older_than, 0
         for file in files:
             if file.changed < oldest and not self._in_use(file.name) and not self._held(file.name):
                 (self._folder.folder / file.name).unlink(missing_ok=True)

@@ -87,14 +87,17 @@ def checkpoint(connection: sqlite3.Connection) -> bool:
     """Copy the log into the database, and have it say that there will be more in the log (`damage`). Whether the log
     begins anew with the next commit: not while somebody reads it."""
     (synchronous,) = connection.execute("PRAGMA synchronous").fetchone()
-    connection.execute(
-        "PRAGMA synchronous = FULL"
-    )  # whatever is lost with the power, the second value is not
+    # Whatever is lost with the power, the second value is not.
+    connection.execute("PRAGMA synchronous = FULL")
     try:
-        connection.execute(queries()["set_meta"], (OPEN, f"{NEEDED} {boot()}"))
+        # First of all: after a commit that failed, the log may end with what looks committed (`Store.run`).
         busy, _, _ = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+        if busy:
+            return False
+        connection.execute(queries()["set_meta"], (OPEN, f"{NEEDED} {boot()}"))
+        connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
         connection.execute(queries()["set_meta"], (OPEN, f"{WHOLE} {boot()}"))
-        return not busy
+        return True
     finally:
         connection.execute(f"PRAGMA synchronous = {synchronous:d}")
 

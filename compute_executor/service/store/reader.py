@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from compute_executor.errors import ServiceUnavailable
 from compute_executor.protocol.frames import Blob, Body, Result
 from compute_executor.service.access import Owned
 from compute_executor.service.store.rows import (
@@ -44,11 +45,19 @@ class Reader:
         self._connection = connection
         self._queries = queries()
 
-    def _all(self, name: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
-        return self._connection.execute(self._queries[name], values)
+    def _all(self, name: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Every row. Raises ServiceUnavailable if the disk cannot be read: whoever asks must not take that for the
+        answer that there is nothing."""
+        try:
+            return self._connection.execute(self._queries[name], values).fetchall()
+        except sqlite3.Error as error:
+            raise ServiceUnavailable(
+                f"the service cannot read its database now ({error}); try again."
+            ) from error
 
     def _one(self, name: str, values: Sequence[Any] = ()) -> Any:
-        return self._all(name, values).fetchone()
+        found = self._all(name, values)
+        return found[0] if found else None
 
     def last_seq(self) -> int:
         """The highest outcome number that is stored."""
@@ -60,7 +69,7 @@ class Reader:
 
     def rows(self, name: str, values: Sequence[Any] = ()) -> list[Any]:
         """What a named query finds, for a room that keeps rows of its own."""
-        return self._all(name, values).fetchall()
+        return self._all(name, values)
 
     # -- functions ----------------------------------------------------------------------------------------
 

@@ -53,6 +53,7 @@ class Store:
         self.path = path
         self._wal = f"{path}-wal"
         self._long_wal = LONG_WAL
+        self._log_is_false = False
         self.durable = durable  # commits survive a power loss (synchronous=FULL), not only a killed process
         self._connection = open_writer(path, durable=durable)
         self._reading = open_reader(path)
@@ -69,13 +70,25 @@ class Store:
         except StoreBusy:
             raise
         except Exception as error:  # of one operation, or of the commit: nobody's promise is kept by it
+            self._log_is_false = self._log_is_false or isinstance(error, sqlite3.Error)
             self._undo(error)
             if len(operations) == 1:
                 return [WriteResult(None, self._translated(error))]
         return [self.run([operation])[0] for operation in operations]
 
+    def _renew_log(self) -> None:
+        """Begin the log anew before anything is written, if a commit has failed: all its pages may be in the log, and
+        those that nothing is written over would look at a next start like commits that were damaged (`damage`)."""
+        if self._log_is_false:
+            if not checkpoint(self._connection):
+                raise StoreBusy(
+                    "somebody reads the service's database, which must be tidied up first; try again."
+                )
+            self._log_is_false = False
+
     def _begin(self) -> None:
         try:
+            self._renew_log()
             self._connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
             busy = translated(error, self.path)
@@ -88,7 +101,7 @@ class Store:
         try:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-            if not isinstance(error, sqlite3.OperationalError) or "I/O" not in str(error):
+            if not isinstance(error, sqlite3.Error) or not _of_the_disk(error):
                 return
         except sqlite3.Error as second:
             log.warning("rollback failed: %s", second)
@@ -118,6 +131,7 @@ class Store:
         begun_anew = False
         try:
             begun_anew = checkpoint(self._connection)
+            self._log_is_false = self._log_is_false and not begun_anew
         except sqlite3.Error as error:
             log.warning("checkpoint: %s", error)  # what is in the WAL is as safe there
         self._long_wal = LONG_WAL if begun_anew else max(LONG_WAL, 2 * self._wal_size())
@@ -129,3 +143,8 @@ class Store:
 
     def _translated(self, error: Exception) -> Exception:
         return translated(error, self.path) if isinstance(error, sqlite3.Error) else error
+
+
+def _of_the_disk(error: sqlite3.Error) -> bool:
+    """Whether SQLite could not read or write: it calls a page that cannot be read an I/O error, or malformed."""
+    return "I/O" in str(error) or "malformed" in str(error)

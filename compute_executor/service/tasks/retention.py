@@ -24,6 +24,10 @@ PERIOD = 60.0
 """Seconds between two looks for something to delete."""
 PAUSE = 0.02
 """Seconds between two steps: others get the loop and the store in between."""
+JUMP = 300.0
+"""Seconds by which the wall clock may get ahead between two looks."""
+DISTRUST = 3600.0
+"""Seconds after a jump in which nothing is deleted by age."""
 STEP = 500
 """Outcomes deleted in one step: about 2 ms."""
 
@@ -34,6 +38,24 @@ class Deleted(NamedTuple):
     batches: int
     tasks: int
     groups: int
+
+
+class ClockCheck:
+    """Judge of the wall clock: the age of things is trusted when it has kept pace with the monotonic one for a while.
+    Times are passed in, in seconds."""
+
+    def __init__(self, wall: float, monotonic: float) -> None:
+        self._ahead = wall - monotonic
+        self._steady_from = monotonic
+
+    def steady(self, wall: float, monotonic: float) -> bool:
+        """Look at both clocks; False for `DISTRUST` seconds after a jump: what is deleted is gone."""
+        ahead, before = wall - monotonic, self._ahead
+        self._ahead = ahead
+        if abs(ahead - before) > JUMP:
+            self._steady_from = monotonic + DISTRUST
+            log.warning("the wall clock has jumped by %.0f s: nothing is deleted for an hour", ahead - before)
+        return monotonic >= self._steady_from
 
 
 class Retention:
@@ -71,8 +93,11 @@ class Retention:
         await self._write_acknowledged()
 
     async def _run(self) -> None:
+        clock = ClockCheck(time.time(), time.monotonic())
         while True:
             await asyncio.sleep(PERIOD)
+            if not clock.steady(time.time(), time.monotonic()):
+                continue
             try:
                 await self.clean(time.time())
                 await self._care()

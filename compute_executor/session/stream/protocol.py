@@ -148,9 +148,9 @@ class StreamProtocol:
         self._write = _drop_frame
 
     def subscribe(self, group: bytes) -> None:
-        """Subscribe to the results of a group, from the first that has not been read."""
+        """Subscribe to the results of a group, from the first that may not have been read."""
         self.groups.add(group)
-        self._write(_encode(Subscribe(group, self.router.read.get(group, 0))))
+        self._write(_encode(Subscribe(group, self.router.resume_from(group))))
 
     def send(self, batch: CallBatch) -> None:
         """Send a batch; calls whose bodies cannot be put where they belong fail, the others go."""
@@ -362,7 +362,7 @@ class StreamProtocol:
         """Expect the outcomes of tasks that another process submitted, or this one earlier; return the futures of
         those that were not expected already."""
         adopted = [batch for batch in batches if self.router.add(batch)]
-        self.router.read.pop(group, None)
+        self.router.read_anew(group)
         self.subscribe(group)
         return [future for batch in adopted for future in batch.futures if future is not None]
 

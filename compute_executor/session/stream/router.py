@@ -9,12 +9,16 @@ Owner: the session's I/O thread; other threads read ``open``, as a number to sho
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
 from compute_executor.batch import CallBatch
 from compute_executor.future import ComputeFuture
 from compute_executor.protocol.frames import Results
+
+RECENT = 8
+"""Frames whose results are sent again after a reconnect, of those that have been read."""
 
 
 class Router:
@@ -25,6 +29,7 @@ class Router:
         self.duplicates = 0
         self.unknown = 0
         self.read: dict[bytes, int] = {}
+        self._recent: dict[bytes, deque[int]] = {}
         self._batches: dict[bytes, CallBatch] = {}
 
     def add(self, batch: CallBatch) -> bool:
@@ -45,7 +50,20 @@ class Router:
         """Note that all results of ``frame`` have reached their futures."""
         if frame.results:
             last = max(result.seq for result in frame.results)
+            recent = self._recent.setdefault(frame.group, deque([self.resume_from(frame.group)], RECENT))
+            recent.append(self.read.get(frame.group, 0))
             self.read[frame.group] = max(last, self.read.get(frame.group, 0))
+
+    def resume_from(self, group: bytes) -> int:
+        """Return the number after which results of a group are wanted on a new connection: a few frames before the
+        last one, in case something in between had changed their order when the old connection ended."""
+        recent = self._recent.get(group)
+        return recent[0] if recent else self.read.get(group, 0)
+
+    def read_anew(self, group: bytes) -> None:
+        """Want all results of a group again."""
+        self.read.pop(group, None)
+        self._recent.pop(group, None)
 
     def pop(self, prefix: bytes, position: int) -> ComputeFuture[Any] | None:
         """Take out and return the future of one task; None for a duplicate or an unknown task."""

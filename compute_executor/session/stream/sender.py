@@ -113,7 +113,9 @@ class Sender:
         if batch is None:
             return SubmitRefusal([], [], None)
         error = self._reason(batch, answer)
-        if error.retryable:
+        # An error without a name is no answer to whether the batch is accepted: in another batch its tasks could run
+        # twice.
+        if error.retryable or type(error) is ComputeError:
             return SubmitRefusal([], [], batch, error)
         failures = self._failures(batch, error, answer.position)
         return SubmitRefusal(failures, without(batch, failures), None)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from compute_executor.errors import ComputeError, NotAuthorized, StoreDamaged
+from compute_executor.errors import ComputeError, NotAuthorized, StoreBusy, StoreDamaged
 from compute_executor.service.store import database
 from compute_executor.service.store.damage import committed_frames, log_of
 from compute_executor.service.store.store import Store
@@ -220,3 +220,28 @@ def test_another_program_may_look_into_what_a_kill_has_left(killed: Path) -> Non
         assert connection.execute("SELECT count(*) FROM batches").fetchone() == (20,)
     assert not log_of(killed).exists()
     assert count(killed) == 20
+
+
+def test_a_commit_that_failed_leaves_nothing_that_looks_damaged(tmp_path: Path) -> None:
+    """All its pages may be in the log, when its sync fails: shorter commits do not write over all of them."""
+    path = tmp_path / "store.sqlite"
+    store = Store(path, durable=False)
+    fill(store, 1, 3)
+    round_of_log = log_of(path).read_bytes()[16:24]
+
+    def fails(_writer: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    (failed,) = store.run([fails])
+    assert failed.error is not None
+    fill(store, 4, 1)
+    assert log_of(path).read_bytes()[16:24] != round_of_log, "the log has begun anew"
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM batches").fetchall()
+        store.run([fails])
+        with pytest.raises(StoreBusy, match="somebody reads"):
+            fill(store, 5, 1)
+    fill(store, 5, 1)
+    store.close()
+    assert count(path) == 5

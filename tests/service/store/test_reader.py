@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import pytest
 
+from compute_executor.errors import ServiceUnavailable
 from compute_executor.protocol.frames import Blob
 from compute_executor.service.access import Owned
 from compute_executor.service.store.reader import joined
@@ -56,3 +59,13 @@ def test_a_batch_and_its_outcomes_are_read_as_written(store: Store) -> None:
     assert list(read.outcomes(GROUP, outcome.seq, 10)) == []
     assert read.last_seq() == outcome.seq
     assert read.totals() == (1, 2)
+
+
+def test_a_disk_that_cannot_be_read_is_not_taken_for_an_answer(store: Store) -> None:
+    """ "There is no such batch" would let its tasks run twice."""
+    store._reading.close()
+    with pytest.raises(ServiceUnavailable, match="cannot read its database now"):
+        store.read.batch(b"p" * 12)
+    with pytest.raises(ServiceUnavailable, match="try again"):
+        store.read.rows("all_accounts")
+    store._reading = sqlite3.connect(":memory:")

@@ -13,7 +13,7 @@ from compute_executor.protocol import frames
 from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.tasks import retention as retention_module
 from compute_executor.service.tasks.listing import TaskFilter
-from compute_executor.service.tasks.retention import Deleted
+from compute_executor.service.tasks.retention import DISTRUST, ClockCheck, Deleted
 from tests.service.fixture import ALICE, GROUP, House, Listener, batch, live, register, serving
 
 NOTHING = Deleted(0, 0, 0)
@@ -127,3 +127,14 @@ async def test_what_is_older_than_asked_goes_at_once(house: House) -> None:
         assert (await service.collect(0.0))["tasks"] == 3
         found, _ = await service.listing.tasks(ALICE, TaskFilter())
         assert found == []
+
+
+def test_a_clock_that_jumps_is_not_trusted_for_an_hour() -> None:
+    clock = ClockCheck(1000.0, 5.0)
+    assert clock.steady(1060.0, 65.0)
+    decade = 3e8
+    assert not clock.steady(1120.0 + decade, 125.0)
+    assert not clock.steady(1180.0 + decade, 185.0)
+    assert not clock.steady(1240.0, 245.0), "nor when it has jumped back"
+    assert not clock.steady(1300.0 + DISTRUST - 100, 305.0 + DISTRUST - 100)
+    assert clock.steady(1300.0 + DISTRUST, 305.0 + DISTRUST)

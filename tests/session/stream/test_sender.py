@@ -202,3 +202,12 @@ def test_a_position_outside_of_the_batch_names_nobody() -> None:
 
 def test_a_refusal_of_what_nobody_sent() -> None:
     assert Sender(GROUP).refused(Refused(b"x" * 12, InvalidRequest("?").document())) == ([], [], None, None)
+
+
+def test_an_error_without_a_name_does_not_send_tasks_in_another_batch() -> None:
+    """It is no answer to whether this one is accepted: its tasks could run twice."""
+    sender, one = Sender(GROUP), batch(function("f"), function("g"))
+    frames_of(sender, one)
+    refusal = refuse(sender, one, ComputeError("internal error"))
+    assert refusal.later is one
+    assert (refusal.again, refusal.failures) == ([], [])
