@@ -86,8 +86,8 @@ class BlobReferences:
     def sweep_of(self, files: Iterable[BlobFile], older_than: float) -> int:
         """The same, of these files of the folder.
 
-        Their age is counted until something was last put there or removed: a clock that has jumped ahead makes nothing
-        old that somebody has put a moment ago and is about to refer to."""
+        Their age is counted until something was last put there or removed: a clock that has jumped ahead makes
+        nothing old that somebody has put a moment ago and is about to refer to."""
         oldest, removed = min(time.time(), self._folder.folder.stat().st_mtime) - older_than, 0
         for file in files:
             if file.changed < oldest and not self._in_use(file.name) and not self._held(file.name):
