@@ -24,6 +24,8 @@
     │   │   StoreDamaged                        it is not what the service wrote
     │   └── BrokerUnconfirmed,                  the broker may not have a message; it has no queue for it;
     │       BrokerUnroutable, QueueMissing      a queue was deleted
+    ├── QuotaExceeded                           a user has as much of a shared service as it allows
+    │   └── BacklogFull                         as many open tasks: sent again when some have ended
     ├── VersionMismatch (RuntimeError)          the two sides do not understand each other
     ├── EndpointLocked                          the endpoint was stopped from afar a short while ago
     ├── EndpointTaken                           an endpoint of this name runs already, here or elsewhere
@@ -260,6 +262,20 @@ class NoAnswer(ServiceUnavailable):
     """The connection broke, or the time was over, after something was sent: the service may have done it."""
 
     code = 119
+
+
+class QuotaExceeded(ComputeError):
+    """A user has as much of a shared service as its limits allow; names the limit, what is in use, and what helps."""
+
+    code = 132
+    http_status = 429
+
+
+class BacklogFull(QuotaExceeded):
+    """A user has as many open tasks as the service allows. An Executor sends again when some have ended."""
+
+    code = 133
+    retryable = True
 
 
 class VersionMismatch(ComputeError, RuntimeError):

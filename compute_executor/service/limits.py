@@ -64,6 +64,13 @@ class ServiceLimits(NamedTuple):
     groups_per_stream: int = 10_000  # an Executor has one; about 1 kB of memory each
     decoded_tasks: int = 128 * 1024**2  # memory for arguments of open batches; the rest stays in the store
     stream_buffer: int = 1024**2  # bytes that wait for one slow reader, before it is served from the store
+    user_open_tasks: int = 1_000_000  # the user_ bounds: of each user but the one who runs the service
+    user_pools: int = 200
+    user_pool_bytes: int = 32 * 1024**2  # specifications of pools are in memory: environment, path
+    user_functions: int = 20_000
+    user_stored: int = 100 * 1024**3  # bytes of arguments, results and functions
+    user_files: int = 200_000  # bodies above 64 KiB; each is a file and a row
+    user_streams: int = 200  # some 40 KiB of memory each
     keep_acknowledged: float = 24 * 3600.0  # how long outcomes stay that a client has acknowledged
     keep: float = 14 * 24 * 3600.0  # how long they stay at most: Globus Compute's two weeks
     keep_results: float = 1.0  # how long the file of a large result stays that a client has acknowledged

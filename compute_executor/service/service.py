@@ -44,6 +44,7 @@ from compute_executor.service.globus_compute.peers import BrokerSettings
 from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.pools.containers import Containers
 from compute_executor.service.pools.subscriber import Subscriber
+from compute_executor.service.quotas import is_bounded, require_quota
 from compute_executor.service.store.rows import FunctionRow, KnownSubmit
 from compute_executor.service.store.store import Store
 from compute_executor.service.tasks.cancelling import CancelReport
@@ -105,7 +106,7 @@ class Service:
         self.agents.tokens.died = self.token_died
         self.durable = store.durable
         self.blob_rights = self._parts.blob_rights
-        self.visitors = OpenStreams()
+        self.visitors = OpenStreams(limits)
         self.audit = self._parts.audit
         self.listing = self._parts.listing
         self.printed = self._parts.printed
@@ -182,6 +183,7 @@ class Service:
         await parts.retention.stop()
         parts.large_results.close()
         parts.holds.close()
+        await parts.usage.close()
         await parts.committer.close()
         parts.store.close()
 
@@ -324,6 +326,17 @@ class Service:
         """Start workers of one's own. They live until closed, or until ``user`` and all others are gone for long."""
         self.release()
         await self._parts.pools.open(who, pool, spec, user)
+
+    def check_upload(self, who: Identity, size: int) -> None:
+        """Raise QuotaExceeded if a file of so many bytes is too much for this user."""
+        if is_bounded(who):
+            kept = self._parts.usage.of(who.id)
+            require_quota(self.limits, who, "user_stored", kept.bytes, size)
+            require_quota(self.limits, who, "user_files", kept.files)
+
+    def uploaded(self, who: Identity, size: int) -> None:
+        """Count a file that was uploaded."""
+        self._parts.usage.add(who.id, size, files=1)
 
     def hold_blobs(self, who: Identity, holder: Subscriber, blobs: list[Blob]) -> None:
         """``holder`` refers to these blobs and may again. What ``who`` may not use, or is not there, is left out."""

@@ -50,6 +50,7 @@ from compute_executor.service.tasks.recheck import AuthorizationRecheck
 from compute_executor.service.tasks.retention import Retention
 from compute_executor.service.tasks.status import ServiceStatus
 from compute_executor.service.tasks.submissions import Submissions
+from compute_executor.service.tasks.usage import StoredUsage
 
 if TYPE_CHECKING:
     from compute_executor.endpoint.pool.engine import Engine
@@ -87,7 +88,15 @@ class Components:
             blobs, self._limits.body, store.read.blob_in_use, self.holds.held, self.disk
         )
         self.blob_rights = BlobRights(store.read)
-        self.functions = Functions(store.read, self.committer, self.blobs, self.blob_rights, self._limits)
+        self.usage = StoredUsage(store.path, blobs.folder, self.blob_rights.unreferred)
+        self.functions = Functions(
+            read=store.read,
+            committer=self.committer,
+            blobs=self.blobs,
+            rights=self.blob_rights,
+            usage=self.usage,
+            limits=self._limits,
+        )
         self.audit = Audit()
 
     def _let_go(self, names: list[str]) -> None:
@@ -172,6 +181,7 @@ class Components:
             batches=self.batches,
             recheck=self.recheck,
             queues=self.queues,
+            usage=self.usage,
             limits=self._limits,
         )
         self.cancelling = Cancelling(

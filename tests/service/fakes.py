@@ -134,6 +134,12 @@ class FakeService:
             raise NotFound("no such task for you")
         return self.views[prefix, position]
 
+    def check_upload(self, who: Identity, size: int) -> None:
+        """Every file may be uploaded."""
+
+    def uploaded(self, who: Identity, size: int) -> None:
+        """Not counted."""
+
     def worker_details(self, prefix: bytes) -> dict[str, Any] | None:
         return None
 

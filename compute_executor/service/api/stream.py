@@ -23,7 +23,7 @@ import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from compute_executor._version import __version__
-from compute_executor.errors import ComputeError, InvalidRequest, NotFound
+from compute_executor.errors import ComputeError, InvalidRequest, NotFound, QuotaExceeded
 from compute_executor.protocol import frames
 from compute_executor.protocol.ids import split_task_id
 from compute_executor.protocol.plain import check_free_fields
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 INTERNAL_ERROR = 1011
 RESTARTING = 1012  # RFC 6455's registry: the client may connect again
-MALFORMED, UNAUTHENTICATED, FOREIGN, OTHER_VERSION = 4400, 4401, 4404, 4426
+MALFORMED, UNAUTHENTICATED, FOREIGN, OTHER_VERSION, TOO_MANY = 4400, 4401, 4404, 4426, 4429
 """Close codes of ours (RFC 6455 section 7.4.2: 4000 to 4999 are for private use), like HTTP statuses."""
 LONGEST_REASON = 123
 """Bytes of a close frame's reason (RFC 6455 section 5.5)."""
@@ -67,7 +67,13 @@ class FrameRefused(Exception):
 
 async def serve_stream(websocket: WebSocket, who: Identity, service: Service, token: bytes = b"") -> None:
     """Serve one WebSocket of ``who`` until either side ends it. ``token``: the hash of the token it came with."""
-    visit = service.visitors.enter(who, token)
+    try:
+        visit = service.visitors.enter(who, token)
+    except QuotaExceeded as error:
+        service.audit.refused(who, "a stream", error)
+        await websocket.accept()
+        await _close(websocket, TOO_MANY, str(error))
+        return
     try:
         await visit.during(_converse(websocket, visit, service))
     except WebSocketDisconnect:

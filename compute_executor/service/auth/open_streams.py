@@ -12,6 +12,8 @@ from collections.abc import Coroutine
 from typing import Any
 
 from compute_executor.service.access import Identity
+from compute_executor.service.limits import ServiceLimits
+from compute_executor.service.quotas import is_bounded, require_quota
 
 USER_GONE = "this user is known here no more"
 TOKEN_DEAD = "the token of this stream is valid no more: connect with a new one"
@@ -50,11 +52,16 @@ class StreamSession:
 class OpenStreams:
     """All open streams."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: ServiceLimits) -> None:
+        self._limits = limits
         self._visits: set[StreamSession] = set()
 
     def enter(self, who: Identity, token: bytes) -> StreamSession:
-        """A stream has opened. ``token``: the hash of the token that it came with."""
+        """Note a stream that has opened. ``token``: the hash of the token that it came with. Raises QuotaExceeded."""
+        if is_bounded(who):
+            require_quota(
+                self._limits, who, "user_streams", sum(one.who.id == who.id for one in self._visits)
+            )
         visit = StreamSession(who, token)
         self._visits.add(visit)
         return visit

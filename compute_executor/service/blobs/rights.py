@@ -26,6 +26,10 @@ class BlobRights:
         self._read = read
         self._fresh: dict[str, str] = {}
 
+    def unreferred(self) -> dict[str, str]:
+        """The owners of blobs that were put and nothing refers to yet, by name."""
+        return dict(self._fresh)
+
     def check_read(self, who: Identity, name: str) -> None:
         """Raise NotFound unless ``who`` may read this blob."""
         if self._fresh.get(name) == who.id:

@@ -26,6 +26,7 @@ from compute_executor.service.pools import specification
 from compute_executor.service.pools.container_pools import container_pool_id
 from compute_executor.service.pools.containers import Containers
 from compute_executor.service.pools.subscriber import Subscriber
+from compute_executor.service.quotas import require_quota
 from compute_executor.service.scheduling.dispatch import Dispatch
 from compute_executor.service.store.committer import Committer
 from compute_executor.service.store.rows import ID_BYTES, PoolRow
@@ -49,12 +50,25 @@ def default_pool_id(owner: str) -> bytes:
 
 class PoolState:
     """One pool. ``running``: the engine knows it. ``failed``: why its workers cannot start, or "". ``like``: the pool
-    that this one is the variant in a container of, if it is. ``lasting``: it stays although nobody uses it."""
+    that this one is the variant in a container of, if it is. ``lasting``: it stays although nobody uses it;
+    ``size``: bytes of the specification that its user has sent, 0 if the service made it."""
 
-    __slots__ = ("closing", "failed", "lasting", "like", "owner", "running", "spec", "users", "waiting")
+    __slots__ = (
+        "closing",
+        "failed",
+        "lasting",
+        "like",
+        "owner",
+        "running",
+        "size",
+        "spec",
+        "users",
+        "waiting",
+    )
 
-    def __init__(self, owner: str, spec: PoolSpec) -> None:
+    def __init__(self, owner: str, spec: PoolSpec, size: int = 0) -> None:
         self.owner = owner
+        self.size = size
         self.spec = spec
         self.like: bytes | None = None
         self.users: list[Subscriber] = []
@@ -101,12 +115,18 @@ class Pools:
         found = self._pools.get(pool)
         if found is None:
             now, document = time.time(), _encode(spec)
+            self._check_quota(who, len(document))
             await self._committer.commit(lambda writer: writer.add_pool(pool, who.id, document, now))
-            found = self._pools.setdefault(pool, PoolState(who.id, spec))
+            found = self._pools.setdefault(pool, PoolState(who.id, spec, len(document)))
         check(who, "use pool", Owned(found.owner), f"pool {pool.hex()}")
         if not found.failed and user is not None and user not in found.users:
             found.users.append(user)
         self._use(found, pool)
+
+    def _check_quota(self, who: Identity, size: int) -> None:
+        sizes = [one.size for one in self._pools.values() if one.size and one.owner == who.id]
+        require_quota(self._limits, who, "user_pools", len(sizes))
+        require_quota(self._limits, who, "user_pool_bytes", sum(sizes), size)
 
     def _run(self, pool: bytes, found: PoolState) -> None:
         if found.running:
@@ -175,7 +195,7 @@ class Pools:
 
     def restore(self, row: PoolRow) -> None:
         """A pool that was there before a restart; it runs if it has open tasks."""
-        found = self._pools[row.id] = PoolState(row.owner, _decode(row.spec))
+        found = self._pools[row.id] = PoolState(row.owner, _decode(row.spec), len(row.spec))
         if self._dispatch.open_in(row.id):
             self._run(row.id, found)
         self._watch(row.id, found)

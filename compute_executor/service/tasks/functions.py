@@ -13,9 +13,11 @@ from compute_executor.service.access import Identity, Owned, absent, check, may
 from compute_executor.service.blobs.references import BlobReferences
 from compute_executor.service.blobs.rights import BlobRights
 from compute_executor.service.limits import ServiceLimits
+from compute_executor.service.quotas import is_bounded, require_quota
 from compute_executor.service.store.committer import Committer
 from compute_executor.service.store.reader import Reader
 from compute_executor.service.store.rows import ID_BYTES, FunctionRow, encode_metadata
+from compute_executor.service.tasks.usage import StoredUsage
 
 DIGEST_BYTES = 32
 CACHED = 10_000
@@ -33,16 +35,19 @@ class Functions:
 
     def __init__(
         self,
+        *,
         read: Reader,
         committer: Committer,
         blobs: BlobReferences,
         rights: BlobRights,
+        usage: StoredUsage,
         limits: ServiceLimits,
     ) -> None:
         self._read = read
         self._committer = committer
         self._blobs = blobs
         self._rights = rights
+        self._usage = usage
         self._limits = limits
         self._rows: dict[bytes, FunctionRow] = {}
         self._digests: dict[tuple[str, bytes], bytes] = {}
@@ -54,6 +59,7 @@ class Functions:
         """Store a function; the id under which it (or an equal one of its owner) is known, once committed."""
         if isinstance(code, Blob):
             self._rights.check_use(who, [code])
+        self._check_quota(who, row)
         self._check(row, code)
         kept = await self._blobs.keep(code)
         found = await self._committer.commit(lambda writer: writer.add_function(row, kept))
@@ -63,6 +69,13 @@ class Functions:
         if row.container is None:
             _remember(self._digests, (row.owner, row.digest), found)
         return bytes(found)
+
+    def _check_quota(self, who: Identity, row: FunctionRow) -> None:
+        if is_bounded(who):
+            content = (who.id, row.digest, row.sharing)
+            ((others,),) = self._read.rows("number_of_other_functions", content)
+            require_quota(self._limits, who, "user_functions", others)
+            require_quota(self._limits, who, "user_stored", self._usage.of(who.id).bytes, row.size)
 
     def _check(self, row: FunctionRow, code: Body) -> None:
         size = code.size if isinstance(code, Blob) else len(code)

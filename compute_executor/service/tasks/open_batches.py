@@ -62,6 +62,10 @@ class OpenBatches:
         """How many tasks are not done."""
         return self._dispatch.open
 
+    def open_of(self, owner: str) -> int:
+        """How many tasks of a user are not done."""
+        return self._dispatch.open_of(owner)
+
     def find(self, prefix: bytes) -> OpenBatch | None:
         """The open batch of this prefix."""
         return self._dispatch.by_prefix(prefix)

@@ -13,6 +13,7 @@ import asyncio
 import struct
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -36,6 +37,7 @@ from compute_executor.service.endpoints.registry import Endpoints
 from compute_executor.service.limits import MAX_PARTS, ServiceLimits
 from compute_executor.service.pools.containers import Containers
 from compute_executor.service.pools.pools import Pools
+from compute_executor.service.quotas import is_bounded, require_quota
 from compute_executor.service.scheduling.queues import Call
 from compute_executor.service.store.committer import Committer, settle
 from compute_executor.service.store.rows import ID_BYTES, NewBatch
@@ -46,6 +48,7 @@ from compute_executor.service.tasks.groups import TaskGroups
 from compute_executor.service.tasks.open_batches import OpenBatches, check_same_content, taken
 from compute_executor.service.tasks.queue_control import QueueControl
 from compute_executor.service.tasks.recheck import AuthorizationRecheck
+from compute_executor.service.tasks.usage import StoredUsage
 
 MAX_WALLTIME = 1e9
 """Seconds, some 30 years. Timers overflow with infinity."""
@@ -81,6 +84,7 @@ class Submissions:
         batches: OpenBatches,
         recheck: AuthorizationRecheck,
         queues: QueueControl,
+        usage: StoredUsage,
         limits: ServiceLimits,
     ) -> None:
         self._committer = committer
@@ -97,8 +101,10 @@ class Submissions:
         self._batches = batches
         self._recheck = recheck
         self._queues = queues
+        self._usage = usage
         self._limits = limits
         self._under_way: dict[bytes, tuple[NewBatch, Accepted]] = {}
+        self._coming: Counter[str] = Counter()  # tasks under way, of each user
 
     def submit(self, who: Identity, batch: Submit, key: Key | None) -> Accepted:
         """A future that is done when the batch is stored. What is wrong with it is raised at once."""
@@ -115,6 +121,8 @@ class Submissions:
             accepted.set_result(None)  # long ago, when it could be: its pool may be closed since
             return accepted
         self._under_way[batch.prefix] = (checked.row, accepted)
+        self._coming[who.id] += batch.count
+        self._usage.add(who.id, len(checked.row.tasks))
         if checked.row.parts:
             self._holds.hold(batch.prefix, checked.row.parts)
         self._committer.soon(
@@ -159,6 +167,7 @@ class Submissions:
         """Committed; or there was one of this prefix already (number is None); or it failed."""
         row = checked.row
         del self._under_way[row.prefix]
+        self._coming[row.owner] -= row.size
         try:
             if error is None and number is None:
                 number = self._batches.number_again(row)
@@ -181,7 +190,7 @@ class Submissions:
 
     def _check(self, who: Identity, batch: Submit, key: Key | None) -> Checked:
         self._check_ids(batch)
-        self._check_room(batch.count)
+        self._check_room(who, batch)
         self._disk_care.check()
         self._check_options(batch.options)
         functions = [self._functions.resolve(who, name) for name in batch.functions]
@@ -214,7 +223,8 @@ class Submissions:
         endpoint = self._endpoints.require(who, uuid.UUID(bytes=batch.endpoint), functions)
         return batch.endpoint, self._engines.kind(endpoint.kind).place(who, endpoint, batch.options)
 
-    def _check_room(self, count: int) -> None:
+    def _check_room(self, who: Identity, batch: Submit) -> None:
+        count = batch.count
         if not 1 <= count <= self._limits.batch:
             raise InvalidRequest(f"a batch has 1 to {self._limits.batch} tasks, this says {count}")
         if self._batches.open + count > self._limits.open_tasks:
@@ -222,6 +232,12 @@ class Submissions:
                 f"{self._batches.open} tasks are open, with {count} more it would be over the limit of "
                 f"{self._limits.open_tasks}; send them again when some have ended"
             )
+        if is_bounded(who):
+            still_open = self._batches.open_of(who.id) + self._coming[who.id]
+            require_quota(self._limits, who, "user_open_tasks", still_open, count)
+            kept = self._usage.of(who.id)
+            require_quota(self._limits, who, "user_stored", kept.bytes, memoryview(batch.tasks).nbytes)
+            require_quota(self._limits, who, "user_files", kept.files, 0)
 
     def _check_options(self, options: Options) -> None:
         if not 0 <= options.retries <= self._limits.retries:

@@ -20,10 +20,14 @@ class BlobResponse(FileResponse):
 
 async def put(request: Request) -> Response:
     """``PUT /v3/blobs/{name}``: keep the body. The name is drawn by the client, so a repetition does no harm."""
-    name = request.path_params["name"]
-    shell_of(request).blobs.path(name)
-    shell_of(request).service.blob_rights.put(identity_of(request), name)
-    size = await shell_of(request).blobs.receive(name, request.stream())
+    name, who = request.path_params["name"], identity_of(request)
+    blobs, service = shell_of(request).blobs, shell_of(request).service
+    blobs.path(name)
+    announced = request.headers.get("content-length", "0")
+    service.check_upload(who, int(announced) if announced.isdecimal() else 0)
+    service.blob_rights.put(who, name)
+    size = await blobs.receive(name, request.stream())
+    service.uploaded(who, size)
     return json_answer({"name": name, "size": size})
 
 

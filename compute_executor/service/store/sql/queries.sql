@@ -364,6 +364,22 @@ DELETE FROM submit_keys WHERE prefix = ?;
 SELECT (SELECT count(*) FROM batches), (SELECT coalesce(sum(count), 0) FROM batches);
 
 
+-- name: kept_arguments
+SELECT owner, sum(length(tasks)) FROM batches WHERE tasks IS NOT NULL GROUP BY owner;
+
+-- name: kept_results
+SELECT b.owner, sum(coalesce(length(o.body), 0)) FROM outcomes o JOIN batches b ON b.number = o.batch
+WHERE o.body IS NOT NULL GROUP BY b.owner;
+
+-- name: kept_functions
+SELECT owner, sum(size) FROM functions WHERE deleted = 0 AND blob IS NULL GROUP BY owner;
+
+-- name: kept_files
+SELECT DISTINCT owner, name FROM blobs;
+
+-- name: number_of_other_functions
+SELECT count(*) FROM functions WHERE owner = ? AND deleted = 0 AND NOT (digest = ? AND sharing = ?);
+
 -- name: put_endpoint
 INSERT INTO endpoints
     (id, kind, owner, name, display_name, multi_user, public, shared_with, allowed, metadata, seen, created)

@@ -13,6 +13,7 @@ from compute_executor.service.auth.authenticators import token_digest
 from compute_executor.service.auth.globus_auth.authenticator import GlobusAuthenticator
 from compute_executor.service.auth.globus_auth.following import TokenFollower
 from compute_executor.service.auth.open_streams import OpenStreams, StreamRevoked
+from compute_executor.service.limits import ServiceLimits
 from tests.service.auth.globus_auth.conftest import ALICE, ALICES, BOBS, OURS, TEAM, Fauxbus
 
 
@@ -20,7 +21,7 @@ class Service:
     """What of a service is told."""
 
     def __init__(self) -> None:
-        self.visitors = OpenStreams()
+        self.visitors = OpenStreams(ServiceLimits())
         self.reconsidered: list[Identity] = []
 
     def token_died(self, digest: bytes) -> None:
