@@ -12,9 +12,8 @@ from typing import Any, NamedTuple
 
 _GLOBAL = frozenset({"LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL"})
 _CLASS_BODY = frozenset({"LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"})
-_ANY = frozenset(
-    {"globals", "eval", "exec", "modules", "__main__", "__globals__", "import_module", "__import__"}
-)
+_CALLED = frozenset({"globals", "eval", "exec", "__import__"})
+_NAMED = frozenset({"__main__", "__globals__", "import_module"})
 _READERS = frozenset({"pickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve"})
 
 
@@ -28,6 +27,12 @@ class _Names(NamedTuple):
     words: frozenset[str]
     """Names of any kind: of attributes and modules, too."""
 
+    @property
+    def any(self) -> bool:
+        """Whether the code may look into its namespace. ``model.eval()`` and ``net.modules()`` do not."""
+        called = not (_CALLED.isdisjoint(self.looked_up) and _CALLED.isdisjoint(self.in_classes))
+        return called or not _NAMED.isdisjoint(self.words) or {"sys", "modules"} <= self.words
+
 
 def looked_up(code: CodeType) -> list[str]:
     """The global names that code reads, sets or deletes, in order."""
@@ -37,7 +42,7 @@ def looked_up(code: CodeType) -> list[str]:
 def perhaps(code: CodeType, names: dict[str, Any]) -> list[str]:
     """Those of ``names``, the function's namespace, that it may find besides."""
     found = _names(code)
-    if not _ANY.isdisjoint(found.words):
+    if found.any:
         return _plain(names)
     in_classes = [name for name in _plain(found.in_classes) if name in names]
     if _READERS.isdisjoint(found.words) and not any(_reads(names.get(name)) for name in found.looked_up):
@@ -48,7 +53,7 @@ def perhaps(code: CodeType, names: dict[str, Any]) -> list[str]:
 
 def may_find_any(code: CodeType) -> bool:
     """Whether it may find whatever there is."""
-    return not _ANY.isdisjoint(_names(code).words)
+    return _names(code).any
 
 
 def _plain(names: Any) -> list[str]:

@@ -57,7 +57,7 @@ class _Draft:
 class Unserializable(Exception):
     """A global that cannot be pickled. ``way``: its name, then who refers to it, one after the other."""
 
-    def __init__(self, value: Any, way: list[str], error: Exception) -> None:
+    def __init__(self, value: Any, way: list[str], error: BaseException) -> None:
         super().__init__(str(error))
         self.value = value
         self.way = way
@@ -80,7 +80,7 @@ class Packer(Owner):
         self._waiting: list[_Draft] = []
         self._needed: dict[Name | None, dict[Name, None]] = {}
         """What each name, and the stream itself (None), cannot do without."""
-        self._failures: dict[Name, tuple[_Draft, Any, Exception]] = {}
+        self._failures: dict[Name, tuple[_Draft, Any, BaseException]] = {}
         self._asking: Name | None = None
         self._by_id: dict[str, dict[int, str]] = {}
         self._by_cell: dict[str, dict[int, list[Name]]] = {}
@@ -194,7 +194,7 @@ class Packer(Owner):
         self._asking = draft.names[0]
         try:
             pickler.dump(values)
-        except Exception as error:
+        except (Exception, SystemExit, GeneratorExit) as error:  # a __reduce__ is the user's code
             self._failed(draft, values[0], error)
             return
         finally:
@@ -234,7 +234,7 @@ class Packer(Owner):
                     found.setdefault(id(cell), []).append((name[0], short))
         return [other for cell in value.__closure__ for other in found[id(cell)] if other != name]
 
-    def _failed(self, draft: _Draft, value: Any, error: Exception) -> None:
+    def _failed(self, draft: _Draft, value: Any, error: BaseException) -> None:
         """What to do without a name: have the worker import it, or leave it out, if that can be."""
         key, short = draft.names[0]
         module = by_value.module_of(self._names[key])

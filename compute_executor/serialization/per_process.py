@@ -10,11 +10,14 @@ from __future__ import annotations
 import io
 import os
 import queue
+import stat
+import sys
+import tempfile
 import threading
 import weakref
 from typing import Any
 
-from compute_executor.serialization import remade
+from compute_executor.serialization import reading, remade
 
 _LOCKS: dict[type, Any] = {
     type(threading.Lock()): threading.Lock,
@@ -32,20 +35,35 @@ def reduce(obj: Any) -> tuple[Any, ...] | None:
         return remade.thread_local, (kind,), dict(vars(obj)), None, None, remade.fill_thread_local
     if kind is queue.SimpleQueue and obj.empty():
         return queue.SimpleQueue, ()
-    return _file(obj) if issubclass(kind, io.IOBase) else _weak(obj, kind)
+    if isinstance(obj, io.IOBase):
+        return _file(obj)
+    if kind is tempfile._TemporaryFileWrapper:
+        return remade.temporary_file, (obj.file, obj.name)
+    return _weak(obj, kind)
 
 
 def _file(file: Any) -> tuple[Any, ...] | None:
-    """A file on disk that is open for writing at its end, or for reading bytes."""
+    """A file on disk, or a device, that is open for writing, or for reading bytes. (Text that is open for reading
+    travels as its content, as an argument does.)"""
+    if file is sys.stdin:
+        return reading.imported, ("sys", "stdin")
     mode, name = str(getattr(file, "mode", "")), getattr(file, "name", None)
-    if "+" in mode or not isinstance(name, str) or file.closed or not os.path.isfile(name):
+    if mode in ("", "r") or not isinstance(name, str) or file.closed or not _can_be_opened_again(name):
         return None
-    if mode == "rb":
-        return remade.reading_file, (os.path.abspath(name), file.tell())
-    if set("wax").isdisjoint(mode):
-        return None
+    position = file.tell() if "+" in mode or mode == "rb" else None
+    again = (
+        mode.replace("w", "r").replace("x", "r") if "+" in mode else mode.replace("w", "a").replace("x", "a")
+    )
     text = {} if "b" in mode else {"encoding": file.encoding, "errors": file.errors}
-    return remade.appending_file, (os.path.abspath(name), "ab" if "b" in mode else "a", text)
+    return remade.open_file, (os.path.abspath(name), again, position, text)
+
+
+def _can_be_opened_again(name: str) -> bool:
+    try:
+        kind = os.stat(name).st_mode
+    except OSError:
+        return False
+    return stat.S_ISREG(kind) or stat.S_ISCHR(kind)
 
 
 def _weak(obj: Any, kind: type) -> tuple[Any, ...] | None:

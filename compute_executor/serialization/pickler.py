@@ -182,6 +182,8 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
             found = self._by_name(obj)
             if found is not None:
                 return found
+        if reducers.is_disguised(obj):
+            return reducers.disguised(obj)
         if isinstance(obj, BaseException):
             reduced = exception_parts.reduce(obj)
             return NotImplemented if reduced is None else reduced
@@ -402,8 +404,9 @@ def _attributes(cls: type) -> tuple[dict[str, Any], dict[str, Any]]:
     attributes = dict(vars(cls))
     first = {name: attributes.pop(name) for name in _FIRST if name in attributes}
     first["__qualname__"] = cls.__qualname__
-    if isinstance(attributes.get("__dict__"), property):
-        first["__dict__"] = attributes.pop("__dict__")
+    for name in ("__dict__", "__class__"):  # of which setting one would mean something else
+        if isinstance(attributes.get(name), property):
+            first[name] = attributes.pop(name)
     slots = first.get("__slots__")
     if slots is not None:
         first["__slots__"] = [slots] if isinstance(slots, str) else _slots(cls, slots)

@@ -4,8 +4,10 @@ kind."""
 from __future__ import annotations
 
 import contextlib
+import copyreg
 import functools
 import gc
+import random
 import struct
 import sys
 import typing
@@ -183,6 +185,31 @@ def _context_variable(one: Any) -> tuple[Any, ...]:
         return made.context_variable, (one.name, ())
 
 
+def is_disguised(obj: Any) -> bool:
+    """Whether it says that it is of another class than it is, as a mock with a specification does."""
+    kind = type(obj)
+    if not _pickles_plainly(kind):
+        return False
+    try:
+        return obj.__class__ is not kind
+    except Exception:  # a property of the program's
+        return True
+
+
+def disguised(obj: Any) -> tuple[Any, ...]:
+    """What makes such an object again."""
+    kind: Any = type(obj)
+    reduced: Any = object.__reduce_ex__(obj, 2)
+    make, args, *state = reduced
+    newly: Any = copyreg.__newobj__  # type: ignore[attr-defined]  # not in typeshed
+    return (made.new, (kind, *args[1:]), *state) if make is newly else (make, args, *state)
+
+
+def _system_random(one: Any) -> tuple[Any, ...]:
+    """A source of random numbers that has no state."""
+    return type(one), ()
+
+
 _REDUCERS: dict[type, Reducer] = {
     functools._lru_cache_wrapper: Reducer(_cached),
     functools.cached_property: Reducer(_cached_property, "nothing"),
@@ -192,6 +219,7 @@ _REDUCERS: dict[type, Reducer] = {
     type(functools.cmp_to_key(lambda _a, _b: 0)): Reducer(_compare_key, "nothing"),
     contextlib._GeneratorContextManager: Reducer(_generator_manager, "nothing"),
     contextlib._AsyncGeneratorContextManager: Reducer(_generator_manager, "nothing"),
+    random.SystemRandom: Reducer(_system_random, "nothing"),
     struct.Struct: Reducer(_struct, "nothing"),
     memoryview: Reducer(_memory, "nothing"),
     ContextVar: Reducer(_context_variable, "identity"),
@@ -226,13 +254,16 @@ def is_stateless(obj: Any, kind: type) -> bool:
     return known and not getattr(obj, "__dict__", None)
 
 
+def _pickles_plainly(kind: Any) -> bool:
+    return kind.__reduce_ex__ is object.__reduce_ex__ and kind.__reduce__ is object.__reduce__
+
+
 def _without_state(kind: Any) -> bool:
-    plain = kind.__reduce_ex__ is object.__reduce_ex__ and kind.__reduce__ is object.__reduce__
     # A class of C may keep what it likes in its instances, such as whether a lock is taken.
     pointers = (kind.__dictoffset__ > 0) + (kind.__weakrefoffset__ > 0)
     visible = kind.__basicsize__ - pointers * _POINTER == object.__basicsize__
     return (
-        plain
+        _pickles_plainly(kind)
         and visible
         and all(
             base is object

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import tempfile
 import threading
 from contextvars import ContextVar
 from types import FunctionType
@@ -123,6 +124,11 @@ def generator_manager(kind: Any, function: Any, args: tuple[Any, ...], keywords:
     return kind(function, args, keywords)
 
 
+def new(kind: Any, *args: Any) -> Any:
+    """An object of that class, whatever it says that its class is."""
+    return kind.__new__(kind, *args)
+
+
 def memory(content: bytes | bytearray, form: str, shape: tuple[int, ...]) -> memoryview:
     """A view of memory of its own."""
     view = memoryview(content)
@@ -148,16 +154,17 @@ def fill_thread_local(one: Any, values: dict[str, Any]) -> None:
     vars(one).update(values)
 
 
-def reading_file(path: str, position: int) -> Any:
-    """A file of bytes, opened here, at the place where it was read."""
-    file = open(path, "rb")  # noqa: SIM115 - as long as the program's global
-    file.seek(position)
+def open_file(path: str, mode: str, position: int | None, text: dict[str, Any]) -> Any:
+    """A file that is opened again, at the place where it was; for writing: at its end."""
+    file = open(path, mode, **text)  # noqa: SIM115 - as long as the program's global
+    if position is not None:
+        file.seek(position)
     return file
 
 
-def appending_file(path: str, mode: str, text: dict[str, Any]) -> Any:
-    """A file that is open for writing: whatever a process writes comes at its end."""
-    return open(path, mode, **text)
+def temporary_file(file: Any, name: str) -> Any:
+    """A temporary file of the caller's, who deletes it."""
+    return tempfile._TemporaryFileWrapper(file, name, delete=False)
 
 
 def weak(kind: Any, *target: Any) -> Any:

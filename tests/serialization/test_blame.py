@@ -39,6 +39,18 @@ def test_a_global_at_fault_is_named_with_the_way_to_it(script: Script) -> None:
         native.dumps(script.names["run"])
 
 
+def test_a_global_whose_reduce_ends_the_interpreter_is_named(script: Script) -> None:
+    script.run(
+        "import sys\nclass Exits:\n def __reduce__(self): sys.exit(5)\nbad = Exits()\ndef helper(): return bad\n"
+        "def run(): return helper()\ndef other(): return eval('1 + 1')\n"
+    )
+    with pytest.raises(
+        SerializationError, match=r"Exits` in global `bad` of `helper`, used by `run`: SystemExit"
+    ):
+        native.dumps(script.names["run"])
+    assert script.call("other") == 2
+
+
 LOCK = threading.Lock()
 
 

@@ -50,9 +50,11 @@ def test_code_that_reads_pickles_may_find_functions_and_classes(source: str) -> 
     assert not code_names.may_find_any(space["f"].__code__)
 
 
-def test_other_code_finds_what_it_names() -> None:
-    space = define("a = 1\ndef f(x): return x.loads(a)")
+@pytest.mark.parametrize("body", ["x.loads(a)", "x.eval()", "x.modules()", "[x.exec for x in a]"])
+def test_other_code_finds_what_it_names(body: str) -> None:
+    space = define(f"a = 1\ndef f(x): return {body}")
     assert code_names.perhaps(space["f"].__code__, space) == []
+    assert not code_names.may_find_any(space["f"].__code__)
 
 
 def test_what_it_only_may_need_is_done_without(script: Script) -> None:

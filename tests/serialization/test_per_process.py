@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from compute_executor.errors import SerializationError
-from compute_executor.serialization import native
+from compute_executor.serialization import native, per_process, reading
 from tests.serialization.conftest import Script
 
 
@@ -93,3 +94,37 @@ def test_files_of_globals_are_opened_again(script: Script, tmp_path: Path) -> No
     finally:
         for name in ("added", "written", "read"):
             script.names[name].close()
+
+
+def test_a_temporary_file_stays_the_caller_s(script: Script) -> None:
+    script.run(
+        "import tempfile, io\ntemporary = tempfile.NamedTemporaryFile('w+')\n"
+        "_ = temporary.write('first'), temporary.flush()\n"
+        "def use():\n"
+        " temporary.write(' second'); temporary.flush(); temporary.seek(0); return temporary.read()\n"
+    )
+    with script.names["temporary"] as file:
+        assert script.call("use") == "first second"
+        script.worker.close()
+        assert Path(file.name).read_text() == "first second"
+
+
+def test_devices_and_files_in_memory(script: Script) -> None:
+    script.names["__file__"] = __file__
+    script.run(
+        "import io, os, sys\nnull, text = open(os.devnull, 'w'), open(__file__)\n"
+        "memory = io.StringIO('abc')\n"
+        "def use():\n"
+        " null.write('x'); return text.readline(), memory.read()\n"
+    )
+    try:
+        assert script.call("use")[1:] == ("abc",)
+    finally:
+        script.names["null"].close()
+        script.names["text"].close()
+
+
+def test_the_standard_input_is_the_worker_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open(__file__) as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        assert per_process.reduce(file) == (reading.imported, ("sys", "stdin"))

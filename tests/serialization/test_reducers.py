@@ -228,3 +228,27 @@ def test_an_object_with_state_is_no_sentinel() -> None:
 def test_names_in_annotations() -> None:
     assert list(reducers.names_in("dict[str, 'A'] | B.C")) == ["dict", "str", "B", "C"]
     assert list(reducers.names_in("no annotation")) == []
+
+
+def test_mocks_and_others_that_say_they_are_of_another_class(script: Script) -> None:
+    script.run(
+        "import asyncio\nfrom unittest import mock\nservice = mock.MagicMock(return_value=3)\n"
+        "service.__len__.return_value = 5\n"
+        "waiting = mock.AsyncMock(return_value=4)\n"
+        "like = mock.create_autospec(lambda a, b=1: None, return_value=9)\n"
+        "class Proxy:\n def __init__(self, n): self.n = n\n @property\n def __class__(self): return int\n"
+        "proxy = Proxy(2)\n"
+        "def use():\n try: like()\n except TypeError: found = like(1), like.call_count\n"
+        " return found, service(1), len(service), service.call_args.args, asyncio.run(waiting()), "
+        "proxy.n, isinstance(proxy, int)\n"
+        "def same(x): return x is mock.sentinel.thing, mock.ANY == x\n"
+    )
+    from unittest import mock
+
+    assert script.call("use") == ((9, 1), 3, 5, (1,), 4, 2, True)
+    assert script.call("same", mock.sentinel.thing) == (True, True)
+
+
+def test_random_numbers_of_the_system_have_no_state(script: Script) -> None:
+    script.run("import random\nsource = random.SystemRandom()\ndef use(): return 0 <= source.random() < 1\n")
+    assert script.call("use") is True
