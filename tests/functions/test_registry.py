@@ -16,7 +16,7 @@ import pytest
 from compute_executor.errors import SerializationError
 from compute_executor.functions import remote
 from compute_executor.functions.registry import FunctionRef, Registry
-from compute_executor.serialization import native
+from compute_executor.serialization import large, native
 
 
 class Counting:
@@ -275,3 +275,37 @@ def test_what_is_registered_to_travel_by_value_counts_from_then_on(registry: Reg
 
     assert after.function.digest != before.function.digest
     assert registry.route(remote.call).function.digest == before.function.digest
+
+
+class Large:
+    """An argument of its own kind, of many bytes."""
+
+    def __init__(self, count: int) -> None:
+        self.content = b"x" * count
+
+
+def test_what_is_large_in_a_function_is_serialised_once_for_many_calls(registry: Registry) -> None:
+    registry.route(functools.partial(len, b""))
+    function = functools.partial(isinstance, Large(1024 * 1024))
+
+    route = registry.for_many(function)
+
+    assert isinstance(route.subject, remote.Stream)
+    assert run(route, Large) is True
+
+
+def test_a_small_function_is_as_for_one_call(registry: Registry) -> None:
+    for function in (math.sqrt, functools.partial(len, b"")):
+        assert registry.for_many(function) == registry.route(function)
+
+
+def test_a_function_that_refers_to_parts_travels_with_its_calls(registry: Registry) -> None:
+    def dump(function: Any) -> large.Content:
+        pieces = large.Pieces([native.dumps(function)])
+        pieces.parts = (large.Part("0" * 32, 5_000_000),)
+        return pieces
+
+    route = Registry(dump).route(lambda: None)
+
+    assert route.is_generic
+    assert [part.size for part in route.parts] == [5_000_000]

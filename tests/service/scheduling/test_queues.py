@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.service.scheduling.dispatch import Dispatch
 from compute_executor.service.scheduling.queues import Lease, OpenBatch
 from tests.service.scheduling.batches import open_batch
@@ -222,3 +223,13 @@ def test_all_work_runs_in_the_end(data: st.DataObject) -> None:
         taken += len(found)
         awake += [pool] * bool(found) + dispatch.released()
     assert taken == total
+
+
+def test_a_pool_stays_while_another_of_its_users_has_tasks() -> None:
+    anns, bobs = open_batch(1, 1, owner="ann"), open_batch(2, 1, owner="bob")
+    dispatch = queued(anns, bobs)
+    dispatch.take(POOL, 1)
+    dispatch.ended([TaskEnded(1, 0, 1, 0, b"value", 1.0, 2.0)])
+    dispatch.forget(anns)
+    assert (dispatch.open_of("ann"), dispatch.open_in(POOL)) == (0, 1)
+    assert owners(dispatch.take(POOL, 2)) == [("bob", 1)]
