@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from integration.campaign import report
+from integration.campaign.simulation import simulate
 from integration.campaign.soak import soak
 
 Say = Callable[[str], None]
@@ -39,7 +40,16 @@ def _soak(asked: argparse.Namespace, say: Say) -> dict[str, Any]:
     }
 
 
-PARTS: dict[str, Callable[[argparse.Namespace, Say], dict[str, Any]]] = {"soak": _soak}
+def _simulation(asked: argparse.Namespace, _say: Say) -> dict[str, Any]:
+    began = time.monotonic()
+    found = simulate(asked.seed, asked.seeds, asked.minutes * MINUTE)
+    return {**found._asdict(), "first seed": asked.seed, "seconds": round(time.monotonic() - began)}
+
+
+PARTS: dict[str, Callable[[argparse.Namespace, Say], dict[str, Any]]] = {
+    "soak": _soak,
+    "simulation": _simulation,
+}
 
 
 def main(arguments: list[str]) -> int:

@@ -23,6 +23,7 @@ NAMED = frozenset(
         "SerializationError",
         "ResultDecodeError",
         "WorkerLost(not begun)",
+        "ResultGone",
     }
 )
 """Ends with a name that says what happened to the task."""

@@ -27,8 +27,8 @@ def _git(*arguments: str) -> str:
 
 
 def note(folder: Path, part: str, found: dict[str, Any]) -> None:
-    """Put the figures of a part beside those of the others."""
+    """Put the figures of a run of a part beside those of the others."""
     path = folder / FIGURES
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    known[part] = found
+    known.setdefault(part, []).append(found)
     path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")

@@ -19,7 +19,7 @@ from compute_executor.errors import ComputeError, NotAuthorized, ServiceUnavaila
 from compute_executor.protocol.frames import MAX_FRAME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from websockets.client import ClientProtocol
     from websockets.protocol import Event
@@ -55,18 +55,27 @@ class WebSocketStream:
     # -- out -------------------------------------------------------------------------------------------------
 
     def send(self, frame: bytes) -> None:
-        """Append a binary frame to what :meth:`flush` writes."""
-        self._protocol.send_binary(frame)
-        self._collect()
+        """Append a binary frame to what :meth:`flush` writes. Raises StreamLost."""
+        self._append(self._protocol.send_binary, frame)
 
     def send_text(self, text: str) -> None:
-        """Append a text frame to what :meth:`flush` writes."""
-        self._protocol.send_text(text.encode())
-        self._collect()
+        """Append a text frame to what :meth:`flush` writes. Raises StreamLost."""
+        self._append(self._protocol.send_text, text.encode())
 
     def ping(self) -> None:
-        """Append a ping: a live peer answers."""
-        self._protocol.send_ping(b"")
+        """Append a ping: a live peer answers. Raises StreamLost."""
+        self._append(self._protocol.send_ping, b"")
+
+    def _append(self, send: Callable[[bytes], None], data: bytes) -> None:
+        """The service may have closed the stream in one piece with what was read before, its handshake included."""
+        try:
+            send(data)
+        except Exception as error:
+            from websockets.exceptions import InvalidState
+
+            if isinstance(error, InvalidState):
+                raise StreamLost(f"the service closed the stream: {error}") from error
+            raise
         self._collect()
 
     def flush(self) -> bool:

@@ -126,6 +126,31 @@ def test_a_frame_that_comes_with_the_answer_to_the_handshake() -> None:
         thread.join()
 
 
+def test_a_close_that_comes_with_the_answer_to_the_handshake() -> None:
+    """What is sent then finds a stream that is lost, and no other error."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def run() -> None:
+            protocol = ServerProtocol()
+            connection, _ = listener.accept()
+            with connection:
+                protocol.receive_data(connection.recv(65536))
+                (request,) = protocol.events_received()
+                assert isinstance(request, Request)
+                protocol.send_response(protocol.accept(request))
+                protocol.send_close(1011)
+                connection.sendall(b"".join(protocol.data_to_send()))
+                connection.recv(1)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        with connected(f"http://127.0.0.1:{listener.getsockname()[1]}") as stream:
+            for send in (lambda: stream.send(b"x"), lambda: stream.send_text("x"), stream.ping):
+                with pytest.raises(StreamLost, match="closed the stream"):
+                    send()
+        thread.join()
+
+
 def test_nothing_has_come_yet(server: Callable[..., str]) -> None:
     with connected(server(echo)) as stream:
         assert stream.receive() == []
