@@ -126,8 +126,8 @@ class MaxResultSizeExceeded(ComputeError):
         known = isinstance(result_size, int)
         message = f"Task result of {result_size}B exceeded current limit of {result_size_limit}B"
         super().__init__(message if known else str(result_size), task_id=task_id)
-        self.result_size = result_size if known else 0
-        self.result_size_limit = result_size_limit
+        self.result_size: int = result_size if isinstance(result_size, int) else 0
+        self.result_size_limit: int = result_size_limit
 
 
 class InvalidRequest(ComputeError, ValueError):
@@ -199,7 +199,7 @@ class LoginUnavailable(ServiceUnavailable):
     """
 
     code = 111
-    retry_after: int
+    retry_after: int | None
 
     def __init__(self, message: str = "", *, task_id: str | None = None, retry_after: int = 5) -> None:
         super().__init__(message, task_id=task_id)
@@ -217,14 +217,14 @@ class StorageFull(ServiceUnavailable):
 
     code = 113
     http_status = 507
-    retry_after = 60
+    retry_after: int | None = 60
 
 
 class StoreBusy(ServiceUnavailable):
     """Another process holds the write lock of the service's database."""
 
     code = 114
-    retry_after = 5
+    retry_after: int | None = 5
 
 
 class StoreDamaged(ServiceUnavailable):

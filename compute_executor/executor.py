@@ -14,7 +14,9 @@ import uuid
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast, overload
+
+from typing_extensions import Unpack
 
 from compute_executor import checks, exit_hooks, mapping
 from compute_executor.batch import Function, Target
@@ -23,6 +25,7 @@ from compute_executor.fixed_attributes import FixedAttribute
 from compute_executor.functions.registry import FunctionRef
 from compute_executor.future import ComputeFuture
 from compute_executor.local import config
+from compute_executor.mapping import MapOptions
 from compute_executor.peer import locator
 from compute_executor.pool_spec import pool_spec
 from compute_executor.protocol.call_options import check_kept, replace_option, with_options
@@ -33,6 +36,7 @@ from compute_executor.protocol.ids import MAX_BATCH
 from compute_executor.sdk.arguments import named, positional
 from compute_executor.sdk.names import AnyId, canonical
 from compute_executor.serialization.refs import Ref, part_of
+from compute_executor.session.map_submission import MapSubmission
 from compute_executor.session.session import Session
 from compute_executor.session.view import SessionView
 from compute_executor.settings import ExecutorSettings
@@ -45,6 +49,9 @@ if TYPE_CHECKING:
     from compute_executor.serialize import Strategylike
 
 T = TypeVar("T")
+A = TypeVar("A")
+B = TypeVar("B")
+P = ParamSpec("P")
 
 
 class Executor(concurrent.futures.Executor):
@@ -157,13 +164,12 @@ class Executor(concurrent.futures.Executor):
         self._session = Session(settings)
         where = self._endpoint(endpoint_id)  # pyright: ignore[reportArgumentType] - no int any more
         self._view = SessionView(self._session, Target(where, settings.pool, options))
-        self._owner: Executor | None = None  # of a view: what it is a view of
-        self._shut = False
+        self._owner, self._shut = cast("Executor | None", None), False  # of a view: what it is a view of
         weakref.finalize(self, self._session.release).atexit = False
 
     # -- concurrent.futures.Executor -------------------------------------------------------------------------
 
-    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> ComputeFuture[T]:
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> ComputeFuture[T]:
         """Run ``fn(*args, **kwargs)`` in a worker. Every keyword is the function's own.
 
         What cannot be serialised fails its own future (SerializationError), as does what is too large
@@ -176,6 +182,26 @@ class Executor(concurrent.futures.Executor):
         except ComputeError as error:
             return self._session.failed(view, error)
         return self._session.submit(view, route, args, kwargs)
+
+    @overload  # type: ignore[override]  # the standard library's does not check the arguments
+    def map(
+        self, fn: Callable[[A], T], one: Iterable[A], /, **options: Unpack[MapOptions]
+    ) -> Iterator[T]: ...
+    @overload
+    def map(
+        self, fn: Callable[[A, B], T], one: Iterable[A], two: Iterable[B], /, **options: Unpack[MapOptions]
+    ) -> Iterator[T]: ...
+    @overload
+    def map(  # of three and more, only how many there are at least is known
+        self,
+        fn: Callable[..., T],
+        one: Iterable[Any],
+        two: Iterable[Any],
+        three: Iterable[Any],
+        /,
+        *more: Iterable[Any],
+        **options: Unpack[MapOptions],
+    ) -> Iterator[T]: ...
 
     def map(
         self,
@@ -195,7 +221,7 @@ class Executor(concurrent.futures.Executor):
         """
         chunksize, buffersize, timeout = mapping.checked(chunksize, buffersize, timeout)
         self._check_open()
-        submission = _Submission(self, fn, chunked=chunksize > 1)
+        submission = MapSubmission(self, self._session, self._view, fn, chunked=chunksize > 1)
         calls = zip(*iterables)  # noqa: B905 - the shortest ends it, as in the standard library
         results: Iterator[T]
         if chunksize == 1:
@@ -310,7 +336,6 @@ class Executor(concurrent.futures.Executor):
         return view
 
     # Names of the Globus Compute SDK, whose programs set them between submits.
-
     @property
     def endpoint_id(self) -> str | None:
         """The endpoint of later calls, as text; None for the service's own. It can be set."""
@@ -356,24 +381,28 @@ class Executor(concurrent.futures.Executor):
     def _set_target(self, target: Target) -> None:
         self._view = SessionView(self._session, target, origin=self._view.origin)
 
-    task_group_id = FixedAttribute[str](
+    task_group_id: FixedAttribute[str] = FixedAttribute(
         "give it when the Executor is made, Executor(task_group_id=...)", "_task_group_id"
     )
-    label = FixedAttribute[str]("give it when the Executor is made, Executor(label=...)", "_label")
-    batch_size = FixedAttribute[int]("give it when the Executor is made, Executor(batch_size=...)")
-    client = FixedAttribute[Any]("give it when the Executor is made, Executor(client=...)")
-    serializer = FixedAttribute[Any](
+    label: FixedAttribute[str] = FixedAttribute(
+        "give it when the Executor is made, Executor(label=...)", "_label"
+    )
+    batch_size: FixedAttribute[int] = FixedAttribute(
+        "give it when the Executor is made, Executor(batch_size=...)"
+    )
+    client: FixedAttribute[Any] = FixedAttribute("give it when the Executor is made, Executor(client=...)")
+    serializer: FixedAttribute[Any] = FixedAttribute(
         "how calls travel is chosen by the endpoint; Executor(by_source=True) sends functions as source text"
     )
-    container_id = FixedAttribute[str]("use ex.options(container=...)")
+    container_id: FixedAttribute[str] = FixedAttribute("use ex.options(container=...)")
 
-    def put(self, value: Any) -> Ref:
+    def put(self, value: Any) -> Any:  # to type checkers it is whatever an argument has to be
         """Store ``value`` as it is now, once, and return what stands for it in later calls, also inside of lists,
-        dicts and objects; see `Ref`. Raises SerializationError, PayloadTooLarge, ServiceUnavailable."""
+        dicts and objects: a `Ref`. Raises SerializationError, PayloadTooLarge, ServiceUnavailable."""
         self._check_open()
         return self._session.put(self._view, value)
 
-    def ref(self, ref_id: str) -> Ref:
+    def ref(self, ref_id: str) -> Any:
         """The reference with this id, which another program of yours has put at the same service, and keeps."""
         return Ref(part_of(checks.text("ref_id", ref_id)))
 
@@ -450,32 +479,6 @@ class Executor(concurrent.futures.Executor):
         return of_executor(
             type(self).__name__, self.label, self.task_group_id, endpoint, self._session.describe()
         )
-
-
-class _Submission:
-    """One function on its way through ``map``: how it travels is found out once. Implements mapping.Submitter.
-
-    Keeps the Executor alive until the map has ended.
-    """
-
-    def __init__(self, executor: Executor, function: Callable[..., Any], chunked: bool) -> None:
-        self._executor = executor
-        self._session = executor._session
-        self._view = executor._view
-        self._error: ComputeError | None = None
-        try:
-            registry = self._view.codec().registry
-            self._route = (registry.each_of if chunked else registry.for_many)(function)
-        except ComputeError as error:
-            self._error = error
-
-    def submit(self, args: tuple[Any, ...]) -> ComputeFuture[Any]:
-        if self._error is not None:
-            return self._session.failed(self._view, self._error)
-        return self._session.submit(self._view, self._route, args, {})
-
-    def withdraw(self, futures: list[ComputeFuture[Any]]) -> None:
-        self._session.withdraw(futures)
 
 
 def _check_workers(max_workers: Any, initializer: Any) -> int | None:

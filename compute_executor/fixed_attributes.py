@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Generic, NoReturn, TypeVar, overload
 
+from typing_extensions import Never
+
 T = TypeVar("T")
 
 
@@ -35,5 +37,5 @@ class FixedAttribute(Generic[T]):
             raise AttributeError(f"an Executor has no {self._name}: {self._advice}")
         return getattr(instance, self._kept)
 
-    def __set__(self, instance: object, value: Any) -> NoReturn:
+    def __set__(self, instance: object, value: Never) -> NoReturn:
         raise AttributeError(f"{self._name} of an Executor cannot be set: {self._advice}")

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import Context
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from compute_executor.errors import ComputeError
@@ -135,7 +135,7 @@ class ComputeFuture(Future[T]):
         self._result = None
         self._exception = None
         self._waiting: _Waiters | None = None
-        self.owner = owner
+        self.owner: FutureOwner = owner
         self._endpoint = endpoint
         self._submitted = time.time()
         self.cell: Context | None = None  # of a notebook, in which the call was made
@@ -231,13 +231,17 @@ class ComputeFuture(Future[T]):
                 self._waiting = made
             return self._waiting
 
-    @property
-    def _condition(self) -> threading.Condition:  # type: ignore[override]  # an attribute there
-        return (self._waiting or self._make_waiters()).condition
+    if (
+        not TYPE_CHECKING
+    ):  # to type checkers they are the standard library's, which its `as_completed` asks for
 
-    @property
-    def _waiters(self) -> list[Any]:  # type: ignore[override]  # an attribute there
-        return (self._waiting or self._make_waiters()).waiters
+        @property
+        def _condition(self) -> threading.Condition:
+            return (self._waiting or self._make_waiters()).condition
+
+        @property
+        def _waiters(self) -> list[Any]:
+            return (self._waiting or self._make_waiters()).waiters
 
     @property
     def _done_callbacks(self) -> list[Any]:

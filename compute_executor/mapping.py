@@ -10,11 +10,20 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, TypedDict
 
 from compute_executor import checks
 from compute_executor.future import ComputeFuture
 from compute_executor.serialization.raised import raised
+
+
+class MapOptions(TypedDict, total=False):
+    """The keywords of `Executor.map`."""
+
+    timeout: float | None
+    chunksize: int
+    buffersize: int | None
+    progress: bool
 
 
 class Submitter(Protocol):

@@ -202,7 +202,11 @@ class AllCodeStrategies(ComboSerializationStrategy):
 
     identifier = "12\n"
     for_code = True
-    strategies: ClassVar = [PureSourceTextInspect, PureSourceDill, DillCode]
+    strategies: ClassVar[list[type[SerializationStrategy]]] = [
+        PureSourceTextInspect,
+        PureSourceDill,
+        DillCode,
+    ]
 
 
 class AllDataStrategies(ComboSerializationStrategy):
@@ -210,7 +214,7 @@ class AllDataStrategies(ComboSerializationStrategy):
 
     identifier = "13\n"
     for_code = False
-    strategies: ClassVar = [JSONData, DillDataBase64]
+    strategies: ClassVar[list[type[SerializationStrategy]]] = [JSONData, DillDataBase64]
 
 
 SELECTABLE_STRATEGIES: list[type[SerializationStrategy]] = [
@@ -310,17 +314,19 @@ class ComputeSerializer:
         *,
         allowed_deserializer_types: Iterable[Strategylike | AllowlistWildcard] | None = None,
     ) -> None:
-        self.code_serializer = (
+        self.code_serializer: SerializationStrategy = (
             DEFAULT_STRATEGY_CODE
             if strategy_code is None
             else validate_strategylike(strategy_code, for_code=True).instance
         )
-        self.data_serializer = (
+        self.data_serializer: SerializationStrategy = (
             DEFAULT_STRATEGY_DATA
             if strategy_data is None
             else validate_strategylike(strategy_data, for_code=False).instance
         )
-        self.allowed_deserializer_types = parse_allowlist(allowed_deserializer_types)
+        self.allowed_deserializer_types: set[type[SerializationStrategy]] = parse_allowlist(
+            allowed_deserializer_types
+        )
 
     @staticmethod
     def serialize_from_list(data: Any, strategies: Iterable[Strategylike]) -> str:

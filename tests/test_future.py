@@ -131,7 +131,7 @@ def test_all_who_wait_are_woken(end: str) -> None:
     seen: list[Any] = []
     waiters = [
         in_thread(lambda: seen.append(wait(futures, 10).not_done)),
-        in_thread(lambda: seen.append(set(futures) - set(as_completed(futures, 10)))),  # type: ignore[arg-type]
+        in_thread(lambda: seen.append(set(futures) - set(as_completed(futures, 10)))),
     ]
     arguments = {"finish": (1,), "fail": (KeyError(),), "withdrawn": ()}[end]
     for future in futures:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from compute_executor import Executor
 from tests.conftest import MakeExecutor
 from tests.fake_service import FakeService
@@ -35,8 +37,8 @@ def test_futures_of_every_state(fake: FakeService, make: MakeExecutor) -> None:
     assert "waiting" in waiting._repr_html_() or waiting.done()
     loud = executor.submit(abs, 1)
     loud.result(10)
-    loud._result = Loud()
+    loud._result = cast(Any, Loud())
     assert "cannot be shown: ValueError" in loud._repr_html_()
-    loud._result = "x" * 1000
+    loud._result = cast(Any, "x" * 1000)
     assert "x" * 400 + "x" in loud._repr_html_()
     assert "x" * 600 not in loud._repr_html_()

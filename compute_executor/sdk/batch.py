@@ -54,7 +54,7 @@ class Batch:
     told where it was passed, and that changing an object afterwards changes nothing."""
 
     def __init__(self, encode_call: EncodeCall, options: BatchOptions | None = None) -> None:
-        self.options = options or BatchOptions()
+        self.options: BatchOptions = options or BatchOptions()
         self.calls: list[BatchTask] = []
         self._encode_call = encode_call
 
@@ -68,10 +68,10 @@ class Batch:
         chosen = canonical(value, "task group") if value is not None else None
         self.options = self.options._replace(task_group_id=chosen)
 
-    resource_specification = BatchOption[dict[str, Any] | None]("resource_specification")
-    user_endpoint_config = BatchOption[dict[str, Any] | None]("user_endpoint_config")
-    request_queue = BatchOption[bool]("create_queue")
-    result_serializers = BatchOption[list[str] | None]("result_serializers")
+    resource_specification: BatchOption[dict[str, Any] | None] = BatchOption("resource_specification")
+    user_endpoint_config: BatchOption[dict[str, Any] | None] = BatchOption("user_endpoint_config")
+    request_queue: BatchOption[bool] = BatchOption("create_queue")
+    result_serializers: BatchOption[list[str] | None] = BatchOption("result_serializers")
 
     @property
     def user_runtime(self) -> dict[str, Any]:

@@ -109,7 +109,7 @@ class Client(EndpointCalls, ContainerCalls):
             named, base_url, token, login_manager, authorizer, app, force_login, insecure_http, profile
         )
         backend = backends.choose(wanted)
-        self.login_manager = backend.login_manager
+        self.login_manager: LoginManagerProtocol | None = backend.login_manager
         self.app = app
         self.authorizer = authorizer
         self._auth_client: Any = None

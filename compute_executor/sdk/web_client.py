@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from typing import Any
 
-from globus_sdk import BaseClient, GlobusApp
+from globus_sdk import BaseClient, GlobusAPIError, GlobusApp
 from globus_sdk.authorizers import GlobusAuthorizer
 from globus_sdk.gare import GARE
 from globus_sdk.scopes import ComputeScopes, Scope
@@ -23,8 +23,8 @@ class WebClient(BaseClient):
     """
 
     service_name = "compute"
-    scopes = ComputeScopes
-    error_class = ComputeAPIError
+    scopes: Any = ComputeScopes
+    error_class: type[GlobusAPIError] = ComputeAPIError
 
     def __init__(
         self,

@@ -21,8 +21,8 @@ class Part:
     __slots__ = ("__weakref__", "name", "size")
 
     def __init__(self, name: str, size: int) -> None:
-        self.name = name
-        self.size = size
+        self.name: str = name
+        self.size: int = size
 
 
 class Pieces(list[Piece]):

@@ -26,7 +26,7 @@ class Ref:
 
     def __init__(self, part: Part) -> None:
         self._part: Part | None = part
-        self.id = f"{part.name}-{part.size}"
+        self.id: str = f"{part.name}-{part.size}"
         """What another program passes to `Executor.ref`."""
 
     @property

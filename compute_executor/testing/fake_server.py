@@ -56,7 +56,7 @@ class FakeServer:
     ) -> None:
         from websockets.sync.server import serve  # 30 ms, and only who tests needs it
 
-        self.instance = secrets.token_hex(8)
+        self.instance: str = secrets.token_hex(8)
         self._expected = f"Bearer {token}"
         self._blobs = blobs
         self._hear = hear

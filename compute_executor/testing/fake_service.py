@@ -58,7 +58,7 @@ class FakeService:
     """
 
     def __init__(self) -> None:
-        self.faults = Faults()
+        self.faults: Faults = Faults()
         self._token = secrets.token_urlsafe(16)
         self._free = threading.Condition(
             threading.RLock()

@@ -146,7 +146,7 @@ def test_a_buffer_has_at_least_one(
     ours: compute_executor.Executor, buffersize: object, error: type[Exception]
 ) -> None:
     with pytest.raises(error, match="buffersize"):
-        ours.map(work.square, [1], buffersize=buffersize)  # type: ignore[arg-type]
+        ours.map(work.square, [1], buffersize=buffersize)  # type: ignore[call-overload]
 
 
 def test_a_buffer_and_chunks(ours: compute_executor.Executor) -> None:

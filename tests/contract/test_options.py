@@ -105,7 +105,7 @@ def test_a_view_in_asyncio_and_as_completed(ours: compute_executor.Executor) -> 
 
     assert asyncio.run(main()) == 36
     mixed = [ours.submit(work.square, 1), view.submit(work.square, 2)]
-    assert {future.result() for future in as_completed(mixed, PATIENCE)} == {1, 4}  # type: ignore[arg-type, var-annotated]
+    assert {future.result() for future in as_completed(mixed, PATIENCE)} == {1, 4}
 
 
 def test_an_option_that_does_not_exist(ours: compute_executor.Executor) -> None:

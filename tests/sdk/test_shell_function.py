@@ -199,7 +199,7 @@ def test_on_a_worker() -> None:
     with Executor(max_workers=1) as executor:
         result = executor.submit(ShellFunction("echo {x}"), x="there").result(PATIENCE)
         late = executor.submit(ShellFunction("sleep 60", walltime=0.2)).result(PATIENCE)
-        many = list(executor.map(Loud("echo hi"), []))
+        many = list(executor.map(Loud("echo hi"), []))  # type: ignore[arg-type]
     assert isinstance(result, ShellResult)
     assert isinstance(late, ShellResult)
     assert (result.stdout, late.returncode, many) == ("there\n", 124, [])

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -484,7 +484,7 @@ def test_a_function_that_is_refused(executor: Executor, fake: FakeService) -> No
 
 
 def test_an_argument_that_cannot_be_sent_fails_alone(executor: Executor) -> None:
-    futures = [executor.submit(abs, threading.Lock() if n == 5 else n) for n in range(10)]
+    futures = [executor.submit(abs, cast(Any, threading.Lock()) if n == 5 else n) for n in range(10)]
 
     with pytest.raises(SerializationError, match="argument 0"):
         futures[5].result(PATIENCE)

@@ -72,7 +72,7 @@ class ApiClient:
         clock: Callable[[], float] | None = None,
     ) -> None:
         self.transport = transport
-        self.reached = False  # whether the service has ever answered; any thread sets it
+        self.reached: bool = False  # whether the service has ever answered; any thread sets it
         self._pacer = pacer
         self._pacing = threading.Lock()
         self._opening = opening

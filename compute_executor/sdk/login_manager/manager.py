@@ -31,7 +31,7 @@ class LoginManager:
         app: GlobusApp | None = None,
         credentials: ClientCredentials | None = None,
     ) -> None:
-        self.environment = environment or environments.named_environment() or environments.PRODUCTION
+        self.environment: str = environment or environments.named_environment() or environments.PRODUCTION
         self._app = app or _make_app(self.environment, credentials or client_credentials.from_environment())
 
     def ensure_logged_in(self, *, force: bool = False) -> bool:

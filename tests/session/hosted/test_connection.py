@@ -83,7 +83,7 @@ def test_calls_run_there(ex: Executor) -> None:
 def test_what_is_no_plain_function_runs_too(ex: Executor) -> None:
     assert ex.submit(functools.partial(max, 3), 2).result(10) == 3
     assert ex.submit([1, 1].count, 1).result(10) == 2
-    numbers = [ex.submit(lambda x, n=n: x + n, 1) for n in range(3)]
+    numbers = [ex.submit(lambda x, n=n: x + n, 1) for n in range(3)]  # type: ignore[misc]
     assert [one.result(10) for one in numbers] == [1, 2, 3]
 
 
@@ -148,7 +148,7 @@ def test_what_only_our_services_keep_is_refused(ex: Executor) -> None:
 
 
 def test_a_bad_argument_fails_alone(ex: Executor) -> None:
-    bad = ex.submit(add_one, (one for one in ()))  # type: ignore[var-annotated]
+    bad = ex.submit(add_one, (one for one in ()))  # type: ignore[arg-type, var-annotated]
     good = ex.submit(add_one, 1)
     with pytest.raises(SerializationError, match="argument 0"):
         bad.result(10)

@@ -117,4 +117,4 @@ def _silence(who: str, error: Exception) -> LoginUnavailable:
 def _seconds(text: str) -> int:
     """Of a Retry-After header, if it has any; else what LoginUnavailable says by itself."""
     asked = int(text) if text.isascii() and text.isdigit() else LoginUnavailable().retry_after
-    return min(max(asked, 1), LONGEST_RETRY_AFTER)
+    return min(max(asked or 1, 1), LONGEST_RETRY_AFTER)
