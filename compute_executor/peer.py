@@ -57,6 +57,7 @@ class EmbeddedLocator:
 
     def __init__(self) -> None:
         self._api = OwnApi(ApiClient(DirectTransport(embedded_address)))
+        self._versions = Versions()
 
     def api(self) -> OwnApi:
         """Its API."""
@@ -67,7 +68,11 @@ class EmbeddedLocator:
         text = str(uuid.UUID(bytes=endpoint))
         if text in (BUILT_IN_ENDPOINT, TUTORIAL_ENDPOINT):
             return EndpointKind.OURS
-        self.endpoint_named(text)  # raises NotFound
+        try:
+            found = self._api.find_endpoint(text)
+        finally:
+            self._api.close()
+        self._versions.check(text, {"python_version": found.python})
         return EndpointKind.AGENT
 
     def endpoint_named(self, name: str) -> bytes:
@@ -111,10 +116,8 @@ class ClientLocator:
         document = self._client.get_endpoint_metadata(endpoint_id)
         if document.get("built_in"):
             return EndpointKind.OURS
-        if document.get("kind") == AGENTS:
-            return EndpointKind.AGENT
         self._versions.check(str(endpoint_id), document)  # before anything is sent that they may not read
-        return EndpointKind.STOCK
+        return EndpointKind.AGENT if document.get("kind") == AGENTS else EndpointKind.STOCK
 
     def endpoint_named(self, name: str) -> bytes:
         """Looked up there. Hosted services have no names that are unique."""

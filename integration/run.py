@@ -1,6 +1,6 @@
 """Runs what judges this project from outside its own environment.
 
-    python -m integration.run [cpython] [contract] [tools] [containers] [stock] [page] [--quick] [--all]
+    python -m integration.run [cpython] [contract] [tools] [containers] [stock] [endpoints] [page] [--quick] [--all]
 
 cpython   CPython's tests of its own pools, on our Executor, by every Python of this machine that ships them
 contract  the examples of the standard library's documentation, on every Python of this machine, and tests/contract on
@@ -11,6 +11,8 @@ containers  integration/containers: functions in images, by podman, which is ins
 stock     integration/stock: unmodified Globus Compute SDK and endpoint on our service, with a RabbitMQ of their own,
           installed if it is absent and root asks; what could not be installed is said in the last lines. Then
           integration/hosted: our Executor on a stand-in of the hosted service, over RabbitMQ too
+endpoints  integration/endpoints: endpoints of ours on a one-node Slurm, installed if it is absent and root asks, on
+          dask, Parsl, MPI and a pool of processes; what could not be installed is said in the last lines
 page      integration/page: the dashboard in Chromium, which is installed if it is absent and root asks
 
 Without a name: all, two at a time, for they wait more than they compute; what one wrote is shown when it has ended.
@@ -38,7 +40,7 @@ from typing import NamedTuple
 from integration import pythons
 from integration.cpython.left_out import LEFT_OUT
 
-PARTS = ("stock", "cpython", "contract", "tools", "page", "containers")
+PARTS = ("stock", "endpoints", "cpython", "contract", "tools", "page", "containers")
 """The longest first, which leaves the least for one alone at the end."""
 AT_A_TIME = 2
 TOOLS_PYTHON = "3.11."
@@ -159,6 +161,14 @@ def page(found: dict[str, Path], quick: bool) -> list[Job]:
     return [Job("page", version, partial(_pytest, found[version], "page", requirements, *chosen))]
 
 
+def endpoints(found: dict[str, Path], quick: bool) -> list[Job]:
+    """Endpoints of ours on engines of others. Not Ray, which needs over a gigabyte: pip install ray and see there."""
+    version = _like(found, TOOLS_PYTHON)
+    requirements = (*TEST_REQUIREMENTS, "parsl>=2024.10", "distributed>=2024.1", "mpi4py>=4", "mpich")
+    chosen = ("integration/endpoints", "-rs", "-W", "default", *(("-k", "factory or wrong") if quick else ()))
+    return [Job("endpoints", version, partial(_pytest, found[version], "endpoints", requirements, *chosen))]
+
+
 def stock(found: dict[str, Path], quick: bool) -> list[Job]:
     """What needs RabbitMQ, and the released Globus Compute packages in an environment of their own."""
     version = _like(found, TOOLS_PYTHON)
@@ -216,6 +226,7 @@ RUN = {
     "containers": containers,
     "page": page,
     "stock": stock,
+    "endpoints": endpoints,
 }
 
 if __name__ == "__main__":

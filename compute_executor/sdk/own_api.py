@@ -31,8 +31,17 @@ class _GroupTask(msgspec.Struct):
     id: str
 
 
-class _NamedEndpoint(msgspec.Struct):
+class FoundEndpoint(msgspec.Struct):
+    """An endpoint of this package. ``pythons``: the versions that its machines have, as far as they have told."""
+
     endpoint_id: uuid.UUID
+    name: str
+    pythons: list[str] = []
+
+    @property
+    def python(self) -> str:
+        """The version of all of them; empty if they differ, or none has told."""
+        return self.pythons[0] if len(self.pythons) == 1 else ""
 
 
 class _Group(msgspec.Struct):
@@ -139,9 +148,12 @@ class OwnApi:
 
     def endpoint_named(self, name: str) -> bytes:
         """The id, 16 bytes, of the endpoint of this package with this name or id. Raises NotFound, InvalidRequest."""
+        return self.find_endpoint(name).endpoint_id.bytes
+
+    def find_endpoint(self, name: str) -> FoundEndpoint:
+        """The same with what its workers have. Raises NotFound, InvalidRequest."""
         path = f"/v3/agents/{quote(name, safe='')}"
-        found = self._requests.call(Request("GET", path), patient=self._patient).read(_NamedEndpoint)
-        return found.endpoint_id.bytes
+        return self._requests.call(Request("GET", path), patient=self._patient).read(FoundEndpoint)
 
     # -- tasks ---------------------------------------------------------------------------------------------------
 

@@ -57,6 +57,13 @@ def told(endpoint_id: str) -> dict[str, Any] | None:
     return _told.get(endpoint_id)
 
 
+def other_python(endpoint_id: str) -> str:
+    """The version of Python that the workers of an endpoint were told to have, if bytecode of this one is not theirs;
+    else nothing."""
+    version = str((_told.get(endpoint_id) or {}).get("python_version") or "")
+    return version if version and _head(version, 2) != _head(platform.python_version(), 2) else ""
+
+
 class Versions:
     """Which endpoints have been looked at. Owner: whoever ends futures."""
 

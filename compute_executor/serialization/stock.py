@@ -97,11 +97,12 @@ def dumps_as_source(function: Any) -> bytes:
     if function is call:
         return packing.function_from_source(carrier.CARRYING, carrier.source(carrier.CALLING, ""))
     if isinstance(function, EachOf):
-        return packing.function_from_source(carrier.EACH, carrier.source(*_source(function.function)))
-    return packing.function_from_source(carrier.CARRYING, carrier.source(*_source(function)))
+        return packing.function_from_source(carrier.EACH, carrier.source(*source_of(function.function)))
+    return packing.function_from_source(carrier.CARRYING, carrier.source(*source_of(function)))
 
 
-def _source(function: Any) -> tuple[str, str]:
+def source_of(function: Any) -> tuple[str, str]:
+    """Name and source of a function. Raises SerializationError for one that is more than its source."""
     if not isinstance(function, FunctionType) or function.__closure__ or function.__name__ == "<lambda>":
         raise SerializationError(
             f"{_name(function)} cannot travel as source: only a function that a `def` made, and that refers "

@@ -23,14 +23,14 @@ from typing import Any
 from compute_executor import exit_hooks
 from compute_executor.batch import Call, Target
 from compute_executor.errors import ComputeError, InvalidRequest, PoolBroken
-from compute_executor.functions.codecs import Codec, of_ours, of_stock
+from compute_executor.functions.codecs import Codec, of_other_python, of_ours, of_ours_by_source, of_stock
 from compute_executor.functions.registry import FunctionRef
 from compute_executor.future import ComputeFuture, forked
 from compute_executor.peer import NO_ENDPOINT
 from compute_executor.protocol.call_options import check_kept
 from compute_executor.protocol.endpoint_kind import EndpointKind
 from compute_executor.protocol.frames import INLINE_LIMIT, Body
-from compute_executor.serialization import exceptions, native
+from compute_executor.serialization import exceptions, native, python_versions
 from compute_executor.serialization.large import parts_of
 from compute_executor.serialization.refs import Ref
 from compute_executor.session import cells
@@ -65,7 +65,7 @@ class Session:
         self.broken: PoolBroken | None = None  # the I/O thread sets it, once
         self.released = self.abandoned = self.closed = self._cancelling = False
         self._kinds: dict[bytes, EndpointKind] = {}  # by endpoint, as the service has said
-        self._codecs: dict[tuple[EndpointKind, bool], Codec] = {}
+        self._codecs: dict[tuple[EndpointKind, bool, str], Codec] = {}
         self.parts = Parts(self._storage, self._released)
         self._pid = os.getpid()
         self._connection: Connection | None = None
@@ -82,15 +82,26 @@ class Session:
         kind = self._kind(target.endpoint)
         check_kept(target.options, kind)
         self._connect(kind)
-        key = kind, bool(target.endpoint)
+        other_python = self._other_python(kind, target.endpoint)
+        key = kind, bool(target.endpoint), other_python
         if key not in self._codecs:
             self._codecs[key] = self._make_codec(*key)
         return self._codecs[key]
 
-    def _make_codec(self, kind: EndpointKind, elsewhere: bool) -> Codec:
+    def _other_python(self, kind: EndpointKind, endpoint: bytes) -> str:
+        """Return the version of Python that an endpoint of ours has, if bytecode of this one means nothing there."""
+        if kind is not EndpointKind.AGENT or self.settings.by_source:
+            return ""
+        return python_versions.other_python(str(uuid.UUID(bytes=endpoint)))
+
+    def _make_codec(self, kind: EndpointKind, elsewhere: bool, other_python: str) -> Codec:
         """Return the codec for a kind of endpoint. Parts stay on the service: not for workers that are elsewhere."""
         if kind not in {EndpointKind.OURS, EndpointKind.AGENT}:
             return of_stock(self.settings.by_source)
+        if kind is EndpointKind.AGENT and self.settings.by_source:
+            return of_ours_by_source()
+        if other_python:
+            return of_other_python(other_python)
         if elsewhere:
             return of_ours()
         return of_ours(self.parts.of_function, self.parts.of_argument)
