@@ -143,6 +143,8 @@ def _prepare(name: str, chosen: dict[str, Any]) -> None:
     before = load(folder.settings)
     settings = merged(before, chosen)
     known = folder.credentials()
+    if not _place(settings):
+        _service(settings)  # the local one runs, so that the endpoint finds it
     if known is None or settings != before or known.service != _place(settings):
         _register(folder, settings)
     save(folder.settings, settings)
@@ -232,12 +234,12 @@ def _run(name: str, *, join: bool, replace: bool, detach: bool) -> None:
     from compute_executor.endpoint.agent.run import run_endpoint, start_daemon
 
     if detach:
-        pid = start_daemon(name, join=join, replace=replace)
-        running = EndpointFolder(name).running()
-        click.echo(f"endpoint {name} runs in the background (pid {running.pid if running else pid})")
+        pid, connected = start_daemon(name, join=join, replace=replace)
+        waits = "" if connected else f", and is not connected yet: see {EndpointFolder(name).log}"
+        click.echo(f"endpoint {name} runs in the background (pid {pid}){waits}")
         return
 
-    def connected() -> None:
+    def say() -> None:
         click.echo(f'endpoint {name} is connected: Executor("{name}") runs here. Ctrl-C ends it')
 
-    run_endpoint(name, join=join, replace=replace, connected=connected)
+    run_endpoint(name, join=join, replace=replace, connected=say)

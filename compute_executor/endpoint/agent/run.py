@@ -106,8 +106,9 @@ def _local() -> ServicePlace | None:
 # -- as a daemon --------------------------------------------------------------------------------------------
 
 
-def start_daemon(name: str, *, join: bool = False, replace: bool = False) -> int:
-    """Start an endpoint in the background; its process id. Returns when it is connected, or has not been for a while.
+def start_daemon(name: str, *, join: bool = False, replace: bool = False) -> tuple[int, bool]:
+    """Start an endpoint in the background; its process id, and whether it is connected. Returns when it is, or has
+    not been for a while.
 
     Raises what ended it.
     """
@@ -127,19 +128,20 @@ def start_daemon(name: str, *, join: bool = False, replace: bool = False) -> int
     finally:
         os.close(writing)
     with open(reading, encoding="utf-8") as pipe:
-        _wait(pipe)
+        connected = _wait(pipe)
     process.returncode = 0  # it outlives us, and nobody here waits for it
-    return process.pid
+    return process.pid, connected
 
 
-def _wait(pipe: IO[str]) -> None:
+def _wait(pipe: IO[str]) -> bool:
     import select
 
     if not select.select([pipe], [], [], READY_WITHIN)[0]:
-        return
+        return False
     said = pipe.readline().strip()
     if said != CONNECTED:
         raise from_document(json.loads(said)) if said else ComputeError("the endpoint ended without a word")
+    return True
 
 
 def daemon() -> None:

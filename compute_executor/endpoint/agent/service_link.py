@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from compute_executor._version import __version__
+from compute_executor.backoff import Backoff
 from compute_executor.endpoint.leases import frames
 from compute_executor.endpoint.leases.bodies import BodyExchange
 from compute_executor.endpoint.leases.send_list import SendList
@@ -42,7 +43,10 @@ log = logging.getLogger(__name__)
 PATH = "/v3/endpoint/stream"
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0
-"""Seconds between two tries to connect; the pause is drawn between none and a bound that doubles."""
+"""Seconds between two tries to connect."""
+
+NEARBY_PAUSE = 1.0
+"""The longest where the service is on this machine: looking costs next to nothing."""
 
 PING_EVERY, PONG_WITHIN = 10.0, 10.0
 """Seconds. A network that drops everything is noticed after both."""
@@ -106,7 +110,8 @@ class ServiceLink:
         self._state = state
         self._first = first
         self._told_to_end = told_to_end
-        self._failures = 0
+        self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
+        self._longest = LONGEST_PAUSE
         self._link: OpenLink | None = None
         self.connected = False
         self.trouble = "not connected yet"
@@ -121,21 +126,20 @@ class ServiceLink:
                 raise
             except (ComputeError, OSError, asyncio.TimeoutError) as error:
                 self._lost(error)
-            bound = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._failures, 16))
-            await asyncio.sleep(bound * random.random())
+            await asyncio.sleep(min(self._backoff.failed(random.random()), self._longest))
 
     def _lost(self, error: Exception) -> None:
         text = str(error) or type(error).__name__
         if text != self.trouble:
             log.warning("no connection to the service: %s", text)
         self.trouble = text
-        self._failures += 1
 
     async def _once(self) -> None:
         """One connection, from its beginning to its end."""
         from websockets.exceptions import ConnectionClosed
 
         place = await asyncio.to_thread(self._locate)
+        self._longest = NEARBY_PAUSE if place is None or _is_loopback(place.url) else LONGEST_PAUSE
         if place is None:
             raise ServiceUnavailable("the service does not run at the moment")
         socket = await self._open(place)
@@ -185,7 +189,8 @@ class ServiceLink:
         await socket.send(msgspec.json.encode(self._hello()).decode())
         welcome = _welcome(await asyncio.wait_for(socket.recv(), OPEN_WITHIN))
         link = self._link = OpenLink(self._blobs, welcome, (sent + time.time()) / 2 - welcome.clock)
-        self._failures, self.connected = 0, True
+        self._backoff.succeeded()
+        self.connected = True
         log.info("connected to the service")
         self.trouble = ""
         self._first()
