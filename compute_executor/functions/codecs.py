@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from compute_executor.errors import VersionMismatch
+from compute_executor.functions.largest import check_size
 from compute_executor.functions.registry import Registry
 from compute_executor.functions.remote import EachOf
 from compute_executor.serialization import native, stock
@@ -14,6 +15,9 @@ from compute_executor.serialization.buffers import Keep
 from compute_executor.serialization.by_value import importable
 from compute_executor.serialization.large import Content
 from compute_executor.serialization.source_function import SourceFunction
+
+MOST_FOR_STOCK = 10_000_000 * 3 // 4
+"""Bytes of a function: Globus Compute takes 10 MB of it in base64."""
 
 
 class Codec(NamedTuple):
@@ -69,4 +73,10 @@ def _as_source(function: Any) -> Any:
 def of_stock(by_source: bool = False) -> Codec:
     """For workers of a stock Globus Compute endpoint. ``by_source``: functions as their source."""
     dumps = stock.dumps_as_source if by_source else stock.dumps
-    return Codec(Registry(dumps, there=stock), dumps, stock.dump_call)
+
+    def dump(function: Any) -> bytes:
+        stream = dumps(function)
+        check_size(getattr(function, "function", function), len(stream), MOST_FOR_STOCK)
+        return stream
+
+    return Codec(Registry(dump, there=stock), dump, stock.dump_call)
