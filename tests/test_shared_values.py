@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from compute_executor import Executor
-from compute_executor.errors import InvalidRequest, SerializationError
+from compute_executor.errors import InvalidRequest, SerializationError, WorkerLost
 from compute_executor.local.locks import is_held
 from compute_executor.local.state import SERVICE_LOCK, read_announcement, state_folder
 from tests.contract.work import wait_until
@@ -114,6 +114,37 @@ def test_refs() -> None:
             executor.put([small])
         with pytest.raises(SerializationError):
             executor.put(threading.Lock())
+
+
+kept: list[Any] = []
+
+
+def keep(*values: Any) -> None:
+    kept[:] = values
+
+
+def lengths() -> list[int]:
+    return [len(value) for value in kept]
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_an_initializer_with_large_arguments() -> None:
+    with Executor(2, initializer=keep, initargs=(bytes(20_000_000), bytearray(SIZE))) as executor:
+        assert executor.submit(lengths).result(PATIENCE) == [20_000_000, SIZE]
+        with pytest.raises(WorkerLost):
+            executor.submit(die).result(PATIENCE)
+        announced = read_announcement(state_folder())
+        assert announced is not None
+        os.kill(announced.pid, signal.SIGKILL)
+        wait_until(lambda: not is_held(state_folder() / SERVICE_LOCK))
+        assert executor.submit(lengths).result(PATIENCE) == [20_000_000, SIZE], (
+            "also of workers that come later"
+        )
+    wait_until(lambda: blobs() == [])
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from compute_executor.future import ComputeFuture
 from compute_executor.protocol.frames import (
     BROKEN,
     CANCELLED,
+    MAX_FRAME,
     Accepted,
     Began,
     Blob,
@@ -43,11 +44,13 @@ from compute_executor.protocol.frames import (
 )
 from compute_executor.protocol.ids import TaskPositions
 from compute_executor.sdk.own_api import OwnApi
+from compute_executor.serialization.buffers import LARGE
 from compute_executor.session.outcomes import settle
 from compute_executor.session.output import OutputPrinter
 from compute_executor.session.reasons import container_of, reason_of
 from compute_executor.session.stream.acknowledgements import Acknowledgements
 from compute_executor.session.stream.frame_reader import read_frame
+from compute_executor.session.stream.initializers import with_part
 from compute_executor.session.stream.router import Router
 from compute_executor.session.stream.sender import Sender, SubmitFailure, parts_of, without
 from compute_executor.session.stream.storage import NO_LIMIT, Storage, usable
@@ -120,14 +123,35 @@ class StreamProtocol:
         self.located.set()
         if self._held:
             write(_encode(Hold(list(self._held.values()))))
-        if self.pool is not None and self.spec is not None:
-            write(_encode(OpenPool(self.pool, self.spec)))
+        self._open_pool()
         for group in self.groups:
             self.subscribe(group)
         for batch in self.sender.reconnected():
             self.send(batch)
         for cancel in self._withdrawals.again():
             write(_encode(cancel))
+
+    def _open_pool(self) -> None:
+        """Declare the pool. An initializer with large arguments goes into a part, which each batch refers to."""
+        if self.pool is None or self.spec is None:
+            return
+        initializer = self.spec.initializer
+        assert self.storage is not None
+        if initializer is not None and len(initializer) > LARGE and self.storage.takes_parts:
+            try:
+                small, self.sender.pool_parts = with_part(initializer, self.storage)
+            except ComputeError as error:
+                self._break(PoolBroken(f"the initializer cannot be sent: {error}"))
+                return
+            self.spec = msgspec.structs.replace(self.spec, initializer=small)
+        self.hold(self.sender.pool_parts)
+        frame = _encode(OpenPool(self.pool, self.spec))
+        if len(frame) > MAX_FRAME:
+            self._break(
+                PoolBroken(f"the initializer and its arguments are {len(frame):,} bytes: too many to send")
+            )
+            return
+        self._write(frame)
 
     def reached(self, api: OwnApi) -> None:
         """Note that the service answers by HTTP, without a stream."""

@@ -53,6 +53,8 @@ class Sender:
     def __init__(self, group: bytes) -> None:
         self.group = group
         self.unconfirmed: dict[bytes, CallBatch] = {}
+        self.pool_parts: list[Blob] = []
+        """What the workers' initializer refers to: needed as long as there are tasks."""
         self._registered: set[bytes] = set()  # digests named on this connection
         self._rejected: dict[bytes, ComputeError] = {}  # digests whose registration was refused
         self._encode = msgspec.msgpack.Encoder().encode
@@ -86,7 +88,7 @@ class Sender:
             endpoint=target.endpoint,
             pool=target.pool,
             options=target.options,
-            parts=parts_of(batch),
+            parts=[*self.pool_parts, *parts_of(batch)],
         )
 
     def reconnected(self) -> list[CallBatch]:
