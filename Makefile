@@ -21,7 +21,7 @@ comma := ,
 space := $(subst ,, )
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep test check decisions coverage quick bench docs clean
+.PHONY: help sweep test check decisions coverage quick bench campaign docs clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -56,6 +56,9 @@ quick: $(DEV)  ## the tests that take less than a second each
 bench: $(DEV)  ## measure beside the peers; writes docs/benchmarks.md and docs/benchmarks-stock.md
 	$(BIN)/python -m benchmarks --output docs
 	$(BIN)/python -m benchmarks.stock --output docs
+
+campaign: $(DEV)  ## every fault at once, and the account; writes docs/reliability.md. CAMPAIGN="soak --minutes 60" says more
+	$(BIN)/python -m integration.campaign $(CAMPAIGN) --output docs
 
 docs: $(DEV)  ## build the documentation into site/, run every example in it and follow its links
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --config-file .mkdocs.yml --site-dir site

@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from integration.campaign import report
+from integration.campaign.fuzz import fuzz
+from integration.campaign.power import lose_power
 from integration.campaign.simulation import simulate
 from integration.campaign.soak import soak
 
@@ -46,9 +48,23 @@ def _simulation(asked: argparse.Namespace, _say: Say) -> dict[str, Any]:
     return {**found._asdict(), "first seed": asked.seed, "seconds": round(time.monotonic() - began)}
 
 
+def _fuzz(asked: argparse.Namespace, _say: Say) -> dict[str, Any]:
+    began = time.monotonic()
+    found = fuzz(asked.seed, asked.inputs, asked.minutes * MINUTE)
+    return {**found._asdict(), "seed": asked.seed, "seconds": round(time.monotonic() - began)}
+
+
+def _power(asked: argparse.Namespace, say: Say) -> dict[str, Any]:
+    began = time.monotonic()
+    found = lose_power(asked.losses, asked.seed, asked.minutes * MINUTE, say)
+    return {**found._asdict(), "seconds": round(time.monotonic() - began)}
+
+
 PARTS: dict[str, Callable[[argparse.Namespace, Say], dict[str, Any]]] = {
-    "soak": _soak,
     "simulation": _simulation,
+    "fuzz": _fuzz,
+    "soak": _soak,
+    "power": _power,
 }
 
 
@@ -73,6 +89,7 @@ def main(arguments: list[str]) -> int:
         _say(f"{name}: {found}")
         if asked.output:
             report.note(asked.output, name, found)
+            report.write_page(asked.output)
     return 1 if bad else 0
 
 

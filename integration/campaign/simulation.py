@@ -1,10 +1,10 @@
 """Client and service in one thread, in whatever order chance chooses.
 
 The client's half is the real one: `StreamProtocol` with all below it. Of the service it is what decides: `Dispatch`,
-the table of states, and the rules by which a start judges what it finds. Around them is a model of the rest, small enough
-to be seen to be right: a wire with two queues of encoded frames, a store with commits that may fail, workers whose
-begun logs and result rings outlive everything. A seed chooses each next event and fault; then all is mended and the
-end must come, for every task, once.
+the table of states, and the rules by which a start judges what it finds. Around them is a model of the rest, small
+enough to be seen to be right: a wire with two queues of encoded frames, a store with commits that may fail, workers
+whose begun logs and result rings outlive everything. A seed chooses each next event and fault; then all is mended and
+the end must come, for every task, once.
 """
 
 from __future__ import annotations
