@@ -88,8 +88,6 @@ class SweepCommand:
             signals = self._execute(study, executor)
             self._finish(study)
             self._write_errors(study)
-        except InvalidRequest as error:  # of values that the table cannot hold
-            raise click.ClickException(self._unwritten(error.message)) from error
         except ComputeError as error:  # before OSError: some are both
             raise click.ClickException(self._unfinished(one_line(str(error), limit=1000))) from error
         except OSError as error:
@@ -143,7 +141,10 @@ class SweepCommand:
         )
 
     def _finish(self, study: Study) -> None:
-        study.finish()
+        try:
+            study.finish()
+        except InvalidRequest as error:  # of values that the table cannot hold
+            raise click.ClickException(self._unwritten(error.message)) from error
         if is_stdout(self._request.out):
             write_to_stdout(study.table())
 

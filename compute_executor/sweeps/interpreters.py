@@ -9,6 +9,8 @@ import sys
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
+import click
+
 import compute_executor
 from compute_executor.errors import InvalidRequest
 
@@ -31,7 +33,7 @@ _PROBE = (
 )
 _RUN = (
     "import sys; own = sys.argv.pop(1); "
-    "own and sys.path.append(own); "
+    "sys.path += own.splitlines() if own else []; "
     "from compute_executor.sweeps import interpreters; interpreters.started_with(sys.executable); "
     "from compute_executor.cli import main; main()"
 )
@@ -68,7 +70,7 @@ def command_with(python: str, arguments: list[str]) -> list[str]:
         major, minor, there = map(int, done.stdout.split())
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         raise InvalidRequest(f"{python} cannot be run: {error}") from None
-    own = "" if there else str(Path(compute_executor.__file__).parent.parent)
+    own = "" if there else _own_folders()
     if own and (major, minor) != sys.version_info[:2]:
         raise InvalidRequest(
             f"{python} is Python {major}.{minor} and has no compute-executor: {python} -m pip install "
@@ -84,6 +86,12 @@ def limit_threads(environ: MutableMapping[str, str], cpus: int, workers: int, th
     for name in THREAD_VARIABLES:
         if threads is not None or name not in environ:
             environ[name] = str(number)
+
+
+def _own_folders() -> str:
+    """Where this package is, and what it needs: behind what the other Python has of its own."""
+    homes = [Path(module.__file__ or "").parent.parent for module in (compute_executor, click)]
+    return "\n".join(dict.fromkeys(map(str, homes)))
 
 
 def _active(environ: Mapping[str, str]) -> str | None:

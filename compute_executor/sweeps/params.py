@@ -3,9 +3,12 @@ once to run it, so that its length costs no memory. JSON, YAML, TOML and Parquet
 
 from __future__ import annotations
 
+import atexit
 import csv
 import itertools
 import json
+import sys
+import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,7 +40,8 @@ class ParamTable:
     ) -> None:
         self._path, self._known, self._defaults = path, known, defaults
         try:
-            self._read = _reader(path) if records is None else _DocumentTable(path, records)
+            source = _from_stdin() if str(path) == "-" and records is None else path
+            self._read = _reader(source) if records is None else _DocumentTable(path, records)
             self.names = self._header()
             self._converters = [parameters.converter(n) if parameters else None for n in self.names]
             self._kinds, self.varying, self.count = self._examine()
@@ -191,6 +195,18 @@ class _DocumentTable:
     def __call__(self) -> Iterator[tuple[int, list[Any]]]:
         for number, record in enumerate(self._records, 1):
             yield number, [record.get(name, "") for name in self.names]
+
+
+def _from_stdin() -> Path:
+    """The standard input as a file, which can be read twice. What begins as JSON is JSON, or JSON lines."""
+    text = sys.stdin.buffer.read()
+    first = text.lstrip()[:1]
+    ending = ".json" if first == b"[" else ".jsonl" if first == b"{" else ".csv"
+    descriptor, name = tempfile.mkstemp(prefix="compute-executor-params-", suffix=ending)
+    atexit.register(Path(name).unlink, missing_ok=True)
+    with open(descriptor, "wb") as file:
+        file.write(text)
+    return Path(name)
 
 
 def _reader(path: Path) -> _TextTable | _DocumentTable:

@@ -55,6 +55,7 @@ class Search:
     ) -> None:
         self._kind, self._column, self._seed = kind, column, seed
         self._ranges, self._constants, self._left = list(ranges), constants, evaluations
+        self._error: Exception | None = None
         if kind == "adaptive":
             optional("adaptive", "adaptive", "--adaptive")
             if len(ranges) > 2:
@@ -84,15 +85,21 @@ class Search:
         def evaluate(points: Sequence[Sequence[float]]) -> list[float]:
             points = points[: self._left]
             self._left -= len(points)
-            ends = study.evaluate(self._rows(points), executor, changed)
-            if study.ended_early:
-                self._left = 0
-            return [self._result(end) for end in ends]
+            try:
+                ends = study.evaluate(self._rows(points), executor, changed)
+                if study.ended_early:
+                    self._left = 0
+                return [self._result(end) for end in ends]
+            except Exception as error:  # which the library that asks would replace by one of its own
+                self._error, self._left = error, 0
+                return []
 
         if self._kind == "adaptive":
             self._follow(evaluate, 2 * (getattr(executor, "_max_workers", None) or 4))
         else:
             self._evolve(evaluate)
+        if self._error is not None:
+            raise self._error
 
     def _rows(self, points: Sequence[Sequence[float]]) -> Iterator[Row]:
         for point in points:

@@ -9,7 +9,6 @@ and runs the rest.
 from __future__ import annotations
 
 import itertools
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +29,7 @@ from compute_executor.sweeps.live_table import LiveTable
 from compute_executor.sweeps.outcomes import call_end, outcome
 from compute_executor.sweeps.programs import ROW
 from compute_executor.sweeps.running import RowCall, SweepRun
+from compute_executor.sweeps.scratch import ScratchFolder
 from compute_executor.sweeps.tabulation import UNREADABLE, TableRecord, Tabulation, recorded, tabulated
 from compute_executor.sweeps.tally import Tally
 from compute_executor.sweeps.values import key_bytes
@@ -74,7 +74,7 @@ class Study:
     ) -> None:
         """``earlier``: one that is closed, to go on with, where its book is a temporary file."""
         self.request, self._clock = request, clock
-        self._folder: tempfile.TemporaryDirectory[str] | None = None if earlier is None else earlier._folder
+        self._scratch = None if earlier is None else earlier._scratch
         self.format: TableFormat | None = None
         self._resumed = False
         self._first_new = 0
@@ -105,9 +105,9 @@ class Study:
         """The book, locked. Raises InvalidRequest for a table that is there already, of another sweep, in use."""
         request = self.request
         if request.out is None:
-            going_on = self._folder is not None
-            self._folder = self._folder or tempfile.TemporaryDirectory(prefix="compute-executor-sweep-")
-            book = Book(Path(self._folder.name) / "results.sweep")
+            going_on = self._scratch is not None
+            self._scratch = self._scratch or ScratchFolder()
+            book = Book(self._scratch.path / "results.sweep")
             return self._going_on(book, book.path, there=False) if going_on else self._begun(book)
         out = destination(request.out)
         self.format = format_of(request.out, request.design.count)
@@ -307,6 +307,12 @@ class Study:
             run.adopt(reload(group, known=self.book.batches()))
         except NotFound:  # the service has forgotten it, or is another one
             return
+
+    def settle(self) -> None:
+        """Note what has ended and was not noted yet, after an exception has come in between. Waits for nothing."""
+        self._interrupted = True
+        while self._run is not None and not self._run.is_idle:
+            self._enter(self._run.take())
 
     # -- outcomes --------------------------------------------------------------------------------------------
 

@@ -118,7 +118,7 @@ def run_request(
         study.finish()
     except BaseException:
         with contextlib.suppress(Exception):
-            study.interrupt()
+            study.settle()
             study.finish()
         study.abandon()
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -195,7 +196,8 @@ def test_without_a_table_the_book_goes_with_the_study(tmp_path: Path) -> None:
     study = run(request(Counted(), [1, 2]))
     assert study.book.path.exists()
     path = study.book.path
-    study._folder.cleanup()  # type: ignore[union-attr]
+    del study
+    gc.collect()
     assert not path.exists()
 
 

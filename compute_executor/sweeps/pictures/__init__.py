@@ -97,10 +97,13 @@ def _check_columns(columns: Sequence[str], **chosen: str | None) -> None:
 
 
 def _save(path: Path, content: PictureContent) -> None:
-    from compute_executor.sweeps.pictures.layout import figure_of  # half a second, and only pictures need it
+    from compute_executor.sweeps.pictures.layout import (  # half a second, and only pictures need it
+        figure_of,
+        styled,
+    )
 
-    figure: Any = figure_of(content)
-    with replaced_path(path) as new:
+    with styled(), replaced_path(path) as new:
+        figure: Any = figure_of(content)
         figure.savefig(new, format=path.suffix.lower().lstrip("."), dpi=160, metadata=_undated(path))
 
 

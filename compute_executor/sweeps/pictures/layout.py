@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from typing import Any
 
 from compute_executor.sweeps.best import short
@@ -18,40 +20,45 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def figure_of(content: PictureContent) -> Any:
-    """The figure. matplotlib's settings of the program are left alone."""
+@contextlib.contextmanager
+def styled() -> Iterator[None]:
+    """The settings of matplotlib for making and saving a figure; those of the program are left alone."""
     import matplotlib as mpl  # half a second, and only pictures need it
-    from matplotlib.figure import Figure
 
     with mpl.rc_context(STYLE):
-        kind = content.kind()
-        content = content.resolved()
-        if kind == "multiples":
-            return _multiples(Figure, content)
-        draw = getattr(drawings, kind)
-        pictures = content.facets()
-        columns = _columns(len(pictures))
-        rows = math.ceil(len(pictures) / columns)
-        figure = Figure(figsize=_size(columns, rows), layout="constrained")
-        grid = figure.subplots(
-            rows, columns, squeeze=False, sharex=len(pictures) > 1, sharey=len(pictures) > 1
-        )
-        used = list(grid.flat)[: len(pictures)]
-        drawn = [
-            draw(axes, one, content, outer=_is_outer(place, columns, len(pictures)))
-            for place, (axes, (_, one)) in enumerate(zip(used, pictures, strict=True))
-        ]
-        for place, axes in enumerate(used):
-            axes.tick_params(labelbottom=_is_outer(place, columns, len(pictures))[1])
-        for axes in list(grid.flat)[len(pictures) :]:
-            axes.remove()
-        for axes, (value, _) in zip(used, pictures, strict=True):
-            if content.facet is not None:
-                axes.set_title(f"{content.facet} = {short(value)}{_unit(content)}")
-        drawings.key(figure, used, drawn, content)
-        if content.title:
-            _title(figure, used, content.title)
-        return figure
+        yield
+
+
+def figure_of(content: PictureContent) -> Any:
+    """The figure."""
+    from matplotlib.figure import Figure  # half a second, and only pictures need it
+
+    kind = content.kind()
+    content = content.resolved()
+    if kind == "multiples":
+        return _multiples(Figure, content)
+    draw = getattr(drawings, kind)
+    pictures = content.facets()
+    columns = _columns(len(pictures))
+    rows = math.ceil(len(pictures) / columns)
+    figure = Figure(figsize=_size(columns, rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=len(pictures) > 1, sharey=len(pictures) > 1)
+    used = list(grid.flat)[: len(pictures)]
+    drawn = [
+        draw(axes, one, content, outer=_is_outer(place, columns, len(pictures)))
+        for place, (axes, (_, one)) in enumerate(zip(used, pictures, strict=True))
+    ]
+    for place, axes in enumerate(used):
+        axes.tick_params(labelbottom=_is_outer(place, columns, len(pictures))[1])
+    for axes in list(grid.flat)[len(pictures) :]:
+        axes.remove()
+    for axes, (value, _) in zip(used, pictures, strict=True):
+        if content.facet is not None:
+            axes.set_title(f"{content.facet} = {short(value)}{_unit(content)}")
+    drawings.key(figure, used, drawn, content)
+    if content.title:
+        _title(figure, used, content.title)
+    return figure
 
 
 def _multiples(figure_kind: Any, content: PictureContent) -> Any:

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from compute_executor.errors import InvalidRequest, ProgramFailed
+from compute_executor.sweeps.programs import (
+    ROW,
+    ProgramCall,
+    ScriptCall,
+    absolute,
+    check_collect,
+    columns_of,
+    filled,
+    placeholders,
+)
+
+
+def program(path: Path, text: str) -> str:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+def test_it_runs_in_the_folder_of_its_row_with_its_parameters(tmp_path: Path) -> None:
+    sim = program(tmp_path / "sim", 'echo "$@"; pwd > here; echo oops >&2; echo \'{"energy": 1.5}\'')
+    call = ProgramCall([sim, "--n", "{n}", "--out={row}.dat", "{{x}}"], tmp_path / "files")
+    found = call(**{"n": 3, ROW: 7})
+    folder = tmp_path / "files" / "7"
+    assert {**found, "seconds": 0} == {"exit_code": 0, "seconds": 0, "energy": 1.5, "folder": str(folder)}
+    assert (folder / "stdout.txt").read_text().startswith("--n 3 --out=7.dat {x}\n")
+    assert (folder / "stderr.txt").read_text() == "oops\n"
+    assert Path((folder / "here").read_text().strip()) == folder
+
+
+def test_no_shell_reads_the_arguments(tmp_path: Path) -> None:
+    sim = program(tmp_path / "sim", 'printf "%s|" "$@"')
+    ProgramCall([sim, "{a}", "$HOME", "`x`"], tmp_path / "files")(a="; rm -rf / 'quoted' \"x\" *", **{ROW: 1})
+    shown = (tmp_path / "files" / "1" / "stdout.txt").read_text()
+    assert shown == "; rm -rf / 'quoted' \"x\" *|$HOME|`x`|"
+
+
+def test_an_exit_code_is_a_failure_with_the_end_of_the_errors(tmp_path: Path) -> None:
+    sim = program(tmp_path / "sim", "echo diverged >&2; exit 3")
+    with pytest.raises(ProgramFailed, match=r"sim ended with 3; the end of .*stderr\.txt: diverged"):
+        ProgramCall([sim], tmp_path / "files")()
+    killed = program(tmp_path / "killed", "kill -9 $$")
+    with pytest.raises(ProgramFailed, match=r"ended with SIGKILL; it has written nothing"):
+        ProgramCall([killed], tmp_path / "files")()
+    with pytest.raises(ProgramFailed, match="absent cannot be run: No such file"):
+        ProgramCall([str(tmp_path / "absent")], tmp_path / "files")()
+
+
+def test_one_that_takes_too_long_is_stopped_with_its_children(tmp_path: Path) -> None:
+    sim = program(tmp_path / "sim", "sleep 300 & echo $! > child; wait")
+    with pytest.raises(TimeoutError, match=r"was stopped after 0\.3 seconds"):
+        ProgramCall([sim], tmp_path / "files", timeout=0.3)()
+    child = int((tmp_path / "files" / "1" / "child").read_text())
+    state = Path(f"/proc/{child}/stat")
+    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_a_script_gets_name_and_value(tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text("import sys, json; print(json.dumps({'argv': sys.argv[1:]}))")
+    call = ScriptCall([sys.executable, str(script)], ["lr", "on", "none"], tmp_path / "files")
+    assert call(lr=0.5, on=True, none=None)["argv"] == ["--lr", "0.5", "--on", "true"]
+
+
+@pytest.mark.parametrize(
+    ("output", "collect", "columns"),
+    [
+        ("energy=-1.5e2\nenergy=7", ["energy=([0-9.e+-]+)"], {"energy": 7}),
+        ("E = 3.5 eV", ["energy=E = ([0-9.]+)"], {"energy": 3.5}),
+        ("a=1 b=x", [r"both=a=(?P<a>\d+) b=(?P<b>\w+)"], {"a": 1, "b": "x"}),
+        ('noise\n{"a": [1, 2]}\n\n', [], {"a": [1, 2]}),
+        ("{broken", [], {}),
+        ("[1]", [], {}),
+        ("", [], {}),
+    ],
+)
+def test_columns_come_from_the_output(
+    tmp_path: Path, output: str, collect: list[str], columns: dict[str, Any]
+) -> None:
+    (tmp_path / "stdout.txt").write_text(output)
+    assert columns_of(str(tmp_path), collect) == columns
+
+
+def test_columns_come_from_a_csv_that_it_wrote(tmp_path: Path) -> None:
+    (tmp_path / "stdout.txt").touch()
+    (tmp_path / "out.csv").write_text("t,v\n1,0.5\n2,x\n")
+    assert columns_of(str(tmp_path), ["out.csv"]) == {"t": [1, 2], "v": [0.5, "x"]}
+    (tmp_path / "one.csv").write_text("t,v\n1,0.5\n")
+    assert columns_of(str(tmp_path), ["one.csv"]) == {"t": 1, "v": 0.5}
+    for absent, says in (("no.csv", "cannot be read"), ("empty.csv", "has no rows")):
+        (tmp_path / "empty.csv").write_text("t\n")
+        with pytest.raises(ProgramFailed, match=says):
+            columns_of(str(tmp_path), [absent])
+
+
+def test_output_without_what_was_to_be_collected_fails_the_row(tmp_path: Path) -> None:
+    (tmp_path / "stdout.txt").write_text("nothing")
+    with pytest.raises(ProgramFailed, match="nothing that matches energy"):
+        columns_of(str(tmp_path), ["energy=([0-9]+)"])
+
+
+@pytest.mark.parametrize("wanted", ["energy", "energy=x", "energy=([", "=(x)"])
+def test_a_wrong_collect_is_refused_beforehand(wanted: str) -> None:
+    with pytest.raises(InvalidRequest, match="--collect"):
+        check_collect([wanted])
+
+
+@pytest.mark.parametrize("text", ["{}", "{0}", "{a.b}", "{a[0]}", "{", '{"a": 1}', "{a b}"])
+def test_braces_hold_names_only(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="braces hold the name of a parameter"):
+        placeholders(text)
+
+
+def test_values_are_filled_in_as_text() -> None:
+    values = {"a": 0.1, "b": True, "c": None, "d": "x y"}
+    assert filled("{a}-{a:.3f}-{b}-{c}-{d}{{}}", values) == "0.1-0.100-true-null-x y{}"
+
+
+def test_arguments_that_name_files_are_found_from_the_folder_of_a_row(tmp_path: Path) -> None:
+    (tmp_path / "sim").touch()
+    (tmp_path / "in.dat").touch()
+    given = ["./sim", "in.dat", "absent.dat", "--x", "{n}", os.devnull]
+    assert absolute(given, tmp_path) == [
+        str(tmp_path / "sim"),
+        str(tmp_path / "in.dat"),
+        "absent.dat",
+        "--x",
+        "{n}",
+        os.devnull,
+    ]
