@@ -28,7 +28,8 @@ help:  ## this list
 
 sweep: $(PLOT)  ## the example: fit an epidemic over a 60 x 60 grid, into sweep-results.csv and sweep-results.png
 	$(BIN)/compute-executor sweep docs/examples/sir.py:fit --grid beta=1.2:2.2:60 --grid gamma=0.3:0.6:60 \
-	    --minimize sum_of_squares --out sweep-results.csv --overwrite --plot sweep-results.png
+	    --minimize sum_of_squares --out sweep-results.csv --overwrite --plot sweep-results.png \
+	    --contour 1.648x --unit beta=1/day --unit gamma=1/day
 	@$(BIN)/python docs/examples/best_fit.py sweep-results.csv
 
 test: check decisions docs  ## everything: checks, tests, documentation, and what judges the project from outside

@@ -14,6 +14,7 @@ from compute_executor.cli.plot_options import plot_options
 from compute_executor.cli.sweep_request import SweepRequest
 from compute_executor.cli.wrong_input import wrong_input
 from compute_executor.sweeps import interpreters
+from compute_executor.sweeps.standard_output import is_stdout
 
 
 class _Command(click.Command):
@@ -187,19 +188,25 @@ def open_executor(request: SweepRequest) -> Executor:
         cpus = usable_cpus()
         interpreters.limit_threads(os.environ, cpus, request.max_workers or cpus, request.threads)
     client = _client(request)
-    return executor.Executor(request.endpoint, client, max_workers=request.max_workers, label=label)
+    output: Any = "log" if is_stdout(request.out) else "program"  # what rows print is no part of the table
+    return executor.Executor(
+        request.endpoint,
+        client,
+        max_workers=request.max_workers,
+        label=label,
+        output=output,
+        profile=request.profile,
+    )
 
 
 def _client(request: SweepRequest) -> Any:
-    """A Client of the service that is named; None: that of this machine."""
-    if request.url is None and request.profile is None:
+    """A Client of the service at an address; None: that of the profile, or of this machine."""
+    if request.url is None:
         return None
     from compute_executor.local import config
     from compute_executor.sdk.client import Client
 
-    profile = config.Profile(request.url) if request.url else config.find_profile(request.profile)
-    assert profile is not None, "a profile was named"
-    return Client(base_url=profile.url, token=profile.token())
+    return Client(base_url=request.url, token=config.Profile(request.url).token())
 
 
 def _in_other_python(request: SweepRequest, ctx: click.Context) -> None:

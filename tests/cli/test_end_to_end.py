@@ -103,7 +103,8 @@ class Terminal:
 def test_a_sweep_then_status_then_stop(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COMPUTE_EXECUTOR_IDLE", "60")  # it is to be there however slow this machine is
     done = run("sweep", "model.py:square", "--grid", "x=1:300:300", "--max-workers", "2")
-    assert (done.returncode, done.stderr) == (0, "")
+    told = re.sub(r".* rows, .* failed\n", "", done.stderr)  # a line each 5 s, where the machine is busy
+    assert (done.returncode, told) == (0, "")
     assert [row["result"] for row in read()] == [str(x * x) for x in range(1, 301)]
     status = run("status")
     assert status.returncode == 0

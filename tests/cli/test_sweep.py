@@ -25,7 +25,9 @@ def test_help_names_every_option(command: Command) -> None:
 def test_options_reach_the_executor(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[tuple[object, ...]] = []
 
-    def make(endpoint: str | None, client: object, *, max_workers: int | None, label: str) -> Executor:
+    def make(
+        endpoint: str | None, client: object, *, max_workers: int | None, label: str, output: str
+    ) -> Executor:
         made.append((endpoint, max_workers, label))
         return ThreadPoolExecutor(1)
 

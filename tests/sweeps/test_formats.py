@@ -236,7 +236,7 @@ def test_netcdf_has_every_value_or_refuses(
 
 def netcdf_same(cell: Any, value: Any) -> bool:
     if value is None:
-        return bool(pd.isna(cell)) if not isinstance(cell, str) else cell == ""
+        return cell == "" if isinstance(cell, str) else bool(np.all(pd.isna(cell)))
     if isinstance(value, datetime.date):
         return bool(pd.Timestamp(cell) == pd.Timestamp(value))
     if isinstance(value, datetime.timedelta):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,10 @@ class Growing:
 
 
 @pytest.fixture
-def table(tmp_path: Path) -> Growing:
-    return Growing(tmp_path / "t.csv")
+def table(tmp_path: Path) -> Iterator[Growing]:
+    growing = Growing(tmp_path / "t.csv")
+    yield growing
+    growing.live.abandon()
 
 
 def test_rows_stand_in_the_order_of_the_sweep_whatever_order_they_end_in(table: Growing) -> None:
