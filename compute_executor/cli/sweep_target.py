@@ -85,7 +85,7 @@ def _under_pdb(one: SweepTarget, number: int, row: dict[str, Any]) -> None:
     if one.numbered:
         arguments = {**arguments, ROW: number}
     try:
-        value = pdb.Pdb().runcall(one.function, **arguments)
+        value = pdb.Pdb(stdin=sys.stdin, stdout=sys.stdout).runcall(one.function, **arguments)
     except Exception:
         traceback.print_exc()
         pdb.post_mortem(sys.exc_info()[2])

@@ -74,7 +74,7 @@ class Study:
     ) -> None:
         """``earlier``: one that is closed, to go on with, where its book is a temporary file."""
         self.request, self._clock = request, clock
-        self._scratch = None if earlier is None else earlier._scratch
+        self._scratch: ScratchFolder | None = None if earlier is None else earlier._scratch
         self.format: TableFormat | None = None
         self._resumed = False
         self._first_new = 0

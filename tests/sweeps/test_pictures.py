@@ -28,7 +28,7 @@ def samples(names: str, count: int = 60) -> list[dict[str, Any]]:
 
 
 NUMBERS = [float(n) for n in range(10)]
-TABLES = {
+TABLES: dict[str, tuple[list[dict[str, Any]], list[str], dict[str, Any]]] = {
     "line": (grid(x=NUMBERS), ["x"], {}),
     "line repeated": (grid(x=NUMBERS, repeat=[1, 2, 3]), ["x"], {}),
     "line coloured": (grid(x=NUMBERS, y=[1, 2]), ["x", "y"], {"colour": "y"}),
