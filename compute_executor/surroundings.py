@@ -196,7 +196,10 @@ def _ignored() -> set[int]:
 
 
 def _limits() -> dict[str, tuple[int, int]]:
-    import resource
+    try:
+        import resource
+    except ImportError:  # no POSIX system
+        return {}
 
     limits = {}
     for name in dir(resource):

@@ -3,11 +3,26 @@ and are untested. Standard library only: workers import this too."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import socket
 from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # no POSIX system: a client of a remote service does without
+    fcntl = None  # type: ignore[assignment]
+
+NO_LOCAL_SERVICE = (
+    "the local service needs a POSIX system (file locks, Unix sockets, process groups), which this is not. On "
+    "Windows, run the program in WSL (learn.microsoft.com/windows/wsl), or use a service elsewhere: "
+    "Executor(profile=...)"
+)
+
+
+def has_local_service() -> bool:
+    """Whether this system can run the local service: one with file locks and Unix sockets."""
+    return fcntl is not None and hasattr(socket, "AF_UNIX")
 
 
 def task_channel() -> tuple[socket.socket, socket.socket]:

@@ -81,6 +81,8 @@ def find_or_start(*, held: bool = False) -> ServiceAddress:
     connection later asks here again. ``held``: one that is started here runs no stored task before a client comes
     to run some. Raises ServiceUnavailable or NotAuthorized with the path at fault and what to do.
     """
+    if not system.has_local_service():
+        raise ServiceUnavailable(system.NO_LOCAL_SERVICE)
     return find() or _start(state_folder(), held)
 
 

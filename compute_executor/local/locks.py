@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Iterator
@@ -20,6 +19,11 @@ from compute_executor.local.state import (
 )
 from compute_executor.system import is_locked
 
+try:
+    import fcntl
+except ImportError:  # see `system`
+    fcntl = None  # type: ignore[assignment]
+
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.02
 """Seconds between two tries. flock has no time limit of its own, and an alarm belongs to the main thread."""
 
@@ -27,6 +31,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.02
 def try_lock(path: Path) -> int | None:
     """Take the lock; its descriptor, or None if another process has it. Close the descriptor to release it."""
     descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
+    if fcntl is None:  # no POSIX system: files are replaced whole, so that nobody reads half of one
+        return descriptor
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

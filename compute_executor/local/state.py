@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from compute_executor.errors import NotAuthorized, ServiceUnavailable, StorageFull, StoreDamaged
+from compute_executor.local.place import usual_place
 
 FOLDER = "state"
 """The same for all versions: a newer service migrates what it finds (`local.upgrade`, `service.store.database`)."""
@@ -65,13 +66,11 @@ def state_folder() -> Path:
 
 
 def home() -> Path:
-    """``$COMPUTE_EXECUTOR_HOME``, made absolute, or the platform's folder for the state of programs."""
+    """``$COMPUTE_EXECUTOR_HOME``, made absolute, or the platform's folder for the state of programs (`place`)."""
     chosen = os.environ.get(HOME)
     if chosen:
         return Path(os.path.abspath(os.path.expanduser(chosen)))
-    import platformdirs  # 20 ms, and not needed where the variable is set
-
-    return Path(platformdirs.user_state_dir("compute-executor", appauthor=False))
+    return usual_place()
 
 
 def prepare_folder(folder: Path) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from compute_executor.errors import ServiceUnavailable, StorageFull, StoreBusy, VersionMismatch
+from compute_executor.local.filesystems import network_filesystem
 from compute_executor.local.state import trouble
 from compute_executor.service.store.damage import (
     NEEDED,
@@ -36,10 +37,6 @@ log = logging.getLogger(__name__)
 SCHEMA_VERSION = 10
 LITTLE = 64 * 1024
 """Bytes of a disk below which it counts as full: the step in which SQLite's shared memory grows is 32 KiB."""
-NETWORK_FILESYSTEMS = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "fuse.sshfs", "lustre", "gpfs", "beegfs", "ceph", "panfs"}
-    | {"pvfs2", "glusterfs", "fuse.glusterfs"}
-)
 
 
 def open_writer(path: Path, *, durable: bool) -> sqlite3.Connection:
@@ -248,23 +245,8 @@ def boot() -> str:
 
 def refuse_network(path: Path) -> None:
     """Raise ServiceUnavailable if ``path`` lies on a network filesystem (Linux; elsewhere nothing is known)."""
-    kind = filesystem(path, Path("/proc/self/mountinfo"))
-    if kind in NETWORK_FILESYSTEMS:
+    if kind := network_filesystem(path):
         raise ServiceUnavailable(
             f"{path} lies on a network filesystem ({kind}), where SQLite can corrupt its data. Set "
             "COMPUTE_EXECUTOR_HOME (or --database) to a folder on a local disk."
         )
-
-
-def filesystem(path: Path, mounts: Path) -> str:
-    """The type of the filesystem that ``path`` lies on, by the longest mount point above it; "" if unknown."""
-    if not mounts.exists():
-        return ""
-    place, best, kind = str(path.parent.resolve()), "", ""
-    for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines():
-        left, _, right = line.partition(" - ")
-        point = left.split()[4].encode().decode("unicode_escape")
-        inside = place == point or place.startswith(point.rstrip("/") + "/")
-        if inside and len(point) >= len(best):
-            best, kind = point, right.split()[0]
-    return kind

@@ -14,7 +14,8 @@ from compute_executor.errors import (
     StoreDamaged,
     VersionMismatch,
 )
-from compute_executor.service.store.database import SCHEMA_VERSION, filesystem
+from compute_executor.local.filesystems import filesystem
+from compute_executor.service.store.database import SCHEMA_VERSION
 from compute_executor.service.store.store import Store, WriteResult
 from tests.service.storing import do, new_batch
 
@@ -111,6 +112,6 @@ def test_without_a_list_of_mounts_nothing_is_known(tmp_path: Path) -> None:
 
 
 def test_a_network_filesystem_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("compute_executor.service.store.database.filesystem", lambda *_: "lustre")
+    monkeypatch.setattr("compute_executor.service.store.database.network_filesystem", lambda _: "lustre")
     with pytest.raises(ServiceUnavailable, match="COMPUTE_EXECUTOR_HOME"):
         Store(path, durable=False)
