@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -15,15 +16,30 @@ GRACE = 20.0
 """Seconds that threads, sockets and child processes of a test may take to be gone (polled, not slept), on a machine
 that has much else to do."""
 
+LONGEST_TURN = 250
+"""Milliseconds of CPU time that a turn of a service's loop may take in a test: five times what the watchdog logs:
+a busy machine is slow also where it computes."""
+
+_TURN = re.compile(r"a turn of the loop took \d+ ms, (\d+) ms of CPU")
+
 
 @pytest.fixture(autouse=True)
-def state_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def state_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A state folder for this test alone; an embedded service started in it ends soon after its last client."""
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("COMPUTE_EXECUTOR_HOME", str(home))
     monkeypatch.setenv("COMPUTE_EXECUTOR_IDLE", "2")
     monkeypatch.setenv("COMPUTE_EXECUTOR_CONFIG", str(home / "config.toml"))
-    return home
+    yield home
+    assert not (long := _long_turns(home)), f"the service kept others waiting: {long}"
+
+
+def _long_turns(home: Path) -> list[str]:
+    """What the watchdogs of the services in a folder say of turns of their loops that were far too long."""
+    logs = home.rglob("service.log")
+    lines = [line for log in logs if log.is_file() for line in log.read_text(errors="replace").splitlines()]
+    found = [(_TURN.search(line), line) for line in lines]
+    return [line for turn, line in found if turn is not None and int(turn.group(1)) > LONGEST_TURN]
 
 
 @pytest.fixture(autouse=True)

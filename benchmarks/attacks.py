@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 MOST = 3.0
 """Times the 99th percentile of an idle service: the aim for the same tasks under attack."""
+TURN = "a turn of the loop "
+"""What the service's watchdog writes before how long it was."""
 PAUSE = 0.01
 """Seconds between two small tasks: a user who works, not a flood."""
 
@@ -113,10 +115,12 @@ def measure(attack: Attack, seconds: float) -> Figures:
         said = (attacker.communicate()[0] or "").strip().splitlines()
         peak = _memory(service.pid, "VmHWM")
         idle += user.tasks(seconds / 2)
-        turns = service.log.read_text(errors="replace").count("turn of the loop")
+        turns = [line for line in service.log.read_text(errors="replace").splitlines() if TURN in line]
+        for line in turns:
+            print(f"  {line.partition(TURN)[2]}", flush=True)
     return Figures(
         attack.name, _percentile(idle, 99), _percentile(under, 50), _percentile(under, 99), max(under),
-        before, peak, turns, user.lost, said[-1] if said else "",
+        before, peak, len(turns), user.lost, said[-1] if said else "",
     )  # fmt: skip
 
 

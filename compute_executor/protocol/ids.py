@@ -20,8 +20,8 @@ from msgspec import Meta
 
 PREFIX_BYTES = 12
 ID_BYTES = 16
-MAX_BATCH = 1 << 20
-"""Most tasks a batch may hold. The format would allow 2**32."""
+MAX_BATCH = 1 << 17
+"""Most tasks a batch may hold: so many are read in some 20 ms, while others wait. The format would allow 2**32."""
 
 Prefix = Annotated[bytes, Meta(min_length=PREFIX_BYTES, max_length=PREFIX_BYTES)]
 Id = Annotated[bytes, Meta(min_length=ID_BYTES, max_length=ID_BYTES)]

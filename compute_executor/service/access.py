@@ -60,10 +60,21 @@ def may(who: Identity, action: str, thing: Owned) -> bool:
     return not RULES[action].isdisjoint(_relations(who, thing))
 
 
+NOBODYS = Owned("\0")
+"""What is not there, as a thing that rules speak of: its answer has to take as long as that for a foreign one."""
+
+
+def owned_by(owner: str | None) -> Owned:
+    """What rules need to know of a thing that is never shared; None: it is not there."""
+    return NOBODYS if owner is None else Owned(owner)
+
+
 def check(who: Identity, action: str, thing: Owned, name: str) -> None:
-    """Raise NotFound unless it is allowed: a foreign thing and an absent one must look the same."""
-    if not may(who, action, thing):
-        raise absent(name, forbidden=action)
+    """Raise NotFound unless it is there and allowed: a foreign thing and an absent one must look the same, and take
+    the same steps up to here."""
+    allowed = may(who, action, thing)
+    if not allowed or thing == NOBODYS:
+        raise absent(name, forbidden=None if thing == NOBODYS else action)
 
 
 _CODES = {

@@ -8,11 +8,12 @@ comes back), an absent one is made, and a foreign one is "not there for you".
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import types
 import typing
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -368,6 +369,38 @@ async def judge(world: World, ask: Any, what: Any, probe: Probe) -> None:
                 other = await ask(world, user, what, probe, absent)
                 assert world.audit() == [] or probe.thing == "team", cell  # who knows which groups there are?
                 assert masked(answer, thing) == masked(other, absent), cell
+                if (what, probe.thing) not in LEFT_OUT:
+                    await check_same_work(world, ask, user, what, probe, thing, absent)
+
+
+async def check_same_work(
+    world: World, ask: Any, user: str, what: Any, probe: Probe, thing: str, absent: str
+) -> None:
+    """Whether something is there cannot be told by the time either: the same statements are run for it."""
+    run: list[list[str]] = []
+    for one in (thing, absent):
+        world.prefix = new_prefix()
+        with statements(world) as names:
+            await ask(world, user, what, probe, one)
+        run.append(names)
+    assert run[0] == run[1], (what, probe.thing, user)
+
+
+@contextlib.contextmanager
+def statements(world: World) -> Iterator[list[str]]:
+    """The names of all queries that are made inside the ``with``."""
+    reader, names = world.service._parts.store.read, list[str]()
+    ask = reader._all
+
+    def noted(name: str, values: Any = ()) -> Any:
+        names.append(name)
+        return ask(name, values)
+
+    reader._all = noted  # type: ignore[method-assign, assignment]
+    try:
+        yield names
+    finally:
+        del reader._all
 
 
 def check_audited(world: World, user: str, thing: str, cell: Any) -> None:

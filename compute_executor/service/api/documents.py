@@ -13,7 +13,6 @@ import msgspec
 
 from compute_executor._version import __version__
 from compute_executor.protocol import frames
-from compute_executor.protocol.ids import task_uuid
 from compute_executor.serialization import packing
 from compute_executor.service.access import subject
 from compute_executor.service.endpoints.ids import BUILT_IN
@@ -119,13 +118,13 @@ def listed_function(row: FunctionRow) -> dict[str, Any]:
 
 
 def submitted(
-    request_id: uuid.UUID, endpoint: uuid.UUID, group: bytes, prefix: bytes, counts: dict[str, int]
+    request_id: uuid.UUID, endpoint: uuid.UUID, group: bytes, ids: list[str], counts: dict[str, int]
 ) -> dict[str, Any]:
     """The answer to a v3 submit: the ids of the tasks in the order sent. ``counts``: tasks by function."""
     tasks: dict[str, list[str]] = {}
     position = 0
     for function_id, count in counts.items():
-        tasks[function_id] = [task_uuid(prefix, position + index) for index in range(count)]
+        tasks[function_id] = ids[position : position + count]
         position += count
     return {
         "request_id": str(request_id),
@@ -135,11 +134,9 @@ def submitted(
     }
 
 
-def guide_submitted(group: bytes, prefix: bytes, count: int) -> dict[str, Any]:
+def guide_submitted(group: bytes, ids: list[str]) -> dict[str, Any]:
     """The answer to a v2 submit."""
-    results = [
-        {"task_uuid": task_uuid(prefix, position), "http_status_code": 200} for position in range(count)
-    ]
+    results = [{"task_uuid": task_id, "http_status_code": 200} for task_id in ids]
     return {"response": "success", "task_group_id": str(uuid.UUID(bytes=group)), "results": results}
 
 
@@ -158,6 +155,11 @@ def ended_task(
     if success:
         return {**document, "status": SUCCESS, "result": text}
     return {**document, "status": FAILED, "exception": text, "reason": text}
+
+
+def large_task(task_id: str, outcome: frames.Result, details: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The document of a task that has succeeded, without its result, which is written after it."""
+    return {"task_id": task_id, "completion_t": str(outcome.ended), "details": details, "status": SUCCESS}
 
 
 def unknown_task(task_id: str, now: float) -> dict[str, Any]:

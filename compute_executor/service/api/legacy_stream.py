@@ -21,7 +21,7 @@ import msgspec
 from starlette.websockets import WebSocket
 
 from compute_executor.errors import InvalidRequest
-from compute_executor.protocol.frames import Result, Written
+from compute_executor.protocol.frames import MAX_FRAME, Result, Written
 from compute_executor.protocol.ids import task_uuid
 from compute_executor.service.api import documents
 from compute_executor.service.auth.open_streams import StreamSession
@@ -97,9 +97,16 @@ class LegacyClientStream:
             self._work.set()
         for result in results:
             task_id = task_uuid(result.prefix, result.position)
-            document = documents.ended_task(task_id, result, self._service.blobs.read)
-            await self._websocket.send_text(msgspec.json.encode(document).decode())
+            text = await asyncio.to_thread(self._text, task_id, result)
+            await self._websocket.send_text(text)
         await asyncio.sleep(0)
+
+    def _text(self, task_id: str, result: Result) -> str:
+        """The frame of one result, made in a helper thread: it may have to be read from a file."""
+        document = documents.ended_task(
+            task_id, result, lambda body: self._service.blobs.read(body, MAX_FRAME)
+        )
+        return msgspec.json.encode(document).decode()
 
     # -- what the service pushes --------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -28,9 +29,11 @@ from compute_executor.protocol import frames
 from compute_executor.protocol.ids import split_task_id
 from compute_executor.protocol.plain import check_free_fields
 from compute_executor.service.access import Identity
+from compute_executor.service.api.frame_sizes import SMALL, check_frame
 from compute_executor.service.api.legacy_stream import LegacyClientStream
 from compute_executor.service.api.send_queue import SendQueue
 from compute_executor.service.api.task_times import TaskTimes
+from compute_executor.service.api.turns import TURN
 from compute_executor.service.auth.open_streams import StreamRevoked, StreamSession
 from compute_executor.service.limits import announced
 from compute_executor.service.service import Service
@@ -274,24 +277,29 @@ class ClientStream:
             if self._ending:
                 self._told.set()
                 return
-            if self._catch_up():
-                await asyncio.sleep(0)  # looking costs milliseconds, and there may be nothing to wait for
+            if self._is_behind():
+                async with (
+                    self._service.visitors.catching_up
+                ):  # one stream at a time: looking costs milliseconds
+                    self._catch_up()
+                    await asyncio.sleep(0)
 
-    def _catch_up(self) -> bool:
-        """Read on from the store for groups that were dropped behind; whether there were any."""
-        behind = False
+    def _is_behind(self) -> bool:
+        return any(not feed.live for feed in self._feeds.values())
+
+    def _catch_up(self) -> None:
+        """Read on from the store for groups that were dropped behind, until the time of a turn is over."""
+        ends = time.monotonic() + TURN
         for group, feed in self._feeds.items():
             if feed.live:
                 continue
-            behind = True
             self._work.set()
             room = self._limit - self._outbox.size
-            if room <= 0:
+            if room <= 0 or time.monotonic() > ends:
                 break
             results, feed.sent, feed.live = self._service.replay(group, feed.sent, room)
             if results:
                 self._outbox.add_results(group, results, sum(map(body_size, results)))
-        return behind
 
     # -- receiving ----------------------------------------------------------------------------------------
 
@@ -301,7 +309,13 @@ class ClientStream:
                 self._room.clear()
                 await self._room.wait()
             try:
-                frame = _decode(await self._websocket.receive_bytes())
+                raw = await self._websocket.receive_bytes()
+                if len(raw) > SMALL:
+                    check_frame(raw)
+                    await asyncio.sleep(0)  # looking at it and reading it take some 20 ms each, at worst
+                frame = _decode(raw)
+            except InvalidRequest as error:
+                raise FrameRefused(MALFORMED, str(error)) from None
             except KeyError:
                 raise FrameRefused(MALFORMED, TEXT_FRAME) from None
             except (msgspec.MsgspecError, RecursionError, ValueError) as error:
@@ -318,7 +332,9 @@ class ClientStream:
             raise FrameRefused(MALFORMED, str(error)) from None
 
     def _audit(self, frame: frames.ToService, error: ComputeError) -> None:
-        self._service.audit.refused(self._visit.who, f"frame {type(frame).__name__}", error)
+        """Later: the answer takes as long as that to what is not there, of which nothing is written."""
+        where, audit = f"frame {type(frame).__name__}", self._service.audit
+        asyncio.get_running_loop().call_soon(audit.refused, self._visit.who, where, error)
 
     async def _open_pool(self, frame: frames.OpenPool) -> None:
         try:

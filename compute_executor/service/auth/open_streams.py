@@ -50,10 +50,11 @@ class StreamSession:
 
 
 class OpenStreams:
-    """All open streams."""
+    """All open streams. ``catching_up``: is held by the one that reads on from the store."""
 
     def __init__(self, limits: ServiceLimits) -> None:
         self._limits = limits
+        self.catching_up = asyncio.Lock()
         self._visits: set[StreamSession] = set()
 
     def enter(self, who: Identity, token: bytes) -> StreamSession:

@@ -35,7 +35,10 @@ class BlobRights:
         if self._fresh.get(name) == who.id:
             return
         owners = self._owners(name)
-        if who.id not in owners and not (owners and self._of_readable_function(who, name)):
+        readable = self._of_readable_function(
+            who, name
+        )  # asked also where nobody owns it: as for a foreign one
+        if who.id not in owners and not readable:
             raise absent(f"blob {name}", forbidden="read blob" if owners else None)
 
     def _of_readable_function(self, who: Identity, name: str) -> bool:
@@ -65,8 +68,8 @@ class BlobRights:
         return not self._foreign(who, name)
 
     def _foreign(self, who: Identity, name: str) -> bool:
-        fresh = self._fresh.get(name)
-        owners = self._owners(name) if fresh is None else {fresh}
+        fresh, stored = self._fresh.get(name), self._owners(name)
+        owners = stored if fresh is None else {fresh}
         return bool(owners) and who.id not in owners
 
     def _owners(self, name: str) -> set[str]:

@@ -11,7 +11,7 @@ import uuid
 from typing import Any, NamedTuple
 
 from compute_executor.errors import EndpointLocked, FunctionNotPermitted, InvalidRequest
-from compute_executor.service.access import Identity, absent, check, may, shareable
+from compute_executor.service.access import NOBODYS, Identity, absent, check, may, shareable
 from compute_executor.service.endpoints import rows
 from compute_executor.service.endpoints.rows import EndpointRow
 from compute_executor.service.store.committer import Committer
@@ -117,9 +117,8 @@ class Endpoints:
     def row(self, who: Identity, endpoint: uuid.UUID, action: str = "read endpoint") -> EndpointRow:
         """An endpoint that ``who`` may see, or change. Raises NotFound."""
         found = self._rows.get(endpoint)
-        if found is None:
-            raise absent(f"endpoint {endpoint}")
-        check(who, action, found.owned, f"endpoint {endpoint}")
+        check(who, action, NOBODYS if found is None else found.owned, f"endpoint {endpoint}")
+        assert found is not None
         return found
 
     def managed(self, who: Identity, endpoint: uuid.UUID) -> EndpointRow:

@@ -18,7 +18,7 @@ from compute_executor.endpoint.environments.environment import Environment
 from compute_executor.endpoint.environments.environments import QUEUED, Environments
 from compute_executor.endpoint.environments.recipes import ImageDocument, Recipe, RecipeDocument, Source
 from compute_executor.errors import InvalidRequest, NotFound, PayloadTooLarge, PoolBroken, ServiceUnavailable
-from compute_executor.service.access import Identity, Owned, absent, check
+from compute_executor.service.access import Identity, check, owned_by
 from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.store.committer import Committer
 from compute_executor.service.store.reader import Reader
@@ -124,9 +124,8 @@ class Containers:
         """A container that ``who`` may look at, and run functions in. Raises NotFound."""
         title = uuid.UUID(bytes=container) if len(container) == 16 else container.hex()
         found = self._known.get(container)
-        if found is None:
-            raise absent(f"container {title}")
-        check(who, "use container", Owned(found.owner), f"container {title}")
+        check(who, "use container", owned_by(None if found is None else found.owner), f"container {title}")
+        assert found is not None
         return found
 
     def of_kind(self, who: Identity, container: bytes, kind: str) -> Container:

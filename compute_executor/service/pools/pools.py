@@ -20,7 +20,7 @@ import msgspec
 
 from compute_executor.errors import InvalidRequest, NotFound, PoolBroken
 from compute_executor.protocol.frames import PoolSpec
-from compute_executor.service.access import LOCAL_USER, Identity, Owned, absent, check, may
+from compute_executor.service.access import LOCAL_USER, Identity, Owned, check, may, owned_by
 from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.pools import specification
 from compute_executor.service.pools.container_pools import container_pool_id
@@ -172,10 +172,12 @@ class Pools:
             return self._require_default(who.id)
         found = self._pools.get(pool)
         none = NotFound(f"there is no open pool {pool.hex()} for you: open it before submitting to it")
+        try:
+            check(who, "use pool", owned_by(None if found is None else found.owner), f"pool {pool.hex()}")
+        except NotFound as error:
+            raise none from error
         if found is None or found.closing:
             raise none
-        if not may(who, "use pool", Owned(found.owner)):
-            raise none from absent(f"pool {pool.hex()}", forbidden="use pool")
         if found.failed:
             raise PoolBroken(found.failed, began=False)
         return pool

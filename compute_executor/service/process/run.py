@@ -64,6 +64,7 @@ from compute_executor.service.process.idle import DEFAULT_IDLE, IdleClock
 from compute_executor.service.process.server import Server, bind
 from compute_executor.service.process.starter import StartListener, StartNotifier
 from compute_executor.service.process.systemd import Systemd
+from compute_executor.service.process.watchdog import LoopWatchdog
 from compute_executor.service.service import Service
 from compute_executor.service.store.database import open_reader
 from compute_executor.service.store.reader import Reader
@@ -198,7 +199,10 @@ class _Process:
             async with self._authenticator(service) as authenticator, self._spans():
                 server = self._server(service, authenticator)
                 watch = asyncio.ensure_future(self._end_when_idle(server, service, patience))
+                watchdog = LoopWatchdog()
+                watchdog.start()
                 await server.serve(sockets=[self._listener])
+                watchdog.stop()
                 watch.cancel()
         finally:
             await service.close()

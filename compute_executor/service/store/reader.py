@@ -9,7 +9,7 @@ from typing import Any
 
 from compute_executor.errors import ServiceUnavailable
 from compute_executor.protocol.frames import Blob, Body, Result
-from compute_executor.service.access import Owned
+from compute_executor.service.access import NOBODYS, Owned
 from compute_executor.service.store.rows import (
     BatchContent,
     BatchHead,
@@ -93,7 +93,7 @@ class Reader:
     def function_owned(self, function: bytes) -> Owned:
         """Whose a function is and with whom it is shared; nobody's if it is not there."""
         row = self._one("function_owned", (function,))
-        return Owned(row[0], row[1], bool(row[2])) if row else Owned("")
+        return Owned(row[0], row[1], bool(row[2])) if row else NOBODYS
 
     def function_by_digest(self, owner: str, digest: bytes) -> bytes | None:
         """The id of the owner's function of this content (the newest, if it was shared in several ways)."""

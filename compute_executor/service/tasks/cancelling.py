@@ -15,7 +15,7 @@ from typing import NamedTuple
 from compute_executor.errors import NotFound
 from compute_executor.protocol.frames import CANCELLED, Reason
 from compute_executor.protocol.ids import TaskPositions, task_uuid
-from compute_executor.service.access import Identity, Owned, absent, check
+from compute_executor.service.access import Identity, Owned, check, owned_by
 from compute_executor.service.audit import Audit
 from compute_executor.service.endpoints.engines import Engines
 from compute_executor.service.scheduling.dispatch import Dispatch
@@ -23,6 +23,7 @@ from compute_executor.service.scheduling.lifecycle import State
 from compute_executor.service.scheduling.queues import OpenBatch
 from compute_executor.service.store.reader import Reader
 from compute_executor.service.tasks.outcomes import Outcomes
+from compute_executor.service.tasks.ownership import owner_of_task
 from compute_executor.service.tasks.queue_control import QueueControl
 from compute_executor.service.tasks.submissions import Submissions
 
@@ -30,6 +31,10 @@ BEFORE = Reason("cancelled before it began", None, False, 0)
 
 
 STOPPED = "cancelled while it ran: its worker was ended"
+
+
+LOOKED_UP = 200
+"""Batches, or tasks of one, that are withdrawn before others have their turn."""
 
 
 class CancelReport(NamedTuple):
@@ -69,7 +74,11 @@ class Cancelling:
         """Which of the tasks surely will not run; returns when that is stored. Foreign and unknown ones are not
         among them."""
         await self._submissions.settled(prefix for prefix, _ in tasks)
-        cancelled = [(prefix, await self._withdraw(who, prefix, positions)) for prefix, positions in tasks]
+        cancelled = []
+        for number, (prefix, positions) in enumerate(tasks, 1):
+            cancelled.append((prefix, await self._withdraw(who, prefix, positions)))
+            if len(positions) + number % LOOKED_UP >= LOOKED_UP:
+                await asyncio.sleep(0)
         await asyncio.shield(self._outcomes.all_stored())
         return [(prefix, positions) for prefix, positions in cancelled if positions]
 
@@ -77,9 +86,7 @@ class Cancelling:
         """Cancel every open task of a group; returns when what was withdrawn is stored. Raises NotFound."""
         name = f"task group {uuid.UUID(bytes=group)}"
         found = self._read.group(group)
-        if found is None:
-            raise absent(name)
-        check(who, "cancel group", Owned(found.owner), name)
+        check(who, "cancel group", owned_by(None if found is None else found.owner), name)
         batches = [batch for batch in self._dispatch.batches() if batch.group == group]
         return await self._cancel_batches(batches, running=running)
 
@@ -102,9 +109,7 @@ class Cancelling:
         """Cancel one task, as `cancel_group` does. Raises NotFound."""
         name = f"task {task_uuid(prefix, position)}"
         head = self._read.batch(prefix)
-        if head is None or not 0 <= position < head.size:
-            raise absent(name)
-        check(who, "cancel task", Owned(head.owner), name)
+        check(who, "cancel task", owner_of_task(head, position), name)
         batch = self._dispatch.by_prefix(prefix)
         if batch is None:
             return CancelReport(0, 0, 0)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 from compute_executor.errors import InvalidRequest, NotFound, PayloadTooLarge
 from compute_executor.protocol.frames import Blob, Body
 from compute_executor.serialization.content import digest
-from compute_executor.service.access import Identity, Owned, absent, check, may
+from compute_executor.service.access import NOBODYS, Identity, Owned, absent, check, may
 from compute_executor.service.blobs.references import BlobReferences
 from compute_executor.service.blobs.rights import BlobRights
 from compute_executor.service.limits import ServiceLimits
@@ -97,9 +97,13 @@ class Functions:
 
     def row(self, who: Identity, function: bytes, action: str = "read function") -> FunctionRow:
         """A function that ``who`` may see, or run. Raises NotFound."""
-        found = self._rows.get(function) or self._load(function)
-        check(who, action, Owned(found.owner, found.group, found.public), f"function {_named(function)}")
-        return found
+        found = self._rows.get(function)
+        known = NOBODYS if found is None else Owned(found.owner, found.group, found.public)
+        if not may(
+            who, action, known
+        ):  # also of a foreign one that is remembered: as for one that is not there
+            check(who, action, self._read.function_owned(function), f"function {_named(function)}")
+        return found or self._load(function)
 
     def visible(self, who: Identity, text: str) -> list[FunctionRow]:
         """The newest `SHOWN` functions that ``who`` may read and whose name or description contains ``text``."""

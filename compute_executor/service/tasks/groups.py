@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.protocol.frames import ProgramInfo, Result, Written
-from compute_executor.service.access import Identity, Owned, absent, check
+from compute_executor.service.access import Identity, Owned, check, owned_by
 from compute_executor.service.pools.subscriber import Began, Subscriber
 from compute_executor.service.scheduling.dispatch import Dispatch
 from compute_executor.service.scheduling.queues import OpenBatch
@@ -49,10 +49,15 @@ class TaskGroups:
 
     def known(self, who: Identity, group: bytes) -> None:
         """Raise NotFound unless this group exists and ``who`` may read it."""
-        found = self._find(group)
-        if found is None:
-            raise absent(f"task group {group.hex()}")
-        check(who, "read group", Owned(found.owner), f"task group {group.hex()}")
+        found = self._groups.get(group)
+        if (
+            found is None or found.owner != who.id
+        ):  # also of a foreign one in use: as for one that is not there
+            row = self._read.group(group)
+            found = found or (TaskGroup(*row) if row else None)
+        check(
+            who, "read group", owned_by(None if found is None else found.owner), f"task group {group.hex()}"
+        )
 
     def claim(self, who: Identity, group: bytes) -> TaskGroup:
         """The group, made if it is new. Raises NotFound if it is somebody else's."""

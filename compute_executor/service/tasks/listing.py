@@ -24,7 +24,7 @@ from compute_executor.errors import ComputeError, InvalidRequest
 from compute_executor.protocol import frames
 from compute_executor.protocol.ids import PREFIX_BYTES, task_uuid
 from compute_executor.serialization import packing
-from compute_executor.service.access import Identity, Owned, absent, check, may
+from compute_executor.service.access import Identity, Owned, absent, check, may, owned_by
 from compute_executor.service.scheduling.dispatch import Dispatch
 from compute_executor.service.scheduling.lifecycle import State
 from compute_executor.service.scheduling.queues import OpenBatch
@@ -34,6 +34,7 @@ from compute_executor.service.tasks.figures import added, finished_counts, open_
 from compute_executor.service.tasks.groups import TaskGroups
 from compute_executor.service.tasks.live_output import LiveOutput
 from compute_executor.service.tasks.outcome_text import ReadBody, outcome_text
+from compute_executor.service.tasks.ownership import owner_of_task
 from compute_executor.service.tasks.task_states import (
     CANCELLED,
     ENDED,
@@ -148,9 +149,8 @@ class Listing:
     def group(self, who: Identity, group: bytes) -> dict[str, Any]:
         """One group. Raises NotFound."""
         rows = self._read.rows("group_head", (group,))
-        if not rows:
-            raise absent(f"task group {uuid.UUID(bytes=group)}")
-        check(who, "read group", Owned(rows[0][1]), f"task group {uuid.UUID(bytes=group)}")
+        owner = rows[0][1] if rows else None
+        check(who, "read group", owned_by(owner), f"task group {uuid.UUID(bytes=group)}")
         return self._group(rows[0], self._open_by_group().get(group, []))
 
     def forgotten(self, who: Identity) -> list[frames.ForgottenWork]:
@@ -274,9 +274,8 @@ class Listing:
         """Everything that is known of one task. Raises NotFound."""
         name = f"task {task_uuid(prefix, position)}"
         head = self._read.batch(prefix)
-        if head is None or not 0 <= position < head.size:
-            raise absent(name)
-        check(who, "read task", Owned(head.owner), name)
+        check(who, "read task", owner_of_task(head, position), name)
+        assert head is not None
         batch = _Batch._make(self._read.rows("listed_batch", (head.number,))[0])
         ((_, document),) = self._span(batch, position, position + 1, self._function_names(batch))
         group = self._read.rows("group_head", (batch.group,))

@@ -11,11 +11,12 @@ from typing import Any
 
 from compute_executor.protocol.frames import Written
 from compute_executor.protocol.ids import task_uuid
-from compute_executor.service.access import Identity, Owned, absent, check
+from compute_executor.service.access import Identity, check, owned_by
 from compute_executor.service.scheduling.dispatch import Dispatch
 from compute_executor.service.store.reader import SCAN, Reader
 from compute_executor.service.store.rows import decode_output
 from compute_executor.service.tasks.live_output import LiveOutput
+from compute_executor.service.tasks.ownership import owner_of_task
 
 LARGEST = 4 * 1024**2
 """Bytes of output in one answer, give or take the last task's."""
@@ -34,9 +35,8 @@ class Printed:
         1 until it has ended. Raises NotFound."""
         name = f"task {task_uuid(prefix, position)}"
         head = self._read.batch(prefix)
-        if head is None or not 0 <= position < head.size:
-            raise absent(name)
-        check(who, "read task", Owned(head.owner), name)
+        check(who, "read task", owner_of_task(head, position), name)
+        assert head is not None
         outcome = self._read.outcome(head.number, prefix, position)
         written = self._live.of(head.number, position) if outcome is None else outcome.output
         parts = [] if written is None else [_part(task_uuid(prefix, position), written)]
@@ -47,9 +47,9 @@ class Printed:
         ``after`` in the answer is for the next time; None: from now on. ``open``: how many have not ended; not 0
         while there is more to be told. Raises NotFound."""
         found = self._read.group(group)
-        if found is None:
-            raise absent(f"task group {uuid.UUID(bytes=group)}")
-        check(who, "read group", Owned(found.owner), f"task group {uuid.UUID(bytes=group)}")
+        owner = None if found is None else found.owner
+        check(who, "read group", owned_by(owner), f"task group {uuid.UUID(bytes=group)}")
+        assert found is not None
         last = self._read.last_seq()
         batches = {batch.number: batch for batch in self._dispatch.batches() if batch.group == group}
         still_open = sum(batch.unstored for batch in batches.values())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from compute_executor.protocol.frames import VALUE, Result
 from compute_executor.protocol.ids import task_uuid
-from compute_executor.service.access import Identity, Owned, absent, check
+from compute_executor.service.access import Identity, check
 from compute_executor.service.blobs.disk import DiskUse
 from compute_executor.service.endpoints.engines import Engines
 from compute_executor.service.pools.containers import Containers
@@ -18,6 +18,7 @@ from compute_executor.service.scheduling.lifecycle import State
 from compute_executor.service.scheduling.queues import OpenBatch
 from compute_executor.service.store.store import Store
 from compute_executor.service.tasks.outcomes import Outcomes
+from compute_executor.service.tasks.ownership import owner_of_task
 
 if TYPE_CHECKING:
     from compute_executor.endpoint.pool.events import WorkerView
@@ -68,9 +69,8 @@ class ServiceStatus:
         """One task. Raises NotFound."""
         name = f"task {task_uuid(prefix, position)}"
         batch = self._store.read.batch(prefix)
-        if batch is None or not 0 <= position < batch.size:
-            raise absent(name)
-        check(who, "read task", Owned(batch.owner), name)
+        check(who, "read task", owner_of_task(batch, position), name)
+        assert batch is not None
         outcome = self._store.read.outcome(batch.number, prefix, position)
         if outcome is None and not batch.finished:
             outcome = self._outcomes.outcome(batch.number, position)

@@ -27,6 +27,7 @@ from compute_executor.errors import (
 )
 from compute_executor.protocol.frames import INLINE_LIMIT, Blob, Options, Submit
 from compute_executor.protocol.ids import PREFIX_BYTES, task_uuid
+from compute_executor.protocol.msgpack_header import entries
 from compute_executor.service.access import Identity
 from compute_executor.service.blobs.holds import BlobHolds
 from compute_executor.service.blobs.references import BlobReferences
@@ -263,14 +264,17 @@ class Submissions:
         if not 1 <= len(batch.functions) <= self._limits.functions_per_batch:
             limit = self._limits.functions_per_batch
             raise InvalidRequest(f"a batch names 1 to {limit} functions, this has {len(batch.functions)}")
+        if (count := entries(bytes(batch.tasks))) not in (
+            batch.count,
+            None,
+        ):  # before it is read: that takes a while
+            raise InvalidRequest(
+                f"batch {batch.prefix.hex()} has {count} tasks, not {batch.count} as it says"
+            )
         try:
             calls = decode_calls(batch.tasks)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise InvalidRequest(f"the tasks of batch {batch.prefix.hex()} cannot be read: {error}") from None
-        if len(calls) != batch.count:
-            raise InvalidRequest(
-                f"batch {batch.prefix.hex()} has {len(calls)} tasks, not {batch.count} as it says"
-            )
         blobs = self._check_bodies(batch.prefix, calls, len(batch.functions))
         self._rights.check_use(who, blobs)
         self._blobs.require(blobs)

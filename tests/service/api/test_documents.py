@@ -8,7 +8,7 @@ import pytest
 
 from compute_executor.errors import NotFound
 from compute_executor.protocol import frames
-from compute_executor.protocol.ids import new_prefix
+from compute_executor.protocol.ids import new_prefix, task_uuid
 from compute_executor.serialization import exceptions, native, packing
 from compute_executor.service.api import documents
 from compute_executor.service.endpoints.ids import BUILT_IN
@@ -73,7 +73,8 @@ def test_a_result_whose_file_is_gone_fails_that_task_only() -> None:
 
 
 def test_ids_go_on_from_function_to_function() -> None:
-    document = documents.submitted(uuid.UUID(int=1), BUILT_IN, bytes(16), PREFIX, {"a": 2, "b": 0, "c": 1})
+    ids = [task_uuid(PREFIX, position) for position in range(3)]
+    document = documents.submitted(uuid.UUID(int=1), BUILT_IN, bytes(16), ids, {"a": 2, "b": 0, "c": 1})
     assert {name: [task_id[-8:] for task_id in ids] for name, ids in document["tasks"].items()} == {
         "a": ["00000000", "00000001"],
         "b": [],

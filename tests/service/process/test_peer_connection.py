@@ -133,7 +133,7 @@ def entrance() -> Entrance:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each look at the clock is a tenth of a turn later."""
     ticks = itertools.count()
-    monkeypatch.setattr(time, "monotonic", lambda: next(ticks) * peer_connection.TURN / 10)
+    monkeypatch.setattr(time, "thread_time", lambda: next(ticks) * peer_connection.TURN / 10)
     return iter(())
 
 

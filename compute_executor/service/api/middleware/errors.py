@@ -36,10 +36,11 @@ class ErrorDocuments:
         except ClientDisconnect:  # nobody is there to be answered
             return
         except Exception as error:
-            self._note(scope, error)
             if started:  # half an answer, or an open stream: only closing the connection tells the client
+                self._note(scope, error)
                 raise
             await answer(_named(error, scope))(scope, receive, send)
+            self._note(scope, error)  # after it, so that a refusal takes as long as what is not there
 
     def _note(self, scope: Scope, error: Exception) -> None:
         where = f"{scope.get('method', 'stream')} {shape(scope.get('path', ''))}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 
 from starlette.requests import Request
@@ -73,8 +74,12 @@ async def function(request: Request) -> Response:
     function_id = parse_uuid(request.path_params["id"], "function").bytes
     shell, who = shell_of(request), identity_of(request)
     row = shell.service.function(who, function_id)
-    code = shell.blobs.read(shell.service.function_body(who, function_id))
-    return json_answer(documents.function(row, code))
+    body = shell.service.function_body(who, function_id)
+
+    def made() -> Response:
+        return json_answer(documents.function(row, shell.blobs.read(body)))
+
+    return await asyncio.to_thread(made) if isinstance(body, frames.Blob) else made()
 
 
 async def delete(request: Request) -> Response:

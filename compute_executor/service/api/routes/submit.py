@@ -7,6 +7,7 @@ when the same request comes twice (key and body; another body is answered 422).
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import uuid
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from starlette.routing import Route
 
 from compute_executor.errors import InvalidRequest
 from compute_executor.protocol import frames
-from compute_executor.protocol.ids import MAX_BATCH, new_prefix
+from compute_executor.protocol.ids import MAX_BATCH, new_prefix, task_uuid
 from compute_executor.protocol.submit import build_submit, endpoint_options
 from compute_executor.serialization import packing
 from compute_executor.service.api import documents
@@ -32,6 +33,7 @@ from compute_executor.service.api.request_bodies import (
     read_json,
     read_msgpack,
 )
+from compute_executor.service.api.turns import in_turns
 from compute_executor.service.endpoints.ids import BUILT_IN, is_built_in
 from compute_executor.service.limits import MAX_IDEMPOTENCY_KEY
 from compute_executor.service.store.rows import KnownSubmit
@@ -74,20 +76,23 @@ async def submit(request: Request) -> Response:
     )
     prefix, group, replayed = await _accept(request, calls, where, options)
     counts = {name: len(payloads) for name, payloads in document.tasks.items()}
-    answer = documents.submitted(_request_id(prefix), endpoint, group, prefix, counts)
+    ids = [task_uuid(prefix, position) async for position in in_turns(range(len(calls)))]
+    answer = documents.submitted(_request_id(prefix), endpoint, group, ids, counts)
     return json_answer(answer, _replayed_header(replayed))
 
 
 async def guide_submit(request: Request) -> Response:
     """``POST /v2/submit``"""
     document = await read_json(request, documents.LegacySubmitDocument)
-    endpoints = {_endpoint(request, endpoint_id) for _, endpoint_id, _ in document.tasks}
+    named = {endpoint_id for _, endpoint_id, _ in document.tasks}
+    endpoints = {_endpoint(request, endpoint_id) async for endpoint_id in in_turns(named)}
     if len(endpoints) > 1:
         raise InvalidRequest("a batch is for one endpoint; send one for each")
     calls = [(function_id, payload) for function_id, _, payload in document.tasks]
     where = SubmitTarget(next(iter(endpoints), BUILT_IN), document.task_group_id, create_queue=False)
     prefix, group, replayed = await _accept(request, calls, where, frames.Options())
-    return json_answer(documents.guide_submitted(group, prefix, len(calls)), _replayed_header(replayed))
+    ids = [task_uuid(prefix, position) async for position in in_turns(range(len(calls)))]
+    return json_answer(documents.guide_submitted(group, ids), _replayed_header(replayed))
 
 
 def _endpoint(request: Request, text: str) -> uuid.UUID:
@@ -110,6 +115,7 @@ async def _accept(
     shell, who = shell_of(request), identity_of(request)
     with _under_way(shell.keys, (who.id, key.text) if key else None):
         batch = await _batch(request, calls, where.endpoint, group, options)
+        await asyncio.sleep(0)
         queue = (
             shell.service.globus_compute.queues.wanted(who, group) if where.create_queue else nullcontext()
         )
@@ -164,9 +170,12 @@ async def _batch(
 ) -> frames.Submit:
     if not 0 < len(calls) <= MAX_BATCH:
         raise InvalidRequest(f"a batch has 1 to {MAX_BATCH} tasks, this has {len(calls)}")
-    ids = {name: parse_uuid(name, "function").bytes for name, _ in calls}
+    ids = {name: parse_uuid(name, "function").bytes for name in {name for name, _ in calls}}
     blobs = shell_of(request).blobs
-    tasks = [(ids[name], await blobs.keep(packing.call_from_text(payload))) for name, payload in calls]
+    tasks = [
+        (ids[name], await blobs.keep(packing.call_from_text(payload)))
+        async for name, payload in in_turns(calls)
+    ]
     return build_submit(
         tasks, prefix=new_prefix(), group=group, endpoint=endpoint.bytes, pool=None, options=options, parts=[]
     )

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
-from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -25,16 +22,15 @@ from compute_executor.service.api.request_bodies import (
     read_msgpack,
     wants_msgpack,
 )
+from compute_executor.service.api.result_text import Part, answer_of, parts_of
+from compute_executor.service.api.turns import in_turns
 from compute_executor.service.limits import MAX_ANSWER, MAX_STATUS_QUERY
-
-TURN = 200
-"""Tasks looked up (some 20 us each) before others have their turn."""
 
 
 async def task(request: Request) -> Response:
     """``GET /v2/tasks/{id}``"""
     task_id = str(parse_uuid(request.path_params["id"], "task"))
-    return json_answer(_document(request, task_id))
+    return answer_of(await _parts(request, task_id), shell_of(request).blobs)
 
 
 async def batch_status(request: Request) -> Response:
@@ -44,7 +40,7 @@ async def batch_status(request: Request) -> Response:
     tasks = each_task(await _named_tasks(request))
     if wants_msgpack(request):
         return msgpack_answer(await _outcomes(request, tasks))
-    return json_answer({"response": "batch", "results": await _documents(request, tasks)})
+    return answer_of(await _documents(request, tasks), shell_of(request).blobs)
 
 
 async def task_group(request: Request) -> Response:
@@ -57,7 +53,7 @@ async def task_group(request: Request) -> Response:
         await queues.listened(identity_of(request), group.bytes)
     batches = shell_of(request).service.group_tasks(identity_of(request), group.bytes)
     tasks = ((prefix, position) for prefix, count in batches for position in range(count))
-    ids = [{"id": task_uuid(prefix, position)} async for prefix, position in _in_turns(tasks)]
+    ids = [{"id": task_uuid(prefix, position)} async for prefix, position in in_turns(tasks)]
     return json_answer({"taskgroup_id": group_id, "tasks": ids})
 
 
@@ -67,9 +63,8 @@ async def cancel(request: Request) -> Response:
     cancelled = await shell_of(request).service.cancel(identity_of(request), tasks)
     if wants_msgpack(request):
         return msgpack_answer(cancelled)
-    return json_answer(
-        {"cancelled": [task_uuid(prefix, position) for prefix, position in each_task(cancelled)]}
-    )
+    ids = [task_uuid(prefix, position) async for prefix, position in in_turns(each_task(cancelled))]
+    return json_answer({"cancelled": ids})
 
 
 async def _named_tasks(request: Request) -> TaskPositions:
@@ -80,7 +75,9 @@ async def _named_tasks(request: Request) -> TaskPositions:
         return named
     document = await read_json(request, documents.TaskIds)
     _check_count(len(document.task_ids))
-    return by_batch(split_task_id(parse_uuid(task_id, "task")) for task_id in document.task_ids)
+    return by_batch(
+        [split_task_id(parse_uuid(task_id, "task")) async for task_id in in_turns(document.task_ids)]
+    )
 
 
 def _check_count(count: int) -> None:
@@ -88,48 +85,41 @@ def _check_count(count: int) -> None:
         raise InvalidRequest(f"{count} tasks are asked about; the limit is {MAX_STATUS_QUERY}. Ask in parts")
 
 
-async def _in_turns(tasks: Iterable[tuple[bytes, int]]) -> AsyncIterator[tuple[bytes, int]]:
-    """The tasks, with a pause for everybody else after some: they are looked up on the loop thread."""
-    for number, one in enumerate(tasks, 1):
-        yield one
-        if number % TURN == 0:
-            await asyncio.sleep(0)
-
-
-async def _documents(request: Request, tasks: list[tuple[bytes, int]]) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
+async def _documents(request: Request, tasks: list[tuple[bytes, int]]) -> list[Part]:
+    """The answer to a batch_status, in parts."""
+    found: list[Part] = [b'{"response":"batch","results":{']
     room = MAX_ANSWER
-    async for prefix, position in _in_turns(tasks):
+    async for prefix, position in in_turns(tasks):
         task_id = task_uuid(prefix, position)
-        if room > 0:
-            found[task_id] = _document_or_unknown(request, task_id)
-            room -= len(found[task_id].get("result", ""))
-        else:
-            found[task_id] = documents.open_task(task_id, documents.RUNNING)
-    return found
+        parts = await _parts_or_unknown(request, task_id) if room > 0 else [_not_yet(task_id)]
+        room -= sum(part.size if isinstance(part, frames.Blob) else len(part) for part in parts)
+        found += [b',"%s":' % task_id.encode() if len(found) > 1 else b'"%s":' % task_id.encode(), *parts]
+    return [*found, b"}}"]
 
 
-def _document(request: Request, task_id: str) -> dict[str, Any]:
+def _not_yet(task_id: str) -> bytes:
+    return msgspec.json.encode(documents.open_task(task_id, documents.RUNNING))
+
+
+async def _parts(request: Request, task_id: str) -> list[Part]:
     shell = shell_of(request)
     view = shell.service.task(identity_of(request), *split_task_id(task_id))
-    if view.outcome is None:
-        return documents.open_task(task_id, view.status)
-    details = shell.service.worker_details(view.outcome.prefix)
-    return documents.ended_task(task_id, view.outcome, shell.blobs.read, details)
+    details = None if view.outcome is None else shell.service.worker_details(view.outcome.prefix)
+    return await parts_of(task_id, view, shell.blobs, details)
 
 
-def _document_or_unknown(request: Request, task_id: str) -> dict[str, Any]:
+async def _parts_or_unknown(request: Request, task_id: str) -> list[Part]:
     try:
-        return _document(request, task_id)
+        return await _parts(request, task_id)
     except NotFound as error:
         _audit(request, error)
-        return documents.unknown_task(task_id, time.time())
+        return [msgspec.json.encode(documents.unknown_task(task_id, time.time()))]
 
 
 async def _outcomes(request: Request, tasks: list[tuple[bytes, int]]) -> list[frames.Result]:
     found: list[frames.Result] = []
     room = MAX_ANSWER
-    async for prefix, position in _in_turns(tasks):
+    async for prefix, position in in_turns(tasks):
         result = _outcome(request, prefix, position)
         if result is not None:
             found.append(result)

@@ -10,6 +10,7 @@ import pytest
 from compute_executor.protocol import frames
 from compute_executor.protocol.ids import TaskPositions, new_prefix, task_uuid
 from compute_executor.serialization import exceptions, native
+from compute_executor.service.api import turns
 from compute_executor.service.api.routes import tasks as module
 from tests.service.asgi import Answer, ask
 from tests.service.conftest import World
@@ -136,6 +137,7 @@ def test_one_answer_has_so_much_and_the_rest_comes_the_next_time(
 
 
 def test_others_have_their_turn_meanwhile(busy: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "TURN", 1)
+    monkeypatch.setattr(turns, "LOOK", 1)
+    monkeypatch.setattr(turns, "TURN", 0)
     results = post(busy, "/v2/batch_status", {"task_ids": [OPEN, DONE, BAD]}).json()["results"]
     assert list(results) == [OPEN, DONE, BAD]

@@ -1,0 +1,32 @@
+"""Long work on the loop's thread, in turns: after a few milliseconds everybody else has one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import TypeVar
+
+TURN = 0.005
+"""Seconds. What a client notices of the delay of its own messages is some times as long."""
+LOOK = 32
+"""Steps between two looks at the clock."""
+
+T = TypeVar("T")
+
+
+async def in_turns(items: Iterable[T]) -> AsyncIterator[T]:
+    """The items, with a pause for everybody else whenever a turn is over."""
+    ends = time.monotonic() + TURN
+    for number, item in enumerate(items, 1):
+        yield item
+        if number % LOOK == 0 and time.monotonic() > ends:
+            await asyncio.sleep(0)
+            ends = time.monotonic() + TURN
+
+
+async def in_thread(items: Iterator[T]) -> AsyncIterator[T]:
+    """The items, each made in a helper thread."""
+    nothing = object()
+    while (item := await asyncio.to_thread(next, items, nothing)) is not nothing:
+        yield item  # type: ignore[misc] # it is none of the iterator's only at the end
