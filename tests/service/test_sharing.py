@@ -396,7 +396,7 @@ def statements(world: World) -> Iterator[list[str]]:
         names.append(name)
         return ask(name, values)
 
-    reader._all = noted  # type: ignore[method-assign, assignment]
+    reader._all = noted
     try:
         yield names
     finally:
