@@ -57,10 +57,8 @@ class Functions:
 
     async def register(self, who: Identity, row: FunctionRow, code: Body) -> bytes:
         """Store a function; the id under which it (or an equal one of its owner) is known, once committed."""
-        if isinstance(code, Blob):
-            self._rights.check_use(who, [code])
         self._check_quota(who, row)
-        self._check(row, code)
+        self._check(who, row, code)
         kept = await self._blobs.keep(code)
         found = await self._committer.commit(lambda writer: writer.add_function(row, kept))
         if isinstance(kept, Blob) and not self._read.blob_in_use(kept.name):
@@ -77,7 +75,7 @@ class Functions:
             require_quota(self._limits, who, "user_functions", others)
             require_quota(self._limits, who, "user_stored", self._usage.of(who.id).bytes, row.size)
 
-    def _check(self, row: FunctionRow, code: Body) -> None:
+    def _check(self, who: Identity, row: FunctionRow, code: Body) -> None:
         size = code.size if isinstance(code, Blob) else len(code)
         if size > self._limits.function:
             raise PayloadTooLarge(
@@ -91,6 +89,7 @@ class Functions:
                 f"limit is {self._limits.description} for all together"
             )
         if isinstance(code, Blob):
+            self._rights.check_use(who, [code])
             self._blobs.require([code])
         if digest(self._blobs.read(code)) != row.digest:
             raise InvalidRequest(f"the digest given for function {row.name} is not the sha256 of its code")
@@ -99,9 +98,7 @@ class Functions:
         """A function that ``who`` may see, or run. Raises NotFound."""
         found = self._rows.get(function)
         known = NOBODYS if found is None else Owned(found.owner, found.group, found.public)
-        if not may(
-            who, action, known
-        ):  # also of a foreign one that is remembered: as for one that is not there
+        if not may(who, action, known):  # a foreign one that is remembered is asked for as if it were not
             check(who, action, self._read.function_owned(function), f"function {_named(function)}")
         return found or self._load(function)
 

@@ -85,7 +85,7 @@ def test_the_document_of_a_task_with_a_large_result(blobs: BlobFolder) -> None:
 def test_a_result_whose_file_is_gone_is_a_failed_task(blobs: BlobFolder) -> None:
     document = answered(blobs, frames.VALUE, frames.Blob("b" * 32, 70_000))
     assert document["status"] == "failed"
-    assert "is gone" in document["exception"]
+    assert "cannot be told as text" in document["exception"]
 
 
 def test_an_exception_that_is_too_large_to_be_text(

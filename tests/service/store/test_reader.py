@@ -8,7 +8,7 @@ import pytest
 
 from compute_executor.errors import ServiceUnavailable
 from compute_executor.protocol.frames import Blob
-from compute_executor.service.access import Owned
+from compute_executor.service.access import NOBODYS
 from compute_executor.service.store.reader import joined
 from compute_executor.service.store.rows import BatchHead
 from compute_executor.service.store.store import Store
@@ -29,7 +29,7 @@ def test_an_empty_store_knows_nothing(store: Store) -> None:
     read, nothing = store.read, b"?" * 16
     assert read.last_seq() == 0
     assert read.function(nothing) is None
-    assert read.function_owned(nothing) == Owned("")
+    assert read.function_owned(nothing) == NOBODYS
     assert read.function_by_digest("alice", nothing) is None
     assert read.batch(nothing) is None
     assert read.group(nothing) is None
