@@ -90,3 +90,30 @@ print(first, out_of_the_way(0))
 """
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["100", "32"]
+
+
+def test_descendants_are_found_and_ended_in_whatever_session() -> None:
+    """Those of a process that adopts what its children leave behind."""
+    grandchild = "import subprocess; subprocess.Popen(['sleep', '300'], start_new_session=True)"
+    program = f"""
+import os, subprocess, sys, time
+from compute_executor import system
+def left(number):
+    while len(system.descendants(os.getpid())) != number:
+        time.sleep(0.01)
+    return number
+assert system.adopt_orphans()
+subprocess.run([sys.executable, "-c", {grandchild!r}], check=True)
+subprocess.Popen(["sleep", "300"])
+print(left(2), system.end_descendants(os.getpid(), of_other_sessions=True))
+print(left(1), system.end_descendants(os.getpid()), left(0))
+"""
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True)
+    assert done.stdout.split() == ["2", "1", "1", "1", "0"]
+
+
+def test_a_service_that_somebody_has_started_is_everybodys() -> None:
+    stays = "import time; time.sleep(300)"
+    with subprocess.Popen([sys.executable, "-c", stays, "-m", "compute_executor.service", "x"]) as service:
+        assert service.pid not in system.descendants(os.getpid())
+        service.kill()

@@ -6,7 +6,8 @@ byte; when the service dies the kernel closes it, and that kills the worker's pr
 
 All methods run on the loop's thread. The worker is a session and process group of its own, so that signals of the
 user's terminal do not reach it and all it has started can be stopped with it. What a task starts in a session of
-its own (a daemon) is out of reach, as it is meant to be.
+its own (a daemon) is found by its descent, and ended with the worker as well: at its end by the worker, else from
+here. Only if a worker is killed by others, such processes go on.
 """
 
 from __future__ import annotations
@@ -200,12 +201,20 @@ class WorkerProcess:
         ]
 
     def kill(self) -> None:
-        """SIGKILL to the worker and all that it has started in its group. One in a container gets it by the end of
-        its life line; if we killed the runtime's program instead, it would count as dead while it still runs."""
+        """SIGKILL to the worker and all that it has started, in whatever session. One in a container gets it by the
+        end of its life line, with all processes of the container; if we killed the runtime's program instead, it
+        would count as dead while it still runs."""
         if not self._contained:
+            self._end_descendants()
             self._signal(signal.SIGKILL)
         elif self._channels.cut():
             self._timers.append(self._loop.call_later(RUNTIME_AFTER, self._signal, signal.SIGKILL))
+
+    def _end_descendants(self) -> None:
+        """What a worker has started is found while it lives; it is stopped, so that it starts nothing more."""
+        if self._popen.returncode is None and system.descendants(self.pid):
+            self._signal(signal.SIGSTOP)
+            system.end_descendants(self.pid)
 
     def _signal(self, number: int) -> None:
         if self._popen.returncode is None:  # not reaped, so the number is still this group's

@@ -17,6 +17,7 @@ outcome.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import faulthandler
 import os
@@ -56,6 +57,8 @@ def main(tasks: int, stream: int, life: int, outbox: int, records: int) -> None:
     """Serve until the engine says EXIT or is gone. The arguments are inherited descriptors."""
     tasks, stream, life, outbox, records = map(_out_of_the_way, (tasks, stream, life, outbox, records))
     system.die_with(life)
+    system.adopt_orphans()
+    atexit.register(_end_left_over)  # the first to be registered is the last to be called
     faulthandler.enable()  # a crash of native code leaves a traceback in the output
     link = PoolLink(socket.socket(fileno=stream), ResultRing(outbox), TaskOutput(records))
     kind, payload = link.receive()
@@ -72,6 +75,11 @@ def main(tasks: int, stream: int, life: int, outbox: int, records: int) -> None:
             if not select.select([channel], [], [], FIRST_TASK)[0]:
                 _foresee()
             worker.serve()
+
+
+def _end_left_over() -> None:
+    """End what tasks have started in sessions of their own. What is in the worker's session ends with it."""
+    system.end_descendants(os.getpid(), of_other_sessions=True)
 
 
 def _foresee() -> None:

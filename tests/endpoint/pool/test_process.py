@@ -330,3 +330,43 @@ def test_a_task_that_writes_over_its_results_costs_its_worker_only(lab: Lab) -> 
         assert await script.run(len, "ab") == 2
 
     lab(scenario)
+
+
+def leave_daemons(path: str) -> None:
+    """Start processes in sessions of their own, by a parent that lives on and by one that does not, and wait."""
+    import os
+    import subprocess
+    import sys
+    import time
+
+    daemon = "subprocess.Popen(['sleep', '300'], start_new_session=True, stdout=subprocess.DEVNULL)"
+    twice = f"import subprocess; print({daemon}.pid)"
+    kept = subprocess.Popen(["sleep", "300"], start_new_session=True)
+    orphan = subprocess.run([sys.executable, "-c", twice], stdout=subprocess.PIPE, text=True, check=True)
+    with open(path + ".part", "w") as file:
+        file.write(f"{kept.pid} {orphan.stdout.strip()}")
+    os.rename(path + ".part", path)
+    while not os.path.exists(path + ".end"):
+        time.sleep(0.01)
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="Linux tells who comes from whom")
+@pytest.mark.parametrize("how", ["time limit", "end of the pool"])
+def test_what_has_left_the_session_ends_with_its_worker(lab: Lab, tmp_path: Path, how: str) -> None:
+    path = tmp_path / "pids"
+
+    async def scenario(script: Script) -> None:
+        limit = 2.0 if how == "time limit" else None
+        position = script.submit(leave_daemons, str(path), walltime=limit)
+        script.wake()
+        if how == "end of the pool":
+            await script.until(lambda: script.pids())
+            while not path.exists():
+                await asyncio.sleep(0.01)
+            path.with_name("pids.end").touch()
+        await script.until(lambda: position in script.ends)
+        script.engine.close_pool(POOL)
+        await ended(script)
+        gone([int(pid) for pid in path.read_text().split()])
+
+    lab(scenario)
