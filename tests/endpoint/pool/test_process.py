@@ -350,13 +350,14 @@ def leave_daemons(path: str) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="Linux tells who comes from whom")
 @pytest.mark.parametrize("how", ["time limit", "end of the pool"])
 def test_what_has_left_the_session_ends_with_its_worker(lab: Lab, tmp_path: Path, how: str) -> None:
     path = tmp_path / "pids"
 
     async def scenario(script: Script) -> None:
-        limit = 2.0 if how == "time limit" else None
+        limit = 5.0 if how == "time limit" else None  # time to start them
         position = script.submit(leave_daemons, str(path), walltime=limit)
         script.wake()
         if how == "end of the pool":
