@@ -242,9 +242,12 @@ class Service:
         """A function that ``who`` may see. Raises NotFound."""
         return self._parts.functions.row(who, function)
 
-    def find_functions(self, who: Identity, text: str = "") -> list[FunctionRow]:
-        """The functions that ``who`` may see, newest first, with this text in name or description."""
-        return self._parts.functions.visible(who, text)
+    def find_functions(
+        self, who: Identity, text: str = "", *, limit: int = 1000, offset: int = 0
+    ) -> list[FunctionRow]:
+        """Functions that ``who`` may see, with this text in name or description: so many after the first ``offset``,
+        one's own first, then the newest."""
+        return self._parts.functions.visible(who, text, limit, offset)
 
     def function_body(self, who: Identity, function: bytes) -> Body:
         """The code of a function that ``who`` may see. Raises NotFound."""

@@ -107,12 +107,12 @@ class Endpoints:
         return [row for row in self._rows.values() if row.kind == kind]
 
     def visible(self, who: Identity, role: str | None) -> list[EndpointRow]:
-        """All that ``who`` may see; with role ``owner`` only its own."""
-        return [
-            row
-            for row in self._rows.values()
-            if (row.owner == who.id if role == "owner" else may(who, "read endpoint", row.owned))
-        ]
+        """All that ``who`` may see, its own first; with role ``owner`` only those."""
+        own = [row for row in self._rows.values() if row.owner == who.id]
+        if role == "owner":
+            return own
+        others = [row for row in self._rows.values() if row.owner != who.id]
+        return [*own, *(row for row in others if may(who, "read endpoint", row.owned))]
 
     def row(self, who: Identity, endpoint: uuid.UUID, action: str = "read endpoint") -> EndpointRow:
         """An endpoint that ``who`` may see, or change. Raises NotFound."""

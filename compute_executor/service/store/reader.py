@@ -78,9 +78,13 @@ class Reader:
         row = self._one("function_by_id", (function,))
         return _function_row(row) if row is not None else None
 
-    def functions_shared(self, owner: str, groups: list[str], text: str, limit: int) -> list[FunctionRow]:
-        """Functions of this owner, of these groups and of everybody that have this text in name or description."""
-        found = self._all("functions_shared", (owner, json.dumps(groups), text, text, limit))
+    def functions_shared(
+        self, owner: str, groups: list[str], text: str, limit: int, offset: int = 0
+    ) -> list[FunctionRow]:
+        """Functions of this owner, which come first, of these groups and of everybody that have this text in name or
+        description; each part newest first."""
+        values = (owner, json.dumps(groups), text, text, owner, limit, offset)
+        found = self._all("functions_shared", values)
         return [_function_row(row) for row in found]
 
     def functions_of_blob(self, name: str) -> list[Owned]:

@@ -23,9 +23,6 @@ DIGEST_BYTES = 32
 CACHED = 10_000
 """Functions remembered without asking the store, about 1 kB each."""
 
-SHOWN = 1000
-"""Functions in one list, about 1 kB each."""
-
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -102,9 +99,10 @@ class Functions:
             check(who, action, self._read.function_owned(function), f"function {_named(function)}")
         return found or self._load(function)
 
-    def visible(self, who: Identity, text: str) -> list[FunctionRow]:
-        """The newest `SHOWN` functions that ``who`` may read and whose name or description contains ``text``."""
-        found = self._read.functions_shared(who.id, sorted(who.groups), text, SHOWN)
+    def visible(self, who: Identity, text: str, limit: int, offset: int) -> list[FunctionRow]:
+        """Functions that ``who`` may read and whose name or description contains ``text``: so many after the first
+        ``offset``, one's own first, then the newest."""
+        found = self._read.functions_shared(who.id, sorted(who.groups), text, limit, offset)
         return [row for row in found if may(who, "read function", Owned(row.owner, row.group, row.public))]
 
     def body(self, who: Identity, function: bytes) -> Body:

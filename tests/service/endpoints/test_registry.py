@@ -202,3 +202,13 @@ def test_releases_that_have_no_templates_are_told_what_they_need(
         return
     with pytest.raises(InvalidRequest, match=rf"{version} without --multi-user.*Update it to 4\.0"):
         registration(document)
+
+
+@live
+async def test_ones_own_come_first(house: House) -> None:
+    async with serving(house) as service:
+        public = PLAIN._replace(public=True)
+        rows = [await service.endpoints.register(who, KIND, public, None) for who in (BOB, ALICE, BOB, ALICE)]
+        seen = service.endpoints.visible(ALICE, None)
+        assert [row.id for row in seen] == [rows[number].id for number in (1, 3, 0, 2)]
+        assert [row.id for row in service.endpoints.visible(ALICE, "owner")] == [rows[1].id, rows[3].id]

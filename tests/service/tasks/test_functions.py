@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from compute_executor.errors import (
@@ -167,3 +169,15 @@ async def test_notes_that_cannot_be_stored_are_logged(
         await turn(20)
         assert "runs again could not be stored" in caplog.text
         assert "stays in the store" in caplog.text
+
+
+@live
+async def test_ones_own_come_first_and_a_list_comes_in_parts(house: House) -> None:
+    async with serving(house) as service:
+        for number, who in enumerate((BOB, ALICE, BOB, ALICE, BOB)):
+            code = b"code %d" % number
+            await service.register(who, hashlib.sha256(code).digest(), f"f{number}", code, public=True)
+        names = [row.name for row in service.find_functions(ALICE)]
+        assert names == ["f3", "f1", "f4", "f2", "f0"]
+        parts = [service.find_functions(ALICE, limit=2, offset=offset) for offset in (0, 2, 4, 6)]
+        assert [row.name for part in parts for row in part] == names

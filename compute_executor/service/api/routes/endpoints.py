@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from compute_executor.service.api import documents
 from compute_executor.service.api.context import identity_of, json_answer, shell_of
+from compute_executor.service.api.paging import page_of
 from compute_executor.service.api.request_bodies import parse_uuid, read_json
 from compute_executor.service.endpoints.ids import BUILT_IN, is_built_in
 from compute_executor.service.endpoints.registry import registration
@@ -19,10 +20,11 @@ from compute_executor.service.endpoints.rows import EndpointRow
 
 
 async def endpoints(request: Request) -> Response:
-    """``GET /v2/endpoints?role=``: all that the caller may use."""
-    service = shell_of(request).service
+    """``GET /v2/endpoints?role=&limit=&offset=``: those that the caller may use, its own first."""
+    service, page = shell_of(request).service, page_of(request)
     found = service.endpoints.visible(identity_of(request), request.query_params.get("role"))
-    return json_answer([documents.endpoint(), *map(documents.registered_endpoint, found)])
+    listed = [documents.endpoint(), *map(documents.registered_endpoint, found)]
+    return json_answer(listed[page.offset :][: page.limit])
 
 
 async def endpoint(request: Request) -> Response:

@@ -15,6 +15,7 @@ from compute_executor.serialization import packing
 from compute_executor.serialization.content import digest
 from compute_executor.service.api import documents
 from compute_executor.service.api.context import identity_of, json_answer, msgpack_answer, shell_of
+from compute_executor.service.api.paging import page_of
 from compute_executor.service.api.request_bodies import (
     MSGPACK,
     content_type,
@@ -63,9 +64,11 @@ async def _register_frame(request: Request) -> Response:
 
 
 async def functions(request: Request) -> Response:
-    """``GET /v2/functions?search=``: what the caller may run, newest first, without code."""
-    text = request.query_params.get("search", "")
-    found = shell_of(request).service.find_functions(identity_of(request), text)
+    """``GET /v2/functions?search=&limit=&offset=``: what the caller may run, its own first, then the newest, without
+    code."""
+    text, page = request.query_params.get("search", ""), page_of(request)
+    service = shell_of(request).service
+    found = service.find_functions(identity_of(request), text, limit=page.limit, offset=page.offset)
     return json_answer([documents.listed_function(row) for row in found])
 
 

@@ -86,7 +86,7 @@ SELECT id, owner, digest, sharing, name, description, metadata, public, shared_w
 FROM functions
 WHERE NOT deleted AND (owner = ? OR public OR shared_with IN (SELECT value FROM json_each(?)))
     AND (instr(lower(name), lower(?)) OR instr(lower(description), lower(?)))
-ORDER BY created DESC, id LIMIT ?;
+ORDER BY owner = ? DESC, created DESC, id LIMIT ? OFFSET ?;
 
 -- name: functions_of_blob
 SELECT owner, shared_with, public FROM functions WHERE blob = ? AND NOT deleted;
