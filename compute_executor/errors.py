@@ -268,13 +268,14 @@ class QuotaExceeded(ComputeError):
     """A user has as much of a shared service as its limits allow; names the limit, what is in use, and what helps."""
 
     code = 132
-    http_status = 429
+    http_status = 403
 
 
 class BacklogFull(QuotaExceeded):
     """A user has as many open tasks as the service allows. An Executor sends again when some have ended."""
 
     code = 133
+    http_status = 429
     retryable = True
 
 

@@ -12,19 +12,19 @@ MOST = 1000
 """Entries in one part, about 1 kB each."""
 
 
-class Page(NamedTuple):
+class ListPart(NamedTuple):
     """So many entries, after the first ``offset``."""
 
     limit: int
     offset: int
 
 
-def page_of(request: Request) -> Page:
+def page_of(request: Request) -> ListPart:
     """The part that a request asks for. Raises InvalidRequest."""
     limit, offset = (_number(request, name, standard) for name, standard in (("limit", MOST), ("offset", 0)))
     if not 1 <= limit <= MOST:
         raise InvalidRequest(f"limit is 1 to {MOST}, not {limit}")
-    return Page(limit, offset)
+    return ListPart(limit, offset)
 
 
 def _number(request: Request, name: str, standard: int) -> int:

@@ -8,16 +8,16 @@ import pytest
 from starlette.requests import Request
 
 from compute_executor.errors import InvalidRequest
-from compute_executor.service.api.paging import MOST, Page, page_of
+from compute_executor.service.api.paging import MOST, ListPart, page_of
 
 
-def asked(query: str) -> Page:
+def asked(query: str) -> ListPart:
     return page_of(Request({"type": "http", "query_string": query.encode(), "headers": []}))
 
 
 def test_without_words_it_is_the_first_and_largest_part() -> None:
-    assert asked("") == Page(MOST, 0)
-    assert asked("limit=7&offset=21") == Page(7, 21)
+    assert asked("") == ListPart(MOST, 0)
+    assert asked("limit=7&offset=21") == ListPart(7, 21)
 
 
 @pytest.mark.parametrize("name", ["limit", "offset"])
