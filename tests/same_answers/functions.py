@@ -66,7 +66,7 @@ FUNCTIONS = (
     ),
     Piece(
         """
-        exec('def $f(x): return $g(x), 1')
+        exec("def $f(x): return $g(x), 1")
         """
     ),
     Piece(
@@ -78,7 +78,7 @@ FUNCTIONS = (
     ),
     Piece(
         """
-        $f = eval('lambda x: [x, $g(x)]')
+        $f = eval("lambda x: [x, $g(x)]")
         """
     ),
     Piece(
