@@ -85,6 +85,7 @@ class ClassPlan(NamedTuple):
     metaclasses do beside that. ``first``: the attributes that the class statement has to know."""
 
     metaclass: Any
+    """None: that of the first base, which has no name; then there is no ``maker`` either."""
     maker: Any
     name: str
     bases: tuple[type, ...]
@@ -97,6 +98,8 @@ def make_class(own: str, plan: ClassPlan) -> Any:
     """A class that is to be filled; the class itself where it is known already."""
 
     def make() -> Any:
+        if plan.maker is None:
+            return type(plan.bases[0])(plan.name, plan.bases, dict(plan.first))
         return plan.maker.__new__(plan.metaclass, plan.name, plan.bases, dict(plan.first))
 
     return _made(own, plan, make)
@@ -126,11 +129,19 @@ def fill_class(cls: type, state: tuple[dict[str, Any], list[type]]) -> None:
     _fresh.discard(id(cls))
     attributes, virtual = state
     for name, value in attributes.items():
-        type.__setattr__(cls, name, value)
+        _set(cls, name, value)
     if "__firstlineno__" in attributes:  # Python 3.13 drops it when another attribute is set
         type.__setattr__(cls, "__firstlineno__", attributes["__firstlineno__"])
     for one in virtual:
         abc.ABCMeta.register(cls, one)  # type: ignore[arg-type]
+
+
+def _set(cls: type, name: str, value: Any) -> None:
+    """Set an attribute of a class, without what its metaclass does besides, unless that is an extension module's."""
+    try:
+        type.__setattr__(cls, name, value)
+    except TypeError:
+        setattr(cls, name, value)
 
 
 def make_enum(

@@ -11,6 +11,7 @@ On top of cloudpickle, whose reducers are used for everything else. Different fr
 from __future__ import annotations
 
 import abc
+import pickle
 import sys
 from collections.abc import Iterable
 from enum import Enum
@@ -55,6 +56,10 @@ _ENUM_MACHINERY = frozenset(
     | {"_unhashable_values_", "_unhashable_values_map_", "_hashable_values_", "_value_repr_", "_boundary_"}
     | {"_flag_mask_", "_singles_mask_", "_all_bits_", "_inverted_", "__reduce_ex__", "_use_args_"}
 )
+
+
+_LAYOUT = ("_fields_", "_pack_", "_anonymous_", "_type_", "_length_", "_flags_", "_restype_", "_argtypes_")
+"""What the layout of a class of ctypes follows from."""
 
 
 class Owner:
@@ -176,12 +181,15 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
 
     def _other(self, obj: Any) -> Any:
         """An object of any other kind."""
-        if "__qualname__" in getattr(
-            obj, "__dict__", ()
-        ):  # an object in place of the function that it decorates
+        if reducers.is_decorator(obj):
             found = self._by_name(obj)
-            if found is not None:
-                return found
+            reduced = reducers.decorator(obj) if found is None else found
+            if reduced is not None:
+                return reduced
+        if type(obj).__name__ == "ufunc":
+            return reducers.numpy_function(obj) or NotImplemented
+        if reducers.asks_itself(type(obj)):
+            return reducers.plainly(obj)
         if reducers.is_disguised(obj):
             return reducers.disguised(obj)
         if isinstance(obj, BaseException):
@@ -304,9 +312,15 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         return self._held(cls, reduced)
 
     def _plain(self, cls: Any, own: str, tracked: str) -> tuple[Any, ...]:
-        metaclass = type(cls)
-        maker = _maker(metaclass)
+        metaclass: Any = type(cls)
+        maker: Any = _maker(metaclass)
         first, rest = _attributes(cls)
+        if metaclass.__module__ == "_ctypes":  # whose metaclasses have no names, and read these at once
+            first |= {name: rest.pop(name) for name in _LAYOUT if name in rest}
+            rest = {name: value for name, value in rest.items() if type(value).__name__ != "CField"}
+            metaclass = maker = None
+        elif not (maker is type or maker.__flags__ & _HEAP_TYPE):
+            raise pickle.PicklingError(f"classes of {metaclass.__module__} are made by that alone")
         plan = constructors.ClassPlan(metaclass, maker, cls.__name__, cls.__bases__, first, tracked)
         return (
             constructors.make_class,
@@ -376,7 +390,9 @@ class UnitPickler(Pickler):
         return super().reducer_override(obj) if reduced is None else self._held(obj, reduced)
 
     def persistent_id(self, obj: Any) -> Name | None:
-        """The global name of an object; None: it is written here."""
+        """The global name of an object, an empty one for the namespace itself; None: it is written here."""
+        if obj is self._names:
+            return self._namespace_itself()
         short = self._named.get(id(obj))
         if short is None:
             return None
@@ -387,6 +403,14 @@ class UnitPickler(Pickler):
         self.direct.add(name)
         self.edges[name] = None
         return name
+
+    def _namespace_itself(self) -> Name:
+        """The dict of the program's globals, as the value of something: what is in it is needed, if it can be had."""
+        for short in list(self._names):
+            if not short.startswith("__"):
+                self.edges[self._key, short] = None
+                self._owner.need((self._key, short), self._names, optional=True)
+        return self._key, ""
 
 
 _MEMBER_MACHINERY = frozenset({"_value_", "_name_", "__objclass__", "_sort_order_"})

@@ -114,8 +114,8 @@ class _UnitReader(pickle.Unpickler):
     """Reads a unit, in which other globals are referred to by their names."""
 
     def persistent_load(self, pid: Any) -> Any:
-        """The object of such a name."""
-        return named(*pid)
+        """The object of such a name; without one: the namespace."""
+        return named(*pid) if pid[1] else space(pid[0])
 
 
 def read_unit(unit: Unit) -> tuple[Any, ...]:

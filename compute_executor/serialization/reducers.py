@@ -185,6 +185,62 @@ def _context_variable(one: Any) -> tuple[Any, ...]:
         return made.context_variable, (one.name, ())
 
 
+def is_decorator(obj: Any) -> bool:
+    """Whether an object stands in place of the function that it decorates, under its name."""
+    try:
+        return "__qualname__" in obj.__dict__ or type(obj).__module__ in _OF_WRAPT
+    except Exception:  # without attributes, or with a __getattr__ of the program's that does not expect this
+        return False
+
+
+def decorator(obj: Any) -> tuple[Any, ...] | None:
+    """What makes such an object again whose class pickles it by its name: what the name stands for in a worker is to
+    be this one. None: it pickles as any other."""
+    kind: Any = type(obj)
+    if kind.__module__ in _OF_WRAPT and kind.__name__ == "FunctionWrapper":
+        return made.wrapped, (obj.__wrapped__, obj._self_wrapper, obj._self_enabled)
+    of_python = all(base is object or base.__flags__ & 1 << 9 for base in kind.__mro__)
+    if kind.__reduce__ is object.__reduce__ or not of_python:
+        return None
+    return made.new, (kind,), dict(vars(obj))
+
+
+_OF_WRAPT = frozenset({"_wrappers", "wrapt", "wrapt._wrappers", "wrapt.wrappers"})
+
+
+_OWN_STATE = ("__getstate__", "__setstate__", "__getnewargs__", "__getnewargs_ex__")
+
+
+def asks_itself(kind: Any) -> bool:
+    """Whether pickle's questions to an object of this class end in a ``__getattr__`` of the program's, which may need
+    attributes that are not there yet."""
+    if not hasattr(kind, "__getattr__") or not _pickles_plainly(kind):
+        return False
+    of_python = all(base is object or base.__flags__ & 1 << 9 for base in kind.__mro__)
+    return of_python and all(getattr(kind, name, None) is getattr(object, name, None) for name in _OWN_STATE)
+
+
+def plainly(obj: Any) -> tuple[Any, ...]:
+    """What makes such an object again, from its attributes."""
+    kind: Any = type(obj)
+    read = object.__getattribute__
+    attributes = dict(read(obj, "__dict__")) if kind.__dictoffset__ else {}
+    slots = {}
+    for name in copyreg._slotnames(kind):  # type: ignore[attr-defined]  # not in typeshed
+        with contextlib.suppress(AttributeError):
+            slots[name] = read(obj, name)
+    return made.new, (kind,), (attributes, slots), None, None, made.set_attributes
+
+
+def numpy_function(one: Any) -> tuple[Any, ...] | None:
+    """What `numpy.frompyfunc` gives; it shows its function to nobody but the garbage collector. None: it is one of
+    numpy's own."""
+    import numpy  # is there, as this came from it
+
+    functions = [part for part in gc.get_referents(one) if callable(part)]
+    return (numpy.frompyfunc, (functions[0], one.nin, one.nout)) if functions else None
+
+
 def is_disguised(obj: Any) -> bool:
     """Whether it says that it is of another class than it is, as a mock with a specification does."""
     kind = type(obj)
@@ -251,7 +307,10 @@ def is_stateless(obj: Any, kind: type) -> bool:
             known = _stateless[kind] = _without_state(kind)
     except TypeError:  # a metaclass whose classes have no hash
         known = _without_state(kind)
-    return known and not getattr(obj, "__dict__", None)
+    try:
+        return known and not getattr(obj, "__dict__", None)
+    except Exception:  # a __getattr__ that raises something else than AttributeError
+        return False
 
 
 def _pickles_plainly(kind: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import importlib
 import tempfile
 import threading
 from contextvars import ContextVar
@@ -127,6 +128,21 @@ def generator_manager(kind: Any, function: Any, args: tuple[Any, ...], keywords:
 def new(kind: Any, *args: Any) -> Any:
     """An object of that class, whatever it says that its class is."""
     return kind.__new__(kind, *args)
+
+
+def set_attributes(obj: Any, state: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    """Set attributes, without asking the object for anything: its ``__getattr__`` may need them itself."""
+    attributes, slots = state
+    if attributes:
+        object.__getattribute__(obj, "__dict__").update(attributes)
+    for name, value in slots.items():
+        object.__setattr__(obj, name, value)
+
+
+def wrapped(function: Any, wrapper: Any, enabled: Any) -> Any:
+    """A function that a decorator of the library wrapt has wrapped."""
+    made: Any = importlib.import_module("wrapt")
+    return made.FunctionWrapper(function, wrapper, enabled)
 
 
 def memory(content: bytes | bytearray, form: str, shape: tuple[int, ...]) -> memoryview:

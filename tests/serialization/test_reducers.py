@@ -252,3 +252,70 @@ def test_mocks_and_others_that_say_they_are_of_another_class(script: Script) -> 
 def test_random_numbers_of_the_system_have_no_state(script: Script) -> None:
     script.run("import random\nsource = random.SystemRandom()\ndef use(): return 0 <= source.random() < 1\n")
     assert script.call("use") is True
+
+
+def test_objects_in_place_of_the_functions_that_they_decorate(script: Script) -> None:
+    script.run(
+        "import functools\nclass ByName:\n def __init__(self, function):\n"
+        "  functools.update_wrapper(self, function)\n  self.calls = 0\n"
+        " def __call__(self, x):\n  self.calls += 1\n  return self.calls, self.__wrapped__(x)\n"
+        " def __reduce__(self): return self.__qualname__\n"
+        "@ByName\ndef twice(x): return 2 * x\n"
+        "class Odd:\n def __getattr__(self, name): raise NameError(name)\n"
+        " def __reduce__(self): return Odd, ()\nodd = Odd()\n"
+        "def use(x): return twice(x), twice(x), type(odd).__name__, twice\n"
+    )
+    first, second, name, back = script.call("use", 3)
+    assert (first, second, name) == ((1, 6), (2, 6), "Odd")
+    assert back is script.names["twice"]
+    assert script.call("twice", 1) == (3, 2)
+
+
+def test_functions_made_for_arrays(script: Script) -> None:
+    pytest.importorskip("numpy")
+    script.run(
+        "import numpy\nplus = numpy.frompyfunc(lambda a, b: a + b, 2, 1)\n"
+        "def use(given): return plus([1, 2], [3, 4]).tolist(), given([1], [2]).tolist(), numpy.add(1, "
+        "2).item()\n"
+    )
+    assert script.call("use", script.names["plus"]) == ([4, 6], [3], 3)
+    assert script.call("use", __import__("numpy").multiply)[1] == [2]
+
+
+def test_objects_that_ask_themselves_for_what_they_lack(script: Script) -> None:
+    script.run(
+        "class Proxy:\n def __init__(self, inner): self.inner = inner\n"
+        " def __getattr__(self, name): return getattr(self.inner, name)\n"
+        "class Slotted:\n __slots__ = ('inner', 'other')\n def __init__(self): self.inner = 'abc'\n"
+        " def __getattr__(self, name): return getattr(self.inner, name)\n"
+        "class Any:\n def __init__(self): self.n = 1\n def __getattr__(self, name): return name\n"
+        "one = Proxy([1]); two = Slotted(); three = Any()\n"
+        "def use(given): return one.count(1), two.upper(), three.n, three.more, given.index(2), given.inner\n"
+    )
+    assert script.call("use", script.names["Proxy"]([0, 2])) == (1, "ABC", 1, "more", 1, [0, 2])
+
+
+def test_structures_of_ctypes(script: Script) -> None:
+    script.run(
+        "import ctypes\nclass P(ctypes.Structure):\n"
+        " _fields_ = [('a', ctypes.c_int), ('b', ctypes.c_double)]\n"
+        " def total(self): return self.a + self.b\nclass Many(ctypes.Array):\n _type_, _length_ = P, 2\n"
+        "def use(p): return p.total(), ctypes.sizeof(P), ctypes.sizeof(Many), P(3, 4)\n"
+    )
+    total, size, many, back = script.call("use", script.names["P"](1, 2.5))
+    assert (total, size, many, back.total(), type(back)) == (3.5, 16, 32, 7, script.names["P"])
+
+
+def test_classes_that_an_extension_module_makes_are_named(script: Script) -> None:
+    script.run("import msgspec\nclass M(msgspec.Struct):\n a: int\ndef use(): return M(1)\n")
+    with pytest.raises(SerializationError, match=r"global `M`.*of `use`.*classes of msgspec._core"):
+        script.call("use")
+
+
+def test_an_object_that_holds_the_namespace_of_the_program(script: Script) -> None:
+    script.run(
+        "class Resolver:\n def __init__(self): self.space = globals()\n"
+        "K = 3\nlate = (n for n in 'ab')\nresolver = Resolver()\n"
+        "def use(name): return resolver.space[name], resolver.space is globals()\n"
+    )
+    assert script.call("use", "K") == (3, True)
