@@ -36,10 +36,18 @@ def make():
 
 
 class Place:
-    """An endpoint on one engine. ``hurt``: kills what the engine gave for workers, at once."""
+    """An endpoint on one engine. ``options``: how the engine is reached; ``hurt``: kills what the engine gave for
+    workers, at once."""
 
-    def __init__(self, kind: str, start: Callable[[], RunningEndpoint], hurt: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        kind: str,
+        start: Callable[[], RunningEndpoint],
+        hurt: Callable[[], None],
+        options: dict[str, str] | None = None,
+    ) -> None:
         self.kind = kind
+        self.options = options or {}
         self._start = start
         self.hurt = hurt
         self.endpoint = start()
@@ -180,7 +188,8 @@ def _dask(folder: Path, stack: ExitStack) -> Place:
     def hurt() -> None:
         kill([one for pid in pids for one in pilots_of(pid)])
 
-    return Place("dask", _start("dask", "--engine", "dask", "--scheduler", address), hurt)
+    start = _start("dask", "--engine", "dask", "--scheduler", address)
+    return Place("dask", start, hurt, {"scheduler": address})
 
 
 def _address(file: Path) -> str:
