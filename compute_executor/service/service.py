@@ -1,11 +1,11 @@
-"""The one coordinator: what every peer asks of the service, and nothing of how it asks.
+"""The coordinator: the operations that clients ask for, whatever protocol they come by.
 
     register -> submit -> (commit) -> queue -> engine -> outcome -> (commit) -> subscribers
 
-All state belongs to the loop thread; every method is called on it. Each step has a room of its own:
-`functions`, `submissions`, `open_batches`, `dispatch`, `events` (from engines), `outcomes`, `groups` (to
-subscribers), `pools`, `cancelling`, `recovery` (after a restart), `retention`; `committer` and `store` below them
-all; `parts` puts them together.
+All state belongs to the loop thread; every method is called on it. Each step is a component of its own, which
+`wiring` constructs: `tasks.functions`, `tasks.submissions`, `scheduling.dispatch`, `endpoints.engines`,
+`tasks.engine_reports` (from engines), `tasks.outcomes`, `tasks.groups` (to subscribers); beside them `pools`,
+`tasks.cancelling`, `tasks.recovery` (after a restart) and `tasks.retention`.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 START_PATIENCE, CLOSE_PATIENCE = 10.0, 3.0
 """Seconds that outcomes may take to be stored at the start and at the end of a service."""
 LOOK_AGAIN = 0.02
-"""Seconds between two looks whether what is being stopped has ended."""
+"""Seconds between two checks whether tasks that are being stopped have ended."""
 FAREWELL = 1.0
 """Seconds that clients have to be told that the service ends."""
 
@@ -125,7 +125,7 @@ class Service:
         found = restore(parts.store.read, parts.batches, self._rings, parts.blobs.holds)
         parts.groups.restore()
         await parts.committer.commit(lambda writer: writer.next_attempts(found.again))
-        skipped = AHEAD if parts.dispatch.batches() else 0  # nothing else can be told and not stored
+        skipped = AHEAD if parts.dispatch.batches() else 0  # nothing else can be published and not stored
         parts.outcomes.number_from(await parts.committer.commit(lambda writer: writer.skip_numbers(skipped)))
         parts.outcomes.put(found.ended)
         await self._all_stored(START_PATIENCE)
@@ -254,7 +254,7 @@ class Service:
         return self._parts.functions.body(who, function)
 
     async def delete_function(self, who: Identity, function: bytes) -> None:
-        """Nobody can submit it any more; open tasks of it still run. Raises NotFound."""
+        """Delete a function: no client can submit it any more; open tasks of it still run. Raises NotFound."""
         await self._parts.functions.delete(who, function)
 
     @property
@@ -381,7 +381,7 @@ class Service:
     # -- subscribers --------------------------------------------------------------------------------------
 
     def connect(self, subscriber: Subscriber) -> None:
-        """Somebody is there: the service is not idle."""
+        """Register an open connection: it keeps the service from ending because it is idle."""
         self._connections.add(subscriber)
         self.release()
 
@@ -414,7 +414,7 @@ class Service:
         self._parts.large_results.acknowledge(group, seq)
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
-        """Somebody is gone; their pools wait a while for them."""
+        """Forget a connection. Its pools wait a while for its client to come back."""
         self._connections.discard(subscriber)
         self._parts.groups.unsubscribe(subscriber)
         self._parts.pools.leave(subscriber)
@@ -423,10 +423,10 @@ class Service:
 
     async def farewell(self, reason: str) -> None:
         """Tell everybody connected that the service ends, as far as they listen."""
-        told = [asyncio.ensure_future(subscriber.goodbye(reason)) for subscriber in self._connections]
-        if told:
-            _, deaf = await asyncio.wait(told, timeout=FAREWELL)
-            for task in deaf:
+        goodbyes = [asyncio.ensure_future(subscriber.goodbye(reason)) for subscriber in self._connections]
+        if goodbyes:
+            _, unanswered = await asyncio.wait(goodbyes, timeout=FAREWELL)
+            for task in unanswered:
                 task.cancel()
 
     # -- users and what changes for them ------------------------------------------------------------------

@@ -100,7 +100,7 @@ class Components:
         self.audit = Audit()
 
     def _let_go(self, names: list[str]) -> None:
-        """Nobody holds these blobs any more."""
+        """Delete blobs that no client holds any more, unless the store refers to them."""
         self.blobs.let_go(names)
 
     def _make_places(self, default_pool: PoolSpec | None, environments: Environments) -> None:

@@ -1,4 +1,4 @@
-"""What follows when outcomes are stored: batches that are finished are forgotten, subscribers told, files deleted."""
+"""What follows a commit of outcomes: finished batches are forgotten, subscribers notified, files deleted."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ class EngineReports:
             self._end_recalled(pool, tasks)
         if self._stopping:
             self._end_stopped(pool, tasks)
-        if message := self._pools.failure(pool):  # nobody will take them
+        if message := self._pools.failure(pool):  # no engine will take them
             self._queues.end_queued(pool, message)
 
     def _end_recalled(self, pool: bytes, tasks: list[Task]) -> None:
@@ -188,8 +188,8 @@ class EngineReports:
 
 def lost_entry(batch: OpenBatch, position: int, attempt: int, reason: Reason) -> Entry:
     """The outcome of a task whose worker died, after so many attempts."""
-    told = Reason(reason.message, reason.exit_code, reason.began, attempt)
-    return made_here([(batch, position)], LOST, told)[0]
+    reported = Reason(reason.message, reason.exit_code, reason.began, attempt)
+    return made_here([(batch, position)], LOST, reported)[0]
 
 
 def cancelled_entry(batch: OpenBatch, position: int, attempt: int) -> Entry:

@@ -110,7 +110,7 @@ class Functions:
         return self._read.function_code(self.row(who, function).id)
 
     async def delete(self, who: Identity, function: bytes) -> None:
-        """Nobody can submit it any more. Raises NotFound."""
+        """Delete a function: no client can submit it any more. Raises NotFound."""
         row = self.row(who, function, "delete function")
         await self._committer.commit(lambda writer: writer.delete_function(function))
         self._rows.pop(function, None)

@@ -35,8 +35,8 @@ class TaskGroup:
 class TaskGroups:
     """The groups in use: those with open batches or subscribers. Others are only in the store.
 
-    The dispatcher is told of groups that no client waits for any more. A group that never had a subscriber may be one
-    whose client asks now and then: it counts as one that is waited for.
+    The dispatcher is notified of groups that no client waits for any more. A group that never had a subscriber may be
+    one whose client asks now and then: it counts as one that is waited for.
     """
 
     def __init__(self, read: Reader, dispatch: Dispatch) -> None:
@@ -157,32 +157,32 @@ class TaskGroups:
                 subscriber.stored(group)
 
     def publish(self, first_seq: int, outcomes: Iterable[tuple[OpenBatch, TaskEnded]]) -> None:
-        """Outcomes with the numbers from ``first_seq`` cannot be lost any more: tell those who listen."""
-        told: dict[bytes, list[Result]] = {}
+        """Outcomes with the numbers from ``first_seq`` cannot be lost any more: push them to subscribers."""
+        published: dict[bytes, list[Result]] = {}
         batch: OpenBatch | None = None
         results: list[Result] | None = None
         for seq, (its_batch, outcome) in enumerate(outcomes, first_seq):
             if its_batch is not batch:
                 batch = its_batch
-                results = self._listened(batch.group, told)
+                results = self._listened(batch.group, published)
             if results is not None:
                 _, position, _, status, body, began, ended, output, _ = outcome
                 results.append(Result(seq, its_batch.prefix, position, status, body, began, ended, output))
-        for group, list_of_results in told.items():
+        for group, list_of_results in published.items():
             for subscriber in list(self._groups[group].subscribers):
                 subscriber.results(group, list_of_results)
 
-    def _listened(self, group: bytes, told: dict[bytes, list[Result]]) -> list[Result] | None:
-        """The list to add results of this group to; None if nobody listens."""
+    def _listened(self, group: bytes, published: dict[bytes, list[Result]]) -> list[Result] | None:
+        """Return the list to add results of this group to; None if it has no subscriber."""
         found = self._groups.get(group)
-        return told.setdefault(group, []) if found is not None and found.subscribers else None
+        return published.setdefault(group, []) if found is not None and found.subscribers else None
 
     def began(self, news: Iterable[tuple[OpenBatch, int, float]]) -> None:
-        """Tasks have begun: tell the listeners of their groups."""
-        told: dict[bytes, list[Began]] = {}
+        """Tasks have begun: notify the subscribers of their groups."""
+        published: dict[bytes, list[Began]] = {}
         for batch, position, when in news:
-            told.setdefault(batch.group, []).append((batch.prefix, position, when))
-        for group, tasks in told.items():
+            published.setdefault(batch.group, []).append((batch.prefix, position, when))
+        for group, tasks in published.items():
             found = self._groups.get(group)
             for subscriber in list(found.subscribers) if found else ():
                 subscriber.began(tasks)
