@@ -241,7 +241,7 @@ def make_large_result(url: str, token: str) -> str:
     from compute_executor import Client, Executor
 
     with Executor(client=Client(base_url=url, token=token), max_workers=1) as executor:
-        future = executor.submit(_large, 400 * MB)
+        future = executor.options(keep="1h").submit(_large, 400 * MB)
         future.result(60)
         return str(future.task_id)
 
@@ -409,7 +409,8 @@ def make_results(url: str, token: str) -> str:
     from compute_executor import Client, Executor
 
     with Executor(client=Client(base_url=url, token=token), max_workers=2) as executor:
-        for future in [executor.submit(_large, 10_000) for _ in range(20_000)]:
+        kept = executor.options(keep="1h")
+        for future in [kept.submit(_large, 10_000) for _ in range(20_000)]:
             future.result(120)
         return executor.task_group_id
 
