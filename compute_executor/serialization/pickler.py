@@ -10,12 +10,11 @@ On top of cloudpickle, whose reducers are used for everything else. Different fr
 
 from __future__ import annotations
 
-import abc
 import pickle
 import sys
 from collections.abc import Iterable
 from enum import Enum
-from types import CellType, CodeType, FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
+from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any
 
 import cloudpickle
@@ -23,6 +22,7 @@ from cloudpickle import cloudpickle as theirs
 
 from compute_executor.serialization import (
     by_value,
+    class_parts,
     code_names,
     constructors,
     exception_parts,
@@ -37,29 +37,6 @@ from compute_executor.serialization.namespaces import Name
 from compute_executor.serialization.sources import SourceFiles
 
 PROTOCOL = 5
-
-_HEAP_TYPE = 1 << 9
-_OPAQUE = (GetSetDescriptorType, MemberDescriptorType)
-_MADE_BY_PYTHON = frozenset({"__dict__", "__weakref__", "__annotate_func__", "_abc_impl", "__slotnames__"})
-"""By the class statement, or when an instance is pickled: no change of the program's."""
-_FIRST = (
-    "__module__",
-    "__doc__",
-    "__slots__",
-    "__orig_bases__",
-    "__firstlineno__",
-    "__static_attributes__",
-)
-"""What the class statement itself is to know of a class's attributes."""
-_ENUM_MACHINERY = frozenset(
-    {"_generate_next_value_", "_member_names_", "_member_map_", "_member_type_", "_value2member_map_"}
-    | {"_unhashable_values_", "_unhashable_values_map_", "_hashable_values_", "_value_repr_", "_boundary_"}
-    | {"_flag_mask_", "_singles_mask_", "_all_bits_", "_inverted_", "__reduce_ex__", "_use_args_"}
-)
-
-
-_LAYOUT = ("_fields_", "_pack_", "_anonymous_", "_type_", "_length_", "_flags_", "_restype_", "_argtypes_")
-"""What the layout of a class of ctypes follows from."""
 
 
 class Owner:
@@ -297,7 +274,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
     def _class(self, cls: Any) -> Any:
         if cls in (type(None), type(Ellipsis), type(NotImplemented)) or cls in theirs._BUILTIN_TYPE_NAMES:
             return theirs._class_reduce(cls)
-        if not cls.__flags__ & _HEAP_TYPE:
+        if not cls.__flags__ & class_parts.HEAP_TYPE:
             return NotImplemented
         found = self._by_name(cls)
         if found is not None:
@@ -313,19 +290,19 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
 
     def _plain(self, cls: Any, own: str, tracked: str) -> tuple[Any, ...]:
         metaclass: Any = type(cls)
-        maker: Any = _maker(metaclass)
-        first, rest = _attributes(cls)
+        maker: Any = class_parts.maker(metaclass)
+        first, rest = class_parts.attributes(cls)
         if metaclass.__module__ == "_ctypes":  # whose metaclasses have no names, and read these at once
-            first |= {name: rest.pop(name) for name in _LAYOUT if name in rest}
+            first |= {name: rest.pop(name) for name in class_parts.LAYOUT if name in rest}
             rest = {name: value for name, value in rest.items() if type(value).__name__ != "CField"}
             metaclass = maker = None
-        elif not (maker is type or maker.__flags__ & _HEAP_TYPE):
+        elif not (maker is type or maker.__flags__ & class_parts.HEAP_TYPE):
             raise pickle.PicklingError(f"classes of {metaclass.__module__} are made by that alone")
         plan = constructors.ClassPlan(metaclass, maker, cls.__name__, cls.__bases__, first, tracked)
         return (
             constructors.make_class,
             (own, plan),
-            (rest, _virtual(cls)),
+            (rest, class_parts.virtual(cls)),
             None,
             None,
             constructors.fill_class,
@@ -333,16 +310,16 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
 
     def _enum(self, cls: Any, own: str, tracked: str) -> tuple[Any, ...]:
         metaclass = type(cls)
-        first, rest = _attributes(cls)
+        first, rest = class_parts.attributes(cls)
         members = {id(one): one for one in cls.__members__.values()}.values()
-        kept = {member._name_: _own_attributes(member) for member in members}
+        kept = {member._name_: class_parts.own_attributes(member) for member in members}
         aliases = {name: member._name_ for name, member in cls.__members__.items() if name != member._name_}
-        drop = {*cls.__members__, *_ENUM_MACHINERY}
+        drop = {*cls.__members__, *class_parts.ENUM_MACHINERY}
         rest = {name: value for name, value in rest.items() if name not in drop}
         keywords = {"boundary": cls._boundary_} if getattr(cls, "_boundary_", None) is not None else {}
-        values = [(one._name_, one._value_, _plain(cls._member_type_, one)) for one in members]
+        values = [(one._name_, one._value_, class_parts.mixed_in(cls._member_type_, one)) for one in members]
         plan = constructors.ClassPlan(
-            metaclass, _maker(metaclass), cls.__name__, cls.__bases__, first, tracked
+            metaclass, class_parts.maker(metaclass), cls.__name__, cls.__bases__, first, tracked
         )
         made = own, plan, values, keywords
         state = rest, kept, aliases
@@ -413,45 +390,6 @@ class UnitPickler(Pickler):
         return self._key, ""
 
 
-_MEMBER_MACHINERY = frozenset({"_value_", "_name_", "__objclass__", "_sort_order_"})
-
-
-def _maker(metaclass: type) -> type:
-    """The first of a metaclass's classes that is not the program's own."""
-    if metaclass.__name__ == "_TypedDictMeta":  # which refuses bases that it has given itself
-        return type
-    return next(one for one in metaclass.__mro__ if "__new__" in vars(one) and by_value.importable(one))
-
-
-def _attributes(cls: type) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the class statement is to know, and the rest."""
-    attributes = dict(vars(cls))
-    first = {name: attributes.pop(name) for name in _FIRST if name in attributes}
-    first["__qualname__"] = cls.__qualname__
-    for name in ("__dict__", "__class__"):  # of which setting one would mean something else
-        if isinstance(attributes.get(name), property):
-            first[name] = attributes.pop(name)
-    slots = first.get("__slots__")
-    if slots is not None:
-        first["__slots__"] = [slots] if isinstance(slots, str) else _slots(cls, slots)
-    rest = {
-        "".join(name): value
-        for name, value in attributes.items()
-        if name not in _MADE_BY_PYTHON
-        and not (name == "__annotations__" and not value)  # made when somebody asks for it
-        and not (isinstance(value, _OPAQUE) and getattr(value, "__objclass__", None) is cls)
-    }
-    return first, rest
-
-
-def _slots(cls: type, slots: Any) -> Any:
-    """The slots in the form that they had; an iterator is spent by now, but its descriptors are there."""
-    if isinstance(slots, (tuple, list, dict)):
-        return slots
-    found = [name for name, value in vars(cls).items() if isinstance(value, MemberDescriptorType)]
-    return found + [name for name in ("__weakref__", "__dict__") if name in vars(cls)]
-
-
 def _namespace(obj: Any) -> dict[str, Any] | None:
     """The globals of the program that a function looks up, or a class was made in; None: an imported module's."""
     if isinstance(obj, FunctionType):
@@ -462,39 +400,8 @@ def _namespace(obj: Any) -> dict[str, Any] | None:
     return None if module is None or by_value.travels_by_name(module) else vars(module)
 
 
-def _virtual(cls: type) -> list[type]:
-    """The classes that were registered with an abstract one."""
-    if not isinstance(cls, abc.ABCMeta):
-        return []
-    dump: Any = abc._get_dump  # type: ignore[attr-defined]  # not in typeshed
-    return [one for one in (found() for found in dump(cls)[0]) if one is not None]
-
-
 def _contents(cell: CellType) -> tuple[Any, ...]:
     try:
         return (cell.cell_contents,)
     except ValueError:  # empty
         return ()
-
-
-def _own_attributes(member: Any) -> dict[str, Any]:
-    return {name: value for name, value in vars(member).items() if name not in _MEMBER_MACHINERY}
-
-
-_EXACT: dict[type, Any] = {
-    int: int.__int__,
-    float: float.__float__,
-    str: str.__str__,
-    bytes: bytes.__getnewargs__,
-}
-
-
-def _plain(kind: Any, member: Any) -> tuple[Any, ...] | None:
-    """The type that is mixed into an enum, and the arguments that make its part of a member."""
-    if kind is object:
-        return None
-    if kind in _EXACT:
-        exact = _EXACT[kind](member)
-        return kind, exact if isinstance(exact, tuple) else (exact,)
-    value = member._value_
-    return kind, value if isinstance(value, tuple) and kind is not tuple else (value,)
