@@ -35,6 +35,7 @@ Key = tuple[int, int]
 class _Known(NamedTuple):
     part: Part
     digest: bytes
+    storage: Storage  # of one connection
 
 
 class Parts:
@@ -98,7 +99,7 @@ class Parts:
         digest = b"" if storage.is_local else hashlib.sha256(content).digest()
         with self._lock:
             replaced = self._known.pop(key, None)
-            self._known[key] = _Known(part, digest)
+            self._known[key] = _Known(part, digest, storage)
             self._size += part.size - (replaced.part.size if replaced else 0)
             dropped = []
             while len(self._known) > 1 and (self._size > KEPT_BYTES or len(self._known) > KEPT):
@@ -114,10 +115,11 @@ class Parts:
 
 
 def _same(storage: Storage, known: _Known, content: Piece) -> bool:
-    """Whether a part has this content: by comparing, where it can be read, else by its digest."""
+    """Whether a part has this content: by comparing, where it can be read; else by its digest, as long as the
+    connection holds: the service lets go of what a client has held that does not come back for long."""
     if storage.is_local:
         return storage.has_content(known.part, content)
-    return hashlib.sha256(content).digest() == known.digest
+    return known.storage is storage and hashlib.sha256(content).digest() == known.digest
 
 
 def _sample(content: Piece) -> int:

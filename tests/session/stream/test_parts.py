@@ -136,3 +136,7 @@ def test_on_another_machine_values_are_known_by_their_digest() -> None:
     assert second is not first
     assert hashlib.sha256(uploads.put[second.name]).digest() == hashlib.sha256(value).digest()
     assert len(uploads.put) == 2
+    session.storage = Storage(api, takes_parts=True)
+    assert session.parts.of_function(Taken(BUFFER, value)) is not second, (
+        "it may be gone after a new connection"
+    )
