@@ -12,7 +12,8 @@
     │   ├── InvalidArgument (TypeError)         an argument of a type that cannot be meant
     │   └── PayloadTooLarge                     over a limit of the service; names size and limit
     ├── NotAuthorized (PermissionError)         no valid credentials, or they do not allow this
-    │   └── FunctionNotPermitted                the endpoint runs only certain functions
+    │   ├── FunctionNotPermitted                the endpoint runs only certain functions
+    │   └── EndpointNotShared                   the service's own endpoint serves its operator only
     ├── NotFound (LookupError)                  no such task, function, endpoint, group, for this caller
     │   └── ResultGone                          a large result was taken before, and its file is deleted
     ├── ServiceUnavailable (ConnectionError)    the service cannot be reached, started, or has no room
@@ -161,6 +162,13 @@ class FunctionNotPermitted(NotAuthorized):
     """The endpoint runs only certain functions, and this is none of them."""
 
     code = 10
+    http_status = 403
+
+
+class EndpointNotShared(NotAuthorized):
+    """The service's own endpoint serves only whoever runs the service: its tasks could read the service's secrets."""
+
+    code = 134
     http_status = 403
 
 

@@ -29,7 +29,18 @@ def test_the_blocks_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         assert done.exit_code == 0, done.stderr
         printed[line] = done.stdout.strip()
     assert len(printed) == 9
-    serve = ["serve", "--auth", "token", "--port", "0", "--durability", "process", "--state", str(folder)]
+    serve = [
+        "serve",
+        "--auth",
+        "token",
+        "--trust-all-users",
+        "--port",
+        "0",
+        "--durability",
+        "process",
+        "--state",
+        str(folder),
+    ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen([sys.executable, "-c", SERVE, *serve], env=environment) as process:
         try:

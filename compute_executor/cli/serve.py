@@ -86,6 +86,12 @@ environment, so that workers do not inherit them."""
 )
 @click.option("--tls-certificate", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--tls-key", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--trust-all-users",
+    is_flag=True,
+    help="Let every user of --auth run code on the service's own endpoint, with the rights of this service. Without, "
+    "it serves only whoever runs the service, and others name endpoints of their own.",
+)
 @click.option("--insecure-bind", is_flag=True, help="Listen beyond this machine without TLS.")
 def serve(  # noqa: PLR0917 - as many as there are options
     host: str,
@@ -102,6 +108,7 @@ def serve(  # noqa: PLR0917 - as many as there are options
     names: tuple[str, ...],
     tls_certificate: Path | None,
     tls_key: Path | None,
+    trust_all_users: bool,
     insecure_bind: bool,
 ) -> None:
     """Run a service in the foreground, until Ctrl-C.
@@ -138,7 +145,14 @@ def serve(  # noqa: PLR0917 - as many as there are options
         client=_client(),
         globus=_globus(auth),
         accounts=auth == "token",
+        trust_all_users=trust_all_users,
     )
+    if trust_all_users:
+        click.echo(
+            "warning: every user may run any code here as this account, read the service's token with it and so "
+            "become its administrator (--trust-all-users)",
+            err=True,
+        )
     sys.exit(run(settings, Terminal(settings.folder)))
 
 

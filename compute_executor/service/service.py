@@ -91,6 +91,7 @@ class Service:
         limits: ServiceLimits = ServiceLimits(),  # noqa: B008 - a tuple
         broker: BrokerSettings | None = None,
         who_is: WhoIs | None = None,
+        operators: frozenset[str] | None = None,
     ) -> None:
         self.limits = limits
         self.blobs = blobs
@@ -98,7 +99,14 @@ class Service:
         self._rings = rings_folder
         self._environments = environments or Environments(rings_folder.with_name("environments"))
         self._parts = Components(
-            store, blobs, engine, default_pool, self._environments, limits=limits, broker=broker
+            store,
+            blobs,
+            engine,
+            default_pool,
+            self._environments,
+            limits=limits,
+            broker=broker,
+            operators=operators,
         )
         self.endpoints = self._parts.endpoints
         self.globus_compute = self._parts.globus_compute

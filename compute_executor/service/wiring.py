@@ -70,11 +70,12 @@ class Components:
         *,
         limits: ServiceLimits,
         broker: BrokerSettings | None = None,
+        operators: frozenset[str] | None = None,
     ) -> None:
         self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._make_what_is_stored(store, blobs)
-        self._make_places(default_pool, environments)
+        self._make_places(default_pool, environments, operators)
         self._make_the_way_of_tasks()
         self._make_views(blobs)
         self._make_engines(engine, broker)
@@ -103,7 +104,9 @@ class Components:
         """Delete blobs that no client holds any more, unless the store refers to them."""
         self.blobs.let_go(names)
 
-    def _make_places(self, default_pool: PoolSpec | None, environments: Environments) -> None:
+    def _make_places(
+        self, default_pool: PoolSpec | None, environments: Environments, operators: frozenset[str] | None
+    ) -> None:
         self.dispatch = Dispatch()
         self.engines = Engines()
         self.endpoints = Endpoints(self.store.read, self.committer)
@@ -116,6 +119,7 @@ class Components:
             engine=self.engines,
             limits=self._limits,
             loop=self._loop,
+            operators=operators,
         )
 
     def _make_the_way_of_tasks(self) -> None:

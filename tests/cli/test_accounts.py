@@ -99,7 +99,18 @@ def test_with_a_service(do: Callable[..., str], tmp_path: Path) -> None:
     folder = tmp_path / "state"
     ann_token = [do("user", "add", "ann"), do("token", "new", "ann")][1]
     code = "import sys; from compute_executor.cli import main; sys.argv[0] = 'compute-executor'; main()"
-    serve = ["serve", "--auth", "token", "--port", "0", "--durability", "process", "--state", str(folder)]
+    serve = [
+        "serve",
+        "--auth",
+        "token",
+        "--trust-all-users",
+        "--port",
+        "0",
+        "--durability",
+        "process",
+        "--state",
+        str(folder),
+    ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen([sys.executable, "-c", code, *serve], env=environment) as process:
         try:

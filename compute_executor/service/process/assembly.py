@@ -31,9 +31,10 @@ async def open_service(
     who_is: WhoIs | None = None,
     held: bool = False,
     umask: int = 0o077,
+    operators: frozenset[str] | None = None,
 ) -> Service:
     """The service that the folder holds, started: what was open goes on. ``who_is``, ``held``: see `service.Service`.
-    ``umask``: of tasks that name no pool.
+    ``umask``: of tasks that name no pool. ``operators``: see `pools.Pools`.
 
     Raises ServiceUnavailable or VersionMismatch if the folder cannot be used.
     """
@@ -53,6 +54,7 @@ async def open_service(
             limits=limits or ServiceLimits(),
             broker=broker,
             who_is=who_is,
+            operators=operators,
         )
         await service.start(held=held)
     except BaseException:

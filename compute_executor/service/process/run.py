@@ -102,6 +102,7 @@ class ServiceSettings:
     client: tuple[str, str] | None = field(default=None, repr=False)
     globus: AppRegistration | None = None
     accounts: bool = False
+    trust_all_users: bool = False
     log_as_json: bool = False
     spans: bool = False
 
@@ -158,6 +159,16 @@ def _patience() -> float:
     return seconds
 
 
+def _operators(settings: ServiceSettings) -> frozenset[str] | None:
+    """Whom the built-in endpoint serves: on a shared service only whoever runs it, because a task there has the
+    rights of the service and could read its token. None: everybody."""
+    shared = settings.accounts or settings.globus is not None
+    if not shared or settings.trust_all_users:
+        return None
+    client = {settings.client[0]} if settings.client else set()
+    return frozenset({LOCAL_USER, *client})
+
+
 class _Process:
     """One run of a service. Owner of everything: the loop thread."""
 
@@ -194,6 +205,7 @@ class _Process:
             who_is=self._who_is if chosen.accounts else None,
             held=chosen.held,
             umask=self._umask,
+            operators=_operators(chosen),
         )
         try:
             async with self._authenticator(service) as authenticator, self._spans():
@@ -286,6 +298,10 @@ class _Process:
         self._systemd.serving(self._announcement.url)
         gc.collect()
         gc.freeze()  # modules and routes live as long as the process: no collection need look at them again
+        if self._settings.trust_all_users:
+            logger.warning(
+                "every user runs code here with the rights of this service, and can read its token"
+            )
         logger.info("serving at %s from %s", self._announcement.url, self._settings.folder)
 
     async def _end_when_idle(self, server: Server, service: Service, patience: float) -> None:

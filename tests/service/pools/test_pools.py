@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from compute_executor.errors import (
+    EndpointNotShared,
     InvalidRequest,
     NotFound,
     PoolBroken,
@@ -246,3 +247,32 @@ async def test_a_default_pool_is_there_again_after_a_restart_if_it_has_tasks(hou
     async with serving(house, default_pool=None) as service:
         await turn(30)
         assert service.overview()["tasks"]["queued"] == 0, "this service has no workers of its own"
+
+
+OPERATOR_ONLY = frozenset({LOCAL_USER, BOB.id})
+
+
+@live
+async def test_on_a_shared_service_only_its_operator_is_served(house: House) -> None:
+    async with serving(house, operators=OPERATOR_ONLY) as service:
+        await register(service)
+        with pytest.raises(EndpointNotShared, match="--trust-all-users"):
+            await service.open_pool(ALICE, POOL, SPEC)
+        with pytest.raises(EndpointNotShared, match="name an endpoint of your own"):
+            await service.submit(ALICE, batch([b"a"]))
+        with pytest.raises(EndpointNotShared):
+            await service.submit(ALICE, batch([b"a"], pool=POOL))
+        await service.open_pool(BOB, POOL, SPEC)
+        assert house.engine.opened == {POOL: SPEC}
+
+
+@live
+async def test_what_was_accepted_when_it_was_open_to_all_is_not_run(house: House) -> None:
+    async with serving(house) as service:
+        await register(service)
+        await service.open_pool(ALICE, POOL, SPEC)
+        await service.submit(ALICE, batch([b"a"], pool=POOL))
+        await service.submit(ALICE, batch([b"b"]))
+    async with serving(house, operators=OPERATOR_ONLY):
+        await turn()
+        assert house.engine.opened == {}

@@ -57,7 +57,9 @@ class Town:
         """Served as `serve --auth token` does."""
         with contextlib.closing(bind("127.0.0.1", 0)) as listener:
             who_is = _Process(
-                ServiceSettings(self.house.folder, accounts=True), listener, StartNotifier(None)
+                ServiceSettings(self.house.folder, accounts=True, trust_all_users=True),
+                listener,
+                StartNotifier(None),
             )._who_is
             async with serving(self.house, who_is=who_is) as self.service:
                 self.accounts = self.service.accounts()
@@ -186,7 +188,7 @@ async def test_who_is_known_at_a_start(tmp_path: Path) -> None:
     async with town.open():
         await town.settle()
     with contextlib.closing(bind("127.0.0.1", 0)) as listener:
-        chosen = ServiceSettings(tmp_path, accounts=True, client=("ci", "secret"))
+        chosen = ServiceSettings(tmp_path, accounts=True, trust_all_users=True, client=("ci", "secret"))
         process = _Process(chosen, listener, StartNotifier(None))
         assert await process._who_is(town.bob.id) == town.bob
         assert await process._who_is("ci") == Identity("ci", "ci")
