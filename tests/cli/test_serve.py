@@ -92,6 +92,7 @@ def served(fauxbus: Fauxbus, tmp_path: Path) -> Iterator[str]:
     environ = {**os.environ, CLIENT_ID: OURS.client_id, CLIENT_SECRET: OURS.client_secret}
     options = {"auth": "globus", "port": "0", "state": str(state), "durability": "process"}
     arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+    arguments.append("--trust-all-users")
     with subprocess.Popen(
         [sys.executable, "-m", "compute_executor", "serve", *arguments],
         env=environ,

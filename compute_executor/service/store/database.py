@@ -7,6 +7,7 @@ read: SQLite before 3.51.3 can lose commits when two connections write and check
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sqlite3
@@ -52,7 +53,11 @@ def open_writer(path: Path, *, durable: bool) -> sqlite3.Connection:
             _check(looking, path)
             last = opened_in(looking)
         check_log(path, last)
-    return reopen_writer(path, durable=durable)
+        with closing(
+            open_reader(path)
+        ) as reading:  # so that the log stays if it fails: see `_close_with_log`
+            opened_in(reading)
+            return reopen_writer(path, durable=durable)
 
 
 def reopen_writer(path: Path, *, durable: bool) -> sqlite3.Connection:
@@ -70,14 +75,25 @@ def reopen_writer(path: Path, *, durable: bool) -> sqlite3.Connection:
     return connection
 
 
-def close_writer(connection: sqlite3.Connection) -> None:
+def close_writer(connection: sqlite3.Connection, path: Path) -> None:
     """Close it in order: what it has written is in the database, which says so."""
     try:
         connection.execute(queries()["drop_meta"], (OPEN,))
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     except sqlite3.Error as error:
         log.warning("the database is closed with what is in its log: %s", error)  # it is as safe there
+        _close_with_log(connection, path)
     connection.close()
+
+
+def _close_with_log(connection: sqlite3.Connection, path: Path) -> None:
+    """Close it, and leave the log: the last connection that can write removes it, and the database may say that it is
+    needed."""
+    with contextlib.suppress(sqlite3.Error), closing(open_reader(path)) as reading:
+        reading.execute(
+            queries()["last_seq"]
+        ).fetchone()  # it is not before it has read that it has the file open
+        connection.close()
 
 
 def checkpoint(connection: sqlite3.Connection) -> bool:

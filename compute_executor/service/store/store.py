@@ -139,7 +139,7 @@ class Store:
     def close(self) -> None:
         """Give back the files. What is committed stays."""
         self._reading.close()
-        close_writer(self._connection)
+        close_writer(self._connection, self.path)
 
     def _translated(self, error: Exception) -> Exception:
         return translated(error, self.path) if isinstance(error, sqlite3.Error) else error

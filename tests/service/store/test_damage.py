@@ -245,3 +245,44 @@ def test_a_commit_that_failed_leaves_nothing_that_looks_damaged(tmp_path: Path) 
     fill(store, 5, 1)
     store.close()
     assert count(path) == 5
+
+
+@pytest.mark.parametrize("which", ["killed", "ended"])
+def test_a_start_that_fails_half_way_is_no_damage(
+    which: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk was full when the database said that its log is needed, and the log could not say more."""
+    path: Path = request.getfixturevalue(which)
+    calls: list[int] = []
+
+    def full() -> str:
+        calls.append(1)
+        if len(calls) > 1:
+            raise sqlite3.OperationalError("database or disk is full")
+        return "boot"
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "boot", full)
+        for _ in range(3):
+            with pytest.raises(ComputeError, match="full"):
+                Store(path, durable=False)
+            calls.clear()
+    assert count(path) == 20
+
+
+def test_an_end_on_a_full_disk_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path / "store.sqlite", durable=False)
+    fill(store, 1, 3)
+
+    def full() -> str:
+        if getattr(full, "called", False):
+            raise sqlite3.OperationalError("database or disk is full")
+        full.called = True  # type: ignore[attr-defined]
+        return "boot"
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "boot", full)
+        store.checkpoint()  # as far as that the log is needed
+        store._connection.execute("PRAGMA query_only = ON")
+        store.close()
+    assert count(tmp_path / "store.sqlite") == 3
