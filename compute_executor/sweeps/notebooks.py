@@ -37,7 +37,7 @@ class NotebookCall:
         os.makedirs(folder, exist_ok=True)
         executed = os.path.join(folder, os.path.basename(self._path))
         done = papermill.execute_notebook(
-            self._path, executed, parameters=parameters, cwd=folder, progress_bar=False
+            self._path, executed, parameters=parameters, cwd=folder, progress_bar=False, **self._kernel
         )
         with open(os.path.join(folder, STDOUT), "w", encoding="utf-8") as file:
             file.write("".join(_printed(cell) for cell in done.cells))
@@ -45,7 +45,10 @@ class NotebookCall:
 
     def _check(self, path: Path) -> None:
         try:
-            cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+            document = json.loads(path.read_text(encoding="utf-8"))
+            cells = document["cells"]
+            named = "kernelspec" in document.get("metadata", {})
+            self._kernel = {} if named else {"kernel_name": "python3", "language": "python"}
             tagged = any("parameters" in cell.get("metadata", {}).get("tags", ()) for cell in cells)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InvalidRequest(f"{path} is no notebook: {error}") from error
