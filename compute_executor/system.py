@@ -9,10 +9,9 @@ import signal
 import socket
 from typing import Any
 
-try:
+fcntl: Any = None  # no POSIX system: a client of a remote service does without
+with contextlib.suppress(ImportError):
     import fcntl
-except ImportError:  # no POSIX system: a client of a remote service does without
-    fcntl = None  # type: ignore[assignment]
 
 NO_LOCAL_SERVICE = (
     "the local service needs a POSIX system (file locks, Unix sockets, process groups), which this is not. On "
@@ -126,11 +125,13 @@ them."""
 def out_of_the_way(file: int) -> int:
     """A copy of a descriptor above FIRST_FILE, or as far up as the limit of open files leaves room."""
     try:
-        return fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, FIRST_FILE)
+        return int(fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, FIRST_FILE))
     except OSError:
         import resource
 
-        return fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+        return int(
+            fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+        )
 
 
 def scratch_file(folder: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from compute_executor import system
 
 CHILD = """
 import sys
+import time
 sys.path.insert(0, sys.argv[2])
 from compute_executor import system
 system.die_with(int(sys.argv[1]))
@@ -115,5 +117,9 @@ print(left(1), system.end_descendants(os.getpid()), left(0))
 def test_a_service_that_somebody_has_started_is_everybodys() -> None:
     stays = "import time; time.sleep(300)"
     with subprocess.Popen([sys.executable, "-c", stays, "-m", "compute_executor.service", "x"]) as service:
-        assert service.pid not in system.descendants(os.getpid())
-        service.kill()
+        try:
+            while not Path(f"/proc/{service.pid}/cmdline").read_bytes():  # its program is being loaded
+                time.sleep(0.01)
+            assert service.pid not in system.descendants(os.getpid())
+        finally:
+            service.kill()
