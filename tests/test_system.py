@@ -16,7 +16,6 @@ from compute_executor import system
 
 CHILD = """
 import sys
-import time
 sys.path.insert(0, sys.argv[2])
 from compute_executor import system
 system.die_with(int(sys.argv[1]))

@@ -214,3 +214,10 @@ def test_identities_have_uuids_for_stock_peers() -> None:
     assert access.subject(known) == known
     assert access.subject("ann") == access.subject("ann") != access.subject("bob")
     assert len(access.subject("ann")) == 36
+
+
+def test_what_is_not_there_is_nobodys() -> None:
+    assert access.owned_by(None) == access.NOBODYS
+    assert access.owned_by("ann") == Owned("ann")
+    with pytest.raises(NotFound):
+        check(Identity("ann", "ann", admin=True), "read task", access.owned_by(None), "task 1")

@@ -143,3 +143,14 @@ def test_it_names_what_is_open() -> None:
     assert list(router.tasks()) == [(b"p" * 12, [0, 2])]
     assert router.futures() == [future for future in one.futures if future is not None]
     assert len(router.futures()) == 2
+
+
+def test_results_of_a_group_can_be_wanted_again() -> None:
+    router = Router()
+    for number in range(1, 30):
+        router.read_up_to(Results(b"g" * 16, [Result(number, b"p" * 12, 0, 0, b"")]))
+    assert 0 < router.resume_from(b"g" * 16) < 29
+
+    router.read_anew(b"g" * 16)
+
+    assert router.resume_from(b"g" * 16) == 0
