@@ -192,8 +192,9 @@ def _announced(path: Path, raw: bytes) -> ServiceInfo:
 
 
 def write_announcement(folder: Path, announcement: ServiceInfo) -> None:
-    """Write it whole or not at all: under another name first, then renamed over the old one."""
-    temporary = folder / f"{ANNOUNCEMENT}.{announcement.pid}"
+    """Write it whole or not at all: under another name first, then renamed over the old one. Only the holder of the
+    service's lock writes, so what a killed one has left under that name is replaced."""
+    temporary = folder / f"{ANNOUNCEMENT}.new"
     try:
         temporary.unlink(missing_ok=True)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)

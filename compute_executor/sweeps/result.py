@@ -40,14 +40,14 @@ class SweepResult:
     ``stopped``: why the sweep has ended early, or an empty text.
     """
 
-    def __init__(
-        self, study: Study, executor: Executor | None, timeout: float | None, progress: bool
-    ) -> None:
-        self.stopped = study.stopped
-        self._study, self._executor, self._timeout, self._progress = study, executor, timeout, progress
+    def __init__(self, study: Any, executor: Executor | None, timeout: float | None, progress: bool) -> None:
+        """``study``: a Study, which is no part of the public interface: `sweep` makes results."""
+        self.stopped: str = study.stopped
+        self._study: Study = study
+        self._executor, self._timeout, self._progress = executor, timeout, progress
         self._path, self._taken, self._units = study.book.path, study.request.taken, study.request.units
         values, failed = study.book.counts()
-        self.counts = SweepCounts(study.tally.total, values, failed)
+        self.counts: SweepCounts = SweepCounts(study.tally.total, values, failed)
         study.close()
 
     def __len__(self) -> int:

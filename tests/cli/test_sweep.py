@@ -26,9 +26,15 @@ def test_options_reach_the_executor(here: Path, monkeypatch: pytest.MonkeyPatch)
     made: list[tuple[object, ...]] = []
 
     def make(
-        endpoint: str | None, client: object, *, max_workers: int | None, label: str, output: str
+        endpoint: str | None,
+        client: object,
+        *,
+        max_workers: int | None,
+        label: str,
+        output: str,
+        profile: str | None,
     ) -> Executor:
-        made.append((endpoint, max_workers, label))
+        made.append((endpoint, max_workers, label, profile))
         return ThreadPoolExecutor(1)
 
     monkeypatch.setattr(executor, "Executor", make)
@@ -40,7 +46,8 @@ def test_options_reach_the_executor(here: Path, monkeypatch: pytest.MonkeyPatch)
     CliRunner().invoke(commands, [*sweep, "--max-workers", "3"], catch_exceptions=False)
     there = "4b116d3c-1703-4f8f-9f6f-39921e5864df"
     CliRunner().invoke(commands, [*sweep, "--endpoint", there, "--overwrite"], catch_exceptions=False)
-    assert made == [(None, 3, "sweep swept_options.py:f"), (there, None, "sweep swept_options.py:f")]
+    label = "sweep swept_options.py:f"
+    assert made == [(None, 3, label, None), (there, None, label, None)]
 
 
 def test_a_request_has_a_field_for_every_option() -> None:

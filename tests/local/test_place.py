@@ -51,6 +51,8 @@ def test_a_folder_that_another_may_have_made_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(place, "network_filesystem", lambda _: "nfs4")
-    (tmp_path / f"compute-executor-{os.getuid()}").mkdir(mode=0o755)
+    taken = tmp_path / f"compute-executor-{os.getuid()}"
+    taken.mkdir()
+    taken.chmod(0o755)
     with pytest.raises(NotAuthorized, match="no folder of yours alone"):
         place.usual_place()
