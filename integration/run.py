@@ -125,12 +125,17 @@ BESIDE = ("-n", "2", "--dist", "worksteal")
 """As in the Makefile: these tests wait for processes more than they compute."""
 
 
+CONTRACT = ("tests/contract", "-k", "not fake")
+"""Without those on the service of `compute_executor.testing`, which take a third of the time and do not look at what
+differs between Pythons."""
+
+
 def contract(found: dict[str, Path], quick: bool) -> list[Job]:
     """The contract tests and the examples on each Python."""
     chosen = ("integration/stdlib_examples", *BESIDE, *(("-m", "not slow") if quick else ()))
     here = Path(sys.executable)  # on which `make test` has run the contract tests
     return [
-        Job("contract", version, _tests(python, *(() if python == here else ("tests/contract",)), *chosen))
+        Job("contract", version, _tests(python, *(() if python == here else CONTRACT), *chosen))
         for version, python in found.items()
     ]
 
