@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from integration.pythons import ROOT
 from integration.stock import processes
@@ -96,6 +96,9 @@ class Service:
 class Endpoint:
     """A stock endpoint, single user, whose user endpoints start from our template."""
 
+    _running: ClassVar[set[int]] = set()
+    """The main processes of all of them."""
+
     def __init__(self, folder: Path, python: Path) -> None:
         self.folder = folder
         self._bin = python.parent
@@ -143,6 +146,7 @@ class Endpoint:
                 stderr=out,
                 start_new_session=True,
             )
+        self._running.add(self._process.pid)
         started = self.folder / "stock" / "daemon.pid", self.folder / "stock" / "endpoint.json"
         wait_until(lambda: all(one.exists() and one.stat().st_size for one in started), "the endpoint starts")
 
@@ -162,7 +166,8 @@ class Endpoint:
         """SIGKILL to it and to everything it has started, also what it has detached."""
         if self._process is not None:
             main = self._process.pid
-            processes.kill(lambda: processes.of_peer(self.folder, main))
+            self._running.discard(main)
+            processes.kill(lambda: processes.of_peer(self.folder, main, self._running))
             self._process.wait(PATIENCE)
             self._process = None
 

@@ -12,7 +12,7 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from pathlib import Path
 
 MARK = "COMPUTE_EXECUTOR_TEST_PEER"
@@ -33,10 +33,12 @@ def below(pid: int) -> list[int]:
     return [one for one in found if _alive(one)]
 
 
-def of_peer(folder: Path, main: int | None) -> list[int]:
-    """All living processes of a peer: its main one, those below it, and orphans that may be its."""
+def of_peer(folder: Path, main: int | None, others: Set[int] = frozenset()) -> list[int]:
+    """All living processes of a peer: its main one, those below it, and orphans that may be its. ``others``: the main
+    processes of its neighbours, which may have lost their mark as orphans may."""
     tops = [main] if main is not None else []
-    tops += [one for one in _children(os.getpid()) if one != main and _mark(one) in ("", str(folder))]
+    children = [one for one in _children(os.getpid()) if one != main and one not in others]
+    tops += [one for one in children if _mark(one) in ("", str(folder))]
     return [one for top in tops for one in (top, *below(top)) if _alive(one)]
 
 
