@@ -56,8 +56,8 @@ _POSITIVE = click.IntRange(min=1)
     type=_PATH,
     metavar="TABLE",
     help="A call per row, a parameter per column: csv (commas, semicolons or tabs), json, jsonl, yaml, toml, "
-    "parquet; - is the standard input. An empty cell is the default; columns that are no parameters go into the "
-    "results. With --grid, every row is run for every point of the grid.",
+    "parquet, xlsx; - is the standard input. An empty cell is the default; columns that are no parameters go into "
+    "the results. With --grid, every row is run for every point of the grid.",
 )
 @click.option(
     "--sample", type=_POSITIVE, metavar="N", help="Draw N points between the bounds of each --range."

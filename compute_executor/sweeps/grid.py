@@ -16,7 +16,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from compute_executor.errors import InvalidRequest
-from compute_executor.sweeps.annotations import Converter, Parameters
+from compute_executor.sweeps.annotations import Conversion, Parameters
 from compute_executor.sweeps.values import Value, cell, typed, typed_alike
 
 MAX_VALUES = 1_000_000_000
@@ -93,7 +93,9 @@ def _named(text: str, option: str) -> tuple[str, str]:
     return name, values
 
 
-def _values(text: str, convert: Converter | None, textual: bool) -> Sequence[Value]:
+def _values(text: str, convert: Conversion | None, textual: bool) -> Sequence[Value]:
+    if convert is not None and convert.collection is not None and text.lstrip()[:1] in ("[", "{"):
+        return convert.each(text)
     if any(letter in text for letter in "*?["):
         return _converted(_files(text), convert or str)
     made = None if textual else _sequence(text)
@@ -107,7 +109,7 @@ def _converted(texts: Iterable[str], convert: Callable[[str], Value]) -> list[Va
     return [convert(text) for text in texts]
 
 
-def _fitting(made: Sequence[Value], convert: Converter) -> Sequence[Value]:
+def _fitting(made: Sequence[Value], convert: Conversion) -> Sequence[Value]:
     """A range as the parameter's annotation wants it. A long one that is right as it is is not made at once."""
     ends = [made[0], made[len(made) // 2], made[len(made) - 1]]
     if len(made) > HELD and all(_same(convert(cell(value)), value) for value in ends):
@@ -138,7 +140,7 @@ def _split(text: str) -> list[str]:
     texts = next(csv.reader([text], skipinitialspace=True), []) if '"' in text else text.split(",")
     if not texts or not all(part.strip() for part in texts):
         raise InvalidRequest("a value is empty")
-    return texts
+    return [part.strip() for part in texts]
 
 
 def _range(text: str) -> Sequence[Value]:

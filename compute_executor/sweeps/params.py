@@ -1,5 +1,6 @@
 """``--params table.csv``: one call per row. A text table is read twice and never held: once to check and type it,
-once to run it, so that its length costs no memory. JSON, YAML, TOML and Parquet bring values with their types."""
+once to run it, so that its length costs no memory. JSON, YAML, TOML, Parquet and workbooks bring values with their
+types, which stay."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import atexit
 import csv
 import itertools
 import json
+import re
 import sys
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
@@ -14,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from compute_executor.errors import InvalidRequest
-from compute_executor.sweeps.annotations import Converter, Parameters
+from compute_executor.sweeps.annotations import Conversion, Parameters
 from compute_executor.sweeps.destination import reason
-from compute_executor.sweeps.documents import READERS
-from compute_executor.sweeps.values import Kind, Value, as_kind, cell, kind_of, typed, unescaped
+from compute_executor.sweeps.documents import READERS, TABULAR
+from compute_executor.sweeps.values import Kind, Value, as_kind, kind_of, typed, unescaped
 
 DELIMITERS = "\t;,"
+_ABSENT: Any = object()
+"""What stands in an empty cell, where the parameter has its default."""
 
 
 class ParamTable:
@@ -41,7 +45,7 @@ class ParamTable:
         self._path, self._known, self._defaults = path, known, defaults
         try:
             source = _from_stdin() if str(path) == "-" and records is None else path
-            self._read = _reader(source) if records is None else _DocumentTable(path, records)
+            self._read = _reader(source, defaults) if records is None else _DocumentTable(path, records)
             self.names = self._header()
             self._converters = [parameters.converter(n) if parameters else None for n in self.names]
             self._kinds, self.varying, self.count = self._examine()
@@ -68,7 +72,12 @@ class ParamTable:
 
     def _row(self, values: Sequence[Any]) -> dict[str, Value]:
         columns = zip(self.names, values, self._kinds, self._converters, strict=True)
-        return {name: _value(value, kind, convert) for name, value, kind, convert in columns if value != ""}
+        value_of = self._read.value
+        return {
+            name: value_of(value, kind, convert)
+            for name, value, kind, convert in columns
+            if value is not _ABSENT
+        }
 
     def _examine(self) -> tuple[list[Kind], list[str], int]:
         """The type of each column, the columns that vary, and how many rows there are."""
@@ -78,13 +87,11 @@ class ParamTable:
         count = 0
         for line, values in self._read():
             if len(values) != len(self.names):
-                raise InvalidRequest(
-                    f"{self._path} line {line}: {len(values)} cells for {len(self.names)} columns"
-                )
+                raise InvalidRequest(f"{self._at(line)}: {len(values)} cells for {len(self.names)} columns")
             first = first if first is not None else values
             for place, value in enumerate(values):
                 kinds[place] = self._seen(line, place, value, kinds[place])
-                varies[place] = varies[place] or value != first[place]
+                varies[place] = varies[place] or _differ(value, first[place])
             count += 1
         self._check_exact(kinds)
         return kinds, list(itertools.compress(self.names, varies)), count
@@ -93,15 +100,18 @@ class ParamTable:
         """The type of a column after one more value of it; an annotated one is converted to see whether it can be."""
         name, convert = self.names[place], self._converters[place]
         try:
-            if value == "":
+            if value is _ABSENT:
                 self._check_default(name)
-            elif isinstance(value, str) and convert is not None:
-                convert(value)
-            elif isinstance(value, str):
-                return kind_of([typed(value)], kind)
+            elif convert is not None:
+                self._read.value(value, None, convert)
+            else:
+                return self._read.kind(value, kind)
         except InvalidRequest as error:
-            raise InvalidRequest(f"{self._path} line {line}, {name}: {error.message}") from error
+            raise InvalidRequest(f"{self._at(line)}, {name}: {error.message}") from error
         return kind
+
+    def _at(self, line: int) -> str:
+        return f"{self._path} {self._read.unit} {line}"
 
     def _check_default(self, name: str) -> None:
         known = self._known is None or name in self._known
@@ -115,8 +125,14 @@ class ParamTable:
                 for name, value, kind, convert in zip(
                     self.names, values, kinds, self._converters, strict=True
                 ):
-                    if kind is float and convert is None and value != "":
-                        _checked(self._path, line, name, value)
+                    if kind is float and convert is None and value is not _ABSENT:
+                        self._check_float(line, name, value)
+
+    def _check_float(self, line: int, name: str, value: Any) -> None:
+        try:
+            as_kind(value, float)
+        except InvalidRequest as error:
+            raise InvalidRequest(f"{self._at(line)}, {name}: {error.message}") from error
 
     def _header(self) -> list[str]:
         names = [str(name).strip() for name in self._read.names]
@@ -126,24 +142,36 @@ class ParamTable:
             carried = self._known is not None and name not in self._known and name
             if names.count(name) > 1 or not (carried or name.isidentifier()):
                 raise InvalidRequest(f"{self._path}: column {name!r} is no parameter name, or is there twice")
+        self._check_meant(names)
         return names
 
+    def _check_meant(self, names: Sequence[str]) -> None:
+        """Raises InvalidRequest for a table without a parameter, or with one whose name is written otherwise."""
+        known = self._known or ()
+        if self._known is not None and not set(names).intersection(known):
+            raise InvalidRequest(
+                f"{self._path}: none of its columns ({', '.join(names)}) is a parameter; "
+                f"there is {', '.join(sorted(known))}"
+            )
+        meant = {_folded(name): name for name in self._defaults if name not in names}
+        for name in names:
+            if name not in known and _folded(name) in meant:
+                raise InvalidRequest(
+                    f"{self._path}: column {name!r} is no parameter, and {meant[_folded(name)]!r} is: "
+                    "rename one of them"
+                )
 
-def _checked(path: Path, line: int, name: str, value: Any) -> None:
+
+def _folded(name: str) -> str:
+    """A name without its case, blanks and hyphens."""
+    return re.sub(r"[\s_-]", "", name.casefold())
+
+
+def _differ(one: Any, other: Any) -> bool:
     try:
-        _value(value, float, None)
-    except InvalidRequest as error:
-        raise InvalidRequest(f"{path} line {line}, {name}: {error.message}") from error
-
-
-def _value(value: Any, kind: Kind, convert: Converter | None) -> Value:
-    if not isinstance(value, str):
-        return value if convert is None or isinstance(value, (list, dict)) else convert(_text(value))
-    return as_kind(value, kind) if convert is None else convert(value)
-
-
-def _text(value: Any) -> str:
-    return "null" if value is None else cell(value)
+        return bool(one != other)
+    except ValueError:  # arrays
+        return True
 
 
 def _kind(path: Path) -> str:
@@ -154,6 +182,8 @@ def _kind(path: Path) -> str:
 class _TextTable:
     """The records of a file of commas, semicolons or tabs: called, it gives ``(line number, cells)`` below the
     header. The delimiter is the one that is most often in the header."""
+
+    unit = "line"
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -169,7 +199,15 @@ class _TextTable:
             next(reader, None)
             for texts in reader:
                 if texts:
-                    yield reader.line_num, [unescaped(text.strip()) for text in texts]
+                    yield reader.line_num, [unescaped(text.strip()) or _ABSENT for text in texts]
+
+    def kind(self, value: str, kind: Kind) -> Kind:
+        """The type of a column after one more value of it."""
+        return kind_of([typed(value)], kind)
+
+    def value(self, value: str, kind: Kind, convert: Conversion | None) -> Value:
+        """What a text stands for. Raises InvalidRequest."""
+        return as_kind(value, kind) if convert is None else convert(value)
 
     def _cells(self, file: Any) -> Any:
         csv.field_size_limit(2**31 - 1)  # a cell may be as long as it is
@@ -178,6 +216,8 @@ class _TextTable:
 
 class _DocumentTable:
     """The records of a document, which brings values with their types; a key that a record lacks is an empty cell."""
+
+    unit = "record"
 
     def __init__(self, path: Path, records: Any) -> None:
         if isinstance(records, dict):  # TOML has no list at its top: the one list in it
@@ -194,7 +234,15 @@ class _DocumentTable:
 
     def __call__(self) -> Iterator[tuple[int, list[Any]]]:
         for number, record in enumerate(self._records, 1):
-            yield number, [record.get(name, "") for name in self.names]
+            yield number, [record.get(name, _ABSENT) for name in self.names]
+
+    def kind(self, _value: Any, kind: Kind) -> Kind:
+        """The type of a column: each value has its own."""
+        return kind
+
+    def value(self, value: Any, _kind: Kind, convert: Conversion | None) -> Value:
+        """The value, if the annotation allows it. Raises InvalidRequest."""
+        return value if convert is None else convert.of(value)
 
 
 def _from_stdin() -> Path:
@@ -209,9 +257,21 @@ def _from_stdin() -> Path:
     return Path(name)
 
 
-def _reader(path: Path) -> _TextTable | _DocumentTable:
-    read = READERS.get(path.suffix.lower())
+def _reader(path: Path, defaults: Collection[str]) -> _TextTable | _DocumentTable:
+    ending = path.suffix.lower()
+    read = READERS.get(ending)
     try:
-        return _DocumentTable(path, read(path)) if read else _TextTable(path)
+        if read is None:
+            return _TextTable(path)
+        records = read(path)
+        return _DocumentTable(path, _filled(records, defaults) if ending in TABULAR else records)
     except json.JSONDecodeError as error:
         raise InvalidRequest(f"{path} is no JSON: {error}") from error
+
+
+def _filled(records: list[dict[str, Any]], defaults: Collection[str]) -> list[dict[str, Any]]:
+    """Records of a table of cells: an empty one is the default of its parameter, if there is one."""
+    return [
+        {name: value for name, value in record.items() if value is not None or name not in defaults}
+        for record in records
+    ]

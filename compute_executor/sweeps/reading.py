@@ -88,18 +88,6 @@ def _records(path: Path) -> Any:
     return found
 
 
-def _workbook(path: Path) -> Iterator[Mapping[str, Any]]:
-    excel: Any = optional("openpyxl", "table", f"{path}")
-    book = excel.load_workbook(path, read_only=True)
-    try:
-        rows = book.worksheets[0].iter_rows(values_only=True)
-        columns = [str(name) for name in next(rows, ())]
-        for row in rows:
-            yield dict(zip(columns, row, strict=False))
-    finally:
-        book.close()
-
-
 def _netcdf(path: Path) -> Any:
     xarray: Any = optional("xarray", "table", f"{path}")
     optional("h5netcdf", "table", f"{path}")
@@ -121,7 +109,7 @@ _TABLES: dict[str, Callable[[Path], Any]] = {
     ".jsonl": _records,
     ".json": _records,
     ".parquet": _records,
-    ".xlsx": _workbook,
+    ".xlsx": _records,
     ".nc": _netcdf,
     ".pickle": _pickle,
     ".pkl": _pickle,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from compute_executor.errors import InvalidRequest
-from compute_executor.sweeps.annotations import Converter, Parameters
+from compute_executor.sweeps.annotations import Conversion, Parameters
 from compute_executor.sweeps.documents import optional
 from compute_executor.sweeps.values import Value, cell, typed
 
@@ -130,7 +130,7 @@ def _sobol(engine: Any, count: int) -> Any:
         return engine.random(count)
 
 
-def fits(one: Range, convert: Converter | None) -> Range:
+def fits(one: Range, convert: Conversion | None) -> Range:
     """The same. Raises InvalidRequest if the annotation of the parameter refuses its bounds."""
     if convert is not None:
         for bound in (one.low, one.high):

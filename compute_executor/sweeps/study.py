@@ -32,10 +32,12 @@ from compute_executor.sweeps.running import RowCall, SweepRun
 from compute_executor.sweeps.scratch import ScratchFolder
 from compute_executor.sweeps.tabulation import UNREADABLE, TableRecord, Tabulation, recorded, tabulated
 from compute_executor.sweeps.tally import Tally
-from compute_executor.sweeps.values import key_bytes
+from compute_executor.sweeps.values import ABSENT, key_bytes
 
 NOTED = 512
 """Calls that are noted at a time."""
+IMPORTED = "imported"
+"""Key in the book: its first rows were read from a table, so that the types of their values are not known."""
 COMMIT_SECONDS = 0.1
 """What a kill of this process may cost of what was noted; the service has it, where there is one."""
 
@@ -76,7 +78,7 @@ class Study:
         self.request, self._clock = request, clock
         self._scratch: ScratchFolder | None = None if earlier is None else earlier._scratch
         self.format: TableFormat | None = None
-        self._resumed = False
+        self._resumed = self._loose = False
         self._first_new = 0
         self._unreadable = 0
         self._adopting_done = self._closed = False
@@ -143,10 +145,12 @@ class Study:
     def _going_on(self, book: Book, out: Path, there: bool) -> Book:
         if book.is_empty() and there:
             import_table(book, out, self.request.design.names)
+            book.set(IMPORTED, True)
         if book.is_empty():
             return self._begun(book)
         self._check_same(book, out)
         self._resumed = True
+        self._loose = book.get(IMPORTED, False)
         book.index(self._key)
         book.clear_places()
         return self._begun(book)
@@ -280,7 +284,7 @@ class Study:
         return RowCall(number, place, row, attempts + 1), wanted
 
     def _key(self, row: Row) -> bytes:
-        return key_bytes(row.get(name, "") for name in self.request.design.names)
+        return key_bytes((row.get(name, ABSENT) for name in self.request.design.names), loose=self._loose)
 
     def _is_withheld(self, entry: RowCall, run: SweepRun) -> bool:
         """Whether a call waits because it may be among those that an earlier sweep left in the service."""

@@ -16,7 +16,7 @@ import json
 import math
 import pickle
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, is_dataclass
 from decimal import Decimal, localcontext
 from fractions import Fraction
@@ -29,10 +29,12 @@ from compute_executor.errors import InvalidRequest
 Value: TypeAlias = Any
 """A parameter's value: None, bool, int, float, str, or what an annotation asks for (a Path, a date ...)."""
 
-_INT = re.compile(r"[+-]?(0|[1-9]\d*)")
-_ZEROS = re.compile(r"[+-]?0\d")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_INT = re.compile(r"[+-]?(0|[1-9]\d*)", re.ASCII)
+_ZEROS = re.compile(r"[+-]?0\d", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _WORDS = {"true": True, "false": False, "null": None, "none": None}
+_MOST_BITS = 4096
+"""Of an int whose decimal digits are quick to make."""
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
@@ -48,7 +50,7 @@ def typed(text: str) -> Value:
     if _INT.fullmatch(text):
         return whole_number(text)
     try:
-        return text if "_" in text or _ZEROS.match(text) else floating(text)
+        return text if _ZEROS.match(text) else floating(text)
     except InvalidRequest:
         raise
     except ValueError:  # a word
@@ -56,8 +58,10 @@ def typed(text: str) -> Value:
 
 
 def floating(text: str) -> float:
-    """The float nearest to ``text``. Raises ValueError for a word, InvalidRequest where infinity or zero would take
-    the place of a number."""
+    """The float nearest to ``text``. Raises ValueError for a word (``1_000`` and digits of other scripts included),
+    InvalidRequest where infinity or zero would take the place of a number."""
+    if "_" in text or not text.isascii():
+        raise ValueError(text)
     value = float(text)
     nonzero = any(digit in "123456789" for digit in re.split("[eE]", text)[0])
     if _NUMBER.fullmatch(text.strip()) and (math.isinf(value) or (value == 0 and nonzero)):
@@ -182,13 +186,38 @@ def storable(value: Any) -> Any:
     if isinstance(value, (PurePath, UUID, Fraction)):
         return str(value)
     if isinstance(value, (datetime.date, datetime.time, datetime.timedelta, Decimal, bytes)):
-        return value
-    value = plain(value)
+        return _of_datetime(value)
+    value = _by_column(value) if _is_frame(value) else plain(value)
     if isinstance(value, Mapping):
         return {str(name): storable(item) for name, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset, range)):
         return [storable(item) for item in value]
     return value
+
+
+def _by_column(value: Any) -> Any:
+    """A pandas frame whose columns have one type each; row by row where their names are none."""
+    names = value.columns.tolist()
+    if not all(type(name) is str for name in names) or not value.columns.is_unique:
+        return plain(value)
+    return {"index": value.index.tolist(), "data": {name: _filled(value[name]) for name in names}}
+
+
+def _filled(column: Any) -> list[Any]:
+    """The values of a column. Where no text is, pandas has NaN."""
+    values: list[Any] = column.tolist()
+    if getattr(column.dtype, "kind", "O") != "O":
+        return values
+    return [None if isinstance(value, float) and math.isnan(value) else value for value in values]
+
+
+def _of_datetime(value: Any) -> Any:
+    """A time of pandas as one of Python, if that can hold it."""
+    convert = getattr(value, "to_pydatetime", None) or getattr(value, "to_pytimedelta", None)
+    if value != value:  # noqa: PLR0124 - NaT
+        return None
+    nanoseconds = any(getattr(value, name, 0) for name in ("nanosecond", "nanoseconds"))
+    return value if convert is None or nanoseconds else convert()
 
 
 _STORED = (int, float, str, bool, type(None), bytes)
@@ -281,6 +310,36 @@ def _has(*names: str) -> Callable[[Any], bool]:
     return lambda value: not isinstance(value, type) and all(hasattr(value, name) for name in names)
 
 
+def _enumerated(value: enum.Enum) -> str:
+    """A member's name. A combination of flags has none in Python 3.10, and no flag none at all."""
+    if value.name is not None:
+        return value.name
+    parts = [one.name for one in type(value) if isinstance(one, enum.Flag) and one in value]
+    return "|".join(filter(None, parts)) or str(value.value)
+
+
+def _frame(value: Any) -> Any:
+    """A pandas frame, row by row: a name of a column may be there twice."""
+    return {
+        "index": value.index.tolist(),
+        "columns": value.columns.tolist(),
+        "data": [list(row) for row in value.itertuples(index=False, name=None)],
+    }
+
+
+def _sequence(value: Any) -> list[Any] | bytes:
+    return bytes(value) if isinstance(value, (bytearray, memoryview)) else list(value)
+
+
+def _is_sequence(value: Any) -> bool:
+    """A deque, a range, an array of the standard library: whatever is no list and no text."""
+    known = (str, bytes, list, tuple, set, frozenset)
+    return isinstance(value, (Sequence, Set, memoryview)) and not isinstance(value, known)
+
+
+_is_frame = _has("index", "columns", "to_dict")  # of pandas
+
+
 def _series(value: Any) -> Any:
     """A pandas series: by its labels, or labels beside values where a label is there twice."""
     if value.index.is_unique:
@@ -289,23 +348,28 @@ def _series(value: Any) -> Any:
 
 
 def _array(value: Any) -> Any:
-    """Numbers and arrays of numpy and its like. Times as text: ``tolist`` makes bare nanoseconds of them."""
+    """Numbers and arrays of numpy and its like. Times as text: ``tolist`` makes bare nanoseconds of them. Records by
+    the names of their fields, which ``tolist`` forgets."""
+    if getattr(value.dtype, "names", None):
+        return {name: value[name] for name in value.dtype.names}
     return value.astype(str).tolist() if getattr(value.dtype, "kind", "") in ("m", "M") else value.tolist()
 
 
 _PLAIN: tuple[tuple[Callable[[Any], bool], Callable[[Any], Any]], ...] = (
-    (lambda value: isinstance(value, enum.Enum), lambda value: value.name),
+    (lambda value: isinstance(value, enum.Enum), _enumerated),
     (lambda value: isinstance(value, float), float),
     (lambda value: isinstance(value, int) and not isinstance(value, bool), int),
     (lambda value: isinstance(value, str), str.__str__),
     (lambda value: isinstance(value, (datetime.date, datetime.time)), lambda value: value.isoformat()),
     (lambda value: is_dataclass(value) and not isinstance(value, type), asdict),
     (lambda value: isinstance(value, tuple) and hasattr(value, "_asdict"), lambda value: value._asdict()),
-    (_has("index", "columns", "to_dict"), lambda value: value.to_dict("split")),  # a pandas frame
+    (lambda value: type(value).__name__ == "NAType", lambda _: None),  # what pandas has for nothing
+    (_is_frame, _frame),
     (_has("index", "tolist", "to_dict"), _series),
     (_has("dtype", "tolist"), _array),
     (_has("dims", "to_dict"), lambda value: value.to_dict()),  # of xarray
     (lambda value: isinstance(value, Mapping), dict),
+    (_is_sequence, _sequence),
 )
 
 
@@ -318,18 +382,39 @@ def key(values: Iterable[Any]) -> tuple[Value, ...]:
     return tuple(_comparable(unescaped(parameter_cell(value))) for value in values)
 
 
-def key_bytes(values: Iterable[Any]) -> bytes:
-    """The same in a few bytes, for an index."""
-    text = repr(tuple(map(_keyed, values))).encode("utf-8", "backslashreplace")
+ABSENT: Any = object()
+"""What :func:`key_bytes` is given where a parameter has its default."""
+
+
+def key_bytes(values: Iterable[Any], *, loose: bool = False) -> bytes:
+    """What tells rows apart, in a few bytes, for an index: their values, with their types. Only an int and a float
+    may be equal. ``loose``: the same for values that were read from text, where ``"5"`` is 5."""
+    text = repr(tuple(map(_loosely_keyed if loose else _keyed, values))).encode("utf-8", "backslashreplace")
     return text if len(text) <= 64 else hashlib.blake2b(text, digest_size=16).digest()
 
 
 def _keyed(value: Any) -> Value:
+    if value is None or value is ABSENT or type(value) in (bool, str):
+        return ... if value is ABSENT else value
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):  # of numpy
+        value = value.item()
+    if type(value) is int:
+        return ("int", hex(value)) if value.bit_length() > _MOST_BITS else value
+    if type(value) is float:
+        negative_zero = value == 0 and math.copysign(1, value) < 0
+        return int(value) if value.is_integer() and not negative_zero else value
+    return type(value).__qualname__, _identity(value)
+
+
+def _identity(value: Any) -> str:
     try:
-        text = parameter_cell(value)
+        return parameter_cell(value)
     except Exception:  # an object of the user that no text can stand for
         return hashlib.blake2b(pickle.dumps(value), digest_size=16).hexdigest()
-    comparable = _comparable(unescaped(text))
+
+
+def _loosely_keyed(value: Any) -> Value:
+    comparable = _comparable(unescaped("" if value is ABSENT else _identity(value)))
     whole = isinstance(comparable, float) and comparable.is_integer()
     return int(comparable) if whole else comparable
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import array
+import collections
 import csv
 import datetime
 import decimal
@@ -29,7 +31,7 @@ from compute_executor.sweeps.columns import as_result, named
 from compute_executor.sweeps.formats import FORMATS, format_of
 from compute_executor.sweeps.reading import read_table
 from compute_executor.sweeps.tabulation import TableRecord, Tabulation
-from compute_executor.sweeps.values import storable
+from compute_executor.sweeps.values import cell, storable
 
 FRUGAL = settings(max_examples=60, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 """Files are written for each example: no time for shrinking."""
@@ -230,8 +232,8 @@ def test_netcdf_has_every_value_or_refuses(
         return
     with xr.open_dataset(path, engine="h5netcdf", decode_timedelta=True) as found:
         cells = [found["result"].values[place] for place in range(len(values))]
-    for cell, value in zip(cells, values, strict=True):
-        assert netcdf_same(cell, value), (cell, value)
+    for found, value in zip(cells, values, strict=True):
+        assert netcdf_same(found, value), (found, value)
 
 
 def netcdf_same(cell: Any, value: Any) -> bool:
@@ -389,3 +391,145 @@ def test_arrays_and_frames_are_one_value() -> None:
 
 def test_a_result_called_like_a_parameter_has_a_name_of_its_own() -> None:
     assert named({"x": 1, "y": 2}, frozenset({"x"})) == {"result.x": 1, "y": 2}
+
+
+# -- what was changed in silence ---------------------------------------------------------------------------------
+
+
+def read_netcdf(path: Path, values: list[Any]) -> Any:
+    format_of(path).write(path, table(values))
+    with xr.open_dataset(path, engine="h5netcdf") as found:
+        return found.load()["result"]
+
+
+def test_netcdf_has_no_value_for_what_is_masked(tmp_path: Path) -> None:
+    found = read_netcdf(tmp_path / "t.nc", [np.ma.array([1, 2], mask=[False, True]), np.array([3, 4])])
+    assert str(found.values.tolist()) == str([[1.0, math.nan], [3.0, 4.0]])
+    with pytest.raises(InvalidRequest, match="masked array of bool"):
+        read_netcdf(tmp_path / "t.nc", [np.ma.array([True], mask=[True])])
+
+
+def test_netcdf_counts_nanoseconds(tmp_path: Path) -> None:
+    moment, span = pd.Timestamp("2026-01-02T03:04:05.123456789"), pd.Timedelta(5, "ns")
+    assert pd.Timestamp(read_netcdf(tmp_path / "t.nc", [moment]).values[0]) == moment
+    assert pd.Timedelta(read_netcdf(tmp_path / "t.nc", [span]).values[0]) == span
+    scalar = np.datetime64("2026-01-02T03:04:05.123456789")
+    assert read_netcdf(tmp_path / "t.nc", [scalar]).values[0] == scalar
+    found = read_netcdf(tmp_path / "t.nc", [moment, pd.NaT]).values
+    assert pd.isna(found[1])
+
+
+@pytest.mark.parametrize("year", ["0001", "1677", "2262", "2500"])
+def test_netcdf_refuses_arrays_of_times_that_it_cannot_count(tmp_path: Path, year: str) -> None:
+    values = [np.array([f"{year}-06-01"], "M8[us]"), np.array(["2026-01-02"], "M8[ns]")]
+    with pytest.raises(InvalidRequest, match="outside the years 1678 to 2261"):
+        read_netcdf(tmp_path / "t.nc", values)
+
+
+def labelled(values: Any, **options: Any) -> Any:
+    return xr.DataArray(values, dims="t", **options)
+
+
+def test_netcdf_refuses_labelled_arrays_that_would_be_lined_up(tmp_path: Path) -> None:
+    value = {"a": labelled([1, 2], coords={"t": [0, 1]}), "b": labelled([1, 2], coords={"t": [5, 6]})}
+    records = [TableRecord({"x": 1}, value, "")]
+    with pytest.raises(InvalidRequest, match="'b': its dimension 't' has other labels"):
+        format_of(tmp_path / "t.nc").write(tmp_path / "t.nc", Tabulation(["x"], lambda: records))
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ([labelled([2**60 + 1]), None], "would lose digits"),
+        (
+            [labelled([1.0], attrs={"units": "m"}), labelled([1.0], attrs={"units": "km"})],
+            "different attributes",
+        ),
+        ([labelled([1], coords={"t": [0]}), labelled([1])], "different labels"),
+        ([labelled([1]), labelled([1, 2])], "different labels"),
+    ],
+)
+def test_netcdf_refuses_labelled_arrays_that_it_would_change(
+    tmp_path: Path, values: list[Any], says: str
+) -> None:
+    with pytest.raises(InvalidRequest, match=says):
+        read_netcdf(tmp_path / "t.nc", values)
+
+
+def test_netcdf_keeps_what_lies_beside_a_labelled_array(tmp_path: Path) -> None:
+    path = tmp_path / "t.nc"
+    values = [
+        labelled([1.5], coords={"z": place, "name": ("t", ["a"])}, attrs={"units": "m"}) for place in (3, 4)
+    ]
+    format_of(path).write(path, table(values))
+    with xr.open_dataset(path, engine="h5netcdf") as found:
+        assert found["result"].attrs["units"] == "m"
+        assert found["result.z"].values.tolist() == [3, 4]
+        assert found["result.name"].values.tolist() == [["a"], ["a"]]
+
+
+@pytest.mark.parametrize(
+    ("value", "blank"),
+    [
+        (labelled([True]), math.nan),
+        (labelled(["a"]), ""),
+        (labelled(np.array(["2026-01-02"], "M8[ns]")), np.datetime64("NaT")),
+    ],
+)
+def test_netcdf_has_a_blank_for_a_labelled_array_that_is_not_there(
+    tmp_path: Path, value: Any, blank: Any
+) -> None:
+    found = read_netcdf(tmp_path / "t.nc", [value, None]).values[1, 0]
+    assert found == blank or (found != found and blank != blank)
+
+
+def test_netcdf_refuses_bytes_in_a_list_whose_end_it_would_cut(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match="no type for b'a"):
+        read_netcdf(tmp_path / "t.nc", [[b"a\0"]])
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (collections.deque([1, 2]), [1, 2]),
+        (array.array("d", [1.5]), [1.5]),
+        (range(2), [0, 1]),
+        (np.array([(1, 2.5)], dtype=[("a", "i4"), ("b", "f8")]), {"a": [1], "b": [2.5]}),
+        (pd.array([1, None], dtype="Int64"), [1, None]),
+        (pd.DataFrame([[1, 2]], columns=["a", "a"]), {"index": [0], "columns": ["a", "a"], "data": [[1, 2]]}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_json_has_all_of_a_container(tmp_path: Path, value: Any, shown: Any) -> None:
+    made = FORMATS[".jsonl"].part("layout")(tmp_path / "t.jsonl", ["x"])
+    assert json.loads(made.line(TableRecord({"x": 1}, {"result": value}, "")))["result"] == shown
+
+
+@pytest.mark.parametrize(
+    "value", [pd.Timestamp("2026-01-02", tz="Europe/Paris"), pd.Timedelta(1, "s")], ids=str
+)
+def test_parquet_takes_the_times_of_pandas(tmp_path: Path, value: Any) -> None:
+    path = tmp_path / "t.parquet"
+    format_of(path).write(path, table([value, pd.NaT, pd.NA, None]))
+    assert pq.read_table(path).column("result").to_pylist() == [value, None, None, None]
+
+
+def test_parquet_takes_frames_whose_columns_differ(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    frame = pd.DataFrame({"n": [1, 2], "name": ["a", None]})
+    format_of(path).write(path, table([frame]))
+    (found,) = pq.read_table(path).column("result").to_pylist()
+    assert found == {"index": [0, 1], "data": {"n": [1, 2], "name": ["a", None]}}
+
+
+class Access(enum.Flag):
+    READ = 1
+    WRITE = 2
+
+
+def test_flags_have_a_text_even_none_of_them() -> None:
+    assert [cell(one) for one in (Access.READ, Access.READ | Access.WRITE, Access(0))] == [
+        "READ",
+        "READ|WRITE",
+        "0",
+    ]

@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+import datetime
+import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pandas
 import pytest
 
 from compute_executor.errors import InvalidRequest
+from compute_executor.sweeps import target
+from compute_executor.sweeps.annotations import Parameters
 from compute_executor.sweeps.params import ParamTable
 
 
@@ -115,3 +122,77 @@ def test_an_empty_cell_needs_a_default(tmp_path: Path) -> None:
 def test_a_column_of_floats_does_not_take_digits_from_a_whole_number(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match=r"line 2, n: 9007199254740993 among floats would lose digits"):
         table(tmp_path, "n\n9007199254740993\n0.5\n")
+
+
+def keywords(x: Any = 0, y: Any = 0) -> None: ...
+
+
+def document(path: Path, text: str, function: Callable[..., Any] = keywords) -> ParamTable:
+    path.write_text(text)
+    return ParamTable(
+        path, Parameters(function), target.accepted(function), target.optional_parameters(function)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("t.json", '[{"x": "5"}, {"x": "true"}, {"x": ""}, {"x": " a "}, {}]'),
+        ("t.jsonl", '{"x": "5"}\n{"x": "true"}\n{"x": ""}\n{"x": " a "}\n{"y": 0}\n'),
+        ("t.yaml", "- x: '5'\n- x: 'true'\n- x: ''\n- x: ' a '\n- y: 0\n"),
+        ("t.toml", "[[r]]\nx='5'\n[[r]]\nx='true'\n[[r]]\nx=''\n[[r]]\nx=' a '\n[[r]]\ny=0\n"),
+    ],
+)
+def test_text_in_a_document_is_text_and_an_empty_one_is_no_empty_cell(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    rows = list(document(tmp_path / name, text).rows())
+    assert [row.get("x") for row in rows] == ["5", "true", "", " a ", None]
+    assert "x" not in rows[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("t.json", '[{"x": 1e400}]', "1e400 is outside the range"),
+        ("t.toml", "[[r]]\nx=1e400\n", "1e400 is outside the range"),
+        ("t.yaml", "- x: 1.0e+400\n", "outside the range"),
+        ("t.json", '[{"x": 1, "x": 2}]', "'x' is there twice"),
+        ("t.yaml", "- x: 1\n  x: 2\n", "'x' is there twice"),
+        ("t.csv", "a;b\n1;2\n", r"none of its columns \(a, b\) is a parameter; there is x, y"),
+        ("t.csv", "X,y\n1,2\n", "column 'X' is no parameter, and 'x' is"),
+        ("t.xlsx", "no zip", "it is no workbook"),
+    ],
+)
+def test_what_would_be_lost_in_a_document_is_refused(tmp_path: Path, name: str, text: str, says: str) -> None:
+    with pytest.raises(InvalidRequest, match=says):
+        document(tmp_path / name, text)
+
+
+@pytest.mark.parametrize(
+    "text", ['[{"x": 1}, {"x": 2.5}]', '[{"x": 1}, {"x": [1]}]', '[{"x": 1}, {"x": null}]']
+)
+def test_a_value_of_a_document_is_looked_at_before_the_run(tmp_path: Path, text: str) -> None:
+    def count(x: int) -> None: ...
+
+    with pytest.raises(InvalidRequest, match=r"t\.json record 2, x: x = "):
+        document(tmp_path / "t.json", text, count)
+
+
+def test_yaml_has_the_numbers_that_people_write(tmp_path: Path) -> None:
+    text = "- x: 1e5\n- x: 1e-3\n- x: 2.5E3\n- x: '1e5'\n- x: .inf\n- x: 2026-01-02\n"
+    values = [row["x"] for row in document(tmp_path / "t.yaml", text).rows()]
+    assert values == [1e5, 1e-3, 2500.0, "1e5", math.inf, datetime.date(2026, 1, 2)]
+
+
+@pytest.mark.parametrize("ending", ["parquet", "xlsx"])
+def test_an_empty_cell_of_a_file_of_columns_is_the_default_or_else_nothing(
+    tmp_path: Path, ending: str
+) -> None:
+    def model(x: Any, y: int = 3) -> None: ...
+
+    path = tmp_path / f"t.{ending}"
+    frame = pandas.DataFrame({"x": ["a", None], "y": pandas.array([None, 5], dtype="Int64")})
+    frame.to_parquet(path) if ending == "parquet" else frame.to_excel(path, index=False)
+    found = ParamTable(path, Parameters(model), {"x", "y"}, {"y"})
+    assert list(found.rows()) == [{"x": "a"}, {"x": None, "y": 5}]

@@ -77,6 +77,21 @@ def test_resume_runs_what_failed_and_what_is_new_and_keeps_the_rest(out: Path) -
     assert [row["result"] for row in read(out)] == ["0", "1", "4", "9", "16"]
 
 
+def test_resume_takes_no_value_for_that_of_another_with_the_same_text(out: Path) -> None:
+    def shown(x: Any) -> str:
+        return repr(x)
+
+    def asked(values: list[Any], **options: Any) -> StudyRequest:
+        return StudyRequest(shown, Design(axes=[Axis("x", values)]), "m.py:f", out=out, **options)
+
+    run(asked(["a", 5, True, 0.0, None]))
+    values = [" a", "a", "5", 5.0, 1, True, -0.0, 0.0, "null", None]
+    second = run(asked(values, resume=True))
+    assert second.tally.skipped == 5
+    found = [row["result"].strip("'") for row in read(out)]
+    assert found == [" a", "a", "5", "5", "1", "True", "-0.0", "0.0", "null", "None"]
+
+
 def test_attempts_are_counted_over_all_runs(out: Path) -> None:
     function = Counted({1: 5})
     run(request(function, [1], out=out, retries=1))

@@ -4,9 +4,8 @@ one dimension, ``row``, and the parameters are its coordinates. Arrays in a cell
 from __future__ import annotations
 
 import datetime
-import itertools
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +17,8 @@ from compute_executor.sweeps.values import storable
 
 ROW = "row"
 _HIDDEN = frozenset("/")  # netCDF's own separator of groups
+FIRST_YEAR, LAST_YEAR = 1678, 2261
+_OUTSIDE = f"it is outside the years {FIRST_YEAR} to {LAST_YEAR}, which count in nanoseconds"
 
 
 def write(path: Path, table: Tabulation) -> None:
@@ -47,7 +48,9 @@ def dataset(table: Tabulation) -> Any:
         made = made.assign_coords({name: (dims, _array(numpy, name, values))})
     beside = [name for name in table.names if name not in made.coords]
     for name in [*beside, *table.results(), *([ERROR] if any(r.error for r in records) else [])]:
-        made[name] = _variable(xarray, numpy, name, records, layout)
+        for part, variable in _variables(xarray, numpy, name, records, layout):
+            _check_labels(made, part, variable)
+            made[part] = variable
     for name, unit in table.units.items():
         if name in made.variables:
             made[name].attrs["units"] = unit
@@ -95,52 +98,80 @@ def _grid(dimensions: Sequence[str], records: Sequence[TableRecord]) -> _Layout 
     )
 
 
-def _variable(xarray: Any, numpy: Any, name: str, records: Sequence[TableRecord], layout: _Layout) -> Any:
+def _variables(
+    xarray: Any, numpy: Any, name: str, records: Sequence[TableRecord], layout: _Layout
+) -> Iterator[tuple[str, Any]]:
+    """The variables of a column: one, and those that lie beside labelled arrays."""
     if name == ERROR:
         values: list[Any] = [record.error for record in records]
     else:
         values = [record.results.get(name, record.parameters.get(name)) for record in records]
-    labelled = next((value for value in values if hasattr(value, "dims")), None)
-    if labelled is not None:
-        return _labelled(xarray, name, values, layout)
+    if any(hasattr(value, "dims") for value in values):
+        yield from _labelled(xarray, numpy, name, values, layout)
+        return
     cells, inner = _cells(numpy, name, values)
     whole = _filled(numpy, name, cells, layout, inner)
-    dims = (*layout.dims, *(f"{name}_{axis}" for axis in range(len(inner))))
-    return xarray.Variable(dims, whole)
+    yield name, xarray.Variable((*layout.dims, *(f"{name}_{axis}" for axis in range(len(inner)))), whole)
 
 
-def _labelled(xarray: Any, name: str, values: Sequence[Any], layout: _Layout) -> Any:
-    """Arrays of xarray keep their own dimensions and labels."""
+def _check_labels(made: Any, name: str, variable: Any) -> None:
+    """Raises InvalidRequest for a dimension that is there already with other labels or another length: what is
+    assigned would be lined up with those, and lost."""
+    for dim in variable.dims:
+        there = made.indexes.get(dim)
+        labels = getattr(variable, "indexes", {}).get(dim)
+        other_labels = there is not None and labels is not None and not labels.equals(there)
+        if other_labels or made.sizes.get(dim, variable.sizes[dim]) != variable.sizes[dim]:
+            raise InvalidRequest(
+                f"column {name!r}: its dimension {dim!r} has other labels than that of another column; "
+                "give them different names"
+            )
+
+
+def _labelled(
+    xarray: Any, numpy: Any, name: str, values: Sequence[Any], layout: _Layout
+) -> Iterator[tuple[str, Any]]:
+    """Arrays of xarray keep their own dimensions, labels and attributes; coordinates beside those are variables of
+    their own, ``NAME.COORDINATE``."""
     if any(value is not None and not isinstance(value, xarray.DataArray) for value in values):
         raise InvalidRequest(
             f"column {name!r} holds a Dataset, or arrays beside other values: return a DataArray"
         )
-    dims = {value.dims for value in values if value is not None}
-    if len(dims) > 1 or set(next(iter(dims))) & set(layout.dims):
+    known = [value for value in values if value is not None]
+    first = known[0]
+    if any(value.dims != first.dims for value in known) or set(first.dims) & set(layout.dims):
         raise InvalidRequest(f"column {name!r}: its arrays have different dimensions, or those of the sweep")
-    rows = {
-        place: value.drop_vars([one for one in value.coords if one not in value.dims])
-        for place, value in zip(layout.places, values, strict=True)
-        if value is not None
-    }
-    blank = xarray.full_like(next(iter(rows.values())), float("nan"), dtype=float)
-    every = [rows.get(place, blank) for place in itertools.product(*map(range, layout.shape))]
-    try:
-        stacked = xarray.concat(every, dim="sweep_row", join="exact", coords="minimal", compat="override")
-    except ValueError as error:
-        raise InvalidRequest(f"column {name!r}: its arrays have different labels: {error}") from None
-    inner = stacked.dims[1:]
-    shape = (*layout.shape, *stacked.shape[1:])
-    return xarray.DataArray(
-        stacked.values.reshape(shape),
-        dims=(*layout.dims, *inner),
-        coords={one: stacked.coords[one] for one in inner if one in stacked.coords},
+    if any(
+        not value.indexes.keys() == first.indexes.keys() or not _same_labels(value, first) for value in known
+    ):
+        raise InvalidRequest(f"column {name!r}: its arrays have different labels")
+    if any(value.attrs != first.attrs for value in known):
+        raise InvalidRequest(f"column {name!r}: its arrays have different attributes, units say")
+    cells, inner = _cells(numpy, name, [None if value is None else value.values for value in values])
+    whole = _filled(numpy, name, cells, layout, inner)
+    labels = {dim: first.coords[dim] for dim in first.dims if dim in first.coords}
+    yield name, xarray.DataArray(whole, dims=(*layout.dims, *first.dims), coords=labels, attrs=first.attrs)
+    beside = dict.fromkeys(str(one) for value in known for one in value.coords if one not in value.dims)
+    for coordinate in beside:
+        parts = [None if value is None else _beside(value, coordinate) for value in values]
+        yield from _labelled(xarray, numpy, f"{name}.{coordinate}", parts, layout)
+
+
+def _same_labels(one: Any, other: Any) -> bool:
+    return (
+        all(one.indexes[dim].equals(other.indexes[dim]) for dim in one.indexes) and one.shape == other.shape
     )
+
+
+def _beside(value: Any, coordinate: str) -> Any:
+    """A coordinate that is no dimension, with the labels of those."""
+    found = value.coords.get(coordinate)
+    return None if found is None else found.drop_vars([one for one in found.coords if one not in found.dims])
 
 
 def _cells(numpy: Any, name: str, values: Sequence[Any]) -> tuple[list[Any], tuple[int, ...]]:
     """Each value as an array of one shape, and the shape; None stays."""
-    arrays = [None if value is None else _array_of(numpy, name, value) for value in values]
+    arrays = [None if _is_nothing(value) else _array_of(numpy, name, value) for value in values]
     shapes = {array.shape for array in arrays if array is not None}
     if len(shapes) > 1:
         raise InvalidRequest(
@@ -150,15 +181,45 @@ def _cells(numpy: Any, name: str, values: Sequence[Any]) -> tuple[list[Any], tup
     return arrays, shapes.pop() if shapes else ()
 
 
+def _is_nothing(value: Any) -> bool:
+    return value is None or type(value).__name__ in ("NAType", "NaTType")  # of pandas
+
+
 def _array_of(numpy: Any, name: str, value: Any) -> Any:
-    if isinstance(value, numpy.ndarray):
-        return value
+    if isinstance(value, (numpy.ndarray, numpy.generic)) and value.dtype.kind in "iufbmMUS":
+        return _unmasked(numpy, name, numpy.asanyarray(value))
     value = storable(value)
     if isinstance(value, (dict, bytes)):
         raise InvalidRequest(f"column {name!r} holds a {type(value).__name__}, for which netCDF has no type")
     return _array(numpy, name, value if isinstance(value, list) else [value]).reshape(
         numpy.shape(value) if isinstance(value, list) else ()
     )
+
+
+def _unmasked(numpy: Any, name: str, array: Any) -> Any:
+    """An array of one type without what is masked in it, which is NaN or NaT; raises InvalidRequest where there is
+    none for its type, and for times that netCDF cannot count."""
+    if array.dtype.kind in "mM" and numpy.datetime_data(array.dtype)[0] == "generic":  # NaT alone
+        array = array.astype(f"{array.dtype.kind}8[ns]")
+    if array.dtype.kind == "M":
+        _check_times(numpy, name, array)
+    if not isinstance(array, numpy.ma.MaskedArray):
+        return array
+    if not numpy.ma.is_masked(array):
+        return array.data
+    if array.dtype.kind not in "iufmM":
+        raise InvalidRequest(f"column {name!r}: netCDF cannot hold a masked array of {array.dtype}")
+    if array.dtype.kind in "iu":
+        _check_ints(name, [array.compressed()], numpy.dtype(float))
+        array = array.astype(float)
+    return array.filled(_blank(numpy, array.dtype))
+
+
+def _check_times(numpy: Any, name: str, array: Any) -> None:
+    years = array.astype("M8[Y]").astype(int) + 1970
+    wrong = ~numpy.isnat(array) & ((years < FIRST_YEAR) | (years > LAST_YEAR))
+    if numpy.any(wrong):
+        raise InvalidRequest(f"column {name!r}: netCDF cannot hold {array[wrong].flat[0]}: {_OUTSIDE}")
 
 
 def _filled(numpy: Any, name: str, cells: Sequence[Any], layout: _Layout, inner: tuple[int, ...]) -> Any:
@@ -171,7 +232,7 @@ def _filled(numpy: Any, name: str, cells: Sequence[Any], layout: _Layout, inner:
     missing = len(known) < _size(layout.shape)
     if missing and dtype.kind in "biu":
         dtype = numpy.dtype(float)
-    _check_ints(numpy, name, known, dtype)
+    _check_ints(name, known, dtype)
     if dtype.kind in "OU":
         whole = numpy.full((*layout.shape, *inner), "", dtype=object)
     else:
@@ -182,14 +243,15 @@ def _filled(numpy: Any, name: str, cells: Sequence[Any], layout: _Layout, inner:
     return whole
 
 
-def _check_ints(numpy: Any, name: str, known: Sequence[Any], dtype: Any) -> None:
+def _check_ints(name: str, known: Sequence[Any], dtype: Any) -> None:
     """Raises InvalidRequest for ints among floats that no float can stand for."""
     if dtype.kind != "f":
         return
     for cell in known:
-        if cell.dtype.kind in "iu" and numpy.any(numpy.abs(cell.astype(object)) > 2**53):
+        large = [one for one in cell.ravel().tolist() if abs(one) > 2**53] if cell.dtype.kind in "iu" else []
+        if large:
             raise InvalidRequest(
-                f"column {name!r}: {cell.flat[0]} beside floats or missing values would lose digits in netCDF"
+                f"column {name!r}: {large[0]} beside floats or missing values would lose digits in netCDF"
             )
 
 
@@ -201,23 +263,23 @@ def _blank(numpy: Any, dtype: Any) -> Any:
 
 def _array(numpy: Any, name: str, values: Sequence[Any]) -> Any:
     """Values of one type as an array. Raises InvalidRequest for others."""
-    plain = [storable(value) for value in values]
-    if any(isinstance(value, str) and "\0" in value for value in _leaves(plain)):
+    stored = [storable(value) for value in values]
+    if any(isinstance(value, str) and "\0" in value for value in _leaves(stored)):
         raise InvalidRequest(f"column {name!r}: netCDF cannot hold a NUL in a text")
-    kinds = {type(value) for value in _leaves(plain)}
+    kinds = {type(value) for value in _leaves(stored)}
     if len(kinds) > 1 and not kinds <= {int, float}:
         shown = ", ".join(sorted(kind.__name__ for kind in kinds))
         raise InvalidRequest(f"column {name!r} holds values of different types ({shown}); netCDF wants one")
     try:
-        made = numpy.array([_moment(numpy, value) for value in plain])
+        made = numpy.array([_moment(numpy, value) for value in stored])
     except (ValueError, OverflowError) as error:
-        raise InvalidRequest(f"column {name!r}: netCDF cannot hold {str(plain[0])[:80]}: {error}") from None
+        raise InvalidRequest(f"column {name!r}: netCDF cannot hold {str(stored[0])[:80]}: {error}") from None
     if made.dtype.kind == "U":
         return made.astype(object)
-    if made.dtype.kind == "f" and any(type(v) is int and int(float(v)) != v for v in _leaves(plain)):
+    if made.dtype.kind == "f" and any(type(v) is int and int(float(v)) != v for v in _leaves(stored)):
         raise InvalidRequest(f"column {name!r}: a whole number of {made} is too large for netCDF")
-    if made.dtype.kind == "O":
-        raise InvalidRequest(f"column {name!r}: netCDF has no type for {str(plain[0])[:80]}")
+    if made.dtype.kind in "OSV":
+        raise InvalidRequest(f"column {name!r}: netCDF has no type for {str(stored[0])[:80]}")
     return made
 
 
@@ -234,13 +296,13 @@ def _moment(numpy: Any, value: Any) -> Any:
     if isinstance(value, datetime.date):
         if getattr(value, "tzinfo", None) is not None:
             raise ValueError("it has a time zone")
-        if not 1678 <= value.year <= 2261:
-            raise ValueError("it is outside the years 1678 to 2261, which count in nanoseconds")
-        return numpy.datetime64(value, "us")
+        if not FIRST_YEAR <= value.year <= LAST_YEAR:
+            raise ValueError(_OUTSIDE)
+        return value.to_datetime64() if hasattr(value, "to_datetime64") else numpy.datetime64(value, "us")
     if isinstance(value, datetime.timedelta):
         if abs(value) > datetime.timedelta(days=100_000):
             raise ValueError("it is longer than 100,000 days, which count in nanoseconds")
-        return numpy.timedelta64(value, "us")
+        return value.to_timedelta64() if hasattr(value, "to_timedelta64") else numpy.timedelta64(value, "us")
     return value
 
 
