@@ -45,7 +45,7 @@ from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.pools.containers import Containers
 from compute_executor.service.pools.subscriber import Subscriber
 from compute_executor.service.quotas import is_bounded, require_quota
-from compute_executor.service.store.rows import FunctionRow, KnownSubmit
+from compute_executor.service.store.rows import FunctionRow, GroupBatch, KnownSubmit
 from compute_executor.service.store.store import Store
 from compute_executor.service.tasks.cancelling import CancelReport
 from compute_executor.service.tasks.functions import FunctionDescription, FunctionSharing, new_function
@@ -324,8 +324,8 @@ class Service:
         """One task. Raises NotFound."""
         return self._parts.status.task(who, prefix, position)
 
-    def group_tasks(self, who: Identity, group: bytes) -> list[tuple[bytes, int]]:
-        """Prefix and count of every batch of a group. Raises NotFound."""
+    def group_tasks(self, who: Identity, group: bytes) -> list[GroupBatch]:
+        """Every batch of a group. Raises NotFound."""
         self._parts.groups.known(who, group)
         return self._parts.store.read.group_batches(group)
 
@@ -382,9 +382,9 @@ class Service:
         """The versions of the workers of a registered endpoint by name, as far as they are known."""
         return self._parts.engines.kind(endpoint.kind).versions(endpoint)
 
-    def worker_details(self, prefix: bytes) -> dict[str, Any] | None:
-        """What the workers that run tasks of a batch say of themselves; None if they are our own."""
-        return self._parts.status.worker_details(prefix)
+    def task_details(self, outcome: Result) -> dict[str, Any]:
+        """What is known of the workers that ran a task, and when they did."""
+        return self._parts.status.task_details(outcome)
 
     # -- subscribers --------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from compute_executor.protocol import frames
 from compute_executor.service.access import Identity
 from compute_executor.service.audit import Audit
 from compute_executor.service.service import Service
-from compute_executor.service.store.rows import FunctionRow, KnownSubmit
+from compute_executor.service.store.rows import FunctionRow, GroupBatch, KnownSubmit
 
 
 class View(NamedTuple):
@@ -140,11 +140,11 @@ class FakeService:
     def uploaded(self, who: Identity, size: int) -> None:
         """Not counted."""
 
-    def worker_details(self, prefix: bytes) -> dict[str, Any] | None:
-        return None
+    def task_details(self, outcome: frames.Result) -> dict[str, Any]:
+        return {"os": "fake"}
 
-    def group_tasks(self, who: Identity, group: bytes) -> list[tuple[bytes, int]]:
-        return [(batch.prefix, batch.count) for batch in self.batches if batch.group == group]
+    def group_tasks(self, who: Identity, group: bytes) -> list[GroupBatch]:
+        return [GroupBatch(batch.prefix, batch.count, 1.5) for batch in self.batches if batch.group == group]
 
     async def cancel(
         self, who: Identity, tasks: list[tuple[bytes, list[int]]]

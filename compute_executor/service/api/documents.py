@@ -7,6 +7,7 @@ expect is made by a function each. No route, no service in here: values in, valu
 from __future__ import annotations
 
 import uuid
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,6 +20,7 @@ from compute_executor.service.endpoints.ids import BUILT_IN
 from compute_executor.service.tasks.outcome_text import ReadBody, outcome_text
 
 if TYPE_CHECKING:
+    from compute_executor.errors import ComputeError
     from compute_executor.service.endpoints.rows import EndpointRow
     from compute_executor.service.store.rows import FunctionRow
 
@@ -69,6 +71,9 @@ class EndpointDocument(msgspec.Struct):
     allowed_functions: list[str] | None = None
     public: bool | None = None
     group: str | None = None
+    description: str | None = None
+    subscription_uuid: str | None = None
+    high_assurance: bool | None = None
 
 
 class LegacySubmitDocument(msgspec.Struct):
@@ -94,6 +99,7 @@ def version(instance: str) -> dict[str, Any]:
         "min_sdk_version": OLDEST_SDK,
         "min_ep_version": OLDEST_SDK,
         "min_endpoint_version": OLDEST_SDK,
+        "git_sha": f"v{__version__}",  # an installed package knows no commit, but the tag of its release
         "compute_executor": __version__,
         "protocol": frames.PROTOCOL,
         "instance": instance,
@@ -134,10 +140,25 @@ def submitted(
     }
 
 
-def guide_submitted(group: bytes, ids: list[str]) -> dict[str, Any]:
-    """The answer to a v2 submit."""
-    results = [{"task_uuid": task_id, "http_status_code": 200} for task_id in ids]
-    return {"response": "success", "task_group_id": str(uuid.UUID(bytes=group)), "results": results}
+def time_text(when: float) -> str:
+    """A Unix time as stock documents have it: ISO 8601, of UTC, which is not said."""
+    return datetime.fromtimestamp(when, timezone.utc).replace(tzinfo=None).isoformat()
+
+
+def accepted_task(task_id: str) -> dict[str, Any]:
+    """What the answer to a v2 submit says of a task that was accepted."""
+    return {"status": "success", "task_uuid": task_id, "http_status_code": 200, "reason": None}
+
+
+def refused_task(error: ComputeError) -> dict[str, Any]:
+    """What the answer to a v2 submit says of a task that was not accepted."""
+    code = error.http_status
+    return {"status": "failed", "task_uuid": None, "http_status_code": code, "reason": error.message}
+
+
+def guide_submitted(group: str, results: list[dict[str, Any]], *, whole: bool) -> dict[str, Any]:
+    """The answer to a v2 submit. ``results``: of each task, in the order sent; ``whole``: all were accepted."""
+    return {"response": "success" if whole else "failed", "task_group_id": group, "results": results}
 
 
 def open_task(task_id: str, status: str) -> dict[str, Any]:
@@ -181,7 +202,7 @@ def endpoint() -> dict[str, Any]:
 
 
 def registered_endpoint(row: EndpointRow) -> dict[str, Any]:
-    """A registered endpoint, as endpoint lists and lookups show it."""
+    """A registered endpoint, as lists show it."""
     return {
         "uuid": str(row.id),
         "kind": row.kind,
@@ -189,13 +210,24 @@ def registered_endpoint(row: EndpointRow) -> dict[str, Any]:
         "display_name": row.display_name,
         "multi_user": row.multi_user,
         "public": row.public,
+        "owner": subject(row.owner),
         "owner_id": subject(row.owner),
         **{name: row.metadata[name] for name in _SHOWN if name in row.metadata},
     }
 
 
+def whole_endpoint(row: EndpointRow, *, managed: bool) -> dict[str, Any]:
+    """A registered endpoint, as a lookup shows it: all that it said of itself. ``managed``: to somebody who may
+    change it, who may read its configuration too."""
+    said = {name: row.metadata.get(name) for name in (*_DESCRIBED, *(_CONFIGURATION if managed else ()))}
+    return {**registered_endpoint(row), **said}
+
+
 _SHOWN = ("endpoint_version", "python_version", "hostname", "local_user", "user_config_schema")
-"""Of an endpoint's metadata. Its configuration may hold what is only for its owner."""
+"""Of an endpoint's metadata, what everybody who may use it sees."""
+_DESCRIBED = ("description", "sdk_version", "subscription_uuid", "high_assurance")
+_CONFIGURATION = ("endpoint_config", "user_config_template")
+"""It may hold what is only for its owner."""
 
 
 def registered_endpoint_status(online: bool, row: EndpointRow) -> dict[str, Any]:

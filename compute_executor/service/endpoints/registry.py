@@ -166,8 +166,14 @@ def registration(document: Any) -> EndpointRegistration:
         bool(document.public),
         document.group,
         functions,
-        document.metadata or {},
+        {**(document.metadata or {}), **_said_beside(document)},
     )
+
+
+def _said_beside(document: Any) -> dict[str, Any]:
+    """What an endpoint says of itself beside its metadata, and is only shown again."""
+    names = ("description", "subscription_uuid", "high_assurance")
+    return {name: said for name in names if (said := getattr(document, name)) is not None}
 
 
 def _check_release(metadata: dict[str, Any], templates: bool) -> None:

@@ -15,6 +15,7 @@ from compute_executor.service.store.rows import (
     BatchHead,
     BatchRow,
     FunctionRow,
+    GroupBatch,
     GroupRow,
     KnownSubmit,
     PoolRow,
@@ -168,9 +169,9 @@ class Reader:
         row = self._one("group_by_id", (group,))
         return GroupRow(*row) if row else None
 
-    def group_batches(self, group: bytes) -> list[tuple[bytes, int]]:
-        """Prefix and count of every batch of a group, in order of acceptance."""
-        return [(bytes(prefix), count) for prefix, count in self._all("group_batches", (group,))]
+    def group_batches(self, group: bytes) -> list[GroupBatch]:
+        """Every batch of a group, in order of acceptance."""
+        return [GroupBatch(bytes(row[0]), *row[1:]) for row in self._all("group_batches", (group,))]
 
     def pools(self) -> list[PoolRow]:
         """Every pool that is to exist."""

@@ -104,6 +104,14 @@ class FinishedBatch(NamedTuple):
     tally: dict[int, int] | None = None
 
 
+class GroupBatch(NamedTuple):
+    """One batch of a task group: how many tasks it has, and when it was accepted, as a Unix time."""
+
+    prefix: bytes
+    tasks: int
+    created: float
+
+
 class KnownSubmit(NamedTuple):
     """What was answered to an Idempotency-Key before. ``digest`` is that of the request's body then."""
 

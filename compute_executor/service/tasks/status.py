@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from collections import Counter
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from compute_executor._version import __version__
 from compute_executor.protocol.frames import VALUE, Result
 from compute_executor.protocol.ids import task_uuid
 from compute_executor.service.access import Identity, check
@@ -31,6 +34,12 @@ STATUS_WORDS = {
 }
 """How Globus Compute calls the states of a task that has not ended."""
 SUCCESS, FAILED = "success", "failed"
+
+
+@cache
+def _own_workers() -> dict[str, str]:
+    """What is told of workers of this machine."""
+    return {"os": platform.platform(), "compute_executor_version": __version__}
 
 
 class TaskView(NamedTuple):
@@ -84,6 +93,15 @@ class ServiceStatus:
         """What the workers that run tasks of a batch say of themselves; None if they are our own."""
         found = self._store.read.rows("batch_pool", (prefix,))
         return self._engines.worker_details(bytes(found[0][0])) if found else None
+
+    def task_details(self, outcome: Result) -> dict[str, Any]:
+        """What is known of the workers that ran a task, and when they did, as Unix times of their clock."""
+        found = {
+            name: when
+            for name, when in (("execution-start", outcome.began), ("execution-end", outcome.ended))
+            if when
+        }
+        return {**(self.worker_details(outcome.prefix) or _own_workers()), "task_transitions": found}
 
     def overview(self, connections: int) -> dict[str, Any]:
         """What `status` shows: plain values."""

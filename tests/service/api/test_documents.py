@@ -12,6 +12,7 @@ from compute_executor.protocol.ids import new_prefix, task_uuid
 from compute_executor.serialization import exceptions, native, packing
 from compute_executor.service.api import documents
 from compute_executor.service.endpoints.ids import BUILT_IN
+from compute_executor.service.endpoints.rows import EndpointRow
 
 PREFIX = new_prefix()
 
@@ -84,3 +85,14 @@ def test_ids_go_on_from_function_to_function() -> None:
 
 def test_the_version_document_has_what_the_stock_sdk_requires() -> None:
     assert documents.version("i").keys() >= {"api", "min_sdk_version", "min_ep_version"}
+
+
+def test_only_who_may_change_an_endpoint_reads_its_configuration() -> None:
+    metadata = {"hostname": "h", "endpoint_config": "token: secret", "user_config_template": "t"}
+    row = EndpointRow(
+        uuid.uuid4(), "kind", "ann", "lab", "Lab", True, True, None, None, metadata, {}, 0.0, 0.0, 0.0
+    )
+    shown, whole = (documents.whole_endpoint(row, managed=managed) for managed in (False, True))
+    assert "secret" not in str(shown) + str(documents.registered_endpoint(row))
+    assert shown["hostname"] == whole["hostname"] == "h"
+    assert whole["endpoint_config"] == "token: secret"

@@ -134,7 +134,9 @@ async def test_another_kind_of_endpoints_needs_nothing_but_its_engine_and_one_li
         toy.engine.end(row.id.bytes, [first])
         await turn(20)
         assert service.task(ALICE, there.prefix, 0).status == "success"
-        assert service.worker_details(there.prefix) == {"pool": row.id.bytes}
+        outcome = service.task(ALICE, there.prefix, 0).outcome
+        assert outcome is not None
+        assert service.task_details(outcome)["pool"] == row.id.bytes
         toy.engine.events.returned(row.id.bytes, [(first.batch, 1, 1)])
         await service.delete_endpoint(ALICE, row.id)
         await turn(20)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from unittest.mock import ANY
 
 import pytest
 
@@ -10,7 +11,7 @@ from compute_executor.errors import ServiceUnavailable
 from compute_executor.protocol.frames import Blob
 from compute_executor.service.access import NOBODYS
 from compute_executor.service.store.reader import joined
-from compute_executor.service.store.rows import BatchHead
+from compute_executor.service.store.rows import BatchHead, GroupBatch
 from compute_executor.service.store.store import Store
 from tests.service.storing import FUNCTION, GROUP, do, ended, new_batch
 
@@ -49,7 +50,7 @@ def test_a_batch_and_its_outcomes_are_read_as_written(store: Store) -> None:
     assert read.batch_tasks(number) == b"tasks"
     (row,) = read.open_batches()
     assert (row.functions[0], row.options.retries) == (FUNCTION, 3)
-    assert read.group_batches(GROUP) == [(one.prefix, 2)]
+    assert read.group_batches(GROUP) == [GroupBatch(one.prefix, 2, ANY)]
     do(store, lambda writer: writer.add_outcomes(1, [ended(number, 1, Blob("n" * 32, 7))], [], 1.0))
     assert read.ended_positions(number) == [1]
     outcome = read.outcome(number, one.prefix, 1)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest.mock import ANY
 
 from compute_executor.protocol.frames import Blob, Options, Result
-from compute_executor.service.store.rows import FinishedBatch, GroupRow, KnownSubmit, PoolRow
+from compute_executor.service.store.rows import FinishedBatch, GroupBatch, GroupRow, KnownSubmit, PoolRow
 from compute_executor.service.store.store import Store
 from compute_executor.service.tasks.functions import FunctionDescription, FunctionSharing, new_function
 from tests.service.storing import FUNCTION, GROUP, POOL, do, ended, new_batch
@@ -27,7 +28,7 @@ def test_batches(store: Store) -> None:
     assert store.read.batch_tasks(number) == b"tasks"
     assert store.read.known_submit("alice", "key") == KnownSubmit(b"digest", row.prefix, GROUP, b"")
     assert store.read.known_submit("bob", "key") is None
-    assert store.read.group_batches(GROUP) == [(row.prefix, 2)]
+    assert store.read.group_batches(GROUP) == [GroupBatch(row.prefix, 2, ANY)]
     assert store.read.group(GROUP) == GroupRow("alice", 0, 0)
     assert store.read.blob_in_use("a" * 32)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime, timezone
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from compute_executor.service.access import may
 from compute_executor.service.api import documents
 from compute_executor.service.api.context import identity_of, json_answer, shell_of
 from compute_executor.service.api.paging import page_of
@@ -33,7 +33,8 @@ async def endpoint(request: Request) -> Response:
     if row is None:
         return json_answer(documents.endpoint())
     versions = shell_of(request).service.worker_versions(row)
-    return json_answer({**documents.registered_endpoint(row), **versions})
+    managed = may(identity_of(request), "manage endpoint", row.owned)
+    return json_answer({**documents.whole_endpoint(row, managed=managed), **versions})
 
 
 async def status(request: Request) -> Response:
@@ -57,7 +58,7 @@ async def lock(request: Request) -> Response:
     """``POST /v3/endpoints/{id}/lock``, ``POST /v2/endpoints/{id}/lock``: it cannot register for a while."""
     endpoint_id = _id(request)
     until = await shell_of(request).service.endpoints.lock(identity_of(request), endpoint_id)
-    expiration = datetime.fromtimestamp(until, timezone.utc).replace(tzinfo=None).isoformat()
+    expiration = documents.time_text(until)
     return json_answer({"endpoint_id": str(endpoint_id), "lock_expiration_timestamp": expiration})
 
 

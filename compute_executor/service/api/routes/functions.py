@@ -89,7 +89,7 @@ async def delete(request: Request) -> Response:
     """``DELETE /v2/functions/{id}``"""
     function_id = parse_uuid(request.path_params["id"], "function")
     await shell_of(request).service.delete_function(identity_of(request), function_id.bytes)
-    return json_answer({"function_uuid": str(function_id), "status": "deleted"})
+    return json_answer({"function_uuid": str(function_id), "status": "deleted", "result": 302})
 
 
 ROUTES = [

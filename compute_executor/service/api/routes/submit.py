@@ -12,13 +12,13 @@ import hashlib
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from compute_executor.errors import InvalidRequest
+from compute_executor.errors import ComputeError, InvalidRequest
 from compute_executor.protocol import frames
 from compute_executor.protocol.ids import MAX_BATCH, new_prefix, task_uuid
 from compute_executor.protocol.submit import build_submit, endpoint_options
@@ -82,17 +82,50 @@ async def submit(request: Request) -> Response:
 
 
 async def guide_submit(request: Request) -> Response:
-    """``POST /v2/submit``"""
+    """``POST /v2/submit``: a batch that may be for several endpoints. Each endpoint's part is accepted or refused by
+    itself, and every task says which; nothing accepted is an error as a whole."""
     document = await read_json(request, documents.LegacySubmitDocument)
-    named = {endpoint_id for _, endpoint_id, _ in document.tasks}
-    endpoints = {_endpoint(request, endpoint_id) async for endpoint_id in in_turns(named)}
-    if len(endpoints) > 1:
-        raise InvalidRequest("a batch is for one endpoint; send one for each")
-    calls = [(function_id, payload) for function_id, _, payload in document.tasks]
-    where = SubmitTarget(next(iter(endpoints), BUILT_IN), document.task_group_id, create_queue=False)
-    prefix, group, replayed = await _accept(request, calls, where, frames.Options())
-    ids = [task_uuid(prefix, position) async for position in in_turns(range(len(calls)))]
-    return json_answer(documents.guide_submitted(group, ids), _replayed_header(replayed))
+    if not document.tasks:
+        raise InvalidRequest("a batch has at least one task, this has none")
+    found = {name: _found(request, name) async for name in in_turns({name for _, name, _ in document.tasks})}
+    parts: dict[uuid.UUID | ComputeError, list[int]] = {}
+    async for position, (_, name, _) in in_turns(enumerate(document.tasks)):
+        parts.setdefault(found[name], []).append(position)
+    group, replayed = document.task_group_id or str(uuid.uuid4()), False
+    results: list[dict[str, Any]] = [{}] * len(document.tasks)
+    refused: list[ComputeError] = []
+    for endpoint, positions in parts.items():
+        calls = [(document.tasks[position][0], document.tasks[position][2]) for position in positions]
+        try:
+            if isinstance(endpoint, ComputeError):
+                raise endpoint
+            where = SubmitTarget(endpoint, group, create_queue=False)
+            part = str(endpoint) if len(parts) > 1 else None
+            prefix, used, again = await _accept(request, calls, where, frames.Options(), part)
+        except ComputeError as error:
+            refused.append(error)
+            answers = [documents.refused_task(error)] * len(positions)
+        else:
+            group, replayed = str(uuid.UUID(bytes=used)), replayed or again
+            answers = [
+                documents.accepted_task(task_uuid(prefix, number))
+                async for number in in_turns(range(len(positions)))
+            ]
+        async for position, answer in in_turns(zip(positions, answers, strict=True)):
+            results[position] = answer
+    if len(refused) == len(parts):
+        raise refused[0]
+    return json_answer(
+        documents.guide_submitted(group, results, whole=not refused), _replayed_header(replayed)
+    )
+
+
+def _found(request: Request, name: str) -> uuid.UUID | ComputeError:
+    """The endpoint of this name, or why it cannot be used."""
+    try:
+        return _endpoint(request, name)
+    except ComputeError as error:
+        return error
 
 
 def _endpoint(request: Request, text: str) -> uuid.UUID:
@@ -104,10 +137,13 @@ def _endpoint(request: Request, text: str) -> uuid.UUID:
 
 
 async def _accept(
-    request: Request, calls: list[Call], where: SubmitTarget, options: frames.Options
+    request: Request, calls: list[Call], where: SubmitTarget, options: frames.Options, part: str | None = None
 ) -> tuple[bytes, bytes, bool]:
-    """Prefix and group under which the calls are stored, and whether they had been before."""
+    """Prefix and group under which the calls are stored, and whether they had been before. ``part``: which of the
+    request's parts they are, if it has several: each is stored under a key of its own."""
     key = await _key(request)
+    if key is not None and part is not None:
+        key = key._replace(text=f"{key.text}/{part}")
     known = _known(request, key)
     if known is not None:
         return known.prefix, known.group, True

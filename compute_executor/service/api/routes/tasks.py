@@ -52,9 +52,13 @@ async def task_group(request: Request) -> Response:
         queues = shell_of(request).service.globus_compute.queues
         await queues.listened(identity_of(request), group.bytes)
     batches = shell_of(request).service.group_tasks(identity_of(request), group.bytes)
-    tasks = ((prefix, position) for prefix, count in batches for position in range(count))
-    ids = [{"id": task_uuid(prefix, position)} async for prefix, position in in_turns(tasks)]
-    return json_answer({"taskgroup_id": group_id, "tasks": ids})
+    dated = [(batch, documents.time_text(batch.created)) for batch in batches]
+    tasks = ((batch.prefix, position, when) for batch, when in dated for position in range(batch.tasks))
+    told = [
+        {"id": task_uuid(prefix, position), "created_at": when}
+        async for prefix, position, when in in_turns(tasks)
+    ]
+    return json_answer({"taskgroup_id": group_id, "create_websockets_queue": True, "tasks": told})
 
 
 async def cancel(request: Request) -> Response:
@@ -104,7 +108,7 @@ def _not_yet(task_id: str) -> bytes:
 async def _parts(request: Request, task_id: str) -> list[Part]:
     shell = shell_of(request)
     view = shell.service.task(identity_of(request), *split_task_id(task_id))
-    details = None if view.outcome is None else shell.service.worker_details(view.outcome.prefix)
+    details = None if view.outcome is None else shell.service.task_details(view.outcome)
     return await parts_of(task_id, view, shell.blobs, details)
 
 

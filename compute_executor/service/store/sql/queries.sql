@@ -118,7 +118,7 @@ SELECT owner, floor, acked FROM groups WHERE id = ?;
 UPDATE groups SET acked = max(acked, ?) WHERE id = ?;
 
 -- name: group_batches
-SELECT prefix, count FROM batches WHERE task_group = ? ORDER BY number;
+SELECT prefix, count, created FROM batches WHERE task_group = ? ORDER BY number;
 
 -- name: abandoned_groups
 -- Groups without batches, old enough that no first batch of theirs is on its way.

@@ -242,9 +242,32 @@ def test_a_batch_of_the_guides_time(world: World) -> None:
     assert answer["task_group_id"] == GROUP
 
 
-def test_one_foreign_endpoint_refuses_the_whole_batch_of_the_guides_time(world: World) -> None:
-    document = {"tasks": [[F1, str(TUTORIAL), packed(1)], [F1, str(uuid.uuid4()), packed(2)]]}
+def test_a_batch_of_the_guides_time_for_several_endpoints(world: World) -> None:
+    absent, mine = str(uuid.uuid4()), str(TUTORIAL)
+    tasks = [[F1, absent, packed(1)], [F2, mine, packed(2)], [F1, absent, packed(3)], [F1, mine, packed(4)]]
+    answer = post(world, {"tasks": tasks}, "/v2/submit").json()
+    (batch,) = world.service.batches
+    assert calls(world, batch) == [(F2, ((2,), {})), (F1, ((4,), {}))]
+    assert answer["response"] == "failed"
+    assert [result["status"] for result in answer["results"]] == ["failed", "success"] * 2
+    assert [result["http_status_code"] for result in answer["results"]] == [404, 200] * 2
+    assert absent in answer["results"][2]["reason"]
+    assert answer["results"][2]["task_uuid"] is answer["results"][3]["reason"] is None
+    assert split_task_id(answer["results"][3]["task_uuid"]) == (batch.prefix, 1)
+
+
+def test_the_parts_of_a_batch_of_the_guides_time_are_found_again_by_their_key(world: World) -> None:
+    tasks = [[F1, str(uuid.uuid4()), packed(1)], [F2, str(TUTORIAL), packed(2)]]
+    first, second = (post(world, {"tasks": tasks}, "/v2/submit", Idempotency_Key="once") for _ in range(2))
+    assert len(world.service.batches) == 1
+    assert first.json() == second.json()
+    assert second.headers["idempotent-replayed"] == "true"
+
+
+def test_a_batch_of_the_guides_time_of_which_nothing_is_accepted(world: World) -> None:
+    document = {"tasks": [[F1, str(uuid.uuid4()), packed(1)], [F1, str(uuid.uuid4()), packed(2)]]}
     assert post(world, document, "/v2/submit").status == 404
+    assert post(world, {"tasks": []}, "/v2/submit").status == 400
     assert world.service.batches == []
 
 

@@ -101,15 +101,16 @@ def test_what_is_no_list_of_tasks(busy: World, document: Any) -> None:
 
 def test_a_group_lists_its_tasks_under_the_id_that_was_asked(busy: World) -> None:
     group = uuid.uuid4()
-    tasks = msgspec.Raw(msgspec.msgpack.encode([]))
+    none = msgspec.Raw(msgspec.msgpack.encode([]))
     for count in (2, 1):
-        batch = frames.Submit(new_prefix(), group.bytes, b"", None, [], tasks, count)
+        batch = frames.Submit(new_prefix(), group.bytes, b"", None, [], none, count)
         busy.service.batches.append(batch)
     asked = str(group).upper()
     answer = ask(busy.app, "GET", f"/v2/taskgroup/{asked}").json()
     first, second = (batch.prefix for batch in busy.service.batches)
     ids = [task_uuid(first, 0), task_uuid(first, 1), task_uuid(second, 0)]
-    assert answer == {"taskgroup_id": asked, "tasks": [{"id": task_id} for task_id in ids]}
+    tasks = [{"id": task_id, "created_at": "1970-01-01T00:00:01.500000"} for task_id in ids]
+    assert answer == {"taskgroup_id": asked, "create_websockets_queue": True, "tasks": tasks}
 
 
 def test_cancelling_tells_which_surely_do_not_run(busy: World) -> None:
