@@ -322,13 +322,22 @@ class TaskPending(ComputeError):
 
 
 class TaskExecutionFailed(ComputeError):
-    """The function raised, and its exception cannot be rebuilt here; ``remote_traceback`` is its text."""
+    """The function raised, and its exception cannot be rebuilt here; ``remote_traceback`` is its text.
+    ``remote_type``: the name of its class, where that is known."""
 
     code = 106
 
-    def __init__(self, message: str = "", *, task_id: str | None = None, remote_traceback: str = "") -> None:
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        task_id: str | None = None,
+        remote_traceback: str = "",
+        remote_type: str = "",
+    ) -> None:
         super().__init__(message, task_id=task_id)
         self.remote_traceback = remote_traceback
+        self.remote_type = remote_type
 
 
 class ProgramFailed(ComputeError):

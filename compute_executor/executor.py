@@ -34,12 +34,14 @@ from compute_executor.protocol.endpoint_names import is_endpoint_name
 from compute_executor.protocol.frames import Options
 from compute_executor.protocol.ids import MAX_BATCH
 from compute_executor.sdk.arguments import named, positional
+from compute_executor.sdk.ending import check_serializer, reading_of
 from compute_executor.sdk.names import AnyId, canonical
 from compute_executor.serialization.refs import Ref, part_of
 from compute_executor.session.map_submission import MapSubmission
 from compute_executor.session.session import Session
 from compute_executor.session.view import SessionView
 from compute_executor.settings import ExecutorSettings
+from compute_executor.surroundings import observe
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -79,6 +81,7 @@ class Executor(concurrent.futures.Executor):
         result_serializers: Iterable[Strategylike] | None = None,
         by_source: bool = False,
         resend_unknown: bool = False,
+        serializer: Literal["json"] | None = None,
         trace: str | os.PathLike[str] | None = None,
         output: Literal["program", "log"] | None = None,
         profile: str | None = None,
@@ -100,6 +103,9 @@ class Executor(concurrent.futures.Executor):
         `compute_executor.serialize`) are tried in turn for each result; ``by_source`` sends functions as source text,
         for workers of another Python; ``resend_unknown`` submits again when it is unknown whether
         a submit arrived, so that its tasks may run twice (else they end with SubmitOutcomeUnknown).
+
+        ``serializer="json"``: arguments and results travel as JSON, and nothing is ever unpickled in this program:
+        for services and workers that it does not trust (docs/security.md). Values that JSON would change are refused.
 
         ``trace``: a file for a time line of every task (see `compute_executor.tracing`); None: the one that the
         environment variable COMPUTE_EXECUTOR_TRACE names, if any.
@@ -146,11 +152,13 @@ class Executor(concurrent.futures.Executor):
                 raise TypeError("name stands for task_group_id and label: it finds the one, and is the other")
             task_group_id = peer.api().find_group(name)
         self._task_group_id = canonical(task_group_id or uuid.uuid4(), "task group")
+        seen = observe() if own else {}
+        self._serializer = check_serializer(serializer) or getattr(client, "serializer", None)
         settings = ExecutorSettings(
             peer=peer,
             group=uuid.UUID(self.task_group_id).bytes,
             pool=os.urandom(16) if own else None,
-            spec=pool_spec(max_workers or defaults.max_workers, initializer, initargs, label, output)
+            spec=pool_spec(max_workers or defaults.max_workers, initializer, initargs, label, output, seen)
             if own
             else None,
             batch_size=checks.integer("batch_size", batch_size, least=1, most=MAX_BATCH),
@@ -160,6 +168,8 @@ class Executor(concurrent.futures.Executor):
             trace=os.fspath(trace) if trace is not None else os.environ.get("COMPUTE_EXECUTOR_TRACE"),
             label=label,
             prints=output == "program",
+            serializer=self._serializer,
+            seen=seen,
         )
         self._session = Session(settings)
         where = self._endpoint(endpoint_id)  # pyright: ignore[reportArgumentType] - no int any more
@@ -228,7 +238,10 @@ class Executor(concurrent.futures.Executor):
             results = mapping.MapResults(submission, calls, timeout, buffersize)
         else:
             chunks = mapping.chunks(calls, chunksize)
-            results = mapping.UnchunkedResults(mapping.MapResults(submission, chunks, timeout, buffersize))
+            results = mapping.UnchunkedResults(
+                mapping.MapResults(submission, chunks, timeout, buffersize),
+                reading_of(self._serializer).raised_in_chunk,
+            )
         if progress:
             from compute_executor.progress_bar import over_results  # only who wants a bar pays for it
 
@@ -392,7 +405,9 @@ class Executor(concurrent.futures.Executor):
     )
     client: FixedAttribute[Any] = FixedAttribute("give it when the Executor is made, Executor(client=...)")
     serializer: FixedAttribute[Any] = FixedAttribute(
-        "how calls travel is chosen by the endpoint; Executor(by_source=True) sends functions as source text"
+        'give it when the Executor is made, Executor(serializer="json"); Executor(by_source=True) sends functions as '
+        "source text",
+        "_serializer",
     )
     container_id: FixedAttribute[str] = FixedAttribute("use ex.options(container=...)")
 

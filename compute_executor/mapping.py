@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, NoReturn, Protocol, TypedDict
 
 from compute_executor import checks
+from compute_executor.errors import ResultDecodeError
 from compute_executor.future import ComputeFuture
 from compute_executor.serialization.raised import raised
 
@@ -106,10 +107,12 @@ class MapResults(Iterator[Any]):
 class UnchunkedResults(Iterator[Any]):
     """Iterator over the values of chunks one by one, with an error after the values that came before it."""
 
-    def __init__(self, chunks: MapResults) -> None:
+    def __init__(self, chunks: MapResults, raised: Callable[[Any], BaseException] = raised) -> None:
+        """``raised`` makes the exception out of what a chunk has for it. It may raise ResultDecodeError."""
         self._chunks = chunks
+        self._raised = raised
         self._values: Iterator[Any] = iter(())
-        self._error: bytes | None = None
+        self._error: Any = None
 
     def __next__(self) -> Any:
         for value in self._values:
@@ -117,8 +120,8 @@ class UnchunkedResults(Iterator[Any]):
         if self._error is not None:
             error, self._error = self._error, None
             self.close()
-            _raise(raised(error))
-        values, self._error = next(self._chunks)
+            _raise(self._raised(error))
+        values, self._error = _two(next(self._chunks))
         self._values = iter(values)
         return next(self)
 
@@ -127,6 +130,13 @@ class UnchunkedResults(Iterator[Any]):
         self._values = iter(())
         self._error = None
         self._chunks.close()
+
+
+def _two(chunk: Any) -> tuple[Any, Any]:
+    """Values and error of a chunk. Raises ResultDecodeError for what is not both."""
+    if isinstance(chunk, (tuple, list)) and len(chunk) == 2 and isinstance(chunk[0], list):
+        return chunk[0], chunk[1]
+    raise ResultDecodeError("the answer of a chunk of calls is not a list of values and an error")
 
 
 def _raise(error: BaseException) -> NoReturn:

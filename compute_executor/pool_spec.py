@@ -22,14 +22,17 @@ CREDENTIALS = frozenset(
 """Environment variables that open a service: workers do not get them."""
 
 
-def pool_spec(
+def pool_spec(  # noqa: PLR0917 - what an Executor is made with, in that order
     max_workers: int | None,
     initializer: Callable[..., object] | None,
     initargs: tuple[Any, ...],
     label: str,
     output: str,
+    seen: dict[str, Any] | None = None,
 ) -> PoolSpec:
-    """The workers' view of the world: what the caller sees at this moment."""
+    """The workers' view of the world: what the caller sees at this moment, or has ``seen``
+    (`surroundings.observe`)."""
+    seen = observe() if seen is None else seen
     try:
         cwd = os.getcwd()
     except FileNotFoundError:
@@ -48,6 +51,6 @@ def pool_spec(
         label=label,
         python_version=f"{sys.version_info[0]}.{sys.version_info[1]}",
         interpreter=[wire_text(option) for option in interpreter_options()],
-        surroundings=pack(observe() | (messages() if output == "program" else {})),
+        surroundings=pack(seen | (messages() if output == "program" else {})),
         to_program=output == "program",
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from compute_executor.peer import ServiceLocator
 from compute_executor.protocol.frames import PoolSpec
@@ -22,8 +24,9 @@ class ExecutorSettings(NamedTuple):
 
     ``group``: 16 bytes of the task group. ``pool``, ``spec``: workers of its own, or None for those of another
     endpoint. ``flush_interval``, ``grace``, ``first_grace`` and ``no_room_pause`` in seconds. ``by_source``,
-    ``resend_unknown``: see Executor. ``trace``: the file for a time line, or None. ``label``: how lists name the
-    Executor's tasks. ``prints``: what tasks write appears in the program.
+    ``resend_unknown``, ``serializer``: see Executor. ``trace``: the file for a time line, or None. ``label``: how
+    lists name the Executor's tasks. ``prints``: what tasks write appears in the program. ``seen``: the surroundings
+    in ``spec``.
     """
 
     peer: ServiceLocator
@@ -40,3 +43,5 @@ class ExecutorSettings(NamedTuple):
     trace: str | None = None
     label: str = ""
     prints: bool = False
+    serializer: str | None = None
+    seen: Mapping[str, Any] = MappingProxyType({})

@@ -138,4 +138,4 @@ def test_attributes_that_cannot_be_set_say_what_to_do(executor: Executor, name: 
 def test_attributes_that_can_be_read(make: MakeExecutor) -> None:
     executor = make(label="mine", task_group_id=ENDPOINT)
     assert (executor.label, executor.task_group_id, executor.endpoint_id) == ("mine", ENDPOINT, None)
-    assert not hasattr(executor, "serializer")
+    assert executor.serializer is None

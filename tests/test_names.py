@@ -12,6 +12,7 @@ from compute_executor import errors
 PACKAGE = Path(compute_executor.__file__).parent
 TWICE = {
     "EachOf": "functions.remote and serialization.stock are two implementations of one Protocol, found by this name",
+    "Stream": "the same",
 }
 
 

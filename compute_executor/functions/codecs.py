@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any
 
+from compute_executor.batch import Target
 from compute_executor.errors import VersionMismatch
 from compute_executor.functions.largest import check_size
-from compute_executor.functions.registry import Registry
-from compute_executor.functions.remote import EachOf
-from compute_executor.serialization import native, stock
+from compute_executor.functions.registry import FunctionRef, Registry
+from compute_executor.functions.remote import EachOf, Stream
+from compute_executor.protocol.call_options import replace_option
+from compute_executor.serialization import json_form, json_source, native, stock, strict_json
 from compute_executor.serialization.buffers import Keep
 from compute_executor.serialization.by_value import importable
 from compute_executor.serialization.large import Content
@@ -20,7 +23,8 @@ MOST_FOR_STOCK = 10_000_000 * 3 // 4
 """Bytes of a function: Globus Compute takes 10 MB of it in base64."""
 
 
-class Codec(NamedTuple):
+@dataclass(frozen=True)
+class Codec:
     """How one kind of worker wants it. ``dump_function`` and ``dump_call`` raise SerializationError; ``keep`` is what
     the latter is given, which makes parts of arguments."""
 
@@ -28,6 +32,37 @@ class Codec(NamedTuple):
     dump_function: Callable[[Any], bytes]
     dump_call: Callable[[tuple[Any, ...], dict[str, Any], bool, Keep | None], Content]
     keep: Keep | None = None
+
+    def call(self, route: FunctionRef, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Content:
+        """The body of one call. Raises SerializationError."""
+        return self.dump_call(route.arguments(args), kwargs, route.is_generic, self.keep)
+
+    def target(self, target: Target) -> Target:
+        """``target`` with the options that this form of calls needs."""
+        return target
+
+
+@dataclass(frozen=True)
+class JsonCodec(Codec):
+    """The form of a client that unpickles nothing: arguments and answers as JSON. ``asks``: whether the endpoint has
+    to be asked to write results in it, as stock ones have."""
+
+    asks: bool = False
+
+    def call(self, route: FunctionRef, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Content:
+        """The body of one call. Raises SerializationError that names the argument at fault."""
+        call = json_form.checked_calls(args[0]) if route.each else json_form.checked_call(args, kwargs)
+        if not route.is_generic:
+            return json_form.body(call)
+        return self.dump_call((route.subject, strict_json.dumps(call)), {}, True, None)
+
+    def target(self, target: Target) -> Target:
+        """``target``, asked for results in JSON."""
+        if not self.asks:
+            return target
+        return replace(
+            target, options=replace_option(target.options, "result_serializers", [json_source.STRATEGY])
+        )
 
 
 def of_ours(of_function: Keep | None = None, of_argument: Keep | None = None) -> Codec:
@@ -50,7 +85,7 @@ def of_other_python(version: str) -> Codec:
     refused before it is sent."""
 
     def dumps(function: Any) -> bytes:
-        inner = function.function if isinstance(function, EachOf) else function
+        inner = function.function if isinstance(function, (EachOf, json_form.InJson)) else function
         if getattr(inner, "__code__", None) is not None and not importable(inner):
             raise VersionMismatch(
                 f"{getattr(inner, '__name__', 'a function')} travels as bytecode of Python "
@@ -65,8 +100,8 @@ def of_other_python(version: str) -> Codec:
 def _as_source(function: Any) -> Any:
     """What travels for a function: what workers have anyway as itself. Raises SerializationError for a function that
     is more than its source."""
-    if isinstance(function, EachOf):
-        return EachOf(_as_source(function.function))
+    if isinstance(function, (EachOf, json_form.InJson)):
+        return type(function)(_as_source(function.function))
     return function if importable(function) else SourceFunction(*stock.source_of(function))
 
 
@@ -80,3 +115,36 @@ def of_stock(by_source: bool = False) -> Codec:
         return stream
 
     return Codec(Registry(dump, there=stock), dump, stock.dump_call)
+
+
+class _InJson:
+    """What runs on our behalf in workers of this package, with answers in JSON."""
+
+    call = json_form.call
+    EachOf = json_form.EachOf
+    Stream = Stream
+
+
+def in_json(codec: Codec) -> Codec:
+    """For the same workers of this package, with arguments and answers in JSON."""
+
+    def dumps(function: Any) -> bytes:
+        return codec.dump_function(
+            function if isinstance(function, json_form.InJson) else json_form.InJson(function)
+        )
+
+    return JsonCodec(Registry(dumps, there=_InJson), dumps, codec.dump_call)
+
+
+def in_json_of_stock(by_source: bool = False) -> Codec:
+    """For workers of a stock Globus Compute endpoint, with arguments and answers in JSON."""
+    write = stock.dumps_in_json_as_source if by_source else stock.dumps_in_json
+
+    def dumps(function: Any) -> bytes:
+        each = isinstance(function, stock.EachOf)
+        inner = function.function if isinstance(function, stock.EachOf) else function
+        stream = write(inner, each=each)
+        check_size(inner, len(stream), MOST_FOR_STOCK)
+        return stream
+
+    return JsonCodec(Registry(dumps, there=stock), dumps, stock.dump_call, asks=True)

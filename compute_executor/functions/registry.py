@@ -35,11 +35,14 @@ _NOTHING: Any = object()
 
 class FunctionRef(NamedTuple):
     """How one call is made: ``function(*args)``, or ``function(subject, *args)`` for the generic caller. ``parts``:
-    what ``subject`` refers to, to be kept."""
+    what ``subject`` refers to, to be kept. ``each``: it takes many argument tuples.
+    ``is_stream``: ``subject`` is pickled already."""
 
     function: Function
     subject: Any = _NOTHING
     parts: tuple[Part, ...] = ()
+    each: bool = False
+    is_stream: bool = False
 
     @property
     def is_generic(self) -> bool:
@@ -67,6 +70,11 @@ class Remote(Protocol):
     @property
     def EachOf(self) -> Callable[[Any], Any]:
         """A function made to take many argument tuples."""
+        ...
+
+    @property
+    def Stream(self) -> Callable[[bytes], Any]:
+        """What arrives as the function of this stream, which is pickled already."""
         ...
 
 
@@ -109,14 +117,16 @@ class Registry:
         """As :meth:`route`, for calls with many argument tuples (`remote.EachOf`); not remembered."""
         stream = self._dump(self._there.EachOf(function))
         if importable(function):
-            return FunctionRef(self._function(function, stream))
-        return self._first_of((getattr(function, "__code__", None), "each"), function, stream)
+            return FunctionRef(self._function(function, stream), each=True)
+        return self._first_of((getattr(function, "__code__", None), "each"), function, stream)._replace(
+            each=True
+        )
 
     def for_many(self, function: Any) -> FunctionRef:
         """As :meth:`route`, for many calls at once: what is large in a partial and the like is serialised now, and
         not again for each call."""
         found = self.route(function)
-        if not found.is_generic or isinstance(found.subject, remote.Stream):
+        if not found.is_generic or found.is_stream:
             return found
         stream = self._dump(function)
         if not parts_of(stream) and size(stream) < LARGE:
@@ -157,7 +167,9 @@ class Registry:
         return self._as_stream(stream)
 
     def _as_stream(self, stream: Content) -> FunctionRef:
-        return FunctionRef(self._generic(), remote.Stream(whole(stream)), parts_of(stream))
+        return FunctionRef(
+            self._generic(), self._there.Stream(whole(stream)), parts_of(stream), is_stream=True
+        )
 
     def _remember(self, function: Any, taken: Snapshot | None, route: FunctionRef) -> FunctionRef:
         key = id(function)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from compute_executor.sdk.ending import Reading
 from compute_executor.sdk.http.requests import ApiClient
 from compute_executor.sdk.names import AnyId
 from compute_executor.sdk.result_cache import ResultCache
 from compute_executor.sdk.wires.wire import Wire
-from compute_executor.serialize import ComputeSerializer
 
 
 class Calls(Protocol):
@@ -36,6 +36,11 @@ class Calls(Protocol):
         ...
 
     @property
-    def _reader(self) -> ComputeSerializer | None:
-        """The serializer by which alone results are read; None if all may be."""
+    def _reading(self) -> Reading:
+        """How outcomes are read."""
+        ...
+
+    @property
+    def _result_serializers(self) -> list[str] | None:
+        """How endpoints of Globus Compute are asked to write results, if nothing else is said."""
         ...

@@ -20,11 +20,11 @@ import threading
 import uuid
 import warnings
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from compute_executor.errors import InvalidRequest, NotFound
 from compute_executor.protocol.endpoint_names import is_endpoint_name
-from compute_executor.sdk import backends, versions
+from compute_executor.sdk import backends, ending, versions
 from compute_executor.sdk.backends import BackendChoice
 from compute_executor.sdk.containers import ContainerCalls
 from compute_executor.sdk.endpoints import EndpointCalls
@@ -40,7 +40,7 @@ from compute_executor.sdk.result_cache import ResultCache
 from compute_executor.sdk.wires.native_wire import NativeWire
 from compute_executor.sdk.wires.text_wire import TextWire
 from compute_executor.sdk.wires.wire import Wire
-from compute_executor.serialization import packing
+from compute_executor.serialization import json_form, json_source, native, packing, stock
 from compute_executor.serialize import ComputeSerializer, Strategylike
 
 if TYPE_CHECKING:
@@ -72,10 +72,11 @@ class Client(EndpointCalls, ContainerCalls):
     whose the token is and in which groups they are. ``insecure_http``: allow plain http to another machine.
     ``do_version_check``: ask before the first call whether the service serves clients like this one.
     ``code_serialization_strategy``, ``data_serialization_strategy``: how functions and arguments travel (see
-    `compute_executor.serialize`); by default as suits the service. An unknown keyword is warned about.
-    With none of these: the hosted service if client credentials are set or somebody has logged in, else this
-    user's embedded service, which is started if need be. Raises InvalidRequest for arguments that exclude each
-    other, NotAuthorized if a login fails.
+    `compute_executor.serialize`); by default as suits the service. ``serializer="json"``: arguments, and results of
+    functions that this Client registers, travel as JSON, and nothing is ever unpickled here (docs/security.md). An
+    unknown keyword is warned about. With none of these: the hosted service if client credentials are set or somebody
+    has logged in, else this user's embedded service, which is started if need be. Raises InvalidRequest for
+    arguments that exclude each other, NotAuthorized if a login fails.
     """
 
     FUNCX_SCOPE = environments.SCOPE
@@ -97,6 +98,7 @@ class Client(EndpointCalls, ContainerCalls):
         profile: str | None = None,
         code_serialization_strategy: Strategylike | None = None,
         data_serialization_strategy: Strategylike | None = None,
+        serializer: Literal["json"] | None = None,
         **unrecognized: Any,
     ) -> None:
         for name in unrecognized:
@@ -116,6 +118,12 @@ class Client(EndpointCalls, ContainerCalls):
         self._serializer: ComputeSerializer | None = None  # None: as the service's workers like it best
         if code_serialization_strategy is not None or data_serialization_strategy is not None:
             self._serializer = ComputeSerializer(code_serialization_strategy, data_serialization_strategy)
+        self._json = ending.check_serializer(serializer) is not None
+        if self._json and self._serializer is not None:
+            raise InvalidRequest(
+                'serializer="json" says how functions and arguments travel: leave out '
+                "code_serialization_strategy and data_serialization_strategy"
+            )
         self._own = backend.own
         self._asking = threading.Lock()
         self._spoken: Wire | None = None
@@ -161,9 +169,16 @@ class Client(EndpointCalls, ContainerCalls):
 
     @fx_serializer.setter
     def fx_serializer(self, serializer: ComputeSerializer) -> None:
+        if self._json:
+            raise InvalidRequest('this Client was made with serializer="json", which stays')
         if not isinstance(serializer, ComputeSerializer):
             raise TypeError(f"Expected ComputeSerializer, got {type(serializer).__name__}")
         self._serializer = serializer
+
+    @property
+    def serializer(self) -> str | None:
+        """ "json", or None: what the Client was made with."""
+        return "json" if self._json else None
 
     def version_check(self, endpoint_version: str | None = None) -> None:
         """Ask the service whether it serves clients like this one, and endpoints of this version. Raises
@@ -270,20 +285,32 @@ class Client(EndpointCalls, ContainerCalls):
         return self._spoken
 
     def _encode_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        if self._json:
+            return json_form.dump_call(args, kwargs)
         if self._serializer is None:
             return self._wire.encode_call(args, kwargs)
         packed = self._serializer.pack_buffers([self._serializer.serialize(one) for one in (args, kwargs)])
         return self._wire.packed_call(packed)
 
     def _function_text(self, function: Callable[..., Any]) -> str:
+        if self._json:
+            own = self.is_own_service()
+            in_json = native.dumps(json_form.InJson(function)) if own else stock.dumps_in_json(function)
+            return packing.function_to_text(in_json)
         if self._serializer is None:
             return self._wire.function_text(function)
         return self._serializer.pack_buffers([self._serializer.serialize(function)])
 
     @property
-    def _reader(self) -> ComputeSerializer | None:
+    def _reading(self) -> ending.Reading:
         chosen = self._serializer
-        return chosen if chosen is not None and chosen.allowed_deserializer_types else None
+        if chosen is not None and chosen.allowed_deserializer_types:
+            return ending.allowing(chosen)
+        return ending.reading_of(self.serializer)
+
+    @property
+    def _result_serializers(self) -> list[str] | None:
+        return [json_source.STRATEGY] if self._json and not self.is_own_service() else None
 
     def _ask_whether_own(self, headers: Mapping[str, str] = _NOTHING) -> bool:
         """Our services name themselves in their version document; stock ones have no such entry."""

@@ -5,7 +5,8 @@ Used for results of the stream, of our HTTP API and of Globus Compute.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -22,7 +23,7 @@ from compute_executor.errors import (
     WorkerLost,
 )
 from compute_executor.protocol.frames import BROKEN, CANCELLED, EXCEPTION, LOST, REFUSED, TIMEOUT, Reason
-from compute_executor.serialization import native, packing, strategies
+from compute_executor.serialization import json_form, native, packing, strategies
 from compute_executor.serialization.raised import raised
 from compute_executor.serialize import ComputeSerializer, DillDataBase64
 
@@ -110,4 +111,48 @@ def exception_of(status: int, body: bytes | memoryview, task_id: str | None) -> 
         exit_code=reason.exit_code,
         began=reason.began,
         attempts=reason.attempts,
+    )
+
+
+class Reading(NamedTuple):
+    """How a client makes objects of outcomes. ``value``: of the body of a VALUE. ``exception``: of status, body and
+    task id of anything else. ``raised_in_chunk``: of what a task of many calls says of the one that raised. They
+    raise as :func:`value_of` and :func:`exception_of` do."""
+
+    value: Callable[[bytes | memoryview], Any]
+    exception: Callable[[int, bytes | memoryview, str | None], BaseException]
+    raised_in_chunk: Callable[[Any], BaseException] = raised
+
+
+def _json_exception(status: int, body: bytes | memoryview, task_id: str | None) -> BaseException:
+    return json_form.raised(body, task_id) if status == EXCEPTION else exception_of(status, body, task_id)
+
+
+ANYTHING = Reading(value_of, exception_of)
+"""Whatever workers send: unpickling runs code that they choose."""
+
+JSON_ONLY = Reading(json_form.value_of, _json_exception, json_form.raised_in_chunk)
+"""JSON, and the texts of exceptions: nothing is unpickled."""
+
+
+def reading_of(serializer: str | None) -> Reading:
+    """How outcomes are read with this ``serializer`` of an Executor or Client."""
+    return ANYTHING if serializer is None else JSON_ONLY
+
+
+def allowing(serializer: ComputeSerializer) -> Reading:
+    """What the allow list of a serializer allows, and nothing else."""
+    return Reading(
+        lambda body: value_allowed(bytes(body), serializer),
+        lambda status, body, task_id: exception_allowed(status, bytes(body), task_id or "", serializer),
+    )
+
+
+def check_serializer(serializer: Any) -> str | None:
+    """``serializer`` of an Executor or Client: None or "json". Raises ValueError."""
+    if serializer is None or (isinstance(serializer, str) and serializer == "json"):
+        return serializer
+    raise ValueError(
+        f'serializer must be "json" or None, not {serializer!r:.100}: strategies of compute_executor.serialize are '
+        "given as result_serializers, or to a Client"
     )

@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 
 from compute_executor.errors import ComputeError, DeserializationError, ResultDecodeError, TaskPending
 from compute_executor.protocol import frames
-from compute_executor.sdk.ending import exception_allowed, exception_of, value_allowed, value_of
+from compute_executor.sdk.ending import ANYTHING, Reading
 from compute_executor.sdk.http.transport import mapping
 from compute_executor.serialization import exceptions, packing
-from compute_executor.serialize import ComputeSerializer
 
 WAITING, RUNNING, SUCCESS, FAILED = "waiting-for-ep", "running", "success", "failed"
 
@@ -33,9 +32,9 @@ class Outcome(NamedTuple):
         """Whether the task has not ended."""
         return self.kind is None
 
-    def value(self, serializer: ComputeSerializer | None = None) -> Any:
-        """The result. Raises the function's own exception, TaskPending, or why there is neither. ``serializer``: one
-        with an allow list, by which alone anything is read."""
+    def value(self, reading: Reading = ANYTHING) -> Any:
+        """The result. Raises the function's own exception, TaskPending, or why there is neither. ``reading``: by
+        which alone anything is read."""
         if self.pending:
             raise TaskPending(
                 f"task {self.task_id} is still pending: it is {self.status}",
@@ -43,35 +42,33 @@ class Outcome(NamedTuple):
                 status=self.status,
             )
         if self.kind != frames.VALUE:
-            raise self.exception(serializer)
-        return value_of(self.body) if serializer is None else value_allowed(self.body, serializer)
+            raise self.exception(reading)
+        return reading.value(self.body)
 
-    def exception(self, serializer: ComputeSerializer | None = None) -> BaseException:
-        """Why the task failed. ``serializer``: as for :meth:`value`."""
+    def exception(self, reading: Reading = ANYTHING) -> BaseException:
+        """Why the task failed. ``reading``: as for :meth:`value`."""
         assert self.kind is not None, "a pending task has no exception"
         try:
-            if serializer is None:
-                return exception_of(self.kind, self.body, self.task_id)
-            return exception_allowed(self.kind, self.body, self.task_id, serializer)
+            return reading.exception(self.kind, self.body, self.task_id)
         except ResultDecodeError as error:
             return error
 
-    def document(self, serializer: ComputeSerializer | None = None) -> dict[str, Any]:
+    def document(self, reading: Reading = ANYTHING) -> dict[str, Any]:
         """The entry of ``get_batch_result`` and ``get_task``, in the guide's words."""
         if self.pending:
             return {"pending": True, "status": self.status}
-        document: dict[str, Any] = {"pending": False, "status": self.status, **self._ending(serializer)}
+        document: dict[str, Any] = {"pending": False, "status": self.status, **self._ending(reading)}
         document["completion_t"] = self.completion_t
         if self.details:
             document["details"] = self.details
         return document
 
-    def _ending(self, serializer: ComputeSerializer | None) -> dict[str, Any]:
+    def _ending(self, reading: Reading) -> dict[str, Any]:
         """The result; or the exception, also where the result cannot be read here."""
         if self.kind != frames.VALUE:
-            return {"exception": self.exception(serializer)}
+            return {"exception": self.exception(reading)}
         try:
-            return {"result": self.value(serializer)}
+            return {"result": self.value(reading)}
         except (ResultDecodeError, DeserializationError) as error:
             return {"exception": error, "status": FAILED}
 

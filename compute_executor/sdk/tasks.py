@@ -25,14 +25,16 @@ class TaskCalls(Calls):
         """
         payload = self._encode_call(args, kwargs)
         task = BatchTask(canonical(function_id, "function"), self._endpoint(endpoint_id), payload)
-        return sending.send(self._wire, [task], None, BatchOptions()).task_ids[0]
+        return sending.send(
+            self._wire, [task], None, BatchOptions(result_serializers=self._result_serializers)
+        ).task_ids[0]
 
     def get_task(self, task_id: AnyId) -> dict[str, Any]:
         """How a task stands: ``{"pending": True, "status": ...}``, or with its result or exception once ended.
 
         Raises NotFound for a task that is not the caller's.
         """
-        return self._outcome(canonical(task_id, "task")).document(self._reader)
+        return self._outcome(canonical(task_id, "task")).document(self._reading)
 
     def get_result(self, task_id: AnyId) -> Any:
         """The result of a task.
@@ -41,7 +43,7 @@ class TaskCalls(Calls):
         has ended; TaskExecutionFailed where only the exception's text is known; WorkerLost, TaskTimeout,
         TaskCancelled for a task that ended without an outcome of its own; NotFound.
         """
-        return self._outcome(canonical(task_id, "task")).value(self._reader)
+        return self._outcome(canonical(task_id, "task")).value(self._reading)
 
     def create_batch(
         self,
@@ -54,7 +56,11 @@ class TaskCalls(Calls):
         """A batch to add calls to. All but ``task_group_id`` are for endpoints of Globus Compute."""
         group_id = canonical(task_group_id, "task group") if task_group_id is not None else None
         options = BatchOptions(
-            group_id, resource_specification, user_endpoint_config, create_websocket_queue, result_serializers
+            group_id,
+            resource_specification,
+            user_endpoint_config,
+            create_websocket_queue,
+            result_serializers or self._result_serializers,
         )
         return Batch(self._encode_call, options)
 
@@ -89,7 +95,7 @@ class TaskCalls(Calls):
             raise InvalidRequest(f"a list of task ids is needed, not {task_id_list!r:.100}")
         task_ids = list(dict.fromkeys(canonical(task_id, "task") for task_id in task_id_list))
         found = self._outcomes(task_ids)
-        return {task_id: found[task_id].document(self._reader) for task_id in task_ids}
+        return {task_id: found[task_id].document(self._reading) for task_id in task_ids}
 
     def cancel_task(self, task_id: AnyId) -> bool:
         """Withdraw a task that has not begun. True if it surely will not run; False if it runs, has ended, or the

@@ -142,7 +142,14 @@ def exception_from_text(name: str, message: str, text: str) -> bytes:
 
 
 def exception_to_text(body: bytes) -> str:
-    """The traceback out of what ``serialization.exceptions.encode`` made, for peers that want text.
+    """The traceback out of what ``serialization.exceptions.encode`` made, for peers that want text. Raises
+    ResultDecodeError."""
+    return exception_texts(body)[2]
+
+
+def exception_texts(body: bytes) -> tuple[str, str, str]:
+    """Type name, message and traceback out of what ``serialization.exceptions.encode`` made. Raises
+    ResultDecodeError.
 
     The opcodes are listed, not executed. The encoding is a tuple that starts with three strings: type name,
     message, traceback.
@@ -158,7 +165,7 @@ def exception_to_text(body: bytes) -> str:
             elif opcode.name == "BINGET":  # the same string object twice
                 strings.append(memo[int(argument or 0)])
             if len(strings) == 3:
-                return strings[2]
+                return strings[0], strings[1], strings[2]
     except (ValueError, IndexError):
         pass
     raise ResultDecodeError(f"{len(body)} bytes are no encoded exception")

@@ -19,7 +19,7 @@ from types import FunctionType
 from typing import Any
 
 from compute_executor.errors import SerializationError
-from compute_executor.serialization import carrier, native, packing, strategies
+from compute_executor.serialization import carrier, json_source, native, packing, strategies
 from compute_executor.serialization.buffers import Keep
 from compute_executor.serialization.large import Content
 
@@ -78,6 +78,19 @@ class EachOf:
         self.function = function
 
 
+class Stream:
+    """A function that is serialised already: travels as its own stream, which dill reads, and arrives as the
+    function."""
+
+    def __init__(self, stream: bytes) -> None:
+        self.stream = stream
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        import dill  # as in _stream
+
+        return dill.loads, (self.stream,)
+
+
 def dumps(function: Any) -> bytes:
     """The stream of a function, of the generic caller, or of an EachOf. Raises SerializationError."""
     try:
@@ -89,6 +102,24 @@ def dumps(function: Any) -> bytes:
         return _stream(carrier.carrying(function))
     except Exception as error:
         raise _refusal(f"the function {_name(function)}", _told(error)) from error
+
+
+def dumps_in_json(function: Any, *, each: bool = False) -> bytes:
+    """The stream of a function that answers only with what JSON can hold (`json_source`), or of the generic caller.
+    ``each``: made to take many argument tuples. Raises SerializationError."""
+    wrapper = json_source.EACH if each else json_source.IN_JSON
+    try:
+        return _stream(json_source.wrapped(None if function is call else function, wrapper))
+    except Exception as error:
+        raise _refusal(f"the function {_name(function)}", _told(error)) from error
+
+
+def dumps_in_json_as_source(function: Any, *, each: bool = False) -> bytes:
+    """The packed text of the same. Raises SerializationError for a function that is more than its source."""
+    if function is call:
+        raise SerializationError("what is not made by `def` cannot travel as source")
+    wrapper = json_source.EACH if each else json_source.IN_JSON
+    return packing.function_from_source(wrapper, json_source.source(*source_of(function)))
 
 
 def dumps_as_source(function: Any) -> bytes:

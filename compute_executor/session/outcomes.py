@@ -8,7 +8,7 @@ from typing import Any
 from compute_executor.errors import ComputeError, InvalidRequest, ResultDecodeError, TaskCancelled
 from compute_executor.future import ComputeFuture
 from compute_executor.protocol.frames import CANCELLED, VALUE, Blob, Result
-from compute_executor.sdk.ending import exception_of, value_of
+from compute_executor.sdk.ending import ANYTHING, Reading
 from compute_executor.serialization import exceptions
 from compute_executor.serialization.python_versions import met, told
 
@@ -16,14 +16,15 @@ Fetch = Callable[[Blob], "bytes | memoryview"]
 """Function that returns the content of a blob."""
 
 
-def settle(future: ComputeFuture[Any], result: Result, fetch: Fetch) -> None:
-    """End ``future`` as ``result`` says. Never raises: bytes that make no object end it with ResultDecodeError."""
+def settle(future: ComputeFuture[Any], result: Result, fetch: Fetch, reading: Reading = ANYTHING) -> None:
+    """End ``future`` as ``result`` says, read by ``reading``. Never raises: bytes that make no object end it with
+    ResultDecodeError."""
     try:
         body = fetch(result.body) if isinstance(result.body, Blob) else result.body
         if result.status == VALUE:
-            future.finish(value_of(body), result.began, result.ended)
+            future.finish(reading.value(body), result.began, result.ended)
             return
-        error = exception_of(result.status, body, future.task_id)
+        error = reading.exception(result.status, body, future.task_id)
     except BaseException as trouble:  # unpickling runs the user's code, which may call sys.exit
         error = exceptions.detached(_undecodable(future, result, trouble))
     if result.status == CANCELLED and isinstance(error, TaskCancelled) and future.withdrawn():

@@ -23,7 +23,15 @@ from typing import Any
 from compute_executor import exit_hooks
 from compute_executor.batch import Call, Target
 from compute_executor.errors import ComputeError, InvalidRequest, PoolBroken
-from compute_executor.functions.codecs import Codec, of_other_python, of_ours, of_ours_by_source, of_stock
+from compute_executor.functions.codecs import (
+    Codec,
+    in_json,
+    in_json_of_stock,
+    of_other_python,
+    of_ours,
+    of_ours_by_source,
+    of_stock,
+)
 from compute_executor.functions.registry import FunctionRef
 from compute_executor.future import ComputeFuture, forked
 from compute_executor.peer import NO_ENDPOINT
@@ -79,6 +87,10 @@ class Session:
     def codec(self, target: Target) -> Codec:
         """Return how calls travel to ``target``, to which there is a connection from now on; the service is asked
         once for each endpoint."""
+        if self.settings.serializer is not None and target.options.result_serializers is not None:
+            raise InvalidRequest(
+                'result_serializers: serializer="json" says how results are written; leave it out'
+            )
         kind = self._kind(target.endpoint)
         check_kept(target.options, kind)
         self._connect(kind)
@@ -96,8 +108,13 @@ class Session:
 
     def _make_codec(self, kind: EndpointKind, elsewhere: bool, other_python: str) -> Codec:
         """Return the codec for a kind of endpoint. Parts stay on the service: not for workers that are elsewhere."""
+        as_json = self.settings.serializer is not None
         if kind not in {EndpointKind.OURS, EndpointKind.AGENT}:
-            return of_stock(self.settings.by_source)
+            return (in_json_of_stock if as_json else of_stock)(self.settings.by_source)
+        codec = self._codec_of_ours(kind, elsewhere or as_json, other_python)
+        return in_json(codec) if as_json else codec
+
+    def _codec_of_ours(self, kind: EndpointKind, elsewhere: bool, other_python: str) -> Codec:
         if kind is EndpointKind.AGENT and self.settings.by_source:
             return of_ours_by_source()
         if other_python:
@@ -130,7 +147,7 @@ class Session:
         future = view.future()
         try:
             codec = view.codec()
-            content = codec.dump_call(route.arguments(args), kwargs, route.is_generic, codec.keep)
+            content = codec.call(route, args, kwargs)
             connection = self._connection
             assert connection is not None  # made for the codec
             if isinstance(content, bytes) and len(content) <= INLINE_LIMIT:
@@ -142,7 +159,7 @@ class Session:
         except ComputeError as error:
             return self.failed(view, error)
         future.cell = cells.current()
-        call = future.call = Call(future, route.function, body, view.target, parts)
+        call = future.call = Call(future, route.function, body, view.addressed, parts)
         queue = self.queue
         with queue.lock:
             if self.closed or self.released or self.broken is not None:
@@ -174,6 +191,10 @@ class Session:
         """Store a value that calls can share. Raises ComputeError."""
         self.check()
         view.codec()
+        if self.settings.serializer is not None:
+            raise InvalidRequest(
+                'put: values that are put travel as pickles, which serializer="json" has none of'
+            )
         content = native.dump(value)
         if parts_of(content):
             raise InvalidRequest("put: the value holds a ref; put it without, and pass both")
@@ -207,7 +228,9 @@ class Session:
         """Start the I/O thread, at the first submit. The caller holds the lock."""
         if exit_hooks.exiting():
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
-        self.settings = self.settings._replace(spec=with_messages_of_now(self.settings.spec))
+        self.settings = self.settings._replace(
+            spec=with_messages_of_now(self.settings.spec, self.settings.seen)
+        )
         connection.start(self.queue.open())
         self._thread = threading.Thread(
             target=self._run, args=(connection,), name="compute-executor", daemon=True

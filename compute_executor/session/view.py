@@ -18,12 +18,13 @@ class SessionView:
     Two views may have equal targets: their calls share batches, yet shutting one down concerns its own calls only.
     """
 
-    __slots__ = ("_codec", "origin", "session", "target")
+    __slots__ = ("_codec", "addressed", "origin", "session", "target")
 
     def __init__(self, session: Session, target: Target, *, origin: SessionView | None = None) -> None:
         """``origin``: the view that this one replaces, when the target of the same Executor changes."""
         self.session = session
         self.target = target
+        self.addressed = target  # with what its codec adds, once that is known
         self.origin: SessionView = origin or self
         self._codec: Codec | None = None
 
@@ -32,7 +33,9 @@ class SessionView:
 
         Raises InvalidRequest for options that the endpoint does not keep, and ComputeError as the service does."""
         if self._codec is None:
-            self._codec = self.session.codec(self.target)
+            codec = self.session.codec(self.target)
+            self.addressed = codec.target(self.target)
+            self._codec = codec
         return self._codec
 
     def future(self) -> ComputeFuture[Any]:

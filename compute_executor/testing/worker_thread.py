@@ -11,6 +11,7 @@ from typing import Any
 from compute_executor.protocol.frames import EXCEPTION, VALUE, Blob, Body
 from compute_executor.serialization import exceptions, large, native, reading
 from compute_executor.serialization.namespaces import Needs, Program
+from compute_executor.serialization.written import WrittenAnswer
 
 
 class WorkerThread(threading.local):
@@ -36,7 +37,8 @@ class WorkerThread(threading.local):
             call = self._function(function, code)
             payload = self._read(body)
             (args, kwargs), _ = reading.adopt(lambda: native.loads_call(payload), self._program)
-            return VALUE, native.dumps(call(*args, **kwargs))
+            value = call(*args, **kwargs)
+            return VALUE, value.body if type(value) is WrittenAnswer else native.dumps(value)
         except BaseException as error:  # as in a worker process, also what would end this one
             return EXCEPTION, exceptions.encode(error, skip_frames=1)
 

@@ -13,6 +13,7 @@ import pytest
 from compute_executor import Client
 from compute_executor.errors import DeserializationError, InvalidRequest, TaskExecutionFailed, VersionMismatch
 from compute_executor.protocol import frames
+from compute_executor.sdk.ending import allowing
 from compute_executor.sdk.outcome import Outcome
 from compute_executor.serialization import exceptions, native, packing, strategies
 from compute_executor.serialize import (
@@ -99,15 +100,15 @@ def test_with_an_allow_list_nothing_else_is_read(stock: ScriptedService) -> None
     text = Outcome(TASK, "success", frames.VALUE, packing.result_from_text("11\n[1]"))
     careful = ComputeSerializer(allowed_deserializer_types=[DillCode, JSONData])
     with pytest.raises(DeserializationError, match="a pickle stream of"):
-        pickled.value(careful)
-    assert isinstance(pickled.document(careful)["exception"], DeserializationError)
-    error = failed.exception(careful)
+        pickled.value(allowing(careful))
+    assert isinstance(pickled.document(allowing(careful))["exception"], DeserializationError)
+    error = failed.exception(allowing(careful))
     assert (type(error), "KeyError" in str(error)) == (TaskExecutionFailed, False)
-    assert text.value(careful) == [1]
-    assert text.document(careful)["result"] == [1]
+    assert text.value(allowing(careful)) == [1]
+    assert text.document(allowing(careful))["result"] == [1]
     lax = ComputeSerializer(allowed_deserializer_types=[DillCode, DillDataBase64])
-    assert pickled.value(lax) == 1
-    assert isinstance(failed.exception(lax), KeyError)
+    assert pickled.value(allowing(lax)) == 1
+    assert isinstance(failed.exception(allowing(lax)), KeyError)
     stock.on(f"GET /v2/tasks/{TASK}", Reply(200, {"status": "success", "result": strategies.dumps({1, 2})}))
     with Client(base_url=stock.url) as client:
         client.fx_serializer = careful

@@ -16,7 +16,7 @@ from compute_executor.pool_spec import pool_spec
 from compute_executor.protocol.frames import ForgottenWork, ProgramInfo
 from compute_executor.session import program
 from compute_executor.session.program import LONGEST, describe, forgotten_notice, with_messages_of_now
-from compute_executor.surroundings import unpack
+from compute_executor.surroundings import observe, unpack
 
 HOST = socket.gethostname()
 
@@ -92,14 +92,15 @@ def test_a_process_of_another_user_is_one_that_runs(monkeypatch: pytest.MonkeyPa
 
 
 def test_levels_of_logging_are_those_of_the_first_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = pool_spec(1, None, (), "", "program")
+    seen = observe()
+    spec = pool_spec(1, None, (), "", "program", seen)
     monkeypatch.setattr(logging.getLogger("set later"), "level", 5)
     assert "set later" not in unpack(spec.surroundings)["levels"]
 
-    found = with_messages_of_now(spec)
+    found = with_messages_of_now(spec, seen)
     assert found is not None
     assert unpack(found.surroundings)["levels"]["set later"] == 5
     assert unpack(found.surroundings).keys() == unpack(spec.surroundings).keys()
     into_log = pool_spec(1, None, (), "", "log")
-    assert with_messages_of_now(into_log) is into_log
-    assert with_messages_of_now(None) is None
+    assert with_messages_of_now(into_log, seen) is into_log
+    assert with_messages_of_now(None, {}) is None

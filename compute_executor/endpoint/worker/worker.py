@@ -41,6 +41,7 @@ from compute_executor.endpoint.worker.watchdog import Watchdog
 from compute_executor.serialization import buffers, native, reading
 from compute_executor.serialization.large import Content, size
 from compute_executor.serialization.namespaces import Needs, Program
+from compute_executor.serialization.written import WrittenAnswer
 
 MAX_DATAGRAM = 1 << 18
 GATHER = 0.0003
@@ -309,7 +310,8 @@ class Worker:
             function = self._known(number) if code is None else self._load(number, code)
             payload = read_blob(self._setup.blob_folder, body) if flags & messages.BLOB else body
             (args, kwargs), _ = reading.adopt(lambda: load_call(payload), self.program)
-            return messages.VALUE, native.dump(function(*args, **kwargs))
+            value = function(*args, **kwargs)
+            return messages.VALUE, value.body if type(value) is WrittenAnswer else native.dump(value)
         except BaseException as error:
             return messages.EXCEPTION, encode_exception(error)
 

@@ -28,6 +28,7 @@ from compute_executor.future import ComputeFuture
 from compute_executor.protocol import frames
 from compute_executor.protocol.frames import Body
 from compute_executor.protocol.ids import split_task_id
+from compute_executor.sdk.ending import ANYTHING, Reading, reading_of
 from compute_executor.sdk.outcome import Outcome
 from compute_executor.serialization import exceptions
 from compute_executor.serialization.large import Content, Part, whole
@@ -55,6 +56,7 @@ class OpenTasks:
         self.group = str(uuid.UUID(bytes=owner.settings.group))
         self._owner = owner
         self._versions = Versions()
+        self._reading = reading_of(owner.settings.serializer)
         self.results = HostedResults(client, self.group, self, owner.settings.grace)
 
     # -- out -------------------------------------------------------------------------------------------------
@@ -121,7 +123,7 @@ class OpenTasks:
 
     def _settle(self, expected: ExpectedResult, outcome: Outcome) -> None:
         self._versions.check(str(uuid.UUID(bytes=expected.target.endpoint)), outcome.details)
-        settle(expected.future, outcome)
+        settle(expected.future, outcome, self._reading)
 
     def give_up(self, error: ComputeError) -> None:
         """End all that is open."""
@@ -265,14 +267,14 @@ class HostedConnection:
         return self.tasks.pending.open, self.tasks.results.reconnect.state
 
 
-def settle(future: ComputeFuture[Any], outcome: Outcome) -> None:
-    """End ``future`` as ``outcome`` says. Never raises."""
+def settle(future: ComputeFuture[Any], outcome: Outcome, reading: Reading = ANYTHING) -> None:
+    """End ``future`` as ``outcome`` says, read by ``reading``. Never raises."""
     ended = _seconds(outcome.completion_t)
     try:
         if outcome.kind != frames.VALUE:
-            future.fail(outcome.exception(), ended=ended)
+            future.fail(outcome.exception(reading), ended=ended)
             return
-        value = outcome.value()
+        value = outcome.value(reading)
     except BaseException as trouble:  # unpickling runs the user's code, which may call sys.exit
         future.fail(exceptions.detached(_undecodable(outcome, trouble)), ended=ended)
     else:

@@ -31,6 +31,7 @@ import msgspec
 
 from compute_executor.errors import ComputeError, NotAuthorized, PoolBroken, ServiceUnavailable
 from compute_executor.future import ComputeFuture
+from compute_executor.sdk.ending import reading_of
 from compute_executor.session.program import describe, forgotten_notice
 from compute_executor.session.reconnect import ReconnectPolicy
 from compute_executor.session.stream import http_fallback
@@ -76,6 +77,7 @@ class StreamLoop:
             self.settings.spec,
             self._break,
             prints=self.settings.prints,
+            reading=reading_of(self.settings.serializer),
         )
         self._keepalive = Keepalive(
             self.protocol, self.settings.grace, no_room_pause=self.settings.no_room_pause

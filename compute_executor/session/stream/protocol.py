@@ -43,6 +43,7 @@ from compute_executor.protocol.frames import (
     Welcome,
 )
 from compute_executor.protocol.ids import TaskPositions
+from compute_executor.sdk.ending import ANYTHING, Reading
 from compute_executor.sdk.own_api import OwnApi
 from compute_executor.serialization.buffers import LARGE
 from compute_executor.session.outcomes import settle
@@ -76,9 +77,10 @@ class StreamProtocol:
         when_broken: Callable[[PoolBroken], None],
         *,
         prints: bool = False,
+        reading: Reading = ANYTHING,
     ) -> None:
         """``when_broken`` is called once if the workers of ``pool`` cannot start, before any future ends. ``prints``:
-        what tasks write appears in the program."""
+        what tasks write appears in the program. ``reading``: how outcomes are read."""
         self.sender = Sender(group)
         self.router = Router()
         self.groups = {group}
@@ -109,6 +111,7 @@ class StreamProtocol:
             Output: self._output,
         }
         self.trace: Trace | None = None
+        self._reading = reading
         self.printer = OutputPrinter() if prints else None
 
     # -- out -------------------------------------------------------------------------------------------------
@@ -330,7 +333,7 @@ class StreamProtocol:
         if result.output is not None:
             future.wrote(result.output)
         if result.status != CANCELLED or not self._cancelled_here(future, result):
-            settle(future, result, self._fetch)
+            settle(future, result, self._fetch, self._reading)
         if self.trace is not None:
             self.trace.ended(future, result)
 

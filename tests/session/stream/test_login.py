@@ -16,6 +16,7 @@ from compute_executor.executor import Executor
 from compute_executor.peer import EmbeddedLocator
 from compute_executor.protocol.frames import INLINE_LIMIT, Blob
 from compute_executor.protocol.ids import new_prefix
+from compute_executor.sdk import ending
 from compute_executor.sdk.http import direct
 from compute_executor.sdk.http.direct import ServerAddress
 from compute_executor.sdk.http.transport import Request
@@ -140,7 +141,8 @@ def streams(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def executor_of(peer: Tokens, monkeypatch: pytest.MonkeyPatch) -> Executor:
     """Whose futures have their own arguments for a value."""
-    monkeypatch.setattr("compute_executor.session.outcomes.value_of", native.loads_call)
+    reading = ending.Reading(native.loads_call, ending.exception_of)
+    monkeypatch.setattr("compute_executor.session.stream.loop.reading_of", lambda _: reading)
     monkeypatch.setattr(module, "EmbeddedLocator", lambda: peer)
     return Executor(max_workers=1)
 
