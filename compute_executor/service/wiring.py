@@ -29,6 +29,7 @@ from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.pools.container_pools import ContainerEngine
 from compute_executor.service.pools.containers import Containers
 from compute_executor.service.pools.pools import Pools
+from compute_executor.service.pools.served import ServedUsers
 from compute_executor.service.scheduling.dispatch import Dispatch
 from compute_executor.service.store.committer import Committer
 from compute_executor.service.store.store import Store
@@ -110,7 +111,8 @@ class Components:
         self.dispatch = Dispatch()
         self.engines = Engines()
         self.endpoints = Endpoints(self.store.read, self.committer)
-        self.containers = Containers(self.store.read, self.committer, environments, self._limits)
+        served = ServedUsers(operators)
+        self.containers = Containers(self.store.read, self.committer, environments, self._limits, served)
         self.pools = Pools(
             committer=self.committer,
             dispatch=self.dispatch,
@@ -119,7 +121,7 @@ class Components:
             engine=self.engines,
             limits=self._limits,
             loop=self._loop,
-            operators=operators,
+            served=served,
         )
 
     def _make_the_way_of_tasks(self) -> None:

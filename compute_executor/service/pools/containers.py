@@ -20,6 +20,7 @@ from compute_executor.endpoint.environments.recipes import ImageDocument, Recipe
 from compute_executor.errors import InvalidRequest, NotFound, PayloadTooLarge, PoolBroken, ServiceUnavailable
 from compute_executor.service.access import Identity, check, owned_by
 from compute_executor.service.limits import ServiceLimits
+from compute_executor.service.pools.served import ServedUsers
 from compute_executor.service.store.committer import Committer
 from compute_executor.service.store.reader import Reader
 
@@ -58,13 +59,19 @@ class Containers:
     """All containers of a service."""
 
     def __init__(
-        self, read: Reader, committer: Committer, environments: Environments, limits: ServiceLimits
+        self,
+        read: Reader,
+        committer: Committer,
+        environments: Environments,
+        limits: ServiceLimits,
+        served: ServedUsers | None = None,
     ) -> None:
         self.environments = environments
         self._listeners: list[Callable[[bytes], object]] = []
         self._read = read
         self._committer = committer
         self._limits = limits
+        self._served = served or ServedUsers()
         self._known: dict[bytes, Container] = {}
 
     def restore(self) -> None:
@@ -76,7 +83,9 @@ class Containers:
                 log.exception("container %s cannot be read and is set aside", row[0].hex())
                 continue
             self._known[found.id] = found
-            if isinstance(found.source, Recipe) and self.environments.status(found.source) == QUEUED:
+            if found.owner not in self._served or not isinstance(found.source, Recipe):
+                continue
+            if self.environments.status(found.source) == QUEUED:
                 self.environments.start(found.source)
 
     def on_registered(self, listener: Callable[[bytes], object]) -> None:
@@ -87,14 +96,17 @@ class Containers:
     # -- registering --------------------------------------------------------------------------------------
 
     async def register(self, who: Identity, document: ImageDocument) -> bytes:
-        """The id of an image that exists. Raises InvalidRequest for what the endpoint cannot run."""
+        """The id of an image that exists. Raises InvalidRequest for what the endpoint cannot run,
+        EndpointNotShared."""
+        self._served.check(who.id)
         source = recipes.image(document)
         await runtimes.find(source.kind)
         return await self._add(who, document.name, document.description, source)
 
     async def build(self, who: Identity, document: RecipeDocument) -> bytes:
         """The id of an environment that is being built from now on, unless it is there already. Raises InvalidRequest
-        for what cannot be built here."""
+        for what cannot be built here, EndpointNotShared."""
+        self._served.check(who.id)
         source = recipes.recipe(document)
         if source.kind != recipes.VENV:
             await runtimes.find(source.kind)

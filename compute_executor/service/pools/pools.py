@@ -25,6 +25,7 @@ from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.pools import specification
 from compute_executor.service.pools.container_pools import container_pool_id
 from compute_executor.service.pools.containers import Containers
+from compute_executor.service.pools.served import ServedUsers
 from compute_executor.service.pools.subscriber import Subscriber
 from compute_executor.service.quotas import require_quota
 from compute_executor.service.scheduling.dispatch import Dispatch
@@ -78,7 +79,7 @@ class PoolState:
 
 
 class Pools:
-    """All pools of the service. ``operators``: the users whom its own workers serve; None: everybody."""
+    """All pools of the service. ``served``: the users whom its own workers serve."""
 
     def __init__(
         self,
@@ -90,9 +91,9 @@ class Pools:
         engine: Engine,
         limits: ServiceLimits,
         loop: asyncio.AbstractEventLoop,
-        operators: frozenset[str] | None = None,
+        served: ServedUsers | None = None,
     ) -> None:
-        self._operators = operators
+        self._served = served or ServedUsers()
         self._committer = committer
         self._dispatch = dispatch
         self._default = default
@@ -109,7 +110,7 @@ class Pools:
         """Make a pool durable and start it; again with the same id: only note who uses it."""
         if len(pool) != ID_BYTES or pool == NO_POOL:
             raise InvalidRequest("a pool is named by 16 bytes that are not all zero")
-        self._check_served(who.id)
+        self._served.check(who.id)
         if not 1 <= spec.max_workers <= self._limits.workers:
             raise InvalidRequest(f"a pool has 1 to {self._limits.workers} workers, not {spec.max_workers}")
         specification.check(spec)
@@ -136,21 +137,13 @@ class Pools:
             return
         found.running = True
         try:
-            self._check_served(found.owner)
+            self._served.check(found.owner)
             self._engine.open(pool, found.spec)
         except EndpointNotShared as error:  # it was open to all before a restart
             self.failed(pool, str(error))
         except Exception as error:  # one user's pool: the service goes on
             log.exception("pool %s cannot be opened", pool.hex())
             self.failed(pool, f"workers cannot start: {type(error).__name__}: {error}")
-
-    def _check_served(self, owner: str) -> None:
-        if self._operators is not None and owner not in self._operators:
-            raise EndpointNotShared(
-                "the endpoint of this service itself serves only whoever runs the service, because a task there "
-                "could read the service's secrets: name an endpoint of your own (compute-executor endpoint), or ask "
-                "the operator, who can open it to all (serve --trust-all-users)"
-            )
 
     def inside(self, who: Identity, like: bytes, container: bytes) -> bytes:
         """The id of the pool that is like an open one but for its workers, which are in a container. It is made when
@@ -182,7 +175,7 @@ class Pools:
 
     def require(self, who: Identity, pool: bytes | None) -> bytes:
         """The id of the pool to submit to; None is the user's default one. Raises NotFound, PoolBroken."""
-        self._check_served(who.id)
+        self._served.check(who.id)
         if pool is None or pool == NO_POOL:
             return self._require_default(who.id)
         found = self._pools.get(pool)

@@ -15,7 +15,14 @@ from compute_executor.endpoint.environments.commands import BuildLog
 from compute_executor.endpoint.environments.environment import Environment
 from compute_executor.endpoint.environments.environments import BUILDING, FAILED, QUEUED, READY, Environments
 from compute_executor.endpoint.environments.recipes import ImageDocument, RecipeDocument, Source
-from compute_executor.errors import InvalidRequest, NotFound, PayloadTooLarge, PoolBroken, ServiceUnavailable
+from compute_executor.errors import (
+    EndpointNotShared,
+    InvalidRequest,
+    NotFound,
+    PayloadTooLarge,
+    PoolBroken,
+    ServiceUnavailable,
+)
 from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.pools import containers
 from tests.service.fixture import ALICE, BOB, House, live, serving, turn
@@ -173,3 +180,33 @@ async def test_there_are_bounds(house: House, monkeypatch: pytest.MonkeyPatch) -
         await service.containers.build(ALICE, RecipeDocument())
         with pytest.raises(ServiceUnavailable, match="1 containers, which is the limit"):
             await service.containers.build(ALICE, RecipeDocument())
+
+
+@live
+async def test_only_whoever_may_run_code_here_has_something_built(house: House) -> None:
+    """To build is to run what a package brings along, as the service."""
+    builder = Builder()
+    builder.let.set()
+    image = ImageDocument("alpine", "podman")
+    operators = frozenset({BOB.id})
+    async with serving(house, environments=environments(house, builder), operators=operators) as service:
+        for refused in (service.containers.build(ALICE, SIX), service.containers.register(ALICE, image)):
+            with pytest.raises(EndpointNotShared, match="the build of an environment"):
+                await refused
+        await service.containers.build(BOB, RecipeDocument(name="mine", pip=["six==1.15.0"]))
+        await until(lambda: builder.built)
+    assert len(builder.built) == 1
+
+
+@live
+async def test_what_was_to_be_built_when_it_was_open_to_all_is_not(house: House) -> None:
+    async with serving(house, environments=environments(house, Builder())) as service:
+        await service.containers.build(ALICE, SIX)
+    builder = Builder()
+    builder.let.set()
+    found = environments(house, builder)
+    async with serving(house, environments=found, operators=frozenset({BOB.id})) as service:
+        await service.containers.build(BOB, RecipeDocument(name="other", pip=["six==1.16.0"]))
+        await until(lambda: builder.built)
+    assert len(builder.built) == 1
+    assert "1.16.0" in repr(builder.built)
