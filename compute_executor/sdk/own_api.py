@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from compute_executor.errors import ComputeError, NotAuthorized, ResultDecodeError, from_document
+from compute_executor.errors import ComputeError, NotAuthorized, NotFound, ResultDecodeError, from_document
 from compute_executor.protocol import frames
 from compute_executor.protocol.ids import TaskPositions, by_batch, split_task_id
 from compute_executor.sdk.http.requests import ApiClient
@@ -115,9 +115,13 @@ class OwnApi:
         self._call(Request("PUT", f"/v3/blobs/{name}", body=content, content_type=BYTES))
 
     def get_blob(self, blob: frames.Blob) -> bytes:
-        """Download a body. Raises ResultDecodeError if bytes are missing, or if its name is none."""
+        """Download the body of a result. Raises ResultGone if it was deleted, ResultDecodeError if bytes are missing,
+        or if its name is none."""
         name = frames.blob_name(blob)
-        found = self._call(Request("GET", f"/v3/blobs/{name}", accept=BYTES))
+        try:
+            found = self._call(Request("GET", f"/v3/blobs/{name}", accept=BYTES))
+        except NotFound:
+            raise frames.gone(blob) from None
         if len(found) != blob.size:
             raise ResultDecodeError(f"blob {name} has {blob.size} bytes, {len(found)} came")
         return found

@@ -24,6 +24,7 @@ NAMED = frozenset(
         "ResultDecodeError",
         "WorkerLost(not begun)",
         "ResultGone",
+        "NoRoomToPrint",
     }
 )
 """Ends with a name that says what happened to the task."""

@@ -10,6 +10,7 @@ was written.
 
 from __future__ import annotations
 
+import errno
 import functools
 import gc
 import os
@@ -102,6 +103,8 @@ def _named(error: BaseException) -> str:
     name = type(error).__name__
     if "knows no such task" in str(error):
         return "Forgotten"
+    if getattr(error, "errno", None) == errno.ENOSPC and " in printing" in str(error.__cause__):
+        return "NoRoomToPrint"  # as print says wherever stdout is a file of a full disk
     if not isinstance(error, ComputeError) and not isinstance(error, (TimeoutError, CancelledError)):
         return f"{name}!"
     return (

@@ -196,6 +196,7 @@ def account(world: World, nemesis: Nemesis) -> Round:
     figures.double_started = started_twice(world.folder / "trace")
     phantom = ok_without_a_run(journals, world.folder / "trace")
     figures.wrong += phantom
+    world.restart()
     if not world.settle(30):
         figures.leaked_processes += len(world.left_behind())
         notes.append(f"processes are left: {world.left_behind()}")

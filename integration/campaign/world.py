@@ -104,6 +104,12 @@ class World:
 
     # -- its end ------------------------------------------------------------------------------------------
 
+    def restart(self) -> None:
+        """Start a service that was killed after all programs had ended once more, so that it can end in order."""
+        if self.service() is None:
+            command = [sys.executable, "-c", "from compute_executor import Client; Client().version_check()"]
+            subprocess.run(command, env=self.environment(), cwd=self.folder, check=True, timeout=60)
+
     def settle(self, patience: float) -> bool:
         """Wait until the service has ended by itself, as it does when it is idle. Whether it has."""
         deadline = time.monotonic() + patience

@@ -98,7 +98,7 @@ def say(*words):  # a line at once, so that nothing is said that was not known
     os.write(1, (" ".join(map(str, words)) + chr(10)).encode())
 
 client = Client(base_url=sys.argv[1], authorizer=globus_sdk.AccessTokenAuthorizer(sys.stdin.read()))
-ex = Executor(client=client, max_workers=2)
+ex = Executor(client=client, max_workers=2).options(keep="1h")  # what was told is asked for again, afterwards
 
 def submit():
     for number in range(3000):

@@ -14,6 +14,7 @@ from compute_executor.errors import (
     NotAuthorized,
     NotFound,
     ResultDecodeError,
+    ResultGone,
     ServiceUnavailable,
 )
 from compute_executor.protocol import frames
@@ -52,6 +53,12 @@ def test_a_large_body_is_put_and_fetched(service: ScriptedService, api: OwnApi) 
     assert (service.seen[0].body, service.seen[0].headers["authorization"]) == (b"content", "Bearer token")
     with pytest.raises(ResultDecodeError, match="has 9 bytes, 7 came"):
         api.get_blob(frames.Blob(NAME, 9))
+
+
+def test_a_result_whose_file_was_deleted_says_so(service: ScriptedService, api: OwnApi) -> None:
+    service.on(f"GET /v3/blobs/{NAME}", Reply(404, NotFound("there is no blob").document()))
+    with pytest.raises(ResultGone, match=r"result of 7 bytes .* was taken by its client before"):
+        api.get_blob(frames.Blob(NAME, 7))
 
 
 @pytest.mark.parametrize("name", ["../functions", "", "0" * 31, "x" * 32])
