@@ -10,7 +10,8 @@
     ├── MaxResultSizeExceeded                   a result is larger than an endpoint hands back
     ├── InvalidRequest (ValueError)             the call itself is malformed
     │   ├── InvalidArgument (TypeError)         an argument of a type that cannot be meant
-    │   └── PayloadTooLarge                     over a limit of the service; names size and limit
+    │   ├── PayloadTooLarge                     over a limit of the service; names size and limit
+    │   └── ResourcesNotOffered                 a call asks for more than its workers have; names both
     ├── NotAuthorized (PermissionError)         no valid credentials, or they do not allow this
     │   ├── FunctionNotPermitted                the endpoint runs only certain functions
     │   └── EndpointNotShared                   the service's own endpoint serves its operator only
@@ -149,6 +150,12 @@ class PayloadTooLarge(InvalidRequest):
 
     code = 102
     http_status = 413
+
+
+class ResourcesNotOffered(InvalidRequest):
+    """A call asks for cores, memory, devices, machines or ranks that its workers do not have; names both figures."""
+
+    code = 145
 
 
 class NotAuthorized(ComputeError, PermissionError):

@@ -33,6 +33,7 @@ from compute_executor.protocol.endpoint_kind import EndpointKind
 from compute_executor.protocol.endpoint_names import is_endpoint_name
 from compute_executor.protocol.frames import Options
 from compute_executor.protocol.ids import MAX_BATCH
+from compute_executor.protocol.resources import check_fit, offer_of, resources_of
 from compute_executor.sdk.arguments import named, positional
 from compute_executor.sdk.ending import check_serializer, reading_of
 from compute_executor.sdk.names import AnyId, canonical
@@ -86,6 +87,8 @@ class Executor(concurrent.futures.Executor):
         output: Literal["program", "log"] | None = None,
         profile: str | None = None,
         name: str = "",
+        gpus: Literal["all"] | Sequence[int | str | Sequence[int | str]] | None = None,
+        threads_per_worker: int | None = None,
     ) -> None:
         """Nothing is started until the first submit.
 
@@ -117,6 +120,11 @@ class Executor(concurrent.futures.Executor):
         group that has this name, which is its ``label``, so that :meth:`reload_tasks` finds the tasks of an earlier
         program; the service is asked for it at once.
 
+        ``gpus``: "all" or a list of devices, one worker for each, which sees no other (a list in it: several for one
+        worker; `compute_executor.devices`); a number counts those that this program sees. More ``max_workers`` share
+        them evenly. ``threads_per_worker``: how many threads numpy and other libraries start in a worker, and how
+        many cores it counts as (see :meth:`options`).
+
         Raises ValueError and TypeError as ThreadPoolExecutor does.
         """
         defaults = config.load().defaults
@@ -139,10 +147,12 @@ class Executor(concurrent.futures.Executor):
             )
         if client is not None and profile is not None:
             raise TypeError("client and profile exclude each other: each says which service")
-        if endpoint_id is not None and (max_workers is not None or initializer is not None):
+        if endpoint_id is not None and (
+            any(one is not None for one in (max_workers, initializer, gpus, threads_per_worker))
+        ):
             raise TypeError(
-                "max_workers and initializer make workers for this Executor on its service's own endpoint; the "
-                "workers of another endpoint (endpoint_id) are set up there"
+                "max_workers, initializer, gpus and threads_per_worker make workers for this Executor on its "
+                "service's own endpoint; the workers of another endpoint (endpoint_id) are set up there"
             )
         self._label = label = checks.text("label", label) or checks.text("name", name)
         own = endpoint_id is None
@@ -158,7 +168,17 @@ class Executor(concurrent.futures.Executor):
             peer=peer,
             group=uuid.UUID(self.task_group_id).bytes,
             pool=os.urandom(16) if own else None,
-            spec=pool_spec(max_workers or defaults.max_workers, initializer, initargs, label, output, seen)
+            spec=pool_spec(
+                max_workers
+                or (defaults.max_workers if gpus is None and threads_per_worker is None else None),
+                initializer,
+                initargs,
+                label,
+                output,
+                seen,
+                gpus=gpus,
+                threads=threads_per_worker,
+            )
             if own
             else None,
             batch_size=checks.integer("batch_size", batch_size, least=1, most=MAX_BATCH),
@@ -304,6 +324,11 @@ class Executor(concurrent.futures.Executor):
         timeout: float | None = None,
         retries: int | None = None,
         keep: float | str | None = None,
+        cores: int | None = None,
+        memory: int | str | None = None,
+        gpus: int | None = None,
+        nodes: int | None = None,
+        ranks: int | None = None,
         resource_specification: dict[str, Any] | None = None,
         user_endpoint_config: dict[str, Any] | None = None,
         result_serializers: Iterable[Strategylike] | None = None,
@@ -313,6 +338,9 @@ class Executor(concurrent.futures.Executor):
         ``endpoint_id``: run there. ``container``: a registered container's id. ``timeout``: seconds after which
         a running call is stopped (TaskTimeout). ``retries``: how often a call is run again when its worker died.
         ``keep``: how long the service keeps results: seconds, a time such as "14d", or "until taken".
+        ``cores``, ``memory`` (bytes, "8GB", "8GiB"), ``gpus``: what each call takes of its machine; it begins when
+        that is free, in the order of submission. ``ranks``: MPI processes that a call starts (`MPIFunction`), each
+        with ``cores``; ``nodes``: the machines that they are on.
         ``resource_specification``, ``user_endpoint_config`` and ``result_serializers``: for endpoints of Globus
         Compute. What is not given stays as it is here. Raises TypeError and ValueError for wrong values,
         InvalidRequest for an option that is not kept where the calls go.
@@ -323,12 +351,17 @@ class Executor(concurrent.futures.Executor):
             retries=retries,
             keep=keep,
             container=None if container is None else _id(container, "container"),
+            cores=cores,
+            memory=memory,
+            gpus=gpus,
+            nodes=nodes,
+            ranks=ranks,
             resource_specification=resource_specification,
             user_endpoint_config=user_endpoint_config,
             result_serializers=_paths(result_serializers),
         )
         if endpoint_id is None:
-            return self._viewing(_kept(replace(self._view.target, options=options)))
+            return self._viewing(self._kept(replace(self._view.target, options=options)))
         return self._viewing(Target(self._endpoint(endpoint_id), None, options))
 
     def _endpoint(self, value: AnyId | None) -> bytes:
@@ -389,7 +422,17 @@ class Executor(concurrent.futures.Executor):
 
     def _set_option(self, keyword: str, value: Any) -> None:
         target = self._view.target
-        self._set_target(_kept(replace(target, options=replace_option(target.options, keyword, value))))
+        self._set_target(self._kept(replace(target, options=replace_option(target.options, keyword, value))))
+
+    def _kept(self, target: Target) -> Target:
+        """Return ``target``. Raises InvalidRequest for options that workers of this Executor do not keep."""
+        if not target.endpoint:
+            check_kept(target.options, EndpointKind.OURS)
+            if (spec := self._session.settings.spec) is not None:
+                check_fit(
+                    resources_of(target.options), lambda: offer_of(spec), "the workers of this Executor"
+                )
+        return target
 
     def _set_target(self, target: Target) -> None:
         self._view = SessionView(self._session, target, origin=self._view.origin)
@@ -506,13 +549,6 @@ def _check_workers(max_workers: Any, initializer: Any) -> int | None:
     if number <= 0:
         raise ValueError("max_workers must be greater than 0")
     return number
-
-
-def _kept(target: Target) -> Target:
-    """Return ``target``. Raises InvalidRequest for options that workers of this Executor do not keep."""
-    if not target.endpoint:
-        check_kept(target.options, EndpointKind.OURS)
-    return target
 
 
 def _paths(strategies: Iterable[Strategylike] | None) -> list[str] | None:

@@ -7,9 +7,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from compute_executor.protocol.frames import PoolSpec
+from compute_executor import devices
+from compute_executor.protocol.frames import PoolSpec, WorkerDevices
+from compute_executor.protocol.resources import count
 from compute_executor.serialization import native
 from compute_executor.surroundings import interpreter_options, messages, observe, pack, usable_cpus, wire_text
+from compute_executor.thread_limits import thread_variables
 
 CREDENTIALS = frozenset(
     {
@@ -29,16 +32,22 @@ def pool_spec(  # noqa: PLR0917 - what an Executor is made with, in that order
     label: str,
     output: str,
     seen: dict[str, Any] | None = None,
+    *,
+    gpus: Any = None,
+    threads: int | None = None,
 ) -> PoolSpec:
     """The workers' view of the world: what the caller sees at this moment, or has ``seen``
-    (`surroundings.observe`)."""
+    (`surroundings.observe`). ``gpus``, ``threads``: of the workers, as an Executor takes them. Raises TypeError and
+    ValueError for wrong ones."""
+    shared = [] if gpus is None else [WorkerDevices(*one) for one in devices.of_workers(gpus)]
+    threads = 0 if threads is None else count("threads_per_worker", threads)
     seen = observe() if seen is None else seen
     try:
         cwd = os.getcwd()
     except FileNotFoundError:
         cwd = ""  # it was removed: workers start in one that is removed as well
     return PoolSpec(
-        max_workers=max_workers or usable_cpus(),
+        max_workers=max_workers or len(shared) or max(1, usable_cpus() // (threads or 1)),
         python=wire_text(sys.executable),
         path=[wire_text(entry or cwd) for entry in sys.path],
         cwd=wire_text(cwd),
@@ -46,11 +55,14 @@ def pool_spec(  # noqa: PLR0917 - what an Executor is made with, in that order
             wire_text(name): wire_text(value)
             for name, value in os.environ.items()
             if name and name not in CREDENTIALS
-        },
+        }
+        | (thread_variables(threads) if threads else {}),
         initializer=None if initializer is None else native.dumps_call((initializer, tuple(initargs)), {}),
         label=label,
         python_version=f"{sys.version_info[0]}.{sys.version_info[1]}",
         interpreter=[wire_text(option) for option in interpreter_options()],
         surroundings=pack(seen | (messages() if output == "program" else {})),
         to_program=output == "program",
+        threads=threads,
+        devices=shared,
     )

@@ -16,7 +16,7 @@ import pickle
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from compute_executor import interpreter
@@ -43,6 +43,12 @@ LEAST_FILE_SIZE = 1 << 26
 
 SERVICE_FILES = 4096
 """Open files that a service wants, where it may raise the limit."""
+
+MPI_LAUNCHERS = ("mpiexec", "mpirun")
+"""Programs that start MPI ranks, the one of the standard first."""
+
+_OF_RANKS = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK")
+"""Variables that an MPI launcher sets in the ranks that it starts."""
 
 
 def wire_text(text: str) -> str:
@@ -326,41 +332,82 @@ def cpu_quota(proc: str = "/proc/self/cgroup", root: str = "/sys/fs/cgroup") -> 
 
     Source: cpu.max (version 2), cpu.cfs_quota_us and cpu.cfs_period_us (version 1), kernel documentation.
     """
+    quotas = []
+    for mounts, path, files in _groups(
+        "cpu", ("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us"), proc, root
+    ):
+        for words in _settings(mounts, path, files):
+            with contextlib.suppress(ValueError, IndexError):  # "max" is no number
+                quota, period = float(words[0]), float(words[1])
+                if quota > 0:
+                    quotas.append(quota / period)
+    return min(quotas, default=None)
+
+
+def usable_memory(proc: str = "/proc/self/cgroup", root: str = "/sys/fs/cgroup") -> int:
+    """Bytes of memory that programs here may have together: the machine's, or less where the control group of this
+    process or one above it has a limit. 0 if the system does not tell.
+
+    Source: memory.max (version 2), memory.limit_in_bytes (version 1), kernel documentation.
+    """
+    found = []
+    with contextlib.suppress(OSError, ValueError):  # a system without these names
+        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for mounts, path, files in _groups("memory", ("memory.max",), ("memory.limit_in_bytes",), proc, root):
+        for words in _settings(mounts, path, files):
+            with contextlib.suppress(ValueError, IndexError):
+                found.append(int(words[0]))
+    return min((size for size in found if size > 0), default=0)
+
+
+def _groups(
+    controller: str, second: tuple[str, ...], first: tuple[str, ...], proc: str, root: str
+) -> list[tuple[list[str], str, tuple[str, ...]]]:
+    """Where the settings of a controller are for this process: mount points, path below them, and the files of the
+    second or first version of control groups."""
     try:
         with open(proc, encoding="utf-8", errors="surrogateescape") as file:
             lines = [line.rstrip("\n").split(":", 2) for line in file]
     except OSError:
-        return None
-    quotas = []
+        return []
+    found = []
     for _, controllers, path in (line for line in lines if len(line) == 3):
-        names = controllers.split(",")
         if not controllers:
-            quotas += _quotas([root, f"{root}/unified"], path, ("cpu.max",))
-        elif "cpu" in names:
-            files = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
-            quotas += _quotas([f"{root}/cpu", f"{root}/{controllers}"], path, files)
-    return min(quotas, default=None)
+            found.append(([root, f"{root}/unified"], path, second))
+        elif controller in controllers.split(","):
+            found.append(([f"{root}/{controller}", f"{root}/{controllers}"], path, first))
+    return found
 
 
-def _quotas(mounts: Iterable[str], path: str, files: tuple[str, ...]) -> list[float]:
-    """The limits of a group and of all above it. In a container the path may be that of the host: then only the
-    mount's own is found."""
+def _settings(mounts: Iterable[str], path: str, files: tuple[str, ...]) -> list[list[str]]:
+    """The words of the settings of a group and of all above it. In a container the path may be that of the host: then
+    only the mount's own is found."""
     parts = [part for part in path.split("/") if part and part != ".."]
     found = []
     for mount in mounts:
         for depth in range(len(parts) + 1):
             folder = "/".join([mount, *parts[:depth]])
-            with contextlib.suppress(OSError, ValueError):
-                words = " ".join(_read(f"{folder}/{name}") for name in files).split()
-                quota, period = float(words[0]), float(words[1])  # "max" is no number
-                if quota > 0:
-                    found.append(quota / period)
+            with contextlib.suppress(OSError):
+                found.append(" ".join(_read(f"{folder}/{name}") for name in files).split())
     return found
 
 
 def _read(path: str) -> str:
     with open(path, encoding="ascii") as file:
         return file.read()
+
+
+def mpi_launcher(environ: Mapping[str, str]) -> str:
+    """The command that starts MPI ranks on this machine for a process with these variables: what
+    COMPUTE_EXECUTOR_MPI_LAUNCHER says, else mpiexec or mpirun of PATH. "" if there is none, or the process is a rank
+    itself: launchers do not start ranks in ranks."""
+    import shutil  # workers, which need not have it, import this module
+
+    if given := environ.get("COMPUTE_EXECUTOR_MPI_LAUNCHER"):
+        return given
+    if any(name in environ for name in _OF_RANKS):
+        return ""
+    return next((name for name in MPI_LAUNCHERS if shutil.which(name, path=environ.get("PATH"))), "")
 
 
 # -- what may be the matter ---------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from compute_executor import thread_limits
 from compute_executor.cli.plot_options import plot_options
 from compute_executor.cli.sweep_request import SweepRequest
 from compute_executor.cli.wrong_input import wrong_input
@@ -186,7 +187,7 @@ def open_executor(request: SweepRequest) -> Executor:
     label = f"sweep {request.function or request.program[0]}"
     if request.endpoint is None:
         cpus = usable_cpus()
-        interpreters.limit_threads(os.environ, cpus, request.max_workers or cpus, request.threads)
+        thread_limits.limit_threads(os.environ, cpus, request.max_workers or cpus, request.threads)
     client = _client(request)
     output: Any = "log" if is_stdout(request.out) else "program"  # what rows print is no part of the table
     return executor.Executor(

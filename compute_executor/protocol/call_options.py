@@ -18,6 +18,7 @@ from compute_executor.durations import seconds_of
 from compute_executor.errors import InvalidRequest
 from compute_executor.protocol.endpoint_kind import EndpointKind
 from compute_executor.protocol.frames import UNTIL_TAKEN, Options
+from compute_executor.protocol.resources import count, memory_size, stock_specification
 
 OURS, AGENT, STOCK, HOSTED = EndpointKind.OURS, EndpointKind.AGENT, EndpointKind.STOCK, EndpointKind.HOSTED
 
@@ -70,6 +71,11 @@ CALL_OPTIONS = (
     ),
     CallOption("keep", "keep", _keep, frozenset({OURS, AGENT, STOCK})),
     CallOption("container", "container", lambda _, value: value, frozenset({OURS})),
+    CallOption("cores", "cores", count, frozenset({OURS, AGENT})),
+    CallOption("memory", "memory", memory_size, frozenset({OURS, AGENT})),
+    CallOption("gpus", "gpus", count, frozenset({OURS, AGENT})),
+    CallOption("nodes", "nodes", count, frozenset(EndpointKind)),
+    CallOption("ranks", "ranks", count, frozenset(EndpointKind)),
     CallOption(
         "resource_specification", "resource_specification", checks.mapping, frozenset({STOCK, HOSTED})
     ),
@@ -108,7 +114,7 @@ def _frozen(options: Options, given: dict[str, Any]) -> Options:
 
 
 def check_kept(options: Options, kind: EndpointKind) -> None:
-    """Raise InvalidRequest for options that the endpoint would not keep."""
+    """Raise InvalidRequest for options that the endpoint would not keep, or that say nothing to it."""
     dropped = [
         option
         for option in CALL_OPTIONS
@@ -116,6 +122,8 @@ def check_kept(options: Options, kind: EndpointKind) -> None:
     ]
     if dropped:
         raise InvalidRequest(_refusal(dropped, kind))
+    if kind in (STOCK, HOSTED):
+        stock_specification(options)
 
 
 def _refusal(dropped: list[CallOption], kind: EndpointKind) -> str:

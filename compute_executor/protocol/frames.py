@@ -103,7 +103,9 @@ class Options(msgspec.Struct, array_like=True, frozen=True):
     """How the tasks of one batch are to be run. ``retries``: for lost workers only. ``walltime`` in seconds. The
     next four are for stock endpoints: what a task needs, what its user endpoint is to be like, import paths of how
     its result is to be written, and what the submitting Python is. ``keep``: seconds for which outcomes stay after
-    the end of their batch, acknowledged or not; `UNTIL_TAKEN`; None: as the service keeps all."""
+    the end of their batch, acknowledged or not; `UNTIL_TAKEN`; None: as the service keeps all. The last five are
+    what each task takes (`resources.Resources`); an older service leaves them out, so only one that names
+    ``resources`` among its limits is sent them."""
 
     retries: int = 0
     walltime: float | None = None
@@ -113,11 +115,23 @@ class Options(msgspec.Struct, array_like=True, frozen=True):
     result_serializers: list[str] | None = None
     user_runtime: dict[str, Any] | None = None
     keep: float | None = None
+    cores: int | None = None
+    memory: int | None = None
+    gpus: int | None = None
+    nodes: int | None = None
+    ranks: int | None = None
 
 
 UNTIL_TAKEN = 0.0
 """`Options.keep` of outcomes that stay until a client has acknowledged them, however long that takes, and no
 longer."""
+
+
+class WorkerDevices(msgspec.Struct, array_like=True, frozen=True):
+    """The devices that a worker sees: their names, and the environment variables by which it sees no other."""
+
+    names: list[str]
+    variables: dict[str, str]
 
 
 class PoolSpec(msgspec.Struct, array_like=True, frozen=True):
@@ -129,7 +143,9 @@ class PoolSpec(msgspec.Struct, array_like=True, frozen=True):
     ``cwd`` is empty if the caller's folder was removed. ``interpreter``: options of the caller's interpreter.
     ``surroundings``: what `compute_executor.surroundings.observe` makes; empty: those of the service.
     ``to_program``: what tasks write is sent to the client instead of into the service's log. An older service leaves
-    these three out.
+    these three out. ``threads``: cores that each worker has, 0 if that was not said. ``devices``: those of the first
+    worker, the second and so on, and again from the first; only for a service that names ``resources`` among its
+    limits.
     """
 
     max_workers: int
@@ -144,6 +160,8 @@ class PoolSpec(msgspec.Struct, array_like=True, frozen=True):
     interpreter: list[str] = []
     surroundings: bytes = b""
     to_program: bool = False
+    threads: int = 0
+    devices: list[WorkerDevices] = []
 
     def variables(self) -> dict[str, str]:
         """The environment variables as they are on this machine."""

@@ -34,7 +34,8 @@ MAX_ANSWER = 64 * 1024**2
 
 
 def announced() -> dict[str, int]:
-    """What a client is told at the start of a stream (`frames.Welcome.limits`)."""
+    """What a client is told at the start of a stream (`frames.Welcome.limits`). ``resources``: 1, which says that
+    what calls and workers take of a machine is read here."""
     return {
         "max_body": MAX_BODY,
         "max_blob": MAX_BLOB,
@@ -42,6 +43,7 @@ def announced() -> dict[str, int]:
         "inline_limit": INLINE_LIMIT,
         "max_status_query": MAX_STATUS_QUERY,
         "parts": MAX_PARTS,
+        "resources": 1,
     }
 
 

@@ -1,12 +1,11 @@
-"""Which Python runs the function: the one that is asked for, else that of the active environment; and how many
-threads its libraries may start."""
+"""Which Python runs the function: the one that is asked for, else that of the active environment."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -14,16 +13,6 @@ import click
 import compute_executor
 from compute_executor.errors import InvalidRequest
 
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "BLIS_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-)
-"""What OpenMP, OpenBLAS, MKL, BLIS, Accelerate, numexpr and numba read, as in joblib and dask."""
 _started: list[str] = []
 """Why this process runs with the Python that it has: it was started with it, and does not look for one again."""
 
@@ -77,15 +66,6 @@ def command_with(python: str, arguments: list[str]) -> list[str]:
             "compute-executor (or choose another with --python)"
         )
     return [python, "-c", _RUN, own, *arguments]
-
-
-def limit_threads(environ: MutableMapping[str, str], cpus: int, workers: int, threads: int | None) -> None:
-    """Set how many threads the libraries of a worker start: ``threads``, else so many that all workers together
-    have no more than there are CPUs. What the user has set stays, unless ``threads`` is given."""
-    number = threads or max(1, cpus // max(1, workers))
-    for name in THREAD_VARIABLES:
-        if threads is not None or name not in environ:
-            environ[name] = str(number)
 
 
 def _own_folders() -> str:

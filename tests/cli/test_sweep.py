@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from compute_executor import executor
 from compute_executor.cli import commands
 from compute_executor.cli.sweep_request import SweepRequest
-from compute_executor.sweeps.interpreters import THREAD_VARIABLES
+from compute_executor.thread_limits import THREAD_VARIABLES
 
 Command = Callable[..., Result]
 

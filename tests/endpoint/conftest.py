@@ -19,6 +19,7 @@ from compute_executor.endpoint.pool.engine import ProcessEngine
 from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.endpoint.pool.scheduling_policy import Assignment
 from compute_executor.protocol.frames import TIMEOUT, VALUE, Blob, PoolSpec, Reason, Written
+from compute_executor.protocol.resources import Resources
 from compute_executor.serialization import exceptions, native
 from tests.endpoint.tasks import POOL
 
@@ -55,18 +56,25 @@ class Script:
     # -- what tests do --
 
     def submit(
-        self, function: Callable[..., Any], *args: Any, walltime: float | None = None, **kwargs: Any
+        self,
+        function: Callable[..., Any],
+        *args: Any,
+        walltime: float | None = None,
+        needs: Resources | None = None,
+        **kwargs: Any,
     ) -> int:
         """A call for the engine; returns its position."""
         number = self._numbers.setdefault(function, len(self._numbers))
         if number not in self.codes:
             self.codes[number] = _by_value(function)
-        return self.assign(number, native.dumps_call(args, kwargs), walltime)
+        return self.assign(number, native.dumps_call(args, kwargs), walltime, needs)
 
-    def assign(self, number: int, body: Any, walltime: float | None = None) -> int:
+    def assign(
+        self, number: int, body: Any, walltime: float | None = None, needs: Resources | None = None
+    ) -> int:
         """The same with everything given as it travels."""
         self._count += 1
-        self._assigned[self._count] = Assignment(self.batch, self._count, 1, number, body, walltime)
+        self._assigned[self._count] = Assignment(self.batch, self._count, 1, number, body, walltime, needs)
         self.todo.append(self._assigned[self._count])
         return self._count
 
@@ -172,7 +180,7 @@ class Script:
         output: Written | None = None,
         worker: int = 0,
     ) -> None:
-        assert worker, "whose process died is known"
+        assert worker or not reason.began, "whose process died is known"
         self.losses[position] = reason
         if output is not None:
             self.texts[position] = whole(output)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from compute_executor.errors import InvalidRequest
+from compute_executor.errors import InvalidRequest, ResourcesNotOffered
 from compute_executor.protocol.call_options import CALL_OPTIONS, check_kept, replace_option, with_options
 from compute_executor.protocol.endpoint_kind import EndpointKind
 from compute_executor.protocol.frames import UNTIL_TAKEN, Options
@@ -17,6 +17,11 @@ VALUES: dict[str, Any] = {
     "timeout": 1.5,
     "keep": "14d",
     "container": b"c" * 16,
+    "cores": 4,
+    "memory": "8GB",
+    "gpus": 1,
+    "nodes": 2,
+    "ranks": 8,
     "resource_specification": {"num_nodes": 2},
     "user_endpoint_config": {"account": "a"},
     "result_serializers": ["package.Strategy"],
@@ -72,6 +77,19 @@ def test_numbers_of_numpy_travel_as_numbers() -> None:
         ({"keep": "soon"}, ValueError),
         ({"keep": "-5d"}, ValueError),
         ({"keep": [1]}, TypeError),
+        ({"cores": True}, TypeError),
+        ({"cores": 4.0}, TypeError),
+        ({"gpus": "1"}, TypeError),
+        ({"gpus": 0}, ValueError),
+        ({"nodes": -1}, ValueError),
+        ({"ranks": 1 << 40}, ValueError),
+        ({"memory": True}, TypeError),
+        ({"memory": 1e9}, TypeError),
+        ({"memory": 0}, ValueError),
+        ({"memory": "8G"}, ValueError),
+        ({"memory": "0.1"}, ValueError),
+        ({"memory": "-8GB"}, ValueError),
+        ({"memory": 1 << 80}, ValueError),
         ({"resource_specification": [1]}, TypeError),
         ({"resource_specification": {"a": object()}}, TypeError),
         ({"user_endpoint_config": {"a": {1, object()}}}, TypeError),
@@ -101,3 +119,11 @@ def test_several_that_are_not_kept_are_named_together() -> None:
         InvalidRequest, match="retries, timeout and container are not kept by an endpoint of Globus"
     ):
         check_kept(options, EndpointKind.HOSTED)
+
+
+@pytest.mark.parametrize("kind", [EndpointKind.STOCK, EndpointKind.HOSTED])
+def test_nodes_and_ranks_that_mean_nothing_to_an_endpoint_of_globus_compute_are_refused(
+    kind: EndpointKind,
+) -> None:
+    with pytest.raises(ResourcesNotOffered, match="ranks=3 cannot be divided among nodes=2 evenly"):
+        check_kept(with_options(Options(), nodes=2, ranks=3), kind)

@@ -67,7 +67,7 @@ class FakeEngine:
             pool,
             [
                 TaskEnded(batch, pos, attempt, status, body, 1.0, 2.0)
-                for batch, pos, attempt, _, body, _ in assignments
+                for batch, pos, attempt, _, body, *_ in assignments
             ],
             kept=kept,
         )

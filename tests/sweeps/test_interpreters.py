@@ -8,12 +8,7 @@ from pathlib import Path
 import pytest
 
 from compute_executor.errors import InvalidRequest
-from compute_executor.sweeps.interpreters import (
-    THREAD_VARIABLES,
-    command_with,
-    limit_threads,
-    other_python,
-)
+from compute_executor.sweeps.interpreters import command_with, other_python
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +44,3 @@ def test_the_command_runs_with_the_other_python(environment: Path) -> None:
 def test_a_python_that_cannot_be_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="cannot be run"):
         command_with(str(tmp_path / "python"), [])
-
-
-def test_workers_times_threads_do_not_exceed_the_cpus_and_the_users_word_counts() -> None:
-    environ = {"OMP_NUM_THREADS": "5"}
-    limit_threads(environ, cpus=8, workers=3, threads=None)
-    assert environ["OMP_NUM_THREADS"] == "5"
-    assert {environ[name] for name in THREAD_VARIABLES[1:]} == {"2"}
-    limit_threads(environ, cpus=8, workers=30, threads=None)
-    limit_threads(environ, cpus=8, workers=3, threads=4)
-    assert {environ[name] for name in THREAD_VARIABLES} == {"4"}

@@ -17,6 +17,7 @@ from compute_executor.endpoint.pool.pool import WorkerPool
 from compute_executor.endpoint.pool.prestarted import PrestartedWorker
 from compute_executor.endpoint.pool.worker_set import BegunLogFiles, WorkerPlace, WorkerSet
 from compute_executor.protocol.frames import PoolSpec
+from compute_executor.surroundings import usable_memory
 
 
 class Engine(Protocol):
@@ -66,7 +67,7 @@ class ProcessEngine:
         durable: bool = False,
     ) -> None:
         self._events = events
-        self._place = WorkerPlace(os.fspath(blob_folder), os.fspath(ring_folder), durable)
+        self._place = WorkerPlace(os.fspath(blob_folder), os.fspath(ring_folder), durable, usable_memory())
         self._rings = BegunLogFiles(self._place.ring_folder)
         self._spare = PrestartedWorker(self._rings.boxes)
         self._closing = False

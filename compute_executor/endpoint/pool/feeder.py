@@ -15,6 +15,7 @@ from compute_executor.endpoint.pool.scheduling_policy import Assignment
 from compute_executor.endpoint.pool.worker_handle import WorkerHandle
 from compute_executor.endpoint.pool.worker_set import WorkerSet
 from compute_executor.endpoint.worker.messages import Key
+from compute_executor.protocol.resources import WorkerShare, misfits
 
 
 class TaskFeeder:
@@ -26,6 +27,9 @@ class TaskFeeder:
         self._events = events
         self._staff = staff
         self._waiting: deque[Assignment] = deque()
+        self._misfits: list[tuple[Assignment, str]] = []
+        self._blocked = False
+        """Whether the first of them waits for others to end, and no new worker would help."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -35,13 +39,16 @@ class TaskFeeder:
         ready = self._staff.ready()
         self._take(ready)
         self._deal(ready)
+        if self._blocked:
+            return 0
         if not self._waiting and not any(len(member.tasks) > 1 for member in ready):
             return 0  # nothing to take over, nothing to start a worker for: so it is after most single tasks
         self._steal(ready)
         staff = self._staff
-        return scheduling_policy.to_start(
-            ready, staff.starting(), len(self._waiting), self.estimates, staff.most
+        most = staff.most - (
+            staff.offer.workers - self._free().workers - sum(bool(one.tasks) for one in ready)
         )
+        return scheduling_policy.to_start(ready, staff.starting(), len(self._waiting), self.estimates, most)
 
     def put_back(self, tasks: Iterable[Assignment]) -> None:
         """These, in order, come before all others."""
@@ -67,18 +74,38 @@ class TaskFeeder:
         coming = self._staff.most - len(ready)
         wanted = scheduling_policy.demand(ready, len(self._waiting), self.estimates, coming)
         if wanted > 0:
-            self._waiting.extend(self._events.take(self._name, wanted))
+            for task in self._events.take(self._name, wanted):
+                if task.needs is not None and (why := misfits(task.needs, self._staff.offer)):
+                    self._misfits.append((task, why))
+                else:
+                    self._waiting.append(task)
+
+    def take_misfits(self) -> list[tuple[Assignment, str]]:
+        """Return what came since the last call and can never begin here, with the reason: it was accepted for another
+        machine of its endpoint, or before this one was as it is."""
+        found, self._misfits = self._misfits, []
+        return found
+
+    def _free(self) -> WorkerShare:
+        return scheduling_policy.free_share(self._staff.members, self._staff.offer)
 
     def _deal(self, ready: list[WorkerHandle]) -> None:
-        waiting, estimates = self._waiting, self.estimates
-        while waiting and (member := scheduling_policy.least_loaded(ready)) is not None:
+        waiting, estimates, offer = self._waiting, self.estimates, self._staff.offer
+        free = self._free() if waiting else scheduling_policy.ONE_WORKER
+        while waiting and (
+            (member := scheduling_policy.who_may_take(waiting[0], ready, free, offer)) is not None
+        ):
+            was_idle = not member.tasks
             chunk = scheduling_policy.next_chunk(waiting, len(ready), estimates)
             if not member.give(chunk, estimates):
                 self.put_back(chunk)
                 member.stuck = True  # its channel is full: no more until it reports
+            if was_idle:
+                free = self._free()
+        self._blocked = bool(waiting) and not scheduling_policy.fits(waiting[0], free, offer)
 
     def _steal(self, ready: list[WorkerHandle]) -> None:
-        if self._waiting or all(member.tasks for member in ready):
+        if self._waiting or all(member.tasks for member in ready) or self._free().workers < 1:
             return
         if (victim := scheduling_policy.worth_stealing(ready)) is not None:
             self.put_back(victim.take_back())

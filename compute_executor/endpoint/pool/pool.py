@@ -81,6 +81,10 @@ class WorkerPool:
                 self._start(self._giving.hand_out())
         finally:
             self._feeding = False
+        if misfits := self._giving.take_misfits():
+            self._report_misfits(misfits)
+            self.feed()
+            return
         self._keep_looking()
         self._keep_listening()
         self._staff.mind_the_idle()
@@ -202,6 +206,12 @@ class WorkerPool:
             loss_reasons.stopped(pid) if member.ending else loss_reasons.lost(pid, exit_code, last_words)
         )
         self._events.lost(self._name, *key, Reason(message, exit_code), output=output, worker=pid)
+
+    def _report_misfits(self, misfits: list[tuple[Assignment, str]]) -> None:
+        """End what can never begin here, instead of letting it and all behind it wait for ever."""
+        for task, why in misfits:
+            message = f"it asks for {why}, on the machine that it was given to"
+            self._events.lost(self._name, *task[:3], Reason(message, began=False))
 
     def _give_back(self, keys: list[Key]) -> None:
         if keys:

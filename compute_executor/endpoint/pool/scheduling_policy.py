@@ -8,6 +8,8 @@ Pure decisions over plain values: no I/O, no clock (import rules check it). The 
 * Short tasks travel in chunks, which cost one system call; a function that is not known to be short travels alone.
 * What a worker has not received yet can be taken back. So a wrong guess is repaired when somebody idles
   (:func:`worth_stealing`), and queues need not be right, only short.
+* A task that takes more than one worker (cores), or memory, is alone with its worker, and others stay idle for it. It
+  begins in its turn: while it waits for room nothing behind it is given out, so that small tasks never starve it.
 * A worker that sits on a task longer than was expected is *stuck* until it reports again: it gets nothing more,
   and may be reason enough to start another one.
 """
@@ -20,6 +22,7 @@ from typing import NamedTuple, TypeVar
 
 from compute_executor.endpoint.worker.messages import Key
 from compute_executor.protocol.frames import Body
+from compute_executor.protocol.resources import ResourceOffer, Resources, WorkerShare, share_of
 
 AHEAD = 0.002
 """Seconds of work below which a worker is given more: another chunk, so that chunks stay large."""
@@ -52,7 +55,7 @@ MAX_STARTING = 4
 
 class Assignment(NamedTuple):
     """A task for the engine. ``function`` is a small number of the service's, the same for the whole process.
-    ``walltime``: seconds after which it is stopped."""
+    ``walltime``: seconds after which it is stopped; ``needs``: what it takes, None: one worker."""
 
     batch: int
     position: int
@@ -60,6 +63,7 @@ class Assignment(NamedTuple):
     function: int
     body: Body
     walltime: float | None = None
+    needs: Resources | None = None
 
 
 class DurationEstimates:
@@ -112,6 +116,8 @@ class WorkerLoad:
         """Seconds that all of them were expected to take."""
         self.stuck = False
         """Nothing more is given until it reports. Never so without tasks: there would be nothing to report."""
+        self.held: Resources | None = None
+        """What its only task takes; None: it has any number of tasks, of one worker each."""
 
     def add(self, tasks: Iterable[Assignment], estimates: DurationEstimates) -> None:
         """These were given to the worker."""
@@ -120,6 +126,8 @@ class WorkerLoad:
             expected = expected_of(task.function)
             mine[task[:3]] = (task, expected)
             self.ahead += expected
+            if task.needs is not None:
+                self.held = task.needs
 
     def remove(self, key: Key) -> Assignment | None:
         """This one has ended or come back; None if the worker does not have it."""
@@ -128,14 +136,19 @@ class WorkerLoad:
             return None
         self.ahead -= entry[1]
         if not self.tasks:
-            self.ahead, self.stuck = 0.0, False
+            self.ahead, self.stuck, self.held = 0.0, False, None
         return entry[0]
 
     def has_room(self) -> bool:
         """Whether the worker should be given more."""
         count = len(self.tasks)
-        return not self.stuck and (count < 2 or (self.ahead < AHEAD and count < MAX_OUTSTANDING))
+        if self.stuck or self.held is not None:
+            return False
+        return count < 2 or (self.ahead < AHEAD and count < MAX_OUTSTANDING)
 
+
+ONE_WORKER = WorkerShare()
+"""What a task takes that asks for nothing."""
 
 SomeLoad = TypeVar("SomeLoad", bound=WorkerLoad)
 
@@ -157,6 +170,34 @@ def least_loaded(loads: Iterable[SomeLoad]) -> SomeLoad | None:
     return min((load for load in loads if load.has_room()), key=lambda load: load.ahead, default=None)
 
 
+def free_share(loads: Iterable[WorkerLoad], offer: ResourceOffer) -> WorkerShare:
+    """What of a pool is not taken. ``loads``: all its workers."""
+    workers, memory = offer.workers, offer.memory
+    for load in loads:
+        if load.tasks:
+            share = ONE_WORKER if load.held is None else share_of(load.held, offer)
+            workers -= share.workers
+            memory -= share.memory
+    return WorkerShare(workers, memory)
+
+
+def fits(task: Assignment, free: WorkerShare, offer: ResourceOffer) -> bool:
+    """Whether a task can begin on a worker that has none, with so much free. What memory there is may not be known:
+    then it counts as enough."""
+    share = ONE_WORKER if task.needs is None else share_of(task.needs, offer)
+    return share.workers <= free.workers and (not offer.memory or share.memory <= free.memory)
+
+
+def who_may_take(
+    task: Assignment, loads: Iterable[SomeLoad], free: WorkerShare, offer: ResourceOffer
+) -> SomeLoad | None:
+    """Who gets this task, the next in turn; None: nobody now, and nothing behind it is given out either."""
+    idle = fits(task, free, offer)
+    if task.needs is None:
+        return least_loaded(load for load in loads if idle or load.tasks)
+    return next((load for load in loads if not load.tasks), None) if idle else None
+
+
 def next_chunk(waiting: deque[Assignment], workers: int, estimates: DurationEstimates) -> list[Assignment]:
     """Take what travels together off the left of ``waiting``, which must not be empty: as many short tasks as fit
     into the time of a chunk and leave something for the other workers, or the first one alone."""
@@ -166,7 +207,7 @@ def next_chunk(waiting: deque[Assignment], workers: int, estimates: DurationEsti
     while waiting and len(chunk) < MAX_CHUNK:
         task = waiting[0]
         expected = estimates.expected(task.function)
-        if expected > SHORT or task.walltime is not None:
+        if expected > SHORT or task.walltime is not None or task.needs is not None:
             return chunk or [waiting.popleft()]
         body = task.body
         size += len(body) if isinstance(body, bytes) else len(body.name)

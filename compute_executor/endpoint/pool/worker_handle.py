@@ -73,6 +73,7 @@ class WorkerHandle(WorkerLoad):
         super().__init__()
         self._duties = duties
         self.ring = ring
+        self.launch = launch
         self.is_ready = False
         self.ending = False
         self.expired: Key | None = None
@@ -253,8 +254,11 @@ _HANDLERS: dict[int, Callable[[WorkerHandle, bytes], None]] = {
 
 
 def _record(task: Assignment) -> bytes:
-    batch, position, attempt, function, body, walltime = task
+    batch, position, attempt, function, body, walltime, needs = task
     flags, payload = _packed(body)
+    if needs is not None and needs.ranks > 1:
+        flags |= messages.RANKS
+        payload = messages.NUMBER.pack(needs.ranks) + payload
     if walltime is not None:
         flags |= messages.TELL
     return messages.pack_task((batch, position, attempt, function, flags, payload))

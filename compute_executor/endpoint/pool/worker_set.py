@@ -12,16 +12,19 @@ import os
 from collections.abc import Callable
 from typing import NamedTuple
 
+import msgspec
+
 from compute_executor.endpoint.environments.environment import Environment
 from compute_executor.endpoint.environments.recipes import OWN_PYTHON
 from compute_executor.endpoint.pool import loss_reasons
-from compute_executor.endpoint.pool.launch import launch
+from compute_executor.endpoint.pool.launch import Launch, launch
 from compute_executor.endpoint.pool.prestarted import PrestartedWorker
 from compute_executor.endpoint.pool.result_files import ResultRingFiles
 from compute_executor.endpoint.pool.worker_handle import WorkerEvents, WorkerHandle
 from compute_executor.endpoint.worker import messages
 from compute_executor.endpoint.worker.begun_log import SUFFIX, BegunLog
 from compute_executor.protocol.frames import INLINE_LIMIT, PoolSpec
+from compute_executor.protocol.resources import offer_of
 from compute_executor.surroundings import local_text
 
 log = logging.getLogger(__name__)
@@ -41,11 +44,13 @@ IDLE_AFTER = 10.0
 
 
 class WorkerPlace(NamedTuple):
-    """Where an engine works. ``durable``: blobs of results survive a power loss as well."""
+    """Where an engine works. ``durable``: blobs of results survive a power loss as well; ``memory``: bytes that tasks
+    may have together, 0 if that is not known."""
 
     blob_folder: str
     ring_folder: str
     durable: bool = False
+    memory: int = 0
 
 
 class BegunLogFiles:
@@ -83,13 +88,15 @@ class WorkerSet:
         self.spec = spec
         self.most = spec.max_workers
         """How many there may be."""
+        self.offer = offer_of(spec, place.memory)
+        """What they have for tasks, all together."""
         self.members: list[WorkerHandle] = []
         self._place = place
         self._rings = rings
         self._spare = spare
         self._environment = environment
         self._path = [local_text(entry) for entry in spec.path]
-        self._launch = launch(spec, environment, place.blob_folder)
+        self._launches = [launch(one, environment, place.blob_folder) for one in specs_by_devices(spec)]
         self._failures = 0
         self._idle_timer: asyncio.TimerHandle | None = None
         self._scarce_timer: asyncio.TimerHandle | None = None
@@ -106,17 +113,25 @@ class WorkerSet:
     def start(self, duties: WorkerEvents) -> None:
         """Start one more. Raises OSError if the system would not."""
         ring = self._rings.take()
-        setup = self._setup(ring)
+        way = self._next_launch()
+        setup = self._setup(ring, way)
         try:
-            spare = self._spare.take(self._launch, self._path)
-            self.members.append(
-                WorkerHandle(duties, ring, self._launch, self._rings.boxes, setup, spare=spare)
-            )
+            spare = self._spare.take(way, self._path)
+            self.members.append(WorkerHandle(duties, ring, way, self._rings.boxes, setup, spare=spare))
         except OSError:
             self._rings.give_back(ring)
             raise
 
-    def _setup(self, ring: BegunLog) -> bytes:
+    def _next_launch(self) -> Launch:
+        """The way to start another: with the devices that fewest workers have. Those that end count last."""
+
+        def taken(way: Launch) -> tuple[int, int]:
+            its = [member.ending for member in self.members if member.launch is way]
+            return its.count(False), len(its)
+
+        return min(self._launches, key=taken)
+
+    def _setup(self, ring: BegunLog, way: Launch) -> bytes:
         place, inside = self._place, self._environment
         caller, path = b"", self._path
         if inside is not None:
@@ -129,9 +144,9 @@ class WorkerSet:
                 str(INLINE_LIMIT).encode(),
                 b"1" if place.durable else b"0",
                 self.spec.initializer or b"",
-                b"\0".join(map(os.fsencode, self._launch.support)),
+                b"\0".join(map(os.fsencode, way.support)),
                 caller,
-                b"1" if self._launch.contained else b"0",
+                b"1" if way.contained else b"0",
                 self.spec.surroundings,
                 *map(os.fsencode, path),
             ]
@@ -145,7 +160,7 @@ class WorkerSet:
     def leave_spare(self) -> None:
         """All are gone: let one wait for the next pool of this kind, if they worked."""
         if not self._failures:
-            self._spare.prepare(self._launch, self._path)
+            self._spare.prepare(self._launches[0], self._path)
 
     def make_do(self, error: OSError, again: Callable[[], None]) -> bool:
         """The system would not start another. Whether the pool can go on: with those that there are, or by waiting
@@ -206,3 +221,10 @@ class WorkerSet:
         for member in idle[: len(ready) - 1]:
             member.end()
         self.mind_the_idle()
+
+
+def specs_by_devices(spec: PoolSpec) -> list[PoolSpec]:
+    """The specification with the variables of each worker's devices; as it is, if it has none."""
+    if not spec.devices:
+        return [spec]
+    return [msgspec.structs.replace(spec, environ={**spec.environ, **one.variables}) for one in spec.devices]

@@ -34,8 +34,9 @@ LONGEST = 1 << 30
 EXIT = b"\0"
 """The datagram that ends a worker."""
 
-BLOB, TELL = 1, 2
-"""Flags of a task. BLOB: the body is the name of a file in the blob folder. TELL: say when it begins."""
+BLOB, TELL, RANKS = 1, 2, 4
+"""Flags of a task. BLOB: the body is the name of a file in the blob folder. TELL: say when it begins.
+RANKS: before the body stands how many MPI ranks it may start (NUMBER)."""
 
 # Kinds of frames, worker to engine.
 READY, RESULTS, FUNCTION, RETURNED, BEGAN, ROOM, OUTPUT, FAILED = range(1, 9)

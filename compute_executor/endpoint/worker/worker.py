@@ -31,7 +31,7 @@ from types import TracebackType
 from typing import Any
 
 from compute_executor import surroundings, system
-from compute_executor.endpoint.worker import messages
+from compute_executor.endpoint.worker import messages, mpi_prefix
 from compute_executor.endpoint.worker.begun_log import BegunLog
 from compute_executor.endpoint.worker.blobs import read_blob, write_blob
 from compute_executor.endpoint.worker.messages import TaskRecord
@@ -295,7 +295,12 @@ class Worker:
         self._ring.mark(batch, position, attempt)
         if flags & messages.TELL:
             self._link.send(messages.BEGAN, messages.BEGUN.pack(batch, position, attempt, began))
-        status, result = self._outcome(number, code, flags, body)
+        if flags & messages.RANKS:
+            (ranks,) = messages.NUMBER.unpack_from(body)
+            with mpi_prefix.set_for(ranks):
+                status, result = self._outcome(number, code, flags, body[messages.NUMBER.size :])
+        else:
+            status, result = self._outcome(number, code, flags, body)
         if os.getpid() != self._pid:
             os._exit(0)  # a child of a task that forked: the task goes on in the parent, and only there
         self._link.output.task_ended((batch, position, attempt))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from compute_executor.endpoint.pool.scheduling_policy import Assignment
 from compute_executor.errors import InvalidRequest
 from compute_executor.protocol.ids import task_uuid
+from compute_executor.protocol.resources import stock_specification
 from compute_executor.serialization import packing
 from compute_executor.service.globus_compute import messages
 
@@ -44,7 +45,7 @@ class TaskWriter:
         headers = messages.task_headers(
             task_id,
             self._functions.id(task.function),
-            options.resource_specification,
+            stock_specification(options),
             options.result_serializers,
         )
         return messages.task(task_id, buffer), headers

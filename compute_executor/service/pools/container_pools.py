@@ -48,6 +48,13 @@ class ContainerEngine:
             environment = await self._containers.environment(container)
         except ComputeError as error:
             self._events.broken(pool, str(error))
+            return
+        if environment.image and (spec.devices or spec.threads):
+            self._events.broken(
+                pool,
+                "gpus and threads_per_worker set environment variables of workers, and those in the image "
+                f"{environment.image} are the image's own: leave them out, or take an environment without an image",
+            )
         else:
             self._engine.open(pool, spec, environment)
             self._engine.wake(pool)

@@ -20,6 +20,7 @@ import msgspec
 
 from compute_executor.errors import EndpointNotShared, InvalidRequest, NotFound, PoolBroken
 from compute_executor.protocol.frames import PoolSpec
+from compute_executor.protocol.resources import ResourceOffer, offer_of
 from compute_executor.service.access import LOCAL_USER, Identity, Owned, check, may, owned_by
 from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.pools import specification
@@ -31,6 +32,7 @@ from compute_executor.service.quotas import require_quota
 from compute_executor.service.scheduling.dispatch import Dispatch
 from compute_executor.service.store.committer import Committer
 from compute_executor.service.store.rows import ID_BYTES, PoolRow
+from compute_executor.surroundings import mpi_launcher, usable_memory
 
 if TYPE_CHECKING:
     from compute_executor.endpoint.pool.engine import Engine
@@ -189,6 +191,11 @@ class Pools:
         if found.failed:
             raise PoolBroken(found.failed, began=False)
         return pool
+
+    def offer(self, pool: bytes) -> ResourceOffer:
+        """What the workers of a pool that there is have for a call, on this machine."""
+        spec = self._pools[pool].spec
+        return offer_of(spec, usable_memory(), mpi_launcher(spec.variables()))
 
     def _require_default(self, owner: str) -> bytes:
         """The id of a user's default pool. That of the user who runs the service lasts, those of others end some time

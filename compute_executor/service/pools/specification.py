@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from compute_executor.errors import InvalidRequest
 from compute_executor.protocol.frames import PoolSpec
+from compute_executor.protocol.resources import MOST
 
 LONGEST = 128 * 1024
 """Bytes of one argument or variable that Linux passes to a process (MAX_ARG_STRLEN, execve(2))."""
@@ -24,9 +25,13 @@ def check(spec: PoolSpec) -> None:
             )
         if len(text) >= LONGEST:
             raise InvalidRequest(f"{name} of a pool is {len(text):,} characters, the limit is {LONGEST:,}")
-    for name in spec.environ:
+    for name in [*spec.environ, *(name for one in spec.devices for name in one.variables)]:
         if not name or "=" in name:
             raise InvalidRequest(f"an environment variable of a pool cannot be called {name[:100]!r}")
+    if not 0 <= spec.threads <= MOST:
+        raise InvalidRequest(f"a worker of a pool has 0 to {MOST} threads, not {spec.threads}")
+    if len({len(one.names) for one in spec.devices}) > 1:
+        raise InvalidRequest("the workers of a pool have different numbers of devices")
 
 
 def _texts(spec: PoolSpec) -> Iterator[tuple[str, str]]:
@@ -36,4 +41,5 @@ def _texts(spec: PoolSpec) -> Iterator[tuple[str, str]]:
     yield "python_version", spec.python_version
     yield from (("path", entry) for entry in spec.path)
     yield from (("interpreter", option) for option in spec.interpreter)
-    yield from (("environ", f"{name}={value}") for name, value in spec.environ.items())
+    for variables in (spec.environ, *(one.variables for one in spec.devices)):
+        yield from (("environ", f"{name}={value}") for name, value in variables.items())

@@ -11,6 +11,7 @@ from compute_executor.endpoint.pool.scheduling_policy import Assignment
 from compute_executor.endpoint.worker import trace
 from compute_executor.errors import InvalidRequest, NotFound
 from compute_executor.protocol.frames import Submit
+from compute_executor.protocol.resources import resources_of
 from compute_executor.service.access import absent
 from compute_executor.service.endpoints.engines import Engines
 from compute_executor.service.scheduling.dispatch import Dispatch
@@ -172,9 +173,10 @@ class OpenBatches:
     def _assignments(self, lease: Lease) -> list[Assignment]:
         batch, start, stop, attempt = lease
         number, functions, walltime = batch.number, batch.functions, batch.options.walltime
+        needs = resources_of(batch.options)
         calls = self._arguments.get(batch)
         return [
-            Assignment(number, position, attempt, functions[function], body, walltime)
+            Assignment(number, position, attempt, functions[function], body, walltime, needs)
             for position, (function, body) in enumerate(calls[start:stop], start)
         ]
 

@@ -28,6 +28,7 @@ from compute_executor.errors import (
 from compute_executor.protocol.frames import INLINE_LIMIT, Blob, Options, Submit
 from compute_executor.protocol.ids import PREFIX_BYTES, task_uuid
 from compute_executor.protocol.msgpack_header import entries
+from compute_executor.protocol.resources import check_fit, resources_of
 from compute_executor.service.access import Identity
 from compute_executor.service.blobs.holds import BlobHolds
 from compute_executor.service.blobs.references import BlobReferences
@@ -220,7 +221,9 @@ class Submissions:
     def _place(self, who: Identity, batch: Submit, functions: list[bytes]) -> tuple[bytes, bytes]:
         """The endpoint and the pool that the batch is for."""
         if batch.endpoint in (b"", BUILT_IN.bytes):
-            return BUILT_IN.bytes, self._pools.require(who, batch.pool)
+            pool = self._pools.require(who, batch.pool)
+            check_fit(resources_of(batch.options), lambda: self._pools.offer(pool), "the workers of its pool")
+            return BUILT_IN.bytes, pool
         endpoint = self._endpoints.require(who, uuid.UUID(bytes=batch.endpoint), functions)
         return batch.endpoint, self._engines.kind(endpoint.kind).place(who, endpoint, batch.options)
 

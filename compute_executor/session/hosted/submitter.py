@@ -22,6 +22,7 @@ from compute_executor.errors import (
     InvalidRequest,
     SubmitOutcomeUnknown,
 )
+from compute_executor.protocol.resources import stock_specification
 from compute_executor.sdk.batch import BatchOptions, BatchTask
 from compute_executor.sdk.limits import check
 from compute_executor.sdk.splitting import parts, smaller
@@ -123,7 +124,7 @@ class HostedSubmitter:
     def _submit(self, target: Target, tasks: list[BatchTask]) -> SubmitAnswer:
         options = BatchOptions(
             task_group_id=self._group,
-            resource_specification=target.options.resource_specification,
+            resource_specification=stock_specification(target.options),
             user_endpoint_config=target.options.user_endpoint_config,
             create_queue=True,
             result_serializers=target.options.result_serializers,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from compute_executor.batch import Call, CallBatch
-from compute_executor.errors import ComputeError, PoolBroken
+from compute_executor.errors import ComputeError, PoolBroken, VersionMismatch
 from compute_executor.future import ComputeFuture
 from compute_executor.protocol.frames import (
     BROKEN,
@@ -43,6 +43,7 @@ from compute_executor.protocol.frames import (
     Welcome,
 )
 from compute_executor.protocol.ids import TaskPositions
+from compute_executor.protocol.resources import resources_of
 from compute_executor.sdk.ending import ANYTHING, Reading
 from compute_executor.sdk.own_api import OwnApi
 from compute_executor.serialization.buffers import LARGE
@@ -64,6 +65,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _encode = msgspec.msgpack.Encoder().encode
+
+OLDER = (
+    "the service is of an older version and would leave that out in silence: update compute-executor there"
+)
 
 
 class StreamProtocol:
@@ -95,6 +100,7 @@ class StreamProtocol:
         self.api: OwnApi | None = None
         self.postponed: list[CallBatch] = []
         self.no_room: ComputeError | None = None
+        self._takes_resources = False
         self._write: Callable[[bytes], None] = _drop_frame
         self._withdrawals = Withdrawals()
         self._acknowledgements = Acknowledgements(self.router.read)
@@ -123,6 +129,7 @@ class StreamProtocol:
         limit = welcome.limits.get("max_blob", NO_LIMIT)
         takes_parts = "parts" in welcome.limits
         self.storage = Storage(api, usable(welcome.blob_folder), limit, takes_parts=takes_parts)
+        self._takes_resources = "resources" in welcome.limits
         self.located.set()
         if self._held:
             write(_encode(Hold(list(self._held.values()))))
@@ -137,6 +144,9 @@ class StreamProtocol:
     def _open_pool(self) -> None:
         """Declare the pool. An initializer with large arguments goes into a part, which each batch refers to."""
         if self.pool is None or self.spec is None:
+            return
+        if self.spec.devices and not self._takes_resources:
+            self._break(PoolBroken(f"gpus were asked for: {OLDER}", began=False))
             return
         initializer = self.spec.initializer
         assert self.storage is not None
@@ -181,6 +191,11 @@ class StreamProtocol:
 
     def send(self, batch: CallBatch) -> None:
         """Send a batch; calls whose bodies cannot be put where they belong fail, the others go."""
+        asked = None if self._takes_resources else resources_of(batch.target.options)
+        if asked is not None:
+            error = VersionMismatch(f"{asked} were asked for: {OLDER}")
+            self._fail([SubmitFailure(call, error) for call in batch.calls])
+            return
         failures = self._outsource(batch)
         if failures:
             self._fail(failures)

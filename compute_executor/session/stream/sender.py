@@ -21,13 +21,14 @@ from compute_executor.errors import (
     NotAuthorized,
     NotFound,
     PoolBroken,
+    ResourcesNotOffered,
     VersionMismatch,
     from_document,
 )
 from compute_executor.protocol.frames import Blob, Refused, Register, Registered, Submit
 from compute_executor.protocol.submit import build_submit
 
-ALL_ALIKE = (NotAuthorized, VersionMismatch, PoolBroken)
+ALL_ALIKE = (NotAuthorized, VersionMismatch, PoolBroken, ResourcesNotOffered)
 """Refusals that are not about one of the tasks: halving the batch would find nothing."""
 
 

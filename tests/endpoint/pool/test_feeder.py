@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from compute_executor.protocol.resources import Resources
 from tests.endpoint.conftest import Lab, Script
 from tests.endpoint.tasks import POOL, wait_for
 
@@ -78,3 +79,68 @@ def test_more_arguments_than_a_task_channel_holds(lab: Lab) -> None:
         assert script.order[1:] == positions
 
     lab(scenario)
+
+
+def test_a_task_of_many_cores_runs_alone_and_in_its_turn(lab: Lab, tmp_path: Path) -> None:
+    gates = [str(tmp_path / f"gate{number}") for number in range(4)]
+
+    async def scenario(script: Script) -> None:
+        small = script.submit(wait_for, gates[0])
+        wide = script.submit(wait_for, gates[1], needs=Resources(cores=3))
+        behind = script.submit(wait_for, gates[2])
+        script.wake()
+        await script.until(lambda: small in script.begun)
+        assert wide not in script.begun
+        open(gates[0], "w").close()
+        await script.until(lambda: wide in script.begun)
+        assert behind not in script.begun
+        open(gates[1], "w").close()
+        await script.until(lambda: behind in script.begun)
+        open(gates[2], "w").close()
+        await script.until(lambda: len(script.ends) == 3)
+        assert script.order == [small, wide, behind]
+
+    lab(scenario, max_workers=3)
+
+
+def test_cores_of_a_worker_count(lab: Lab, tmp_path: Path) -> None:
+    gate = str(tmp_path / "gate")
+
+    async def scenario(script: Script) -> None:
+        both = [script.submit(wait_for, gate, needs=Resources(cores=4)) for _ in range(2)]
+        script.wake()
+        await script.until(lambda: set(both) <= set(script.begun))
+        open(gate, "w").close()
+        await script.until(lambda: len(script.ends) == 2)
+
+    lab(scenario, max_workers=2, threads=4)
+
+
+def test_what_a_dead_worker_had_taken_is_free_again(lab: Lab, tmp_path: Path) -> None:
+    gate = str(tmp_path / "gate")
+
+    async def scenario(script: Script) -> None:
+        first, second = (script.submit(wait_for, gate, needs=Resources(cores=2)) for _ in range(2))
+        script.wake()
+        await script.until(lambda: first in script.begun)
+        assert script.engine.stop_tasks(POOL, [(script.batch, first)]) == {(script.batch, first)}
+        await script.until(lambda: second in script.begun)
+        assert first in script.losses
+        open(gate, "w").close()
+        await script.result(second)
+
+    lab(scenario, max_workers=2)
+
+
+def test_what_can_never_begin_ends_by_name_and_keeps_nobody(lab: Lab) -> None:
+    async def scenario(script: Script) -> None:
+        lost = script.submit(len, "", needs=Resources(cores=3))
+        run = script.submit(len, "ab")
+        script.wake()
+        assert await script.result(run) == 2
+        assert script.losses[lost].message == (
+            "it asks for cores=3, and 2 workers are there, on the machine that it was given to"
+        )
+        assert not script.losses[lost].began
+
+    lab(scenario, max_workers=2)

@@ -24,6 +24,7 @@ from compute_executor.endpoint.pool.scheduling_policy import (
     WorkerLoad,
 )
 from compute_executor.protocol.frames import Blob
+from compute_executor.protocol.resources import ResourceOffer, Resources, WorkerShare
 
 QUICK, SLOW, NEW = 1, 2, 3
 
@@ -262,3 +263,80 @@ def test_when_to_start_another_worker(
 ) -> None:
     given_loads = [loaded(number, function, estimates, stuck=stuck) for number, function, stuck in loads]
     assert scheduling_policy.to_start(given_loads, starting, waiting, estimates, most) == count
+
+
+# -- tasks that take more than a worker --
+
+FOUR = ResourceOffer(workers=4, memory=100)
+
+
+def wide(cores: int = 1, memory: int = 0) -> Assignment:
+    return Assignment(2, 0, 1, QUICK, b"", None, Resources(cores, memory))
+
+
+def busy(estimates: DurationEstimates, *given: Assignment) -> WorkerLoad:
+    load = WorkerLoad()
+    load.add(given, estimates)
+    return load
+
+
+def test_a_task_that_takes_more_is_alone_with_its_worker(estimates: Any) -> None:
+    load = busy(estimates, wide(2))
+    assert not load.has_room()
+    assert load.remove((2, 0, 1)) == wide(2)
+    assert load.has_room()
+    waiting = deque([*tasks(2), wide(2), *tasks(2)])
+    assert scheduling_policy.next_chunk(waiting, 1, estimates) == tasks(2)
+    assert scheduling_policy.next_chunk(waiting, 1, estimates) == [wide(2)]
+
+
+def test_what_is_free(estimates: Any) -> None:
+    loads = [busy(estimates, *tasks(3)), busy(estimates, wide(2, 30)), WorkerLoad()]
+    free = scheduling_policy.free_share(loads, FOUR)
+    assert free == WorkerShare(1, 70)
+    assert scheduling_policy.fits(tasks(1)[0], free, FOUR)
+    assert scheduling_policy.fits(wide(1, 70), free, FOUR)
+    assert not scheduling_policy.fits(wide(1, 71), free, FOUR)
+    assert not scheduling_policy.fits(wide(2), free, FOUR)
+    assert scheduling_policy.fits(wide(1, 10**9), free, ResourceOffer(4)), "nobody knows the memory"
+
+
+def test_who_may_take_it(estimates: Any) -> None:
+    one, idle = busy(estimates, *tasks(1)), WorkerLoad()
+    (small,) = tasks(1)
+
+    def taker(task: Assignment, free: int) -> WorkerLoad | None:
+        return scheduling_policy.who_may_take(task, [one, idle], WorkerShare(free, 100), FOUR)
+
+    assert taker(small, 2) is idle
+    assert taker(small, 0) is one, "it costs nothing more where a worker runs already"
+    assert taker(wide(2), 2) is idle
+    assert taker(wide(3), 2) is None
+    assert scheduling_policy.who_may_take(wide(2), [one], WorkerShare(2, 100), FOUR) is None
+
+
+@given(st.lists(st.integers(0, 4), max_size=40), st.integers(4, 6), st.randoms())
+def test_every_task_begins_in_its_turn_and_never_too_many_at_a_time(
+    sizes: list[int], workers: int, random: Any
+) -> None:
+    """A pool as its feeder drives it; tasks end in any order. 0: one that asks for nothing."""
+    estimates, offer = DurationEstimates(), ResourceOffer(workers)
+    waiting = deque(
+        Assignment(1, index, 1, SLOW, b"", None, Resources(cores) if cores else None)
+        for index, cores in enumerate(sizes)
+    )
+    loads = [WorkerLoad() for _ in range(workers)]
+    given_out = []
+    while waiting or any(load.tasks for load in loads):
+        while waiting:
+            free = scheduling_policy.free_share(loads, offer)
+            assert free.workers >= 0
+            load = scheduling_policy.who_may_take(waiting[0], loads, free, offer)
+            if load is None:
+                break
+            chunk = scheduling_policy.next_chunk(waiting, workers, estimates)
+            given_out += [task.position for task in chunk]
+            load.add(chunk, estimates)
+        full = random.choice([load for load in loads if load.tasks])
+        full.remove(next(iter(full.tasks)))
+    assert given_out == list(range(len(sizes)))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from compute_executor.endpoint.pool import launch, worker_set
+from compute_executor.protocol.frames import PoolSpec, WorkerDevices
 from compute_executor.serialization import native
 from tests.endpoint.conftest import Lab, Script
 from tests.endpoint.tasks import nothing, wait_for
@@ -197,3 +200,41 @@ def test_a_pool_goes_on_with_the_workers_that_could_be_started(
         assert len(script.pids()) == 1
 
     lab(scenario, max_workers=2)
+
+
+def test_each_worker_sees_devices_of_its_own_also_after_a_death(lab: Lab, tmp_path: Path) -> None:
+    gates = [str(tmp_path / name) for name in ("first", "second")]
+
+    def look(gate: Any) -> Any:
+        import time
+
+        while not os.path.exists(gate):
+            time.sleep(0.005)
+        return os.environ["SEEN"], os.environ["OTHER"]
+
+    async def together(script: Script, gate: str) -> list[Any]:
+        positions = [script.submit(look, gate) for _ in range(3)]
+        script.wake()
+        await script.until(lambda: set(positions) <= set(script.begun))
+        open(gate, "w").close()
+        return sorted([await script.result(position) for position in positions])
+
+    async def scenario(script: Script) -> None:
+        script.requeue = True
+        each = [("0", "x"), ("1", "x"), ("2", "x")]
+        assert await together(script, gates[0]) == each
+        os.kill(script.pids()[1], signal.SIGKILL)
+        assert await together(script, gates[1]) == each
+
+    devices = [WorkerDevices([name], {"SEEN": name}) for name in "012"]
+    environ = {**os.environ, "SEEN": "all", "OTHER": "x"}
+    lab(scenario, max_workers=3, devices=devices, environ=environ)
+
+
+def test_the_variables_of_devices_come_over_those_of_the_program() -> None:
+    spec = PoolSpec(
+        4, "python", [], "/", {"A": "b", "SEEN": "all"}, devices=[WorkerDevices(["0"], {"SEEN": "0"})]
+    )
+    assert [one.environ for one in worker_set.specs_by_devices(spec)] == [{"A": "b", "SEEN": "0"}]
+    plain = PoolSpec(4, "python", [], "/", {"A": "b"})
+    assert worker_set.specs_by_devices(plain) == [plain]

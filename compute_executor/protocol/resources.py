@@ -1,0 +1,191 @@
+"""What a call takes of a machine, what a machine offers, and whether the one fits into the other. Pure.
+
+ex.options(cores=4, memory="8GB", gpus=1, nodes=2, ranks=8) -> Options -> Resources
+                                                                         | misfits
+                                      workers of an Executor or endpoint -> ResourceOffer
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from compute_executor import checks
+from compute_executor.errors import ResourcesNotOffered
+from compute_executor.protocol.frames import Options, PoolSpec
+
+MOST = 1_000_000
+"""Of cores, devices, nodes or ranks that a call may ask for: more is a slip of the keyboard."""
+
+MOST_MEMORY = 1 << 62
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMGTP])(i?)B")
+_POWER = {letter: power for power, letter in enumerate("KMGTP", 1)}
+_UNITS = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"))
+
+
+class Resources(NamedTuple):
+    """What one call takes. ``cores``: of each of its ``ranks``; ``memory``: bytes, of all of them together; ``gpus``:
+    devices that it sees; ``nodes``: machines."""
+
+    cores: int = 1
+    memory: int = 0
+    gpus: int = 0
+    nodes: int = 1
+    ranks: int = 1
+
+    @property
+    def all_cores(self) -> int:
+        """The cores of all ranks."""
+        return self.cores * self.ranks
+
+
+class ResourceOffer(NamedTuple):
+    """What the workers on one machine have. ``workers``: how many; ``cores``, ``gpus``: of each worker; ``memory``:
+    bytes, of all of them together, 0 if it is not known; ``launcher``: the program that starts MPI ranks there, or
+    ""; None: not known."""
+
+    workers: int
+    cores: int = 1
+    memory: int = 0
+    gpus: int = 0
+    launcher: str | None = None
+
+
+class WorkerShare(NamedTuple):
+    """What a call occupies of an offer: as many workers as have its cores together, and bytes of memory."""
+
+    workers: int = 1
+    memory: int = 0
+
+
+# -- from options -------------------------------------------------------------------------------------------
+
+
+def count(name: str, value: Any) -> int:
+    """A number of things. Raises TypeError for what is no whole number (True, "4", 4.0), ValueError
+    outside of 1 to `MOST`."""
+    if isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer, not {value!r} of type bool")
+    return checks.integer(name, value, least=1, most=MOST)
+
+
+def memory_size(name: str, value: Any) -> int:
+    """Bytes, of a number of them or of text. Raises TypeError and ValueError.
+
+    >>> memory_size("memory", "8GB"), memory_size("memory", "1.5 GiB"), memory_size("memory", 4096)
+    (8000000000, 1610612736, 4096)
+    """
+    if isinstance(value, str):
+        found = _SIZE.fullmatch(value.strip())
+        if found is None:
+            raise ValueError(
+                f'{name} must be bytes or a size such as "8GB" (8 * 10^9) or "8GiB" (8 * 2^30), not {value!r:.100}'
+            )
+        base = 1024 if found[3] else 1000
+        value = int(float(found[1]) * base ** _POWER[found[2].upper()])
+    if isinstance(value, bool):
+        raise TypeError(f"{name} must be bytes or a size such as '8GB', not {value!r} of type bool")
+    number = checks.integer(name, value, least=1)
+    if number > MOST_MEMORY:
+        raise ValueError(f"{name} is {number} bytes, which no machine has")
+    return number
+
+
+def resources_of(options: Options) -> Resources | None:
+    """What each call with these options takes; None if that is one worker, as for most."""
+    asked = (options.cores, options.memory, options.gpus, options.nodes, options.ranks)
+    if asked == (None, None, None, None, None):
+        return None
+    return Resources(
+        options.cores or 1, options.memory or 0, options.gpus or 0, options.nodes or 1, options.ranks or 1
+    )
+
+
+# -- whether it fits ----------------------------------------------------------------------------------------
+
+
+def offer_of(spec: PoolSpec, memory: int = 0, launcher: str | None = None) -> ResourceOffer:
+    """What a pool of workers offers, on a machine with so much memory."""
+    gpus = len(spec.devices[0].names) if spec.devices else 0
+    return ResourceOffer(spec.max_workers, spec.threads or 1, memory, gpus, launcher)
+
+
+def share_of(asked: Resources, offer: ResourceOffer) -> WorkerShare:
+    """What a call occupies.
+
+    >>> share_of(Resources(cores=4), ResourceOffer(workers=8, cores=2))
+    WorkerShare(workers=2, memory=0)
+    """
+    return WorkerShare(math.ceil(asked.all_cores / offer.cores), asked.memory)
+
+
+def misfits(asked: Resources, offer: ResourceOffer) -> str:
+    """What of it the offer cannot give, with both figures; "" if it fits."""
+    found = []
+    there = offer.workers * offer.cores
+    if asked.all_cores > there:
+        each = "" if offer.cores == 1 else f" of {offer.cores} cores each"
+        ranks = "" if asked.ranks == 1 else f" ({asked.ranks} ranks)"
+        found.append(
+            f"cores={asked.all_cores}{ranks}, and {_things(offer.workers, 'worker')}{each} are there"
+        )
+    if asked.memory and offer.memory and asked.memory > offer.memory:
+        found.append(f"memory={size_text(asked.memory)}, and {size_text(offer.memory)} are there")
+    if asked.gpus > offer.gpus:
+        found.append(f"gpus={asked.gpus}, and {_things(offer.gpus, 'device')} for each worker are there")
+    if asked.nodes > 1:
+        found.append(f"nodes={asked.nodes}, and a call runs on 1 machine there")
+    if asked.ranks > 1 and offer.launcher == "":
+        found.append(
+            f"ranks={asked.ranks}, and nothing there starts them: no mpiexec or mpirun is on PATH, or the workers are "
+            "ranks themselves"
+        )
+    return "; ".join(found)
+
+
+def check_fit(asked: Resources | None, offer: Callable[[], ResourceOffer], who: str) -> None:
+    """Raise ResourcesNotOffered, with both figures, for what ``who`` cannot give."""
+    if asked is not None and (why := misfits(asked, offer())):
+        raise ResourcesNotOffered(f"a call asks {who} for {why}: ask for less, or for another endpoint")
+
+
+def size_text(size: int) -> str:
+    """Bytes for people.
+
+    >>> size_text(8_000_000_000), size_text(512)
+    ('7.5 GiB (8000000000 bytes)', '512 bytes')
+    """
+    for unit, name in _UNITS:
+        if size >= unit:
+            return f"{size / unit:.1f} {name} ({size} bytes)"
+    return f"{size} bytes"
+
+
+def _things(number: int, name: str) -> str:
+    return f"{number or 'no'} {name}{'' if number == 1 else 's'}"
+
+
+# -- for endpoints of Globus Compute ------------------------------------------------------------------------
+
+
+def stock_specification(options: Options) -> dict[str, Any] | None:
+    """The ``resource_specification`` of Parsl's MPI mode that nodes and ranks mean. Raises ResourcesNotOffered where
+    they mean none. Source: "MPI and Multi-node Apps" in Parsl's user guide."""
+    given = options.resource_specification
+    if options.nodes is None and options.ranks is None:
+        return given
+    nodes, ranks = options.nodes or 1, options.ranks or options.nodes or 1
+    if given is not None:
+        raise ResourcesNotOffered(
+            f"nodes={nodes} and ranks={ranks} are a resource_specification at such an endpoint, and one is given "
+            f"({given!r:.200}): give either"
+        )
+    if ranks % nodes:
+        raise ResourcesNotOffered(
+            f"ranks={ranks} cannot be divided among nodes={nodes} evenly, which such an endpoint needs: take a "
+            f"multiple of {nodes}"
+        )
+    return {"num_nodes": nodes, "num_ranks": ranks, "ranks_per_node": ranks // nodes}

@@ -1,0 +1,117 @@
+"""What calls take, what machines offer, and whether the one fits into the other."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compute_executor.errors import ResourcesNotOffered
+from compute_executor.protocol.call_options import with_options
+from compute_executor.protocol.frames import Options, PoolSpec, WorkerDevices
+from compute_executor.protocol.resources import (
+    ResourceOffer,
+    Resources,
+    WorkerShare,
+    check_fit,
+    memory_size,
+    misfits,
+    offer_of,
+    resources_of,
+    share_of,
+    size_text,
+    stock_specification,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("1kB", 1000),
+        ("1KiB", 1024),
+        ("512MB", 512 * 10**6),
+        (" 2 GiB ", 2 << 30),
+        ("1.5TB", 15 * 10**11),
+        ("1PiB", 1 << 50),
+        (7, 7),
+    ],
+)
+def test_sizes(text: str | int, size: int) -> None:
+    assert memory_size("memory", text) == size
+
+
+@given(st.integers(1, 10_000), st.sampled_from(["k", "M", "G", "T"]), st.booleans())
+def test_a_larger_unit_is_a_larger_size(number: int, unit: str, binary: bool) -> None:
+    suffix = "iB" if binary else "B"
+    power = "kMGT".index(unit) + 1
+    assert memory_size("memory", f"{number}{unit}{suffix}") == number * (1024 if binary else 1000) ** power
+
+
+def test_a_call_that_asks_for_nothing_takes_a_worker() -> None:
+    assert resources_of(Options(retries=1)) is None
+    assert resources_of(with_options(Options(), memory="1kB")) == Resources(memory=1000)
+    assert resources_of(with_options(Options(), cores=2, ranks=3)) == Resources(cores=2, ranks=3)
+
+
+def test_what_a_pool_offers() -> None:
+    spec = PoolSpec(4, "python", [], "/", {}, threads=2, devices=[WorkerDevices(["0", "1"], {})])
+    assert offer_of(spec, 5, "mpiexec") == ResourceOffer(4, 2, 5, 2, "mpiexec")
+    assert offer_of(PoolSpec(3, "python", [], "/", {})) == ResourceOffer(3)
+
+
+@given(st.integers(1, 64), st.integers(1, 64), st.integers(1, 16), st.integers(1, 16))
+def test_what_fits_takes_no_more_workers_than_there_are(
+    cores: int, ranks: int, workers: int, each: int
+) -> None:
+    asked, offer = Resources(cores=cores, ranks=ranks), ResourceOffer(workers, each)
+    share = share_of(asked, offer)
+    assert (share.workers - 1) * each < cores * ranks <= share.workers * each
+    assert (misfits(asked, offer) == "") == (share.workers <= workers)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (Resources(cores=5), "cores=5, and 4 workers are there"),
+        (Resources(cores=2, ranks=3), r"cores=6 \(3 ranks\), and 4 workers are there"),
+        (Resources(memory=3 << 30), r"memory=3.0 GiB \(3221225472 bytes\), and 2.0 GiB \(2147483648 bytes\)"),
+        (Resources(gpus=2), "gpus=2, and 1 device for each worker are there"),
+        (Resources(nodes=2), "nodes=2, and a call runs on 1 machine there"),
+        (Resources(ranks=2), "ranks=2, and nothing there starts them"),
+        (Resources(cores=9, nodes=3), "cores=9, .*; nodes=3"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_both_figures(asked: Resources, told: str) -> None:
+    offer = ResourceOffer(4, memory=2 << 30, gpus=1, launcher="")
+    with pytest.raises(ResourcesNotOffered, match=f"a call asks the workers for {told}"):
+        check_fit(asked, lambda: offer, "the workers")
+
+
+def test_what_fits_or_cannot_be_known_is_taken() -> None:
+    check_fit(None, pytest.fail, "nobody")
+    check_fit(Resources(4, 5, 1, 1, 1), lambda: ResourceOffer(2, 2, 5, 1, ""), "the workers")
+    check_fit(Resources(memory=1 << 50, ranks=2), lambda: ResourceOffer(2), "the workers")
+    assert (
+        misfits(Resources(cores=5), ResourceOffer(2, 2)) == "cores=5, and 2 workers of 2 cores each are there"
+    )
+    assert "no device for each worker" not in misfits(Resources(), ResourceOffer(1))
+    assert "no devices for each worker" in misfits(Resources(gpus=1), ResourceOffer(1))
+
+
+def test_a_share_of_memory_is_the_whole_call_s() -> None:
+    assert share_of(Resources(memory=7, ranks=2), ResourceOffer(4)) == WorkerShare(2, 7)
+    assert size_text(3 << 20) == "3.0 MiB (3145728 bytes)"
+
+
+def test_nodes_and_ranks_are_a_specification_at_endpoints_of_globus_compute() -> None:
+    def made(**options: int) -> object:
+        return stock_specification(with_options(Options(), **options))
+
+    assert made() is None
+    assert made(nodes=2, ranks=8) == {"num_nodes": 2, "num_ranks": 8, "ranks_per_node": 4}
+    assert made(ranks=3) == {"num_nodes": 1, "num_ranks": 3, "ranks_per_node": 3}
+    assert made(nodes=3) == {"num_nodes": 3, "num_ranks": 3, "ranks_per_node": 1}
+    given_too = with_options(Options(), resource_specification={"num_nodes": 1})
+    assert stock_specification(given_too) == {"num_nodes": 1}
+    with pytest.raises(ResourcesNotOffered, match="nodes=1 and ranks=2 are a resource_specification"):
+        stock_specification(with_options(given_too, ranks=2))
