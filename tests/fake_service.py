@@ -63,7 +63,7 @@ class FakeService:
         self.next_token: str | None = None
         self._api = api_of(lambda: self.address(), self.renew)
         self.faults = Faults()
-        self.limits = {} if limits is None else limits
+        self.limits = {"resources": 1} if limits is None else limits
         self.blob_folder = blob_folder
         self.hold = False
         self.noop = False

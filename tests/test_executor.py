@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from compute_executor.errors import InvalidRequest
+from compute_executor.devices import Hardware
+from compute_executor.errors import ComputeError, InvalidRequest, ResourcesNotOffered
 from compute_executor.executor import Executor
+from compute_executor.protocol.frames import WorkerDevices
 from tests.conftest import MakeExecutor
 from tests.fake_service import FakeService
 from tests.numbers_like_numpy import RealNumber, WholeNumber
@@ -34,6 +36,12 @@ ENDPOINT = "00000000-0000-4000-8000-000000000001"
         ({"user_endpoint_config": {}, "resource_specification": {"a": 1}}, TypeError, "endpoint_id"),
         ({"endpoint_id": ENDPOINT, "resource_specification": [1]}, TypeError, "resource_specification"),
         ({"endpoint_id": ENDPOINT, "max_workers": 1}, TypeError, "set up there"),
+        ({"endpoint_id": ENDPOINT, "gpus": "all"}, TypeError, "set up there"),
+        ({"endpoint_id": ENDPOINT, "threads_per_worker": 1}, TypeError, "set up there"),
+        ({"gpus": 2}, TypeError, "gpus must be"),
+        ({"gpus": []}, ValueError, "gpus is empty"),
+        ({"threads_per_worker": True}, TypeError, "threads_per_worker must be an integer"),
+        ({"threads_per_worker": 0}, ValueError, "threads_per_worker must be between 1 and"),
     ],
 )
 def test_wrong_arguments(given: dict[str, Any], error: type[Exception], text: str) -> None:
@@ -78,6 +86,50 @@ def test_options_that_its_own_workers_do_not_keep_are_refused_at_once(executor: 
     with pytest.raises(InvalidRequest, match="user_endpoint_config is not kept by workers of this package"):
         executor.user_endpoint_config = {"a": 1}
     executor.options(endpoint_id=ENDPOINT, resource_specification={"num_nodes": 1})
+
+
+def test_devices_and_threads_of_workers(
+    make: MakeExecutor, fake: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("compute_executor.devices.look", lambda: Hardware(nvidia=("0", "1", "2", "3")))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
+    executor = make(gpus="all", threads_per_worker=2)
+    assert executor.options(gpus=1, cores=4).submit(abs, -1).result(10) == 1
+    (spec,) = fake.pools.values()
+    assert (spec.max_workers, spec.threads, spec.environ["OMP_NUM_THREADS"]) == (2, 2, "2")
+    assert spec.devices == [
+        WorkerDevices(["2"], {"CUDA_VISIBLE_DEVICES": "2"}),
+        WorkerDevices(["3"], {"CUDA_VISIBLE_DEVICES": "3"}),
+    ]
+    with pytest.raises(
+        ResourcesNotOffered, match=r"the workers of this Executor for cores=5, and 2 workers of 2"
+    ):
+        executor.options(cores=5)
+    with pytest.raises(ResourcesNotOffered, match="gpus=2, and 1 device for each worker are there"):
+        executor.options(gpus=2)
+
+
+def test_there_are_as_many_workers_as_have_their_threads(
+    make: MakeExecutor, fake: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("compute_executor.pool_spec.usable_cpus", lambda: 7)
+    for threads in (2, 16):
+        make(threads_per_worker=threads).submit(abs, -1).result(10)
+    assert sorted(spec.max_workers for spec in fake.pools.values()) == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "told"),
+    [({"gpus": [0]}, {}, "gpus were asked for"), ({}, {"memory": "1GB"}, "memory=1000000000")],
+)
+def test_a_service_that_would_leave_resources_out_in_silence_is_not_used(
+    make: MakeExecutor, fake: FakeService, given: dict[str, Any], options: dict[str, Any], told: str
+) -> None:
+    del fake.limits["resources"]
+    future = make(max_workers=1, **given).options(**options).submit(abs, -1)
+    with pytest.raises(ComputeError, match=f"{told}.*the service is of an older version"):
+        future.result(10)
+    assert fake.submits == []
 
 
 def test_attributes_that_count_for_later_calls() -> None:

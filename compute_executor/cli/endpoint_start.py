@@ -45,6 +45,17 @@ RESTART_WITHIN = 30.0
     help="Tasks at a time: on this machine, or on each node or slot of an engine.  [default: the CPUs there; 1 for "
     "dask, mpi and ray]",
 )
+@click.option(
+    "--gpus",
+    metavar="all|LIST",
+    help="Of process, slurm and parsl: a worker for each of these devices of a machine, such as 0,1, which sees no "
+    "other.",
+)
+@click.option(
+    "--threads-per-worker",
+    type=click.IntRange(1),
+    help="That numpy and other libraries start in a worker; it counts as so many cores.",
+)
 @click.option("--scheduler", metavar="ADDRESS", help="Of dask.")
 @click.option("--config", type=click.Path(dir_okay=False), help="Of parsl: a file that defines config.")
 @click.option("--ranks", type=click.IntRange(1), help="Of mpi: processes, each a place for workers.")

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
 
 from compute_executor import checks
 from compute_executor.errors import ResourcesNotOffered
@@ -47,11 +49,11 @@ class ResourceOffer(NamedTuple):
     bytes, of all of them together, 0 if it is not known; ``launcher``: the program that starts MPI ranks there, or
     ""; None: not known."""
 
-    workers: int
-    cores: int = 1
-    memory: int = 0
-    gpus: int = 0
-    launcher: str | None = None
+    workers: Annotated[int, msgspec.Meta(ge=1, le=MOST)]
+    cores: Annotated[int, msgspec.Meta(ge=1, le=MOST)] = 1
+    memory: Annotated[int, msgspec.Meta(ge=0, le=MOST_MEMORY)] = 0
+    gpus: Annotated[int, msgspec.Meta(ge=0, le=MOST)] = 0
+    launcher: Annotated[str, msgspec.Meta(max_length=4096)] | None = None
 
 
 class WorkerShare(NamedTuple):
@@ -113,6 +115,32 @@ def offer_of(spec: PoolSpec, memory: int = 0, launcher: str | None = None) -> Re
     return ResourceOffer(spec.max_workers, spec.threads or 1, memory, gpus, launcher)
 
 
+def offer_from(document: object) -> ResourceOffer | None:
+    """The offer in what a machine says of itself (its ``_asdict``); None if there is none that can be one."""
+    if not isinstance(document, dict):
+        return None
+    known = {name: document[name] for name in ResourceOffer._fields if name in document}
+    try:
+        return msgspec.convert(tuple(ResourceOffer(**known)), ResourceOffer)
+    except (TypeError, msgspec.ValidationError):
+        return None
+
+
+def least(offers: Sequence[ResourceOffer]) -> ResourceOffer | None:
+    """What each of several machines has, of which any may be given a call; None of none."""
+    if not offers:
+        return None
+    sizes = [one.memory for one in offers if one.memory]
+    launchers = [one.launcher for one in offers]
+    return ResourceOffer(
+        min(one.workers for one in offers),
+        min(one.cores for one in offers),
+        min(sizes, default=0),
+        min(one.gpus for one in offers),
+        "" if "" in launchers else launchers[0],
+    )
+
+
 def share_of(asked: Resources, offer: ResourceOffer) -> WorkerShare:
     """What a call occupies.
 
@@ -140,8 +168,8 @@ def misfits(asked: Resources, offer: ResourceOffer) -> str:
         found.append(f"nodes={asked.nodes}, and a call runs on 1 machine there")
     if asked.ranks > 1 and offer.launcher == "":
         found.append(
-            f"ranks={asked.ranks}, and nothing there starts them: no mpiexec or mpirun is on PATH, or the workers are "
-            "ranks themselves"
+            f"ranks={asked.ranks}, and nothing there starts them: no mpiexec or mpirun is on PATH, or the "
+            "workers are ranks themselves"
         )
     return "; ".join(found)
 

@@ -14,8 +14,10 @@ from compute_executor.protocol.resources import (
     Resources,
     WorkerShare,
     check_fit,
+    least,
     memory_size,
     misfits,
+    offer_from,
     offer_of,
     resources_of,
     share_of,
@@ -115,3 +117,18 @@ def test_nodes_and_ranks_are_a_specification_at_endpoints_of_globus_compute() ->
     assert stock_specification(given_too) == {"num_nodes": 1}
     with pytest.raises(ResourcesNotOffered, match="nodes=1 and ranks=2 are a resource_specification"):
         stock_specification(with_options(given_too, ranks=2))
+
+
+def test_an_offer_travels_and_what_cannot_be_one_is_none() -> None:
+    offer = ResourceOffer(4, 2, 1 << 33, 1, "mpiexec")
+    assert offer_from(offer._asdict()) == offer
+    assert offer_from({"workers": 1, "new": 5}) == ResourceOffer(1)
+    for wrong in (None, [4], {}, {"workers": 0}, {"workers": "4"}, {"workers": 1, "memory": -1}):
+        assert offer_from(wrong) is None
+
+
+def test_of_several_machines_each_must_have_it() -> None:
+    assert least([]) is None
+    one, other = ResourceOffer(4, 2, 7, 1, "mpiexec"), ResourceOffer(8, 1, 0, 2, "")
+    assert least([one, other]) == ResourceOffer(4, 1, 7, 1, "")
+    assert least([one]) == one

@@ -9,17 +9,30 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from compute_executor import devices
 from compute_executor.endpoint.agent.folder import EndpointFolder
 from compute_executor.endpoint.agent.settings import EndpointSettings
 from compute_executor.endpoint.leases.frames import TaskName
 from compute_executor.endpoint.leases.taker import LeaseTaker
 from compute_executor.endpoint.pool.engine import Engine, ProcessEngine
 from compute_executor.errors import InvalidRequest
-from compute_executor.protocol.frames import PoolSpec
-from compute_executor.surroundings import messages, pack, usable_cpus, wire_text
+from compute_executor.protocol.frames import PoolSpec, WorkerDevices
+from compute_executor.protocol.resources import ResourceOffer, offer_of
+from compute_executor.surroundings import (
+    messages,
+    mpi_launcher,
+    pack,
+    usable_cpus,
+    usable_memory,
+    wire_text,
+)
+from compute_executor.thread_limits import thread_variables
 
 PROCESS = "process"
 """The engine of worker processes on the endpoint's own machine."""
+
+ONE_ON_A_MACHINE = (PROCESS, "slurm", "parsl")
+"""Engines whose workers on one machine are all started from one place, which divides the devices among them."""
 
 TRY_AGAIN = 15.0
 """Seconds until workers are started again that could not start."""
@@ -85,13 +98,20 @@ class ProcessWorkers:
 
     def state(self) -> dict[str, Any]:
         """See RunningEngine."""
-        return {"trouble": self._trouble, "python": sys.version.split()[0]}
+        offer = local_offer(self._spec)._asdict()
+        return {"trouble": self._trouble, "python": sys.version.split()[0], "offer": offer}
 
 
 async def open_engine(
     settings: EndpointSettings, folder: EndpointFolder, rings: Path, pool: bytes, taker: LeaseTaker
 ) -> RunningEngine:
     """The engine that the settings name, started. Raises InvalidRequest."""
+    if settings.gpus and settings.engine not in ONE_ON_A_MACHINE:
+        raise InvalidRequest(
+            f"--gpus is for the engines {', '.join(ONE_ON_A_MACHINE)}: of {settings.engine}, several places "
+            "for workers may be on one machine, and none knows which devices the others have. Leave it out, and have "
+            "the engine give devices to its tasks"
+        )
     if settings.engine == PROCESS:
         engine = ProcessEngine(taker, blob_folder=folder.blobs, ring_folder=rings)
         return ProcessWorkers(engine, pool, worker_spec(settings, folder.name), taker)
@@ -103,11 +123,15 @@ async def open_engine(
 def worker_spec(settings: EndpointSettings, name: str) -> PoolSpec:
     """The workers of an endpoint: its own interpreter, packages and environment, with what is configured."""
     environ = {key: value for key, value in os.environ.items() if key not in _OURS} | settings.variables
+    threads = settings.threads_per_worker
+    seen = _devices(settings.gpus)
+    if threads:
+        environ |= thread_variables(threads)
     place = os.path.expanduser(settings.folder or "~")
     if settings.folder and not os.path.isdir(place):
         raise InvalidRequest(f"the folder {place}, where tasks are to run, does not exist: make it first")
     return PoolSpec(
-        max_workers=settings.workers or usable_cpus(),
+        max_workers=settings.workers or len(seen) or max(1, usable_cpus() // (threads or 1)),
         python=wire_text(sys.executable),
         path=[wire_text(entry) for entry in sys.path if entry],
         cwd=wire_text(place if os.path.isdir(place) else "/"),
@@ -116,7 +140,24 @@ def worker_spec(settings: EndpointSettings, name: str) -> PoolSpec:
         python_version=f"{sys.version_info[0]}.{sys.version_info[1]}",
         surroundings=pack({"umask": _umask()} | messages()),
         to_program=True,
+        threads=threads,
+        devices=seen,
     )
+
+
+def local_offer(spec: PoolSpec) -> ResourceOffer:
+    """What such workers have on this machine."""
+    return offer_of(spec, usable_memory(), mpi_launcher(spec.variables()))
+
+
+def _devices(gpus: str) -> list[WorkerDevices]:
+    if not gpus:
+        return []
+    try:
+        found = devices.of_workers(gpus if gpus == "all" else [one.strip() for one in gpus.split(",")])
+    except (TypeError, ValueError) as error:
+        raise InvalidRequest(f"the workers cannot have the devices {gpus!r}: {error}") from None
+    return [WorkerDevices(*one) for one in found]
 
 
 def _umask() -> int:

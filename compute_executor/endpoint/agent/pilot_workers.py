@@ -23,6 +23,7 @@ from compute_executor.endpoint.pilots.scaling import BlockLimits
 from compute_executor.endpoint.pilots.sources import SlotOrder
 from compute_executor.endpoint.pool.engine import Engine
 from compute_executor.errors import InvalidRequest
+from compute_executor.protocol.resources import ResourceOffer, least
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class PilotWorkers:
         self._process = process
         self._taker = taker
         self._queued = 0
+        self._offer: ResourceOffer | None = None  # of the pilots seen last: the next ones are like them
         self._running: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
@@ -82,10 +84,12 @@ class PilotWorkers:
     def state(self) -> dict[str, Any]:
         """See RunningEngine."""
         pilots = [one for one in self._pilots.pilots() if one.session is not None]
+        self._offer = least([one.offer for one in pilots if one.offer is not None]) or self._offer
         return {
             "trouble": self.blocks.trouble,
             "blocks": self.blocks.view(),
             "queued": self._queued,
+            "offer": None if self._offer is None else self._offer._asdict(),
             "pilots": [
                 {"host": one.host, "slot": one.slot, "workers": one.workers, "leased": len(one.leased)}
                 for one in pilots
@@ -145,6 +149,8 @@ async def open_pilots(
         settings.workers,
         settings.variables,
         settings.folder,
+        settings.gpus,
+        settings.threads_per_worker,
     )
     process = EngineProcess(settings.engine, settings.options(), order, folder.here / "engine.log")
     workers = PilotWorkers(pilots, process, taker)

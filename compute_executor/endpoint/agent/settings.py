@@ -25,7 +25,9 @@ from compute_executor.errors import InvalidRequest
 class EndpointSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     """What a user chose. ``url``, ``profile``: the service, this user's local one if neither is given;
     ``certificate``: of a certificate authority of one's own. ``workers``: tasks at a time, 0 for as many as there are
-    CPUs. ``folder``: where tasks run, the home folder if empty. ``variables``: in their environment.
+    CPUs. ``gpus``: "all", or devices such as "0,1": a worker for each, on each machine; ``threads_per_worker``: that
+    numpy and the like start, 0 for as many as they do by themselves. ``folder``: where tasks run, the home folder if
+    empty. ``variables``: in their environment.
 
     The rest is for engines whose workers are elsewhere: ``address`` by which they reach this machine; ``scheduler``
     of dask, file of a ``config`` of Parsl, MPI ``ranks``; of Slurm ``partition``, ``account``, ``nodes`` of a block,
@@ -37,6 +39,8 @@ class EndpointSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=False)
     profile: str = ""
     certificate: str = ""
     workers: int = 0
+    gpus: str = ""
+    threads_per_worker: int = 0
     folder: str = ""
     variables: dict[str, str] = {}
     description: str = ""

@@ -29,6 +29,7 @@ from compute_executor.endpoint.pool.scheduling_policy import Assignment, Duratio
 from compute_executor.endpoint.worker.messages import Key
 from compute_executor.errors import ComputeError
 from compute_executor.protocol.frames import EXCEPTION, LOST, VALUE, PoolSpec, Reason, Written
+from compute_executor.protocol.resources import ResourceOffer, offer_from, share_of
 
 if TYPE_CHECKING:
     from compute_executor.endpoint.environments.environment import Environment
@@ -65,8 +66,9 @@ END_WITHIN = 5.0
 
 class PilotHolder(LeaseHolder):
     """One pilot, connected or not. ``slot``: its place, ``job``: what people call that; ``gone_since``: when its
-    connection ended; ``ending``: why it ends; ``losses``: tasks that were lost with it, and since when they wait for
-    the scheduler to say why."""
+    connection ended; ``ending``: why it ends; ``offer``: what its workers have, once it has told; ``occupied``: how
+    many workers its tasks take together; ``losses``: tasks that were lost with it, and since when they wait for the
+    scheduler to say why."""
 
     def __init__(self, hello: frames.TakerHello, job: str) -> None:
         super().__init__()
@@ -79,7 +81,9 @@ class PilotHolder(LeaseHolder):
         self.workers = 0
         self.heard = self.busy = time.monotonic()
         self.gone_since = 0.0
-        self.expected: dict[tuple[int, int], tuple[int, float]] = {}
+        self.offer: ResourceOffer | None = None
+        self.occupied = 0
+        self.expected: dict[tuple[int, int], tuple[int, float, int]] = {}
         self.ahead = 0.0
         self.ending = ""
         self.ended_by_us = False
@@ -87,13 +91,18 @@ class PilotHolder(LeaseHolder):
 
     def expect(self, task: Assignment, seconds: float) -> None:
         """It is given this task, which will take so long."""
-        self.expected[task.batch, task.position] = (task.function, seconds)
-        self.ahead += seconds
+        workers = 1
+        if task.needs is not None and self.offer is not None:
+            workers = share_of(task.needs, self.offer).workers
+        self.expected[task.batch, task.position] = (task.function, seconds, workers)
+        self.ahead += seconds * workers
+        self.occupied += workers
 
     def has_ended(self, name: tuple[int, int]) -> int | None:
         """It has this task no more; the number of its function, if it had it."""
-        function, seconds = self.expected.pop(name, (None, 0.0))
-        self.ahead = self.ahead - seconds if self.expected else 0.0
+        function, seconds, workers = self.expected.pop(name, (None, 0.0, 0))
+        self.ahead = self.ahead - seconds * workers if self.expected else 0.0
+        self.occupied -= workers
         return function
 
     @property
@@ -358,7 +367,7 @@ class PilotEngine:
         known counts for much."""
         taken: list[Assignment] = []
         budget = AHEAD * pilot.workers
-        while len(taken) < room and (pilot.ahead < budget or len(pilot.expected) <= pilot.workers):
+        while len(taken) < room and (pilot.ahead < budget or pilot.occupied <= pilot.workers):
             some = self._events.take(self._pool, 1)
             if not some:
                 break
@@ -475,6 +484,7 @@ class PilotEngine:
         if ending := document.get("ending"):
             pilot.ending = str(ending)[:200]
             self._look_soon()
+        pilot.offer = offer_from(document.get("offer")) or pilot.offer
         workers = document.get("workers")
         if isinstance(workers, int) and workers != pilot.workers:
             pilot.workers = max(0, workers)

@@ -31,7 +31,7 @@ import msgspec
 import uvloop
 
 from compute_executor import system
-from compute_executor.endpoint.agent.engines import worker_spec
+from compute_executor.endpoint.agent.engines import local_offer, worker_spec
 from compute_executor.endpoint.agent.service_link import hello_of
 from compute_executor.endpoint.agent.settings import EndpointSettings
 from compute_executor.endpoint.leases import frames
@@ -45,6 +45,7 @@ from compute_executor.endpoint.pool.engine import ProcessEngine
 from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.errors import ComputeError, NotAuthorized
 from compute_executor.protocol.frames import Blob
+from compute_executor.protocol.resources import ResourceOffer
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +94,8 @@ class Pilot:
         self._reached = time.monotonic()
         self._taker: LeaseTaker
         self._link: PilotLink | None = None
+        self._workers: int
+        self._offer: ResourceOffer
         self._limit = time_limit()
 
     async def run(self) -> str:
@@ -102,6 +105,7 @@ class Pilot:
         for folder in (self._blobs, self._rings):
             folder.mkdir(mode=0o700)
         spec = worker_spec(self._settings, self._slot)
+        self._workers, self._offer = spec.max_workers, local_offer(spec)
         self._taker = LeaseTaker(
             _POOL, lambda: spec.max_workers, stored=self._stored, failed=self._end, ahead=AHEAD
         )
@@ -217,7 +221,8 @@ class Pilot:
         return {
             "pid": os.getpid(),
             "slot": self._slot,
-            "workers": self._settings.workers,
+            "workers": self._workers,
+            "offer": self._offer._asdict(),
             "running": self._taker.running,
             "limit": self._limit,
         }
@@ -251,13 +256,17 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--slot", default=os.environ.get("SLURM_JOB_ID", ""))
     parser.add_argument("--folder", default="")
+    parser.add_argument("--gpus", default="")
+    parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--life", type=int, help="descriptor of a pipe: its end is ours")
     chosen = parser.parse_args()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
     if chosen.life is not None:
         system.die_with(chosen.life)
     text = sys.stdin.read() if chosen.ticket == "-" else Path(chosen.ticket).read_text(encoding="utf-8")
-    settings = EndpointSettings(workers=chosen.workers, folder=chosen.folder)
+    settings = EndpointSettings(
+        workers=chosen.workers, folder=chosen.folder, gpus=chosen.gpus, threads_per_worker=chosen.threads
+    )
     scratch = tempfile.mkdtemp(prefix="compute-executor-pilot-")
     try:
         pilot = Pilot(tickets.loads(text), settings, chosen.slot, Path(scratch))

@@ -32,7 +32,8 @@ class SlotState(NamedTuple):
 
 class SlotOrder(NamedTuple):
     """What every slot is started with. ``ticket``: its file and its text; ``name``: of the jobs; ``folder``: for the
-    scripts and output of jobs; ``work_folder``: where tasks run."""
+    scripts and output of jobs; ``work_folder``: where tasks run; ``gpus``, ``threads``: as in the settings of the
+    endpoint."""
 
     ticket_file: str
     ticket: str
@@ -41,6 +42,15 @@ class SlotOrder(NamedTuple):
     workers: int
     variables: dict[str, str]
     work_folder: str = ""
+    gpus: str = ""
+    threads: int = 0
+
+    def pilot_options(self) -> list[str]:
+        """What a pilot is told of its workers, besides its ticket and slot."""
+        return [
+            *("--workers", str(self.workers), "--folder", self.work_folder),
+            *("--gpus", self.gpus, "--threads", str(self.threads)),
+        ]
 
 
 class SlotSource(Protocol):
@@ -88,7 +98,7 @@ class ProviderSlots:
     def start(self, slot: str) -> SlotState:
         """See SlotSource. Raises RuntimeError with the scheduler's words."""
         order = self._order
-        words = command(sys.executable, order.ticket_file, slot, order.workers, order.work_folder)
+        words = command(sys.executable, order.ticket_file, slot, order.pilot_options())
         sets = [f"{name}={shlex.quote(value)}" for name, value in order.variables.items()]
         line = " ".join([*(["env", *sets] if sets else []), *map(shlex.quote, words)])
         try:
@@ -173,9 +183,7 @@ class ExecutorSlots:
     def start(self, slot: str) -> SlotState:
         """See SlotSource."""
         order = self._order
-        future = self._executor.submit(
-            run_pilot, order.ticket, slot, order.workers, order.variables, order.work_folder
-        )
+        future = self._executor.submit(run_pilot, order.ticket, slot, order.pilot_options(), order.variables)
         self._futures[slot] = future
         return SlotState(RUNNING, self._job(future))
 

@@ -10,12 +10,12 @@ CODE = "import sys; from compute_executor.endpoint.pilots.pilot import main; sys
 """What the child runs. Not ``-m``: that would put the engine's folder before the packages."""
 
 
-def run_pilot(ticket: str, slot: str, workers: int, variables: dict[str, str], folder: str = "") -> str:
+def run_pilot(ticket: str, slot: str, options: list[str], variables: dict[str, str]) -> str:
     """Run a pilot until it ends; the end of what it said. It dies with this process."""
     life, ours = os.pipe()
     try:
         process = subprocess.Popen(
-            [*command(sys.executable, "-", slot, workers, folder), "--life", str(life)],
+            [*command(sys.executable, "-", slot, options), "--life", str(life)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -33,6 +33,6 @@ def run_pilot(ticket: str, slot: str, workers: int, variables: dict[str, str], f
     return text
 
 
-def command(python: str, ticket: str, slot: str, workers: int, folder: str) -> list[str]:
-    """The command line of a pilot. ``ticket``: its file, or - for the standard input."""
-    return [python, "-c", CODE, ticket, "--workers", str(workers), "--slot", slot, "--folder", folder]
+def command(python: str, ticket: str, slot: str, options: list[str]) -> list[str]:
+    """The command line of a pilot. ``ticket``: its file, or - for the standard input; ``options``: of its workers."""
+    return [python, "-c", CODE, ticket, "--slot", slot, *options]

@@ -10,6 +10,7 @@ from compute_executor.endpoint.leases.frames import TakerHello
 from compute_executor.endpoint.leases.giver import GiverSession
 from compute_executor.errors import EndpointTaken, InvalidRequest, NotFound
 from compute_executor.protocol.frames import Body, Options
+from compute_executor.protocol.resources import check_fit, least, resources_of
 from compute_executor.service.access import Identity, absent, may
 from compute_executor.service.agents.engine import AgentEngine
 from compute_executor.service.agents.lease_records import LeaseRecords
@@ -78,11 +79,15 @@ class Agents:
         self._engine.restore()
 
     def place(self, who: Identity, endpoint: EndpointRow, options: Options) -> bytes:  # noqa: ARG002
-        """See RemoteKind. An endpoint has one pool, which has its id."""
+        """See RemoteKind. An endpoint has one pool, which has its id. What not each of its machines can give is
+        refused; where none has told yet what it has, the machine that is given the call ends it by name."""
         if options.container is not None:
             raise InvalidRequest(
                 f"endpoint {endpoint.name} runs no containers: leave `container` out, or run on the service itself"
             )
+        offer = least(self._engine.machines(endpoint.id).offers())
+        if offer is not None:
+            check_fit(resources_of(options), lambda: offer, f"endpoint {endpoint.name}")
         return endpoint.id.bytes
 
     def endpoint_of(self, pool: bytes) -> uuid.UUID | None:

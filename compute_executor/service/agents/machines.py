@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from compute_executor.endpoint.leases.frames import TakerHello
 from compute_executor.endpoint.leases.giver import GiverSession, LeaseHolder
+from compute_executor.protocol.resources import ResourceOffer, offer_from
 
 SILENT = 60.0
 """Seconds without a word after which a machine that is not connected counts as away."""
@@ -117,6 +118,11 @@ class EndpointMachines:
     def last(self, machine: Machine) -> None:
         """This one was given tasks."""
         self._machines[machine.id] = self._machines.pop(machine.id)
+
+    def offers(self) -> list[ResourceOffer]:
+        """What the connected machines have for a call, of those that have told."""
+        found = (offer_from(one.state.get("offer")) for one in self.connected())
+        return [offer for offer in found if offer is not None]
 
     def known(self) -> list[dict[str, Any]]:
         """What is stored."""

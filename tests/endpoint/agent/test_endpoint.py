@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import wait
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,9 +19,11 @@ from compute_executor import Client, Executor
 from compute_executor.errors import (
     InvalidRequest,
     NotFound,
+    ResourcesNotOffered,
     TaskTimeout,
     WorkerLost,
 )
+from compute_executor.surroundings import usable_cpus
 from tests.contract.work import Gate, wait_until
 from tests.endpoint.agent.running import PATIENCE, RunningEndpoint, run, running
 from tests.faults import work
@@ -146,6 +149,19 @@ def test_ten_thousand_short_tasks(executor: Executor) -> None:
 def test_options_that_it_does_not_keep_are_refused(executor: Executor) -> None:
     with pytest.raises(InvalidRequest, match="container"):
         executor.options(container=str(uuid.uuid4())).submit(pow, 1, 1).result(PATIENCE)
+
+
+def test_what_a_call_takes_is_kept_or_refused_with_both_figures(executor: Executor) -> None:
+    cores = usable_cpus()
+    assert executor.options(cores=cores, memory="1MB").submit(pow, 2, 3).result(PATIENCE) == 8
+    refused: list[tuple[dict[str, Any], str]] = [
+        ({"cores": cores + 1}, f"asks endpoint ws for cores={cores + 1}, and {cores} worker"),
+        ({"gpus": 1}, "asks endpoint ws for gpus=1, and no devices"),
+        ({"nodes": 2}, "asks endpoint ws for nodes=2, and a call runs on 1 machine"),
+    ]
+    for asked, told in refused:
+        with pytest.raises(ResourcesNotOffered, match=told):
+            executor.options(**asked).submit(pow, 1, 1).result(PATIENCE)
 
 
 def test_a_name_that_is_none(endpoint: RunningEndpoint) -> None:
