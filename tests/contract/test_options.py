@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import compute_executor
+from compute_executor.errors import ResourcesNotOffered
 from tests.contract import work
 from tests.contract.work import PATIENCE, Gate
 
@@ -122,3 +123,15 @@ def test_an_option_that_makes_no_sense(ours: compute_executor.Executor, wrong: d
 def test_an_id_that_is_none_is_named(make_ours: MakeOurs) -> None:
     with pytest.raises(ValueError, match="'a lab' is no endpoint id: it must be a UUID"):
         make_ours(endpoint_id="a lab")
+
+
+def test_what_calls_take_is_kept_or_refused(ours: compute_executor.Executor) -> None:
+    assert ours._max_workers is not None
+    most = ours._max_workers
+    wide = ours.options(cores=most, memory="1MB")
+    assert [wide.submit(work.square, n).result(PATIENCE) for n in range(3)] == [0, 1, 4]
+    with pytest.raises(ResourcesNotOffered, match=rf"cores={most + 1}, and {most} worker"):
+        ours.options(cores=most + 1)
+    too_much = ours.options(memory="900TB").map(work.square, range(300))
+    with pytest.raises(ResourcesNotOffered, match=r"memory=.* \(900000000000000 bytes\), and .* are there"):
+        next(too_much)

@@ -102,7 +102,7 @@ def test_what_fits_or_cannot_be_known_is_taken() -> None:
 
 def test_a_share_of_memory_is_the_whole_call_s() -> None:
     assert share_of(Resources(memory=7, ranks=2), ResourceOffer(4)) == WorkerShare(2, 7)
-    assert size_text(3 << 20) == "3.0 MiB (3145728 bytes)"
+    assert (size_text(3 << 20), size_text(5)) == ("3.0 MiB (3145728 bytes)", "5 bytes")
 
 
 def test_nodes_and_ranks_are_a_specification_at_endpoints_of_globus_compute() -> None:
