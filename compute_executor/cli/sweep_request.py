@@ -7,6 +7,9 @@ from pathlib import Path
 
 from compute_executor.cli.wrong_input import WrongInput
 from compute_executor.sweeps.best import Best
+from compute_executor.sweeps.book import book_of
+from compute_executor.sweeps.destination import same_file
+from compute_executor.sweeps.standard_output import is_stdout
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ class SweepRequest:
         if self.function is not None and self.program:
             raise WrongInput(f"both {self.function} and a program behind -- are given: give one of them")
         self._check_search()
+        self._check_files()
         if self.sample is None and not self.evaluations and (self.ranges or self.method):
             raise WrongInput("--range and --method are for --sample N (or a search with --evaluations N)")
 
@@ -85,6 +89,19 @@ class SweepRequest:
                 raise WrongInput(f"a search finds its points itself: leave out {_option(name)}")
         if not self.ranges:
             raise WrongInput("a search needs a --range name=low:high for each parameter that it may change")
+
+    def _check_files(self) -> None:
+        """What is written must be no other file of the command."""
+        written = {"--errors": self.errors, "--plot": self.plot}
+        if self.out.name and not is_stdout(self.out):
+            written = {"--out": self.out, "the book of --out": book_of(self.out), **written}
+        source = (self.function or "").rpartition(":")[0] or self.function
+        read = {"--params": self.params, "the function's file": Path(source) if source else None}
+        files = [(option, path) for option, path in {**written, **read}.items() if path]
+        for option, path in files:
+            for other, another in files:
+                if option != other and option in written and same_file(path, another):
+                    raise WrongInput(f"{option} and {other} are the same file, {path}")
 
     @property
     def is_search(self) -> bool:

@@ -28,6 +28,7 @@ from compute_executor.sweeps.programs import (
     ScriptCall,
     absolute,
     check_collect,
+    check_program,
     placeholders,
 )
 from compute_executor.sweeps.samples import Range, Sampling, fits, parse_range
@@ -61,13 +62,22 @@ def found(request: SweepRequest) -> SweepTarget:
         raise InvalidRequest(
             "--collect is for programs, scripts and notebooks: a function returns its columns"
         )
-    function = target.load(
-        name, elsewhere=request.endpoint is not None or bool(request.url or request.profile)
-    )
+    function = target.load(name, elsewhere=_is_elsewhere(request))
     design = _design(request, function)
     check_function(function, design)
     taken = frozenset(target.signature(function) or ())
     return SweepTarget(function, design, _book_name(name), taken, timeout=request.timeout)
+
+
+def _is_elsewhere(request: SweepRequest) -> bool:
+    """Whether workers do not see this machine's files. Raises InvalidRequest for a profile that there is not."""
+    if request.endpoint is not None or request.url:
+        return True
+    from compute_executor.local import (
+        config,  # the profile may be that of the environment or the configuration
+    )
+
+    return config.find_profile(request.profile) is not None
 
 
 def debug(one: SweepTarget, number: int) -> None:
@@ -109,6 +119,8 @@ def _program(request: SweepRequest) -> SweepTarget:
             if missing[0] != SEED
             else "the program wants {seed}: add --seed S"
         )
+    if not _is_elsewhere(request):
+        check_program(arguments[0])
     return SweepTarget(function, design, f"program {Path(arguments[0]).name}", numbered=True)
 
 

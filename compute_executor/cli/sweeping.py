@@ -53,13 +53,6 @@ class SweepCommand:
     def _opened(self) -> Study:
         request = self._request
         names = self._design.names
-        if (
-            request.params
-            and request.out.exists()
-            and str(request.params) != "-"
-            and request.out.samefile(request.params)
-        ):
-            raise InvalidRequest(f"--out and --params are the same file, {request.out}")
         return Study(
             StudyRequest(
                 self._target.function,

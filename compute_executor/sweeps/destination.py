@@ -19,7 +19,18 @@ def destination(path: Path) -> Path:
     """The regular file, there or not, that ``path`` stands for. Raises InvalidRequest."""
     if any(folder in path.absolute().parents for folder in DEVICES) or (path.exists() and not path.is_file()):
         raise InvalidRequest(f"cannot write {path}: it is not a regular file")
-    return path.resolve() if path.is_symlink() else path
+    try:
+        return path.resolve(strict=False) if path.is_symlink() else path
+    except (OSError, RuntimeError):  # a loop of links: which of them, depends on the version of Python
+        raise InvalidRequest(f"cannot write {path}: its links lead back to itself") from None
+
+
+def same_file(one: Path, other: Path) -> bool:
+    """Whether two names stand for one file, there or not."""
+    try:
+        return one.samefile(other)
+    except OSError:
+        return os.path.realpath(one) == os.path.realpath(other)
 
 
 def check_folder(path: Path) -> None:

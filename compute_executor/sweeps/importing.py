@@ -9,15 +9,16 @@ from typing import Any
 from compute_executor.errors import InvalidRequest
 from compute_executor.sweeps.book import Book, CallEnd, dump
 from compute_executor.sweeps.columns import ERROR
-from compute_executor.sweeps.reading import read_table
+from compute_executor.sweeps.reading import header, read_table
 
 
 def import_table(book: Book, path: Path, names: Sequence[str]) -> None:
     """Note the rows of the table at ``path`` in ``book``: their cells are all that is known of their values.
     ``names``: the swept parameters. Raises InvalidRequest if it is no table of results, or lacks one of them."""
     columns, rows = read_table(path)
-    missing = [name for name in [*names, ERROR] if name not in columns]
-    if missing and rows:
+    known = columns if rows else header(path)
+    missing = [name for name in [*names, ERROR] if name not in known]
+    if missing:
         raise InvalidRequest(
             f"{path} is of another sweep: it has no column {missing[0]!r}. Leave out --resume, or give another --out."
         )

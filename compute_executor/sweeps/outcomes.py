@@ -19,7 +19,8 @@ from compute_executor.sweeps.calls import CARRIED
 ALL_ROWS = (ServiceUnavailable, NotAuthorized, VersionMismatch, PoolBroken)
 """Errors that say nothing about the row they came with: the sweep ends, and can be resumed."""
 _OURS = re.compile(
-    r'  File "[^"\n]*compute_executor/(?:sweeps/calls|functions/remote)\.py".*\n(?:    .*\n)*', re.MULTILINE
+    r'  File "[^"\n]*compute_executor/(?:sweeps/(?:calls|programs)|functions/remote)\.py".*\n(?:    .*\n)*',
+    re.MULTILINE,
 )
 
 

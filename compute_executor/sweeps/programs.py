@@ -1,7 +1,7 @@
 """Programs that are no Python function: a command line with the parameters in it, a script with ``--name value``.
 
 Arguments go to the program as a list, no shell reads them. It runs in a folder of its own row, where its output is
-kept in ``stdout.txt`` and ``stderr.txt`` beside what it writes. Standard library only: this is what workers run.
+kept in ``stdout.txt`` and ``stderr.txt`` beside what it writes.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import inspect
 import json
 import os
 import re
+import shutil
 import signal
 import string
 import subprocess
@@ -21,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from compute_executor.errors import InvalidRequest, ProgramFailed
+from compute_executor.sweeps.columns import RESULT
+from compute_executor.sweeps.values import typed
 
 ROW = "__row__"
 """Keyword under which a program gets the number of its row."""
@@ -62,14 +65,25 @@ class ProgramCall:
         row = parameters.pop(ROW, 1)
         folder = os.path.join(self._folder, str(row))
         os.makedirs(folder, exist_ok=True)
+        self._remove_collected(folder)
         command = self.command({**parameters, "row": row, "folder": folder})
         began = time.monotonic()
         code = self._run(command, folder)
         seconds = time.monotonic() - began
         if code != 0:
             raise ProgramFailed(f"{command[0]} ended with {_ending(code)}{_last_words(folder)}")
-        columns = columns_of(folder, self._collect)
-        return {"exit_code": code, "seconds": round(seconds, 6), **columns, "folder": folder}
+        own = {"exit_code": code, "seconds": round(seconds, 6)}
+        columns = {
+            f"{RESULT}.{name}" if name in (*own, "folder") else name: value
+            for name, value in columns_of(folder, self._collect).items()
+        }
+        return {**own, **columns, "folder": folder}
+
+    def _remove_collected(self, folder: str) -> None:
+        """What an earlier attempt, or an earlier sweep, has left there is not taken for what this one writes."""
+        for wanted in filter(_is_file, self._collect):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(folder, wanted))
 
     def command(self, values: Mapping[str, Any]) -> list[str]:
         """The arguments of one row."""
@@ -175,6 +189,13 @@ def absolute(arguments: Sequence[str], folder: Path) -> list[str]:
     return found
 
 
+def check_program(name: str) -> None:
+    """Raises InvalidRequest for a program that is not on this machine. One with parameters in its name may be."""
+    if "{" not in name and shutil.which(name) is None:
+        why = "it may not be executed" if os.path.isfile(name) else "there is no such program"
+        raise InvalidRequest(f"cannot run {name}: {why}")
+
+
 def columns_of(folder: str, collect: Sequence[str]) -> dict[str, Any]:
     """What a program has found: the JSON object on the last line of its output, if there is one, then what
     ``collect`` asks for. ``NAME=PATTERN`` is what the group of a regular expression matches last in the output (the
@@ -189,10 +210,14 @@ def columns_of(folder: str, collect: Sequence[str]) -> dict[str, Any]:
 
 def check_collect(collect: Sequence[str]) -> None:
     """Raises InvalidRequest for what can collect nothing."""
+    seen = set()
     for wanted in collect:
         if _is_file(wanted):
             continue
         name, equals, pattern = wanted.partition("=")
+        if name.strip() in seen:
+            raise InvalidRequest(f"--collect {wanted}: {name.strip()} is collected twice")
+        seen.add(name.strip())
         try:
             groups = max(re.compile(one).groups for one in (wanted, pattern))
         except re.error as error:
@@ -228,29 +253,36 @@ def _table(folder: str, wanted: str) -> dict[str, Any]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             delimiter = "\t" if wanted.lower().endswith(".tsv") else ","
-            rows = list(csv.DictReader(file, delimiter=delimiter))
+            names, *rows = [row for row in csv.reader(file, delimiter=delimiter, strict=True) if row] or [[]]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ProgramFailed(f"{path} cannot be read (--collect): {error}") from None
     if not rows:
         raise ProgramFailed(f"{path} has no rows (--collect)")
-    columns = {name: [value_of(row.get(name) or "") for row in rows] for name in rows[0] if name}
+    if len(set(names)) < len(names):
+        raise ProgramFailed(f"{path}: a column is there twice: {', '.join(names)} (--collect)")
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(names):
+            raise ProgramFailed(
+                f"{path}: row {number} has {len(row)} cells for {len(names)} columns (--collect)"
+            )
+    columns = {name: [value_of(row[place]) for row in rows] for place, name in enumerate(names)}
     return {name: values[0] if len(rows) == 1 else values for name, values in columns.items()}
 
 
 def value_of(text: str | None) -> Any:
-    """The number that a text is, or the text."""
+    """The number that a text is, or the text. Raises ProgramFailed for a number that no float can hold."""
     text = (text or "").strip()
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            if "_" not in text:
-                return kind(text)
-    return text
+    try:
+        value = typed(text)
+    except InvalidRequest as error:
+        raise ProgramFailed(f"its output: {error.message}") from None
+    return value if type(value) in (int, float) else text
 
 
 def _last_line(output: str) -> dict[str, Any]:
     lines = output.rstrip().rsplit("\n", 1)
     try:
-        found = json.loads(lines[-1]) if lines[-1].lstrip().startswith("{") else None
+        found = json.loads(lines[-1], parse_float=value_of) if lines[-1].lstrip().startswith("{") else None
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}

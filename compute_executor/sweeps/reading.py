@@ -13,6 +13,8 @@ from compute_executor.sweeps.destination import reason
 from compute_executor.sweeps.documents import READERS, optional
 from compute_executor.sweeps.values import Value, cell, typed, unescaped
 
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+
 
 def read_table(path: Path) -> tuple[list[str], list[Mapping[str, Any]]]:
     """Columns and rows. Raises InvalidRequest for a file that is no table, or of an unknown ending."""
@@ -30,6 +32,14 @@ def read_table(path: Path) -> tuple[list[str], list[Mapping[str, Any]]]:
     if not all(isinstance(row, Mapping) for row in rows):
         raise InvalidRequest(f"{path} is no table of results: it holds no records")
     return list(dict.fromkeys(str(name) for row in rows for name in row)), rows
+
+
+def header(path: Path) -> list[str]:
+    """The columns in the first line of a text table; nothing for other formats. Raises OSError."""
+    if path.suffix.lower() not in DELIMITERS:
+        return []
+    with path.open("rb") as file:
+        return [unescaped(name) for name in next(records(file, DELIMITERS[path.suffix.lower()]), ([], 0))[0]]
 
 
 def records(file: Iterable[bytes], delimiter: str = ",") -> Iterator[tuple[list[str], int]]:
@@ -57,7 +67,7 @@ def records(file: Iterable[bytes], delimiter: str = ",") -> Iterator[tuple[list[
 
 def _text(path: Path) -> Iterator[Mapping[str, Any]]:
     with path.open("rb") as file:
-        found = records(file, "\t" if path.suffix.lower() == ".tsv" else ",")
+        found = records(file, DELIMITERS[path.suffix.lower()])
         columns = [unescaped(name) for name in next(found, ([], 0))[0]]
         for number, (texts, _) in enumerate(found, 1):
             if len(texts) != len(columns):

@@ -268,15 +268,24 @@ def test_trouble_of_the_service_is_not_the_rows_and_ends_the_sweep(command: Comm
         ),
         (["swept_model.py:both", "--params", "in.csv", "--out", "in.csv"], "are the same file"),
         (["swept_model.py:both", "--grid", "width=1", "--resume", "--out", "in.csv"], "is of another sweep"),
+        (["swept_model.py:both", "--grid", "width=1", "--errors", "results.csv"], "are the same file"),
+        (["swept_model.py:both", "--grid", "width=1", "--errors", "swept_model.py"], "are the same file"),
+        (
+            ["swept_model.py:both", "--grid", "width=1", "--out", "note.csv", "--resume"],
+            "is of another sweep",
+        ),
+        (["--grid", "width=1", "--", "./absent", "{width}"], "cannot run ./absent: there is no such program"),
     ],
 )
 def test_a_wrong_input_is_one_clear_line(command: Command, arguments: list[str], says: str) -> None:
     Path("in.csv").write_text("width\n1\n")
+    Path("note.csv").write_text("a note of mine\n")
     done = command("sweep", *arguments)
     assert done.exit_code == 2
     assert says in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert Path("in.csv").read_text() == "width\n1\n"
+    assert Path("note.csv").read_text() == "a note of mine\n"
 
 
 def test_no_room_for_the_table_says_how_to_go_on(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

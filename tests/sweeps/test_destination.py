@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from compute_executor.errors import InvalidRequest
-from compute_executor.sweeps.destination import destination, replaced
+from compute_executor.sweeps.destination import destination, replaced, same_file
 
 
 def test_a_file_that_is_there_or_not_is_itself(tmp_path: Path) -> None:
@@ -31,3 +31,20 @@ def test_what_is_no_regular_file_is_refused(
     os.mkfifo("pipe")
     with pytest.raises(InvalidRequest, match="it is not a regular file"):
         destination(Path(name))
+
+
+def test_links_that_lead_back_to_themselves_are_refused(tmp_path: Path) -> None:
+    loop = tmp_path / "loop.csv"
+    loop.symlink_to(loop)
+    with pytest.raises(InvalidRequest, match="its links lead back to itself"):
+        destination(loop)
+
+
+def test_two_names_of_one_file(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    there, absent = tmp_path / "a.csv", tmp_path / "b.csv"
+    there.write_text("")
+    (tmp_path / "link.csv").symlink_to(there)
+    assert same_file(there, tmp_path / "link.csv")
+    assert same_file(absent, tmp_path / "folder" / ".." / "b.csv")
+    assert not same_file(there, absent)

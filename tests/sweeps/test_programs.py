@@ -15,6 +15,7 @@ from compute_executor.sweeps.programs import (
     ScriptCall,
     absolute,
     check_collect,
+    check_program,
     columns_of,
     filled,
     placeholders,
@@ -138,3 +139,69 @@ def test_arguments_that_name_files_are_found_from_the_folder_of_a_row(tmp_path: 
         "{n}",
         os.devnull,
     ]
+
+
+def collected(tmp_path: Path, script: str, *collect: str) -> dict[str, Any]:
+    return ProgramCall([program(tmp_path / "sim", script)], tmp_path / "files", collect)(**{ROW: 1})
+
+
+def test_what_looks_like_a_number_and_is_none_stays_text(tmp_path: Path) -> None:
+    found = collected(
+        tmp_path,
+        "echo 'id=007 n=1_0 x=-.5e3 big=12345678901234567890123'",
+        *(f"{n}={n}=(\\S+)" for n in ("id", "n", "x", "big")),
+    )
+    assert [found[name] for name in ("id", "n", "x", "big")] == [
+        "007",
+        "1_0",
+        -500.0,
+        12345678901234567890123,
+    ]
+
+
+@pytest.mark.parametrize("script", ["echo x=1e400", "echo '{\"x\": 1e400}'"])
+def test_a_number_that_no_float_can_hold_is_a_failure(tmp_path: Path, script: str) -> None:
+    with pytest.raises(ProgramFailed, match="1e400 is outside the range"):
+        collected(tmp_path, script, *(["x=x=(.+)"] if "{" not in script else []))
+
+
+def test_columns_that_are_called_like_ours_are_kept_beside_them(tmp_path: Path) -> None:
+    found = collected(tmp_path, 'echo \'{"seconds": 5, "folder": "mine", "exit_code": 7}\'')
+    assert (found["exit_code"], found["folder"]) == (0, str(tmp_path / "files" / "1"))
+    assert (found["result.exit_code"], found["result.seconds"], found["result.folder"]) == (7, 5, "mine")
+
+
+def test_a_csv_of_an_earlier_attempt_is_not_collected(tmp_path: Path) -> None:
+    assert collected(tmp_path, "printf 'a\\n1\\n' > out.csv", "out.csv")["a"] == 1
+    with pytest.raises(ProgramFailed, match="cannot be read"):
+        collected(tmp_path, "true", "out.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a,a\\n1,2\\n", "a column is there twice: a, a"),
+        ("a,b\\n1\\n", "row 1 has 1 cells for 2 columns"),
+        ("a\\n1,2\\n", "row 1 has 2"),
+    ],
+)
+def test_a_csv_of_which_something_would_be_lost_is_a_failure(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(ProgramFailed, match=says):
+        collected(tmp_path, f"printf '{text}' > out.csv", "out.csv")
+
+
+def test_one_name_is_collected_once() -> None:
+    with pytest.raises(InvalidRequest, match="a is collected twice"):
+        check_collect(["a=x(.)", "a=y(.)"])
+
+
+def test_a_program_that_is_not_there_is_told_before_the_run(tmp_path: Path) -> None:
+    check_program("sh")
+    check_program("./{n}/sim")
+    (tmp_path / "data").write_text("")
+    for name, says in {
+        str(tmp_path / "absent"): "there is no such program",
+        str(tmp_path / "data"): "may not be exec",
+    }.items():
+        with pytest.raises(InvalidRequest, match=says):
+            check_program(name)
