@@ -124,9 +124,7 @@ class HttpConnection(HttpToolsProtocol):
         reason = (
             f"the head of a request has {HEAD} bytes at most" if self._too_long else "this is no HTTP request"
         )
-        body = msgspec.json.encode(document(InvalidRequest(reason), status))
-        head = f"HTTP/1.1 {status.value} {status.phrase}\r\nconnection: close\r\ncontent-type: application/json\r\n"
-        self.transport.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        self.transport.write(last_answer(status, reason))
         self.transport.close()
 
     # -- what has to come in time -------------------------------------------------------------------------
@@ -148,6 +146,15 @@ class HttpConnection(HttpToolsProtocol):
             self.transport.abort()
         else:
             self._expect()
+
+
+def last_answer(status: HTTPStatus, reason: str) -> bytes:
+    """The answer to what is no request that the application could answer; the connection ends with it."""
+    body = msgspec.json.encode(document(InvalidRequest(reason), status))
+    head = (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\nconnection: close\r\ncontent-type: application/json\r\n"
+    )
+    return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
 def _length(headers: list[tuple[bytes, bytes]]) -> int:

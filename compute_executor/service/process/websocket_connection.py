@@ -1,9 +1,16 @@
-"""A WebSocket as uvicorn has it, with a bound for the fragments of one message."""
+"""A WebSocket as uvicorn has it, with a bound for the fragments of one message, and an answer to a handshake that is
+none."""
 
 from __future__ import annotations
 
+from http import HTTPStatus
+from typing import Any
+
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
+from websockets.http11 import Request
+
+from compute_executor.service.process.http_connection import last_answer
 
 FRAGMENTS = 4_096
 """Of one message. Clients send a message in one, browsers in few; each takes memory, also an empty one."""
@@ -11,6 +18,27 @@ FRAGMENTS = 4_096
 
 class WebSocketConnection(WebSocketsSansIOProtocol):
     """One WebSocket. Belongs to the loop's thread."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._is_request = False
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol. The first is the head of the handshake, which the HTTP parser has read before: what
+        this one refuses (a body, a line of over 8 KiB, over 128 headers) would else have no answer, ever."""
+        super().data_received(data)
+        if not self._is_request and not self.transport.is_closing():
+            refused = self.conn.handshake_exc
+            why = refused and (refused.__cause__ or refused)
+            self.transport.write(
+                last_answer(HTTPStatus.BAD_REQUEST, f"this is no handshake of a WebSocket: {why}")
+            )
+            self.transport.close()
+
+    def handle_connect(self, event: Request) -> None:
+        """A handshake, which is accepted or refused from now on."""
+        self._is_request = True
+        super().handle_connect(event)
 
     def handle_cont(self, event: Frame) -> None:
         """A further fragment of a message."""

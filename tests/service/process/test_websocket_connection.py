@@ -73,3 +73,36 @@ def test_pings_between_fragments_are_none() -> None:
     size = len(message) // 3
     parts = [message[:size], PING * PIECE, message[size:]]
     assert uvloop.run(talk(*parts, until=b"3;")).count(b"\x8a\x00") == PIECE
+
+
+async def refused(handshake: bytes) -> bytes:
+    """The whole answer to a handshake, up to the end of the connection."""
+    listener = bind("127.0.0.1", 0)
+    server = Server(listens, lambda: None, nothing)
+    serving = asyncio.ensure_future(server._serve([listener]))
+    while not server.started:
+        await asyncio.sleep(0.01)
+    reader, writer = await asyncio.open_connection(*listener.getsockname()[:2])
+    writer.write(handshake)
+    try:
+        return await asyncio.wait_for(reader.read(), 20)
+    finally:
+        writer.close()
+        server.stop()
+        await serving
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        (b"Content-Length: 1\r\n\r\nx", b"unsupported request body"),
+        (b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"transfer codings"),
+        (b"Cookie: " + b"a" * 9_000 + b"\r\n\r\n", b"no more than 8192 bytes"),
+        (b"A: b\r\n" * 200 + b"\r\n", b"no more than 128 headers"),
+    ],
+)
+def test_a_handshake_that_is_none_is_answered(wrong: bytes, why: bytes) -> None:
+    answer = uvloop.run(refused(UPGRADE[:-2] + wrong))
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"this is no handshake of a WebSocket" in answer
+    assert why in answer
