@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import socket
+from collections.abc import Callable
 from typing import Any
 
 fcntl: Any = None  # no POSIX system: a client of a remote service does without
@@ -173,18 +174,96 @@ def descendants(pid: int) -> list[int]:
 def end_descendants(pid: int, *, of_other_sessions: bool = False) -> int:
     """SIGKILL to all of them, and to what they have started meanwhile; how many that were. ``of_other_sessions``:
     only to those in another session than this process."""
-    ended: set[int] = set()
     own = os.getsid(0)
-    while found := [
-        one
-        for one in descendants(pid)
-        if one not in ended and not (of_other_sessions and _session(one) == own)
-    ]:
+    return _end_all(
+        lambda: [one for one in descendants(pid) if not (of_other_sessions and _session(one) == own)]
+    )
+
+
+def _end_all(find: Callable[[], list[int]]) -> int:
+    """SIGKILL to all that ``find`` finds, until it finds nothing new; how many that were."""
+    ended: set[int] = set()
+    while found := [one for one in find() if one not in ended]:
         for one in found:
             ended.add(one)
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(one, signal.SIGKILL)
     return len(ended)
+
+
+def end_left_by(leader: int, started: int, mark: str) -> int:
+    """SIGKILL to what a process has left, whoever is the parent of that now; how many processes that were.
+
+    ``leader``, ``started``: the session that it led. ``mark``: NAME=VALUE of its environment, which what it starts
+    inherits; the value must be nobody else's. The two find different ones: a daemon has a session of its own, and a
+    program that changes its title writes over its environment. A service, and what comes from it, is left alone."""
+    return _end_all(lambda: [one for one in _left_by(leader, started, mark) if not _of_service(one)])
+
+
+def _left_by(leader: int, started: int, mark: str) -> list[int]:
+    same = start_time(leader) in (0, started)  # else the number is another process's by now
+    return [
+        one
+        for one in _processes()
+        if start_time(one)
+        and one != os.getpid()
+        and (
+            (leader > 1 and same and _session(one) == leader and start_time(one) >= started)
+            or (mark and _has_mark(one, mark))
+        )
+    ]
+
+
+def _processes() -> list[int]:
+    """All there are, as far as the system tells."""
+    try:
+        return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    except OSError:
+        return []
+
+
+def _has_mark(pid: int, mark: str) -> bool:
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return os.fsencode(mark) in file.read().split(b"\0")
+    except OSError:  # it is gone, or another user's
+        return False
+
+
+def _of_service(pid: int) -> bool:
+    """Whether a process is a service, or comes from one."""
+    while pid > 1:
+        if _is_service(pid):
+            return True
+        pid = _parent(pid)
+    return False
+
+
+def _parent(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def reap_adopted(but: int) -> None:
+    """Let the kernel forget the dead among the children of this process, but for one, whose end somebody else waits
+    for: those that were adopted (`adopt_orphans`) nobody does."""
+    for pid in _children(os.getpid()):
+        if pid != but and not start_time(pid):
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+
+
+def boot() -> str:
+    """Names the time since the machine was started: `start_time` counts from there. Empty where the system does not
+    tell."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
 
 
 def _children(pid: int) -> list[int]:

@@ -152,21 +152,32 @@ def stop(name: str, drain: bool, everywhere: bool, as_json: bool) -> None:
     """
     folder = EndpointFolder(name)
     running = folder.running()
-    told = 0
+    here, told = False, 0
     if running is not None and not everywhere:
         os.kill(running.pid, signal.SIGUSR1 if drain else signal.SIGTERM)
         _wait(folder, drain)
-        told = 1
+        here, told = True, 1
+    elif running is None and not everywhere and _end_left(folder):
+        here, told = True, 1
     elif (service := _of(name)) is not None:
         told = service.ask("POST", f"/v3/agents/{name}/end", {"drain": drain})["told"]
     if as_json:
         show_json({"name": name, "stopped": told, "drain": drain})
     elif told:
-        click.echo(
-            f"Stopped endpoint {name}." if running else f"Told endpoint {name} to end ({told} machines)."
-        )
+        click.echo(f"Stopped endpoint {name}." if here else f"Told endpoint {name} to end ({told} machines).")
     else:
         click.echo(f"Endpoint {name} does not run.")
+
+
+def _end_left(folder: EndpointFolder) -> int:
+    """End what the engine of an endpoint has left that was killed; how many processes that were."""
+    lock = folder.lock() if folder.here.is_dir() else None
+    if lock is None:
+        return 0
+    try:
+        return folder.end_engine_left()
+    finally:
+        os.close(lock)
 
 
 def _wait(folder: EndpointFolder, drain: bool) -> None:

@@ -3,13 +3,39 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from integration.endpoints.engines import MAKERS, Place, place
+from compute_executor import system
+from integration.endpoints.engines import MAKERS, Place, command_of, place
 from integration.endpoints.slurm import NoSlurm
+
+
+GONE_WITHIN = 20.0
+"""Seconds that processes have to be gone after their endpoint, or their cluster, has ended."""
+
+
+@contextmanager
+def nothing_left() -> Iterator[None]:
+    """Fail if a process is left that was started meanwhile, whoever was its parent. The service stays."""
+    system.adopt_orphans()
+    before = set(system.descendants(os.getpid()))
+    yield
+    deadline = time.monotonic() + GONE_WITHIN
+    while (left := set(system.descendants(os.getpid())) - before) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not left, f"left behind: {[command_of(pid) for pid in left]}"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_process_left() -> Iterator[None]:
+    """What a module has started ends with it."""
+    with nothing_left():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -39,12 +65,12 @@ def state_home(shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """An endpoint on an engine."""
     pytest.importorskip(
-        {"parsl": "parsl", "slurm": "parsl", "dask": "distributed", "mpi": "mpi4py"}.get(
+        {"parsl": "parsl", "slurm": "parsl", "dask": "distributed", "mpi": "mpi4py", "ray": "ray"}.get(
             request.param, "compute_executor"
         )
     )
     try:
-        with place(request.param, tmp_path_factory.mktemp(request.param)) as made:
+        with nothing_left(), place(request.param, tmp_path_factory.mktemp(request.param)) as made:
             yield made
     except NoSlurm as error:
         pytest.skip(f"no Slurm: {error}")

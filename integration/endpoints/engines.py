@@ -72,10 +72,11 @@ def children(pid: int) -> list[int]:
 
 def pilots_of(pid: int) -> list[int]:
     """The pilots below a process."""
-    return [one for one in children(pid) if b"pilots.pilot" in _command(one)]
+    return [one for one in children(pid) if b"pilots.pilot" in command_of(one)]
 
 
-def _command(pid: int) -> bytes:
+def command_of(pid: int) -> bytes:
+    """The command line of a process; nothing if it is gone."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
@@ -152,7 +153,7 @@ def _parsl(folder: Path, stack: ExitStack) -> Place:
             [
                 pid
                 for pid in map(int, listed.stdout.split())
-                if home in (line := _command(pid)) and b"ticket" in line
+                if home in (line := command_of(pid)) and b"ticket" in line
             ]
         )
 
@@ -192,6 +193,11 @@ def _dask(folder: Path, stack: ExitStack) -> Place:
     return Place("dask", start, hurt, {"scheduler": address})
 
 
+def _ray(folder: Path, stack: ExitStack) -> Place:
+    """One that the endpoint starts. Pilots die with it, or are killed."""
+    return _local("ray", "--engine", "ray", "--workers", "1", "--max-blocks", "2")
+
+
 def _address(file: Path) -> str:
     import json
 
@@ -223,4 +229,5 @@ MAKERS: dict[str, Callable[[Path, ExitStack], Place]] = {
     "dask": _dask,
     "mpi": _mpi,
     "factory": _factory,
+    "ray": _ray,
 }

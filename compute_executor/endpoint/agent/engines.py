@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from compute_executor import devices
-from compute_executor.endpoint.agent.folder import EndpointFolder
+from compute_executor.endpoint.agent.folder import ENGINE_VARIABLE, EndpointFolder
 from compute_executor.endpoint.agent.settings import EndpointSettings
 from compute_executor.endpoint.leases.frames import TaskName
 from compute_executor.endpoint.leases.taker import LeaseTaker
@@ -37,7 +37,7 @@ ONE_ON_A_MACHINE = (PROCESS, "slurm", "parsl")
 TRY_AGAIN = 15.0
 """Seconds until workers are started again that could not start."""
 
-_OURS = ("PYTHONPATH", "PYTHONSAFEPATH", "COMPUTE_EXECUTOR_TOKEN")
+_OURS = ("PYTHONPATH", "PYTHONSAFEPATH", "COMPUTE_EXECUTOR_TOKEN", ENGINE_VARIABLE)
 
 
 class RunningEngine(Protocol):

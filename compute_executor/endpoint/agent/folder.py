@@ -8,6 +8,7 @@
         agent.json               which process that is
         generation               how often it was started
         agent.log
+        engine.json              which process its engine lives in, if it has one
         blobs/, rings/GENERATION/
 """
 
@@ -29,6 +30,9 @@ from compute_executor.protocol.endpoint_names import RULE, is_endpoint_name
 
 _LARGEST = 64 * 1024
 
+ENGINE_VARIABLE = "COMPUTE_EXECUTOR_ENGINE"
+"""Of the environment of an engine's process, and of all that it starts but for workers."""
+
 
 class Credentials(NamedTuple):
     """What the service gave the endpoint. ``service``: the address that it is for, empty for the local one."""
@@ -49,6 +53,14 @@ class RunningAgent(NamedTuple):
     generation: int
 
 
+class EngineRecord(NamedTuple):
+    """The process that an engine lives in. ``boot``: of the machine, since when ``started`` counts."""
+
+    pid: int
+    started: int
+    boot: str
+
+
 class EndpointFolder:
     """The files of one endpoint. Raises InvalidRequest for what is no name of an endpoint."""
 
@@ -65,6 +77,7 @@ class EndpointFolder:
         self.rings = self.here / "rings"
         self._lock = self.here / "agent.lock"
         self._process = self.here / "agent.json"
+        self._engine = self.here / "engine.json"
         self._credentials = self.path / "credentials.json"
         self._machine = self.here / "machine"
         self._generation = self.here / "generation"
@@ -112,6 +125,30 @@ class EndpointFolder:
         number = int(_read(self._generation).get("generation", 0)) + 1
         _write(self._generation, {"generation": number})
         return number
+
+    # -- the process of its engine --
+
+    @property
+    def engine_mark(self) -> str:
+        """NAME=VALUE in the environment of the process of an engine, which what that starts inherits."""
+        return f"{ENGINE_VARIABLE}={self.machine()}"
+
+    def announce_engine(self, pid: int) -> None:
+        """The engine lives in this process, which leads a session. It is on the disk before the engine is asked for
+        anything."""
+        _write(self._engine, EngineRecord(pid, system.start_time(pid), system.boot())._asdict())
+
+    def end_engine_left(self) -> int:
+        """End what the process of an engine has left on this machine, at an earlier start; how many processes that
+        were. For whoever has the lock."""
+        found = _read(self._engine)
+        if not found:
+            return 0
+        record = EngineRecord(**{name: found.get(name, 0) for name in EngineRecord._fields})
+        ours = record.boot == system.boot()
+        count = system.end_left_by(record.pid if ours else 0, record.started, self.engine_mark)
+        self._engine.unlink(missing_ok=True)
+        return count
 
     # -- credentials --
 

@@ -152,7 +152,14 @@ async def open_pilots(
         settings.gpus,
         settings.threads_per_worker,
     )
-    process = EngineProcess(settings.engine, settings.options(), order, folder.here / "engine.log")
+    process = EngineProcess(
+        settings.engine,
+        settings.options(),
+        order,
+        folder.here / "engine.log",
+        mark=folder.engine_mark,
+        started=folder.announce_engine,
+    )
     workers = PilotWorkers(pilots, process, taker)
     holder.append(workers)
     workers.blocks = Blocks(

@@ -86,6 +86,8 @@ class AgentProcess:
         self._ending = loop.create_future()
         generation = folder.next_generation()
         folder.announce(generation)
+        if count := folder.end_engine_left():
+            log.warning("%d processes that the engine of an earlier start had left were ended", count)
         rings = folder.rings / str(generation)
         rings.mkdir(mode=0o700)
         before = await earlier(folder.rings, generation, folder.blobs, folder.host)

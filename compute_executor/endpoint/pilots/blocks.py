@@ -40,6 +40,9 @@ AFTER_FAILURES = 60.0
 ENGINE_AGAIN = 2.0
 """Seconds until an engine's process is started again."""
 
+UNKNOWN = "the engine does not know it any more"
+"""What is said of a slot that an engine has forgotten by itself."""
+
 KEPT_REASONS = 1000
 """Ended slots whose reasons are remembered."""
 
@@ -70,6 +73,7 @@ class Blocks:
         self._failures = 0
         self._not_before = 0.0
         self._looked = 0.0
+        self._engine_end = UNKNOWN
         self.trouble = ""
 
     def reason(self, slot: str) -> str | None:
@@ -105,6 +109,7 @@ class Blocks:
 
     async def _step(self) -> None:
         now = time.monotonic()
+        self._process.check()
         if self._slots and now - self._looked > LOOK_EVERY:
             await self._look()
         self._served.update(one.slot for one in self._pilots.pilots())
@@ -131,9 +136,7 @@ class Blocks:
         self._looked = time.monotonic()
         found = await self._process.look()
         for slot in list(self._slots):
-            state = found.get(
-                slot, SlotState(ENDED, self._slots[slot].job, "the engine does not know it any more")
-            )
+            state = found.get(slot, SlotState(ENDED, self._slots[slot].job, self._engine_end))
             if state.state == ENDED:
                 self._ended(slot, state)
             else:
@@ -192,12 +195,13 @@ class Blocks:
     async def _engine_died(self, error: ServiceUnavailable) -> None:
         """Start its process again. Jobs of a batch system go on; tasks of an engine ended with it."""
         log.warning("%s: it is started again", error)
-        self.trouble = str(error)
+        self.trouble = self._engine_end = str(error)
         await asyncio.sleep(ENGINE_AGAIN)
         try:
             await self._process.start()
             await self._process.adopt(self._slots)
             self.trouble = ""
+            self.look_soon()
         except ComputeError as failed:
             self._failed(f"the engine cannot be started again: {failed}")
 

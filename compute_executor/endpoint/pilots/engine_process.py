@@ -1,7 +1,8 @@
 """The process of an engine (`host`) as the endpoint sees it: asked, one request at a time, and started again when it
 dies.
 
-Owner: the loop's thread.
+What it starts ends with it: it leads a session, and this process adopts what leaves that. What is left when both are
+killed the next start of the endpoint finds (`agent.folder`). Owner: the loop's thread.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ import os
 import shutil
 import signal
 import sys
+import time
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from compute_executor import system
 from compute_executor.endpoint.pilots.sources import SlotOrder, SlotState
 from compute_executor.errors import InvalidRequest, ServiceUnavailable
 
@@ -24,6 +28,12 @@ log = logging.getLogger(__name__)
 
 ANSWER_WITHIN = 90.0
 """Seconds for an answer: a batch system may be slow; one that says nothing for longer is taken for dead."""
+
+LOOK_EVERY = 0.05
+"""Seconds between two looks at whether it is dead, while an answer or its end is waited for."""
+
+DEAD_WITHIN = 5.0
+"""Seconds that processes may take to be dead after SIGKILL: one that is in the kernel then may take for ever."""
 
 END_WITHIN = 15.0
 """Seconds for the engine to end its jobs, at the end."""
@@ -40,12 +50,24 @@ CODE = "from compute_executor.endpoint.pilots.host import main; import os; os._e
 
 class EngineProcess:
     """The process of one engine. ``engine``, ``options``, ``order``: see `sources.open_source`; ``output``: the file
-    for what its libraries print."""
+    for what its libraries print; ``mark``: NAME=VALUE for its environment; ``started``: called with its process id
+    before it is asked for anything."""
 
-    def __init__(self, engine: str, options: dict[str, Any], order: SlotOrder, output: Path) -> None:
+    def __init__(
+        self,
+        engine: str,
+        options: dict[str, Any],
+        order: SlotOrder,
+        output: Path,
+        *,
+        mark: str = "",
+        started: Callable[[int], object] = lambda _: None,
+    ) -> None:
         self._first = {"engine": engine, "options": options, "order": list(order)}
         self._launcher = [_mpiexec(), "-n", "1"] if engine == "mpi" else []
         self._output = output
+        self._environ = dict([mark.split("=", 1)]) if mark else {}
+        self._started = started
         self._process: asyncio.subprocess.Process | None = None
         self._lock = asyncio.Lock()
         self.workers = self.most = 0
@@ -56,7 +78,10 @@ class EngineProcess:
         return self._process is not None and self._process.returncode is None
 
     async def start(self) -> None:
-        """Start it. Raises InvalidRequest with the engine's words if it cannot be used."""
+        """Start it; what one before it has left is ended. Raises InvalidRequest with the engine's words if it cannot
+        be used."""
+        system.adopt_orphans()
+        await self._end_all()
         with self._output.open("ab") as output:
             try:
                 self._process = await asyncio.create_subprocess_exec(
@@ -69,16 +94,18 @@ class EngineProcess:
                     stderr=output,
                     start_new_session=True,
                     limit=1 << 24,
+                    env={**os.environ, **self._environ},
                 )
             except OSError as error:
                 program = (self._launcher or [sys.executable])[0]
                 raise InvalidRequest(f"the engine cannot be started: {program}: {error.strerror}") from None
+        self._started(self._process.pid)
         try:
             answer = await self._ask(self._first)
         except ServiceUnavailable as error:
             raise InvalidRequest(f"the engine ended at its start: {error}; see {self._output}") from None
         if "error" in answer:
-            await self._process.wait()
+            await self.close()
             raise InvalidRequest(answer["error"])
         self.workers, self.most = int(answer["workers"]), int(answer["most"])
 
@@ -91,16 +118,24 @@ class EngineProcess:
             try:
                 process.stdin.write(json.dumps(document).encode() + b"\n")
                 await process.stdin.drain()
-                line = await asyncio.wait_for(process.stdout.readline(), ANSWER_WITHIN)
+                line = await _first_of(process.stdout.readline(), _death(process))
             except asyncio.TimeoutError:
-                self.kill()
-                raise ServiceUnavailable(f"the engine did not answer for {ANSWER_WITHIN:.0f} s") from None
-            except OSError as error:
-                raise ServiceUnavailable(f"the engine's process is gone: {error}") from None
+                await self._end_all()
+                raise ServiceUnavailable(
+                    f"the engine's process did not answer for {ANSWER_WITHIN:.0f} s and was ended"
+                ) from None
+            except OSError:
+                line = b""
         if not line:
-            raise ServiceUnavailable("the engine's process is gone")
+            await self._end_all()
+            raise ServiceUnavailable(_ended(process.returncode or 0))
         found: dict[str, Any] = json.loads(line)
         return found
+
+    def check(self) -> None:
+        """Raise ServiceUnavailable if it is dead."""
+        if self._process is not None and self._process.returncode is not None:
+            raise ServiceUnavailable(_ended(self._process.returncode))
 
     async def _done(self, document: dict[str, Any]) -> dict[str, Any]:
         answer = await self._ask(document)
@@ -115,6 +150,8 @@ class EngineProcess:
     async def look(self) -> dict[str, SlotState]:
         """All slots. Raises InvalidRequest, ServiceUnavailable."""
         answer = await self._done({"do": "look"})
+        assert self._process is not None
+        system.reap_adopted(self._process.pid)
         self.most = int(answer["most"])
         return {slot: SlotState(*state) for slot, state in answer["slots"].items()}
 
@@ -126,21 +163,55 @@ class EngineProcess:
         """These were started by an earlier process. Raises InvalidRequest, ServiceUnavailable."""
         await self._done({"do": "adopt", "slots": slots})
 
-    def kill(self) -> None:
-        """SIGKILL, to all that it has started in its group."""
-        if self._process is not None and self._process.returncode is None:
+    async def _end_all(self) -> None:
+        """SIGKILL to it and to all that it has started, in whatever session."""
+        process = self._process
+        if process is None:
+            return
+        if process.returncode is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+                os.killpg(process.pid, signal.SIGKILL)  # where descendants cannot be told
+        deadline = time.monotonic() + DEAD_WITHIN
+        while (ended := system.end_descendants(os.getpid())) and time.monotonic() < deadline:
+            log.info("%d processes of the engine are ended", ended)
+            await asyncio.sleep(
+                LOOK_EVERY
+            )  # one whose parent dies is nobody's child for a moment: look again
+        await _death(process)
+        system.reap_adopted(process.pid)
 
     async def close(self) -> None:
-        """Have it end its slots and itself."""
+        """Have it end its slots and itself; then what it has left is ended."""
         process = self._process
         if process is None:
             return
         if process.stdin is not None:
             process.stdin.close()
-        try:
-            await asyncio.wait_for(process.wait(), END_WITHIN)
-        except asyncio.TimeoutError:
-            self.kill()
-            await process.wait()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(_death(process), END_WITHIN)
+        await self._end_all()
+
+
+async def _first_of(answer: Coroutine[Any, Any, bytes], death: Coroutine[Any, Any, None]) -> bytes:
+    """The answer; nothing if the process is dead: what it has started may hold its pipe open. Raises TimeoutError."""
+    line, dead = asyncio.ensure_future(answer), asyncio.ensure_future(death)
+    try:
+        await asyncio.wait([line, dead], timeout=ANSWER_WITHIN, return_when=asyncio.FIRST_COMPLETED)
+        if not line.done() and not dead.done():
+            raise asyncio.TimeoutError
+        return line.result() if line.done() else b""
+    finally:
+        for one in (line, dead):
+            one.cancel()
+        await asyncio.gather(line, dead, return_exceptions=True)
+
+
+async def _death(process: asyncio.subprocess.Process) -> None:
+    """Return when it is dead. Its own ``wait`` returns when nobody holds its pipes any more, in some loops."""
+    while process.returncode is None:
+        await asyncio.sleep(LOOK_EVERY)
+
+
+def _ended(code: int) -> str:
+    how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"has ended with code {code}"
+    return f"the engine's process {how}"

@@ -15,6 +15,7 @@ import os
 import sys
 from typing import IO, Any
 
+from compute_executor import system
 from compute_executor.endpoint.pilots.sources import SlotOrder, SlotSource, SlotState, open_source
 
 
@@ -39,6 +40,7 @@ def main() -> int:
             source.close()
         except Exception as error:
             print(f"the engine did not end in order: {_words(error)}", file=sys.stderr)
+        system.end_descendants(os.getpid())  # an endpoint that was killed does not do it
     return 0
 
 

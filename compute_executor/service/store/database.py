@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
+from compute_executor import system
 from compute_executor.errors import ServiceUnavailable, StorageFull, StoreBusy, VersionMismatch
 from compute_executor.local.filesystems import network_filesystem
 from compute_executor.local.state import trouble
@@ -107,9 +108,9 @@ def checkpoint(connection: sqlite3.Connection) -> bool:
         busy, _, _ = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
         if busy:
             return False
-        connection.execute(queries()["set_meta"], (OPEN, f"{NEEDED} {boot()}"))
+        connection.execute(queries()["set_meta"], (OPEN, f"{NEEDED} {system.boot()}"))
         connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
-        connection.execute(queries()["set_meta"], (OPEN, f"{WHOLE} {boot()}"))
+        connection.execute(queries()["set_meta"], (OPEN, f"{WHOLE} {system.boot()}"))
         return True
     finally:
         connection.execute(f"PRAGMA synchronous = {synchronous:d}")
@@ -202,7 +203,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
 def check_log(path: Path, opened: str | None) -> None:
     """Raise StoreDamaged if the log has lost what was committed. ``opened``: see `damage.opened_in`."""
     lost = log_lost(path)
-    if lost and opened == f"{WHOLE} {boot()}":
+    if lost and opened == f"{WHOLE} {system.boot()}":
         raise lost
     if (
         lost
@@ -249,14 +250,6 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
 def _version(connection: sqlite3.Connection) -> int:
     """The schema version: SQLite has a place for it in the file's header. 0: empty."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
-
-
-def boot() -> str:
-    """Which run of the machine this is: another one after a loss of power (Linux; elsewhere "")."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
 
 
 def refuse_network(path: Path) -> None:
