@@ -14,7 +14,6 @@ from compute_executor import system
 from integration.endpoints.engines import MAKERS, Place, command_of, place
 from integration.endpoints.slurm import NoSlurm
 
-
 GONE_WITHIN = 20.0
 """Seconds that processes have to be gone after their endpoint, or their cluster, has ended."""
 

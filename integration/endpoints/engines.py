@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -36,18 +37,10 @@ def make():
 
 
 class Place:
-    """An endpoint on one engine. ``options``: how the engine is reached; ``hurt``: kills what the engine gave for
-    workers, at once."""
+    """An endpoint on one engine. ``hurt``: kills what the engine gave for workers, at once."""
 
-    def __init__(
-        self,
-        kind: str,
-        start: Callable[[], RunningEndpoint],
-        hurt: Callable[[], None],
-        options: dict[str, str] | None = None,
-    ) -> None:
+    def __init__(self, kind: str, start: Callable[[], RunningEndpoint], hurt: Callable[[], None]) -> None:
         self.kind = kind
-        self.options = options or {}
         self._start = start
         self.hurt = hurt
         self.endpoint = start()
@@ -68,6 +61,12 @@ def children(pid: int) -> list[int]:
     parents = [tuple(map(int, line.split())) for line in listed.stdout.splitlines()]
     direct = [child for child, parent in parents if parent == pid]
     return direct + [one for child in direct for one in children(child)]
+
+
+def engine_of(endpoint: RunningEndpoint) -> int:
+    """The process that the engine of an endpoint lives in."""
+    (record,) = Path(os.environ["COMPUTE_EXECUTOR_HOME"], "endpoints", endpoint.name).glob("*/engine.json")
+    return int(json.loads(record.read_text())["pid"])
 
 
 def pilots_of(pid: int) -> list[int]:
@@ -171,47 +170,57 @@ def _mpi(folder: Path, stack: ExitStack) -> Place:
     return _local("mpi", "--engine", "mpi", "--ranks", "2")
 
 
+class DaskCluster:
+    """A scheduler and workers of dask, each a process. Ended with ``stack``."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self._file = folder / "scheduler.json"
+        self._stack = stack
+        self.scheduler = self._start("scheduler", "--port", "0")
+        self.address = self._address()
+        self.workers = [self.start_worker() for _ in range(2)]
+
+    def _address(self) -> str:
+        deadline = time.monotonic() + PATIENCE
+        while not self._file.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return str(json.loads(self._file.read_text())["address"])
+
+    def start_worker(self) -> subprocess.Popen[bytes]:
+        """One more, with one thread."""
+        return self._start("worker", "--nthreads", "1", "--no-nanny")
+
+    def start_scheduler_again(self) -> None:
+        """Where the one before was."""
+        self.scheduler = self._start("scheduler", "--port", self.address.rpartition(":")[2])
+
+    def _start(self, what: str, *options: str) -> subprocess.Popen[bytes]:
+        place = ("--host", "127.0.0.1") if what == "scheduler" else ()
+        command = [sys.executable, "-m", "dask", what, "--scheduler-file", str(self._file), "--no-dashboard"]
+        process = subprocess.Popen(
+            [*command, *place, *options],
+            env=environment(),
+            cwd=self._file.parent,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self._stack.callback(_end, process)
+        return process
+
+
 def _dask(folder: Path, stack: ExitStack) -> Place:
-    file = folder / "scheduler.json"
-    scheduler = _process("scheduler", "--port", "0", "--host", "127.0.0.1", "--no-dashboard", file=file)
-    stack.callback(_end, scheduler)
-    deadline = time.monotonic() + PATIENCE
-    while not file.exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    workers = [
-        _process("worker", "--nthreads", "1", "--no-dashboard", "--no-nanny", file=file) for _ in range(2)
-    ]
-    for worker in workers:
-        stack.callback(_end, worker)
-    address = _address(file)
-    pids = [worker.pid for worker in workers]
+    cluster = DaskCluster(folder, stack)
 
     def hurt() -> None:
-        kill([one for pid in pids for one in pilots_of(pid)])
+        kill([one for worker in cluster.workers for one in pilots_of(worker.pid)])
 
-    start = _start("dask", "--engine", "dask", "--scheduler", address)
-    return Place("dask", start, hurt, {"scheduler": address})
+    start = _start("dask", "--engine", "dask", "--scheduler", cluster.address)
+    return Place("dask", start, hurt)
 
 
 def _ray(folder: Path, stack: ExitStack) -> Place:
     """One that the endpoint starts. Pilots die with it, or are killed."""
     return _local("ray", "--engine", "ray", "--workers", "1", "--max-blocks", "2")
-
-
-def _address(file: Path) -> str:
-    import json
-
-    return str(json.loads(file.read_text())["address"])
-
-
-def _process(what: str, *options: str, file: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "dask", what, "--scheduler-file", str(file), *options],
-        env=environment(),
-        cwd=file.parent,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 from concurrent.futures import wait
 from pathlib import Path
@@ -13,15 +14,13 @@ import pytest
 
 from compute_executor import Executor
 from compute_executor.errors import TaskTimeout, WorkerLost
-from integration.endpoints.engines import Place
+from integration.endpoints.account import PATIENCE, WORKERS, ends_well
+from integration.endpoints.engines import Place, engine_of
 from tests.contract.work import Gate, wait_until
 from tests.endpoint.agent.running import run
 from tests.faults import work
 
 pytestmark = pytest.mark.timeout(240)
-
-PATIENCE = 120.0
-WORKERS = 2
 
 
 def test_calls(engine: Place, capsys: pytest.CaptureFixture[str]) -> None:
@@ -71,19 +70,6 @@ def test_a_worker_that_dies(engine: Place, tmp_path: Path) -> None:
     assert work.runs(trace) == {1: 1}
 
 
-def ends_well(futures: list[Any], trace: Path) -> list[WorkerLost]:
-    """Every future ends, nothing ran twice, what did not fail is right; what was lost."""
-    _, pending = wait(futures, PATIENCE)
-    assert not pending, f"{len(pending)} futures did not end"
-    errors = [error for future in futures if (error := future.exception()) is not None]
-    assert all(isinstance(error, WorkerLost) for error in errors), errors
-    assert all(future.exception() or future.result() == name for name, future in enumerate(futures))
-    ran = work.runs(trace)
-    assert max(ran.values()) == 1, "something ran twice"
-    assert all(name in ran for name, future in enumerate(futures) if not future.exception())
-    return errors
-
-
 def test_what_the_engine_gave_is_taken_away(engine: Place, tmp_path: Path) -> None:
     """A block is cancelled, a slot's processes are killed: what ran is lost with a reason, the rest runs."""
     trace = tmp_path / "trace"
@@ -111,6 +97,18 @@ def test_the_endpoint_is_killed_with_a_thousand_open(engine: Place, tmp_path: Pa
         engine.start_again()
         lost = ends_well(futures, trace)
     assert len(lost) <= WORKERS * 6
+
+
+def test_the_process_of_the_engine_is_killed(engine: Place, tmp_path: Path) -> None:
+    """It is started again. Jobs of a batch system go on; what an engine itself ran has ended with it."""
+    trace = tmp_path / "trace"
+    with Executor(engine.name) as executor:
+        futures = [executor.submit(work.traced_slowly, str(trace), name) for name in range(300)]
+        wait_until(lambda: len(work.runs(trace)) >= 30)
+        os.kill(engine_of(engine.endpoint), signal.SIGKILL)
+        lost = ends_well(futures, trace)
+    assert len(lost) <= (0 if engine.kind == "slurm" else WORKERS * 4)
+    assert all(os.uname().nodename in str(one) for one in lost)
 
 
 def test_blocks_go_when_idle_and_are_shown(engine: Place) -> None:

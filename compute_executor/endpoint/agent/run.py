@@ -70,6 +70,9 @@ def run_endpoint(
     except ComputeError as error:
         log.error("%s", error)  # noqa: TRY400
         raise
+    except Exception:
+        log.exception("the endpoint ends by an error of its own")
+        raise
     finally:
         os.close(lock)
 

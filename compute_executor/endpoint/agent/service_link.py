@@ -126,6 +126,9 @@ class ServiceLink:
                 raise
             except (ComputeError, OSError, asyncio.TimeoutError) as error:
                 self._lost(error)
+            except Exception as error:  # what tasks run here must not end because of what came by the wire
+                log.exception("this must not happen")
+                self._lost(error)
             await asyncio.sleep(min(self._backoff.failed(random.random()), self._longest))
 
     def _lost(self, error: Exception) -> None:
@@ -154,7 +157,7 @@ class ServiceLink:
 
     async def _open(self, place: ServicePlace) -> ClientConnection:
         from websockets.asyncio.client import connect
-        from websockets.exceptions import InvalidHandshake, InvalidStatus
+        from websockets.exceptions import InvalidStatus, WebSocketException
 
         url = "ws" + place.url.rstrip("/").removeprefix("http") + PATH
         context = (
@@ -181,7 +184,7 @@ class ServiceLink:
                 f"the certificate of {place.url} is not trusted here ({error.verify_message}): give the file of its "
                 "certificate authority with --certificate"
             ) from None
-        except (InvalidHandshake, OSError, ValueError) as error:
+        except (WebSocketException, OSError, EOFError, ValueError) as error:
             raise ServiceUnavailable(f"cannot connect to {place.url}: {error}") from None
 
     async def _converse(self, socket: ClientConnection) -> None:

@@ -105,6 +105,9 @@ class Blocks:
                 await self._engine_died(error)
             except ComputeError as error:
                 self._failed(str(error))
+            except Exception as error:  # whatever it is, blocks must go on being looked after
+                log.exception("this must not happen")
+                self._failed(f"{type(error).__name__}: {error}")
             await asyncio.sleep(STEP)
 
     async def _step(self) -> None:
@@ -130,7 +133,12 @@ class Blocks:
         state = await self._process.start_slot(slot)
         log.info("block %s was asked for (job %s)", slot, state.job or "-")
         self._slots[slot] = state
-        self._save()
+        try:
+            self._save()
+        except OSError as error:
+            del self._slots[slot]
+            await self._process.end_slots([slot])
+            raise InvalidRequest(f"a block was ended at once, for it cannot be recorded: {error}") from None
 
     async def _look(self) -> None:
         self._looked = time.monotonic()

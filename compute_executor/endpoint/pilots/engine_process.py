@@ -99,7 +99,11 @@ class EngineProcess:
             except OSError as error:
                 program = (self._launcher or [sys.executable])[0]
                 raise InvalidRequest(f"the engine cannot be started: {program}: {error.strerror}") from None
-        self._started(self._process.pid)
+        try:
+            self._started(self._process.pid)
+        except OSError as error:
+            await self._end_all()
+            raise InvalidRequest(f"the engine is not started, for that cannot be recorded: {error}") from None
         try:
             answer = await self._ask(self._first)
         except ServiceUnavailable as error:
