@@ -69,6 +69,11 @@ def engine_of(endpoint: RunningEndpoint) -> int:
     return int(json.loads(record.read_text())["pid"])
 
 
+def parent_of(pid: int) -> int:
+    """The process that has started it, or its adopter."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def pilots_of(pid: int) -> list[int]:
     """The pilots below a process."""
     return [one for one in children(pid) if b"pilots.pilot" in command_of(one)]

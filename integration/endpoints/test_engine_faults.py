@@ -15,7 +15,15 @@ import pytest
 from compute_executor import Executor
 from compute_executor.errors import WorkerLost
 from integration.endpoints.account import PATIENCE, WORKERS, ends_well
-from integration.endpoints.engines import DaskCluster, children, command_of, engine_of, place
+from integration.endpoints.engines import (
+    DaskCluster,
+    children,
+    command_of,
+    engine_of,
+    parent_of,
+    pilots_of,
+    place,
+)
 from integration.endpoints.slurm import NoSlurm, OneNodeSlurm
 from tests.contract.work import wait_until
 from tests.endpoint.agent.running import RunningEndpoint, run
@@ -59,10 +67,15 @@ def dask(cluster: DaskCluster) -> Iterator[RunningEndpoint]:
 
 
 def test_the_scheduler_of_dask_is_killed(cluster: DaskCluster, dask: RunningEndpoint, tmp_path: Path) -> None:
-    """Its workers end with it, and what ran there is lost; another scheduler in its place does the rest."""
+    """What runs at its workers goes on. When these are gone, too, what ran is lost, and what waits runs in the
+    cluster that is there next."""
     with Executor(dask.name) as executor:
         tasks = Traced(executor, tmp_path)
         cluster.scheduler.kill()
+        seen = len(work.runs(tasks.trace))
+        wait_until(lambda: len(work.runs(tasks.trace)) > seen + 50)
+        for worker in cluster.workers:
+            worker.kill()
         assert tasks.first_loss() < 30
         cluster.start_scheduler_again()
         cluster.start_worker()
@@ -77,6 +90,18 @@ def test_a_worker_of_dask_leaves(cluster: DaskCluster, dask: RunningEndpoint, tm
         cluster.workers[0].send_signal(signal.SIGTERM)
         lost = tasks.end_well()
     assert len(lost) <= WORKERS * 2
+
+
+def test_a_worker_of_a_pool_is_killed(tmp_path: Path) -> None:
+    """Its pool is broken for good, in the standard library: it is made again."""
+    with place("factory", tmp_path) as pool, Executor(pool.name) as executor:
+        tasks = Traced(executor, tmp_path)
+        pilots = pilots_of(pool.endpoint.pid)
+        os.kill(parent_of(pilots[0]), signal.SIGKILL)
+        assert tasks.first_loss() < 30
+        lost = tasks.end_well()
+    assert 1 <= len(lost) <= WORKERS * 4
+    assert os.uname().nodename in str(lost[0])
 
 
 def test_a_rank_of_mpi_is_aborted(tmp_path: Path) -> None:

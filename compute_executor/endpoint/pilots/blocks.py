@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import secrets
 import time
 from collections.abc import Callable
@@ -32,13 +33,16 @@ LOOK_EVERY = 3.0
 """Seconds between two questions to the engine how its slots are."""
 
 MOST_FAILURES = 3
-"""Slots in a row that may end without a pilot; then nothing is started for a while, and what waits ends."""
+"""Failures in a row after which what waits ends: slots that end without a pilot, an engine that cannot be started."""
+
+GIVEN_UP_AFTER = 300.0
+"""Seconds since there last was a pilot for which failures are borne: a cluster that has worked may come back."""
 
 AFTER_FAILURES = 60.0
-"""Seconds until another try then."""
+"""Seconds until another try when what waited has ended, and at most between two tries before."""
 
 ENGINE_AGAIN = 2.0
-"""Seconds until an engine's process is started again."""
+"""Seconds until an engine's process is started again, at least."""
 
 UNKNOWN = "the engine does not know it any more"
 """What is said of a slot that an engine has forgotten by itself."""
@@ -71,6 +75,7 @@ class Blocks:
         self._ending: set[str] = set()
         self._served: set[str] = set()  # slots that had a pilot
         self._failures = 0
+        self._worked = -math.inf  # when there last was a pilot
         self._not_before = 0.0
         self._looked = 0.0
         self._engine_end = UNKNOWN
@@ -115,7 +120,7 @@ class Blocks:
         self._process.check()
         if self._slots and now - self._looked > LOOK_EVERY:
             await self._look()
-        self._served.update(one.slot for one in self._pilots.pilots())
+        self._see_pilots(now)
         limits = self._bounded()
         alive = [slot for slot in self._slots if slot not in self._ending]
         if now >= self._not_before:
@@ -123,10 +128,18 @@ class Blocks:
                 await self._start()
         await self._end_idle(limits, alive, now)
 
+    def _see_pilots(self, now: float) -> None:
+        slots = {one.slot for one in self._pilots.pilots()}
+        if slots:
+            self._worked = now
+        if slots - self._served:
+            self._served |= slots
+            self._failures, self.trouble = 0, ""
+
     def _bounded(self) -> BlockLimits:
         """The limits, with what the engine can give at this moment."""
-        most = min(self._limits.most, self._process.most) if self._process.most else self._limits.most
-        return self._limits._replace(workers=max(1, self._process.workers), most=max(most, 0))
+        most = max(0, min(self._limits.most, self._process.most))
+        return self._limits._replace(workers=max(1, self._process.workers), most=most)
 
     async def _start(self) -> None:
         slot = f"{secrets.token_hex(4)}"
@@ -144,7 +157,10 @@ class Blocks:
         self._looked = time.monotonic()
         found = await self._process.look()
         for slot in list(self._slots):
-            state = found.get(slot, SlotState(ENDED, self._slots[slot].job, self._engine_end))
+            state = found.get(slot)
+            if state is None:  # it went with the engine's process, whose failure is counted
+                self._ending.add(slot)
+                state = SlotState(ENDED, self._slots[slot].job, self._engine_end)
             if state.state == ENDED:
                 self._ended(slot, state)
             else:
@@ -160,19 +176,22 @@ class Blocks:
             del self._reasons[next(iter(self._reasons))]
         self._save()
         log.info("block %s has ended: %s", slot, self._reasons[slot])
-        if slot in self._served or expected:
+        if slot in self._served:
             self._served.discard(slot)
-            self._failures, self.trouble = 0, ""
-        else:
+        elif not expected:
             self._failed(f"a block ended before its workers had connected: {self._reasons[slot]}")
 
     def _failed(self, message: str) -> None:
         self._failures += 1
         self.trouble = message
         log.warning("%s", message)
-        if self._failures >= MOST_FAILURES:
+        if self._failures < MOST_FAILURES:
+            return
+        now = time.monotonic()
+        self._not_before = now + min(2.0**self._failures, AFTER_FAILURES)
+        if now - self._worked > GIVEN_UP_AFTER:
             self._failures = 0
-            self._not_before = time.monotonic() + AFTER_FAILURES
+            self._not_before = now + AFTER_FAILURES
             self._broken(message)
 
     async def _end_idle(self, limits: BlockLimits, alive: list[str], now: float) -> None:
@@ -202,16 +221,19 @@ class Blocks:
 
     async def _engine_died(self, error: ServiceUnavailable) -> None:
         """Start its process again. Jobs of a batch system go on; tasks of an engine ended with it."""
-        log.warning("%s: it is started again", error)
-        self.trouble = self._engine_end = str(error)
-        await asyncio.sleep(ENGINE_AGAIN)
-        try:
-            await self._process.start()
-            await self._process.adopt(self._slots)
-            self.trouble = ""
-            self.look_soon()
-        except ComputeError as failed:
-            self._failed(f"the engine cannot be started again: {failed}")
+        self._engine_end = str(error)
+        self._failed(str(error))
+        while True:
+            await asyncio.sleep(max(ENGINE_AGAIN, self._not_before - time.monotonic()))
+            try:
+                await self._process.start()
+                await self._process.adopt(self._slots)
+            except ComputeError as failed:
+                self._failed(f"the engine cannot be started again: {failed}")
+            else:
+                log.info("the engine was started again")
+                self.look_soon()
+                return
 
     # -- the jobs of an earlier start ---------------------------------------------------------------------
 

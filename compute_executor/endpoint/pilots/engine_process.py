@@ -114,7 +114,7 @@ class EngineProcess:
         self.workers, self.most = int(answer["workers"]), int(answer["most"])
 
     async def _ask(self, document: dict[str, Any]) -> dict[str, Any]:
-        """The answer to one request. Raises ServiceUnavailable if the process is dead, or does not answer."""
+        """The answer to one request. Raises ServiceUnavailable if the process is dead by now, and why."""
         process = self._process
         if process is None or process.stdin is None or process.stdout is None:
             raise ServiceUnavailable("the engine does not run")
@@ -134,6 +134,9 @@ class EngineProcess:
             await self._end_all()
             raise ServiceUnavailable(_ended(process.returncode or 0))
         found: dict[str, Any] = json.loads(line)
+        if "gone" in found:
+            await self._end_all()
+            raise ServiceUnavailable(found["gone"])
         return found
 
     def check(self) -> None:

@@ -6,6 +6,8 @@ JSON, and ends when its parent does.
     {"do": "look"}                                         ->  {"slots": {"s1": [...]}, "most": 4}
     {"do": "end", "slots": ["s1"]}                         ->  {}
     {"do": "adopt", "slots": {"s1": [...]}}                ->  {}
+
+It ends after an answer {"gone": ...}: the engine has to be started again.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import sys
 from typing import IO, Any
 
 from compute_executor import system
-from compute_executor.endpoint.pilots.sources import SlotOrder, SlotSource, SlotState, open_source
+from compute_executor.endpoint.pilots.sources import EngineGone, SlotOrder, SlotSource, SlotState, open_source
 
 
 def main() -> int:
@@ -35,6 +37,9 @@ def main() -> int:
     try:
         for line in sys.stdin:
             _say(answers, _answer(source, json.loads(line)))
+    except EngineGone as error:
+        _say(answers, {"gone": str(error)})
+        return 1
     finally:
         try:
             source.close()
@@ -55,6 +60,8 @@ def _answer(source: SlotSource, asked: dict[str, Any]) -> dict[str, Any]:
         else:
             return {"slots": source.look(), "most": source.most}
         return {}
+    except EngineGone:
+        raise
     except Exception as error:  # as above
         return {"error": _words(error)}
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import ray  # pyright: ignore[reportMissingImports] - an extra
 
+from compute_executor.endpoint.pilots.sources import EngineGone
+
 
 class RayTasks(Executor):
     """Tasks of a Ray cluster, each run once. ``address``: of the cluster; None: one on this machine."""
@@ -22,8 +24,11 @@ class RayTasks(Executor):
         return found
 
     def slots(self) -> int:
-        """How many tasks can run at a time."""
-        return int(ray.cluster_resources().get("CPU", 1))
+        """How many tasks can run at a time. Raises EngineGone."""
+        try:
+            return int(ray.cluster_resources().get("CPU", 1))
+        except Exception as error:
+            raise EngineGone(f"Ray does not answer any more: {type(error).__name__}: {error}") from None
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002
         """See Executor."""

@@ -22,6 +22,10 @@ from compute_executor.endpoint.pilots.task import command, run_pilot
 PENDING, RUNNING, ENDED = "pending", "running", "ended"
 
 
+class EngineGone(Exception):
+    """The engine is of no use any more and has to be started again, in a process of its own. The message says why."""
+
+
 class SlotState(NamedTuple):
     """How a slot is. ``reason``: why it waits or has ended, in the engine's words."""
 
@@ -54,7 +58,8 @@ class SlotOrder(NamedTuple):
 
 
 class SlotSource(Protocol):
-    """Makes slots, looks after them, ends them. Every method may block, and raise whatever the engine raises."""
+    """Makes slots, looks after them, ends them. Every method may block, and raise whatever the engine raises, and
+    EngineGone."""
 
     @property
     def workers(self) -> int:
@@ -181,9 +186,14 @@ class ExecutorSlots:
         return self._count()
 
     def start(self, slot: str) -> SlotState:
-        """See SlotSource."""
+        """See SlotSource. Raises EngineGone: an executor that takes no more tasks will never take one again."""
         order = self._order
-        future = self._executor.submit(run_pilot, order.ticket, slot, order.pilot_options(), order.variables)
+        try:
+            future = self._executor.submit(
+                run_pilot, order.ticket, slot, order.pilot_options(), order.variables
+            )
+        except Exception as error:
+            raise EngineGone(f"the engine takes no more tasks: {_told(error)}") from None
         self._futures[slot] = future
         return SlotState(RUNNING, self._job(future))
 
@@ -197,7 +207,7 @@ class ExecutorSlots:
         if future.cancelled():
             return SlotState(ENDED, self._job(future), "cancelled by its engine")
         error = future.exception()
-        reason = f"{type(error).__name__}: {error}" if error is not None else "it ended in order"
+        reason = _told(error) if error is not None else "it ended in order"
         return SlotState(ENDED, self._job(future), reason[:2000])
 
     def end(self, slots: list[str]) -> None:
@@ -217,6 +227,10 @@ class ExecutorSlots:
         """See SlotSource."""
         self.end(list(self._futures))
         self._executor.shutdown(wait=False)
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
 # -- by name ------------------------------------------------------------------------------------------------
@@ -307,7 +321,10 @@ def _dask(options: dict[str, Any], order: SlotOrder) -> SlotSource:
     executor = client.get_executor(pure=False, retries=0)
 
     def most() -> int:
-        slots: int = sum(client.nthreads().values())
+        try:
+            slots: int = sum(client.nthreads().values())
+        except Exception:
+            raise EngineGone(f"the scheduler of dask at {address} does not answer any more") from None
         return min(slots, int(options.get("max_blocks") or slots))
 
     return ExecutorSlots(executor, order._replace(workers=order.workers or 1), most)
