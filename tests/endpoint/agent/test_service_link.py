@@ -1,0 +1,114 @@
+"""The connection of an endpoint, to services that are none."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from compute_executor.endpoint.agent import service_link
+from compute_executor.endpoint.agent.service_link import ServiceLink, ServicePlace, hello_of
+from compute_executor.endpoint.leases.taker import LeaseTaker
+from compute_executor.errors import ComputeError, NotAuthorized, VersionMismatch
+
+TIMES = 4
+REFUSED = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"
+
+
+async def tried(answer: bytes, blobs: Path) -> tuple[int, ServiceLink]:
+    """How often an endpoint connects to something that says this and closes, until it has done so `TIMES` times."""
+    connections = 0
+    enough = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        if answer:
+            await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+        if connections == TIMES:
+            enough.set()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    place = ServicePlace(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    nothing: Any = lambda *_: None  # noqa: E731
+    link = ServiceLink(
+        locate=lambda: place,
+        token="token",
+        hello=lambda: hello_of("0" * 32, 1, "host", "process", join=False, replace=False),
+        taker=cast(LeaseTaker, SimpleNamespace(connected=nothing, disconnected=nothing)),
+        blobs=blobs,
+        state=dict,
+        first=nothing,
+        told_to_end=nothing,
+    )
+    running = asyncio.ensure_future(link.run())
+    waiting = asyncio.ensure_future(enough.wait())
+    try:
+        await asyncio.wait([running, waiting], timeout=20, return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            running.result()
+    finally:
+        for one in (running, waiting):
+            one.cancel()
+        await asyncio.gather(running, waiting, return_exceptions=True)
+        server.close()
+        await server.wait_closed()
+    return connections, link
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"garbage\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\xff\xff",
+    ],
+)
+def test_a_connection_that_ends_at_once_does_not_end_the_endpoint(
+    answer: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_link, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(service_link, "NEARBY_PAUSE", 0.01)
+    connections, link = asyncio.run(tried(answer, tmp_path))
+    assert connections >= TIMES
+    assert link.trouble
+    assert not link.connected
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (REFUSED, NotAuthorized),
+        (REFUSED.replace(b"401 Unauthorized", b"404 Not Found"), VersionMismatch),
+    ],
+)
+def test_an_answer_that_stays_ends_it(answer: bytes, error: type[ComputeError], tmp_path: Path) -> None:
+    with pytest.raises(error):
+        asyncio.run(tried(answer, tmp_path))
+
+
+def test_an_error_of_its_own_is_logged_and_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(service_link, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(service_link, "NEARBY_PAUSE", 0.01)
+    seen = 0
+
+    async def once(_: ServiceLink) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == TIMES:
+            raise NotAuthorized("enough")
+        raise KeyError("nobody thought of this")
+
+    monkeypatch.setattr(ServiceLink, "_once", once)
+    with pytest.raises(NotAuthorized):
+        asyncio.run(tried(b"", tmp_path))
+    assert "nobody thought of this" in caplog.text
