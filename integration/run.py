@@ -18,7 +18,7 @@ page      integration/page: the dashboard in Chromium, which is installed if it 
 Without a name: all, two at a time, for they wait more than they compute; what one wrote is shown when it has ended.
 Each Python gets a virtual environment, made when it is needed (integration/pythons.py).
 `--quick`: only the Python that runs this, and no tests marked slow. `--all`: stock peers of all releases that are
-known to work, instead of two pairs. The last lines are the counts.
+known to work, instead of two pairs, and faults of endpoints that take minutes. The last lines are the counts.
 """
 
 from __future__ import annotations
@@ -167,10 +167,14 @@ def page(found: dict[str, Path], quick: bool) -> list[Job]:
 
 
 def endpoints(found: dict[str, Path], quick: bool) -> list[Job]:
-    """Endpoints of ours on engines of others. Not Ray, which needs over a gigabyte: pip install ray and see there."""
+    """Endpoints of ours on engines of others. Not Ray, which needs over a gigabyte: pip install ray and see there.
+    Those marked slow take minutes, with --all."""
     version = _like(found, TOOLS_PYTHON)
     requirements = (*TEST_REQUIREMENTS, "parsl>=2024.10", "distributed>=2024.1", "mpi4py>=4", "mpich")
-    chosen = ("integration/endpoints", "-rs", "-W", "default", *(("-k", "factory or wrong") if quick else ()))
+    every = bool(os.environ.get("TEST_ALL_RELEASES"))
+    less = ("-k", "factory or wrong") if quick else ()
+    left_out = () if every else ("-m", "not slow")
+    chosen = ("integration/endpoints", "-rs", "-W", "default", *less, *left_out)
     return [Job("endpoints", version, partial(_pytest, found[version], "endpoints", requirements, *chosen))]
 
 

@@ -6,11 +6,12 @@ Each check says what is so, and if something is wrong, what to do.
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
 from compute_executor._version import __version__
+from compute_executor.endpoint_summary import blocks_of, load_of, troubles_of
 from compute_executor.errors import (
     ComputeError,
     InvalidRequest,
@@ -118,6 +119,36 @@ def endpoint(document: Mapping[str, Any], status: Mapping[str, Any]) -> Finding:
             "use the same Python on both sides, or Executor(by_source=True)",
         )
     return Finding(name, OK, f"is online{f', with Python {python}' if python else ''}")
+
+
+def agent(document: Mapping[str, Any]) -> Iterator[Finding]:
+    """An endpoint of this package, and its machines as far as whoever asks may see them."""
+    name = f"endpoint {document['name']}"
+    if not document["online"]:
+        text = f"is offline, with {document['open']:,} open tasks"
+        yield Finding(name, WRONG, text, f"start it: compute-executor endpoint start {document['name']}")
+        return
+    others = [python for python in document["pythons"] if _minor(python) != _minor(platform.python_version())]
+    if others:
+        text = f"is online, with Python {', '.join(others)}; here is {platform.python_version()}: {load_of(document)}"
+        yield Finding(name, WARNING, text, "use the same Python on both sides, or Executor(by_source=True)")
+    else:
+        yield Finding(name, OK, f"is online: {load_of(document)}")
+    for host, trouble in troubles_of(document):
+        advice = f"there: compute-executor endpoint logs {document['name']}, with --engine or --block ID"
+        yield Finding(f"{name} on {host}", WRONG, trouble, advice)
+    for machine in document.get("machines", ()):
+        if machine["connected"] and _minor(machine["version"]) != _minor(__version__):
+            text = f"is compute_executor {machine['version']}, this is {__version__}"
+            yield Finding(f"{name} on {machine['host']}", WARNING, text, "use the same version on both sides")
+        if not machine["connected"] and machine["leased"]:
+            text = f"is away with {machine['leased']:,} tasks, which wait for it"
+            advice = f"start it again, or give them up: compute-executor endpoint forget {document['name']}"
+            yield Finding(f"{name} on {machine['host']}", WARNING, text, advice)
+    for block in blocks_of(document):
+        if block.state == "pending" and block.reason:
+            text = f"job {block.job} waits: {block.reason}"
+            yield Finding(f"{name} on {block.machine}", OK, text)
 
 
 def broker(url_shown: str, error: Exception | None) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -23,7 +24,7 @@ SIGNS = {checks.OK: "ok     ", checks.WARNING: "warning", checks.WRONG: "WRONG  
 @click.command()
 @click.option("--url", default=None, help="A service of your own; default: the one that Client() means.")
 @click.option("--token-variable", default=None, help="The environment variable that holds the token for it.")
-@click.option("--endpoint", "endpoint_id", default=None, help="Look at this endpoint, too.")
+@click.option("--endpoint", "endpoint_id", metavar="NAME|ID", help="Look at this endpoint, too.")
 def doctor(url: str | None, token_variable: str | None, endpoint_id: str | None) -> None:
     """Check login, address, clocks, stream, broker and endpoint, and say what to do.
 
@@ -56,10 +57,10 @@ def _findings(url: str | None, token_variable: str | None, endpoint_id: str | No
             return
         if own:
             yield _tried("stream", lambda: _stream(client))
-        if not own or endpoint_id is not None:  # our own services need one for stock endpoints only
+        if not own or _is_id(endpoint_id):  # our own services need one for stock endpoints only
             yield _tried("broker", lambda: _broker(client))
         if endpoint_id is not None:
-            yield _tried(f"endpoint {endpoint_id}", lambda: _endpoint(client, endpoint_id))
+            yield from _endpoint(client, endpoint_id, own)
 
 
 def _configuration() -> Finding:
@@ -142,5 +143,30 @@ def _broker(client: Client) -> Finding:
     return checks.broker(shown, None)
 
 
-def _endpoint(client: Client, endpoint_id: str) -> Finding:
-    return checks.endpoint(client.get_endpoint_metadata(endpoint_id), client.get_endpoint_status(endpoint_id))
+def _endpoint(client: Client, name: str, own: bool) -> Iterator[Finding]:
+    """An endpoint of this package, by name or id; or one of Globus Compute, by its id."""
+    if own:
+        try:
+            document = client.own_api().look_at_endpoint(name)
+        except NotFound as error:
+            if not _is_id(name):
+                yield checks.trouble(f"endpoint {name}", error)
+                return
+        except ComputeError as error:
+            yield checks.trouble(f"endpoint {name}", error)
+            return
+        else:
+            yield from checks.agent(document)
+            return
+    yield _tried(
+        f"endpoint {name}",
+        lambda: checks.endpoint(client.get_endpoint_metadata(name), client.get_endpoint_status(name)),
+    )
+
+
+def _is_id(name: str | None) -> bool:
+    try:
+        uuid.UUID(name or "")
+    except ValueError:
+        return False
+    return True

@@ -19,6 +19,7 @@ from compute_executor.cli.wrong_input import WrongInput
 from compute_executor.durations import age
 from compute_executor.endpoint.agent.folder import EndpointFolder, names
 from compute_executor.endpoint.agent.settings import load
+from compute_executor.endpoint_summary import blocks_of
 from compute_executor.errors import ComputeError, InvalidRequest, NotFound
 
 STOP_WITHIN = 30.0
@@ -26,6 +27,7 @@ STOP_WITHIN = 30.0
 _PAUSE = 0.05
 
 COLUMNS = ("name", "state", "engine", "machines", "workers", "running", "open", "shared", "id")
+BLOCKS = ("machine", "block", "job", "state", "reason", "workers", "held")
 MACHINES = ("host", "state", "engine", "workers", "running", "held", "version", "python", "heard", "trouble")
 
 as_json = click.option("--json", "as_json", is_flag=True, help="As JSON, with every field.")
@@ -119,6 +121,9 @@ def status(name: str, as_json: bool) -> None:
         if found.get("machines"):
             click.echo()
             show(MACHINES, map(_machine, found["machines"]))
+        if blocks := blocks_of(found):
+            click.echo()
+            show(BLOCKS, [list(map(str, block)) for block in blocks])
     if not found["online"]:
         raise click.exceptions.Exit(1)
 
@@ -135,7 +140,7 @@ def _machine(one: dict[str, Any]) -> list[str]:
         one["version"],
         one["python"],
         age(one["heard"]),
-        one["trouble"],
+        one["trouble"] or str(state.get("trouble", "")),
     ]
 
 
@@ -261,17 +266,26 @@ def delete(name: str, as_json: bool) -> None:
 @click.option(
     "--lines", default=100, show_default=True, type=click.IntRange(1), help="Of the end of the log."
 )
+@click.option(
+    "--block", metavar="ID", help="What a block has written, named as `endpoint status` or a job id names it."
+)
+@click.option("--engine", is_flag=True, help="What the libraries of the engine have written.")
 @as_json
 @_said
-def logs(name: str, lines: int, as_json: bool) -> None:
-    """Show the log of an endpoint on this machine."""
+def logs(name: str, lines: int, block: str | None, engine: bool, as_json: bool) -> None:
+    """Show the log of an endpoint on this machine, or of one of its blocks."""
     folder = EndpointFolder(name)
     folder.require()
-    text = _end_of(folder.log, lines)
+    log = folder.engine_log if engine else folder.log
+    files = [log] if block is None else folder.block_logs(block)
+    found = {str(path): _end_of(path, lines) for path in files}
     if as_json:
-        show_json({"name": name, "file": str(folder.log), "lines": text})
-    else:
-        click.echo("\n".join(text) or f"{folder.log} is empty")
+        show_json({"name": name, "files": found})
+        return
+    for path, text in found.items():
+        if len(found) > 1:
+            click.echo(f"== {path}")
+        click.echo("\n".join(text) or f"{path} is empty")
 
 
 def _end_of(path: Path, lines: int) -> list[str]:

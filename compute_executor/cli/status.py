@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from compute_executor.cli.chosen_service import RunningService, on_running
+from compute_executor.cli.chosen_service import ChosenService, RunningService, on_running
 from compute_executor.cli.status_lines import Look, lines, one_line_of
 from compute_executor.cli.tables import show_json
 from compute_executor.errors import ComputeError, NotFound, ServiceUnavailable
@@ -60,7 +60,19 @@ def look_at(running: RunningService) -> Look:
     figures = ask("GET", f"/v3/figures?{everybody}")
     groups = ask("GET", f"/v3/groups?limit={GROUPS}&{everybody}")["groups"]
     version = ask("GET", "/v2/version")
-    return Look(running.service.url, running.local, version, overview, figures, groups, time.time())
+    endpoints = _endpoints(running.service)
+    return Look(
+        running.service.url, running.local, version, overview, figures, groups, time.time(), endpoints
+    )
+
+
+def _endpoints(service: ChosenService) -> list[dict[str, Any]]:
+    """Those of this package that whoever asks may use; of an older service none."""
+    try:
+        found: list[dict[str, Any]] = service.ask("GET", "/v3/agents")["endpoints"]
+    except ServiceUnavailable:
+        return []
+    return found
 
 
 def _watch(running: RunningService) -> None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from compute_executor.cli.local_service import LocalService
 from compute_executor.cli.summary import count, one_line
 from compute_executor.durations import length
+from compute_executor.endpoint_summary import load_of
 from compute_executor.sweeps.tally import duration
 
 STATES = ("queued", "running", "succeeded", "failed", "lost", "cancelled")
@@ -19,7 +20,8 @@ _SURVIVED = {"process": "the death of any process", "machine": "a loss of power"
 
 
 class Look(NamedTuple):
-    """What a service answered at one moment. ``overview``: None for whoever is no operator. ``now``: Unix time."""
+    """What a service answered at one moment. ``overview``: None for whoever is no operator. ``now``: Unix time.
+    ``endpoints``: those of this package."""
 
     url: str
     local: LocalService | None
@@ -28,6 +30,7 @@ class Look(NamedTuple):
     figures: dict[str, Any]
     groups: list[dict[str, Any]]
     now: float
+    endpoints: list[dict[str, Any]]
 
     def document(self) -> dict[str, Any]:
         """For another program."""
@@ -36,7 +39,15 @@ class Look(NamedTuple):
         figures = {**self.figures, "counts": self.figures["tasks"]}
         del figures["tasks"]  # the overview's are those of the engines
         still_open = [group for group in self.groups if group["queued"] or group["running"]]
-        return {"url": self.url, **local, **self.version, **overview, **figures, "groups": still_open}
+        return {
+            "url": self.url,
+            **local,
+            **self.version,
+            **overview,
+            **figures,
+            "groups": still_open,
+            "endpoints": self.endpoints,
+        }
 
     def ended(self) -> int:
         """Tasks that have ended, of all that are kept."""
@@ -50,6 +61,7 @@ def lines(seen: Look, before: Look | None = None) -> list[str]:
         *_tasks(seen, before),
         *_groups(seen.groups),
         *_functions(seen.figures["functions"]),
+        *_endpoints(seen.endpoints),
     ]
     if seen.overview is not None:
         rows += [*_workers(seen.overview), *_pools(seen.overview), *_environments(seen.overview)]
@@ -147,6 +159,13 @@ def _function(figures: dict[str, Any]) -> str:
         return f"{figures['function']}: {ends}"
     times = f"{length(figures['mean'])} each, {length(figures['longest'])} the longest"
     return f"{figures['function']}: {ends}, {times}"
+
+
+def _endpoints(endpoints: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return [
+        ("endpoint", f"{one['name']}: {'online' if one['online'] else 'offline'}, {load_of(one)}")
+        for one in endpoints
+    ]
 
 
 def _workers(overview: dict[str, Any]) -> list[tuple[str, str]]:

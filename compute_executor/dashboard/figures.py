@@ -6,6 +6,8 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from compute_executor.endpoint_summary import load_of
+
 STATES = ("queued", "running", "succeeded", "failed", "lost", "cancelled")
 ENDED = STATES[2:]
 KEPT = 300
@@ -104,8 +106,11 @@ def user_rows(groups: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(found.values(), key=lambda row: -(row["queued"] + row["running"]))
 
 
-def endpoint_row(endpoint: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
-    """An endpoint: its name, how it is, and the load that it has told of itself."""
+def endpoint_row(
+    endpoint: dict[str, Any], state: dict[str, Any], agent: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """An endpoint: its name, how it is, and the load that it has told of itself. ``agent``: what the service tells of
+    one of this package."""
     details = state.get("details") or {}
     shown = ("pending_tasks", "running_tasks", "total_workers", "idle_workers", "managers")
     load = ", ".join(f"{details[name]} {name.replace('_', ' ')}" for name in shown if name in details)
@@ -115,5 +120,5 @@ def endpoint_row(endpoint: dict[str, Any], state: dict[str, Any]) -> dict[str, A
         "id": endpoint["uuid"],
         "name": endpoint.get("display_name") or endpoint.get("name") or endpoint["uuid"],
         "status": state.get("status", "unknown"),
-        "load": load,
+        "load": load if agent is None else load_of(agent),
     }

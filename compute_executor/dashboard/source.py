@@ -85,7 +85,19 @@ class Source:
     async def endpoints(self) -> list[dict[str, Any]]:
         """The endpoints that the user may see, each with what it last said of itself. Raises ComputeError."""
         found = await self._ask_list("/v2/endpoints")
-        return [endpoint_row(one, await self._state_of(one["uuid"])) for one in found[:ENDPOINTS]]
+        agents = await self._agents()
+        return [
+            endpoint_row(one, await self._state_of(one["uuid"]), agents.get(one["uuid"]))
+            for one in found[:ENDPOINTS]
+        ]
+
+    async def _agents(self) -> dict[str, dict[str, Any]]:
+        """The endpoints of this package, by id; of an older service none."""
+        try:
+            found = (await self._ask("GET", "/v3/agents"))["endpoints"]
+        except ComputeError:
+            return {}
+        return {one["endpoint_id"]: one for one in found}
 
     async def _state_of(self, endpoint_id: str) -> dict[str, Any]:
         try:

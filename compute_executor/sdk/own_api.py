@@ -159,6 +159,11 @@ class OwnApi:
         path = f"/v3/agents/{quote(name, safe='')}"
         return self._requests.call(Request("GET", path), patient=self._patient).read(FoundEndpoint)
 
+    def look_at_endpoint(self, name: str) -> dict[str, Any]:
+        """All that the service tells of it. Raises NotFound, InvalidRequest."""
+        path = f"/v3/agents/{quote(name, safe='')}"
+        return self._requests.call(Request("GET", path), patient=self._patient).read(dict[str, Any])
+
     # -- tasks ---------------------------------------------------------------------------------------------------
 
     def poll(self, tasks: TaskPositions) -> list[frames.Result]:

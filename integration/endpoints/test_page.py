@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -56,7 +57,12 @@ def test_the_page_about_slurm(cluster: OneNodeSlurm, tmp_path: Path) -> None:
         assert done.stdout == f"{[number**2 for number in range(10)]}\n"
         assert cluster.jobs(), "it ran in a job"
         shown = run("status", "hpc", "--json", **cluster.environment).stdout
-        assert cluster.jobs()[0] in shown
+        (job,) = cluster.jobs()
+        assert job in shown
+        assert f"{job} running" in " ".join(run("status", "hpc").stdout.split())
+        written = json.loads(run("logs", "hpc", "--block", job, "--json").stdout)["files"]
+        assert {Path(path).suffix for path in written} == {".stdout", ".stderr"}
+        assert f"job {job}" in run("logs", "hpc", "--block", "no such").stderr
     finally:
         assert run("stop", "hpc", **cluster.environment).returncode == 0
     assert cluster.jobs() == [], "its jobs end with it"

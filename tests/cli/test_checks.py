@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from email.utils import formatdate
+from typing import Any
 
 import pytest
 
@@ -73,3 +74,52 @@ def test_endpoint(document: dict[str, object], status: dict[str, str], state: st
 def test_broker() -> None:
     assert checks.broker("amqps://b:5671", None).state == OK
     assert "polling" in checks.broker("amqps://b:5671", OSError("no route")).advice
+
+
+def agent(**changes: Any) -> dict[str, Any]:
+    found = {
+        "name": "hpc",
+        "online": True,
+        "engine": "slurm",
+        "workers": 2,
+        "running": 0,
+        "open": 3,
+        "pythons": [platform.python_version()],
+        "machines": [machine()],
+    }
+    return {**found, **changes}
+
+
+def machine(**changes: Any) -> dict[str, Any]:
+    found = {"host": "n1", "connected": True, "trouble": "", "leased": 0, "version": __version__, "state": {}}
+    return {**found, **changes}
+
+
+def test_an_endpoint_of_this_package() -> None:
+    (found,) = checks.agent(agent())
+    assert (found.state, found.text) == (checks.OK, "is online: slurm, 2 workers, 0 running, 3 open")
+    (found,) = checks.agent(agent(online=False, machines=[machine(connected=False)]))
+    assert (found.state, found.advice) == (checks.WRONG, "start it: compute-executor endpoint start hpc")
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "said"),
+    [
+        ({"pythons": ["2.7.18"]}, checks.WARNING, "2.7.18"),
+        ({"machines": [machine(trouble="no room")]}, checks.WRONG, "no room"),
+        ({"machines": [machine(version="0.0.1")]}, checks.WARNING, "0.0.1"),
+        ({"machines": [machine(), machine(connected=False, leased=7)]}, checks.WARNING, "away with 7 tasks"),
+        (
+            {
+                "machines": [
+                    machine(state={"blocks": [{"job": "9", "state": "pending", "reason": "Priority"}]})
+                ]
+            },
+            checks.OK,
+            "job 9 waits: Priority",
+        ),
+    ],
+)
+def test_what_is_wrong_with_one(changes: dict[str, Any], state: str, said: str) -> None:
+    found = list(checks.agent(agent(**changes)))
+    assert any(one.state == state and said in one.text for one in found), found

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from compute_executor import Executor
 from compute_executor.cli import commands
+from compute_executor.cli.chosen_service import ChosenService
+from compute_executor.local import embedded
 from tests.hosted_service import HostedService, Scripted
 
 ENDPOINT = "5a3c0e38-7a31-4f2c-9f0d-1f2d3c4b5a69"
@@ -43,6 +46,23 @@ def test_a_service_that_speaks_as_the_hosted_one(
     assert "clocks: agree" in said
     assert "canary" not in said
     assert code == 0
+
+
+def test_an_endpoint_of_this_package_by_name_and_by_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Executor(max_workers=1) as executor:
+        executor.submit(pow, 1, 1).result(60)  # as long as it is there, so is its service
+        address = embedded.find()
+        assert address is not None
+        monkeypatch.setenv("A_TOKEN", address.token)
+        made = ChosenService(address.url, address.token).ask("PUT", "/v3/agents/hpc", {})
+        for name in ("hpc", made["endpoint_id"]):
+            code, said = ask("--url", address.url, "--token-variable", "A_TOKEN", "--endpoint", name)
+            assert code == 1
+            assert "endpoint hpc: is offline, with 0 open tasks" in said
+            assert "compute-executor endpoint start hpc" in said
+        code, said = ask("--url", address.url, "--token-variable", "A_TOKEN", "--endpoint", "nowhere")
+        assert code == 1
+        assert "there are: hpc" in said
 
 
 def test_a_token_that_is_not_taken(service: HostedService) -> None:

@@ -77,6 +77,28 @@ OPEN = {
     "queued": 1203,
     "running": 2,
 }
+ENDPOINT = {
+    "name": "hpc",
+    "online": True,
+    "engine": "slurm",
+    "workers": 2,
+    "running": 2,
+    "open": 1300,
+    "machines": [
+        {
+            "host": "login1",
+            "connected": True,
+            "trouble": "",
+            "state": {
+                "blocks": [
+                    {"slot": "ab", "job": "17", "state": "running", "reason": ""},
+                    {"slot": "cd", "job": "18", "state": "pending", "reason": "PENDING Priority"},
+                ],
+                "pilots": [{"host": "n1", "slot": "ab", "workers": 2, "leased": 4}],
+            },
+        }
+    ],
+}
 GROUPS = {"groups": [OPEN, {**OPEN, "queued": 0, "running": 0}]}
 
 
@@ -89,6 +111,7 @@ class Service:
             "/v3/overview": OVERVIEW,
             "/v3/figures": FIGURES,
             "/v3/groups": GROUPS,
+            "/v3/agents": {"endpoints": [ENDPOINT]},
             "/v2/version": {"api": "1", "compute_executor": "0.1.0"},
         }
         self.asked: list[str] = []
@@ -123,6 +146,8 @@ def test_it_shows_service_tasks_functions_workers_and_pools(command: Command, se
         "group    ffffffff fit /home/ann/fit.py: 1,203 queued, 2 running, its program is not there",
         "function fit: 3,500 succeeded, 90 failed, 6 lost, 250 ms each, 61 s the longest",
         "function never: 4 cancelled",
+        "endpoint hpc: online, slurm, 2 workers, 2 running, 1,300 open, blocks: 1 pending, 1 running "
+        "(PENDING Priority)",
         "workers  2 in all, 1 idle, 1 running",
         "         pid 41 running a-task",
         "         pid 42 idle",
@@ -138,7 +163,7 @@ def test_who_is_no_operator_sees_their_own(command: Command, service: Service) -
     done = command("status")
     assert done.exit_code == 0
     assert "1,203 queued" in done.stdout
-    assert "workers" not in done.stdout
+    assert "workers " not in {line[:8] for line in done.stdout.splitlines()}
     assert "/v3/figures?everybody=false" in service.asked
 
 
@@ -192,7 +217,7 @@ def test_it_is_watched_until_ctrl_c_also_over_a_gap(
 
 def at(now: float, succeeded: int) -> Look:
     figures = {**FIGURES, "tasks": {**FIGURES["tasks"], "succeeded": succeeded}}
-    return Look("http://x", None, {}, None, figures, [OPEN] * 7, now)
+    return Look("http://x", None, {}, None, figures, [OPEN] * 7, now, [])
 
 
 def test_the_rate_is_that_between_two_looks() -> None:

@@ -34,6 +34,7 @@ class Service:
             "/v3/figures": {"tasks": COUNTS, "functions": [], "rate": 1.0},
             "/v2/endpoints": [{"uuid": "e", "name": "here"}],
             "/v2/endpoints/e/status": {"status": "online"},
+            "/v3/agents": NotFound("no route: an older service"),
             "/v3/overview": {"workers": [{}, {}]},
             "/v3/tasks": {"tasks": [{"error": "e", "short": "x.1"}]},
             "/v3/tasks/t": {"id": "t"},
@@ -93,6 +94,9 @@ def test_endpoints_and_users() -> None:
     assert asyncio.run(source.endpoints()) == [{"id": "e", "name": "here", "status": "online", "load": ""}]
     service.answers["/v2/endpoints/e/status"] = ServiceUnavailable("it is away")
     assert asyncio.run(source.endpoints())[0]["status"] == "it is away"
+    agent = {"endpoint_id": "e", "engine": "slurm", "workers": 2, "running": 1, "open": 5, "machines": []}
+    service.answers["/v3/agents"] = {"endpoints": [agent]}
+    assert asyncio.run(source.endpoints())[0]["load"] == "slurm, 2 workers, 1 running, 5 open"
     assert asyncio.run(source.users())[0]["user"] == "ann"
     source.operator = False
     assert asyncio.run(source.users()) == []

@@ -9,6 +9,8 @@
         generation               how often it was started
         agent.log
         engine.json              which process its engine lives in, if it has one
+        engine.log               what the engine's libraries write
+        jobs/                    scripts and output of blocks; BLOCK.job has the job's id
         blobs/, rings/GENERATION/
 """
 
@@ -29,6 +31,7 @@ from compute_executor.local.state import home, open_private, prepare_folder
 from compute_executor.protocol.endpoint_names import RULE, is_endpoint_name
 
 _LARGEST = 64 * 1024
+_OUTPUT = (".stdout", ".stderr", ".out", ".err")
 
 ENGINE_VARIABLE = "COMPUTE_EXECUTOR_ENGINE"
 """Of the environment of an engine's process, and of all that it starts but for workers."""
@@ -75,6 +78,8 @@ class EndpointFolder:
         self.log = self.here / "agent.log"
         self.blobs = self.here / "blobs"
         self.rings = self.here / "rings"
+        self.engine_log = self.here / "engine.log"
+        self.jobs = self.here / "jobs"
         self._lock = self.here / "agent.lock"
         self._process = self.here / "agent.json"
         self._engine = self.here / "engine.json"
@@ -149,6 +154,21 @@ class EndpointFolder:
         count = system.end_left_by(record.pid if ours else 0, record.started, self.engine_mark)
         self._engine.unlink(missing_ok=True)
         return count
+
+    # -- blocks --
+
+    def block_logs(self, name: str) -> list[Path]:
+        """The files that a block has written, by its name or that of its job. Raises NotFound."""
+        jobs = {path.stem: path.read_text(encoding="utf-8") for path in sorted(self.jobs.glob("*.job"))}
+        for block, job in jobs.items():
+            if name in (block, job):
+                found = [path for path in self.jobs.iterdir() if f"-{block}." in path.name]
+                return sorted(path for path in found if path.suffix in _OUTPUT)
+        known = ", ".join(f"{block} (job {job})" for block, job in list(jobs.items())[-20:]) or "none"
+        raise NotFound(
+            f"endpoint {self.name} has no output of a block {name[:100]} on {self.host}; it has that of: {known}. "
+            "Only jobs of a batch system write files here: the workers of an engine have logs of their own"
+        )
 
     # -- credentials --
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -33,6 +34,9 @@ IDLE_ELSEWHERE = 5.0
 """The same where a pilot holds a slot of a cluster that others use."""
 
 ANY_NUMBER = 1_000_000
+
+KEPT_OUTPUT = 14 * 86_400.0
+"""Seconds for which the output of blocks is kept, at least until the next start."""
 
 
 class PilotWorkers:
@@ -156,7 +160,7 @@ async def open_pilots(
         settings.engine,
         settings.options(),
         order,
-        folder.here / "engine.log",
+        folder.engine_log,
         mark=folder.engine_mark,
         started=folder.announce_engine,
     )
@@ -189,9 +193,14 @@ def _limits(settings: EndpointSettings) -> BlockLimits:
 
 
 def _scripts(folder: EndpointFolder) -> Path:
-    path = folder.here / "jobs"
-    path.mkdir(mode=0o700, exist_ok=True)
-    return path
+    """The folder for the scripts and output of jobs, without those of long ago."""
+    folder.jobs.mkdir(mode=0o700, exist_ok=True)
+    oldest = time.time() - KEPT_OUTPUT
+    for path in folder.jobs.iterdir():
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime < oldest:
+                path.unlink()
+    return folder.jobs
 
 
 async def _listen(pilots: PilotEngine, settings: EndpointSettings, file: Path) -> tickets.Ticket:

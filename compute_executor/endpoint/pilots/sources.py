@@ -107,9 +107,11 @@ class ProviderSlots:
         sets = [f"{name}={shlex.quote(value)}" for name, value in order.variables.items()]
         line = " ".join([*(["env", *sets] if sets else []), *map(shlex.quote, words)])
         try:
-            job = str(self._provider.submit(line, 1, order.name))
+            job = str(self._provider.submit(line, 1, f"{order.name}-{slot}"))
         except Exception as error:
             raise RuntimeError(_said_by_scheduler(error)) from None
+        with open(os.path.join(order.folder, f"{slot}.job"), "w", encoding="utf-8") as file:
+            file.write(job)
         self._jobs[slot] = job
         return SlotState(PENDING, job)
 
