@@ -17,7 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compute_executor import surroundings
-from compute_executor.surroundings import cpu_quota, interpreter_options, local_text, pack, wire_text
+from compute_executor.surroundings import (
+    cpu_quota,
+    interpreter_options,
+    local_text,
+    pack,
+    usable_memory,
+    wire_text,
+)
 from tests.endpoint.conftest import Lab, Script, lab
 
 __all__ = ["lab"]
@@ -230,6 +237,23 @@ def test_in_a_container_the_quota_is_that_of_its_own_mount(tmp_path: Path) -> No
 def test_no_control_group_is_no_quota(tmp_path: Path) -> None:
     assert cpu_quota(str(tmp_path / "absent"), str(tmp_path)) is None
     assert quota(tmp_path, "0::/\n", {}) is None
+
+
+def memory(folder: Path, proc: str, files: dict[str, str]) -> int:
+    quota(folder, proc, files)
+    return usable_memory(str(folder / "proc"), str(folder / "cgroup"))
+
+
+def test_memory_is_the_machines_or_that_of_a_control_group(tmp_path: Path) -> None:
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert memory(tmp_path, "0::/a/b\n", {}) == machine
+    files = {"a/memory.max": "100000\n", "a/b/memory.max": "max\n", "memory.max": "0\n"}
+    assert memory(tmp_path, "0::/a/b\n", files) == 100_000
+
+
+def test_memory_of_version_1(tmp_path: Path) -> None:
+    files = {"memory/memory.limit_in_bytes": f"{1 << 62}\n", "memory/job/memory.limit_in_bytes": "50000\n"}
+    assert memory(tmp_path, "4:memory:/job\n", files) == 50_000
 
 
 def test_tight_limits_are_named() -> None:

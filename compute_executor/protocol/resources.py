@@ -15,7 +15,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 
 from compute_executor import checks
-from compute_executor.errors import ResourcesNotOffered
+from compute_executor.errors import InvalidRequest, ResourcesNotOffered
 from compute_executor.protocol.frames import Options, PoolSpec
 
 MOST = 1_000_000
@@ -104,6 +104,20 @@ def resources_of(options: Options) -> Resources | None:
     return Resources(
         options.cores or 1, options.memory or 0, options.gpus or 0, options.nodes or 1, options.ranks or 1
     )
+
+
+def check_values(options: Options) -> None:
+    """Raise InvalidRequest for figures that no call can have: of a client that has not looked at them."""
+    for name, most in (
+        ("cores", MOST),
+        ("memory", MOST_MEMORY),
+        ("gpus", MOST),
+        ("nodes", MOST),
+        ("ranks", MOST),
+    ):
+        value = getattr(options, name)
+        if value is not None and not 1 <= value <= most:
+            raise InvalidRequest(f"{name} may be 1 to {most}, not {value}")
 
 
 # -- whether it fits ----------------------------------------------------------------------------------------

@@ -170,9 +170,9 @@ class ShellFunction:
 
 
 class MPIFunction(ShellFunction):
-    """A ShellFunction whose command is started by the endpoint's MPI launcher (``$PARSL_MPI_PREFIX``), on the nodes
-    and with the ranks of the Executor's ``resource_specification``. Where there is no launcher, as here, it is a
-    single process."""
+    """A ShellFunction whose command is started by the MPI launcher of its worker (``$PARSL_MPI_PREFIX``), with the
+    ranks of ``ex.options(ranks=...)``, at endpoints of Globus Compute also on its ``nodes``, or as the Executor's
+    ``resource_specification`` says. Without these, on workers of this package, it is a single process."""
 
     def __call__(self, **kwargs: Any) -> ShellResult | dict[str, Any]:
         """Run the command, with ``kwargs`` in it, under the launcher."""

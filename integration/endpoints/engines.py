@@ -132,6 +132,8 @@ def _slurm(folder: Path, stack: ExitStack) -> Place:
         "main",
         "--workers-per-node",
         "2",
+        "--gpus",
+        "0,1",
         "--walltime",
         "00:10:00",
     )

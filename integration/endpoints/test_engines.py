@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from concurrent.futures import wait
@@ -12,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from compute_executor import Executor
-from compute_executor.errors import TaskTimeout, WorkerLost
+from compute_executor import Executor, MPIFunction
+from compute_executor.errors import ResourcesNotOffered, TaskTimeout, WorkerLost
 from integration.endpoints.account import PATIENCE, WORKERS, ends_well
 from integration.endpoints.engines import Place, engine_of
 from tests.contract.work import Gate, wait_until
@@ -34,6 +35,54 @@ def test_calls(engine: Place, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(TaskTimeout):
             executor.options(timeout=0.5).submit(time.sleep, 60).result(PATIENCE)
     assert "from afar" in capsys.readouterr().out
+
+
+def test_what_calls_take_is_kept_or_refused_with_both_figures(engine: Place) -> None:
+    """A place for workers has two of them on Slurm and Parsl, and one elsewhere."""
+    workers = 2 if engine.kind in ("slurm", "parsl") else 1
+    with Executor(engine.name) as executor:
+        wide = executor.options(cores=workers, memory="1MB")
+        assert [wide.submit(pow, 2, n).result(PATIENCE) for n in range(3)] == [1, 2, 4]
+        wait_until(lambda: state(engine).get("offer"))
+        refused: list[tuple[dict[str, Any], str]] = [
+            ({"cores": 9}, f"asks endpoint {engine.name} for cores=9, and {workers} worker"),
+            ({"memory": "900TB"}, "memory=.* and .* are there"),
+            ({"gpus": 2}, "gpus=2, and (no devices|1 device) for each worker"),
+            ({"nodes": 2}, "nodes=2, and a call runs on 1 machine there"),
+        ]
+        for asked, told in refused:
+            with pytest.raises(ResourcesNotOffered, match=told):
+                executor.options(**asked).submit(pow, 1, 1).result(PATIENCE)
+
+
+def seen(count: int, folder: Path) -> str | None:
+    """The devices of a worker, after so many have come here."""
+    (folder / str(os.getpid())).touch()
+    while len(list(folder.iterdir())) < count:
+        time.sleep(0.01)
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+def test_each_worker_of_a_node_sees_a_device_of_its_own(engine: Place, tmp_path: Path) -> None:
+    if engine.kind != "slurm":
+        pytest.skip("its endpoint has no --gpus")
+    with Executor(engine.name) as executor:
+        futures = [executor.options(gpus=1).submit(seen, 2, tmp_path) for _ in range(2)]
+        assert sorted(str(future.result(PATIENCE)) for future in futures) == ["0", "1"]
+
+
+def test_ranks_run_on_the_machine_of_the_call_or_are_refused(engine: Place) -> None:
+    command = MPIFunction("echo rank")
+    several = engine.kind in ("slurm", "parsl") and shutil.which("mpiexec") is not None
+    with Executor(engine.name) as executor:
+        executor.submit(pow, 2, 2).result(PATIENCE)
+        wait_until(lambda: state(engine).get("offer"))
+        future = executor.options(ranks=2).submit(command)
+        if several:
+            assert future.result(PATIENCE).stdout == "rank\nrank\n"
+        else:
+            with pytest.raises(ResourcesNotOffered, match="ranks"):
+                future.result(PATIENCE)
 
 
 def test_cancel_and_running(engine: Place, tmp_path: Path) -> None:

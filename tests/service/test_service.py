@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from compute_executor.protocol import frames
+from compute_executor.protocol.resources import Resources
 from tests.service.fixture import (
     ALICE,
     CODE,
@@ -54,11 +55,12 @@ async def test_tasks_in_results_out(tmp_path: Path, durable: bool) -> None:
 async def test_assignments_say_what_to_run(house: House) -> None:
     async with serving(house) as service:
         function = await register(service)
-        options = frames.Options(walltime=5.0)
+        options = frames.Options(walltime=5.0, cores=2, memory=7)
         await service.submit(ALICE, batch([b"a", b"b", b"c"], functions=[function], options=options))
         assert house.engine.woken == [DEFAULT_POOL]
         first, second = take(house, 2)
         assert (first.position, first.attempt, first.body, first.walltime) == (0, 1, b"a", 5.0)
+        assert first.needs == second.needs == Resources(cores=2, memory=7)
         assert second.position == 1
         assert house.engine.events.function_code(first.function) == CODE
 

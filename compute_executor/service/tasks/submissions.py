@@ -28,7 +28,7 @@ from compute_executor.errors import (
 from compute_executor.protocol.frames import INLINE_LIMIT, Blob, Options, Submit
 from compute_executor.protocol.ids import PREFIX_BYTES, task_uuid
 from compute_executor.protocol.msgpack_header import entries
-from compute_executor.protocol.resources import check_fit, resources_of
+from compute_executor.protocol.resources import check_fit, check_values, resources_of
 from compute_executor.service.access import Identity
 from compute_executor.service.blobs.holds import BlobHolds
 from compute_executor.service.blobs.references import BlobReferences
@@ -250,6 +250,7 @@ class Submissions:
             raise InvalidRequest(
                 f"a task may run for more than 0 seconds and less than {MAX_WALLTIME:g}, not for {options.walltime}"
             )
+        check_values(options)
 
     def _container(self, who: Identity, batch: Submit) -> bytes | None:
         """The container to run a batch in: the one that is asked for, else that of its functions, whose owner may

@@ -211,3 +211,24 @@ def test_its_id_follows_from_both() -> None:
     ids: set[Any] = {container_pool_id(a * 16, b * 16) for a in (b"a", b"b") for b in (b"c", b"d")}
     assert len(ids) == 4
     assert {len(one) for one in ids} == {16}
+
+
+@pytest.mark.parametrize(
+    "asked", [{"devices": [frames.WorkerDevices(["0"], {"CUDA_VISIBLE_DEVICES": "0"})]}, {"threads": 2}]
+)
+@live
+async def test_what_would_not_reach_the_workers_of_an_image_is_refused(
+    house: House, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any]
+) -> None:
+    image = Environment("python", "", image="sha256:1", runtime="/bin/podman")
+    monkeypatch.setattr("tests.service.pools.test_containers.READY_ONE", image)
+    builder = Builder()
+    builder.let.set()
+    async with serving(house, environments=environments(house, builder)) as service:
+        container = await prepared(service)
+        await service.open_pool(ALICE, b"q" * 16, msgspec.structs.replace(SPEC, **asked))
+        listener = Listener()
+        service.subscribe(ALICE, listener, GROUP)
+        await service.submit(ALICE, batch([b"a"], pool=b"q" * 16, options=Options(container=container)))
+        (result,) = await listener.heard(1)
+        assert "gpus and threads_per_worker set environment variables" in reason(result.body).message  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from compute_executor.errors import InvalidRequest
+from compute_executor.protocol.frames import WorkerDevices
 from compute_executor.service.pools.specification import LONGEST, check
 from tests.service.fixture import SPEC
 
@@ -23,6 +24,10 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("variable", {"environ": {"A=B": "c"}}),
     ("variable", {"environ": {"": "c"}}),
     ("cwd", {"cwd": "x" * LONGEST}),
+    ("environ", {"devices": [WorkerDevices(["0"], {"A": "b\0c"})]}),
+    ("variable", {"devices": [WorkerDevices(["0"], {"A=B": "c"})]}),
+    ("different numbers of devices", {"devices": [WorkerDevices(["0"], {}), WorkerDevices(["1", "2"], {})]}),
+    ("threads", {"threads": -1}),
 ]
 
 

@@ -12,6 +12,7 @@ from compute_executor.errors import (
     InvalidRequest,
     NotFound,
     PayloadTooLarge,
+    ResourcesNotOffered,
     ServiceUnavailable,
 )
 from compute_executor.protocol import frames
@@ -126,6 +127,12 @@ async def test_idempotency_keys(house: House) -> None:
         ({"options": frames.Options(retries=10**6)}, InvalidRequest, "retries"),
         ({"options": frames.Options(walltime=0.0)}, InvalidRequest, "0 seconds"),
         ({"options": frames.Options(walltime=float("nan"))}, InvalidRequest, "0 seconds"),
+        ({"options": frames.Options(cores=-3)}, InvalidRequest, "cores may be 1 to 1000000, not -3"),
+        ({"options": frames.Options(ranks=0)}, InvalidRequest, "ranks may be"),
+        ({"options": frames.Options(cores=3)}, ResourcesNotOffered, "cores=3, and 2 workers are there"),
+        ({"options": frames.Options(memory=1 << 60)}, ResourcesNotOffered, "memory="),
+        ({"options": frames.Options(gpus=1)}, ResourcesNotOffered, "gpus=1, and no devices"),
+        ({"options": frames.Options(nodes=2)}, ResourcesNotOffered, "nodes=2, and a call runs on 1 machine"),
     ],
 )
 @live

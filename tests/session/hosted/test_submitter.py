@@ -115,6 +115,13 @@ def test_options_of_the_endpoint_go_along() -> None:
     assert options.result_serializers == ["x.Y"]
 
 
+def test_nodes_and_ranks_are_a_specification_there() -> None:
+    around = Around()
+    around.post("a", nodes=2, ranks=4)
+    wanted = {"num_nodes": 2, "num_ranks": 4, "ranks_per_node": 2}
+    assert around.parts[0].options.resource_specification == wanted
+
+
 def test_what_is_too_large_for_any_part_is_refused_before_it_is_sent() -> None:
     around = Around(size=40)
     around.post("a", "x" * 50)
