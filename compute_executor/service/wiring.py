@@ -206,7 +206,13 @@ class Components:
         )
         self.live = LiveOutput()
         self.listing = Listing(
-            self.store.read, self.dispatch, self.groups, blobs.read, self.live, self.engines.workers
+            self.store.read,
+            self.dispatch,
+            self.groups,
+            blobs.read,
+            self.live,
+            self.engines.workers,
+            self.store.path,
         )
         self.printed = Printed(self.store.read, self.dispatch, self.live)
         self.retention = Retention(

@@ -3,18 +3,21 @@
     finished batches   counts are columns of their row, tasks are rows of their outcomes
     open batches       states are in memory (`dispatch`), outcomes in the store
 
-A list is read batch by batch, a bounded part of the store at a time, with a pause for others in between. A user sees
-only what is their own; the operator of a shared service sees the groups of all users, but not their tasks. Owner: the
-loop thread.
+A list is read batch by batch, a bounded part of the store at a time, with a pause for others in between; the counts
+of a group, which may have any number of batches, on a thread of their own. A user sees only what is their own; the
+operator of a shared service sees the groups of all users, but not their tasks. Owner: the loop thread.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import struct
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -28,6 +31,7 @@ from compute_executor.service.access import Identity, Owned, absent, check, may,
 from compute_executor.service.scheduling.dispatch import Dispatch
 from compute_executor.service.scheduling.lifecycle import State
 from compute_executor.service.scheduling.queues import OpenBatch
+from compute_executor.service.store.database import open_reader
 from compute_executor.service.store.reader import Reader, joined
 from compute_executor.service.store.rows import ID_BYTES, decode_program, split_ids
 from compute_executor.service.tasks.figures import added, finished_counts, open_counts
@@ -116,8 +120,10 @@ class Listing:
         read_body: ReadBody,
         live: LiveOutput,
         workers: Callable[[], list[WorkerView]],
+        path: Path,
     ) -> None:
         self._read = read
+        self._path = path
         self._dispatch = dispatch
         self._groups = groups
         self._read_body = read_body
@@ -139,19 +145,15 @@ class Listing:
             rows = self._read.rows("groups_labelled", (who.id, label, limit))
         else:
             rows = self._read.rows("newest_groups_of", (who.id, limit))
-        open_batches = self._open_by_group()
-        found = []
-        for row in rows:
-            found.append(self._group(row, open_batches.get(bytes(row[0]), [])))
-            await asyncio.sleep(0)
-        return found
+        return await self._described(rows)
 
-    def group(self, who: Identity, group: bytes) -> dict[str, Any]:
+    async def group(self, who: Identity, group: bytes) -> dict[str, Any]:
         """One group. Raises NotFound."""
         rows = self._read.rows("group_head", (group,))
         owner = rows[0][1] if rows else None
         check(who, "read group", owned_by(owner), f"task group {uuid.UUID(bytes=group)}")
-        return self._group(rows[0], self._open_by_group().get(group, []))
+        (found,) = await self._described(rows)
+        return found
 
     def forgotten(self, who: Identity) -> list[frames.ForgottenWork]:
         """The groups of ``who`` with open tasks and without a client, those with most tasks first; some at most."""
@@ -172,10 +174,33 @@ class Listing:
             found.setdefault(batch.group, []).append(batch)
         return found
 
-    def _group(self, row: Any, open_batches: list[OpenBatch]) -> dict[str, Any]:
+    async def _described(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
+        """What the rows of groups tell, with counts: open batches as they are in memory now, others from the
+        store."""
+        by_group = self._open_by_group()
+        still_open = [by_group.get(bytes(row[0]), []) for row in rows]
+        numbers = [json.dumps([batch.number for batch in batches]) for batches in still_open]
+        opened = []
+        for batches in still_open:
+            opened.append(open_counts(batches, self._read.tally))
+            await asyncio.sleep(0)
+        asked = [(bytes(row[0]), known) for row, known in zip(rows, numbers, strict=True)]
+        ended = await asyncio.to_thread(self._ended, asked)
+        found = []
+        for row, batches, counts, (*finished, end) in zip(rows, still_open, opened, ended, strict=True):
+            all_counts = added(finished_counts(*finished), counts)
+            found.append({**self._group(row), **all_counts.document(), "ended": None if batches else end})
+        return found
+
+    def _ended(self, asked: Sequence[tuple[bytes, str]]) -> list[Any]:
+        """Counts of the finished batches of groups, without those that are counted in memory. On a thread."""
+        with contextlib.closing(open_reader(self._path)) as connection:
+            read = Reader(connection)
+            return [read.rows("group_counts", values)[0] for values in asked]
+
+    def _group(self, row: Any) -> dict[str, Any]:
         group = bytes(row[0])
         owner, label, program, created = row[1:]
-        counts = self._counts(group, open_batches)
         return {
             "id": str(uuid.UUID(bytes=group)),
             "owner": owner,
@@ -183,13 +208,7 @@ class Listing:
             **_program(program),
             "started": created,
             "clients": self._groups.clients(group),
-            **counts,
         }
-
-    def _counts(self, group: bytes, open_batches: list[OpenBatch]) -> dict[str, Any]:
-        *finished, end = self._read.rows("group_counts", (group,))[0]
-        counts = added(finished_counts(*finished), open_counts(open_batches, self._read.tally))
-        return {**counts.document(), "ended": None if open_batches else end}
 
     # -- tasks --------------------------------------------------------------------------------------------
 

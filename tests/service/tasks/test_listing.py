@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import threading
 import uuid
 from typing import Any
 
@@ -16,7 +18,7 @@ from compute_executor.protocol.ids import split_task_id, task_uuid
 from compute_executor.serialization import exceptions
 from compute_executor.service.service import Service
 from compute_executor.service.tasks.listing import TaskFilter, short_id, written_text
-from compute_executor.service.tasks.task_states import STATES
+from compute_executor.service.tasks.task_states import QUEUED, STATES, SUCCEEDED
 from tests.service.fixture import (
     ALICE,
     BOB,
@@ -167,13 +169,49 @@ async def test_others_see_nothing_of_it(house: House) -> None:
         assert await service.listing.groups(BOB, everybody=False, limit=5) == []
         for ask in (
             lambda: service.listing.task(BOB, one.prefix, 0),
-            lambda: service.listing.group(BOB, GROUP),
             lambda: service.listing.resolve(BOB, short_id(one.prefix, 1)),
         ):
             with pytest.raises(NotFound, match="for you"):
                 ask()
         with pytest.raises(NotFound, match="for you"):
+            await service.listing.group(BOB, GROUP)
+        with pytest.raises(NotFound, match="for you"):
             await service.listing.tasks(BOB, TaskFilter(group=GROUP))
+
+
+@live
+async def test_the_loop_does_not_wait_for_the_counts_of_a_group(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch that ends while they are read is counted once: as it was in memory."""
+    async with serving(house) as service:
+        await register(service)
+        one = batch([b""] * 3)
+        await service.submit(ALICE, one)
+        (number,) = [found.number for found in service.listing._dispatch.batches()]
+        loop, read = asyncio.get_running_loop(), service.listing._ended
+        calls: list[tuple[int, list[tuple[bytes, str]]]] = []
+
+        async def end_all() -> None:
+            house.engine.end(DEFAULT_POOL, house.engine.events.take(DEFAULT_POOL, 3))
+            while list(service.listing._dispatch.batches()):
+                await asyncio.sleep(0)
+
+        def ended(asked: list[tuple[bytes, str]]) -> list[Any]:
+            calls.append((threading.get_ident(), asked))
+            asyncio.run_coroutine_threadsafe(end_all(), loop).result(30)
+            return read(asked)
+
+        monkeypatch.setattr(service.listing, "_ended", ended)
+        found = await service.listing.group(ALICE, GROUP)
+        assert (found[QUEUED], found[SUCCEEDED], found["ended"]) == (3, 0, None)
+        ((thread, asked),) = calls
+        assert thread != threading.get_ident()
+        assert asked == [(GROUP, f"[{number}]")]
+        monkeypatch.undo()
+        found = await service.listing.group(ALICE, GROUP)
+        assert (found[QUEUED], found[SUCCEEDED]) == (0, 3)
+        assert found["ended"] is not None
 
 
 @live

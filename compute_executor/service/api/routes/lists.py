@@ -35,7 +35,7 @@ async def groups(request: Request) -> Response:
 async def group(request: Request) -> Response:
     """``GET /v3/groups/{id}``"""
     named = parse_uuid(request.path_params["id"], "task group").bytes
-    return json_answer(shell_of(request).service.listing.group(identity_of(request), named))
+    return json_answer(await shell_of(request).service.listing.group(identity_of(request), named))
 
 
 async def tasks(request: Request) -> Response:

@@ -179,9 +179,10 @@ SELECT id, owner, label, program, created FROM groups WHERE id >= ? AND id <= ? 
 SELECT id, owner, label, program, created FROM groups WHERE owner = ? AND label = ? ORDER BY created DESC LIMIT ?;
 
 -- name: group_counts
--- Tasks and ends of its finished batches; open ones are counted in memory.
+-- Tasks and ends of its finished batches, without those (JSON list of numbers) that are counted in memory.
 SELECT coalesce(sum(count), 0), coalesce(sum(failed), 0), coalesce(sum(lost), 0), coalesce(sum(cancelled), 0), max(finished)
-FROM batches WHERE task_group = ? AND finished IS NOT NULL;
+FROM batches
+WHERE task_group = ? AND finished IS NOT NULL AND number NOT IN (SELECT value FROM json_each(?));
 
 -- name: finished_counts
 -- By owner; without batches (JSON list of numbers) that are counted in memory.
