@@ -27,8 +27,9 @@ import msgspec
 from compute_executor._version import __version__
 from compute_executor.errors import ComputeError, InvalidRequest, NotFound
 from compute_executor.local.state import BLOBS, DATABASE, trouble
-from compute_executor.service.store.damage import OPEN, refuse_damage
+from compute_executor.service.store.damage import OPEN, damaged, refuse_damage
 from compute_executor.service.store.database import SCHEMA_VERSION, check_tables, open_reader, told
+from compute_executor.service.store.inspection import integrity
 from compute_executor.service.store.sql import queries
 
 MANIFEST = "manifest.json"
@@ -67,7 +68,7 @@ class Backup(NamedTuple):
 def write_backup(folder: Path, target: Path, *, in_use: bool) -> Backup:
     """Write the store of a state folder into a new file. ``in_use``: a service runs on it.
 
-    Raises NotFound, InvalidRequest (the file is there), StoreDamaged (a part is missing: a backup would hide it), and
+    Raises NotFound, InvalidRequest (the file is there), StoreDamaged (a backup would hide it), and
     what the operating system or SQLite refuse.
     """
     database = folder / DATABASE
@@ -141,6 +142,9 @@ def _copied(database: Path, copy: Path) -> list[str]:
     with told(database), closing(open_reader(database)) as source, closing(sqlite3.connect(copy)) as target:
         check_tables(source, database)
         source.backup(target)
+        wrong = integrity(target)
+        if wrong:
+            raise damaged(database, f"{'; '.join(wrong)[:500]}; a backup would hide it")
         target.execute("PRAGMA journal_mode = DELETE")
         target.execute(queries()["drop_meta"], (OPEN,))
         target.commit()

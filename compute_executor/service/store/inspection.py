@@ -10,7 +10,15 @@ from pathlib import Path
 
 from compute_executor._version import __version__
 from compute_executor.errors import ComputeError, NotFound
-from compute_executor.local.state import BLOBS, DATABASE, LOG, RINGS
+from compute_executor.local.state import (
+    ANNOUNCEMENT,
+    BLOBS,
+    DATABASE,
+    LOG,
+    RINGS,
+    check_file,
+    check_folder,
+)
 from compute_executor.service.store.damage import log_of, opened_in, refuse_damage
 from compute_executor.service.store.database import (
     SCHEMA_VERSION,
@@ -51,11 +59,31 @@ def inspect(folder: Path, *, in_use: bool) -> Inspection:
         raise NotFound(f"there is no store in {folder}: no file {DATABASE}")
     found = Inspection(str(folder), {"compute_executor": __version__, "sqlite": sqlite3.sqlite_version})
     found.sizes = _sizes(folder)
+    found.problems += _places(folder)
     try:
         _look(found, path, in_use)
     except ComputeError as error:
         found.problems.append(str(error))
     return found
+
+
+def _places(folder: Path) -> Iterator[str]:
+    """What a start would not use of that which lies beside the database."""
+    for name in (BLOBS, RINGS, LOG):
+        path = folder / name
+        try:
+            found = path.lstat()
+        except FileNotFoundError:  # a start makes it
+            continue
+        try:
+            if name == LOG:
+                check_file(path, found)
+            else:
+                check_folder(path)
+        except ComputeError as error:
+            yield str(error)
+    if (folder / ANNOUNCEMENT).is_dir():
+        yield f"{folder / ANNOUNCEMENT} is a folder, which no start can replace: remove it"
 
 
 def _look(found: Inspection, path: Path, in_use: bool) -> None:
@@ -73,7 +101,7 @@ def _look(found: Inspection, path: Path, in_use: bool) -> None:
 
 
 def _look_inside(found: Inspection, connection: sqlite3.Connection, blobs: Path) -> None:
-    found.problems += _integrity(connection)
+    found.problems += integrity(connection)
     found.counts = {
         table: connection.execute(queries()[f"count_{table}"]).fetchone()[0]
         for table in COUNTED
@@ -85,7 +113,8 @@ def _look_inside(found: Inspection, connection: sqlite3.Connection, blobs: Path)
     found.orphans = _orphans(connection, blobs)
 
 
-def _integrity(connection: sqlite3.Connection) -> list[str]:
+def integrity(connection: sqlite3.Connection) -> list[str]:
+    """What SQLite finds wrong with a database."""
     found = [text for (text,) in connection.execute(queries()["integrity_check"])]
     return [] if found == ["ok"] else [f"SQLite finds: {text}" for text in found]
 

@@ -266,3 +266,18 @@ def test_one_that_is_killed_half_way_is_no_empty_store(
     restore(file, folder)
     assert batches(folder) == 2
     assert not list(folder.glob("restoring*"))
+
+
+@pytest.mark.parametrize("name", ["outcomes", "accounts", "batches_by_end"])
+def test_what_could_not_be_put_back_is_no_backup(folder: Path, tmp_path: Path, name: str) -> None:
+    """A copy of a damaged page would be refused by `restore`, when it is too late."""
+    path = folder / DATABASE
+    with closing(sqlite3.connect(path)) as connection:
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (name,)).fetchone()
+    with path.open("r+b") as database:
+        database.seek((page - 1) * size)
+        database.write(b"\xff" * 16)
+    with pytest.raises(StoreDamaged, match="is damaged"):
+        write_backup(folder, tmp_path / "backup", in_use=False)
+    assert [one.name for one in tmp_path.iterdir()] == ["state"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from compute_executor.errors import NotFound
-from compute_executor.local.state import BLOBS, DATABASE
+from compute_executor.local.state import ANNOUNCEMENT, BLOBS, DATABASE, LOG, RINGS
 from compute_executor.service.store.damage import log_of
 from compute_executor.service.store.inspection import Inspection, inspect
 from compute_executor.service.store.loss import accept_loss
@@ -106,3 +108,23 @@ def test_the_loss_of_a_log_can_be_accepted(killed: Path, name: str) -> None:
     assert look(killed.parent).problems == []
     assert count(killed) < 20
     assert batches(killed.parent) < 20
+
+
+@pytest.mark.parametrize("name", [RINGS, BLOBS, LOG, ANNOUNCEMENT])
+def test_what_a_start_would_not_use_is_a_problem(folder: Path, name: str) -> None:
+    place = folder / name
+    if place.is_dir():
+        shutil.rmtree(place)
+    if name == ANNOUNCEMENT:
+        place.mkdir()
+    else:
+        os.mkfifo(place, 0o600)
+    assert any(str(place) in problem for problem in look(folder).problems)
+
+
+@pytest.mark.parametrize("name", [RINGS, BLOBS, LOG])
+def test_what_others_may_read_is_a_problem(folder: Path, name: str) -> None:
+    (folder / LOG).touch(0o600)
+    assert look(folder).problems == []
+    (folder / name).chmod(0o755)
+    assert any("open to other users (mode 755)" in problem for problem in look(folder).problems)
