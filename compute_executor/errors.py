@@ -33,8 +33,8 @@
     ├── EndpointTaken                           an endpoint of this name runs already, here or elsewhere
     ├── TaskPending                             the result is asked for before the task has ended
     ├── TaskExecutionFailed                     the function raised what cannot be rebuilt here
-    ├── ProgramFailed                           a program that a sweep runs ended with an error, or without its
-    results ├── TaskCancelled (CancelledError)          withdrawn before it began
+    ├── ProgramFailed                           a program of a sweep ended with an error, or without its results
+    ├── TaskCancelled (CancelledError)          withdrawn before it began
     ├── TaskTimeout (TimeoutError)              stopped at its walltime
     └── WorkerLost (BrokenExecutor)             the worker process died under the task
         └── PoolBroken                          workers cannot start at all (initializer, interpreter)
@@ -64,6 +64,13 @@ class ComputeError(Exception):
     def __init__(self, message: str = "", *, task_id: str | None = None) -> None:
         super().__init__(message)
         self.task_id = task_id
+        self.__notes__ = [self.help]  # below the message of an uncaught error, from Python 3.11 on
+
+    @property
+    def help(self) -> str:
+        """The line that leads to cause and remedy: by a command, which needs no network, and by the page it shows."""
+        name = next(kind.__name__ for kind in type(self).__mro__ if kind.__module__ == __name__)
+        return f"help: compute-executor explain {name} (docs/reference/errors.md#{name.lower()})"
 
     @property
     def message(self) -> str:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import concurrent.futures
 import pickle
+import sys
+import traceback
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +44,36 @@ def test_every_error_pickles_with_its_attributes(kind: type[errors.ComputeError]
     error = kind("m", task_id="t")
     back = pickle.loads(pickle.dumps(error))
     assert (type(back), back.message, back.task_id) == (kind, "m", "t")
+
+
+@pytest.mark.parametrize("kind", all_classes())
+def test_every_error_leads_to_its_place_in_the_page(kind: type[errors.ComputeError]) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
+    name = kind.__name__
+    assert (
+        kind("m").help == f"help: compute-executor explain {name} (docs/reference/errors.md#{name.lower()})"
+    )
+    assert f"\n### {name}\n" in page
+
+
+def test_an_error_of_one_room_leads_to_the_class_that_it_refines() -> None:
+    class Refined(errors.NotFound): ...
+
+    assert "explain NotFound " in Refined("m").help
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="notes are of Python 3.11")
+def test_the_help_is_the_last_line_of_an_uncaught_error_once() -> None:
+    error = pickle.loads(pickle.dumps(errors.TaskTimeout("it ran long")))
+    shown = "".join(traceback.format_exception(error)).splitlines()
+    assert [line for line in shown if "help:" in line] == [shown[-1]] == [error.help]
+    assert str(error) == "it ran long"
+
+
+def test_notes_of_others_are_beside_the_help_and_not_shared() -> None:
+    one, other = errors.NotFound("one"), errors.NotFound("other")
+    one.__notes__.append("seen")
+    assert (one.__notes__, other.__notes__) == ([one.help, "seen"], [other.help])
 
 
 def test_codes_are_distinct() -> None:

@@ -17,12 +17,14 @@ from compute_executor.cli import completion as completion_file
 from compute_executor.cli import dashboard as dashboard_file
 from compute_executor.cli import doctor as doctor_file
 from compute_executor.cli import endpoint as endpoint_file
+from compute_executor.cli import explain as explain_file
 from compute_executor.cli import export as export_file
 from compute_executor.cli import gc as gc_file
 from compute_executor.cli import groups as groups_file
 from compute_executor.cli import login as login_file
 from compute_executor.cli import logout as logout_file
 from compute_executor.cli import logs as logs_file
+from compute_executor.cli import manual as manual_file
 from compute_executor.cli import migrate_imports as migrate_file
 from compute_executor.cli import plot as plot_file
 from compute_executor.cli import serve as serve_file
@@ -52,6 +54,7 @@ for command in (
     cancel_file.cancel,
     dashboard_file.dashboard,
     doctor_file.doctor,
+    explain_file.explain,
     endpoint_file.endpoint,
     stop_file.stop,
     gc_file.gc,
@@ -68,6 +71,7 @@ for command in (
     accounts_file.token,
     accounts_file.client,
     completion_file.completion,
+    manual_file.manual,
 ):
     commands.add_command(command)
 

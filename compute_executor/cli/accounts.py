@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from compute_executor.cli.local_service import ask
-from compute_executor.cli.wrong_input import WrongInput
+from compute_executor.cli.wrong_input import WrongInput, failed
 from compute_executor.errors import ComputeError, InvalidRequest, NotFound
 from compute_executor.local.locks import living
 from compute_executor.local.state import home
@@ -33,7 +33,7 @@ def perform(folder: Path | None, command: str, **asked: str | None) -> Document:
     except (InvalidRequest, NotFound) as error:
         raise WrongInput(str(error)) from None
     except ComputeError as error:
-        raise click.ClickException(str(error)) from None
+        raise failed(error) from None
 
 
 def _table(rows: list[dict[str, Any]], *fields: str) -> None:

@@ -13,6 +13,7 @@ import click
 from compute_executor.cli.chosen_service import of_folder
 from compute_executor.cli.local_service import LocalService, ended, running
 from compute_executor.cli.summary import count
+from compute_executor.cli.wrong_input import failed
 from compute_executor.errors import ComputeError
 from compute_executor.local.locks import is_held, locked, wait_lock
 from compute_executor.local.state import (
@@ -48,7 +49,7 @@ def backup(file: Path, folder: Path | None) -> None:
     except FileNotFoundError:
         raise click.ClickException(f"there is no state folder {place}") from None
     except ComputeError as error:
-        raise click.ClickException(str(error)) from None
+        raise failed(error) from None
     click.echo(
         f"{file}: {written.size:,} bytes, with {count(written.bodies, 'file')} of large arguments and results"
     )
@@ -86,7 +87,7 @@ def restore(file: Path, force: bool, folder: Path | None) -> None:
             with _unserved(place):
                 aside = put_back(file, place)
     except ComputeError as error:
-        raise click.ClickException(str(error)) from None
+        raise failed(error) from None
     click.echo(f"{place} holds what is in {file}" + (f"; what was there is in {aside}" if aside else ""))
 
 

@@ -13,6 +13,7 @@ import click
 
 from compute_executor.cli.chosen_service import of_folder
 from compute_executor.cli.summary import count, one_line
+from compute_executor.cli.wrong_input import failed
 from compute_executor.errors import ComputeError
 from compute_executor.local.locks import is_held, wait_lock
 from compute_executor.local.state import DATABASE, SERVICE_LOCK, check_folder, state_folder
@@ -48,7 +49,7 @@ def check(folder: Path | None, as_document: bool, accept_loss: bool) -> None:
     except FileNotFoundError:
         raise click.ClickException(f"there is no state folder {place}") from None
     except ComputeError as error:
-        raise click.ClickException(str(error)) from None
+        raise failed(error) from None
     if as_document:
         click.echo(json.dumps(dataclasses.asdict(found)))
     else:

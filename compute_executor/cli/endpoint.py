@@ -15,7 +15,7 @@ import click
 from compute_executor.cli.chosen_service import ChosenService, choose
 from compute_executor.cli.endpoint_start import restart, start
 from compute_executor.cli.tables import show, show_json
-from compute_executor.cli.wrong_input import WrongInput
+from compute_executor.cli.wrong_input import WrongInput, failed
 from compute_executor.durations import age
 from compute_executor.endpoint.agent.folder import EndpointFolder, names
 from compute_executor.endpoint.agent.settings import load
@@ -56,7 +56,7 @@ def _said(command: Callable[..., Any]) -> Callable[..., Any]:
         except (InvalidRequest, NotFound) as error:
             raise WrongInput(str(error)) from None
         except ComputeError as error:
-            raise click.ClickException(str(error)) from None
+            raise failed(error) from None
 
     return guarded
 

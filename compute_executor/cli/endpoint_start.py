@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from compute_executor.cli.chosen_service import ChosenService, choose
-from compute_executor.cli.wrong_input import WrongInput
+from compute_executor.cli.wrong_input import WrongInput, failed
 from compute_executor.endpoint.agent.folder import Credentials, EndpointFolder
 from compute_executor.endpoint.agent.settings import EndpointSettings, load, save
 from compute_executor.errors import ComputeError, EndpointTaken, InvalidRequest, NotFound
@@ -108,7 +108,7 @@ def start(name: str, *, join: bool, replace: bool, detach: bool, **chosen: Any) 
     except (InvalidRequest, NotFound) as error:
         raise WrongInput(str(error)) from None
     except ComputeError as error:
-        raise click.ClickException(str(error)) from None
+        raise failed(error) from None
 
 
 @click.command()
@@ -126,7 +126,7 @@ def restart(name: str, drain: bool, detach: bool) -> None:
     except (InvalidRequest, NotFound) as error:
         raise WrongInput(str(error)) from None
     except ComputeError as error:
-        raise click.ClickException(str(error)) from None
+        raise failed(error) from None
 
 
 def _end(folder: EndpointFolder, drain: bool) -> None:

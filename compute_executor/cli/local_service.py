@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from compute_executor.cli.wrong_input import failed
 from compute_executor.errors import ComputeError, ServiceUnavailable, from_document
 from compute_executor.local.embedded import ServiceAddress
 from compute_executor.local.locks import is_held, living
@@ -65,7 +66,7 @@ def running(folder: Path | None = None) -> LocalService | None:
         announced = living(place)
         held = announced is not None or is_held(place / SERVICE_LOCK)
     except ComputeError as error:
-        raise click.ClickException(str(error)) from error
+        raise failed(error) from error
     if announced is not None and _answers(announced):
         address = ServiceAddress(announced.url, announced.token, announced.instance)
         return LocalService(address, announced.pid, place)

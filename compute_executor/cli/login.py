@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from compute_executor.cli.whoami import identity
+from compute_executor.cli.wrong_input import failed
 from compute_executor.errors import ComputeError
 
 
@@ -26,4 +27,4 @@ def login(environment: str | None, force: bool) -> None:
         manager.ensure_logged_in(force=force)
         click.echo(f"Logged in to Globus ({manager.environment}) as {identity(manager)}.")
     except ComputeError as error:
-        raise click.ClickException(str(error)) from error
+        raise failed(error) from error

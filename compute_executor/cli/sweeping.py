@@ -17,7 +17,7 @@ from compute_executor.cli.signals import first_signal
 from compute_executor.cli.summary import one_line
 from compute_executor.cli.sweep_report import SweepEnding, report
 from compute_executor.cli.sweep_request import SweepRequest
-from compute_executor.cli.wrong_input import wrong_input
+from compute_executor.cli.wrong_input import failed, wrong_input
 from compute_executor.errors import ComputeError, InvalidRequest
 from compute_executor.sweeps import pictures
 from compute_executor.sweeps.book import book_of
@@ -82,7 +82,7 @@ class SweepCommand:
             self._finish(study)
             self._write_errors(study)
         except ComputeError as error:  # before OSError: some are both
-            raise click.ClickException(self._unfinished(one_line(str(error), limit=1000))) from error
+            raise failed(error, self._unfinished(one_line(str(error), limit=1000))) from error
         except OSError as error:
             raise click.ClickException(self._unfinished(f"{self._request.out}: {reason(error)}")) from error
         except BaseException:
@@ -105,7 +105,7 @@ class SweepCommand:
                     raise
                 return executor, self._study
         except ComputeError as error:
-            raise click.ClickException(one_line(str(error), limit=1000)) from error
+            raise failed(error, one_line(str(error), limit=1000)) from error
 
     def _execute(self, study: Study, executor: Executor) -> list[int]:
         """Run every row that has no result; the signals that ended this early."""

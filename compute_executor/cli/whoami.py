@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from compute_executor.cli.wrong_input import failed
 from compute_executor.errors import ComputeError, NotAuthorized
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def whoami(environment: str | None) -> None:
             return
         click.echo(identity(manager))
     except ComputeError as error:
-        raise click.ClickException(str(error)) from error
+        raise failed(error) from error
 
 
 def identity(manager: LoginManager) -> str:

@@ -1,4 +1,4 @@
-"""What a command says when it was asked for something that cannot be done: one line, exit code 2."""
+"""What a command says when it was asked for something that cannot be done, and when it could not do it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import click
 
-from compute_executor.errors import InvalidRequest
+from compute_executor.errors import ComputeError, InvalidRequest
 
 
 class WrongInput(click.ClickException):
@@ -23,3 +23,8 @@ def wrong_input() -> Iterator[None]:
         yield
     except InvalidRequest as error:
         raise WrongInput(error.message) from error
+
+
+def failed(error: ComputeError, words: str | None = None) -> click.ClickException:
+    """What a command ends with after an error: exit code 1, ``words`` or the error's own, and where its remedy is."""
+    return click.ClickException(f"{error.message if words is None else words}\n{error.help}")
