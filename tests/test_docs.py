@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -9,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+import compute_executor
+from compute_executor.cli import commands
+from compute_executor.cli.manual import help_texts
 from compute_executor.service.limits import ServiceLimits
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,6 +65,36 @@ def test_the_readmes_verbs_are_the_makefiles() -> None:
         )
     }
     assert {"sweep", "test"} <= told <= verbs
+
+
+def test_every_public_name_has_its_place_in_the_reference() -> None:
+    pages = "\n".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "reference").glob("*.md"))
+    named = {name.rpartition(".")[2] for name in re.findall(r"^::: ([\w.]+)$", pages, re.MULTILINE)}
+    assert (
+        sorted({*compute_executor.__all__, *compute_executor.testing.__all__} - named - {"__version__"}) == []
+    )
+
+
+def test_every_command_is_told_of_in_a_page() -> None:
+    """Besides the list in the reference, which is made from the commands themselves."""
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    words = [path.removeprefix("compute-executor ") for path, _ in help_texts(commands, "compute-executor")][1:]
+    assert len(words) > 40
+    assert [one for one in words if not re.search(rf"(?:compute-executor |`|\n){one}\b", text)] == []
+
+
+@pytest.mark.slow
+def test_the_notebook_runs(tmp_path: Path) -> None:
+    notebook = json.loads((ROOT / "docs" / "examples" / "first-notebook.ipynb").read_text(encoding="utf-8"))
+    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    script = tmp_path / "notebook.py"
+    script.write_text(
+        "\n\n".join(cells) + "\nassert type(failed.exception()) is TypeError\n", encoding="utf-8"
+    )
+    done = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_every_environment_variable_has_its_row() -> None:

@@ -306,7 +306,7 @@ def test_one_that_dies_while_starting_shows_the_end_of_its_log(
     (folder() / LOG).write_text("of an earlier run\n")
     (folder() / LOG).chmod(0o600)
     fake_python(tmp_path / "python", "echo this went wrong >&2; exit 3", monkeypatch)
-    with pytest.raises(ServiceUnavailable, match=r"died while starting.*\nthis went wrong$") as caught:
+    with pytest.raises(ServiceUnavailable, match=r"(?m)died while starting.*\nthis went wrong$") as caught:
         find_or_start()
     assert "earlier" not in str(caught.value)
     assert str(folder() / LOG) in str(caught.value)

@@ -66,7 +66,7 @@ def test_nobody_owns_the_service() -> None:
 
 
 def test_a_foreign_thing_and_an_absent_one_look_the_same() -> None:
-    with pytest.raises(NotFound, match=r"^there is no task 5 for you$"):
+    with pytest.raises(NotFound, match=r"(?m)^there is no task 5 for you$"):
         check(BOB, "read task", SECRET, "task 5")
     check(ANN, "read task", SECRET, "task 5")
 
@@ -78,7 +78,7 @@ def test_what_is_shared_is_shared_with_a_group_of_ones_own() -> None:
         assert shareable(member, text) == team
         assert shareable(Identity("local", "local"), text) == team
         for who in (BOB, ROOT):
-            with pytest.raises(NotFound, match=f"^there is no group {team} for you$"):
+            with pytest.raises(NotFound, match=f"(?m)^there is no group {team} for you$"):
                 shareable(who, text)
     assert shareable(BOB, None) is None
     with pytest.raises(InvalidRequest, match="'physics' is no group id"):

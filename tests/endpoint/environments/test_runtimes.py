@@ -43,7 +43,7 @@ def test_a_program_that_does_not_work_counts_as_none(programs: Programs) -> None
     programs.add("docker", "#!/bin/sh\necho 'Cannot connect to the Docker daemon' >&2; exit 1\n")
     with pytest.raises(
         InvalidRequest,
-        match=r"docker does not work \(Cannot connect.*It can run: virtual environments \(build_container\)$",
+        match=r"(?m)docker does not work \(Cannot connect.*It can run: virtual environments \(build_container\)$",
     ):
         find("docker")
 

@@ -63,7 +63,7 @@ async def test_anothers_prefix_is_refused(house: House) -> None:
         first = service.submit_soon(ALICE, sent)
         theirs = batch([b"a"], prefix=sent.prefix, group=b"b" * 16)
         for _ in ("on its way", "open", "finished"):
-            with pytest.raises(NotFound, match=f"^there is no batch {sent.prefix.hex()} for you$"):
+            with pytest.raises(NotFound, match=f"(?m)^there is no batch {sent.prefix.hex()} for you$"):
                 await service.submit(BOB, theirs)
             await first
             house.engine.end(DEFAULT_POOL, take(house))
