@@ -78,7 +78,9 @@ def test_every_public_name_has_its_place_in_the_reference() -> None:
 def test_every_command_is_told_of_in_a_page() -> None:
     """Besides the list in the reference, which is made from the commands themselves."""
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
-    words = [path.removeprefix("compute-executor ") for path, _ in help_texts(commands, "compute-executor")][1:]
+    words = [path.removeprefix("compute-executor ") for path, _ in help_texts(commands, "compute-executor")][
+        1:
+    ]
     assert len(words) > 40
     assert [one for one in words if not re.search(rf"(?:compute-executor |`|\n){one}\b", text)] == []
 

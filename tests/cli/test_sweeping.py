@@ -201,7 +201,7 @@ def test_an_interrupt_keeps_what_is_done_and_says_how_to_go_on(command: Command)
     assert f"{' '.join(sweep)} --resume" in done.stderr
 
 
-def test_a_service_that_cannot_be_reached_is_one_line(here: Path) -> None:
+def test_a_service_that_cannot_be_reached_is_told_in_a_line_and_where_its_remedy_is(here: Path) -> None:
     def unavailable(_: object) -> None:
         raise ServiceUnavailable("the service is not there")
 
@@ -214,7 +214,7 @@ def test_a_service_that_cannot_be_reached_is_one_line(here: Path) -> None:
         commands, ["sweep", "swept_model.py:area", "--params", "in.csv"], obj=unavailable
     )
     assert done.exit_code == 1
-    assert done.stderr == "Error: the service is not there\n"
+    assert done.stderr == f"Error: the service is not there\n{ServiceUnavailable().help}\n"
     assert not Path("results.csv").exists()
 
 
