@@ -28,8 +28,21 @@ from integration import pythons
 LOCK = pythons.ROOT / "requirements-dev.lock"
 RESOLUTIONS = {"lowest": "lowest-direct", "newest": "highest"}
 TOOLS = ("pytest>=8.3", "pytest-timeout>=2.3", "pytest-xdist>=3.6", "hypothesis>=6.100")
-QUICK = ("-m", "not slow", "-n", "2", "--dist", "worksteal", "-q", "-p", "no:anyio")
-"""Not the plugin of anyio: it comes with starlette and is not used, and an old one warns about a new pytest."""
+QUICK = (
+    "-m",
+    "not slow",
+    "-n",
+    "2",
+    "--dist",
+    "worksteal",
+    "-q",
+    "-p",
+    "no:anyio",
+    "-o",
+    "filterwarnings=default",
+)
+"""What a dependency's own dependencies deprecate is not ours to fail on. The plugin of anyio comes with starlette and
+is not used here."""
 
 
 class Part(NamedTuple):
