@@ -6,8 +6,9 @@ A wheel and a source distribution are built into dist/. Each is installed into a
 this machine (or of those whose version begins as given), and there, outside the source tree: the command line says
 its version and explains an error, and the three lines of the README run. With the wheel, the tests of the user guide
 and the contract tests that take less than a second run on it too, from a copy of the tests. Of the wheel's own
-environment on this Python a bill of materials (CycloneDX) is written into dist/, and pip-audit looks whether anything in
-it is known to be vulnerable, where it reaches its data. The conda recipe is rendered; building it needs conda-forge.
+environment on this Python a bill of materials (CycloneDX) is written into dist/, and pip-audit looks whether anything
+in it is known to be vulnerable, where it reaches its data. The conda recipe is rendered; to build it takes
+conda-forge.
 
 `python -m integration.dependencies` is the other half of a release: all quick tests with the lowest and the newest
 dependencies.
