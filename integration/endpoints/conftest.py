@@ -47,6 +47,7 @@ def home_for_all(shared_home: Path) -> Iterator[None]:
     """The state folder of all tests here, also for fixtures that outlive one of them."""
     before = dict(os.environ)
     os.environ.update(COMPUTE_EXECUTOR_HOME=str(shared_home), COMPUTE_EXECUTOR_IDLE="20")
+    os.environ.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
     yield
     os.environ.clear()
     os.environ.update(before)

@@ -27,6 +27,9 @@ class TaskFeeder:
         self._events = events
         self._staff = staff
         self._waiting: deque[Assignment] = deque()
+        self._mixed = False
+        """Whether there ever was a task here that takes more than a worker. Few pools have one, and all others need
+        not count what is free."""
         self._misfits: list[tuple[Assignment, str]] = []
         self._blocked = False
         """Whether the first of them waits for others to end, and no new worker would help."""
@@ -45,9 +48,9 @@ class TaskFeeder:
             return 0  # nothing to take over, nothing to start a worker for: so it is after most single tasks
         self._steal(ready)
         staff = self._staff
-        most = staff.most - (
-            staff.offer.workers - self._free().workers - sum(bool(one.tasks) for one in ready)
-        )
+        most = staff.most
+        if self._mixed:
+            most -= staff.offer.workers - self._free().workers - sum(bool(one.tasks) for one in ready)
         return scheduling_policy.to_start(ready, staff.starting(), len(self._waiting), self.estimates, most)
 
     def put_back(self, tasks: Iterable[Assignment]) -> None:
@@ -75,6 +78,7 @@ class TaskFeeder:
         wanted = scheduling_policy.demand(ready, len(self._waiting), self.estimates, coming)
         if wanted > 0:
             for task in self._events.take(self._name, wanted):
+                self._mixed = self._mixed or task.needs is not None
                 if task.needs is not None and (why := misfits(task.needs, self._staff.offer)):
                     self._misfits.append((task, why))
                 else:
@@ -90,23 +94,28 @@ class TaskFeeder:
         return scheduling_policy.free_share(self._staff.members, self._staff.offer)
 
     def _deal(self, ready: list[WorkerHandle]) -> None:
-        waiting, estimates, offer = self._waiting, self.estimates, self._staff.offer
-        free = self._free() if waiting else scheduling_policy.ONE_WORKER
-        while waiting and (
-            (member := scheduling_policy.who_may_take(waiting[0], ready, free, offer)) is not None
-        ):
-            was_idle = not member.tasks
+        waiting, estimates = self._waiting, self.estimates
+        while waiting and (member := self._next_worker(ready)) is not None:
             chunk = scheduling_policy.next_chunk(waiting, len(ready), estimates)
             if not member.give(chunk, estimates):
                 self.put_back(chunk)
                 member.stuck = True  # its channel is full: no more until it reports
-            if was_idle:
-                free = self._free()
-        self._blocked = bool(waiting) and not scheduling_policy.fits(waiting[0], free, offer)
+        self._blocked = (
+            self._mixed
+            and bool(waiting)
+            and not scheduling_policy.fits(waiting[0], self._free(), self._staff.offer)
+        )
+
+    def _next_worker(self, ready: list[WorkerHandle]) -> WorkerHandle | None:
+        if not self._mixed:
+            return scheduling_policy.least_loaded(ready)
+        return scheduling_policy.who_may_take(self._waiting[0], ready, self._free(), self._staff.offer)
 
     def _steal(self, ready: list[WorkerHandle]) -> None:
-        if self._waiting or all(member.tasks for member in ready) or self._free().workers < 1:
+        if self._waiting or all(member.tasks for member in ready):
             return
+        if self._mixed and self._free().workers < 1:
+            return  # those that idle stay so for a task that takes them
         if (victim := scheduling_policy.worth_stealing(ready)) is not None:
             self.put_back(victim.take_back())
             self._deal(ready)
