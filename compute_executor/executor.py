@@ -20,8 +20,9 @@ from typing_extensions import Unpack
 
 from compute_executor import checks, exit_hooks, mapping
 from compute_executor.batch import Function, Target
-from compute_executor.errors import ComputeError
+from compute_executor.errors import ComputeError, InvalidRequest
 from compute_executor.fixed_attributes import FixedAttribute
+from compute_executor.functions.codecs import Serializer
 from compute_executor.functions.registry import FunctionRef
 from compute_executor.future import ComputeFuture
 from compute_executor.local import config
@@ -35,7 +36,8 @@ from compute_executor.protocol.frames import Options
 from compute_executor.protocol.ids import MAX_BATCH
 from compute_executor.protocol.resources import check_fit, offer_of, resources_of
 from compute_executor.sdk.arguments import named, positional
-from compute_executor.sdk.ending import check_serializer, reading_of
+from compute_executor.sdk.ending import JSON, check_executors_serializer, reading_of
+from compute_executor.sdk.limits import HOSTED
 from compute_executor.sdk.names import AnyId, canonical
 from compute_executor.serialization.refs import Ref, part_of
 from compute_executor.session.map_submission import MapSubmission
@@ -49,7 +51,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from compute_executor.sdk.client import Client
-    from compute_executor.serialize import Strategylike
+    from compute_executor.serialize import ComputeSerializer, Strategylike
+
+BURST, BURST_WINDOW = 4, 16
+"""Of the two numbers of a pace, the one that is not given: as in the Globus Compute SDK."""
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -74,15 +79,18 @@ class Executor(concurrent.futures.Executor):
         user_endpoint_config: dict[str, Any] | None = None,
         label: str = "",
         batch_size: int = 128,
+        amqp_port: int | None = None,
+        api_burst_limit: int | None = None,
+        api_burst_window_s: float | None = None,
+        serializer: Literal["json"] | ComputeSerializer | None = None,
+        result_serializers: Iterable[Strategylike] | None = None,
         *,
         max_workers: int | None = None,
         initializer: Callable[..., object] | None = None,
         initargs: tuple[Any, ...] = (),
         flush_interval: float = 0.005,
-        result_serializers: Iterable[Strategylike] | None = None,
         by_source: bool = False,
         resend_unknown: bool = False,
-        serializer: Literal["json"] | None = None,
         trace: str | os.PathLike[str] | None = None,
         output: Literal["program", "log"] | None = None,
         profile: str | None = None,
@@ -107,8 +115,14 @@ class Executor(concurrent.futures.Executor):
         for workers of another Python; ``resend_unknown`` submits again when it is unknown whether
         a submit arrived, so that its tasks may run twice (else they end with SubmitOutcomeUnknown).
 
+        ``amqp_port``: of its broker, instead of the one that the service names; ``api_burst_limit`` submits in
+        ``api_burst_window_s`` seconds (16) at most, instead of as many as the service takes. Services of this package
+        need neither.
+
         ``serializer="json"``: arguments and results travel as JSON, and nothing is ever unpickled in this program:
         for services and workers that it does not trust (docs/security.md). Values that JSON would change are refused.
+        A ``ComputeSerializer``: functions and arguments travel by its strategies; with an allow list, results are
+        read by what that allows only.
 
         ``trace``: a file for a time line of every task (see `compute_executor.tracing`); None: the one that the
         environment variable COMPUTE_EXECUTOR_TRACE names, if any.
@@ -163,7 +177,14 @@ class Executor(concurrent.futures.Executor):
             task_group_id = peer.api().find_group(name)
         self._task_group_id = canonical(task_group_id or uuid.uuid4(), "task group")
         seen = observe() if own else {}
-        self._serializer = check_serializer(serializer) or getattr(client, "serializer", None)
+        self._serializer = check_executors_serializer(serializer) or getattr(client, "serializer", None)
+        self._given_client = client
+        self._batch_size = checks.integer("batch_size", batch_size, least=1, most=MAX_BATCH)
+        self._amqp_port = (
+            None if amqp_port is None else checks.integer("amqp_port", amqp_port, least=1, most=65_535)
+        )
+        pace = _pace(api_burst_limit, api_burst_window_s)
+        self._burst_limit, self._burst_window = pace or (HOSTED.requests, HOSTED.window)
         settings = ExecutorSettings(
             peer=peer,
             group=uuid.UUID(self.task_group_id).bytes,
@@ -181,7 +202,7 @@ class Executor(concurrent.futures.Executor):
             )
             if own
             else None,
-            batch_size=checks.integer("batch_size", batch_size, least=1, most=MAX_BATCH),
+            batch_size=self._batch_size,
             flush_interval=checks.seconds("flush_interval", flush_interval, zero=True),
             by_source=by_source,
             resend_unknown=resend_unknown,
@@ -189,11 +210,15 @@ class Executor(concurrent.futures.Executor):
             label=label,
             prints=output == "program",
             serializer=self._serializer,
+            amqp_port=self._amqp_port,
+            pace=pace,
             seen=seen,
         )
         self._session = Session(settings)
         where = self._endpoint(endpoint_id)  # pyright: ignore[reportArgumentType] - no int any more
-        self._view = SessionView(self._session, Target(where, settings.pool, options))
+        self._view = SessionView(
+            self._session, Target(where, settings.pool, options), serializer=_strategies(self._serializer)
+        )
         self._owner, self._shut = cast("Executor | None", None), False  # of a view: what it is a view of
         weakref.finalize(self, self._session.release).atexit = False
 
@@ -374,7 +399,7 @@ class Executor(concurrent.futures.Executor):
     def _viewing(self, target: Target) -> Executor:
         view = object.__new__(type(self))
         view.__dict__.update(self.__dict__)
-        view._view = SessionView(self._session, target)
+        view._view = SessionView(self._session, target, serializer=self._view.serializer)
         view._owner = (
             self._owner or self
         )  # the session ends when the Executor is collected, so it must outlive its views
@@ -435,7 +460,35 @@ class Executor(concurrent.futures.Executor):
         return target
 
     def _set_target(self, target: Target) -> None:
-        self._view = SessionView(self._session, target, origin=self._view.origin)
+        before = self._view
+        self._view = SessionView(self._session, target, origin=before.origin, serializer=before.serializer)
+
+    @property
+    def serializer(self) -> Serializer | str | None:
+        """By what functions and arguments of later calls travel. It can be set to a `ComputeSerializer` without an
+        allow list, and to None, which takes that away; "json" and an allow list are given when the Executor is
+        made."""
+        return self._view.serializer or (JSON if self._serializer == JSON else None)
+
+    @serializer.setter
+    def serializer(self, value: ComputeSerializer | None) -> None:
+        chosen = check_executors_serializer(value)
+        if (
+            self._serializer == JSON
+            or isinstance(chosen, str)
+            or (chosen and chosen.allowed_deserializer_types)
+        ):
+            raise InvalidRequest(
+                'serializer: "json" and a serializer with an allow list say how results are read, too: give them '
+                "when the Executor is made, Executor(serializer=...)"
+            )
+        before = self._view
+        self._view = SessionView(self._session, before.target, origin=before.origin, serializer=chosen)
+
+    @property
+    def task_count_submitted(self) -> int:
+        """How many calls have left for the service, of this Executor and its views."""
+        return self._session.queue.submitted
 
     task_group_id: FixedAttribute[str] = FixedAttribute(
         "give it when the Executor is made, Executor(task_group_id=...)", "_task_group_id"
@@ -444,13 +497,19 @@ class Executor(concurrent.futures.Executor):
         "give it when the Executor is made, Executor(label=...)", "_label"
     )
     batch_size: FixedAttribute[int] = FixedAttribute(
-        "give it when the Executor is made, Executor(batch_size=...)"
+        "give it when the Executor is made, Executor(batch_size=...)", "_batch_size"
     )
-    client: FixedAttribute[Any] = FixedAttribute("give it when the Executor is made, Executor(client=...)")
-    serializer: FixedAttribute[Any] = FixedAttribute(
-        'give it when the Executor is made, Executor(serializer="json"); Executor(by_source=True) sends functions as '
-        "source text",
-        "_serializer",
+    client: FixedAttribute[Any] = FixedAttribute(
+        "give it when the Executor is made, Executor(client=...)", "_given_client"
+    )
+    amqp_port: FixedAttribute[int | None] = FixedAttribute(
+        "give it when the Executor is made, Executor(amqp_port=...)", "_amqp_port"
+    )
+    api_burst_limit: FixedAttribute[int] = FixedAttribute(
+        "give it when the Executor is made, Executor(api_burst_limit=...)", "_burst_limit"
+    )
+    api_burst_window_s: FixedAttribute[float] = FixedAttribute(
+        "give it when the Executor is made, Executor(api_burst_window_s=...)", "_burst_window"
     )
     container_id: FixedAttribute[str] = FixedAttribute("use ex.options(container=...)")
 
@@ -551,13 +610,30 @@ def _check_workers(max_workers: Any, initializer: Any) -> int | None:
     return number
 
 
+def _pace(limit: int | None, window: float | None) -> tuple[int, float] | None:
+    """So many submits in so many seconds at most; None if neither is given. Raises TypeError and ValueError."""
+    if limit is None and window is None:
+        return None
+    return (
+        BURST if limit is None else checks.integer("api_burst_limit", limit, least=1),
+        BURST_WINDOW if window is None else checks.seconds("api_burst_window_s", window, zero=False),
+    )
+
+
+def _strategies(serializer: ComputeSerializer | str | None) -> ComputeSerializer | None:
+    """The serializer whose strategies say how calls travel, if there is one."""
+    return None if isinstance(serializer, str) else serializer
+
+
 def _paths(strategies: Iterable[Strategylike] | None) -> list[str] | None:
-    """Import paths under which endpoints find these strategies. Raises SerdeError for what is none."""
+    """Import paths under which endpoints find these strategies, as they were given if they are paths. Raises SerdeError
+    for what is none."""
     if strategies is None:
         return None
     from compute_executor.serialize import validate_strategylike  # only who chooses strategies pays for it
 
-    return [validate_strategylike(one).import_path for one in strategies]
+    found = [(one, validate_strategylike(one).import_path) for one in strategies]
+    return [one if isinstance(one, str) else path for one, path in found]
 
 
 def _id(value: AnyId | None, what: str) -> bytes:

@@ -24,7 +24,8 @@ class ExecutorSettings(NamedTuple):
 
     ``group``: 16 bytes of the task group. ``pool``, ``spec``: workers of its own, or None for those of another
     endpoint. ``flush_interval``, ``grace``, ``first_grace`` and ``no_room_pause`` in seconds. ``by_source``,
-    ``resend_unknown``, ``serializer``: see Executor. ``trace``: the file for a time line, or None. ``label``: how
+    ``resend_unknown``, ``serializer``, ``amqp_port``: see Executor. ``pace``: submits to a hosted service in so many
+    seconds at most, or None for what the service takes. ``trace``: the file for a time line, or None. ``label``: how
     lists name the Executor's tasks. ``prints``: what tasks write appears in the program. ``seen``: the surroundings
     in ``spec``.
     """
@@ -43,5 +44,7 @@ class ExecutorSettings(NamedTuple):
     trace: str | None = None
     label: str = ""
     prints: bool = False
-    serializer: str | None = None
+    serializer: Any = None
+    amqp_port: int | None = None
+    pace: tuple[int, float] | None = None
     seen: Mapping[str, Any] = MappingProxyType({})

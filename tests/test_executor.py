@@ -178,7 +178,6 @@ def test_after_its_target_has_changed_a_view_still_owns_its_earlier_calls(
         ("label", "when the Executor is made"),
         ("batch_size", "when the Executor is made"),
         ("client", "when the Executor is made"),
-        ("serializer", "by_source=True"),
         ("container_id", r"options\(container"),
     ],
 )

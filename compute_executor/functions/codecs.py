@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from compute_executor.batch import Target
 from compute_executor.errors import VersionMismatch
@@ -13,7 +13,7 @@ from compute_executor.functions.largest import check_size
 from compute_executor.functions.registry import FunctionRef, Registry
 from compute_executor.functions.remote import EachOf, Stream
 from compute_executor.protocol.call_options import replace_option
-from compute_executor.serialization import json_form, json_source, native, stock, strict_json
+from compute_executor.serialization import json_form, json_source, native, packing, stock, strict_json
 from compute_executor.serialization.buffers import Keep
 from compute_executor.serialization.by_value import importable
 from compute_executor.serialization.large import Content
@@ -21,6 +21,18 @@ from compute_executor.serialization.source_function import SourceFunction
 
 MOST_FOR_STOCK = 10_000_000 * 3 // 4
 """Bytes of a function: Globus Compute takes 10 MB of it in base64."""
+
+
+class Serializer(Protocol):
+    """What programs give as a serializer: `compute_executor.serialize.ComputeSerializer`, or one like it."""
+
+    def serialize(self, data: Any) -> str:
+        """The text of an object. Raises SerializationError."""
+        ...
+
+    def pack_buffers(self, buffers: list[str]) -> str:
+        """Several texts in one."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -63,6 +75,41 @@ class JsonCodec(Codec):
         return replace(
             target, options=replace_option(target.options, "result_serializers", [json_source.STRATEGY])
         )
+
+
+@dataclass(frozen=True)
+class StrategyCodec(Codec):
+    """The form of a serializer's strategies. ``base``: the form of what travels on our own behalf, such as a partial,
+    which strategies for code do not know."""
+
+    base: Codec | None = None
+
+    def call(self, route: FunctionRef, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Content:
+        """The body of one call. Raises SerializationError."""
+        if route.is_generic and self.base is not None:
+            return self.base.call(route, args, kwargs)
+        return self.dump_call(args, kwargs, False, None)
+
+
+def by_strategies(base: Codec, serializer: Serializer) -> Codec:
+    """For the workers of ``base``, with functions and arguments in the form that a serializer gives them."""
+    there = base.registry.there
+
+    def dumps(function: Any) -> bytes:
+        if function is there.call or type(function) is there.EachOf:
+            return base.dump_function(function)
+        return packing.function_from_text(serializer.pack_buffers([serializer.serialize(function)]))
+
+    def dump_call(
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        generic: bool,  # noqa: ARG001 - such calls are those of `base`
+        keep: Keep | None,  # noqa: ARG001 - text has no parts
+    ) -> Content:
+        texts = [serializer.serialize(args), serializer.serialize(kwargs)]
+        return packing.call_from_text(serializer.pack_buffers(texts))
+
+    return StrategyCodec(Registry(dumps, there=there), dumps, dump_call, base=base)
 
 
 def of_ours(of_function: Keep | None = None, of_argument: Keep | None = None) -> Codec:

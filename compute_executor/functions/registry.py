@@ -87,7 +87,7 @@ class Registry:
         self, dumps: Callable[[Any], Content], limit: int = MAX_ENTRIES, there: Remote = remote
     ) -> None:
         self._dump = dumps
-        self._there = there
+        self.there = there
         self._limit = limit
         self._entries: dict[int, _Entry] = {}
         self._first: dict[
@@ -115,7 +115,7 @@ class Registry:
 
     def each_of(self, function: Any) -> FunctionRef:
         """As :meth:`route`, for calls with many argument tuples (`remote.EachOf`); not remembered."""
-        stream = self._dump(self._there.EachOf(function))
+        stream = self._dump(self.there.EachOf(function))
         if importable(function):
             return FunctionRef(self._function(function, stream), each=True)
         return self._first_of((getattr(function, "__code__", None), "each"), function, stream)._replace(
@@ -168,7 +168,7 @@ class Registry:
 
     def _as_stream(self, stream: Content) -> FunctionRef:
         return FunctionRef(
-            self._generic(), self._there.Stream(whole(stream)), parts_of(stream), is_stream=True
+            self._generic(), self.there.Stream(whole(stream)), parts_of(stream), is_stream=True
         )
 
     def _remember(self, function: Any, taken: Snapshot | None, route: FunctionRef) -> FunctionRef:
@@ -181,7 +181,7 @@ class Registry:
 
     def _generic(self) -> Function:
         if self._caller is None:
-            self._caller = self._function(self._there.call, self._dump(self._there.call))
+            self._caller = self._function(self.there.call, self._dump(self.there.call))
         return self._caller
 
     def _function(self, function: Any, content: Content) -> Function:

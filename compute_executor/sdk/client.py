@@ -303,10 +303,7 @@ class Client(EndpointCalls, ContainerCalls):
 
     @property
     def _reading(self) -> ending.Reading:
-        chosen = self._serializer
-        if chosen is not None and chosen.allowed_deserializer_types:
-            return ending.allowing(chosen)
-        return ending.reading_of(self.serializer)
+        return ending.reading_of(self._serializer or self.serializer)
 
     @property
     def _result_serializers(self) -> list[str] | None:

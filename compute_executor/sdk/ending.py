@@ -135,11 +135,6 @@ JSON_ONLY = Reading(json_form.value_of, _json_exception, json_form.raised_in_chu
 """JSON, and the texts of exceptions: nothing is unpickled."""
 
 
-def reading_of(serializer: str | None) -> Reading:
-    """How outcomes are read with this ``serializer`` of an Executor or Client."""
-    return ANYTHING if serializer is None else JSON_ONLY
-
-
 def allowing(serializer: ComputeSerializer) -> Reading:
     """What the allow list of a serializer allows, and nothing else."""
     return Reading(
@@ -148,11 +143,35 @@ def allowing(serializer: ComputeSerializer) -> Reading:
     )
 
 
+def reading_of(serializer: ComputeSerializer | str | None) -> Reading:
+    """How outcomes are read with this ``serializer`` of an Executor or Client."""
+    if serializer is None:
+        return ANYTHING
+    if isinstance(serializer, str):
+        return JSON_ONLY
+    return allowing(serializer) if serializer.allowed_deserializer_types else ANYTHING
+
+
+JSON = "json"
+"""The name of the form in which nothing is unpickled, as users give it."""
+
+
 def check_serializer(serializer: Any) -> str | None:
-    """``serializer`` of an Executor or Client: None or "json". Raises ValueError."""
-    if serializer is None or (isinstance(serializer, str) and serializer == "json"):
+    """``serializer`` of a Client: None or "json". Raises ValueError."""
+    if serializer is None or (isinstance(serializer, str) and serializer == JSON):
         return serializer
     raise ValueError(
         f'serializer must be "json" or None, not {serializer!r:.100}: strategies of compute_executor.serialize are '
-        "given as result_serializers, or to a Client"
+        "given as code_serialization_strategy and data_serialization_strategy, or as result_serializers"
+    )
+
+
+def check_executors_serializer(serializer: Any) -> ComputeSerializer | str | None:
+    """``serializer`` of an Executor: None, "json" or a ComputeSerializer. Raises ValueError."""
+    if isinstance(serializer, ComputeSerializer):
+        return serializer
+    if serializer is None or (isinstance(serializer, str) and serializer == JSON):
+        return serializer
+    raise ValueError(
+        f'serializer must be "json", a compute_executor.serialize.ComputeSerializer or None, not {serializer!r:.100}'
     )

@@ -203,11 +203,11 @@ def _packed_object(payload: str) -> Any:
 
 
 def _colons_text(function: Callable[..., Any]) -> str:
-    """``method:payload`` pairs. Source methods are left out: their payloads have colons themselves."""
+    """``method``, newline, ``:payload`` pairs. Source methods are left out: their payloads have colons themselves."""
     pairs = []
     for method in ("04", "01", "03"):
         try:
-            pairs.append(f"{method}:{dumps(function, method)[packing.HEADER :]}")
+            pairs.append(f"{method}\n:{dumps(function, method)[packing.HEADER :]}")
         except SerializationError:
             continue
     if not pairs:
@@ -218,7 +218,7 @@ def _colons_text(function: Callable[..., Any]) -> str:
 def _colons_object(payload: str) -> Any:
     parts = payload.split(":")
     return _first_readable(
-        [f"{method}\n{data}" for method, data in zip(parts[::2], parts[1::2], strict=False)]
+        [f"{method.strip()}\n{data}" for method, data in zip(parts[::2], parts[1::2], strict=False)]
     )
 
 

@@ -38,6 +38,7 @@ from compute_executor.peer import NO_ENDPOINT
 from compute_executor.protocol.call_options import check_kept
 from compute_executor.protocol.endpoint_kind import EndpointKind
 from compute_executor.protocol.frames import INLINE_LIMIT, Body
+from compute_executor.sdk.ending import JSON
 from compute_executor.serialization import exceptions, native, python_versions
 from compute_executor.serialization.large import parts_of
 from compute_executor.serialization.refs import Ref
@@ -87,7 +88,7 @@ class Session:
     def codec(self, target: Target) -> Codec:
         """Return how calls travel to ``target``, to which there is a connection from now on; the service is asked
         once for each endpoint."""
-        if self.settings.serializer is not None and target.options.result_serializers is not None:
+        if self.settings.serializer == JSON and target.options.result_serializers is not None:
             raise InvalidRequest(
                 'result_serializers: serializer="json" says how results are written; leave it out'
             )
@@ -108,7 +109,7 @@ class Session:
 
     def _make_codec(self, kind: EndpointKind, elsewhere: bool, other_python: str) -> Codec:
         """Return the codec for a kind of endpoint. Parts stay on the service: not for workers that are elsewhere."""
-        as_json = self.settings.serializer is not None
+        as_json = self.settings.serializer == JSON
         if kind not in {EndpointKind.OURS, EndpointKind.AGENT}:
             return (in_json_of_stock if as_json else of_stock)(self.settings.by_source)
         codec = self._codec_of_ours(kind, elsewhere or as_json, other_python)
@@ -191,7 +192,7 @@ class Session:
         """Store a value that calls can share. Raises ComputeError."""
         self.check()
         view.codec()
-        if self.settings.serializer is not None:
+        if self.settings.serializer == JSON:
             raise InvalidRequest(
                 'put: values that are put travel as pickles, which serializer="json" has none of'
             )

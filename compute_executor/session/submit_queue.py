@@ -39,6 +39,8 @@ class SubmitQueue:
         self._asleep = False
         self._wakers: tuple[socket.socket, ...] = ()
         self._waker: socket.socket | None = None
+        self.submitted = 0
+        """Calls that have left."""
 
     # -- any thread ------------------------------------------------------------------------------------------
 
@@ -122,6 +124,7 @@ class SubmitQueue:
                 taken = self._buffer.take()
                 assert taken is not None
                 batches.append(make(*taken))
+            self.submitted += sum(len(batch.calls) for batch in batches)
         return batches
 
     def callbacks(self) -> list[Callback]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from compute_executor.batch import Target
-from compute_executor.functions.codecs import Codec
+from compute_executor.functions.codecs import Codec, Serializer, by_strategies
 from compute_executor.future import ComputeFuture
 
 if TYPE_CHECKING:
@@ -18,10 +18,19 @@ class SessionView:
     Two views may have equal targets: their calls share batches, yet shutting one down concerns its own calls only.
     """
 
-    __slots__ = ("_codec", "addressed", "origin", "session", "target")
+    __slots__ = ("_codec", "addressed", "origin", "serializer", "session", "target")
 
-    def __init__(self, session: Session, target: Target, *, origin: SessionView | None = None) -> None:
-        """``origin``: the view that this one replaces, when the target of the same Executor changes."""
+    def __init__(
+        self,
+        session: Session,
+        target: Target,
+        *,
+        origin: SessionView | None = None,
+        serializer: Serializer | None = None,
+    ) -> None:
+        """``origin``: the view that this one replaces, when the target of the same Executor changes. ``serializer``:
+        whose strategies say how calls travel; None: as workers like it best."""
+        self.serializer = serializer
         self.session = session
         self.target = target
         self.addressed = target  # with what its codec adds, once that is known
@@ -34,6 +43,8 @@ class SessionView:
         Raises InvalidRequest for options that the endpoint does not keep, and ComputeError as the service does."""
         if self._codec is None:
             codec = self.session.codec(self.target)
+            if self.serializer is not None:
+                codec = by_strategies(codec, self.serializer)
             self.addressed = codec.target(self.target)
             self._codec = codec
         return self._codec

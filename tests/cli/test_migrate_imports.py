@@ -30,8 +30,8 @@ def test_they_are_made_where_asked_for_once(command: Command, tmp_path: Path) ->
 def test_what_is_no_python_is_named_and_the_others_are_read(command: Command, tmp_path: Path) -> None:
     bad, good = tmp_path / "bad.py", tmp_path / "good.py"
     bad.write_text("def (")
-    good.write_text("from globus_compute_sdk import Executor\nExecutor(amqp_port=443)\n")
+    good.write_text("from globus_compute_sdk import Executor\nExecutor(funcx_client=None)\n")
     done = command("migrate-imports", str(bad), str(good))
     assert done.exit_code == 1
     assert f"{bad}: not changed" in done.stderr
-    assert "good.py:2: Executor takes no amqp_port here" in done.stdout
+    assert "good.py:2: Executor takes no funcx_client here" in done.stdout

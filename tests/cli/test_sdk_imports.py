@@ -127,7 +127,7 @@ def test_what_has_no_counterpart_is_left_and_told() -> None:
     ("call", "told"),
     [
         ("Executor(client=c)", "without endpoint_id"),
-        ("Executor(e, amqp_port=443)", "takes no amqp_port"),
+        ("Executor(e, funcx_client=None)", "takes no funcx_client"),
         ("Batch(None, None)", "Client.create_batch"),
         ("c.register_function(f, 'a name')", "function_name and container_uuid second"),
     ],

@@ -17,10 +17,10 @@ DIFFERENCES = {
         for kind in ("ShellFunction", "MPIFunction")
         for name in ("get_and_close_streams", "get_snippet", "open_std_fd", "valid_function_name")
     ],
-    "the service names its broker's port and its pace; how calls travel is chosen by the endpoint": [
-        *("Executor", "Executor.amqp_port", "Executor.serializer")
+    "without a pace given, the pace is that of the service": ["Executor"],
+    "given when the Executor is made, and fixed from then on": [
+        *("Executor.task_group_id", "Executor.amqp_port")
     ],
-    "given when the Executor is made, and fixed from then on": ["Executor.task_group_id"],
     "other keywords of a registration are the Client's": ["Executor.register_function"],
 }
 """Deliberate differences by their reason. A class stands for its constructor."""

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import pytest
 
 from compute_executor import Executor
-from compute_executor.errors import InvalidRequest, SerdeError
-from compute_executor.serialize import AllDataStrategies, JSONData
+from compute_executor.errors import DeserializationError, InvalidRequest, SerdeError, SerializationError
+from compute_executor.serialize import (
+    AllDataStrategies,
+    AllowlistWildcard,
+    ComputeSerializer,
+    JSONData,
+    PureSourceTextInspect,
+)
 
 ENDPOINT = "00000000-0000-4000-8000-000000000001"
 PATH = "globus_compute_sdk.serialize.concretes."
@@ -21,6 +30,10 @@ def triple(x: int) -> int:
     return 3 * x
 
 
+def kind_of(x: object) -> str:
+    return type(x).__name__
+
+
 def test_the_sdks_positions() -> None:
     group = "00000000-0000-4000-8000-000000000002"
     executor = Executor(ENDPOINT, None, group, {"num_nodes": 1}, {"a": 1}, "mine", 7)
@@ -33,12 +46,78 @@ def test_how_endpoints_write_results_is_read_and_set() -> None:
     with Executor(ENDPOINT, result_serializers=[JSONData, AllDataStrategies()]) as executor:
         assert executor.result_serializers == [f"{PATH}JSONData", f"{PATH}AllDataStrategies"]
         executor.result_serializers = ["globus_compute_sdk.serialize.DillDataBase64"]
-        assert executor.result_serializers == [f"{PATH}DillDataBase64"]
+        assert executor.result_serializers == ["globus_compute_sdk.serialize.DillDataBase64"]
         with pytest.raises(SerdeError):
             executor.result_serializers = ["nothing"]
         assert executor.options(result_serializers=[JSONData]).result_serializers == [f"{PATH}JSONData"]
         executor.result_serializers = None
         assert executor.result_serializers is None
+
+
+def test_all_positions_of_the_sdk() -> None:
+    serializer = ComputeSerializer(strategy_data=JSONData())
+    with Executor(
+        ENDPOINT, None, None, None, None, "mine", 7, 443, 2, 30, serializer, [JSONData]
+    ) as executor:
+        assert (executor.batch_size, executor.amqp_port, executor.client) == (7, 443, None)
+        assert (executor.api_burst_limit, executor.api_burst_window_s) == (2, 30)
+        assert (executor.serializer, executor.result_serializers) == (serializer, [f"{PATH}JSONData"])
+        assert executor.task_count_submitted == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        ({"amqp_port": 0}, ValueError),
+        ({"amqp_port": "443"}, TypeError),
+        ({"api_burst_limit": 0}, ValueError),
+        ({"api_burst_limit": 1.5}, TypeError),
+        ({"api_burst_window_s": 0}, ValueError),
+        ({"serializer": JSONData()}, ValueError),
+    ],
+)
+def test_wrong_values_of_them(options: dict[str, Any], kind: type[Exception]) -> None:
+    (name,) = options
+    with pytest.raises(kind, match=name):
+        Executor(ENDPOINT, **options)
+
+
+@pytest.mark.slow
+def test_calls_travel_by_the_strategies_of_a_serializer() -> None:
+    by_source = ComputeSerializer(strategy_code=PureSourceTextInspect(), strategy_data=JSONData())
+    with Executor(max_workers=1) as executor:
+        executor.serializer = by_source
+        assert executor.submit(kind_of, (1, 2)).result(PATIENCE) == "list"  # JSON has no tuples
+        assert list(executor.map(kind_of, [(1,), 2], chunksize=2)) == ["list", "int"]
+        assert executor.submit(partial(kind_of), 2).result(PATIENCE) == "int"
+        with pytest.raises(SerializationError, match="JSONData failed"):
+            executor.submit(kind_of, {1}).result(PATIENCE)
+        assert executor.options(retries=1).submit(kind_of, (1,)).result(PATIENCE) == "list"
+        executor.serializer = None
+        assert executor.submit(kind_of, (1, 2)).result(PATIENCE) == "tuple"
+        assert executor.task_count_submitted == 5
+
+
+def test_how_results_are_read_is_said_when_an_executor_is_made() -> None:
+    careful = ComputeSerializer(allowed_deserializer_types=[JSONData, AllowlistWildcard.CODE])
+    with Executor() as executor:
+        for serializer in (careful, "json"):
+            with pytest.raises(InvalidRequest, match="when the Executor is made"):
+                executor.serializer = serializer  # type: ignore[assignment]
+    with Executor(serializer="json") as executor, pytest.raises(InvalidRequest):
+        executor.serializer = None
+
+
+@pytest.mark.slow
+def test_an_allow_list_holds_for_results() -> None:
+    careful = ComputeSerializer(
+        strategy_data=JSONData(), allowed_deserializer_types=[JSONData, AllowlistWildcard.CODE]
+    )
+    with (
+        Executor(max_workers=1, serializer=careful) as executor,
+        pytest.raises(DeserializationError, match="forbids to read"),
+    ):
+        executor.submit(kind_of, 1).result(PATIENCE)
 
 
 def test_own_workers_write_results_in_their_own_way() -> None:

@@ -8,6 +8,7 @@ Values in, values out.
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from typing import Any, NamedTuple
 
@@ -130,10 +131,33 @@ def outcome(result: ResultData, now: float) -> ResultMessage:
     return ResultMessage(prefix, position, status, body, began, ended, result.details)
 
 
+def raised_by(text: str) -> tuple[str, str] | None:
+    """Name and message of the exception whose traceback this is; None for any other text. What endpoints say beside
+    it is the same for every exception.
+
+    >>> raised_by("Traceback (most recent call last):\\n  File ...\\nValueError: odd\\n")
+    ('ValueError', 'odd')
+    """
+    lines = text.strip("\n").split("\n")
+    if not lines[0].lstrip().startswith("Traceback"):
+        return None
+    indent = len(lines[0]) - len(lines[0].lstrip())
+    last = max(
+        number for number, line in enumerate(lines) if number == 0 or line[indent : indent + 2] == "  "
+    )
+    told = "\n".join(line[indent:] for line in lines[last + 1 :])
+    name, _, message = told.partition(": ")
+    return (name.rpartition(".")[2], message) if _NAME.fullmatch(name) else None
+
+
+_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
 def _status_and_body(result: ResultData) -> tuple[int, bytes]:
     failure = result.error_details
     if failure is not None:
-        return frames.EXCEPTION, packing.exception_from_text(failure.code, failure.user_message, result.data)
+        name, message = raised_by(result.data) or (failure.code, failure.user_message)
+        return frames.EXCEPTION, packing.exception_from_text(name, message, result.data)
     try:
         return frames.VALUE, packing.result_from_text(result.data)
     except InvalidRequest as error:

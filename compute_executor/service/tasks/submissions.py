@@ -34,7 +34,7 @@ from compute_executor.service.blobs.holds import BlobHolds
 from compute_executor.service.blobs.references import BlobReferences
 from compute_executor.service.blobs.rights import BlobRights
 from compute_executor.service.endpoints.engines import Engines
-from compute_executor.service.endpoints.ids import BUILT_IN
+from compute_executor.service.endpoints.ids import BUILT_IN, is_built_in
 from compute_executor.service.endpoints.registry import Endpoints
 from compute_executor.service.limits import MAX_PARTS, ServiceLimits
 from compute_executor.service.pools.containers import Containers
@@ -220,7 +220,7 @@ class Submissions:
 
     def _place(self, who: Identity, batch: Submit, functions: list[bytes]) -> tuple[bytes, bytes]:
         """The endpoint and the pool that the batch is for."""
-        if batch.endpoint in (b"", BUILT_IN.bytes):
+        if not batch.endpoint or is_built_in(uuid.UUID(bytes=batch.endpoint)):
             pool = self._pools.require(who, batch.pool)
             check_fit(resources_of(batch.options), lambda: self._pools.offer(pool), "the workers of its pool")
             return BUILT_IN.bytes, pool

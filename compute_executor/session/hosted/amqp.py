@@ -132,6 +132,19 @@ def check(url: str, service: str) -> None:
         )
 
 
+def with_port(url: str, port: int) -> str:
+    """The same broker by another port.
+
+    >>> with_port("amqps://user:secret@broker.example.org:5671/vhost?heartbeat=30", 443)
+    'amqps://user:secret@broker.example.org:443/vhost?heartbeat=30'
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    secret, at, _ = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{secret}{at}{place}").geturl()
+
+
 def named(groups: Iterable[str], prefix: str) -> dict[str, str]:
     """The queue of each group."""
     return {group: f"{prefix}{group}" for group in groups}

@@ -29,6 +29,7 @@ from compute_executor.protocol import frames
 from compute_executor.protocol.frames import Body
 from compute_executor.protocol.ids import split_task_id
 from compute_executor.sdk.ending import ANYTHING, Reading, reading_of
+from compute_executor.sdk.http.pacing import Pacer
 from compute_executor.sdk.outcome import Outcome
 from compute_executor.serialization import exceptions
 from compute_executor.serialization.large import Content, Part, whole
@@ -57,7 +58,8 @@ class OpenTasks:
         self._owner = owner
         self._versions = Versions()
         self._reading = reading_of(owner.settings.serializer)
-        self.results = HostedResults(client, self.group, self, owner.settings.grace)
+        settings = owner.settings
+        self.results = HostedResults(client, self.group, self, settings.grace, settings.amqp_port)
 
     # -- out -------------------------------------------------------------------------------------------------
 
@@ -146,6 +148,8 @@ class HostedConnection:
             client.text_wire(), client.register_code, self.tasks, self.tasks.group, owner.settings.grace
         )
         self._submitter.resend_unknown = owner.settings.resend_unknown
+        pace = owner.settings.pace
+        self._pacer = None if pace is None else Pacer(*pace)
         self._thread: threading.Thread | None = None
 
     # -- the I/O thread --------------------------------------------------------------------------------------
@@ -190,6 +194,8 @@ class HostedConnection:
         self._queue.awake()
 
     def _submit(self, batch: CallBatch) -> None:
+        if self._pacer is not None:
+            time.sleep(self._pacer.reserve(time.monotonic()))
         self._submitter.post(batch.target, batch.calls)
         with self.tasks.lock:
             self.tasks.pending.forget_early()

@@ -60,9 +60,12 @@ Queues = amqp.ResultQueueConsumer | legacy_stream.LegacyStream
 
 
 class HostedResults:
-    """See the module."""
+    """See the module. ``port``: of the broker, instead of the one that the service names."""
 
-    def __init__(self, client: Client, group: str, sink: ResultSink, grace: float) -> None:
+    def __init__(
+        self, client: Client, group: str, sink: ResultSink, grace: float, port: int | None = None
+    ) -> None:
+        self._port = port
         self._client = client
         self._wire = client.text_wire()
         self._groups = {group}
@@ -189,9 +192,10 @@ class HostedResults:
             handle = functools.partial(self._message, legacy_stream.read)
             token = self._client.authorization() or ""
             return legacy_stream.LegacyStream(address, token, self._groups, handle)
-        amqp.check(found.url, address)
+        url = found.url if self._port is None else amqp.with_port(found.url, self._port)
+        amqp.check(url, address)
         handle = functools.partial(self._message, messages.read)
-        return amqp.ResultQueueConsumer(found.url, amqp.named(self._groups, found.prefix), handle)
+        return amqp.ResultQueueConsumer(url, amqp.named(self._groups, found.prefix), handle)
 
     def _pause(self, seconds: float) -> None:
         self._changed.wait(seconds)

@@ -63,7 +63,35 @@ def test_a_traceback_becomes_an_exception_that_shows_it() -> None:
     assert outcome.status == frames.EXCEPTION
     assert packing.exception_to_text(outcome.body) == text
     error = exceptions.decode(outcome.body)
-    assert "RemoteExecutionError: it failed" in str(error)
+    assert str(error).startswith("KeyError: 'k'")
+
+
+@pytest.mark.parametrize(
+    ("text", "raised"),
+    [
+        (
+            "Traceback (most recent call last):\n  File ...\nZeroDivisionError: division by zero\n",
+            ("ZeroDivisionError", "division by zero"),
+        ),
+        (
+            "\n Traceback (most recent call last):\n   File ...\n lib.errors.Odd: a\n b: c\n",
+            ("Odd", "a\nb: c"),
+        ),
+        ("Traceback (most recent call last):\n  File ...\nKeyboardInterrupt\n", ("KeyboardInterrupt", "")),
+        ("Traceback (most recent call last):\n  File ...\n? what: is this\n", None),
+        ("Traceback (most recent call last):", None),
+        ("it failed", None),
+        ("", None),
+    ],
+)
+def test_what_a_traceback_says(text: str, raised: tuple[str, str] | None) -> None:
+    assert messages.raised_by(text) == raised
+
+
+def test_an_error_without_a_traceback_has_the_words_of_the_endpoint() -> None:
+    failure = {"code": "MaxResultSizeExceeded", "user_message": "too large"}
+    outcome = messages.outcome(messages.read_result(result(data="11 > 10", error_details=failure)), 1.0)
+    assert str(exceptions.decode(outcome.body)).startswith("MaxResultSizeExceeded: too large")
 
 
 def test_a_malformed_buffer_is_an_outcome_too() -> None:
