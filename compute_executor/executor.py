@@ -626,7 +626,7 @@ def _strategies(serializer: ComputeSerializer | str | None) -> ComputeSerializer
 
 
 def _paths(strategies: Iterable[Strategylike] | None) -> list[str] | None:
-    """Import paths under which endpoints find these strategies, as they were given if they are paths. Raises SerdeError
+    """Import paths under which endpoints find these strategies; paths are left as they were given. Raises SerdeError
     for what is none."""
     if strategies is None:
         return None
