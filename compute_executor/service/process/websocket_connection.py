@@ -40,13 +40,33 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         self._is_request = True
         super().handle_connect(event)
 
+    def send_receive_event_to_app(self) -> None:
+        """A message is complete. Text that is none ends the stream without a traceback in the log: anybody who may
+        open one can send it, as often as they like."""
+        if self.curr_msg_data_type == "text" and not _is_text(b"".join(self.frames)):
+            self._fail(CloseCode.INVALID_DATA, "a text message is UTF-8")
+        else:
+            super().send_receive_event_to_app()
+
     def handle_cont(self, event: Frame) -> None:
         """A further fragment of a message."""
         if len(self.frames) < FRAGMENTS:
             super().handle_cont(event)
             return
+        self._fail(CloseCode.MESSAGE_TOO_BIG, f"a message has {FRAGMENTS} fragments at most")
+
+    def _fail(self, code: CloseCode, reason: str) -> None:
+        """End the stream with this code."""
         self.frames = []
-        self.conn.fail(CloseCode.MESSAGE_TOO_BIG, f"a message has {FRAGMENTS} fragments at most")
+        self.conn.fail(code, reason)
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
         self.transport.close()
+
+
+def _is_text(message: bytes) -> bool:
+    try:
+        message.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

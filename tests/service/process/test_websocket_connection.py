@@ -106,3 +106,16 @@ def test_a_handshake_that_is_none_is_answered(wrong: bytes, why: bytes) -> None:
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"this is no handshake of a WebSocket" in answer
     assert why in answer
+
+
+@pytest.mark.parametrize("parts", [(b"\xff\xfe",), (b"ok \xc3", b"(")])
+def test_text_that_is_none_ends_the_stream_quietly(
+    parts: tuple[bytes, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    first, *more = (MASK + part for part in parts)
+    said = bytes([0x01 if more else 0x81, 0x80 | len(parts[0])]) + first
+    for part in more:
+        said += bytes([0x80, 0x80 | len(part) - len(MASK)]) + part
+    ended = uvloop.run(talk(said, until=b"UTF-8"))
+    assert (1007).to_bytes(2, "big") in ended
+    assert not [record for record in caplog.records if record.exc_info]
