@@ -164,12 +164,23 @@ def of_stock(by_source: bool = False) -> Codec:
     return Codec(Registry(dump, there=stock), dump, stock.dump_call)
 
 
-class _InJson:
-    """What runs on our behalf in workers of this package, with answers in JSON."""
+class JsonRemote:
+    """What runs on our behalf in workers of this package, with answers in JSON. Implements `registry.Remote`."""
 
-    call = json_form.call
-    EachOf = json_form.EachOf
-    Stream = Stream
+    @property
+    def call(self) -> Any:
+        """See Remote."""
+        return json_form.call
+
+    @property
+    def EachOf(self) -> Callable[[Any], Any]:
+        """See Remote."""
+        return json_form.EachOf
+
+    @property
+    def Stream(self) -> Callable[[bytes], Any]:
+        """See Remote."""
+        return Stream
 
 
 def in_json(codec: Codec) -> Codec:
@@ -180,7 +191,7 @@ def in_json(codec: Codec) -> Codec:
             function if isinstance(function, json_form.InJson) else json_form.InJson(function)
         )
 
-    return JsonCodec(Registry(dumps, there=_InJson), dumps, codec.dump_call)
+    return JsonCodec(Registry(dumps, there=JsonRemote()), dumps, codec.dump_call)
 
 
 def in_json_of_stock(by_source: bool = False) -> Codec:
