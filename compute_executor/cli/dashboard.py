@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import webbrowser
 
@@ -39,5 +40,5 @@ def dashboard(service: ChosenService | None, port: int, browser: bool) -> None:
         if browser:
             webbrowser.open(link)
 
-    with listener:
+    with listener, contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it ends
         serve(service, listener, opened)
