@@ -64,7 +64,7 @@ class ComputeError(Exception):
     def __init__(self, message: str = "", *, task_id: str | None = None) -> None:
         super().__init__(message)
         self.task_id = task_id
-        self.__notes__ = [self.help]  # below the message of an uncaught error, from Python 3.11 on
+        self.__notes__: list[str] = [self.help]  # below the message of an uncaught error, from Python 3.11 on
 
     @property
     def help(self) -> str:
