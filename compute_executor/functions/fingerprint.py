@@ -11,6 +11,7 @@ Plain functions of values: no I/O, no threads.
 
 from __future__ import annotations
 
+import abc
 import sys
 from collections.abc import Iterable, Mapping
 from types import (
@@ -53,9 +54,11 @@ def importable(obj: Any) -> bool:
 class Snapshot:
     """What a function referred to. Holds no strong reference to the function itself."""
 
-    __slots__ = ("_cells", "_functions", "_loaded", "_modules", "_names", "_sizes")
+    __slots__ = ("_cells", "_functions", "_loaded", "_modules", "_names", "_registrations", "_sizes")
 
     def __init__(self) -> None:
+        self._registrations = abc.get_cache_token()
+        """How many classes were registered with abstract ones."""
         self._loaded = len(sys.modules)
         self._modules: set[str] = set()
         """Submodules that its code may refer to, and that are not imported."""
@@ -72,6 +75,8 @@ class Snapshot:
                 return False
             if this.__kwdefaults__ is not keywords:
                 return False
+        if abc.get_cache_token() != self._registrations:
+            return False
         if len(sys.modules) != self._loaded and self._submodules_came():
             return False
         return self._same_names(function)

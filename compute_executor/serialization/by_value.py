@@ -35,10 +35,10 @@ def home(obj: Any) -> Home | None:
         return None
     path = tuple(name.split("."))
     module = sys.modules.get(getattr(obj, "__module__", None) or "")
-    if isinstance(module, ModuleType) and _found(vars(module), path) is obj:
+    if isinstance(module, ModuleType) and found(vars(module), path) is obj:
         return Home(vars(module), path, module)
     names = getattr(obj, "__globals__", None)
-    if isinstance(names, dict) and _found(names, path) is obj:
+    if isinstance(names, dict) and found(names, path) is obj:
         return Home(names, path, module_of(names))
     return None
 
@@ -152,14 +152,15 @@ def _others() -> list[Any]:
     ]
 
 
-def _found(names: dict[str, Any], path: tuple[str, ...]) -> Any:
-    found = names.get(path[0], _NOTHING)
+def found(names: dict[str, Any], path: tuple[str, ...]) -> Any:
+    """What a dotted name stands for in a namespace; nothing that anything else is, if it stands for nothing."""
+    value = names.get(path[0], _NOTHING)
     for name in path[1:]:
         try:
-            found = getattr(found, name)
+            value = getattr(value, name)
         except Exception:
             return _NOTHING
-    return found
+    return value
 
 
 _NOTHING: Any = object()

@@ -72,6 +72,47 @@ def virtual(cls: type) -> list[type]:
     """The classes that were registered with an abstract one."""
     if not isinstance(cls, abc.ABCMeta):
         return []
+    return _registered(cls)
+
+
+class _Registrations:
+    """The abstract classes that workers import, by the id of each class that is registered with them. Looked for again
+    when Python has counted another registration; any thread may ask."""
+
+    def __init__(self) -> None:
+        self._found: tuple[Any, dict[int, list[type]]] = None, {}
+
+    def of(self, cls: type) -> list[type]:
+        """Those of one class."""
+        count, found = self._found
+        if count != abc.get_cache_token():
+            count, found = abc.get_cache_token(), _all_registrations()
+            self._found = count, found
+        return [one for one in found.get(id(cls), ()) if cls in _registered(one)]
+
+
+def _all_registrations() -> dict[int, list[type]]:
+    found: dict[int, list[type]] = {}
+    waiting: list[type] = [object]
+    seen: set[int] = set()
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        waiting += type.__subclasses__(one)
+        if isinstance(one, abc.ABCMeta):
+            for member in _registered(one):
+                if not by_value.importable(member) and by_value.importable(one):
+                    found.setdefault(id(member), []).append(one)
+    return found
+
+
+registered_with = _Registrations().of
+"""The abstract classes of imported modules that a class of the program is registered with."""
+
+
+def _registered(cls: type) -> list[type]:
     dump: Any = abc._get_dump  # type: ignore[attr-defined]  # not in typeshed
     return [one for one in (found() for found in dump(cls)[0]) if one is not None]
 

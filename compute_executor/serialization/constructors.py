@@ -122,18 +122,20 @@ _fresh: set[int] = set()
 """Classes that were made, and not filled yet, by id."""
 
 
-def fill_class(cls: type, state: tuple[dict[str, Any], list[type]]) -> None:
+def fill_class(cls: type, state: tuple[dict[str, Any], list[type], list[type]]) -> None:
     """The attributes of a class. In an answer, one that was here before keeps its own."""
     if id(cls) not in _fresh and reading.is_answer():
         return
     _fresh.discard(id(cls))
-    attributes, virtual = state
+    attributes, virtual, registered_with = state
     for name, value in attributes.items():
         _set(cls, name, value)
     if "__firstlineno__" in attributes:  # Python 3.13 drops it when another attribute is set
         type.__setattr__(cls, "__firstlineno__", attributes["__firstlineno__"])
     for one in virtual:
         abc.ABCMeta.register(cls, one)  # type: ignore[arg-type]
+    for one in registered_with:
+        abc.ABCMeta.register(one, cls)  # type: ignore[arg-type]
 
 
 def _set(cls: type, name: str, value: Any) -> None:
@@ -179,10 +181,12 @@ def _no_init(*_: Any) -> None:
     """In place of the ``__init__`` of an enum while its members are made."""
 
 
-def fill_enum(cls: Any, state: tuple[dict[str, Any], dict[str, dict[str, Any]], dict[str, str]]) -> None:
+def fill_enum(
+    cls: Any, state: tuple[dict[str, Any], dict[str, dict[str, Any]], dict[str, str], list[type]]
+) -> None:
     """The methods of an enum, the attributes of its members, and their further names."""
-    attributes, members, aliases = state
-    fill_class(cls, (attributes, []))
+    attributes, members, aliases, registered_with = state
+    fill_class(cls, (attributes, [], registered_with))
     for name, own in members.items():
         vars(cls._member_map_[name]).update(own)
     for alias, name in aliases.items():

@@ -128,6 +128,8 @@ class Program:
         self._units: dict[tuple[bytes, bytes], weakref.ref[Unit]] = {}
         self._absent: dict[tuple[bytes, Name], Unit] = {}
         self._applied: Needs | None = None
+        self._attempt: list[Unit] = []
+        """What was loaded so far for a unit that is being loaded."""
         if main is not None:
             self._spaces[b"", MAIN] = Space(MAIN, main)
 
@@ -166,6 +168,7 @@ class Program:
             later: list[Unit] = []
             reason: NotMade | None = None
             for unit in units:
+                self._attempt.clear()
                 try:
                     self._load(unit)
                 except NotMade as error:
@@ -177,6 +180,7 @@ class Program:
             if reason is not None and len(later) == len(units):
                 raise reason
             units = later
+        self._attempt.clear()
 
     def space(self, key: str) -> Space:
         """The namespace of that key, of the program that is current."""
@@ -244,9 +248,11 @@ class Program:
         if unit.loaded or unit.loading:
             return
         unit.loading = True
+        before = len(self._attempt)
         try:
             values = self._read(unit)
         except NotMade:
+            self._unload(before)
             raise
         except BaseException:
             for key, name in unit.names:
@@ -256,6 +262,7 @@ class Program:
             unit.loading = False
             unit.values.clear()
         unit.loaded = True
+        self._attempt.append(unit)
         for (key, name), value in zip(unit.names, values, strict=True):
             if (
                 self._adopts or known(unit.key, (key, name)) is ABSENT
@@ -264,6 +271,15 @@ class Program:
             _put(self.space(key).names, name, value)
         if len(unit.stream) > MAX_KEPT or refers_to_parts(unit.stream):
             unit.stream = b""
+
+    def _unload(self, before: int) -> None:
+        """Forget what was loaded since then for a unit that has to be loaded later: it may refer to a class of that unit
+        which was made and given up, as a class does to its metaclass."""
+        for unit in self._attempt[before:]:
+            unit.loaded = False
+            for key, name in unit.names:
+                _put(self.space(key).names, name, ABSENT)
+        del self._attempt[before:]
 
     def _module(self, key: str) -> ModuleType:
         module = ModuleType(key)
@@ -314,7 +330,9 @@ def remember(obj: Any, name: Name, unit: Unit) -> None:
 def unit_of(obj: Any) -> tuple[Name, Unit] | None:
     """The name and the unit that ``obj`` was made from."""
     found = _units.get(id(obj))
-    return (found[1], found[2]) if found is not None and found[0]() is obj else None
+    if found is None or found[0]() is not obj or not _is_known_by_identity(obj):
+        return None
+    return found[1], found[2]
 
 
 _OF_IDENTITY = frozenset({"typing", "_contextvars"})
@@ -322,11 +340,23 @@ _OF_IDENTITY = frozenset({"typing", "_contextvars"})
 
 
 def _held(obj: Any, gone: Callable[[Any], Any]) -> Callable[[], Any] | None:
-    if type(obj) is object:  # a sentinel, which has no weak references, and costs nothing
-        return lambda: obj
-    if not (callable(obj) or isinstance(obj, type) or type(obj).__module__ in _OF_IDENTITY):
+    if not _is_known_by_identity(obj):
         return None
     try:
         return weakref.ref(obj, gone)
-    except TypeError:  # without weak references; a type alias, of which a program has few
-        return (lambda: obj) if type(obj).__name__ == "TypeAliasType" else None
+    except TypeError:  # without weak references; sentinels and type aliases, of which a program has few
+        return None if callable(obj) else lambda: obj
+
+
+def _is_known_by_identity(obj: Any) -> bool:
+    """Whether an equal object is not as good."""
+    if callable(obj) or type(obj).__module__ in _OF_IDENTITY:
+        return True
+    if type(obj) in _PLAIN:
+        return False
+    from compute_executor.serialization import sentinels
+
+    return sentinels.is_known_by_identity(obj)
+
+
+_PLAIN = frozenset({int, float, str, bytes, bool, type(None), list, dict, tuple, set, frozenset})

@@ -13,6 +13,7 @@ import pickle
 import re
 import secrets
 import weakref
+from enum import Enum
 from types import (
     BuiltinFunctionType,
     CodeType,
@@ -132,9 +133,23 @@ class Packer(Owner):
             draft = self._drafts[name] = _Draft((name,), self._asking)
             self._waiting.append(draft)
             for other in (*_groups.get(name, ()), *self._with_same_cells(name, names[name[1]])):
-                self.need(other, names, optional=True)
+                home = names if other[0] == name[0] else self._namespace(other[0])
+                if home is not None:
+                    self.need(other, home, optional=True)
         elif not optional:
             self._absent[name] = None
+
+    def _namespace(self, key: str) -> dict[str, Any] | None:
+        """The namespace of that key; None: it is gone."""
+        if key in self._names:
+            return self._names[key]
+        names = _by_token(key)
+        module = by_value.loaded(key.strip("<>"))
+        if names is None and module is not None:
+            names = vars(module)
+        if names is not None and self.space(names, module, None) != key:
+            return None
+        return names
 
     def name_of(self, obj: Any, names: dict[str, Any], module: ModuleType | None) -> Name | None:
         """The global name that stands for ``obj`` in a namespace."""
@@ -376,6 +391,8 @@ def _changeable(pickler: Pickler) -> dict[int, Any]:
         kind: Any = type(obj)
         if kind in _VALUES or isinstance(obj, (type, FunctionType, *_BY_NAME)):
             continue
+        if isinstance(obj, Enum) and by_value.importable(kind):
+            continue  # the same member is found by its name
         if kind.__hash__ is not None and kind.__eq__ is not object.__eq__ and by_value.importable(kind):
             continue  # equal is as good as the same
         found[identity] = obj
@@ -400,3 +417,11 @@ def _space_key(names: dict[str, Any], module: ModuleType | None, example: Functi
     if example is not None:
         known[1].add(example)
     return known[0]
+
+
+def _by_token(key: str) -> dict[str, Any] | None:
+    """The namespace of that token, as long as a function lives in it."""
+    for identity, (token, functions) in list(_tokens.items()):
+        if token == key:
+            return next((one.__globals__ for one in functions if id(one.__globals__) == identity), None)
+    return None

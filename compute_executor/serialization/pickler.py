@@ -31,6 +31,8 @@ from compute_executor.serialization import (
     reading,
     reducers,
     refs,
+    remade,
+    sentinels,
 )
 from compute_executor.serialization.large import Part
 from compute_executor.serialization.namespaces import Name
@@ -172,26 +174,52 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         if isinstance(obj, BaseException):
             reduced = exception_parts.reduce(obj)
             return NotImplemented if reduced is None else reduced
-        found = self._by_identity(obj) if reducers.is_known_by_identity(obj) else None
+        if reducers.may_name_itself(type(obj)) and type(obj) not in self.dispatch_table:
+            reduced = obj.__reduce_ex__(PROTOCOL)
+            return self._by_its_own_name(obj, reduced) if isinstance(reduced, str) else reduced
+        found = self._by_identity(obj) if sentinels.is_known_by_identity(obj) else None
         return NotImplemented if found is None else found
 
+    def _by_its_own_name(self, obj: Any, given: str) -> Any:
+        """The reference to an object whose ``__reduce__`` gives the name of the global that it is."""
+        module = by_value.loaded(getattr(obj, "__module__", None) or type(obj).__module__)
+        if module is None or by_value.travels_by_name(module):
+            return given
+        short, *path = given.split(".")
+        names = vars(module)
+        if by_value.found(names, (short, *path)) is not obj:
+            raise pickle.PicklingError(
+                f"{given}, as its __reduce__ says, is not this object in {module.__name__}"
+            )
+        name = self._owner.space(names, module, None), short
+        if name in self._own:
+            return reducers.plainly(obj, remade.bare)
+        self._owner.need(name, names)
+        return self._reference(name, tuple(path))
+
     def _by_identity(self, obj: Any) -> Any:
-        """The reference to an object that is known by its identity, if a global of the program is it."""
+        """The reference to an object that is known by its identity, if a global of the program is it, or an attribute
+        of one of its classes."""
+        imported = sentinels.imported(obj)
+        if imported is not None:
+            return reading.imported, imported
         kind = type(obj)
-        main = sys.modules.get("__main__")
-        for module in (main, sys.modules.get(kind.__module__)):
-            if not isinstance(module, ModuleType) or module.__name__ == "builtins":
+        for module in (sys.modules.get("__main__"), sys.modules.get(kind.__module__)):
+            if not isinstance(module, ModuleType) or by_value.travels_by_name(module):
                 continue
             names = vars(module)
             for short, value in list(names.items()):
                 if value is obj:
-                    if by_value.travels_by_name(module):
-                        return getattr, (module, short)
                     name = self._owner.space(names, module, None), short
                     if name in self._own:
                         return None
                     self._owner.need(name, names)
                     return self._reference(name)
+            holder = sentinels.holder(obj, module)
+            if holder is not None:
+                key = self._owner.space(names, module, None)
+                own = (key, holder[0].__qualname__.partition(".")[0]) in self._own
+                return None if own else (getattr, holder)
         return None
 
     # -- functions -------------------------------------------------------------------------------------------
@@ -302,7 +330,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         return (
             constructors.make_class,
             (own, plan),
-            (rest, class_parts.virtual(cls)),
+            (rest, class_parts.virtual(cls), class_parts.registered_with(cls)),
             None,
             None,
             constructors.fill_class,
@@ -322,7 +350,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
             metaclass, class_parts.maker(metaclass), cls.__name__, cls.__bases__, first, tracked
         )
         made = own, plan, values, keywords
-        state = rest, kept, aliases
+        state = rest, kept, aliases, class_parts.registered_with(cls)
         return constructors.make_enum, made, state, None, None, constructors.fill_enum
 
     # -- modules ---------------------------------------------------------------------------------------------

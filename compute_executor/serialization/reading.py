@@ -204,8 +204,8 @@ def space(key: str) -> dict[str, Any]:
 
 
 def imported(module: str, name: str) -> Any:
-    """A global of a module that is imported here."""
-    return getattr(importlib.import_module(module), name)
+    """What a dotted name stands for in a module that is imported here."""
+    return _walk(importlib.import_module(module), tuple(name.split(".")))
 
 
 def module(key: str) -> ModuleType:

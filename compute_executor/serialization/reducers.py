@@ -11,12 +11,12 @@ import random
 import struct
 import sys
 import typing
-import weakref
 from collections.abc import Callable, Iterator
 from contextvars import Context, ContextVar
-from types import FunctionType, MemberDescriptorType
+from types import FunctionType
 from typing import Any, Literal, NamedTuple, NewType, ParamSpec, TypeVar
 
+from compute_executor.serialization import by_value, sentinels
 from compute_executor.serialization import remade as made
 
 
@@ -214,13 +214,19 @@ _OWN_STATE = ("__getstate__", "__setstate__", "__getnewargs__", "__getnewargs_ex
 def asks_itself(kind: Any) -> bool:
     """Whether pickle's questions to an object of this class end in a ``__getattr__`` of the program's, which may need
     attributes that are not there yet."""
-    if not hasattr(kind, "__getattr__") or not _pickles_plainly(kind):
+    if not hasattr(kind, "__getattr__") or not sentinels.pickles_plainly(kind):
         return False
     of_python = all(base is object or base.__flags__ & 1 << 9 for base in kind.__mro__)
     return of_python and all(getattr(kind, name, None) is getattr(object, name, None) for name in _OWN_STATE)
 
 
-def plainly(obj: Any) -> tuple[Any, ...]:
+def may_name_itself(kind: Any) -> bool:
+    """Whether a class of the program's says itself how its objects are pickled: perhaps by the name of a global."""
+    own = type(kind.__reduce__) is FunctionType or type(kind.__reduce_ex__) is FunctionType
+    return own and not by_value.importable(kind)
+
+
+def plainly(obj: Any, make: Callable[..., Any] = made.new) -> tuple[Any, ...]:
     """What makes such an object again, from its attributes."""
     kind: Any = type(obj)
     read = object.__getattribute__
@@ -229,7 +235,7 @@ def plainly(obj: Any) -> tuple[Any, ...]:
     for name in copyreg._slotnames(kind):  # type: ignore[attr-defined]  # not in typeshed
         with contextlib.suppress(AttributeError):
             slots[name] = read(obj, name)
-    return made.new, (kind,), (attributes, slots), None, None, made.set_attributes
+    return make, (kind,), (attributes, slots), None, None, made.set_attributes
 
 
 def numpy_function(one: Any) -> tuple[Any, ...] | None:
@@ -244,7 +250,7 @@ def numpy_function(one: Any) -> tuple[Any, ...] | None:
 def is_disguised(obj: Any) -> bool:
     """Whether it says that it is of another class than it is, as a mock with a specification does."""
     kind = type(obj)
-    if not _pickles_plainly(kind):
+    if not sentinels.pickles_plainly(kind):
         return False
     try:
         return obj.__class__ is not kind
@@ -284,55 +290,6 @@ if sys.version_info >= (3, 11):
     _REDUCERS[typing.TypeVarTuple] = Reducer(_type_variable_tuple)
 if sys.version_info >= (3, 12):
     _REDUCERS[typing.TypeAliasType] = Reducer(_type_alias)
-
-
-# -- sentinels ----------------------------------------------------------------------------------------------
-
-
-def is_known_by_identity(obj: Any) -> bool:
-    """Whether another object of the same kind and content would not do."""
-    kind = type(obj)
-    return kind is object or is_stateless(obj, kind)
-
-
-_POINTER = struct.calcsize("P")
-_stateless: weakref.WeakKeyDictionary[type, bool] = weakref.WeakKeyDictionary()
-
-
-def is_stateless(obj: Any, kind: type) -> bool:
-    """Whether nothing but its identity makes out this object."""
-    try:
-        known = _stateless.get(kind)
-        if known is None:
-            known = _stateless[kind] = _without_state(kind)
-    except TypeError:  # a metaclass whose classes have no hash
-        known = _without_state(kind)
-    try:
-        return known and not getattr(obj, "__dict__", None)
-    except Exception:  # a __getattr__ that raises something else than AttributeError
-        return False
-
-
-def _pickles_plainly(kind: Any) -> bool:
-    return kind.__reduce_ex__ is object.__reduce_ex__ and kind.__reduce__ is object.__reduce__
-
-
-def _without_state(kind: Any) -> bool:
-    # A class of C may keep what it likes in its instances, such as whether a lock is taken.
-    pointers = (kind.__dictoffset__ > 0) + (kind.__weakrefoffset__ > 0)
-    visible = kind.__basicsize__ - pointers * _POINTER == object.__basicsize__
-    return (
-        _pickles_plainly(kind)
-        and visible
-        and all(
-            base is object
-            or (
-                base.__flags__ & 1 << 9
-                and not any(isinstance(one, MemberDescriptorType) for one in vars(base).values())
-            )
-            for base in kind.__mro__
-        )
-    )
 
 
 def names_in(annotation: str) -> Iterator[str]:

@@ -130,6 +130,11 @@ def new(kind: Any, *args: Any) -> Any:
     return kind.__new__(kind, *args)
 
 
+def bare(kind: Any) -> Any:
+    """An object of that class, without what its ``__new__`` does."""
+    return object.__new__(kind)
+
+
 def set_attributes(obj: Any, state: tuple[dict[str, Any], dict[str, Any]]) -> None:
     """Set attributes, without asking the object for anything: its ``__getattr__`` may need them itself."""
     attributes, slots = state

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from compute_executor.errors import SerializationError
-from compute_executor.serialization import native, reducers
+from compute_executor.serialization import native, reducers, sentinels
 from tests.serialization.conftest import Script
 
 
@@ -217,12 +217,12 @@ def test_an_object_with_state_is_no_sentinel() -> None:
 
     with_state = Plain()
     with_state.a = 1  # type: ignore[attr-defined]
-    assert reducers.is_stateless(Plain(), Plain)
-    assert not reducers.is_stateless(with_state, Plain)
-    assert not reducers.is_stateless(Slotted(), Slotted)
-    assert not reducers.is_stateless(3, int)
-    assert reducers.is_known_by_identity(object())
-    assert not reducers.is_known_by_identity(types.SimpleNamespace())
+    assert sentinels.is_stateless(Plain(), Plain)
+    assert not sentinels.is_stateless(with_state, Plain)
+    assert not sentinels.is_stateless(Slotted(), Slotted)
+    assert not sentinels.is_stateless(3, int)
+    assert sentinels.is_known_by_identity(object())
+    assert not sentinels.is_known_by_identity(types.SimpleNamespace())
 
 
 def test_names_in_annotations() -> None:
