@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import copy
+import functools
 import os
 import uuid
 import weakref
@@ -28,7 +29,7 @@ from compute_executor.future import ComputeFuture
 from compute_executor.local import config
 from compute_executor.mapping import MapOptions
 from compute_executor.peer import locator
-from compute_executor.pool_spec import pool_spec
+from compute_executor.pool_spec import as_of_now, pool_spec
 from compute_executor.protocol.call_options import check_kept, replace_option, with_options
 from compute_executor.protocol.endpoint_kind import EndpointKind
 from compute_executor.protocol.endpoint_names import is_endpoint_name
@@ -44,7 +45,6 @@ from compute_executor.session.map_submission import MapSubmission
 from compute_executor.session.session import Session
 from compute_executor.session.view import SessionView
 from compute_executor.settings import ExecutorSettings
-from compute_executor.surroundings import observe
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -105,7 +105,8 @@ class Executor(concurrent.futures.Executor):
         ``Executor(4)`` means what it means for the standard pools. ``client``: a Client of another
         service than this user's local one. ``max_workers`` (default: the CPUs that this program may use),
         ``initializer`` and ``initargs`` are ThreadPoolExecutor's; workers see the interpreter and its options,
-        ``sys.path``, working directory, environment, resource limits, priority, affinity and umask of this moment.
+        ``sys.path``, working directory, environment, resource limits, priority, affinity and umask that the program
+        has at its first submit, as the initializer sees its globals.
         ``batch_size`` tasks at most leave together, after ``flush_interval`` seconds at most. Tasks are results of
         ``task_group_id`` (default: a new one; see :meth:`reload_tasks`).
 
@@ -176,7 +177,6 @@ class Executor(concurrent.futures.Executor):
                 raise TypeError("name stands for task_group_id and label: it finds the one, and is the other")
             task_group_id = peer.api().find_group(name)
         self._task_group_id = canonical(task_group_id or uuid.uuid4(), "task group")
-        seen = observe() if own else {}
         self._serializer = check_executors_serializer(serializer) or getattr(client, "serializer", None)
         self._given_client = client
         self._batch_size = checks.integer("batch_size", batch_size, least=1, most=MAX_BATCH)
@@ -185,23 +185,26 @@ class Executor(concurrent.futures.Executor):
         )
         pace = _pace(api_burst_limit, api_burst_window_s)
         self._burst_limit, self._burst_window = pace or (HOSTED.requests, HOSTED.window)
-        settings = ExecutorSettings(
-            peer=peer,
-            group=uuid.UUID(self.task_group_id).bytes,
-            pool=os.urandom(16) if own else None,
-            spec=pool_spec(
+        spec = (
+            pool_spec(
                 max_workers
                 or (defaults.max_workers if gpus is None and threads_per_worker is None else None),
                 initializer,
                 initargs,
                 label,
                 output,
-                seen,
                 gpus=gpus,
                 threads=threads_per_worker,
             )
             if own
-            else None,
+            else None
+        )
+        settings = ExecutorSettings(
+            peer=peer,
+            group=uuid.UUID(self.task_group_id).bytes,
+            pool=os.urandom(16) if own else None,
+            spec=spec,
+            spec_of_now=functools.partial(as_of_now, spec, initializer, initargs) if spec else None,
             batch_size=self._batch_size,
             flush_interval=checks.seconds("flush_interval", flush_interval, zero=True),
             by_source=by_source,
@@ -212,7 +215,6 @@ class Executor(concurrent.futures.Executor):
             serializer=self._serializer,
             amqp_port=self._amqp_port,
             pace=pace,
-            seen=seen,
         )
         self._session = Session(settings)
         where = self._endpoint(endpoint_id)  # pyright: ignore[reportArgumentType] - no int any more

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from compute_executor import devices
 from compute_executor.protocol.frames import PoolSpec, WorkerDevices
 from compute_executor.protocol.resources import count
@@ -25,23 +27,20 @@ CREDENTIALS = frozenset(
 """Environment variables that open a service: workers do not get them."""
 
 
-def pool_spec(  # noqa: PLR0917 - what an Executor is made with, in that order
+def pool_spec(
     max_workers: int | None,
     initializer: Callable[..., object] | None,
     initargs: tuple[Any, ...],
     label: str,
     output: str,
-    seen: dict[str, Any] | None = None,
     *,
     gpus: Any = None,
     threads: int | None = None,
 ) -> PoolSpec:
-    """The workers' view of the world: what the caller sees at this moment, or has ``seen``
-    (`surroundings.observe`). ``gpus``, ``threads``: of the workers, as an Executor takes them. Raises TypeError and
+    """The workers' view of the world: what the caller sees at this moment. ``gpus``, ``threads``: of the workers, as an Executor takes them. Raises TypeError and
     ValueError for wrong ones."""
     shared = [] if gpus is None else [WorkerDevices(*one) for one in devices.of_workers(gpus)]
     threads = 0 if threads is None else count("threads_per_worker", threads)
-    seen = observe() if seen is None else seen
     try:
         cwd = os.getcwd()
     except FileNotFoundError:
@@ -61,8 +60,20 @@ def pool_spec(  # noqa: PLR0917 - what an Executor is made with, in that order
         label=label,
         python_version=f"{sys.version_info[0]}.{sys.version_info[1]}",
         interpreter=[wire_text(option) for option in interpreter_options()],
-        surroundings=pack(seen | (messages() if output == "program" else {})),
+        surroundings=pack(observe() | (messages() if output == "program" else {})),
         to_program=output == "program",
         threads=threads,
         devices=shared,
     )
+
+
+def as_of_now(
+    first: PoolSpec, initializer: Callable[..., object] | None, initargs: tuple[Any, ...]
+) -> PoolSpec:
+    """The spec ``first`` with what the program sees by now: it may have changed its folder, its variables, its
+    levels of logging or the globals of the initializer since."""
+    output = "program" if first.to_program else "log"
+    found = pool_spec(
+        first.max_workers, initializer, initargs, first.label, output, threads=first.threads or None
+    )
+    return msgspec.structs.replace(found, devices=first.devices)

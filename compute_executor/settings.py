@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from compute_executor.peer import ServiceLocator
@@ -26,8 +25,8 @@ class ExecutorSettings(NamedTuple):
     endpoint. ``flush_interval``, ``grace``, ``first_grace`` and ``no_room_pause`` in seconds. ``by_source``,
     ``resend_unknown``, ``serializer``, ``amqp_port``: see Executor. ``pace``: submits to a hosted service in so many
     seconds at most, or None for what the service takes. ``trace``: the file for a time line, or None. ``label``: how
-    lists name the Executor's tasks. ``prints``: what tasks write appears in the program. ``seen``: the surroundings
-    in ``spec``.
+    lists name the Executor's tasks. ``prints``: what tasks write appears in the program. ``spec_of_now``: makes
+    ``spec`` again at the first submit.
     """
 
     peer: ServiceLocator
@@ -47,4 +46,4 @@ class ExecutorSettings(NamedTuple):
     serializer: Any = None
     amqp_port: int | None = None
     pace: tuple[int, float] | None = None
-    seen: Mapping[str, Any] = MappingProxyType({})
+    spec_of_now: Callable[[], PoolSpec] | None = None

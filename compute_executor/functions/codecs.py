@@ -112,9 +112,14 @@ def by_strategies(base: Codec, serializer: Serializer) -> Codec:
     return StrategyCodec(Registry(dumps, there=there), dumps, dump_call, base=base)
 
 
-def of_ours(of_function: Keep | None = None, of_argument: Keep | None = None) -> Codec:
-    """For workers of this package. ``of_function``, ``of_argument``: make parts of the large buffers of either."""
-    registry = Registry(lambda function: native.dump_function(function, of_function))
+def of_ours(
+    of_function: Keep | None = None, of_argument: Keep | None = None, *, follows_path: bool = False
+) -> Codec:
+    """For workers of this package. ``of_function``, ``of_argument``: make parts of the large buffers of either.
+    ``follows_path``: the workers are this program's own, on this machine."""
+    registry = Registry(
+        lambda function: native.dump_function(function, of_function), follows_path=follows_path
+    )
     return Codec(registry, native.dumps, native.dump_call, of_argument)
 
 

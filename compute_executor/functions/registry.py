@@ -13,6 +13,8 @@ one thread that sends (sender.py). Every change of a table is one atomic dict op
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 import weakref
 from collections.abc import Callable
 from types import CodeType, FunctionType
@@ -73,18 +75,23 @@ class Remote(Protocol):
         ...
 
     @property
-    def Stream(self) -> Callable[[bytes], Any]:
+    def Stream(self) -> Callable[..., Any]:
         """What arrives as the function of this stream, which is pickled already."""
         ...
 
 
 class Registry:
     """Functions of one process, by identity and by content. ``dumps``: function to stream, in
-    one piece, with the parts that it refers to. ``there``: what runs on
-    the workers' side."""
+    one piece, with the parts that it refers to. ``there``: what runs on the workers' side. ``follows_path``: workers
+    have the search path of this moment, and are to get what comes to it."""
 
     def __init__(
-        self, dumps: Callable[[Any], Content], limit: int = MAX_ENTRIES, there: Remote = remote
+        self,
+        dumps: Callable[[Any], Content],
+        limit: int = MAX_ENTRIES,
+        there: Remote = remote,
+        *,
+        follows_path: bool = False,
     ) -> None:
         self._dump = dumps
         self.there = there
@@ -98,12 +105,17 @@ class Registry:
             int, tuple[Any, FunctionRef]
         ] = {}  # by id(); the function is kept, so that it stays its
         self._by_value: set[str] = set()
+        self._follows_path = follows_path
+        self._path = self._first_path = list(sys.path)
+        self._news: remote.PathNews = (), ()
 
     def route(self, function: Any) -> FunctionRef:
         """How to call ``function`` now. Raises SerializationError if it cannot become bytes."""
         if self._by_value != registrations():
             self._by_value = set(registrations())
             self._entries.clear()
+        if self._path != sys.path:
+            self._look_at_path()
         entry = self._entries.get(id(function))
         if (
             entry is not None
@@ -115,7 +127,10 @@ class Registry:
 
     def each_of(self, function: Any) -> FunctionRef:
         """As :meth:`route`, for calls with many argument tuples (`remote.EachOf`); not remembered."""
+        self._look_at_path()
         stream = self._dump(self.there.EachOf(function))
+        if any(self._news):
+            return self._as_stream(stream)._replace(each=True)
         if importable(function):
             return FunctionRef(self._function(function, stream), each=True)
         return self._first_of((getattr(function, "__code__", None), "each"), function, stream)._replace(
@@ -145,6 +160,8 @@ class Registry:
         pinned = self._pinned.get(id(function))
         if pinned is not None:
             return pinned[1]
+        if any(self._news):
+            return self._as_stream(self._dump(function))
         if importable(function):
             return self._remember(function, None, FunctionRef(self._function(function, self._dump(function))))
         if type(function) is not FunctionType:
@@ -167,9 +184,21 @@ class Registry:
         return self._as_stream(stream)
 
     def _as_stream(self, stream: Content) -> FunctionRef:
-        return FunctionRef(
-            self._generic(), self.there.Stream(whole(stream)), parts_of(stream), is_stream=True
-        )
+        more = (self._news,) if any(self._news) else ()
+        made = self.there.Stream(whole(stream), *more)
+        return FunctionRef(self._generic(), made, parts_of(stream), is_stream=True)
+
+    def _look_at_path(self) -> None:
+        """Find what has come to the search path since the workers were started: it travels with each function."""
+        self._path = list(sys.path)
+        if not self._follows_path:
+            return
+        known = set(self._first_path)
+        first = next((at for at, folder in enumerate(self._path) if folder in known), len(self._path))
+        news = [(at, os.path.abspath(folder)) for at, folder in enumerate(self._path) if folder not in known]
+        before = tuple(folder for at, folder in news if at < first)
+        self._news = before, tuple(folder for at, folder in news if at >= first)
+        self._entries.clear()
 
     def _remember(self, function: Any, taken: Snapshot | None, route: FunctionRef) -> FunctionRef:
         key = id(function)

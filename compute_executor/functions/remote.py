@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,13 +15,31 @@ def call(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     return function(*args, **kwargs)
 
 
-class Stream:
-    """A function that is pickled already: travels as its own stream and arrives as the function."""
+PathNews = tuple[tuple[str, ...], tuple[str, ...]]
+"""What has come to ``sys.path``: before what was there, and behind it."""
 
-    def __init__(self, stream: bytes) -> None:
+
+def loads_with_path(path: PathNews, stream: bytes) -> Any:
+    """The function of a stream, which may be of a module that is found in folders that the caller has added to its
+    ``sys.path`` since the workers were started."""
+    first, last = ([folder for folder in folders if folder not in sys.path] for folders in path)
+    if first or last:
+        sys.path[:] = [*first, *sys.path, *last]
+        importlib.invalidate_caches()
+    return native.loads(stream)
+
+
+class Stream:
+    """A function that is pickled already: travels as its own stream and arrives as the function. ``path``: what the
+    caller's ``sys.path`` has more than that of its workers."""
+
+    def __init__(self, stream: bytes, path: PathNews = ((), ())) -> None:
         self.stream = stream
+        self.path = path
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if any(self.path):
+            return loads_with_path, (self.path, self.stream)
         return native.loads, (self.stream,)
 
 

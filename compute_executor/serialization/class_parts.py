@@ -76,8 +76,8 @@ def virtual(cls: type) -> list[type]:
 
 
 class _Registrations:
-    """The abstract classes that workers import, by the id of each class that is registered with them. Looked for again
-    when Python has counted another registration; any thread may ask."""
+    """The abstract classes that workers import, by the id of each class that is registered with them. Looked for
+    again when Python has counted another registration; any thread may ask."""
 
     def __init__(self) -> None:
         self._found: tuple[Any, dict[int, list[type]]] = None, {}

@@ -273,8 +273,8 @@ class Program:
             unit.stream = b""
 
     def _unload(self, before: int) -> None:
-        """Forget what was loaded since then for a unit that has to be loaded later: it may refer to a class of that unit
-        which was made and given up, as a class does to its metaclass."""
+        """Forget what was loaded since then for a unit that has to be loaded later: it may refer to a class of that
+        unit which was made and given up, as a class does to its metaclass."""
         for unit in self._attempt[before:]:
             unit.loaded = False
             for key, name in unit.names:
@@ -356,7 +356,7 @@ def _is_known_by_identity(obj: Any) -> bool:
         return False
     from compute_executor.serialization import sentinels
 
-    return sentinels.is_known_by_identity(obj)
+    return sentinels.is_one_of_a_kind(obj)
 
 
 _PLAIN = frozenset({int, float, str, bytes, bool, type(None), list, dict, tuple, set, frozenset})

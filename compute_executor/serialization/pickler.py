@@ -171,13 +171,15 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
             return reducers.plainly(obj)
         if reducers.is_disguised(obj):
             return reducers.disguised(obj)
+        found = None
         if isinstance(obj, BaseException):
-            reduced = exception_parts.reduce(obj)
-            return NotImplemented if reduced is None else reduced
-        if reducers.may_name_itself(type(obj)) and type(obj) not in self.dispatch_table:
-            reduced = obj.__reduce_ex__(PROTOCOL)
-            return self._by_its_own_name(obj, reduced) if isinstance(reduced, str) else reduced
-        found = self._by_identity(obj) if sentinels.is_known_by_identity(obj) else None
+            found = exception_parts.reduce(obj)
+        elif sentinels.names_itself(type(obj)) and type(obj) not in self.dispatch_table:
+            found = obj.__reduce_ex__(PROTOCOL)
+            if isinstance(found, str):
+                found = self._by_its_own_name(obj, found)
+        elif sentinels.is_known_by_identity(obj):
+            found = self._by_identity(obj)
         return NotImplemented if found is None else found
 
     def _by_its_own_name(self, obj: Any, given: str) -> Any:

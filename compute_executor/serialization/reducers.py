@@ -16,8 +16,8 @@ from contextvars import Context, ContextVar
 from types import FunctionType
 from typing import Any, Literal, NamedTuple, NewType, ParamSpec, TypeVar
 
-from compute_executor.serialization import by_value, sentinels
 from compute_executor.serialization import remade as made
+from compute_executor.serialization import sentinels
 
 
 class Reducer(NamedTuple):
@@ -218,12 +218,6 @@ def asks_itself(kind: Any) -> bool:
         return False
     of_python = all(base is object or base.__flags__ & 1 << 9 for base in kind.__mro__)
     return of_python and all(getattr(kind, name, None) is getattr(object, name, None) for name in _OWN_STATE)
-
-
-def may_name_itself(kind: Any) -> bool:
-    """Whether a class of the program's says itself how its objects are pickled: perhaps by the name of a global."""
-    own = type(kind.__reduce__) is FunctionType or type(kind.__reduce_ex__) is FunctionType
-    return own and not by_value.importable(kind)
 
 
 def plainly(obj: Any, make: Callable[..., Any] = made.new) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ import struct
 import sys
 import weakref
 from collections.abc import Iterator
-from types import MemberDescriptorType, ModuleType
+from types import FunctionType, MemberDescriptorType, ModuleType
 from typing import Any
 
 from compute_executor.serialization import by_value
@@ -19,6 +19,22 @@ def is_known_by_identity(obj: Any) -> bool:
     """Whether another object of the same kind and content would not do."""
     kind = type(obj)
     return kind is object or is_stateless(obj, kind)
+
+
+def names_itself(kind: Any) -> bool:
+    """Whether a class of the program's says itself how its objects are pickled: perhaps by the name of a global."""
+    own = type(kind.__reduce__) is FunctionType or type(kind.__reduce_ex__) is FunctionType
+    return own and not by_value.importable(kind)
+
+
+def is_one_of_a_kind(obj: Any) -> bool:
+    """Whether it is known by its identity, or says that it is a global."""
+    if names_itself(type(obj)):
+        try:
+            return isinstance(obj.__reduce_ex__(4), str)
+        except Exception:  # what the program does there
+            return False
+    return is_known_by_identity(obj)
 
 
 _POINTER = struct.calcsize("P")

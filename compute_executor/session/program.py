@@ -5,13 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Mapping
-from typing import Any
 
-import msgspec
-
-from compute_executor.protocol.frames import ForgottenWork, PoolSpec, ProgramInfo
-from compute_executor.surroundings import messages, pack
+from compute_executor.protocol.frames import ForgottenWork, ProgramInfo
 
 LONGEST = 300
 """Characters of a name that are sent."""
@@ -87,11 +82,3 @@ def _name() -> str:
 def _printable(text: str) -> str:
     """The end of a text without lone surrogates, which are not UTF-8."""
     return text[-LONGEST:].encode("utf-8", "backslashreplace").decode()
-
-
-def with_messages_of_now(spec: PoolSpec | None, seen: Mapping[str, Any]) -> PoolSpec | None:
-    """Return ``spec``, whose surroundings are what the program has ``seen``, with the levels of logging and the
-    filters of warnings that the program has now: it may set them after it has made its Executor, as notebooks do."""
-    if spec is None or not spec.to_program or not spec.surroundings:
-        return spec
-    return msgspec.structs.replace(spec, surroundings=pack({**seen, **messages()}))

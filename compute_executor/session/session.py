@@ -47,7 +47,6 @@ from compute_executor.session.buffer import Buffer
 from compute_executor.session.callbacks import CallbackRunner
 from compute_executor.session.connection import Connection
 from compute_executor.session.factory import make_connection
-from compute_executor.session.program import with_messages_of_now
 from compute_executor.session.stream.parts import Parts
 from compute_executor.session.stream.storage import Storage
 from compute_executor.session.submit_queue import SubmitQueue
@@ -122,7 +121,8 @@ class Session:
             return of_other_python(other_python)
         if elsewhere:
             return of_ours()
-        return of_ours(self.parts.of_function, self.parts.of_argument)
+        own = self.settings.pool is not None
+        return of_ours(self.parts.of_function, self.parts.of_argument, follows_path=own)
 
     def _kind(self, endpoint: bytes) -> EndpointKind:
         if not endpoint:
@@ -229,9 +229,8 @@ class Session:
         """Start the I/O thread, at the first submit. The caller holds the lock."""
         if exit_hooks.exiting():
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
-        self.settings = self.settings._replace(
-            spec=with_messages_of_now(self.settings.spec, self.settings.seen)
-        )
+        if self.settings.spec_of_now is not None:
+            self.settings = self.settings._replace(spec=self.settings.spec_of_now(), spec_of_now=None)
         connection.start(self.queue.open())
         self._thread = threading.Thread(
             target=self._run, args=(connection,), name="compute-executor", daemon=True

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from compute_executor.pool_spec import pool_spec
+from compute_executor.pool_spec import as_of_now, pool_spec
 from compute_executor.protocol.frames import ForgottenWork, ProgramInfo
 from compute_executor.session import program
-from compute_executor.session.program import LONGEST, describe, forgotten_notice, with_messages_of_now
-from compute_executor.surroundings import observe, unpack
+from compute_executor.session.program import LONGEST, describe, forgotten_notice
+from compute_executor.surroundings import unpack
 
 HOST = socket.gethostname()
 
@@ -91,16 +91,20 @@ def test_a_process_of_another_user_is_one_that_runs(monkeypatch: pytest.MonkeyPa
     assert forgotten_notice([ForgottenWork("a", 3, ProgramInfo("", "/x.py", HOST, 1))]) == ""
 
 
-def test_levels_of_logging_are_those_of_the_first_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = observe()
-    spec = pool_spec(1, None, (), "", "program", seen)
+def test_workers_see_what_the_program_sees_at_the_first_call(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    known: list[int] = []
+    spec = pool_spec(1, known.append, (), "label", "program")
     monkeypatch.setattr(logging.getLogger("set later"), "level", 5)
+    monkeypatch.setenv("SET_LATER", "1")
+    monkeypatch.chdir(tmp_path)
     assert "set later" not in unpack(spec.surroundings)["levels"]
 
-    found = with_messages_of_now(spec, seen)
-    assert found is not None
+    known.append(1)
+    found = as_of_now(spec, known.append, ())
     assert unpack(found.surroundings)["levels"]["set later"] == 5
-    assert unpack(found.surroundings).keys() == unpack(spec.surroundings).keys()
+    assert (found.environ["SET_LATER"], found.cwd, found.max_workers) == ("1", str(tmp_path), 1)
+    assert found.initializer != spec.initializer
     into_log = pool_spec(1, None, (), "", "log")
-    assert with_messages_of_now(into_log, seen) is into_log
-    assert with_messages_of_now(None, {}) is None
+    assert "levels" not in unpack(as_of_now(into_log, None, ()).surroundings)
