@@ -7,8 +7,10 @@ Plain values, in a form that every Python since 3.4 reads. Standard library only
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import sys
+import types
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -22,14 +24,69 @@ class _Setting(NamedTuple):
     fresh: Any
 
 
+_CONTEXT = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
+
+
 def _exactness(decimal: Any) -> tuple[Any, ...]:
+    """The context of this thread; last of it, the names of the signals that raise."""
     context = decimal.getcontext()
-    return context.prec, context.rounding, context.Emin, context.Emax, context.capitals, context.clamp
+    traps = sorted(signal.__name__ for signal, raises in context.traps.items() if raises)
+    return (*(getattr(context, name) for name in _CONTEXT), traps)
 
 
 def _set_exactness(decimal: Any, found: tuple[Any, ...]) -> None:
-    for name, value in zip(("prec", "rounding", "Emin", "Emax", "capitals", "clamp"), found, strict=True):
-        setattr(decimal.getcontext(), name, value)
+    context = decimal.getcontext()
+    for name, value in zip(_CONTEXT, found, strict=False):
+        setattr(context, name, value)
+    for signal in context.traps:
+        context.traps[signal] = signal.__name__ in found[-1]
+
+
+_CATEGORIES = {"LC_COLLATE": "C", "LC_MONETARY": "C", "LC_NUMERIC": "C", "LC_TIME": "C", "LC_MESSAGES": "C"}
+"""The categories of a locale, as Python has them when it starts; that of characters follows from the environment."""
+
+
+def _places(locale: Any) -> dict[str, str]:
+    found = {name: locale.setlocale(getattr(locale, name)) for name in _CATEGORIES if hasattr(locale, name)}
+    return {name: value for name, value in found.items() if value != _CATEGORIES[name]}
+
+
+def _set_places(locale: Any, found: dict[str, str]) -> None:
+    for name, fresh in _CATEGORIES.items():
+        if hasattr(locale, name):
+            locale.setlocale(getattr(locale, name), found.get(name, fresh))
+
+
+_ERRORS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
+_PRINTING = {
+    "edgeitems": 3,
+    "threshold": 1000,
+    "floatmode": "maxprec",
+    "precision": 8,
+    "suppress": False,
+    "linewidth": 75,
+    "nanstr": "nan",
+    "infstr": "inf",
+    "sign": "-",
+    "legacy": False,
+}
+
+
+def _numbers(numpy: Any) -> dict[str, dict[str, Any]]:
+    """What numpy does about a division by zero and the like, and how it prints."""
+    errors, printing = numpy.geterr(), numpy.get_printoptions()
+    found = {
+        "errors": {name: value for name, value in errors.items() if value != _ERRORS.get(name)},
+        "printing": {
+            name: printing[name] for name, value in _PRINTING.items() if printing.get(name) != value
+        },
+    }
+    return {name: values for name, values in found.items() if values}
+
+
+def _set_numbers(numpy: Any, found: dict[str, dict[str, Any]]) -> None:
+    numpy.seterr(**{**_ERRORS, **found.get("errors", {})})
+    numpy.set_printoptions(**{**_PRINTING, **found.get("printing", {})})
 
 
 SETTINGS = {
@@ -43,15 +100,18 @@ SETTINGS = {
         "sys", lambda it: it.getswitchinterval(), lambda it, v: it.setswitchinterval(v), 0.005
     ),
     "decimal": _Setting(
-        "decimal", _exactness, _set_exactness, (28, "ROUND_HALF_EVEN", -999999, 999999, 1, 0)
+        "decimal",
+        _exactness,
+        _set_exactness,
+        (28, "ROUND_HALF_EVEN", -999999, 999999, 1, 0, ["DivisionByZero", "InvalidOperation", "Overflow"]),
     ),
     "timeout": _Setting(
         "socket", lambda it: it.getdefaulttimeout(), lambda it, v: it.setdefaulttimeout(v), None
     ),
     "field": _Setting("csv", lambda it: it.field_size_limit(), lambda it, v: it.field_size_limit(v), 131072),
-    "locale": _Setting(
-        "locale", lambda it: it.setlocale(it.LC_NUMERIC), lambda it, v: it.setlocale(it.LC_NUMERIC, v), "C"
-    ),
+    "locale": _Setting("locale", _places, _set_places, {}),
+    "stack": _Setting("threading", lambda it: it.stack_size(), lambda it, v: it.stack_size(v), 0),
+    "numpy": _Setting("numpy", _numbers, _set_numbers, {}),
 }
 
 
@@ -72,9 +132,49 @@ def observe() -> dict[str, Any]:
 
 
 def apply(found: dict[str, Any]) -> None:
-    """Set the same here, as far as this Python knows it."""
+    """Set the same here, as far as this Python knows it: for a module that is none of Python's own, as soon as it is
+    imported."""
     for name, value in found.items():
         setting = SETTINGS.get(name)
-        if setting is not None:
-            with contextlib.suppress(Exception):
-                setting.put(importlib.import_module(setting.module), value)
+        if setting is None:
+            continue
+        if setting.module in sys.modules or setting.module in sys.stdlib_module_names:
+            _put(setting, value)
+        else:
+            after_import(setting.module, functools.partial(_put, setting, value))
+
+
+def _put(setting: _Setting, value: Any, _module: Any = None) -> None:
+    with contextlib.suppress(Exception):
+        setting.put(importlib.import_module(setting.module), value)
+
+
+def after_import(name: str, then: Callable[[Any], None]) -> None:
+    """Call ``then`` with a module as soon as it is imported."""
+    sys.meta_path.insert(0, AfterImport(name, then))
+
+
+class AfterImport:
+    """Finder that calls a function with a module as soon as it is imported, and then takes itself away."""
+
+    def __init__(self, name: str, then: Callable[[Any], None]) -> None:
+        self._name = name
+        self._then = then
+
+    def find_spec(self, name: str, path: Any = None, _target: Any = None) -> Any:
+        """importlib's question to an entry of sys.meta_path."""
+        if name != self._name:
+            return None
+        from importlib.machinery import PathFinder
+
+        sys.meta_path.remove(self)
+        spec = PathFinder.find_spec(name, path)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def exec_module(module: types.ModuleType) -> None:
+                execute(module)
+                self._then(module)
+
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec

@@ -106,7 +106,13 @@ def messages() -> dict[str, Any]:
     for name, logger in list(logging.root.manager.loggerDict.items()):
         if isinstance(logger, logging.Logger) and logger.level:
             levels[name] = logger.level
-    return {"levels": levels, "disabled": disabled, "warnings": [_filter(*one) for one in warnings.filters]}
+    names = {number: name for number, name in logging._levelToName.items() if name not in _LEVELS}
+    shown = [_filter(*one) for one in warnings.filters]
+    return {"levels": levels, "names": names, "disabled": disabled, "warnings": shown}
+
+
+_LEVELS = frozenset({"CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG", "NOTSET"})
+"""The names of levels that Python has itself."""
 
 
 def _filter(

@@ -266,6 +266,17 @@ def boot() -> str:
         return ""
 
 
+def has_children() -> bool:
+    """Whether this process has children, running or ended. Leaves them as they are."""
+    if not hasattr(os, "waitid"):
+        return False
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
 def _children(pid: int) -> list[int]:
     found: list[int] = []
     with contextlib.suppress(OSError):  # it is gone, or this is no Linux

@@ -18,15 +18,18 @@ CHANGED: dict[str, Any] = {
     "recursion": 4000,
     "digits": 5000,
     "switch": 0.01,
-    "decimal": (5, "ROUND_UP", -99, 99, 0, 1),
+    "decimal": (5, "ROUND_UP", -99, 99, 0, 1, ["Inexact", "Overflow"]),
     "timeout": 9.0,
     "field": 1000,
-    "locale": "C.UTF-8",
+    "locale": {"LC_NUMERIC": "C.UTF-8", "LC_TIME": "C.UTF-8"},
+    "stack": 1 << 20,
+    "numpy": {"errors": {"divide": "raise"}, "printing": {"precision": 3}},
 }
 
 
 @pytest.fixture(autouse=True)
 def _as_it_was() -> Any:
+    pytest.importorskip("numpy")
     before = {name: one.get(sys.modules[one.module]) for name, one in SETTINGS.items()}
     for one in SETTINGS.values():
         one.put(sys.modules[one.module], one.fresh)

@@ -30,6 +30,9 @@ AT_ONCE = 4096
 BACKLOG = 1 << 22
 """Characters that wait for a stream that takes none. More are dropped, and counted."""
 
+MOST_ENDED = 1_000
+"""Batches whose results have come and whose tasks' threads may still print."""
+
 PATIENCE = 5.0
 """Seconds that the end of a session waits for a stream that takes none."""
 
@@ -47,11 +50,17 @@ class OutputPrinter:
     def __init__(self) -> None:
         self.console = Console()
         self._printed: dict[Task, tuple[int, list[int]]] = {}  # attempt and positions, of tasks that run
+        self._ended: dict[bytes, Cell] = {}  # the cells of batches of which results have come, by prefix
         self._warned: set[tuple[Any, ...]] = set()
 
     def part(self, task: Task, part: Written, cell: Cell = None) -> None:
         """A task that runs has written this. ``cell``: where its call was made."""
         self._print([self._news(task, part)], cell)
+
+    def late_part(self, task: Task, part: Written) -> None:
+        """What a task has left running has written this, after its result."""
+        if task[0] in self._ended:
+            self._print([self._news(task, part)], self._ended[task[0]])
 
     def results(self, results: Iterable[tuple[Result, Cell]]) -> None:
         """These tasks have ended: print what was not printed."""
@@ -63,11 +72,18 @@ class OutputPrinter:
                 news = []
             before = cell
             task = result.prefix, result.position
+            if result.prefix not in self._ended:
+                self._ends(result.prefix, cell)
             if result.output is not None:
                 news.append(self._news(task, result.output))
             self._printed.pop(task, None)
         if news:
             self._print(news, before)
+
+    def _ends(self, prefix: bytes, cell: Cell) -> None:
+        self._ended[prefix] = cell
+        if len(self._ended) > MOST_ENDED:
+            del self._ended[next(iter(self._ended))]
 
     def close(self) -> None:
         """Wait a while until all is written."""

@@ -106,6 +106,12 @@ class TaskTexts:
         self._ends[key] = end_of(before, part)
         return part
 
+    def sent(self, key: Key) -> None:
+        """What a task has written went without its result, which had gone before: only how much it was is kept."""
+        end = self._ends[key]
+        starts = [start + len(text) for start, text in zip(end.starts, end.streams(), strict=True)]
+        self._ends[key] = Written(starts=(starts[OUT], starts[ERR], starts[RECORDS]), attempt=end.attempt)
+
     def take(self, key: Key) -> Written | None:
         """The end of what a task has written; None if that is nothing. It is forgotten."""
         return self._ends.pop(key, None)

@@ -217,6 +217,8 @@ class WorkerHandle(WorkerLoad):
             part = self._texts.add(key, parts)
             if key not in self.tasks or size(parts) > KEPT:
                 self._duties.output(key, part)  # its result is gone, or will not hold all of it
+            if key not in self.tasks:
+                self._texts.sent(key)
 
     def look_at_output(self) -> None:
         """Send on what the task has written that it already ran at the last look."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 import functools
 import os
 import sys
-import types
 import warnings
-from collections.abc import Callable
 from typing import Any
+
+from compute_executor.interpreter import after_import
 
 
 def forward(file: int, program: dict[str, Any]) -> None:
@@ -21,48 +21,34 @@ def forward(file: int, program: dict[str, Any]) -> None:
 
     def prepare(logging: Any) -> None:
         _prepare(logging, file, program["levels"], program["disabled"])
+        for number, name in program.get("names", {}).items():
+            logging.addLevelName(number, name)
 
     _filter_warnings(program["warnings"])
     warnings.showwarning = functools.partial(_show, file)
     if "logging" in sys.modules:
         prepare(sys.modules["logging"])
     else:
-        sys.meta_path.insert(0, AfterImport("logging", prepare))
-
-
-class AfterImport:
-    """Finder that calls a function with a module as soon as it is imported, and then takes itself away."""
-
-    def __init__(self, name: str, then: Callable[[Any], None]) -> None:
-        self._name = name
-        self._then = then
-
-    def find_spec(self, name: str, path: Any = None, _target: Any = None) -> Any:
-        """importlib's question to an entry of sys.meta_path."""
-        if name != self._name:
-            return None
-        from importlib.machinery import PathFinder
-
-        sys.meta_path.remove(self)
-        spec = PathFinder.find_spec(name, path)
-        if spec is not None and spec.loader is not None:
-            execute = spec.loader.exec_module
-
-            def exec_module(module: types.ModuleType) -> None:
-                execute(module)
-                self._then(module)
-
-            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
-        return spec
+        after_import("logging", prepare)
 
 
 def _filter_warnings(filters: list[tuple[str, str, tuple[str, str], str, int]]) -> None:
-    """Show the warnings that the program would. Filters of classes that are not imported here are left out."""
+    """Show the warnings that the program would."""
     warnings.resetwarnings()
     for action, message, (module, name), where, line in filters:
         category = getattr(sys.modules.get(module), name, None)
-        if isinstance(category, type) and issubclass(category, Warning):
-            warnings.filterwarnings(action, message, category, where, line, append=True)  # type: ignore[arg-type]
+        if not (isinstance(category, type) and issubclass(category, Warning)):
+            category = _ByName(name, (Warning,), {"__module__": module, "__qualname__": name})
+        warnings.filterwarnings(action, message, category, where, line, append=True)  # type: ignore[arg-type]
+
+
+class _ByName(type):
+    """Metaclass of stand-ins for classes of warnings that are not here yet: of the program, or of a module that no
+    task has imported so far."""
+
+    def __subclasscheck__(cls, other: Any) -> bool:
+        wanted = cls.__module__, cls.__qualname__
+        return any((one.__module__, one.__qualname__) == wanted for one in getattr(other, "__mro__", ()))
 
 
 def _prepare(logging: Any, file: int, levels: dict[str, int], disabled: int) -> None:

@@ -60,6 +60,11 @@ class Watchdog:
                 )
                 self._thread.start()
 
+    @property
+    def started(self) -> bool:
+        """Whether there is a thread."""
+        return self._thread is not None
+
     def awake(self) -> bool:
         """Whether the thread is looking."""
         return self._awake.is_set()

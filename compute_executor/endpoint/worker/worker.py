@@ -24,6 +24,7 @@ import os
 import select
 import socket
 import sys
+import threading
 import types
 from collections.abc import Callable
 from time import monotonic, time
@@ -49,6 +50,9 @@ GATHER = 0.0003
 
 FIRST_TASK = 0.01
 """Seconds after the start in which a task comes if one was waiting. It is not to wait for what it may not need."""
+
+LISTEN_FIRST, LISTEN_LEAST = 0.05, 1.0
+"""Seconds between two looks at what is written by what tasks have left running: after it wrote, and at most."""
 
 FUNCTIONS = 500
 """Functions kept unpickled. More than that and the least recently used is asked for again."""
@@ -168,8 +172,6 @@ class PoolLink:
     """The stream and the outbox towards the engine. The watchdog's thread sends too; only the main one receives."""
 
     def __init__(self, stream: socket.socket, outbox: ResultRing, output: TaskOutput) -> None:
-        import threading
-
         self.output = output
         self._stream = stream
         self._outbox = outbox
@@ -249,6 +251,7 @@ class Worker:
         self._functions: dict[int, tuple[Callable[..., Any], list[Needs]]] = {}
         self._watchdog = Watchdog(link)
         self._pid = os.getpid()
+        self._last: messages.Key = (0, 0, 0)
         # Kept: memory of this size is mapped, and unmapped when it is freed, which is three system calls a datagram.
         self._buffer = memoryview(bytearray(MAX_DATAGRAM))
 
@@ -272,7 +275,19 @@ class Worker:
             except BlockingIOError:
                 self._link.tell_results()
         self._link.output.restore()
+        if system.has_children() or threading.active_count() > 1 + self._watchdog.started:
+            self._listen()
         return self._receive()
+
+    def _listen(self) -> None:
+        """Send on what a thread or a process writes that a task has left running, until the next task comes."""
+        pause = LISTEN_FIRST
+        while not select.select([self._tasks], [], [], pause)[0]:
+            self._link.output.task_ended(self._last)
+            if notes := self._link.output.notes():
+                self._link.send(messages.OUTPUT, notes)
+                pause = LISTEN_FIRST
+            pause = min(2 * pause, LISTEN_LEAST)
 
     def _receive(self, flags: int = 0) -> bytes:
         return bytes(self._buffer[: self._tasks.recv_into(self._buffer, 0, flags)])
@@ -293,6 +308,7 @@ class Worker:
         code = None if number in self._functions else self._ask_function(number)
         began = time()
         self._ring.mark(batch, position, attempt)
+        self._last = batch, position, attempt
         if flags & messages.TELL:
             self._link.send(messages.BEGAN, messages.BEGUN.pack(batch, position, attempt, began))
         if flags & messages.RANKS:

@@ -49,12 +49,24 @@ class LostLease(NamedTuple):
     attempt: int
 
 
+class Past(NamedTuple):
+    """What is still known of a batch whose outcomes are all stored."""
+
+    group: bytes
+    prefix: bytes
+
+
+MOST_PAST = 1_000
+"""Batches of which that is known: threads that their tasks have left running may still print."""
+
+
 class Dispatch:
     """All open batches of a service, and the queues of their tasks."""
 
     def __init__(self) -> None:
         self._batches: dict[int, OpenBatch] = {}
         self._prefixes: dict[bytes, OpenBatch] = {}
+        self._past: dict[int, Past] = {}
         self._pools: dict[bytes, PoolQueue] = {}
         self._users: dict[str, dict[bytes, UserQueue]] = {}  # by pool
         self._abandoned: set[bytes] = set()  # task groups
@@ -78,6 +90,9 @@ class Dispatch:
     def forget(self, batch: OpenBatch) -> None:
         """Every outcome of a batch is stored. A queue without open tasks goes with it."""
         del self._batches[batch.number], self._prefixes[batch.prefix]
+        self._past[batch.number] = Past(batch.group, batch.prefix)
+        if len(self._past) > MOST_PAST:
+            del self._past[next(iter(self._past))]
         queue = batch.queue
         queue.forget(batch)
         if not queue.open and queue.pool.users.get(queue.owner) is queue:
@@ -100,6 +115,10 @@ class Dispatch:
     def by_number(self, number: int) -> OpenBatch | None:
         """The batch that engines call ``number``."""
         return self._batches.get(number)
+
+    def past(self, number: int) -> Past | None:
+        """What is still known of one that was forgotten not long ago."""
+        return self._past.get(number)
 
     def by_prefix(self, prefix: bytes) -> OpenBatch | None:
         """The batch that clients call ``prefix``."""

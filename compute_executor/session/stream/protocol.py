@@ -317,6 +317,8 @@ class StreamProtocol:
                 future.wrote(part)
                 if self.printer is not None and self.router.expects(prefix, self.pool):
                     self.printer.part((prefix, position), part, future.cell)
+            elif self.printer is not None:
+                self.printer.late_part((prefix, position), part)
 
     def ended(self, results: list[Result]) -> None:
         """Outcomes, into their futures; what the tasks of this program wrote is printed before."""
