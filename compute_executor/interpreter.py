@@ -42,6 +42,12 @@ def _set_exactness(decimal: Any, found: tuple[Any, ...]) -> None:
         context.traps[signal] = signal.__name__ in found[-1]
 
 
+def _stack_size(threading: Any) -> Any:
+    found = threading.stack_size()  # which sets it to the default
+    threading.stack_size(found)
+    return found
+
+
 _CATEGORIES = {"LC_COLLATE": "C", "LC_MONETARY": "C", "LC_NUMERIC": "C", "LC_TIME": "C", "LC_MESSAGES": "C"}
 """The categories of a locale, as Python has them when it starts; that of characters follows from the environment."""
 
@@ -110,7 +116,7 @@ SETTINGS = {
     ),
     "field": _Setting("csv", lambda it: it.field_size_limit(), lambda it, v: it.field_size_limit(v), 131072),
     "locale": _Setting("locale", _places, _set_places, {}),
-    "stack": _Setting("threading", lambda it: it.stack_size(), lambda it, v: it.stack_size(v), 0),
+    "stack": _Setting("threading", _stack_size, lambda it, v: it.stack_size(v), 0),
     "numpy": _Setting("numpy", _numbers, _set_numbers, {}),
 }
 

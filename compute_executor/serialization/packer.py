@@ -202,6 +202,7 @@ class Packer(Owner):
         key, short = draft.names[0]
         if len(values) == 1 and _is_plain(values[0]) and self._first_name(key, short, values[0]) == short:
             draft.stream = pickle.dumps(values, PROTOCOL)
+            draft.shared = {id(values[0]): values[0]} if type(values[0]) in _CHANGEABLE else {}
             if len(draft.stream) < buffers.LARGE:
                 return
         sink = BufferSink()
@@ -350,6 +351,7 @@ _ATOMS = frozenset({str, bytes, int, float, complex, bool, type(None)})
 
 
 _CONTAINERS = frozenset({list, tuple, set, frozenset})
+_CHANGEABLE = frozenset({list, set, dict})
 
 
 def _is_plain(value: Any) -> bool:

@@ -7,6 +7,7 @@ import gc
 import hashlib
 import math
 import operator
+import sys
 import threading
 from typing import Any
 
@@ -309,3 +310,18 @@ def test_a_function_that_refers_to_parts_travels_with_its_calls(registry: Regist
 
     assert route.is_generic
     assert [part.size for part in route.parts] == [5_000_000]
+
+
+def test_folders_that_come_to_the_search_path_travel_with_each_function(
+    dumps: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", ["/old"])
+    registry, elsewhere = Registry(dumps, follows_path=True), Registry(dumps)
+    before = registry.route(math.sqrt)
+    assert not before.is_generic
+    sys.path[:] = ["/first", "/old", "/last"]
+    for route in (registry.route(math.sqrt), registry.each_of(math.sqrt), registry.route(lambda: 1)):
+        assert route.subject.path == (("/first",), ("/last",))
+    assert not elsewhere.route(math.sqrt).is_generic
+    sys.path[:] = ["/old"]
+    assert not registry.route(math.sqrt).is_generic

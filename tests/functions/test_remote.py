@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 
 import pytest
 
@@ -16,6 +17,14 @@ def test_the_generic_caller_passes_every_keyword() -> None:
 
 def test_a_stream_arrives_as_the_object() -> None:
     assert pickle.loads(pickle.dumps(remote.Stream(pickle.dumps([1, 2])))) == [1, 2]
+
+
+def test_a_stream_brings_what_has_come_to_the_search_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", ["there"])
+    stream = pickle.dumps(remote.Stream(pickle.dumps(1), (("first", "there"), ("last",))))
+    assert pickle.loads(stream) == 1
+    assert pickle.loads(stream) == 1
+    assert sys.path == ["first", "there", "last"]
 
 
 def test_each_of_many_calls() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import types
 
+import pytest
+
 from compute_executor.serialization import native, reading
 from compute_executor.serialization.namespaces import Program, Sources, Table, UnitRecord
 from tests.serialization.conftest import Script
@@ -180,3 +182,41 @@ def test_two_programs_in_one_worker_do_not_see_each_other() -> None:
     assert program.space("__main__").names["x"] == 1
     program.apply(ones)
     assert program.space("__main__").names["x"] == 5
+
+
+def test_a_metaclass_that_keeps_its_classes_and_they(script: Script) -> None:
+    script.run(
+        "class Meta(type):\n known = {}\n def __new__(meta, name, bases, space):\n"
+        "  made = super().__new__(meta, name, bases, space)\n  meta.known[name] = made\n  return made\n"
+        "class A(metaclass=Meta): pass\nclass B(A): pass\nclass C(B): pass\n"
+        "def use():\n same = [Meta.known[n] is c for n, c in dict(A=A, B=B, C=C).items()]\n"
+        " return same, type(C) is Meta, C.__mro__[2] is A\n"
+    )
+    assert script.call("use") == ([True, True, True], True, True)
+    assert script.call("A").__class__ is script.names["A"]
+
+
+def test_objects_that_globals_of_two_namespaces_share(script: Script) -> None:
+    """A function made by exec has globals of its own; what they share with the program's stays shared."""
+    script.run(
+        "shared = []\nspace = {'theirs': shared}\n"
+        "exec('def add(x):\\n theirs.append(x)\\n return theirs', space)\n"
+        "add = space['add']\ndef use(x): return add(x) is shared, len(shared)\n"
+    )
+    assert script.call("use", 1) == (True, 1)
+    script.run("def other(x): return add(x) is shared\n")
+    assert script.call("other", 2) is True
+    assert script.call("use", 1) == (True, 3)
+
+
+def test_classes_of_the_library_attrs(script: Script) -> None:
+    attrs = pytest.importorskip("attrs")
+    script.run(
+        "import attrs\n@attrs.define\nclass A:\n x: int = attrs.field(converter=int)\n"
+        " y: list = attrs.Factory(list)\n"
+        "@attrs.frozen\nclass B(A):\n z: str = 'q'\n"
+        "def use(a): return attrs.evolve(a, x='2'), B(1), attrs.asdict(a)\n"
+    )
+    a = script.names["A"]("3")
+    for _ in range(2):
+        assert script.call("use", a) == (attrs.evolve(a, x=2), script.names["B"](1), {"x": 3, "y": []})

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import sys
-import types
 from typing import Any
 
 import pytest
 
 from compute_executor.errors import SerializationError
-from compute_executor.serialization import native, reducers, sentinels
+from compute_executor.serialization import native, reducers
 from tests.serialization.conftest import Script
 
 
@@ -208,23 +207,6 @@ def test_sentinels_are_known_by_identity(script: Script) -> None:
     assert there[2] is dataclasses.MISSING
 
 
-def test_an_object_with_state_is_no_sentinel() -> None:
-    class Plain:
-        pass
-
-    class Slotted:
-        __slots__ = ("a",)
-
-    with_state = Plain()
-    with_state.a = 1  # type: ignore[attr-defined]
-    assert sentinels.is_stateless(Plain(), Plain)
-    assert not sentinels.is_stateless(with_state, Plain)
-    assert not sentinels.is_stateless(Slotted(), Slotted)
-    assert not sentinels.is_stateless(3, int)
-    assert sentinels.is_known_by_identity(object())
-    assert not sentinels.is_known_by_identity(types.SimpleNamespace())
-
-
 def test_names_in_annotations() -> None:
     assert list(reducers.names_in("dict[str, 'A'] | B.C")) == ["dict", "str", "B", "C"]
     assert list(reducers.names_in("no annotation")) == []
@@ -319,3 +301,14 @@ def test_an_object_that_holds_the_namespace_of_the_program(script: Script) -> No
         "def use(name): return resolver.space[name], resolver.space is globals()\n"
     )
     assert script.call("use", "K") == (3, True)
+
+
+def test_classes_registered_with_abstract_ones_that_workers_import(script: Script) -> None:
+    script.run(
+        "import collections.abc, numbers\nclass Seq: pass\nclass Plain: pass\n"
+        "collections.abc.Sequence.register(Seq)\n"
+        "def use(x): return isinstance(x, collections.abc.Sequence), isinstance(Plain(), numbers.Number)\n"
+    )
+    assert script.call("use", script.names["Seq"]()) == (True, False)
+    script.run("numbers.Number.register(Plain)\n")
+    assert script.call("use", script.names["Plain"]()) == (False, True)

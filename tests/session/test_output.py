@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import sys
+import tempfile
 import threading
 import time
 import types
@@ -52,6 +53,16 @@ def test_what_is_missing_is_counted(printer: OutputPrinter, capsys: pytest.Captu
     printer.part(TASK, Written(b"one\n"))
     printer.results(ended(Written(b"end\n", starts=(100, 0, 0))))
     assert capsys.readouterr().out == "one\n[96 bytes of output dropped]\nend\n"
+
+
+def test_what_a_task_has_left_running_prints_after_its_result(
+    printer: OutputPrinter, capsys: pytest.CaptureFixture[str]
+) -> None:
+    printer.late_part(TASK, Written(b"of another program\n"))
+    printer.results(ended(Written(b"one\n")))
+    printer.late_part(TASK, Written(b"late\n"))
+    printer.late_part(TASK, Written(b"later\n", starts=(5, 0, 0)))
+    assert capsys.readouterr().out == "one\nlate\nlater\n"
 
 
 def test_a_task_that_runs_again_prints_from_the_beginning(
@@ -286,3 +297,30 @@ def test_log_records_go_to_the_cell_of_their_call(
 
     printer.results(ended(Written(records=record("of a task", 50, "hello")), first))
     assert ("first", "hello\n") in stream.got
+
+
+def test_what_threads_and_processes_print_that_tasks_have_left_running(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def leave(path: str) -> None:
+        import os
+        import subprocess
+        import threading
+        import time
+
+        def speak() -> None:
+            while not os.path.exists(path):
+                time.sleep(0.01)
+            print("the thread")
+
+        threading.Thread(target=speak, daemon=True).start()
+        subprocess.Popen(f"while [ ! -e {path} ]; do sleep 0.02; done; echo the process", shell=True)
+
+    with tempfile.TemporaryDirectory() as folder, Executor(1) as executor:
+        executor.submit(leave, f"{folder}/ended").result(60)
+        open(f"{folder}/ended", "w").close()
+        printed, end = "", time.monotonic() + 60
+        while not ("the thread\n" in printed and "the process\n" in printed) and time.monotonic() < end:
+            time.sleep(0.01)
+            printed += capsys.readouterr().out
+        assert sorted(printed.splitlines()) == ["the process", "the thread"]

@@ -210,6 +210,7 @@ def _shake_hands(sock: socket.socket, url: str, path: str, authorization: str) -
     protocol = ClientProtocol(
         parse_uri("ws" + url.removeprefix("http").rstrip("/") + path), max_size=MAX_FRAME
     )
+    protocol.debug = False  # else a program that logs everything logs the token that opens the service
     request = protocol.connect()
     request.headers["Authorization"] = authorization
     request.headers["User-Agent"] = f"compute-executor/{__version__}"

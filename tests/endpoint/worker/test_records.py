@@ -106,3 +106,30 @@ def test_logging_is_left_alone_without_a_program_to_send_to(lab: Lab) -> None:
         assert b"hello" in script.texts[1]
 
     lab(scenario)
+
+
+def test_filters_of_warnings_that_are_no_builtin_ones_and_names_of_levels(lab: Lab) -> None:
+    class Ours(UserWarning):
+        pass
+
+    Ours.__qualname__ = "Ours"
+
+    def warn() -> list[str]:
+        import logging
+        import warnings
+
+        found = [logging.getLevelName(15)]
+        for category in (Ours, UserWarning):
+            try:
+                warnings.warn("w", category, stacklevel=1)
+                found.append("no error")
+            except UserWarning as error:
+                found.append(type(error).__name__)
+        return found
+
+    shown = [("error", "", (Ours.__module__, "Ours"), "", 0), ("ignore", "", ("builtins", "Warning"), "", 0)]
+
+    async def scenario(script: Script) -> None:
+        assert await script.run(warn) == ["VERBOSE", "Ours", "no error"]
+
+    lab(scenario, surroundings=pack({**PROGRAM, "names": {15: "VERBOSE"}, "warnings": shown}))
