@@ -17,6 +17,7 @@ MAX_TRIES = 300
 
 def why(obj: Any, error: BaseException) -> str:
     """The part of ``obj`` at fault, the way to it, and what pickle says."""
+    from compute_executor.serialization.class_parts import OnlyItsStatement
     from compute_executor.serialization.packer import Unserializable
 
     value, way, cause = obj, "", error
@@ -28,7 +29,8 @@ def why(obj: Any, error: BaseException) -> str:
         if users and users[-1] != _name(obj) and _name(obj):
             used += f", used by `{_name(obj)}`"
         way = f" in global `{name}`{{}}{used}"
-    leaf, path = _leaf(value)
+    whole = isinstance(value, type) and isinstance(cause, OnlyItsStatement)  # no part of it is at fault
+    leaf, path = (value, "") if whole else _leaf(value)
     told = f"{type(cause).__name__}: {cause}"
     if not way and not path:
         return told

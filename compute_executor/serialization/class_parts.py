@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import abc
+import pickle
 from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Any
 
 from compute_executor.serialization import by_value
+
+
+class OnlyItsStatement(pickle.PicklingError):
+    """A class that nothing but its class statement can make."""
+
 
 HEAP_TYPE = 1 << 9
 _OPAQUE = (GetSetDescriptorType, MemberDescriptorType)

@@ -92,6 +92,8 @@ class ClassPlan(NamedTuple):
     first: dict[str, Any]
     tracked: str
     """By which it is known again; empty for a class that has a global name."""
+    keywords: dict[str, Any] | None = None
+    """Of the class statement, where that alone lays out the class."""
 
 
 def make_class(own: str, plan: ClassPlan) -> Any:
@@ -100,7 +102,9 @@ def make_class(own: str, plan: ClassPlan) -> Any:
     def make() -> Any:
         if plan.maker is None:
             return type(plan.bases[0])(plan.name, plan.bases, dict(plan.first))
-        return plan.maker.__new__(plan.metaclass, plan.name, plan.bases, dict(plan.first))
+        return plan.maker.__new__(
+            plan.metaclass, plan.name, plan.bases, dict(plan.first), **(plan.keywords or {})
+        )
 
     return _made(own, plan, make)
 

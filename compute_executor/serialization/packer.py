@@ -13,6 +13,7 @@ import pickle
 import re
 import secrets
 import weakref
+from collections.abc import Hashable
 from enum import Enum
 from types import (
     BuiltinFunctionType,
@@ -22,7 +23,7 @@ from types import (
     ModuleType,
     WrapperDescriptorType,
 )
-from typing import Any
+from typing import Any, TypeVar
 
 from compute_executor.serialization import buffers, by_value, namespaces, reading
 from compute_executor.serialization.buffers import BufferSink, Keep, with_buffers
@@ -287,10 +288,11 @@ class Packer(Owner):
         return way
 
     def _sharing(self) -> list[tuple[Name, ...]]:
-        """The names whose values share what may change, group by group."""
+        """The names whose values share what may change, or refer to each other in a circle, group by group."""
         groups: list[tuple[set[int], list[Name]]] = []
+        circles = self._circles()
         for draft in self._all():
-            shared, names = set(draft.shared), list(draft.names)
+            shared, names = set(draft.shared) | circles.get(draft.names, set()), list(draft.names)
             for group in [one for one in groups if not shared.isdisjoint(one[0])]:
                 groups.remove(group)
                 shared |= group[0]
@@ -298,6 +300,19 @@ class Packer(Owner):
             if shared:
                 groups.append((shared, names))
         return [tuple(sorted(names)) for _, names in groups if len(names) > 1]
+
+    def _circles(self) -> dict[tuple[Name, ...], set[int]]:
+        """For each unit that refers to itself by way of others, the number of that circle. Not for functions and
+        classes, which can be referred to as soon as they are made, before they have all that belongs to them."""
+        objects = {name: draft for name, draft in self._drafts.items() if self._is_object(name)}
+        edges = {
+            draft.names: {objects[name].names for name in draft.direct if name in objects} - {draft.names}
+            for draft in objects.values()
+        }
+        return _circles(edges) if any(edges.values()) else {}
+
+    def _is_object(self, name: Name) -> bool:
+        return not isinstance(self._names[name[0]].get(name[1]), (type, FunctionType))
 
     def _all(self) -> list[_Draft]:
         return list({id(draft): draft for draft in self._drafts.values()}.values())
@@ -380,6 +395,36 @@ def _remember_group(names: tuple[Name, ...]) -> None:
 
 
 _MAX_GROUPS = 1000
+
+
+_Node = TypeVar("_Node", bound=Hashable)
+
+
+def _circles(edges: dict[_Node, set[_Node]]) -> dict[_Node, set[int]]:
+    """A number for each node that is in a circle: the same for all in it.
+
+    >>> _circles({1: {2}, 2: {3}, 3: {2}, 4: {1}})
+    {2: {-1}, 3: {-1}}
+    """
+    from graphlib import CycleError, TopologicalSorter  # what most programs do without
+
+    one_for = {node: node for node in edges}
+    while True:
+        joined: dict[_Node, set[_Node]] = {node: set() for node in one_for.values()}
+        for node, others in edges.items():
+            joined[one_for[node]] |= {one_for[other] for other in others} - {one_for[node]}
+        try:
+            TopologicalSorter(joined).prepare()
+        except CycleError as error:
+            circle = error.args[1]
+            one_for = {node: circle[0] if one in circle else one for node, one in one_for.items()}
+        else:
+            break
+    members: dict[_Node, list[_Node]] = {}
+    for node, one in one_for.items():
+        members.setdefault(one, []).append(node)
+    circles = [nodes for nodes in members.values() if len(nodes) > 1]
+    return {node: {-number} for number, nodes in enumerate(circles, 1) for node in nodes}
 
 
 def _base(names: dict[str, Any]) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from compute_executor.serialization import (
     refs,
     remade,
     sentinels,
+    struct_classes,
 )
 from compute_executor.serialization.large import Part
 from compute_executor.serialization.namespaces import Name
@@ -322,13 +323,25 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         metaclass: Any = type(cls)
         maker: Any = class_parts.maker(metaclass)
         first, rest = class_parts.attributes(cls)
-        if metaclass.__module__ == "_ctypes":  # whose metaclasses have no names, and read these at once
+        keywords = None
+        if struct_classes.is_struct(metaclass):
+            first.pop("__slots__", None)
+            first |= struct_classes.fields(cls) | {"__annotations__": rest.pop("__annotations__", {})}
+            if "__post_init__" in rest:
+                first["__post_init__"] = struct_classes.post_init
+            keywords = struct_classes.options(cls)
+        elif metaclass.__module__ == "_ctypes":  # whose metaclasses have no names, and read these at once
             first |= {name: rest.pop(name) for name in class_parts.LAYOUT if name in rest}
             rest = {name: value for name, value in rest.items() if type(value).__name__ != "CField"}
             metaclass = maker = None
+        elif "_sa_class_manager" in vars(cls):
+            raise class_parts.OnlyItsStatement(
+                "SQLAlchemy has mapped this class, which only its class statement can do: move it into a module that "
+                "the script imports"
+            )
         elif not (maker is type or maker.__flags__ & class_parts.HEAP_TYPE):
-            raise pickle.PicklingError(f"classes of {metaclass.__module__} are made by that alone")
-        plan = constructors.ClassPlan(metaclass, maker, cls.__name__, cls.__bases__, first, tracked)
+            raise class_parts.OnlyItsStatement(f"classes of {metaclass.__module__} are made by that alone")
+        plan = constructors.ClassPlan(metaclass, maker, cls.__name__, cls.__bases__, first, tracked, keywords)
         return (
             constructors.make_class,
             (own, plan),

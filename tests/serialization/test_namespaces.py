@@ -220,3 +220,20 @@ def test_classes_of_the_library_attrs(script: Script) -> None:
     a = script.names["A"]("3")
     for _ in range(2):
         assert script.call("use", a) == (attrs.evolve(a, x=2), script.names["B"](1), {"x": 3, "y": []})
+
+
+def test_objects_that_refer_to_each_other_in_a_circle(script: Script) -> None:
+    script.run(
+        "class Node:\n def __init__(self, other=None): self.other = other\n"
+        "a = Node(); b = Node(a); a.other = b\nitems = []; box = {'items': items}; items.append(box)\n"
+        "class Registry: known = {}\nregistry = Registry(); Registry.known['it'] = registry\n"
+        "c = Node(); Node.last = c; c.other = Node(c)\nd = c.other\n"
+        "def use(): return (a.other is b, b.other is a, items[0] is box, box['items'] is items, "
+        "Registry.known['it'] is registry, Node.last is c, c.other is d, d.other is c)\n"
+        "def a_only(): return a.other.other is a, hasattr(b, 'tag')\n"
+        "def tag(): b.tag = 1\n"
+    )
+    assert script.call("use") == (True,) * 8
+    assert script.call("a_only") == (True, False)
+    script.call("tag")
+    assert script.call("a_only") == (True, True)

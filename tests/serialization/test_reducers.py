@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from compute_executor.errors import SerializationError
-from compute_executor.serialization import native, reducers
+from compute_executor.serialization import native, reducers, struct_classes
 from tests.serialization.conftest import Script
 
 
@@ -288,7 +288,10 @@ def test_structures_of_ctypes(script: Script) -> None:
     assert (total, size, many, back.total(), type(back)) == (3.5, 16, 32, 7, script.names["P"])
 
 
-def test_classes_that_an_extension_module_makes_are_named(script: Script) -> None:
+def test_classes_that_an_extension_module_makes_are_named(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(struct_classes, "is_struct", lambda _: False)
     script.run("import msgspec\nclass M(msgspec.Struct):\n a: int\ndef use(): return M(1)\n")
     with pytest.raises(SerializationError, match=r"global `M`.*of `use`.*classes of msgspec._core"):
         script.call("use")
