@@ -37,8 +37,8 @@ def pool_spec(
     gpus: Any = None,
     threads: int | None = None,
 ) -> PoolSpec:
-    """The workers' view of the world: what the caller sees at this moment. ``gpus``, ``threads``: of the workers, as an
-    Executor takes them. Raises TypeError and ValueError for wrong ones."""
+    """The workers' view of the world: what the caller sees at this moment. ``gpus``, ``threads``: of the workers, as
+    an Executor takes them. Raises TypeError and ValueError for wrong ones."""
     shared = [] if gpus is None else [WorkerDevices(*one) for one in devices.of_workers(gpus)]
     threads = 0 if threads is None else count("threads_per_worker", threads)
     try:

@@ -5,6 +5,7 @@ Standard library only until there is such a class: workers use this.
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 _FLAGS = (
@@ -31,11 +32,9 @@ def is_struct(metaclass: type) -> bool:
 
 def fields(cls: Any) -> dict[str, Any]:
     """The fields that a class has itself, as its statement gives them: with default and name in documents."""
-    import msgspec
-
     own = vars(cls).get("__annotations__", {})
     defaults = cls.__struct_defaults__
-    absent = (msgspec.NODEFAULT,) * (len(cls.__struct_fields__) - len(defaults))
+    absent = (importlib.import_module("msgspec").NODEFAULT,) * (len(cls.__struct_fields__) - len(defaults))
     found = {}
     for name, written, default in zip(
         cls.__struct_fields__, cls.__struct_encode_fields__, (*absent, *defaults), strict=True
@@ -59,11 +58,10 @@ class Field:
 
 def field(default: Any, factory: Any, written: str) -> Any:
     """What stands for a field in a class statement."""
-    import msgspec
-
+    made: Any = importlib.import_module("msgspec")
     if factory is not None:
-        return msgspec.field(default_factory=factory, name=written)
-    return msgspec.field(default=default, name=written)
+        return made.field(default_factory=factory, name=written)
+    return made.field(default=default, name=written)
 
 
 def options(cls: Any) -> dict[str, Any]:
