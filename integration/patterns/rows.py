@@ -521,6 +521,75 @@ def main(Pool):
             "1 2",
         ),
         Row(
+            "a metaclass that keeps its classes",
+            """
+class Meta(type):
+    known = {}
+    def __new__(meta, name, bases, space):
+        made = super().__new__(meta, name, bases, space)
+        meta.known[name] = made
+        return made
+class A(metaclass=Meta): pass
+class B(A): pass
+def f(): return Meta.known["A"] is A, Meta.known["B"] is B, sorted(Meta.known)
+def main(Pool):
+    with Pool(1) as pool: print(pool.submit(f).result())
+""",
+            "(True, True, ['A', 'B'])",
+        ),
+        Row(
+            "a sentinel that is a class attribute, in an argument",
+            """
+class Options:
+    UNSET = object()
+    def __init__(self, value=UNSET): self.value = value
+def f(options): return options.value is Options.UNSET
+def main(Pool):
+    with Pool(1) as pool: print(pool.submit(f, Options()).result(), pool.submit(f, Options(1)).result())
+""",
+            "True False",
+        ),
+        Row(
+            "a singleton whose `__reduce__` is its name, both ways",
+            """
+class Nothing:
+    def __bool__(self): return False
+    def __reduce__(self): return "NOTHING"
+NOTHING = Nothing()
+def f(x): return x is NOTHING
+def back(): return NOTHING
+def main(Pool):
+    with Pool(1) as pool: print(pool.submit(f, NOTHING).result(), pool.submit(back).result() is NOTHING)
+""",
+            "True True",
+        ),
+        Row(
+            "a class that is registered with an abstract class of Python",
+            """
+import collections.abc
+class Items:
+    def __len__(self): return 0
+collections.abc.Sequence.register(Items)
+def f(x): return isinstance(x, collections.abc.Sequence)
+def main(Pool):
+    with Pool(1) as pool: print(pool.submit(f, Items()).result())
+""",
+            "True",
+        ),
+        Row(
+            "classes of msgspec",
+            """
+import msgspec
+class Item(msgspec.Struct, rename="camel"):
+    own_name: str
+    tags: list[str] = []
+def f(x): return msgspec.json.encode(x).decode(), Item("b")
+def main(Pool):
+    with Pool(1) as pool: print(*pool.submit(f, Item("a", ["t"])).result())
+""",
+            '{"ownName":"a","tags":["t"]} Item(own_name=\'b\', tags=[])',
+        ),
+        Row(
             "objects of the script's classes pickled and read in tasks",
             """
 import pickle
@@ -694,6 +763,18 @@ def main(Pool):
     with Pool() as pool: print(pool.submit(f, 1).result())
 """,
             "([1], [1])",
+        ),
+        Row(
+            "two objects that refer to each other",
+            """
+class Node: pass
+a, b = Node(), Node()
+a.other, b.other = b, a
+def f(): return a.other is b, b.other is a
+def main(Pool):
+    with Pool(1) as pool: print(pool.submit(f).result())
+""",
+            "(True, True)",
         ),
         Row(
             "a module that was loaded from a path",
@@ -947,6 +1028,47 @@ def main(Pool):
             "True",
         ),
         Row(
+            "variable, folder and search path set after the pool is made",
+            """
+import os, sys, tempfile
+def f(): return os.environ["ROW_LATE"], os.path.basename(os.getcwd()), "/late" in sys.path
+def main(Pool):
+    with tempfile.TemporaryDirectory() as folder, Pool(1) as pool:
+        os.mkdir(folder + "/late")
+        os.chdir(folder + "/late")
+        os.environ["ROW_LATE"] = "late"
+        sys.path.append("/late")
+        print(pool.submit(f).result())
+        os.chdir("/")
+""",
+            "('late', 'late', True)",
+        ),
+        Row(
+            "`decimal` is to refuse what is inexact",
+            """
+import decimal
+decimal.getcontext().traps[decimal.Inexact] = True
+def f():
+    try: return decimal.Decimal(1) / 3
+    except decimal.Inexact: return "refused"
+def main(Pool):
+    with Pool(1) as pool: print(pool.submit(f).result())
+""",
+            "refused",
+        ),
+        Row(
+            "a filter that makes errors of the script's own warnings",
+            """
+import warnings
+class Ours(UserWarning): pass
+warnings.filterwarnings("error", category=Ours)
+def f(): warnings.warn("w", Ours)
+def main(Pool):
+    with Pool(1) as pool: print(type(pool.submit(f).exception()).__name__)
+""",
+            "Ours",
+        ),
+        Row(
             "`sys.setrecursionlimit`, the precision of `decimal`",
             """
 import decimal, sys
@@ -967,6 +1089,21 @@ def main(Pool):
     with Pool(1) as pool: list(pool.map(f, [1, 2]))
 """,
             "task 1\ntask 2",
+        ),
+        Row(
+            "a thread prints that a task has left running",
+            """
+import threading, time
+def speak():
+    time.sleep(0.2)
+    print("the thread", flush=True)
+def f(): threading.Thread(target=speak, daemon=True).start()
+def main(Pool):
+    with Pool(1) as pool:
+        pool.submit(f).result()
+        time.sleep(2)
+""",
+            "the thread",
         ),
         Row(
             "records of `logging` reach the script's handler",
