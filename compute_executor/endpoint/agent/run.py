@@ -19,7 +19,7 @@ from compute_executor.endpoint.agent.service_link import Locate, ServicePlace
 from compute_executor.endpoint.agent.settings import EndpointSettings, load
 from compute_executor.errors import ComputeError, EndpointTaken, NotAuthorized, from_document
 from compute_executor.local import config
-from compute_executor.local.embedded import find
+from compute_executor.local.embedded import find, find_or_start
 from compute_executor.local.log import open_log
 from compute_executor.surroundings import neutral
 
@@ -97,13 +97,21 @@ def locator(settings: EndpointSettings) -> Locate:
         certificate = profile.certificate and str(Path(profile.certificate).expanduser())
         place = ServicePlace(profile.url, settings.certificate or certificate or "")
         return lambda: place
-    return _local
+    return LocalService()
 
 
-def _local() -> ServicePlace | None:
-    """This user's local service, if it runs. An endpoint does not start it: whoever needs it does."""
-    address = find()
-    return ServicePlace(address.url) if address is not None else None
+class LocalService:
+    """Finds this user's local service. It is started the first time: it may have ended while a slow engine started,
+    and whoever starts an endpoint wants it. Later whoever needs it does that."""
+
+    def __init__(self) -> None:
+        self._found = False
+
+    def __call__(self) -> ServicePlace | None:
+        """See `Locate`. Raises ServiceUnavailable if it cannot be started."""
+        address = find() if self._found else find_or_start()
+        self._found = True
+        return ServicePlace(address.url) if address is not None else None
 
 
 # -- as a daemon --------------------------------------------------------------------------------------------

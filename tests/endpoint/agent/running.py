@@ -51,7 +51,11 @@ class RunningEndpoint:
             self._process = subprocess.Popen(
                 command("start", name, *options), env=environment(**changes), stdout=out, stderr=err
             )
-        self.said = self._first_line()
+        try:
+            self.said = self._first_line()
+        except AssertionError:
+            self.kill()
+            raise
 
     def _first_line(self) -> str:
         """What it says first; nothing if it ends without a word."""

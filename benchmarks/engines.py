@@ -1,0 +1,182 @@
+"""Our Executor through engines beside the same engines used directly, one after the other on the same machine.
+
+    python -m benchmarks.engines [--rounds 3] [--output docs]
+
+starts dask (a scheduler and two workers), Parsl (HTEX on this machine), MPI and a pool of processes as
+integration/endpoints does, each with two workers, measures, and writes benchmarks-engines.md. Needs what these need:
+pip install parsl distributed mpi4py mpich. Each measurement is a process of its own; a round goes through all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks.work import echo, successor
+
+ROOT = Path(__file__).resolve().parent.parent
+ENGINES = ("dask", "parsl", "mpi", "factory")
+OURS, DIRECT = "through compute_executor", "directly"
+WORKERS = 2
+MANY = 10_000
+ALONE = 100
+LARGE, LARGE_ALONE = 50, 20
+BODY = 1_000_000
+WARM_UP = 20
+PATIENCE = 600.0
+
+Figures = dict[str, float]
+RATE, ONE, BODIES, ONE_BODY = "many", "one", "bodies", "one_body"
+
+
+def measure(executor: Executor) -> Figures:
+    """All figures of one executor: tasks a second, and seconds."""
+    for number in range(WARM_UP):
+        executor.submit(successor, number).result(PATIENCE)
+    one = statistics.median(_alone(executor, successor, 1) for _ in range(ALONE))
+    begun = time.perf_counter()
+    futures = [executor.submit(successor, number) for number in range(MANY)]
+    wait(futures, PATIENCE)
+    rate = MANY / (time.perf_counter() - begun)
+    if [future.result(0) for future in futures] != list(range(1, MANY + 1)):
+        raise SystemExit("wrong answers")
+    body = os.urandom(BODY)
+    one_body = statistics.median(_alone(executor, echo, os.urandom(BODY)) for _ in range(LARGE_ALONE))
+    begun = time.perf_counter()
+    bodies = [executor.submit(echo, body[number:] + body[:number]) for number in range(LARGE)]
+    wait(bodies, PATIENCE)
+    large = LARGE / (time.perf_counter() - begun)
+    return {RATE: rate, ONE: one, BODIES: large, ONE_BODY: one_body}
+
+
+def _alone(executor: Executor, function: Callable[[Any], Any], value: Any) -> float:
+    begun = time.perf_counter()
+    executor.submit(function, value).result(PATIENCE)
+    return time.perf_counter() - begun
+
+
+# -- the engines, used directly ----------------------------------------------------------------------------
+
+
+@contextmanager
+def direct(engine: str, address: str) -> Iterator[Executor]:
+    """An executor of the engine's own, as its documentation has it."""
+    if engine == "dask":
+        from distributed import Client  # type: ignore[import-not-found]
+
+        with Client(address) as client:
+            yield client.get_executor(pure=False)
+    elif engine == "parsl":
+        from parsl.concurrent import ParslPoolExecutor  # type: ignore[import-not-found]
+        from parsl.config import Config  # type: ignore[import-not-found]
+        from parsl.executors import HighThroughputExecutor  # type: ignore[import-not-found]
+        from parsl.providers import LocalProvider  # type: ignore[import-not-found]
+
+        provider = LocalProvider(init_blocks=1, max_blocks=1)
+        htex = HighThroughputExecutor(address="127.0.0.1", max_workers_per_node=WORKERS, provider=provider)
+        config = Config(executors=[htex], run_dir=tempfile.mkdtemp(), initialize_logging=False)
+        with ParslPoolExecutor(config=config) as pool:
+            yield pool
+    elif engine == "mpi":
+        from mpi4py.futures import MPIPoolExecutor  # type: ignore[import-not-found]
+
+        with MPIPoolExecutor(max_workers=WORKERS, path=[str(ROOT)]) as ranks:
+            yield ranks
+    else:
+        with ProcessPoolExecutor(WORKERS) as processes:
+            yield processes
+
+
+def one_measurement(who: str, engine: str, place: str) -> None:
+    """The child: prints its figures."""
+    if who == OURS:
+        import compute_executor
+
+        executor: Any = compute_executor.Executor(place)
+    else:
+        executor = direct(engine, place)
+    with executor as opened:
+        print(json.dumps(measure(opened)), flush=True)
+
+
+# -- the runs ----------------------------------------------------------------------------------------------
+
+
+def run(who: str, engine: str, place: str) -> Figures:
+    """One measurement in a process of its own."""
+    mpiexec = shutil.which(
+        "mpiexec", path=f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"
+    )
+    before = [mpiexec or "mpiexec", "-n", "1"] if (who, engine) == (DIRECT, "mpi") else []
+    done = subprocess.run(
+        [*before, sys.executable, "-m", "benchmarks.engines", "--measure", who, engine, place],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+    )
+    found: Figures = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def round_of(engine: str) -> dict[str, Figures]:
+    """Our Executor through an engine, and the engine directly."""
+    from integration.endpoints.engines import DaskCluster, place
+
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        address = ""
+        if engine == "dask":
+            (Path(folder) / "directly").mkdir()
+            address = DaskCluster(Path(folder) / "directly", stack).address
+        directly = run(DIRECT, engine, address)
+        stack.close()
+        with place(engine, Path(folder)) as made:
+            return {OURS: run(OURS, engine, made.name), DIRECT: directly}
+
+
+def main() -> None:
+    """The program."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.engines")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--output", type=Path, default=Path("docs"))
+    parser.add_argument("--measure", nargs=3, metavar=("WHO", "ENGINE", "PLACE"), help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.measure:
+        one_measurement(*chosen.measure)
+        return
+    from benchmarks import engines_report
+
+    begun = time.time()
+    found: dict[str, dict[str, list[Figures]]] = {engine: {OURS: [], DIRECT: []} for engine in ENGINES}
+    loads: list[float] = []
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
+        os.environ.update(COMPUTE_EXECUTOR_HOME=home, COMPUTE_EXECUTOR_IDLE="60")
+        for number in range(chosen.rounds):
+            loads.append(os.getloadavg()[0])
+            for engine in ENGINES:
+                for who, figures in round_of(engine).items():
+                    found[engine][who].append(figures)
+                print(
+                    f"round {number + 1}, {engine}: {found[engine][OURS][-1]} {found[engine][DIRECT][-1]}",
+                    flush=True,
+                )
+    page = engines_report.page(found, loads, begun)
+    (chosen.output / "benchmarks-engines.md").write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
