@@ -44,6 +44,8 @@ AFTER_FAILURES = 60.0
 ENGINE_AGAIN = 2.0
 """Seconds until an engine's process is started again, at least."""
 
+NO_ROOM = "the engine has no slot at the moment: has its cluster workers?"
+
 UNKNOWN = "the engine does not know it any more"
 """What is said of a slot that an engine has forgotten by itself."""
 
@@ -118,10 +120,11 @@ class Blocks:
     async def _step(self) -> None:
         now = time.monotonic()
         self._process.check()
-        if self._slots and now - self._looked > LOOK_EVERY:
+        if (self._slots or self._demand()) and now - self._looked > LOOK_EVERY:
             await self._look()
         self._see_pilots(now)
         limits = self._bounded()
+        self._tell_room(limits)
         alive = [slot for slot in self._slots if slot not in self._ending]
         if now >= self._not_before:
             for _ in range(to_start(limits, self._demand(), len(alive))):
@@ -135,6 +138,14 @@ class Blocks:
         if slots - self._served:
             self._served |= slots
             self._failures, self.trouble = 0, ""
+
+    def _tell_room(self, limits: BlockLimits) -> None:
+        """Say so while an engine has no slot for anybody: a cluster whose workers are not there yet."""
+        none = bool(self._demand()) and limits.most == 0
+        if none and not self.trouble:
+            self.trouble = NO_ROOM
+        elif not none and self.trouble == NO_ROOM:
+            self.trouble = ""
 
     def _bounded(self) -> BlockLimits:
         """The limits, with what the engine can give at this moment."""

@@ -26,7 +26,7 @@ class MadeUpEngine:
     """An engine's process: slots as they are told, and errors to order."""
 
     def __init__(self) -> None:
-        self.workers, self.most = 2, 10
+        self.workers, self.most, self.room = 2, 10, 10
         self.slots: dict[str, SlotState] = {}
         self.ended: list[str] = []
         self.starts = 0
@@ -51,6 +51,7 @@ class MadeUpEngine:
         return self.slots[slot]
 
     async def look(self) -> dict[str, SlotState]:
+        self.most = self.room
         return dict(self.slots)
 
     async def end_slots(self, slots: list[str]) -> None:
@@ -153,12 +154,13 @@ def test_as_many_as_are_wanted_and_may_be(tmp_path: Path) -> None:
 
 def test_an_engine_without_room_is_asked_for_nothing(tmp_path: Path) -> None:
     async def scene(stage: Stage) -> None:
-        stage.engine.most = 0
+        stage.engine.most = stage.engine.room = 0
         stage.demand = 1000
-        await asyncio.sleep(0.02)
+        await stage.until(lambda: "no slot at the moment" in stage.blocks.trouble)
         assert stage.slots() == []
-        stage.engine.most = 1
+        stage.engine.room = 1
         await stage.until(lambda: len(stage.slots()) == 1)
+        assert stage.blocks.trouble == ""
 
     play(tmp_path, scene)
 
