@@ -97,10 +97,10 @@ def locator(settings: EndpointSettings) -> Locate:
         certificate = profile.certificate and str(Path(profile.certificate).expanduser())
         place = ServicePlace(profile.url, settings.certificate or certificate or "")
         return lambda: place
-    return LocalService()
+    return LocalLocator()
 
 
-class LocalService:
+class LocalLocator:
     """Finds this user's local service. It is started the first time: it may have ended while a slow engine started,
     and whoever starts an endpoint wants it. Later whoever needs it does that."""
 
