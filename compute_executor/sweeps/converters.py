@@ -48,12 +48,13 @@ def reader(member: Any) -> Reader | None:
     """What makes a value of a member; None if it is not known."""
     if typing.get_origin(member) is typing.Literal:
         return _one_of({_text(option): option for option in typing.get_args(member)})
-    if not isinstance(member, type):
+    if not _is_class(member):
         return None
     if issubclass(member, enum.Enum):
         return _enumerated(member)
     if issubclass(member, pathlib.PurePath):
-        return member
+        path: Reader = member
+        return path
     return _READERS.get(member) or _of_numpy(member)
 
 
@@ -71,14 +72,18 @@ def shown(annotation: Any) -> str:
     """An annotation for a person."""
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
         return f"{annotation.__name__} ({', '.join(annotation.__members__)})"
-    plain = isinstance(annotation, type) and typing.get_origin(annotation) is None
-    return annotation.__name__ if plain else str(annotation).replace("typing.", "")
+    return annotation.__name__ if _is_class(annotation) else str(annotation).replace("typing.", "")
+
+
+def _is_class(member: Any) -> bool:
+    """Whether it is a class; in Python 3.10 ``list[int]`` is one, too, of which nothing can be a subclass."""
+    return isinstance(member, type) and typing.get_origin(member) is None
 
 
 def _is_number(member: Any) -> bool:
     if typing.get_origin(member) is typing.Literal:
         return not any(isinstance(option, str) for option in typing.get_args(member))
-    if not isinstance(member, type):
+    if not _is_class(member):
         return False
     if issubclass(member, enum.Enum):
         return not any(isinstance(one.value, str) for one in member)

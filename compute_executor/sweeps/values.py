@@ -314,7 +314,7 @@ def _enumerated(value: enum.Enum) -> str:
     """A member's name. A combination of flags has none in Python 3.10, and no flag none at all."""
     if value.name is not None:
         return value.name
-    parts = [one.name for one in type(value) if isinstance(one, enum.Flag) and one in value]
+    parts = [one.name for one in type(value) if one.value and one.value & value.value == one.value]
     return "|".join(filter(None, parts)) or str(value.value)
 
 

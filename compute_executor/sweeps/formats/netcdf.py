@@ -298,12 +298,20 @@ def _moment(numpy: Any, value: Any) -> Any:
             raise ValueError("it has a time zone")
         if not FIRST_YEAR <= value.year <= LAST_YEAR:
             raise ValueError(_OUTSIDE)
-        return value.to_datetime64() if hasattr(value, "to_datetime64") else numpy.datetime64(value, "us")
+        exact = _of_pandas(value, "to_datetime64")
+        return numpy.datetime64(value, "us") if exact is None else exact
     if isinstance(value, datetime.timedelta):
         if abs(value) > datetime.timedelta(days=100_000):
             raise ValueError("it is longer than 100,000 days, which count in nanoseconds")
-        return value.to_timedelta64() if hasattr(value, "to_timedelta64") else numpy.timedelta64(value, "us")
+        exact = _of_pandas(value, "to_timedelta64")
+        return numpy.timedelta64(value, "us") if exact is None else exact
     return value
+
+
+def _of_pandas(value: Any, method: str) -> Any:
+    """A time of pandas with its nanoseconds; None for another."""
+    convert = getattr(value, method, None)
+    return None if convert is None else convert()
 
 
 def _check_written(name: str, variable: Any) -> None:
