@@ -151,8 +151,14 @@ def agent(document: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding(f"{name} on {block.machine}", OK, text)
 
 
-def broker(url_shown: str, error: Exception | None) -> Finding:
-    """Whether the result queues' broker lets us in. ``url_shown``: without the password."""
+def broker(url_shown: str, error: Exception | None, trouble: str = "") -> Finding:
+    """Whether the result queues' broker lets us in, and takes messages. ``url_shown``: without the password;
+    ``trouble``: what the service says of it."""
+    if error is None and trouble:
+        advice = (
+            "free memory or disk there (rabbitmqctl status shows alarms); tasks and results wait meanwhile"
+        )
+        return Finding("broker", WARNING, f"{url_shown} lets us in, but: {trouble}", advice)
     if error is None:
         return Finding("broker", OK, f"{url_shown} lets us in")
     return Finding(

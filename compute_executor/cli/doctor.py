@@ -128,7 +128,7 @@ def _broker(client: Client) -> Finding:
     from compute_executor.session.hosted import amqp
 
     try:
-        found = client.result_queues()
+        found = client.result_queues(trouble=True)
     except NotFound:
         return Finding(
             "broker", checks.OK, "this service has none: results come by its stream, or by polling"
@@ -140,7 +140,7 @@ def _broker(client: Client) -> Finding:
         amqp.ResultQueueConsumer(found.url, {}, lambda *_: True).close()
     except (amqp.QueueLost, ComputeError) as error:
         return checks.broker(shown, error)
-    return checks.broker(shown, None)
+    return checks.broker(shown, None, found.trouble)
 
 
 def _endpoint(client: Client, name: str, own: bool) -> Iterator[Finding]:

@@ -58,6 +58,8 @@ class ResultQueueAddress(NamedTuple):
 
     url: str
     prefix: str
+    trouble: str = ""
+    """Why the broker takes no messages, as far as the service tells."""
 
     def __repr__(self) -> str:
         return f"ResultQueues(url=..., prefix={self.prefix!r})"
@@ -237,11 +239,15 @@ class Client(EndpointCalls, ContainerCalls):
         document = answer.document()
         return (document if isinstance(document, dict) else {"api": document}), answer.headers.get("date")
 
-    def result_queues(self) -> ResultQueueAddress:
-        """Where results are streamed by AMQP, with credentials of this moment. Raises NotFound if nowhere."""
-        document = self._session.get("/v2/get_amqp_result_connection_url")
+    def result_queues(self, *, trouble: bool = False) -> ResultQueueAddress:
+        """Where results are streamed by AMQP, with credentials of this moment; with ``trouble``, a service of this
+        package is asked how the broker is. Raises NotFound if nowhere."""
+        query = {"trouble": "true"} if trouble else {}
+        document = self._session.get("/v2/get_amqp_result_connection_url", query)
         return ResultQueueAddress(
-            str(field(document, "connection_url")), str(field(document, "queue_prefix"))
+            str(field(document, "connection_url")),
+            str(field(document, "queue_prefix")),
+            str(document.get("trouble", "")),
         )
 
     def register_code(self, name: str, code: bytes, description: str = "") -> str:

@@ -62,7 +62,26 @@ class Broker:
 
     def start(self) -> None:
         processes.adopt_orphans()  # its daemon of names is one
-        environ = {
+        with open(self.folder / "out", "ab") as out:
+            self._process = subprocess.Popen(
+                [SERVER], env=self._environ(), cwd=self.folder, stdout=out, stderr=out, start_new_session=True
+            )
+        _wait_for_port(self.port)
+        _wait_for_port(self.management_port)
+
+    def limit_memory(self, share: float) -> None:
+        """Have it raise its alarm above this share of the machine's memory. Takes some seconds."""
+        command = [
+            SERVER.with_name("rabbitmqctl"),
+            "--node",
+            self._node,
+            "set_vm_memory_high_watermark",
+            str(share),
+        ]
+        subprocess.run(command, env=self._environ(), check=True, capture_output=True)
+
+    def _environ(self) -> dict[str, str]:
+        return {
             **os.environ,
             processes.MARK: str(self.folder),
             "HOME": str(self.folder),
@@ -76,12 +95,6 @@ class Broker:
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "enabled_plugins"),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
         }
-        with open(self.folder / "out", "ab") as out:
-            self._process = subprocess.Popen(
-                [SERVER], env=environ, cwd=self.folder, stdout=out, stderr=out, start_new_session=True
-            )
-        _wait_for_port(self.port)
-        _wait_for_port(self.management_port)
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         """End the node; with SIGKILL as a crash would."""

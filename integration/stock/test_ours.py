@@ -42,16 +42,30 @@ def test_an_exception_is_not_retried(found: dict[str, Any]) -> None:
     assert found["retried"] == ["KeyError", 1]
 
 
-def test_the_doctor_finds_all_well(world: World) -> None:
-    """Service, broker and a stock endpoint that is online."""
+def doctor(world: World) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "compute_executor", "doctor", "--url", f"http://localhost:{PORT}"]
-    done = subprocess.run(
+    return subprocess.run(
         [*command, "--endpoint", world.endpoint.id],
         env=world.ours.environ,
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def test_the_doctor_sees_an_alarm_of_the_broker(world: World) -> None:
+    world.broker.limit_memory(0.0001)
+    try:
+        done = doctor(world)
+    finally:
+        world.broker.limit_memory(0.4)
+    assert "lets us in, but: " in done.stdout
+    assert "memory" in done.stdout
+
+
+def test_the_doctor_finds_all_well(world: World) -> None:
+    """Service, broker and a stock endpoint that is online."""
+    done = doctor(world)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "ok       endpoint stock: is online, with Python 3." in done.stdout
     assert "lets us in" in done.stdout

@@ -74,6 +74,8 @@ def test_endpoint(document: dict[str, object], status: dict[str, str], state: st
 def test_broker() -> None:
     assert checks.broker("amqps://b:5671", None).state == OK
     assert "polling" in checks.broker("amqps://b:5671", OSError("no route")).advice
+    full = checks.broker("amqps://b:5671", None, "alarms: memory")
+    assert (full.state, "alarms: memory" in full.text) == (checks.WARNING, True)
 
 
 def agent(**changes: Any) -> dict[str, Any]:

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 PORT = 15672
 PATIENCE = 10.0
+MOST_OF_AN_ERROR = 500
+"""Bytes of what the interface says of an error, that are told."""
 """Seconds that the management interface may take to answer."""
 
 
@@ -110,6 +112,16 @@ class BrokerCredentials:
             self._made.add(name)
         return self._address(name, password)
 
+    async def alarms(self) -> str:
+        """Why the broker takes no messages, by its own account; empty if it takes them, or cannot be asked."""
+        if not self.separate:
+            return ""
+        try:
+            await self._ask("GET", "/api/health/checks/alarms")
+        except ServiceUnavailable as error:
+            return str(error)
+        return ""
+
     async def drop(self, name: str) -> None:
         """There is no such user any more."""
         self._made.discard(name)
@@ -167,8 +179,10 @@ class BrokerCredentials:
             with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
                 answer.read()
         except (OSError, ValueError) as error:
+            words = str(error)
             if isinstance(error, urllib.error.HTTPError):
-                error.close()  # it holds the connection
+                with error:  # it holds the connection
+                    words = f"{error} {error.read(MOST_OF_AN_ERROR).decode(errors='replace')}".strip()
             raise ServiceUnavailable(
-                f"the broker's management interface at {self._management}: {error}"
+                f"the broker's management interface at {self._management}: {words}"
             ) from None

@@ -229,6 +229,14 @@ class GlobusCompute:
         url = await credentials.url(prefix + "listener", management.listener_rights(who.id))
         return {"queue_prefix": prefix, "connection_url": url}
 
+    async def broker_trouble(self) -> str:
+        """Why the broker takes no messages; empty if it takes them. Raises ServiceUnavailable."""
+        link, credentials = self._broker()
+        if not link.open:
+            return f"the service has no connection to it: {link.trouble}"
+        alarms = await credentials.alarms()
+        return alarms or ("it takes no messages of the service" if link.blocked else "")
+
 
 def _tidy(writer: Any) -> None:
     writer.run("drop_old_given")

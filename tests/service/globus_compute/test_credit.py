@@ -30,6 +30,18 @@ def filled(credit: Credit, function: int, first: int = 0) -> int:
     return count
 
 
+@pytest.mark.parametrize(("threads", "left"), [(1, 28), (2, 28), (4, 0)])
+def test_how_many_of_sixty_of_an_unknown_function_can_be_withdrawn(threads: int, left: int) -> None:
+    """What is given is withdrawn no more: 15 for each worker, in steps of 32."""
+    credit, given = Credit(), 0
+    credit.workers = threads
+    while given < 60 and (room := credit.room()):
+        for _ in range(min(room, 60 - given)):
+            credit.given((1, given), 7)
+            given += 1
+    assert 60 - given == left
+
+
 def learned(seconds: float, number: int = 2) -> Credit:
     """Of an endpoint with so many workers, on which function 7 takes so long."""
     credit = Credit()

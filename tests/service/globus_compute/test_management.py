@@ -36,6 +36,7 @@ class Management:
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, Any, str]] = []
         self.status = 200
+        self.answer = b""
         management = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -47,8 +48,9 @@ class Management:
                 login = self.headers["Authorization"]
                 management.asked.append((self.command, self.path, json.loads(body) if body else None, login))
                 self.send_response(management.status)
-                self.send_header("Content-Length", "0")
+                self.send_header("Content-Length", str(len(management.answer)))
                 self.end_headers()
+                self.wfile.write(management.answer)
 
             do_GET = do_PUT = do_DELETE = _answer
 
@@ -96,6 +98,17 @@ async def test_each_name_gets_a_user_with_its_rights_once(management: Management
     ]
     assert unquote(urlsplit(url).username or "") == "a/b"
     assert url.endswith("@broker:5673/v")
+
+
+@live
+async def test_alarms_are_told_as_the_broker_tells_them(management: Management) -> None:
+    one = credentials(management)
+    assert await one.alarms() == ""  # it was not found yet
+    await one.probe()
+    assert await one.alarms() == ""
+    management.status, management.answer = 503, b'{"alarms":[{"resource":"memory"}]}'
+    assert '"resource":"memory"' in await one.alarms()
+    assert management.asked[-1][:2] == ("GET", "/api/health/checks/alarms")
 
 
 @live

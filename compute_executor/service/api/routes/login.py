@@ -104,8 +104,14 @@ def _person(who: Identity) -> dict[str, Any]:
 
 
 async def result_address(request: Request) -> Response:
-    """``GET /v2/get_amqp_result_connection_url``: asked at every connect of a listener."""
-    return json_answer(await shell_of(request).service.globus_compute.result_address(identity_of(request)))
+    """``GET /v2/get_amqp_result_connection_url``: asked at every connect of a listener; with ``?trouble=true`` also
+    why the broker takes no messages, if it takes none."""
+    globus_compute = shell_of(request).service.globus_compute
+    document = await globus_compute.result_address(identity_of(request))
+    asked = request.query_params.get("trouble") == "true"
+    if asked and (trouble := await globus_compute.broker_trouble()):
+        document["trouble"] = trouble
+    return json_answer(document)
 
 
 ROUTES = [
