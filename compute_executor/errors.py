@@ -51,6 +51,9 @@ import concurrent.futures
 import pickle
 from typing import Any, ClassVar
 
+HELP = "help: compute-executor explain "
+"""With this the line begins that leads to cause and remedy."""
+
 
 class ComputeError(Exception):
     """The root. ``retryable``: the same call may succeed later. ``task_id``: the task concerned, if one."""
@@ -70,7 +73,7 @@ class ComputeError(Exception):
     def help(self) -> str:
         """The line that leads to cause and remedy: by a command, which needs no network, and by the page it shows."""
         name = next(kind.__name__ for kind in type(self).__mro__ if kind.__module__ == __name__)
-        return f"help: compute-executor explain {name} (docs/reference/errors.md#{name.lower()})"
+        return f"{HELP}{name} (docs/reference/errors.md#{name.lower()})"
 
     @property
     def message(self) -> str:

@@ -99,6 +99,15 @@ def test_the_notebook_runs(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_docstrings_are_made_markdown() -> None:
+    pytest.importorskip("griffe")
+    from integration.docstrings import markdown
+
+    assert markdown("See :meth:`f`.\n\n>>> 1 + 1\n2\n\nThat is all.") == (
+        "See `f`.\n\n```pycon\n>>> 1 + 1\n2\n```\n\nThat is all."
+    )
+
+
 def test_every_environment_variable_has_its_row() -> None:
     text = (ROOT / "docs" / "reference" / "environment-variables.md").read_text(encoding="utf-8")
     code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "compute_executor").rglob("*.py"))

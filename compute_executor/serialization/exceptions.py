@@ -23,7 +23,7 @@ import traceback
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
-from compute_executor.errors import TaskExecutionFailed
+from compute_executor.errors import HELP, TaskExecutionFailed
 from compute_executor.serialization import native
 from compute_executor.serialization.exception_parts import (
     Told,
@@ -121,8 +121,10 @@ def _linked(error: BaseException) -> list[BaseException]:
 
 
 def _format(error: BaseException, tb: TracebackType | None) -> str:
+    """The traceback as text, without where the remedy is: the error itself says that, once."""
     try:
-        return "".join(traceback.format_exception(type(error), error, tb))
+        lines = "".join(traceback.format_exception(type(error), error, tb)).splitlines(keepends=True)
+        return "".join(line for line in lines if not line.startswith(HELP))
     except Exception:
         return f"{type(error).__qualname__}: {_message(error)} (its traceback cannot be formatted)"
 

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from compute_executor.errors import ResultDecodeError, TaskExecutionFailed
+from compute_executor.errors import NotFound, ResultDecodeError, TaskExecutionFailed
 from compute_executor.serialization import exceptions
 from compute_executor.serialization.exceptions import RemoteTraceback, decode, encode
 
@@ -390,3 +390,14 @@ def test_a_group_of_a_class_of_its_own() -> None:
     back: Any = decode(encode(namespace["Many"]([KeyError(1)], 5)))
     assert type(back) is namespace["Many"]
     assert (back.code, back.exceptions[0].args) == (5, (1,))
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="notes are of Python 3.11")
+def test_an_error_of_ours_says_once_where_its_remedy_is() -> None:
+    try:
+        raise NotFound("there is no task 5")
+    except NotFound as error:
+        back = decode(encode(error))
+    shown = "".join(traceback.format_exception(back))
+    assert shown.count(back.help) == 1
+    assert shown.splitlines()[-1] == back.help
