@@ -398,6 +398,7 @@ def test_an_error_of_ours_says_once_where_its_remedy_is() -> None:
         raise NotFound("there is no task 5")
     except NotFound as error:
         back = decode(encode(error))
+    assert isinstance(back, NotFound)
     shown = "".join(traceback.format_exception(back))
     assert shown.count(back.help) == 1
     assert shown.splitlines()[-1] == back.help
