@@ -12,7 +12,7 @@ def test_fields_defaults_and_options(script: Script) -> None:
         " my_id: int\n opt: typing.Optional[str] = None\n"
         "class A(Base, frozen=True):\n sub_list: list = msgspec.field(default_factory=lambda: [1])\n"
         "class B(Base, omit_defaults=True):\n named: int = msgspec.field(name='nm', default=3)\n"
-        "class Node(msgspec.Struct, weakref=True, order=True):\n v: int\n kids: list['Node'] = []\n"
+        "class Node(msgspec.Struct, weakref=True, order=True):\n v: int\n kids: typing.List['Node'] = []\n"
         "def configured(): return [(c.__struct_fields__, c.__struct_encode_fields__, c.__match_args__, "
         "c.__struct_config__.frozen, c.__struct_config__.tag) for c in (Base, A, B, Node)]\n"
         "def use(x):\n read = msgspec.json.decode\n"
