@@ -116,14 +116,13 @@ def one_measurement(who: str, engine: str, place: str) -> None:
 
 def run(who: str, engine: str, place: str) -> Figures:
     """One measurement in a process of its own."""
-    mpiexec = shutil.which(
-        "mpiexec", path=f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"
-    )
+    places = f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"  # of mpiexec, and Parsl's programs
+    mpiexec = shutil.which("mpiexec", path=places)
     before = [mpiexec or "mpiexec", "-n", "1"] if (who, engine) == (DIRECT, "mpi") else []
     done = subprocess.run(
         [*before, sys.executable, "-m", "benchmarks.engines", "--measure", who, engine, place],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PATH": places},
         stdout=subprocess.PIPE,
         text=True,
         timeout=PATIENCE,
