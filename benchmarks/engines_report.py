@@ -15,7 +15,7 @@ PAGE = """# Benchmarks: engines of others
 
 Written by `python -m benchmarks.engines`; not edited by hand. Our Executor on an endpoint whose engine is dask,
 Parsl, MPI or a pool of processes, beside that engine's own executor, each with two workers on this machine, each
-measurement in a fresh process, {rounds} rounds: median (lowest to highest). Judge by ratios, and these by the load
+measurement in a fresh process, {rounds}. Judge by ratios, and these by the load
 that is noted.
 
 {facts}
@@ -49,7 +49,7 @@ Found = dict[str, dict[str, list[Figures]]]
 def page(found: Found, loads: list[float], begun: float) -> str:
     """The page. ``loads``: the load average before each round; ``begun``: Unix time."""
     return PAGE.format(
-        rounds=len(loads),
+        rounds="1 round" if len(loads) == 1 else f"{len(loads)} rounds: median (lowest to highest)",
         facts=_facts(loads, begun),
         figures=_figures(found),
         aims=_aims(found),
