@@ -17,9 +17,8 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from compute_executor.endpoint.environments.environments import Environments
 from compute_executor.endpoint.pool import leftovers
 from compute_executor.endpoint.worker import begun_log
 from compute_executor.errors import ComputeError, InvalidRequest, ServiceUnavailable
@@ -37,16 +36,12 @@ from compute_executor.protocol.ids import TaskPositions
 from compute_executor.service.access import SERVICE, Identity, check, may, shareable
 from compute_executor.service.auth.accounts.accounts import Accounts
 from compute_executor.service.auth.open_streams import OpenStreams
-from compute_executor.service.blobs.folder import BlobFolder
 from compute_executor.service.endpoints.ids import BUILT_IN
 from compute_executor.service.endpoints.rows import EndpointRow
-from compute_executor.service.globus_compute.peers import BrokerSettings
-from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.pools.containers import Containers
 from compute_executor.service.pools.subscriber import Subscriber
 from compute_executor.service.quotas import is_bounded, require_quota
 from compute_executor.service.store.rows import FunctionRow, GroupBatch, KnownSubmit
-from compute_executor.service.store.store import Store
 from compute_executor.service.tasks.cancelling import CancelReport
 from compute_executor.service.tasks.functions import FunctionDescription, FunctionSharing, new_function
 from compute_executor.service.tasks.outcomes import AHEAD
@@ -54,10 +49,6 @@ from compute_executor.service.tasks.recovery import orphaned_pools, restore
 from compute_executor.service.tasks.status import TaskView
 from compute_executor.service.tasks.submissions import Key
 from compute_executor.service.wiring import Components
-
-if TYPE_CHECKING:
-    from compute_executor.endpoint.pool.engine import Engine
-    from compute_executor.endpoint.pool.events import EngineEvents
 
 START_PATIENCE, CLOSE_PATIENCE = 10.0, 3.0
 """Seconds that outcomes may take to be stored at the start and at the end of a service."""
@@ -73,51 +64,25 @@ WhoIs = Callable[[str], Awaitable[Identity | None]]
 
 
 class Service:
-    """One service. ``engine`` makes the engine when the service starts; ``rings`` is where its workers keep theirs.
+    """One service over ``parts``, which it starts and closes. ``rings_folder``: where the workers keep their result
+    rings. ``who_is``: tells at the start what has become of users (None: gone; ServiceUnavailable: not known now)."""
 
-    The store is open already and is closed by `close`. ``default_pool``: the workers for tasks without a pool;
-    ``who_is``: tells at the start what has become of users (None: gone; ServiceUnavailable: not known now).
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        blobs: BlobFolder,
-        rings_folder: Path,
-        engine: Callable[[EngineEvents], Engine],
-        *,
-        default_pool: PoolSpec | None = None,
-        environments: Environments | None = None,
-        limits: ServiceLimits = ServiceLimits(),  # noqa: B008 - a tuple
-        broker: BrokerSettings | None = None,
-        who_is: WhoIs | None = None,
-        operators: frozenset[str] | None = None,
-    ) -> None:
-        self.limits = limits
-        self.blobs = blobs
+    def __init__(self, parts: Components, rings_folder: Path, *, who_is: WhoIs | None = None) -> None:
+        self.limits = parts.limits
+        self.blobs = parts.blob_folder
         self.endpoint = BUILT_IN
         self._rings = rings_folder
-        self._environments = environments or Environments(rings_folder.with_name("environments"))
-        self._parts = Components(
-            store,
-            blobs,
-            engine,
-            default_pool,
-            self._environments,
-            limits=limits,
-            broker=broker,
-            operators=operators,
-        )
-        self.endpoints = self._parts.endpoints
-        self.globus_compute = self._parts.globus_compute
-        self.agents = self._parts.agents
+        self._parts = parts
+        self.endpoints = parts.endpoints
+        self.globus_compute = parts.globus_compute
+        self.agents = parts.agents
         self.agents.tokens.died = self.token_died
-        self.durable = store.durable
-        self.blob_rights = self._parts.blob_rights
-        self.visitors = OpenStreams(limits)
-        self.audit = self._parts.audit
-        self.listing = self._parts.listing
-        self.printed = self._parts.printed
+        self.durable = parts.store.durable
+        self.blob_rights = parts.blob_rights
+        self.visitors = OpenStreams(parts.limits)
+        self.audit = parts.audit
+        self.listing = parts.listing
+        self.printed = parts.printed
         self._who_is = who_is
         self._held = False
         self._connections: set[Subscriber] = set()
@@ -184,7 +149,7 @@ class Service:
         parts = self._parts
         parts.pools.stop()
         await parts.engines.close()
-        await self._environments.close()
+        await self._parts.environments.close()
         with contextlib.suppress(ServiceUnavailable):  # rings and outboxes tell the next start of them
             await self._all_stored(CLOSE_PATIENCE)
             leftovers.clear(self._rings)
@@ -472,7 +437,7 @@ class Service:
         waiting = (
             self._parts.submissions.pending or self._parts.outcomes.pending or not self._parts.committer.idle
         )
-        building = self._environments.pending
+        building = self._parts.environments.pending
         to_run = self._parts.dispatch.open and not self._held
         return bool(self._connections or to_run or waiting or building)
 

@@ -59,35 +59,41 @@ if TYPE_CHECKING:
 
 
 class Components:
-    """Everything in a service, by name. Owner of all of it: the loop thread that runs when this is made."""
+    """Everything in a service, by name. Owner of all of it: the loop thread that runs when this is made.
+
+    The store is open already. ``engine`` makes the engine of the service's own pools; ``default_pool``: the workers
+    for tasks without a pool. ``operators``: see `pools.Pools`.
+    """
 
     def __init__(
         self,
         store: Store,
         blobs: BlobFolder,
         engine: Callable[[EngineEvents], Engine],
-        default_pool: PoolSpec | None,
-        environments: Environments,
         *,
+        environments: Environments,
         limits: ServiceLimits,
+        default_pool: PoolSpec | None = None,
         broker: BrokerSettings | None = None,
         operators: frozenset[str] | None = None,
     ) -> None:
-        self._limits = limits
+        self.limits = limits
+        self.environments = environments
         self._loop = asyncio.get_running_loop()
         self._make_what_is_stored(store, blobs)
-        self._make_places(default_pool, environments, operators)
+        self._make_places(default_pool, operators)
         self._make_the_way_of_tasks()
-        self._make_views(blobs)
+        self._make_views()
         self._make_engines(engine, broker)
 
     def _make_what_is_stored(self, store: Store, blobs: BlobFolder) -> None:
         self.store = store
+        self.blob_folder = blobs
         self.committer = Committer(store, self._loop)
-        self.holds = BlobHolds(self._loop, self._let_go, self._limits.pool_grace)
-        self.disk = DiskUse(blobs.folder, self._limits.disk)
+        self.holds = BlobHolds(self._loop, self._let_go, self.limits.pool_grace)
+        self.disk = DiskUse(blobs.folder, self.limits.disk)
         self.blobs = BlobReferences(
-            blobs, self._limits.body, store.read.blob_in_use, self.holds.held, self.disk
+            blobs, self.limits.body, store.read.blob_in_use, self.holds.held, self.disk
         )
         self.blob_rights = BlobRights(store.read)
         self.usage = StoredUsage(store.path, blobs.folder, self.blob_rights.unreferred)
@@ -97,7 +103,7 @@ class Components:
             blobs=self.blobs,
             rights=self.blob_rights,
             usage=self.usage,
-            limits=self._limits,
+            limits=self.limits,
         )
         self.audit = Audit()
 
@@ -105,21 +111,19 @@ class Components:
         """Delete blobs that no client holds any more, unless the store refers to them."""
         self.blobs.let_go(names)
 
-    def _make_places(
-        self, default_pool: PoolSpec | None, environments: Environments, operators: frozenset[str] | None
-    ) -> None:
+    def _make_places(self, default_pool: PoolSpec | None, operators: frozenset[str] | None) -> None:
         self.dispatch = Dispatch()
         self.engines = Engines()
         self.endpoints = Endpoints(self.store.read, self.committer)
         served = ServedUsers(operators)
-        self.containers = Containers(self.store.read, self.committer, environments, self._limits, served)
+        self.containers = Containers(self.store.read, self.committer, self.environments, self.limits, served)
         self.pools = Pools(
             committer=self.committer,
             dispatch=self.dispatch,
             default=default_pool,
             containers=self.containers,
             engine=self.engines,
-            limits=self._limits,
+            limits=self.limits,
             loop=self._loop,
             served=served,
         )
@@ -131,18 +135,18 @@ class Components:
             self.committer,
             self._loop,
             disk=self.disk,
-            grace=self._limits.keep_results,
+            grace=self.limits.keep_results,
             clients=self.groups.clients,
             delete=self.blobs.delete,
         )
-        self.disk_care = DiskCare(self.disk, self.blobs, self.large_results, self._limits.keep_orphans)
+        self.disk_care = DiskCare(self.disk, self.blobs, self.large_results, self.limits.keep_orphans)
         self.batches = OpenBatches(
             read=self.store.read,
             dispatch=self.dispatch,
             functions=self.functions,
             groups=self.groups,
             engines=self.engines,
-            budget=self._limits.decoded_tasks,
+            budget=self.limits.decoded_tasks,
             loop=self._loop,
         )
         self.finished_counts = FinishedCounts(self.store.read.tally)
@@ -188,7 +192,7 @@ class Components:
             recheck=self.recheck,
             queues=self.queues,
             usage=self.usage,
-            limits=self._limits,
+            limits=self.limits,
         )
         self.cancelling = Cancelling(
             dispatch=self.dispatch,
@@ -200,7 +204,7 @@ class Components:
             audit=self.audit,
         )
 
-    def _make_views(self, blobs: BlobFolder) -> None:
+    def _make_views(self) -> None:
         self.status = ServiceStatus(
             self.store, self.dispatch, self.outcomes, self.pools, self.containers, self.engines, self.disk
         )
@@ -209,7 +213,7 @@ class Components:
             self.store.read,
             self.dispatch,
             self.groups,
-            blobs.read,
+            self.blob_folder.read,
             self.live,
             self.engines.workers,
             self.store.path,
@@ -219,7 +223,7 @@ class Components:
             self.store.read,
             self.committer,
             self.blobs,
-            self._limits,
+            self.limits,
             self.groups.take_acknowledged,
             self.disk_care.look,
         )

@@ -7,14 +7,16 @@ import contextlib
 import functools
 import hashlib
 import tempfile
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from compute_executor.endpoint.environments.environments import Environments
 from compute_executor.endpoint.pool.events import EngineEvents, TaskEnded, WorkerView
 from compute_executor.endpoint.pool.scheduling_policy import Assignment
+from compute_executor.errors import StoreBusy
 from compute_executor.protocol import frames
 from compute_executor.protocol.ids import new_prefix
 from compute_executor.service.access import Identity
@@ -22,7 +24,8 @@ from compute_executor.service.blobs.folder import BlobFolder
 from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.pools.pools import default_pool_id
 from compute_executor.service.service import Service
-from compute_executor.service.store.store import Store
+from compute_executor.service.store.store import Operation, Store, WriteResult
+from compute_executor.service.wiring import Components
 
 ALICE, BOB = Identity("alice", "Alice"), Identity("bob", "Bob")
 SPEC = frames.PoolSpec(2, "python", [], "/", {}, label="test")
@@ -126,7 +129,7 @@ class Listener:
 
 
 class House:
-    """A state folder; `start` opens a service in it, as often as wanted."""
+    """A state folder; `start` opens a service in it, as often as wanted. ``parts``: those of the newest service."""
 
     def __init__(self, folder: Path | None = None, *, durable: bool = False, echo: bool = False) -> None:
         self.folder = folder or Path(tempfile.mkdtemp())
@@ -137,6 +140,7 @@ class House:
         self.rings.mkdir(exist_ok=True)
         self.blobs.folder.mkdir(exist_ok=True)
         self.engine: FakeEngine
+        self.parts: Components
         self.store: Store
 
     @property
@@ -152,9 +156,22 @@ class House:
             return self.engine
 
         changed.setdefault("default_pool", SPEC)
-        service = Service(self.store, self.blobs, self.rings, engine, limits=limits, **changed)
+        changed.setdefault("environments", Environments(self.folder / "environments"))
+        who_is = changed.pop("who_is", None)
+        self.parts = Components(self.store, self.blobs, engine, limits=limits, **changed)
+        service = Service(self.parts, self.rings, who_is=who_is)
         await service.start()
         return service
+
+    def lock_store(self) -> Callable[[], None]:
+        """Have commits wait from now on, as for another process's lock; return what ends that."""
+        run = self.store.run
+
+        def busy(operations: Sequence[Operation]) -> list[WriteResult]:
+            raise StoreBusy("locked by the test")
+
+        self.store.run = busy
+        return functools.partial(setattr, self.store, "run", run)
 
 
 def batch(

@@ -124,6 +124,7 @@ async def _function(service: Service, who: Identity, number: int) -> bytes:
 @live
 async def test_what_is_stored(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PERIOD", 0.0)
+    monkeypatch.setattr(module, "SHARE", 0)
     limits = SMALL._replace(user_open_tasks=1000)
     async with serving(house, limits=limits) as service:
         for who in (ALICE, BOB, HOST):
@@ -137,16 +138,15 @@ async def test_what_is_stored(house: House, monkeypatch: pytest.MonkeyPatch) -> 
         for _ in range(3):
             await service.submit(HOST, batch([b"x" * 60_000], group=group(HOST)))
         house.engine.end(DEFAULT_POOL, [task._replace(body=b"") for task in take(house)])
-        await _measured(service)
+        await _measured(house)
         await service.submit(ALICE, batch([b"x" * 60_000]))
 
 
-async def _measured(service: Service) -> None:
+async def _measured(house: House) -> None:
     """Once before what has just ended is stored, once after that."""
-    usage = service._parts.usage
+    usage = house.parts.usage
     for _ in range(2):
-        await service._parts.outcomes.all_stored()
-        usage._good_until = 0.0
+        await house.parts.outcomes.all_stored()
         usage.of("")
         await usage.close()
 
@@ -195,7 +195,7 @@ async def test_what_is_kept_for_each_user_is_measured(house: House) -> None:
         await service.submit(ALICE, batch([b"x" * 1000, argument]))
         taken = take(house)
         house.engine.end(DEFAULT_POOL, [taken[0]._replace(body=result)])
-        await service._parts.outcomes.all_stored()
+        await house.parts.outcomes.all_stored()
         await turn()
         fresh = {code.name: BOB.id}  # type: ignore[union-attr]
         found = await asyncio.to_thread(measure, house.path, blobs.folder, fresh)
@@ -211,8 +211,8 @@ async def test_a_measurement_that_fails_is_made_again_later(
     def fails(*_: Any) -> None:
         raise OSError("no descriptors")
 
-    async with serving(house) as service:
-        usage = service._parts.usage
+    async with serving(house):
+        usage = house.parts.usage
         usage.add(ALICE.id, 7)
         monkeypatch.setattr(module, "measure", fails)
         assert usage.of(ALICE.id) == Usage(7, 0)

@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+from compute_executor.endpoint.environments.environments import Environments
 from compute_executor.endpoint.pool.engine import Engine, ProcessEngine
 from compute_executor.endpoint.pool.events import EngineEvents
 from compute_executor.errors import ServiceUnavailable
@@ -16,6 +17,7 @@ from compute_executor.service.globus_compute.peers import BrokerSettings
 from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.service import Service, WhoIs
 from compute_executor.service.store.store import Store
+from compute_executor.service.wiring import Components
 from compute_executor.surroundings import pack, usable_cpus, wire_text
 
 _OURS = ("PYTHONPATH", "PYTHONSAFEPATH", "PYTHONUTF8")
@@ -45,17 +47,17 @@ async def open_service(
 
     store = _open_store(folder / DATABASE, durable=durable)
     try:
-        service = Service(
+        parts = Components(
             store,
             BlobFolder(blobs, sync=durable),
-            rings,
             engine,
-            default_pool=default_pool(umask),
+            environments=Environments(folder / "environments"),
             limits=limits or ServiceLimits(),
+            default_pool=default_pool(umask),
             broker=broker,
-            who_is=who_is,
             operators=operators,
         )
+        service = Service(parts, rings, who_is=who_is)
         await service.start(held=held)
     except BaseException:
         store.close()

@@ -119,7 +119,7 @@ def test_all_are_listed_started_and_closed() -> None:
 @live
 async def test_another_kind_of_endpoints_needs_nothing_but_its_engine_and_one_line(house: House) -> None:
     async with serving(house) as service:
-        parts = service._parts
+        parts = house.parts
         toy = ToyKind(FakeEngine(parts.reports))
         parts.engines.add(toy)
         await register(service)

@@ -91,8 +91,8 @@ async def submit(service: Any, count: int, first: int = 0) -> Any:
     return one
 
 
-def known(service: Any) -> list[Any]:
-    return cast("list[Any]", service._parts.store.read.rows("all_result_queues"))
+def known(house: House) -> list[Any]:
+    return house.parts.store.read.rows("all_result_queues")
 
 
 @live
@@ -117,7 +117,7 @@ async def test_a_group_without_open_tasks_is_forgotten(house: House) -> None:
         await register(service)
         await submit(service, 1)
         await until(lambda: not service.globus_compute.queues._queues)
-        await until(lambda: not known(service))
+        await until(lambda: not known(house))
         await submit(service, 1, first=7)
         await until(lambda: len(link.published) == 2)
         assert link.values() == [0, 7]
@@ -141,7 +141,7 @@ async def test_while_the_broker_is_away_results_wait(house: House) -> None:
         await register(service)
         link.open = False
         await submit(service, 2)
-        await until(lambda: service._parts.outcomes.stored_count == 2)
+        await until(lambda: house.parts.outcomes.stored_count == 2)
         await turn()
         assert link.published == []
         link.open = True
@@ -207,10 +207,10 @@ async def test_the_next_service_goes_on_where_this_one_ended(house: House) -> No
         first, second, _ = take(house)
         house.engine.end(DEFAULT_POOL, [first])
         await until(lambda: len(link.published) == 1)
-        await until(lambda: known(service)[0][2] > 0)
+        await until(lambda: known(house)[0][2] > 0)
         link.open = False
         house.engine.end(DEFAULT_POOL, [second])
-        await until(lambda: service._parts.outcomes.stored_count == 2)
+        await until(lambda: house.parts.outcomes.stored_count == 2)
     async with serving(house) as service:
         link = connected(service)
         service.globus_compute.queues.opened()

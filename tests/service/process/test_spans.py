@@ -32,7 +32,7 @@ async def test_each_task_that_ends_is_a_span(tmp_path: Path, monkeypatch: pytest
         await register(service)
         await service.submit(ALICE, batch([b"before"]))
         house.engine.end(DEFAULT_POOL, house.engine.events.take(DEFAULT_POOL, 1))
-        await service._parts.outcomes.all_stored()
+        await house.parts.outcomes.all_stored()
         export = SpanExport(house.path, provider)
         running = asyncio.ensure_future(export.run())
         one = batch([b"1", b"2", b"3"])
@@ -49,7 +49,7 @@ async def test_each_task_that_ends_is_a_span(tmp_path: Path, monkeypatch: pytest
             )
         ]
         house.engine.events.ended(DEFAULT_POOL, ends)
-        await service._parts.outcomes.all_stored()
+        await house.parts.outcomes.all_stored()
         while len(kept.get_finished_spans()) < 2:
             await asyncio.sleep(0.01)
         running.cancel()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from compute_executor import system
 from compute_executor.errors import ComputeError, NotAuthorized, StoreBusy, StoreDamaged
 from compute_executor.service.store import database
 from compute_executor.service.store.damage import committed_frames, log_of
@@ -176,7 +177,7 @@ def test_after_a_loss_of_power_a_log_may_end_anywhere(
 ) -> None:
     """As far as it was not synced: durability is of the log of `machine`."""
     DAMAGE["a log damaged in the middle"][0](killed)
-    monkeypatch.setattr(database, "boot", lambda: "another")
+    monkeypatch.setattr(system, "boot", lambda: "another")
     with caplog.at_level(logging.WARNING):
         assert count(killed) < 20
     assert "loss of power" in caplog.text
@@ -262,7 +263,7 @@ def test_a_start_that_fails_half_way_is_no_damage(
         return "boot"
 
     with monkeypatch.context() as patch:
-        patch.setattr(database, "boot", full)
+        patch.setattr(system, "boot", full)
         for _ in range(3):
             with pytest.raises(ComputeError, match="full"):
                 Store(path, durable=False)
@@ -281,7 +282,7 @@ def test_an_end_on_a_full_disk_is_no_damage(tmp_path: Path, monkeypatch: pytest.
         return "boot"
 
     with monkeypatch.context() as patch:
-        patch.setattr(database, "boot", full)
+        patch.setattr(system, "boot", full)
         store.checkpoint()  # as far as that the log is needed
         store._connection.execute("PRAGMA query_only = ON")
         store.close()

@@ -13,6 +13,7 @@ from compute_executor.protocol import frames
 from compute_executor.protocol.frames import Written
 from compute_executor.protocol.ids import task_uuid
 from compute_executor.service.limits import ServiceLimits
+from compute_executor.service.store.reader import Reader
 from tests.service.fixture import (
     ALICE,
     DEFAULT_POOL,
@@ -135,15 +136,16 @@ async def test_arguments_that_cannot_be_read_wait(
     house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("compute_executor.service.tasks.open_batches.READ_AGAIN", 0.001)
+    read, broken = Reader.batch_tasks, list[bool]()
+    monkeypatch.setattr(Reader, "batch_tasks", lambda reader, number: b"" if broken else read(reader, number))
     async with serving(house, limits=ServiceLimits(decoded_tasks=0)) as service:
         await register(service)
         await service.submit(ALICE, batch([b"a", b"b"]))
         await service.submit(ALICE, batch([b"c"]))
-        good = service._parts.batches._arguments._load
-        service._parts.batches._arguments._load = lambda _number: b""
+        broken.append(True)
         assert take(house) == []
         assert "cannot be read" in caplog.text
-        service._parts.batches._arguments._load = good
+        broken.clear()
         house.engine.woken.clear()
         while not house.engine.woken:
             await asyncio.sleep(0.001)

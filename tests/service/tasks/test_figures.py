@@ -66,7 +66,7 @@ async def test_tasks_by_state_and_times_by_function(house: House) -> None:
         ):
             end(house, status, took)
         end(house, frames.VALUE, 10.0)
-        await service._parts.outcomes.all_stored()
+        await house.parts.outcomes.all_stored()
         found = await of(service)
         assert found["tasks"] == {
             "queued": 1,
@@ -81,7 +81,7 @@ async def test_tasks_by_state_and_times_by_function(house: House) -> None:
         assert (f["mean"], f["longest"]) == (pytest.approx(3.6), pytest.approx(10.0))
         assert found["rate"] == pytest.approx(5 / 60)
         end(house, frames.VALUE, 0.5)
-        await service._parts.outcomes.all_stored()
+        await house.parts.outcomes.all_stored()
         again = {one["function"]: one for one in (await of(service))["functions"]}
         assert again["f"]["succeeded"] == 3, "what was read is not read again"
         assert (again["g"]["succeeded"], again["g"]["mean"]) == (1, pytest.approx(0.5))
@@ -93,7 +93,7 @@ async def test_what_was_deleted_is_not_counted(house: House) -> None:
         await register(service)
         await service.submit(ALICE, batch([b"1"]))
         end(house, frames.VALUE, 1.0)
-        await service._parts.outcomes.all_stored()
+        await house.parts.outcomes.all_stored()
         assert len((await of(service))["functions"]) == 1
         await service.collect(0.0)
         found = await of(service)
@@ -108,14 +108,14 @@ async def test_figures_stay_through_a_restart(house: House, monkeypatch: pytest.
         await service.submit(ALICE, batch([b"1", b"2", b"3"]))
         end(house, frames.EXCEPTION, 1.0)
         end(house, frames.VALUE, 1.0)
-        await service._parts.outcomes.all_stored()
+        await house.parts.outcomes.all_stored()
         before = await of(service)
     async with serving(house) as service:
         after = await of(service)
         assert (after["tasks"], after["functions"]) == (before["tasks"], before["functions"])
         end_rest = take(house)
         house.engine.end(DEFAULT_POOL, end_rest)
-        await service._parts.outcomes.all_stored()
+        await house.parts.outcomes.all_stored()
         assert (await of(service))["tasks"]["succeeded"] == 2
 
 

@@ -13,6 +13,7 @@ from compute_executor.errors import ResultGone, StorageFull
 from compute_executor.protocol import frames
 from compute_executor.protocol.frames import UNTIL_TAKEN, Blob, Options
 from compute_executor.service.limits import ServiceLimits
+from compute_executor.service.service import Service
 from tests.service.fixture import ALICE, GROUP, House, Listener, batch, live, register, serving
 
 SIZE = 100_000
@@ -29,7 +30,7 @@ class _Files:
     """Arguments that come back as results, as the echo of `House` does: so each is the file of a result."""
 
     def __init__(self, house: House) -> None:
-        self.folder = house.blobs.folder
+        self.house, self.folder = house, house.blobs.folder
         self.count = 0
 
     def new(self) -> Blob:
@@ -48,11 +49,11 @@ class _Files:
         assert self.there() == count
 
 
-async def _run(service: Any, files: _Files, count: int, listener: Listener, **options: Any) -> list[Any]:
+async def _run(service: Service, files: _Files, count: int, listener: Listener, **options: Any) -> list[Any]:
     sent = batch([files.new() for _ in range(count)], options=Options(**options))
     await service.submit(ALICE, sent)
     found = await listener.heard(count)
-    service._parts.disk.measure()  # the echo makes one file an argument and a result, which was counted twice
+    files.house.parts.disk.measure()  # the echo makes one file an argument and a result, which was counted twice
     return found
 
 
@@ -63,10 +64,10 @@ async def test_what_was_acknowledged_goes_and_says_so(house: House) -> None:
         await register(service)
         service.subscribe(ALICE, listener, GROUP)
         results = await _run(service, files, 3, listener)
-        assert service._parts.large_results.waiting == 3 * SIZE
+        assert house.parts.large_results.waiting == 3 * SIZE
         service.ack(ALICE, GROUP, results[1].seq)
         await files.become(1)
-        assert service._parts.large_results.waiting == SIZE
+        assert house.parts.large_results.waiting == SIZE
         with pytest.raises(ResultGone, match=r"result of 100,000 bytes .*keep=.14d"):
             service.blobs.read(results[0].body)
         assert service.blobs.read(results[2].body) == bytes(SIZE)
@@ -83,7 +84,7 @@ async def test_what_nobody_has_taken_stays_over_a_restart(house: House) -> None:
         service.subscribe(ALICE, listener, GROUP)
         results = await _run(service, files, 2, listener)
     async with serving(house, limits=AT_ONCE) as service:
-        assert service._parts.large_results.waiting == 2 * SIZE
+        assert house.parts.large_results.waiting == 2 * SIZE
         again = Listener()
         service.subscribe(ALICE, again, GROUP)
         service.ack(ALICE, GROUP, results[0].seq)
@@ -125,7 +126,7 @@ async def test_batches_say_how_long(house: House) -> None:
         await service.submit(ALICE, sent)
         (taken_later,) = await other.heard(1)
         now = time.time()
-        clean = service._parts.retention.clean
+        clean = house.parts.retention.clean
         assert (await clean(now + 4 * DAY)).batches == 0
         assert files.there() == 2
         assert (await clean(now + 6 * DAY)).batches == 1
@@ -164,7 +165,7 @@ async def test_what_goes_with_its_batch_is_forgotten(house: House) -> None:
         await register(service)
         service.subscribe(ALICE, listener, GROUP)
         await _run(service, files, 2, listener)
-        await service._parts.retention.clean(time.time() + 2 * DAY)
-        await service._parts.disk_care.look()
-        assert service._parts.large_results.waiting == 0
+        await house.parts.retention.clean(time.time() + 2 * DAY)
+        await house.parts.disk_care.look()
+        assert house.parts.large_results.waiting == 0
         assert service.overview()["disk"]["used"] == 0

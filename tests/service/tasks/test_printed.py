@@ -55,7 +55,7 @@ async def test_a_running_task_is_heard_and_then_an_ended_one(house: House) -> No
             number, 0, 1, frames.VALUE, b"", 5.0, 6.0, Written(b"two\n", b"oh", b"", (4, 0, 0), 1), 4711
         )
         house.engine.events.ended(DEFAULT_POOL, [end])
-        await service._parts.outcomes.all_stored()
+        await house.parts.outcomes.all_stored()
         heard = service.printed.of_group(ALICE, GROUP, from_now["after"])
         assert texts(heard) == {task: "two\noh"}
         assert heard["parts"][0]["stdout"]["start"] == 4
@@ -77,7 +77,7 @@ async def test_what_a_lost_task_printed_is_not_taken_for_that_of_a_running_one(h
         house.engine.events.output(DEFAULT_POOL, number, 0, part)
         reason = frames.Reason("the worker died", -9, True, 1)
         house.engine.events.lost(DEFAULT_POOL, number, 0, 1, reason, output=part, worker=99)
-        await service._parts.outcomes.all_stored()
+        await house.parts.outcomes.all_stored()
         assert service.listing.task(ALICE, one.prefix, 0)["worker"] == 99
         assert texts(service.printed.of_group(ALICE, GROUP, 0)) == {task_uuid(one.prefix, 0): "last words"}
 

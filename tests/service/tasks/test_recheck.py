@@ -172,7 +172,7 @@ async def test_tasks_that_cannot_be_read_now_end_when_they_are_taken(
             raise sqlite3.OperationalError("disk I/O error")
 
         with monkeypatch.context() as broken:
-            broken.setattr(service._parts.batches, "positions", unreadable)
+            broken.setattr(house.parts.batches, "positions", unreadable)
             service.reconsider("bob", BOB)
         assert service.overview()["tasks"]["queued"] == 1
         assert take_of_bobs(house) == []

@@ -35,8 +35,7 @@ from tests.service.fixture import (
 async def kill(house: House, service: Service) -> None:
     """As kill -9 leaves it: nothing is said to anybody, files are closed by the kernel."""
     await turn(20)
-    service._parts.retention._task.cancel()  # type: ignore[union-attr]
-    service._parts.pools.stop()
+    house.parts.pools.stop()
     house.store.close()
 
 
@@ -136,7 +135,7 @@ async def test_what_was_told_before_it_was_stored_is_told_again_under_a_number_o
     await service.submit(ALICE, batch([b"0", b"1"]))
     tasks = house.engine.events.take(DEFAULT_POOL, 2)
     begin(house, *[task[:3] for task in tasks])
-    service._parts.committer._next = lambda: None  # killed before the commit
+    house.lock_store()  # killed before the commit
     house.engine.end(DEFAULT_POOL, tasks[:1], kept=True)
     (told,) = listener.got
     assert house.store.read.last_seq() < told.seq

@@ -44,18 +44,18 @@ async def test_acknowledged_outcomes_go_first(house: House, monkeypatch: pytest.
         service.unsubscribe(other)
         now = time.time()
         service.ack(ALICE, GROUP, results[3].seq)
-        assert await service._parts.retention.clean(now + 2 * DAY) == NOTHING, "one is not acknowledged"
+        assert await house.parts.retention.clean(now + 2 * DAY) == NOTHING, "one is not acknowledged"
         service.ack(ALICE, GROUP, results[4].seq)
         service.ack(ALICE, GROUP, 1)
-        assert await service._parts.retention.clean(now) == NOTHING, "not old enough"
-        assert (await service._parts.retention.clean(now + 2 * DAY)).batches == 1
+        assert await house.parts.retention.clean(now) == NOTHING, "not old enough"
+        assert (await house.parts.retention.clean(now + 2 * DAY)).batches == 1
         with pytest.raises(NotFound):
             service.task(ALICE, sent.prefix, 0)
         with pytest.raises(NotFound):
             service.group_tasks(ALICE, GROUP)
         assert service.known_submit(ALICE, ("key", b"digest")) is None
         assert service.task(ALICE, theirs.prefix, 0).status == "success"
-        assert (await service._parts.retention.clean(now + 15 * DAY)).batches == 1
+        assert (await house.parts.retention.clean(now + 15 * DAY)).batches == 1
         assert house.store.read.totals() == (0, 0)
 
 
@@ -70,7 +70,7 @@ async def test_result_files_go_with_their_batch(house: House) -> None:
         await service.submit(ALICE, batch([blob]))
         await listener.heard(1)
         assert (house.blobs.folder / blob.name).exists(), "the echo made it a result"
-        await service._parts.retention.clean(time.time() + 15 * DAY)
+        await house.parts.retention.clean(time.time() + 15 * DAY)
         assert not (house.blobs.folder / blob.name).exists()
 
 
@@ -80,7 +80,7 @@ async def test_open_batches_stay(house: House) -> None:
     async with serving(house, limits=LIMITS) as service:
         await register(service)
         await service.submit(ALICE, batch([b"x"]))
-        assert await service._parts.retention.clean(time.time() + 100 * DAY) == NOTHING
+        assert await house.parts.retention.clean(time.time() + 100 * DAY) == NOTHING
         assert house.store.read.totals() == (1, 1)
 
 
@@ -104,14 +104,14 @@ async def test_it_runs_by_itself_and_survives_trouble(
     house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(retention_module, "PERIOD", 0.001)
-    async with serving(house) as service:
+    async with serving(house):
         looks = []
 
         async def clean(now: float) -> int:
             looks.append(now)
             raise ValueError("disk trouble")
 
-        monkeypatch.setattr(service._parts.retention, "clean", clean)
+        monkeypatch.setattr(house.parts.retention, "clean", clean)
         while len(looks) < 2:
             await asyncio.sleep(0.001)
     assert "disk trouble" in caplog.text
@@ -122,7 +122,7 @@ async def test_what_is_older_than_asked_goes_at_once(house: House) -> None:
     async with serving(house, limits=LIMITS) as service:
         await register(service)
         await service.submit(ALICE, batch([b"1", b"2", b"3"]))
-        await service._parts.outcomes.all_stored()
+        await house.parts.outcomes.all_stored()
         assert await service.collect() == {"batches": 0, "tasks": 0, "groups": 0, "files": 0}
         assert (await service.collect(0.0))["tasks"] == 3
         found, _ = await service.listing.tasks(ALICE, TaskFilter())

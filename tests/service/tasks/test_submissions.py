@@ -78,7 +78,7 @@ async def test_a_commit_that_failed_and_is_there_all_the_same(house: House) -> N
         sent = batch([b"a"])
         await service.submit(ALICE, sent)
         (task,) = take(house)
-        service._parts.batches.finish(service._parts.dispatch.by_prefix(sent.prefix))  # type: ignore[arg-type]
+        house.parts.batches.finish(house.parts.dispatch.by_prefix(sent.prefix))  # type: ignore[arg-type]
         await service.submit(ALICE, sent)
         assert take(house) == [task]
 
