@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from compute_executor.sdk.http.transport import Request
+from tests.http_requests import shut_down
 from tests.sdk.conftest import CREDENTIALS
 
 PAGE = Path(__file__).parent.parent / "docs" / "client.md"
@@ -24,4 +24,4 @@ def test_the_blocks_run(monkeypatch: pytest.MonkeyPatch) -> None:
     for block in blocks:
         exec(compile(block, str(PAGE), "exec"), names)
     with names["client"] as client:
-        client._session.call(Request("POST", "/v3/shutdown"))
+        shut_down(client)

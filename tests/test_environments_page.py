@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from compute_executor.errors import PoolBroken, TaskPending
-from compute_executor.sdk.http.transport import Request
+from tests.http_requests import shut_down
 from tests.sdk.conftest import CREDENTIALS
 
 PAGE = Path(__file__).parent.parent / "docs" / "environments.md"
@@ -52,4 +52,4 @@ def test_the_blocks_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         stays = client.register_function(names["version"], container_uuid=names["bad"])
         with pytest.raises(PoolBroken, match="No matching distribution"):
             ended(client, client.run(endpoint_id=endpoint, function_id=stays))
-        client._session.call(Request("POST", "/v3/shutdown"))
+        shut_down(client)

@@ -23,9 +23,9 @@ import pytest
 
 from compute_executor import Client
 from compute_executor.errors import NotFound, TaskPending
-from compute_executor.sdk.http.transport import Request
 from compute_executor.sdk.login_manager import environments, tokens
 from compute_executor.sdk.login_manager.protocol import LoginManagerProtocol
+from tests.http_requests import shut_down
 from tests.sdk.conftest import CLIENT_ID, Reply, ScriptedAuth, ScriptedService
 
 GUIDE = (Path(__file__).parent / "guide.md").read_text().replace("globus_compute_sdk", "compute_executor")
@@ -75,7 +75,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
     reader.types(first)
     with reader.names["gcc"] as client:
         yield reader
-        client._session.call(Request("POST", "/v3/shutdown"))
+        shut_down(client)
 
 
 def test_the_number_of_blocks_has_not_changed() -> None:

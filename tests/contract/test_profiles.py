@@ -96,10 +96,12 @@ def test_a_later_program_finds_the_tasks_by_name(lab: str, config: Path, tmp_pat
             Executor(name="fit", **wrong)  # type: ignore[arg-type]
 
 
-def test_defaults_of_the_file_hold_where_the_call_says_nothing(config: Path) -> None:
+def test_defaults_of_the_file_hold_where_the_call_says_nothing(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config.write_text('[defaults]\nmax_workers = 3\noutput = "log"\n')
-    with Executor() as executor, Executor(2) as other:
+    with Executor() as executor, Executor(2, output="program") as other:
         assert (executor._max_workers, other._max_workers) == (3, 2)
-        spec = executor._session.settings.spec
-        assert spec is not None
-        assert not spec.to_program
+        executor.submit(print, "to the log").result(30)
+        other.submit(print, "to the program").result(30)
+    assert capsys.readouterr().out == "to the program\n"

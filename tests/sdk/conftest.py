@@ -52,6 +52,21 @@ class Reply(NamedTuple):
 Answering = Callable[[Seen], Reply]
 
 
+def reprs(*things: object) -> list[str]:
+    """What the things show of themselves and of their attributes, and those of the package's own classes below."""
+    shown, seen, left = list[str](), set[int](), list(things)
+    while left:
+        thing = left.pop()
+        if id(thing) not in seen:
+            seen.add(id(thing))
+            attributes = getattr(thing, "__dict__", {})
+            shown += [repr(thing), repr(attributes)]
+            left += [
+                one for one in attributes.values() if type(one).__module__.startswith("compute_executor")
+            ]
+    return shown
+
+
 class ScriptedService:
     """Answers by ``"METHOD /path"``: with one Reply for ever, with one after the other, or with what a function
     makes of the request. Anything else is a 404."""

@@ -17,7 +17,6 @@ from compute_executor.peer import ClientLocator
 from compute_executor.sdk import backends
 from compute_executor.sdk.backends import BackendChoice
 from compute_executor.sdk.http.direct import DirectTransport, ServerAddress
-from compute_executor.sdk.http.web_transport import WebTransport
 from compute_executor.sdk.login_manager import LoginManager, environments, tokens
 from compute_executor.sdk.web_client import WebClient
 from tests.sdk.conftest import CANARY, CLIENT_ID, SECRET, Reply, ScriptedAuth, ScriptedService, Seen
@@ -171,7 +170,7 @@ def test_a_persons_login_asks_for_the_hosted_service(auth: ScriptedAuth, hosted:
     }
     tokens.store(tokens.user_namespace("production"), stored)
     with Client() as client:
-        assert isinstance(client._session.transport, WebTransport)
+        assert client.hosted
         assert client.authorization() == "Bearer of-a-person"
 
 

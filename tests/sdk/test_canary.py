@@ -17,7 +17,7 @@ from compute_executor import Client, Executor
 from compute_executor.errors import ComputeError, InvalidRequest, NotAuthorized, ServiceUnavailable
 from compute_executor.sdk.http.direct import ServerAddress
 from tests.hosted_service import HostedService, Scripted
-from tests.sdk.conftest import CANARY, Reply, ScriptedService
+from tests.sdk.conftest import CANARY, Reply, ScriptedService, reprs
 
 ENDPOINT = "5a3c0e38-7a31-4f2c-9f0d-1f2d3c4b5a69"
 
@@ -43,16 +43,12 @@ def told(error: BaseException) -> list[str]:
     return found
 
 
-def reprs(*things: Any) -> list[str]:
-    return [text for thing in things for text in (repr(thing), repr(getattr(thing, "__dict__", "")))]
-
-
 @pytest.mark.parametrize("by", ["token", "authorizer"])
 def test_at_a_service_of_ones_own(service: ScriptedService, shown: list[str], by: str) -> None:
     logins: dict[str, Any] = {"token": CANARY, "authorizer": globus_sdk.AccessTokenAuthorizer(CANARY)}
     bad = [Reply(401), Reply(403), Reply(404), Reply(500), Reply(hang_up=True), Reply(302)]
     with Client(base_url=service.url, **{by: logins[by]}) as client:
-        shown += reprs(client, client._session, client._session.transport)
+        shown += reprs(client)
         for reply in bad:
             service.on("GET /v2/endpoints", reply)
             with pytest.raises(ComputeError) as caught:

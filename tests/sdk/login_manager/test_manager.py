@@ -16,7 +16,17 @@ from compute_executor import Client
 from compute_executor.errors import NotAuthorized
 from compute_executor.sdk.login_manager import LoginManager, LoginManagerProtocol, tokens
 from compute_executor.sdk.login_manager.credentials import ClientCredentials
-from tests.sdk.conftest import CANARY, CLIENT_ID, CODE, PERSON, SECRET, Reply, ScriptedAuth, ScriptedService
+from tests.sdk.conftest import (
+    CANARY,
+    CLIENT_ID,
+    CODE,
+    PERSON,
+    SECRET,
+    Reply,
+    ScriptedAuth,
+    ScriptedService,
+    reprs,
+)
 
 NAMESPACE = tokens.client_namespace("production", CLIENT_ID)
 
@@ -187,10 +197,7 @@ def test_nothing_secret_is_shown_anywhere(
     shown = []
     with Client() as client:
         shown += [
-            repr(client),
-            repr(client.login_manager),
-            repr(client._session.transport),
-            repr(vars(client)),
+            *reprs(client),
         ]
         for _ in range(2):
             try:
