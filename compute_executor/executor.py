@@ -8,7 +8,6 @@ What an Executor was made with lies in its session, which all its views (:meth:`
 from __future__ import annotations
 
 import concurrent.futures
-import copy
 import functools
 import os
 import uuid
@@ -20,24 +19,21 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast, overlo
 from typing_extensions import Unpack
 
 from compute_executor import checks, exit_hooks, mapping
+from compute_executor import executor_arguments as arguments
 from compute_executor.batch import Function, Target
-from compute_executor.errors import ComputeError, InvalidRequest
-from compute_executor.fixed_attributes import FixedAttribute
-from compute_executor.functions.codecs import Serializer
+from compute_executor.errors import ComputeError
+from compute_executor.executor_attributes import ExecutorAttributes
 from compute_executor.functions.registry import FunctionRef
 from compute_executor.future import ComputeFuture
 from compute_executor.local import config
 from compute_executor.mapping import MapOptions
 from compute_executor.peer import locator
 from compute_executor.pool_spec import as_of_now, pool_spec
-from compute_executor.protocol.call_options import check_kept, replace_option, with_options
-from compute_executor.protocol.endpoint_kind import EndpointKind
+from compute_executor.protocol.call_options import with_options
 from compute_executor.protocol.endpoint_names import is_endpoint_name
-from compute_executor.protocol.frames import Options
 from compute_executor.protocol.ids import MAX_BATCH
-from compute_executor.protocol.resources import check_fit, offer_of, resources_of
 from compute_executor.sdk.arguments import named, positional
-from compute_executor.sdk.ending import JSON, check_executors_serializer, reading_of
+from compute_executor.sdk.ending import check_executors_serializer, reading_of
 from compute_executor.sdk.limits import HOSTED
 from compute_executor.sdk.names import AnyId, canonical
 from compute_executor.serialization.refs import Ref, part_of
@@ -53,16 +49,13 @@ if TYPE_CHECKING:
     from compute_executor.sdk.client import Client
     from compute_executor.serialize import ComputeSerializer, Strategylike
 
-BURST, BURST_WINDOW = 4, 16
-"""Of the two numbers of a pace, the one that is not given: as in the Globus Compute SDK."""
-
 T = TypeVar("T")
 A = TypeVar("A")
 B = TypeVar("B")
 P = ParamSpec("P")
 
 
-class Executor(concurrent.futures.Executor):
+class Executor(ExecutorAttributes, concurrent.futures.Executor):
     """Runs functions in worker processes: on this machine, on a service of your own, or on Globus Compute.
 
     >>> with Executor(max_workers=2) as ex:
@@ -144,37 +137,20 @@ class Executor(concurrent.futures.Executor):
         """
         defaults = config.load().defaults
         output = output or defaults.output or "program"
-        if output not in ("program", "log"):
-            raise ValueError(f"output must be 'program' or 'log', not {output!r}")
+        arguments.check_output(output)
         if hasattr(endpoint_id, "__index__") or hasattr(endpoint_id, "__float__"):
             endpoint_id, max_workers = None, cast(Any, endpoint_id)
-        max_workers = _check_workers(max_workers, initializer)
-        options = with_options(
-            Options(),
-            resource_specification=resource_specification,
-            user_endpoint_config=user_endpoint_config,
-            result_serializers=_paths(result_serializers),
+        max_workers = arguments.check_workers(max_workers, initializer)
+        options = arguments.endpoint_options(
+            endpoint_id, resource_specification, user_endpoint_config, result_serializers
         )
-        if endpoint_id is None and options != Options():
-            raise TypeError(
-                "resource_specification, user_endpoint_config and result_serializers are for endpoints of Globus "
-                "Compute (endpoint_id), which this is none"
-            )
-        if client is not None and profile is not None:
-            raise TypeError("client and profile exclude each other: each says which service")
-        if endpoint_id is not None and (
-            any(one is not None for one in (max_workers, initializer, gpus, threads_per_worker))
-        ):
-            raise TypeError(
-                "max_workers, initializer, gpus and threads_per_worker make workers for this Executor on its "
-                "service's own endpoint; the workers of another endpoint (endpoint_id) are set up there"
-            )
+        arguments.check_service(client, profile)
+        arguments.check_own_workers(endpoint_id, max_workers, initializer, gpus, threads_per_worker)
         self._label = label = checks.text("label", label) or checks.text("name", name)
         own = endpoint_id is None
         peer = locator(client, profile, own=own or is_endpoint_name(endpoint_id))
+        arguments.check_name(name, label, task_group_id)
         if name:
-            if task_group_id is not None or label != name:
-                raise TypeError("name stands for task_group_id and label: it finds the one, and is the other")
             task_group_id = peer.api().find_group(name)
         self._task_group_id = canonical(task_group_id or uuid.uuid4(), "task group")
         self._serializer = check_executors_serializer(serializer) or getattr(client, "serializer", None)
@@ -183,7 +159,7 @@ class Executor(concurrent.futures.Executor):
         self._amqp_port = (
             None if amqp_port is None else checks.integer("amqp_port", amqp_port, least=1, most=65_535)
         )
-        pace = _pace(api_burst_limit, api_burst_window_s)
+        pace = arguments.pace_of(api_burst_limit, api_burst_window_s)
         self._burst_limit, self._burst_window = pace or (HOSTED.requests, HOSTED.window)
         spec = (
             pool_spec(
@@ -219,7 +195,9 @@ class Executor(concurrent.futures.Executor):
         self._session = Session(settings)
         where = self._endpoint(endpoint_id)  # pyright: ignore[reportArgumentType] - no int any more
         self._view = SessionView(
-            self._session, Target(where, settings.pool, options), serializer=_strategies(self._serializer)
+            self._session,
+            Target(where, settings.pool, options),
+            serializer=arguments.strategies_of(self._serializer),
         )
         self._owner, self._shut = cast("Executor | None", None), False  # of a view: what it is a view of
         weakref.finalize(self, self._session.release).atexit = False
@@ -377,7 +355,7 @@ class Executor(concurrent.futures.Executor):
             timeout=timeout,
             retries=retries,
             keep=keep,
-            container=None if container is None else _id(container, "container"),
+            container=None if container is None else arguments.id_bytes(container, "container"),
             cores=cores,
             memory=memory,
             gpus=gpus,
@@ -385,18 +363,11 @@ class Executor(concurrent.futures.Executor):
             ranks=ranks,
             resource_specification=resource_specification,
             user_endpoint_config=user_endpoint_config,
-            result_serializers=_paths(result_serializers),
+            result_serializers=arguments.strategy_paths(result_serializers),
         )
         if endpoint_id is None:
             return self._viewing(self._kept(replace(self._view.target, options=options)))
         return self._viewing(Target(self._endpoint(endpoint_id), None, options))
-
-    def _endpoint(self, value: AnyId | None) -> bytes:
-        """The id of an endpoint that is given by id or name; of a name the service is asked. Raises InvalidRequest,
-        NotFound."""
-        if isinstance(value, str) and is_endpoint_name(value):
-            return self._session.settings.peer.endpoint_named(value)
-        return _id(value, "endpoint")
 
     def _viewing(self, target: Target) -> Executor:
         view = object.__new__(type(self))
@@ -408,112 +379,10 @@ class Executor(concurrent.futures.Executor):
         view._shut = False
         return view
 
-    # Names of the Globus Compute SDK, whose programs set them between submits.
-    @property
-    def endpoint_id(self) -> str | None:
-        """The endpoint of later calls, as text; None for the service's own. It can be set."""
-        endpoint = self._view.target.endpoint
-        return str(uuid.UUID(bytes=endpoint)) if endpoint else None
-
-    @endpoint_id.setter
-    def endpoint_id(self, value: AnyId) -> None:
-        self._set_target(Target(self._endpoint(value), None, self._view.target.options))
-
-    @property
-    def resource_specification(self) -> dict[str, Any] | None:
-        """What later calls need of a Globus Compute endpoint, a copy. It can be set; None takes it away."""
-        return copy.deepcopy(self._view.target.options.resource_specification)
-
-    @resource_specification.setter
-    def resource_specification(self, value: dict[str, Any] | None) -> None:
-        self._set_option("resource_specification", value)
-
-    @property
-    def user_endpoint_config(self) -> dict[str, Any] | None:
-        """What later calls want their user endpoint to be like, a copy. It can be set; None takes it away."""
-        return copy.deepcopy(self._view.target.options.user_endpoint_config)
-
-    @user_endpoint_config.setter
-    def user_endpoint_config(self, value: dict[str, Any] | None) -> None:
-        self._set_option("user_endpoint_config", value)
-
-    @property
-    def result_serializers(self) -> list[str] | None:
-        """How endpoints of Globus Compute write the results of later calls: import paths of strategies. It can be set
-        to what `compute_executor.serialize` takes for strategies; None takes it away."""
-        return copy.copy(self._view.target.options.result_serializers)
-
-    @result_serializers.setter
-    def result_serializers(self, value: Iterable[Strategylike] | None) -> None:
-        self._set_option("result_serializers", _paths(value))
-
-    def _set_option(self, keyword: str, value: Any) -> None:
-        target = self._view.target
-        self._set_target(self._kept(replace(target, options=replace_option(target.options, keyword, value))))
-
-    def _kept(self, target: Target) -> Target:
-        """Return ``target``. Raises InvalidRequest for options that workers of this Executor do not keep."""
-        if not target.endpoint:
-            check_kept(target.options, EndpointKind.OURS)
-            if (spec := self._session.settings.spec) is not None:
-                check_fit(
-                    resources_of(target.options), lambda: offer_of(spec), "the workers of this Executor"
-                )
-        return target
-
-    def _set_target(self, target: Target) -> None:
-        before = self._view
-        self._view = SessionView(self._session, target, origin=before.origin, serializer=before.serializer)
-
-    @property
-    def serializer(self) -> Serializer | str | None:
-        """By what functions and arguments of later calls travel. It can be set to a `ComputeSerializer` without an
-        allow list, and to None, which takes that away; "json" and an allow list are given when the Executor is
-        made."""
-        return self._view.serializer or (JSON if self._serializer == JSON else None)
-
-    @serializer.setter
-    def serializer(self, value: ComputeSerializer | None) -> None:
-        chosen = check_executors_serializer(value)
-        if (
-            self._serializer == JSON
-            or isinstance(chosen, str)
-            or (chosen and chosen.allowed_deserializer_types)
-        ):
-            raise InvalidRequest(
-                'serializer: "json" and a serializer with an allow list say how results are read, too: give them '
-                "when the Executor is made, Executor(serializer=...)"
-            )
-        before = self._view
-        self._view = SessionView(self._session, before.target, origin=before.origin, serializer=chosen)
-
     @property
     def task_count_submitted(self) -> int:
         """How many calls have left for the service, of this Executor and its views."""
         return self._session.queue.submitted
-
-    task_group_id: FixedAttribute[str] = FixedAttribute(
-        "give it when the Executor is made, Executor(task_group_id=...)", "_task_group_id"
-    )
-    label: FixedAttribute[str] = FixedAttribute(
-        "give it when the Executor is made, Executor(label=...)", "_label"
-    )
-    batch_size: FixedAttribute[int] = FixedAttribute(
-        "give it when the Executor is made, Executor(batch_size=...)", "_batch_size"
-    )
-    client: FixedAttribute[Any] = FixedAttribute(
-        "give it when the Executor is made, Executor(client=...)", "_given_client"
-    )
-    amqp_port: FixedAttribute[int | None] = FixedAttribute(
-        "give it when the Executor is made, Executor(amqp_port=...)", "_amqp_port"
-    )
-    api_burst_limit: FixedAttribute[int] = FixedAttribute(
-        "give it when the Executor is made, Executor(api_burst_limit=...)", "_burst_limit"
-    )
-    api_burst_window_s: FixedAttribute[float] = FixedAttribute(
-        "give it when the Executor is made, Executor(api_burst_window_s=...)", "_burst_window"
-    )
-    container_id: FixedAttribute[str] = FixedAttribute("use ex.options(container=...)")
 
     def put(self, value: Any) -> Any:  # to type checkers it is whatever an argument has to be
         """Store ``value`` as it is now, once, and return what stands for it in later calls, also inside of lists,
@@ -598,45 +467,3 @@ class Executor(concurrent.futures.Executor):
         return of_executor(
             type(self).__name__, self.label, self.task_group_id, endpoint, self._session.describe()
         )
-
-
-def _check_workers(max_workers: Any, initializer: Any) -> int | None:
-    """Return the number of workers. Raises TypeError and ValueError, with the words of ThreadPoolExecutor."""
-    if initializer is not None and not callable(initializer):
-        raise TypeError("initializer must be a callable")
-    if max_workers is None:
-        return None
-    number = checks.integer("max_workers", max_workers)
-    if number <= 0:
-        raise ValueError("max_workers must be greater than 0")
-    return number
-
-
-def _pace(limit: int | None, window: float | None) -> tuple[int, float] | None:
-    """So many submits in so many seconds at most; None if neither is given. Raises TypeError and ValueError."""
-    if limit is None and window is None:
-        return None
-    return (
-        BURST if limit is None else checks.integer("api_burst_limit", limit, least=1),
-        BURST_WINDOW if window is None else checks.seconds("api_burst_window_s", window, zero=False),
-    )
-
-
-def _strategies(serializer: ComputeSerializer | str | None) -> ComputeSerializer | None:
-    """The serializer whose strategies say how calls travel, if there is one."""
-    return None if isinstance(serializer, str) else serializer
-
-
-def _paths(strategies: Iterable[Strategylike] | None) -> list[str] | None:
-    """Import paths under which endpoints find these strategies; paths are left as they were given. Raises SerdeError
-    for what is none."""
-    if strategies is None:
-        return None
-    from compute_executor.serialize import validate_strategylike  # only who chooses strategies pays for it
-
-    found = [(one, validate_strategylike(one).import_path) for one in strategies]
-    return [one if isinstance(one, str) else path for one, path in found]
-
-
-def _id(value: AnyId | None, what: str) -> bytes:
-    return b"" if value is None else uuid.UUID(canonical(value, what)).bytes

@@ -1,0 +1,110 @@
+"""Checks of the arguments that an Executor is made with, and of those of its views. Pure."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from compute_executor import checks
+from compute_executor.protocol.call_options import with_options
+from compute_executor.protocol.frames import Options
+from compute_executor.sdk.names import AnyId, canonical
+
+if TYPE_CHECKING:
+    from compute_executor.serialize import ComputeSerializer, Strategylike
+
+BURST, BURST_WINDOW = 4, 16
+"""Of the two numbers of a pace, the one that is not given: as in the Globus Compute SDK."""
+
+
+def check_output(output: str) -> None:
+    """Raise ValueError for what is no place for the output of tasks."""
+    if output not in ("program", "log"):
+        raise ValueError(f"output must be 'program' or 'log', not {output!r}")
+
+
+def check_workers(max_workers: Any, initializer: Any) -> int | None:
+    """Return the number of workers. Raises TypeError and ValueError, with the words of ThreadPoolExecutor."""
+    if initializer is not None and not callable(initializer):
+        raise TypeError("initializer must be a callable")
+    if max_workers is None:
+        return None
+    number = checks.integer("max_workers", max_workers)
+    if number <= 0:
+        raise ValueError("max_workers must be greater than 0")
+    return number
+
+
+def endpoint_options(
+    endpoint_id: object,
+    resource_specification: dict[str, Any] | None,
+    user_endpoint_config: dict[str, Any] | None,
+    result_serializers: Iterable[Strategylike] | None,
+) -> Options:
+    """The options of calls to an endpoint of Globus Compute. Raises TypeError if they are for another one, and as
+    `with_options` and `strategy_paths` do."""
+    options = with_options(
+        Options(),
+        resource_specification=resource_specification,
+        user_endpoint_config=user_endpoint_config,
+        result_serializers=strategy_paths(result_serializers),
+    )
+    if endpoint_id is None and options != Options():
+        raise TypeError(
+            "resource_specification, user_endpoint_config and result_serializers are for endpoints of Globus "
+            "Compute (endpoint_id), which this is none"
+        )
+    return options
+
+
+def check_service(client: object, profile: str | None) -> None:
+    """Raise TypeError if two arguments say which service."""
+    if client is not None and profile is not None:
+        raise TypeError("client and profile exclude each other: each says which service")
+
+
+def check_own_workers(endpoint_id: object, *of_workers: object) -> None:
+    """Raise TypeError if arguments for workers of the Executor's own come with an endpoint that has its workers."""
+    if endpoint_id is not None and any(one is not None for one in of_workers):
+        raise TypeError(
+            "max_workers, initializer, gpus and threads_per_worker make workers for this Executor on its "
+            "service's own endpoint; the workers of another endpoint (endpoint_id) are set up there"
+        )
+
+
+def check_name(name: str, label: str, task_group_id: object) -> None:
+    """Raise TypeError if a ``name`` comes with what it stands for. ``label``: the name itself, if none was given."""
+    if name and (task_group_id is not None or label != name):
+        raise TypeError("name stands for task_group_id and label: it finds the one, and is the other")
+
+
+def pace_of(limit: int | None, window: float | None) -> tuple[int, float] | None:
+    """So many submits in so many seconds at most; None if neither is given. Raises TypeError and ValueError."""
+    if limit is None and window is None:
+        return None
+    return (
+        BURST if limit is None else checks.integer("api_burst_limit", limit, least=1),
+        BURST_WINDOW if window is None else checks.seconds("api_burst_window_s", window, zero=False),
+    )
+
+
+def strategies_of(serializer: ComputeSerializer | str | None) -> ComputeSerializer | None:
+    """The serializer whose strategies say how calls travel, if there is one."""
+    return None if isinstance(serializer, str) else serializer
+
+
+def strategy_paths(strategies: Iterable[Strategylike] | None) -> list[str] | None:
+    """Import paths under which endpoints find these strategies; paths are left as they were given. Raises SerdeError
+    for what is none."""
+    if strategies is None:
+        return None
+    from compute_executor.serialize import validate_strategylike  # only who chooses strategies pays for it
+
+    found = [(one, validate_strategylike(one).import_path) for one in strategies]
+    return [one if isinstance(one, str) else path for one, path in found]
+
+
+def id_bytes(value: AnyId | None, what: str) -> bytes:
+    """The 16 bytes of an id; none for None. Raises InvalidRequest for what is no id."""
+    return b"" if value is None else uuid.UUID(canonical(value, what)).bytes
