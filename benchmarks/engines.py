@@ -24,11 +24,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks import engines_report
+from benchmarks.engines_report import BODIES, DIRECT, ONE, ONE_BODY, OURS, RATE, ROOT, Figures
 from benchmarks.work import echo, successor
 
-ROOT = Path(__file__).resolve().parent.parent
 ENGINES = ("dask", "parsl", "mpi", "factory")
-OURS, DIRECT = "through compute_executor", "directly"
 WORKERS = 2
 MANY = 10_000
 ALONE = 100
@@ -36,9 +36,6 @@ LARGE, LARGE_ALONE = 50, 20
 BODY = 1_000_000
 WARM_UP = 20
 PATIENCE = 600.0
-
-Figures = dict[str, float]
-RATE, ONE, BODIES, ONE_BODY = "many", "one", "bodies", "one_body"
 
 
 def measure(executor: Executor) -> Figures:
@@ -157,7 +154,6 @@ def main() -> None:
     if chosen.measure:
         one_measurement(*chosen.measure)
         return
-    from benchmarks import engines_report
 
     begun = time.time()
     found: dict[str, dict[str, list[Figures]]] = {engine: {OURS: [], DIRECT: []} for engine in ENGINES}

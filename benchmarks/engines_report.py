@@ -8,8 +8,12 @@ import statistics
 import subprocess
 import time
 from importlib import metadata
+from pathlib import Path
 
-from benchmarks.engines import BODIES, DIRECT, ONE, ONE_BODY, OURS, RATE, ROOT, Figures
+ROOT = Path(__file__).resolve().parent.parent
+OURS, DIRECT = "through compute_executor", "directly"
+Figures = dict[str, float]
+RATE, ONE, BODIES, ONE_BODY = "many", "one", "bodies", "one_body"
 
 PAGE = """# Benchmarks: engines of others
 

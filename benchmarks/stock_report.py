@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.stock import BULK, OURS, ROOT, STOCK, UNLIMITED, Samples
+from benchmarks.stock_client import BULK, OURS, ROOT, STOCK, UNLIMITED, Samples
 
 PAGE = """# Benchmarks: a stock Globus Compute endpoint
 

@@ -33,6 +33,7 @@ from typing import Any, Literal
 import msgspec
 
 from compute_executor.errors import InvalidRequest, NotAuthorized
+from compute_executor.local.toml_file import read_toml
 
 CONFIG = "COMPUTE_EXECUTOR_CONFIG"
 PROFILE = "COMPUTE_EXECUTOR_PROFILE"
@@ -93,19 +94,7 @@ def config_file() -> Path:
 
 def load(path: Path | None = None) -> Configuration:
     """The configuration; an empty one where there is no file. Raises InvalidRequest that names what is wrong."""
-    place = path or config_file()
-    try:
-        text = place.read_bytes()
-    except FileNotFoundError:
-        return Configuration()
-    except OSError as error:
-        raise InvalidRequest(f"the configuration {place} cannot be read: {error.strerror}") from error
-    try:
-        document = msgspec.toml.decode(text)
-        _check_keys(document, place)
-        return msgspec.convert(document, Configuration)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"the configuration {place} is wrong: {error}") from None
+    return read_toml(path or config_file(), Configuration, _check_keys) or Configuration()
 
 
 def find_profile(name: str | None = None) -> Profile | None:

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from compute_executor.batch import Target
 from compute_executor.functions.codecs import Codec, Serializer, by_strategies
 from compute_executor.future import ComputeFuture
 
-if TYPE_CHECKING:
-    from compute_executor.session.session import Session
+
+class ViewedSession(Protocol):
+    """Interface that a view needs of its session."""
+
+    def codec(self, target: Target) -> Codec:
+        """Return how calls travel to a target. The first call for an endpoint may ask the service."""
+        ...
+
+    def withdraw(self, futures: list[ComputeFuture[Any]]) -> set[int]:
+        """Cancel those that surely will not run; return which, by ``id``."""
+        ...
+
+    def assign_ids(self) -> None:
+        """Give every call that waits its task id."""
+
+    def run_callbacks(self, future: ComputeFuture[Any]) -> None:
+        """Have the callbacks of a future called that has just ended."""
 
 
 class SessionView:
@@ -22,7 +37,7 @@ class SessionView:
 
     def __init__(
         self,
-        session: Session,
+        session: ViewedSession,
         target: Target,
         *,
         origin: SessionView | None = None,

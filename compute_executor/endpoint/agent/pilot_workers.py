@@ -21,7 +21,7 @@ from compute_executor.endpoint.pilots.engine import PilotEngine
 from compute_executor.endpoint.pilots.engine_process import EngineProcess
 from compute_executor.endpoint.pilots.records import PilotRecords
 from compute_executor.endpoint.pilots.scaling import BlockLimits
-from compute_executor.endpoint.pilots.sources import SlotOrder
+from compute_executor.endpoint.pilots.slots import SlotOrder
 from compute_executor.endpoint.pool.engine import Engine
 from compute_executor.errors import InvalidRequest
 from compute_executor.protocol.resources import ResourceOffer, least

@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from compute_executor.errors import InvalidRequest
+from compute_executor.local.toml_file import read_toml
 
 
 class EndpointSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
@@ -88,18 +89,7 @@ _OF_ENGINES = (
 
 def load(path: Path) -> EndpointSettings:
     """The configuration; the default one where there is no file. Raises InvalidRequest that names what is wrong."""
-    try:
-        text = path.read_bytes()
-    except FileNotFoundError:
-        return EndpointSettings()
-    except OSError as error:
-        raise InvalidRequest(f"the configuration {path} cannot be read: {error.strerror}") from error
-    try:
-        document = msgspec.toml.decode(text)
-        _check_names(document, path)
-        return msgspec.convert(document, EndpointSettings)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"the configuration {path} is wrong: {error}") from None
+    return read_toml(path, EndpointSettings, _check_names) or EndpointSettings()
 
 
 def save(path: Path, settings: EndpointSettings) -> None:

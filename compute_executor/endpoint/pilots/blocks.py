@@ -21,7 +21,7 @@ from typing import Any
 from compute_executor.endpoint.pilots.engine import PilotEngine
 from compute_executor.endpoint.pilots.engine_process import EngineProcess
 from compute_executor.endpoint.pilots.scaling import BlockLimits, may_go, to_start
-from compute_executor.endpoint.pilots.sources import ENDED, PENDING, SlotState
+from compute_executor.endpoint.pilots.slots import ENDED, PENDING, SlotState
 from compute_executor.errors import ComputeError, InvalidRequest, ServiceUnavailable
 
 log = logging.getLogger(__name__)

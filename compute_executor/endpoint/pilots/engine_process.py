@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from compute_executor import system
-from compute_executor.endpoint.pilots.sources import SlotOrder, SlotState
+from compute_executor.endpoint.pilots.slots import SlotOrder, SlotState
 from compute_executor.errors import InvalidRequest, ServiceUnavailable
 
 log = logging.getLogger(__name__)

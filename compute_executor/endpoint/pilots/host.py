@@ -18,7 +18,8 @@ import sys
 from typing import IO, Any
 
 from compute_executor import system
-from compute_executor.endpoint.pilots.sources import EngineGone, SlotOrder, SlotSource, SlotState, open_source
+from compute_executor.endpoint.pilots.slots import EngineGone, SlotOrder, SlotSource, SlotState
+from compute_executor.endpoint.pilots.sources import open_source
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import ray  # pyright: ignore[reportMissingImports] - an extra
 
-from compute_executor.endpoint.pilots.sources import EngineGone
+from compute_executor.endpoint.pilots.slots import EngineGone
 
 
 class RayTasks(Executor):

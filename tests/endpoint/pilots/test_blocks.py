@@ -16,7 +16,7 @@ from compute_executor.endpoint.pilots.blocks import Blocks
 from compute_executor.endpoint.pilots.engine import PilotEngine
 from compute_executor.endpoint.pilots.engine_process import EngineProcess
 from compute_executor.endpoint.pilots.scaling import BlockLimits
-from compute_executor.endpoint.pilots.sources import ENDED, PENDING, RUNNING, SlotState
+from compute_executor.endpoint.pilots.slots import ENDED, PENDING, RUNNING, SlotState
 from compute_executor.errors import InvalidRequest, ServiceUnavailable
 
 PATIENCE = 10.0

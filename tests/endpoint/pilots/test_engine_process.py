@@ -42,7 +42,7 @@ import asyncio, json, os, sys
 from pathlib import Path
 from compute_executor.endpoint.agent.folder import EndpointFolder
 from compute_executor.endpoint.pilots.engine_process import EngineProcess
-from compute_executor.endpoint.pilots.sources import SlotOrder
+from compute_executor.endpoint.pilots.slots import SlotOrder
 from compute_executor.errors import ComputeError
 
 factory, work = sys.argv[1:]
