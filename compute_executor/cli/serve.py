@@ -157,7 +157,7 @@ def serve(  # noqa: PLR0917 - as many as there are options
 
 
 class Terminal:
-    """Whoever typed the command. A `service.process.starter.Starter`."""
+    """Whoever typed the command. A `service.process.starter.StartListener`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -54,8 +54,8 @@ START_PATIENCE, CLOSE_PATIENCE = 10.0, 3.0
 """Seconds that outcomes may take to be stored at the start and at the end of a service."""
 LOOK_AGAIN = 0.02
 """Seconds between two checks whether tasks that are being stopped have ended."""
-FAREWELL = 1.0
-"""Seconds that clients have to be told that the service ends."""
+GOODBYE_PATIENCE = 1.0
+"""Seconds that sending a goodbye to all clients may take."""
 
 
 logger = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class Service:
         self.agents.tokens.died = self.token_died
         self.durable = parts.store.durable
         self.blob_rights = parts.blob_rights
-        self.visitors = OpenStreams(parts.limits)
+        self.open_streams = OpenStreams(parts.limits)
         self.audit = parts.audit
         self.listing = parts.listing
         self.printed = parts.printed
@@ -150,7 +150,9 @@ class Service:
         parts.pools.stop()
         await parts.engines.close()
         await self._parts.environments.close()
-        with contextlib.suppress(ServiceUnavailable):  # rings and outboxes tell the next start of them
+        with contextlib.suppress(
+            ServiceUnavailable
+        ):  # begun logs and result rings show them to the next start
             await self._all_stored(CLOSE_PATIENCE)
             leftovers.clear(self._rings)
         await parts.retention.stop()
@@ -374,8 +376,8 @@ class Service:
         return max(after, floor)
 
     def replay(self, group: bytes, after: int, limit: int) -> tuple[list[Result], int, bool]:
-        """Earlier outcomes of a subscribed group: those in the store, see `groups.Groups.replay`, then those that
-        were told before they are."""
+        """Earlier outcomes of a subscribed group: those in the store, see `groups.TaskGroups.replay`, then those that
+        are published and not stored yet."""
         found, until, all_of_them = self._parts.groups.replay(group, after, limit)
         if all_of_them and (ahead := self._parts.outcomes.ahead(group, until)):
             return [*found, *ahead], ahead[-1].seq, True
@@ -394,11 +396,11 @@ class Service:
         self._parts.holds.left(subscriber)
         self._parts.queues.wake_released()
 
-    async def farewell(self, reason: str) -> None:
+    async def say_goodbye(self, reason: str) -> None:
         """Tell everybody connected that the service ends, as far as they listen."""
         goodbyes = [asyncio.ensure_future(subscriber.goodbye(reason)) for subscriber in self._connections]
         if goodbyes:
-            _, unanswered = await asyncio.wait(goodbyes, timeout=FAREWELL)
+            _, unanswered = await asyncio.wait(goodbyes, timeout=GOODBYE_PATIENCE)
             for task in unanswered:
                 task.cancel()
 
@@ -414,17 +416,17 @@ class Service:
         Queued tasks of theirs whose function or endpoint they may use no more end with NotAuthorized, those that have
         begun go on. Open streams of theirs go on with the new identity, or are closed.
         """
-        self.visitors.changed(user, identity)
+        self.open_streams.changed(user, identity)
         self._parts.recheck.reconsider(user, identity)
 
     def stream_tokens(self) -> set[bytes]:
         """The hashes of the tokens of the open streams."""
-        return self.visitors.tokens()
+        return self.open_streams.tokens()
 
     def token_died(self, digest: bytes) -> None:
         """To be called when a token is revoked or expires: its streams are closed. ``digest``: its
         `authenticators.token_digest`."""
-        self.visitors.token_died(digest)
+        self.open_streams.token_died(digest)
 
     def waiting_users(self) -> set[str]:
         """Who has open tasks."""

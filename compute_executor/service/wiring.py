@@ -35,7 +35,7 @@ from compute_executor.service.store.committer import Committer
 from compute_executor.service.store.store import Store
 from compute_executor.service.tasks.after_commit import AfterCommit
 from compute_executor.service.tasks.cancelling import Cancelling
-from compute_executor.service.tasks.disk_care import DiskCare
+from compute_executor.service.tasks.disk_space import DiskSpace
 from compute_executor.service.tasks.engine_reports import EngineReports
 from compute_executor.service.tasks.figures import FinishedCounts, TaskFigures
 from compute_executor.service.tasks.functions import Functions
@@ -139,7 +139,7 @@ class Components:
             clients=self.groups.clients,
             delete=self.blobs.delete,
         )
-        self.disk_care = DiskCare(self.disk, self.blobs, self.large_results, self.limits.keep_orphans)
+        self.disk_space = DiskSpace(self.disk, self.blobs, self.large_results, self.limits.keep_orphans)
         self.batches = OpenBatches(
             read=self.store.read,
             dispatch=self.dispatch,
@@ -187,7 +187,7 @@ class Components:
             blobs=self.blobs,
             rights=self.blob_rights,
             holds=self.holds,
-            disk_care=self.disk_care,
+            disk_space=self.disk_space,
             batches=self.batches,
             recheck=self.recheck,
             queues=self.queues,
@@ -225,7 +225,7 @@ class Components:
             self.blobs,
             self.limits,
             self.groups.take_acknowledged,
-            self.disk_care.look,
+            self.disk_space.reclaim,
         )
         self.figures = TaskFigures(
             self.store.read,

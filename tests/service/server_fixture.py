@@ -59,8 +59,8 @@ class Town:
         await self.accounts.add_user("ann")
         shell = AppContext(service, house.blobs, "instance-1", lambda: None, accounts=self.accounts)
         app = make_app(shell, AccessConfig(AuthenticatorChain(LocalToken(LOCAL), self.accounts), self._hosts))
-        farewell = lambda: service.farewell("the service ends")  # noqa: E731
-        self._server = Server(app, self._started, farewell, tls=self._tls)
+        goodbye = lambda: service.say_goodbye("the service ends")  # noqa: E731
+        self._server = Server(app, self._started, goodbye, tls=self._tls)
         try:
             async with self.accounts.watching(service):
                 await self._server._serve([self._listener])  # signals are the main thread's

@@ -165,19 +165,19 @@ async def test_files(house: House) -> None:
 @live
 async def test_streams(house: House) -> None:
     async with serving(house, limits=SMALL) as service:
-        first = service.visitors.enter(ALICE, b"")
+        first = service.open_streams.enter(ALICE, b"")
         with pytest.raises(QuotaExceeded, match="1 open streams"):
-            service.visitors.enter(ALICE, b"")
+            service.open_streams.enter(ALICE, b"")
         for who in (BOB, HOST, HOST):
-            service.visitors.enter(who, b"")
-        service.visitors.leave(first)
-        service.visitors.enter(ALICE, b"")
+            service.open_streams.enter(who, b"")
+        service.open_streams.leave(first)
+        service.open_streams.enter(ALICE, b"")
 
 
 @live
 async def test_a_stream_too_many_is_told_why(house: House) -> None:
     async with serving(house, limits=SMALL) as service:
-        service.visitors.enter(ALICE, b"")
+        service.open_streams.enter(ALICE, b"")
         client = Client(service, ALICE)
         assert (await client.message())["type"] == "websocket.accept"
         closed = await client.message()

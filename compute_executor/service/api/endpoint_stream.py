@@ -53,9 +53,9 @@ _decode_hello = msgspec.json.Decoder(frames.TakerHello).decode
 async def serve_endpoint(websocket: WebSocket, who: Identity, service: Service, token: bytes) -> None:
     """Serve the stream of one machine of the endpoint that ``who`` is, until either side ends it."""
     assert who.endpoint is not None
-    visit = service.visitors.enter(who, token)
+    session = service.open_streams.enter(who, token)
     try:
-        await visit.during(_converse(websocket, who.endpoint, service))
+        await session.during(_converse(websocket, who.endpoint, service))
     except (WebSocketDisconnect, StreamRevoked) as ended:
         if isinstance(ended, StreamRevoked):
             await _close(websocket, UNAUTHENTICATED, str(ended))
@@ -66,7 +66,7 @@ async def serve_endpoint(websocket: WebSocket, who: Identity, service: Service, 
         log.exception("stream of %s failed", who.name)
         await _close(websocket, INTERNAL_ERROR, "the service met an unexpected error; its log says more")
     finally:
-        service.visitors.leave(visit)
+        service.open_streams.leave(session)
 
 
 async def _converse(websocket: WebSocket, endpoint: uuid.UUID, service: Service) -> None:

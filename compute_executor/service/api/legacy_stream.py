@@ -37,9 +37,9 @@ ROOM = 1024 * 1024
 class LegacyClientStream:
     """One client. A `groups.Subscriber`."""
 
-    def __init__(self, websocket: WebSocket, visit: StreamSession, service: Service) -> None:
+    def __init__(self, websocket: WebSocket, session: StreamSession, service: Service) -> None:
         self._websocket = websocket
-        self._visit = visit
+        self._session = session
         self._service = service
         self._sent: dict[bytes, int] = {}  # number up to which a group's results are sent
         self._work = asyncio.Event()
@@ -73,7 +73,7 @@ class LegacyClientStream:
         if len(self._sent) >= most and group not in self._sent:
             raise InvalidRequest(f"one stream carries the results of {most} task groups at most")
         if group not in self._sent:
-            self._sent[group] = self._service.subscribe(self._visit.who, self, group)
+            self._sent[group] = self._service.subscribe(self._session.who, self, group)
         self._work.set()
 
     async def _receive(self) -> None:

@@ -1,11 +1,11 @@
 """The stream between a client and the service: a WebSocket that speaks `protocol.frames`.
 
     receive  -> one frame after the other -> Service
-    send     <- Outbox <- results, answers                 one task, sends whatever has accumulated
+    send     <- SendQueue <- results, answers                 one task, sends whatever has accumulated
 
-A slow reader: once about `Limits.stream_buffer` bytes wait, results of its groups are no longer queued. When all has
-been sent, the connection reads on from the store, from the number up to which it has sent, until it has caught up.
-Answers are never dropped; while too many of them wait, no further frame is read.
+A slow reader: once about `ServiceLimits.stream_buffer` bytes wait, results of its groups are no longer queued. When
+all has been sent, the connection reads on from the store, from the number up to which it has sent, until it has
+caught up. Answers are never dropped; while too many of them wait, no further frame is read.
 
 A frame that cannot be read, or that does what it may not, closes the connection with a reason; nobody else notices.
 Owner of all state: the loop thread.
@@ -71,19 +71,19 @@ class FrameRefused(Exception):
 async def serve_stream(websocket: WebSocket, who: Identity, service: Service, token: bytes = b"") -> None:
     """Serve one WebSocket of ``who`` until either side ends it. ``token``: the hash of the token it came with."""
     try:
-        visit = service.visitors.enter(who, token)
+        session = service.open_streams.enter(who, token)
     except QuotaExceeded as error:
         service.audit.refused(who, "a stream", error)
         await websocket.accept()
         await _close(websocket, TOO_MANY, str(error))
         return
     try:
-        await visit.during(_converse(websocket, visit, service))
+        await session.during(_converse(websocket, session, service))
     except WebSocketDisconnect:
         return
-    except StreamRevoked as dismissed:
-        log.info("stream of %s ended: %s", who.id, dismissed)
-        await _close(websocket, UNAUTHENTICATED, str(dismissed))
+    except StreamRevoked as revoked:
+        log.info("stream of %s ended: %s", who.id, revoked)
+        await _close(websocket, UNAUTHENTICATED, str(revoked))
     except FrameRefused as refused:
         log.info("stream of %s closed: %s", who.id, refused)
         await _close(websocket, refused.code, str(refused))
@@ -91,27 +91,29 @@ async def serve_stream(websocket: WebSocket, who: Identity, service: Service, to
         log.exception("stream of %s failed", who.id)
         await _close(websocket, INTERNAL_ERROR, "the service met an unexpected error; its log says more")
     finally:
-        service.visitors.leave(visit)
+        service.open_streams.leave(session)
 
 
-async def _converse(websocket: WebSocket, visit: StreamSession, service: Service) -> None:
+async def _converse(websocket: WebSocket, session: StreamSession, service: Service) -> None:
     await websocket.accept()
     first = await _first_frame(websocket)
     if first.startswith("{"):
-        hello = await _greet(websocket, service, visit.who, first)
+        hello = await _greet(websocket, service, session.who, first)
         hops = TaskTimes() if hello.trace else None
-        await ClientStream(websocket, visit, service, hops, hello.program, output=hello.output).run()
+        await ClientStream(websocket, session, service, hops, hello.program, output=hello.output).run()
     else:
-        await _serve_guide(websocket, visit, service, first)
+        await _serve_legacy(websocket, session, service, first)
     await _close(websocket, RESTARTING, "the service ends")
 
 
-async def _serve_guide(websocket: WebSocket, visit: StreamSession, service: Service, group_id: str) -> None:
+async def _serve_legacy(
+    websocket: WebSocket, session: StreamSession, service: Service, group_id: str
+) -> None:
     """Serve a client of the guide's time."""
     try:
-        await LegacyClientStream(websocket, visit, service).run(group_id)
+        await LegacyClientStream(websocket, session, service).run(group_id)
     except NotFound as error:
-        service.audit.refused(visit.who, "the id of a task group on a stream", error)
+        service.audit.refused(session.who, "the id of a task group on a stream", error)
         raise FrameRefused(FOREIGN, str(error)) from None
     except ComputeError as error:
         raise FrameRefused(MALFORMED, str(error)) from None
@@ -172,7 +174,7 @@ class ClientStream:
     def __init__(
         self,
         websocket: WebSocket,
-        visit: StreamSession,
+        session: StreamSession,
         service: Service,
         hops: TaskTimes | None = None,
         program: frames.ProgramInfo | None = None,
@@ -181,7 +183,7 @@ class ClientStream:
     ) -> None:
         self._wants_output = output
         self._websocket = websocket
-        self._visit = visit
+        self._session = session
         self._service = service
         self._limit = service.limits.stream_buffer
         self._outbox = SendQueue()
@@ -279,7 +281,7 @@ class ClientStream:
                 return
             if self._is_behind():
                 async with (
-                    self._service.visitors.catching_up
+                    self._service.open_streams.catching_up
                 ):  # one stream at a time: looking costs milliseconds
                     self._catch_up()
                     await asyncio.sleep(0)
@@ -334,17 +336,17 @@ class ClientStream:
     def _audit(self, frame: frames.ToService, error: ComputeError) -> None:
         """Later: the answer takes as long as that to what is not there, of which nothing is written."""
         where, audit = f"frame {type(frame).__name__}", self._service.audit
-        asyncio.get_running_loop().call_soon(audit.refused, self._visit.who, where, error)
+        asyncio.get_running_loop().call_soon(audit.refused, self._session.who, where, error)
 
     async def _open_pool(self, frame: frames.OpenPool) -> None:
         try:
-            await self._service.open_pool(self._visit.who, frame.pool, frame.spec, self)
+            await self._service.open_pool(self._session.who, frame.pool, frame.spec, self)
         except ComputeError as error:
             self._audit(frame, error)
             self._answer(frames.PoolFailed(frame.pool, str(error)))
 
     async def _close_pool(self, frame: frames.ClosePool) -> None:
-        self._service.close_pool(self._visit.who, frame.pool)
+        self._service.close_pool(self._session.who, frame.pool)
 
     async def _register(self, frame: frames.Register) -> None:
         try:
@@ -353,7 +355,7 @@ class ClientStream:
             self._audit(frame, error)
             self._answer(frames.Registered(frame.digest, b"", error.document()))
         else:
-            self._answer(await self._service.registered(self._visit.who, frame))
+            self._answer(await self._service.registered(self._session.who, frame))
 
     async def _subscribe(self, frame: frames.Subscribe) -> None:
         most = self._service.limits.groups_per_stream
@@ -362,7 +364,7 @@ class ClientStream:
                 f"one stream carries the results of {most} task groups at most: open another one"
             )
         self._feeds[frame.group] = Feed(
-            self._service.subscribe(self._visit.who, self, frame.group, frame.after, self._program)
+            self._service.subscribe(self._session.who, self, frame.group, frame.after, self._program)
         )
         self._work.set()
 
@@ -372,7 +374,7 @@ class ClientStream:
             self._hops.received(frame.prefix, frame.count)
         try:
             check_free_fields(frame)
-            stored = self._service.submit_soon(self._visit.who, frame)
+            stored = self._service.submit_soon(self._session.who, frame)
         except ComputeError as error:
             self._audit(frame, error)
             self._answer(_refusal(frame.prefix, error))
@@ -382,7 +384,7 @@ class ClientStream:
     def _submitted(self, prefix: bytes, stored: asyncio.Future[None]) -> None:
         error = stored.exception()
         if error is not None:
-            self._service.audit.refused(self._visit.who, "frame Submit", error)
+            self._service.audit.refused(self._session.who, "frame Submit", error)
             self._answer(_refusal(prefix, error))
             return
         if self._hops is not None:
@@ -396,19 +398,19 @@ class ClientStream:
             self._work.set()
 
     async def _hold(self, frame: frames.Hold) -> None:
-        self._service.hold_blobs(self._visit.who, self, frame.parts)
+        self._service.hold_blobs(self._session.who, self, frame.parts)
 
     async def _release(self, frame: frames.Release) -> None:
         self._service.release_blobs(self, frame.names)
 
     async def _ack(self, frame: frames.Ack) -> None:
-        self._service.ack(self._visit.who, frame.group, frame.seq)
+        self._service.ack(self._session.who, frame.group, frame.seq)
 
     async def _cancel(self, frame: frames.Cancel) -> None:
         self._later(self._cancelled(frame))
 
     async def _cancelled(self, frame: frames.Cancel) -> None:
-        cancelled = await self._service.cancel(self._visit.who, frame.tasks)
+        cancelled = await self._service.cancel(self._session.who, frame.tasks)
         self._answer(frames.Cancelled(frame.request, cancelled))
 
     def _later(self, answer: Coroutine[Any, Any, None]) -> None:

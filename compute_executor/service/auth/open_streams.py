@@ -37,7 +37,7 @@ class StreamSession:
             self._over.set_result(reason)
 
     async def during(self, conversation: Coroutine[Any, Any, None]) -> None:
-        """Run the conversation of the stream. Raises Dismissed if the visit is ended before it is over."""
+        """Run the conversation of the stream. Raises StreamRevoked if the session is ended before that."""
         talk = asyncio.ensure_future(conversation)
         try:
             await asyncio.wait((talk, self._over), return_when=asyncio.FIRST_COMPLETED)
@@ -55,38 +55,38 @@ class OpenStreams:
     def __init__(self, limits: ServiceLimits) -> None:
         self._limits = limits
         self.catching_up = asyncio.Lock()
-        self._visits: set[StreamSession] = set()
+        self._sessions: set[StreamSession] = set()
 
     def enter(self, who: Identity, token: bytes) -> StreamSession:
         """Note a stream that has opened. ``token``: the hash of the token that it came with. Raises QuotaExceeded."""
         if is_bounded(who):
             require_quota(
-                self._limits, who, "user_streams", sum(one.who.id == who.id for one in self._visits)
+                self._limits, who, "user_streams", sum(one.who.id == who.id for one in self._sessions)
             )
-        visit = StreamSession(who, token)
-        self._visits.add(visit)
-        return visit
+        session = StreamSession(who, token)
+        self._sessions.add(session)
+        return session
 
-    def leave(self, visit: StreamSession) -> None:
+    def leave(self, session: StreamSession) -> None:
         """A stream has ended."""
-        self._visits.discard(visit)
+        self._sessions.discard(session)
 
     def tokens(self) -> set[bytes]:
         """The hashes of the tokens that the open streams came with."""
-        return {visit.token for visit in self._visits}
+        return {session.token for session in self._sessions}
 
     def changed(self, user: str, identity: Identity | None) -> None:
         """All streams of this user get the new identity, or end if there is none."""
-        for visit in self._visits:
-            if visit.who.id != user:
+        for session in self._sessions:
+            if session.who.id != user:
                 continue
             if identity is None:
-                visit.end(USER_GONE)
+                session.end(USER_GONE)
             else:
-                visit.who = identity
+                session.who = identity
 
     def token_died(self, token: bytes) -> None:
         """The token of this hash is valid no more: its streams end."""
-        for visit in self._visits:
-            if visit.token == token:
-                visit.end(TOKEN_DEAD)
+        for session in self._sessions:
+            if session.token == token:
+                session.end(TOKEN_DEAD)

@@ -1,4 +1,4 @@
-"""The service's care for its blob folder: what it refers to must exist, what nothing refers to must go."""
+"""References of the service to its blob folder: what it refers to must exist, what nothing refers to is deleted."""
 
 from __future__ import annotations
 

@@ -59,8 +59,8 @@ class BrokerEngine:
         self._endpoints = endpoints
         self._users = users
         self._inbox = inbox
-        self._news = asyncio.Event()
-        self._publisher = TaskPublisher(events, committer, tasks, self._news)
+        self._due = asyncio.Event()
+        self._publisher = TaskPublisher(events, committer, tasks, self._due)
         self._reconciler = Reconciler(
             events=events,
             dispatch=dispatch,
@@ -69,7 +69,7 @@ class BrokerEngine:
             tasks=tasks,
             inbox=inbox,
             publisher=self._publisher,
-            news=self._news,
+            due=self._due,
         )
         self._reconciling: asyncio.Task[None] | None = None
         self._failing: set[asyncio.Task[None]] = set()
@@ -118,7 +118,7 @@ class BrokerEngine:
         now = time.monotonic()
         for one in self._users:
             one.watch.connected(now)
-        self._news.set()
+        self._due.set()
 
     def closed(self) -> None:
         """The broker cannot be reached any more."""
@@ -176,7 +176,7 @@ class BrokerEngine:
                 self._heard(one, heard.state)
             elif not self._endpoints.heard(heard.endpoint_id, heard.state):
                 log.info("a heartbeat of endpoint %s, which is not registered here", heard.endpoint_id)
-            self._news.set()
+            self._due.set()
         self._committer.soon(lambda _writer: None, lambda _result, _error: delivery.done())
 
     def _heard(self, one: UserEndpoint, state: dict[str, object]) -> None:
@@ -221,4 +221,4 @@ class BrokerEngine:
         for one in self._users:
             if one.row.endpoint == endpoint:
                 one.watch.parent_restarted()
-        self._news.set()
+        self._due.set()

@@ -66,7 +66,7 @@ class _MessageEnvelope(msgspec.Struct):
 
 
 class ResultMessage(NamedTuple):
-    """What a result means: as `endpoint.pool.events.Ended` has it, for a task named by prefix and position."""
+    """What a result means: as `endpoint.pool.events.TaskEnded` has it, for a task named by prefix and position."""
 
     prefix: bytes
     position: int

@@ -28,15 +28,15 @@ log = limited_logger(__name__)
 
 
 class TaskPublisher:
-    """The sender of tasks to user endpoints that run. ``news`` is set where one must be reconciled first."""
+    """The sender of tasks to user endpoints that run. ``due`` is set where one must be reconciled first."""
 
     def __init__(
-        self, events: EngineEvents, committer: Committer, tasks: TaskWriter, news: asyncio.Event
+        self, events: EngineEvents, committer: Committer, tasks: TaskWriter, due: asyncio.Event
     ) -> None:
         self._events = events
         self._committer = committer
         self._tasks = tasks
-        self._news = news
+        self._due = due
         self.link: BrokerLink | None = None
 
     def wake(self, one: UserEndpoint) -> None:
@@ -45,7 +45,7 @@ class TaskPublisher:
         if self._ready(one) and one.given:
             self.feed(one)
         else:
-            self._news.set()
+            self._due.set()
 
     @staticmethod
     def _ready(one: UserEndpoint) -> bool:
@@ -123,7 +123,7 @@ class TaskPublisher:
         if error is not None:
             one.uncertain = True
             one.declared = one.declared and not isinstance(error, BrokerUnroutable)
-            self._news.set()
+            self._due.set()
         elif one.in_flight <= WINDOW // 2:
             self.feed(one)
 

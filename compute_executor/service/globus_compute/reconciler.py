@@ -41,7 +41,7 @@ UrlFor = Callable[[uuid.UUID], Awaitable[str]]
 
 
 class Reconciler:
-    """The loop that reconciles: at any ``news``, and every `PERIOD` seconds."""
+    """The loop that reconciles: when ``due`` is set, and every `PERIOD` seconds."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Reconciler:
         tasks: TaskWriter,
         inbox: ResultInbox,
         publisher: TaskPublisher,
-        news: asyncio.Event,
+        due: asyncio.Event,
     ) -> None:
         self._events = events
         self._dispatch = dispatch
@@ -62,7 +62,7 @@ class Reconciler:
         self._tasks = tasks
         self._inbox = inbox
         self._publisher = publisher
-        self._news = news
+        self._due = due
 
     async def run(self, link: BrokerLink, url_for: UrlFor) -> None:
         """Reconcile until cancelled."""
@@ -76,21 +76,21 @@ class Reconciler:
                     await self._once(one, link, url_for)
 
     async def _wait(self, seconds: float) -> bool:
-        """Wait for news, for the next pass, or for a user endpoint that comes up; whether all are to be reconciled.
+        """Wait until ``due``, the next pass, or the start of a user endpoint; whether all are to be reconciled.
 
-        `asyncio.wait`, because `wait_for` loses a cancellation that comes together with news (before Python 3.12).
+        `asyncio.wait`, because `wait_for` loses a cancellation that comes together with ``due`` (before Python 3.12).
         """
         now = time.monotonic()
         starting = any(one.watch.starting(now) for one in self._users)
         pause = max(0.0, min(seconds, STARTING_PERIOD if starting else PERIOD))
-        news = asyncio.ensure_future(self._news.wait())
+        waiting = asyncio.ensure_future(self._due.wait())
         try:
-            await asyncio.wait([news], timeout=pause)
+            await asyncio.wait([waiting], timeout=pause)
         finally:
-            news.cancel()
-        is_news = self._news.is_set()
-        self._news.clear()
-        return is_news or pause >= seconds
+            waiting.cancel()
+        is_due = self._due.is_set()
+        self._due.clear()
+        return is_due or pause >= seconds
 
     def _is_due(self, one: UserEndpoint, link: BrokerLink) -> bool:
         """Whether there is something to find out: nothing is asked about one whose endpoint is off."""

@@ -42,15 +42,15 @@ Details = Callable[[bytes], "dict[str, Any] | None"]
 
 
 class ResultQueue:
-    """One group. A `groups.Subscriber` that takes news as a sign to look into the store."""
+    """One group. A `groups.Subscriber` that takes each call as a sign to look into the store."""
 
-    def __init__(self, group: bytes, owner: str, sent: int, pump: Callable[[ResultQueue], None]) -> None:
+    def __init__(self, group: bytes, owner: str, sent: int, publish: Callable[[ResultQueue], None]) -> None:
         self.group = group
         self.owner = owner
         self.sent = sent
-        self.pumping = False
+        self.publishing = False
         self.expecting = 0  # batches that are being stored
-        self._pump = pump
+        self._publish = publish
 
     @property
     def name(self) -> str:
@@ -62,7 +62,7 @@ class ResultQueue:
 
     def stored(self, group: bytes) -> None:  # noqa: ARG002 - it has but one
         """See Subscriber."""
-        self._pump(self)
+        self._publish(self)
 
     def began(self, tasks: list[Began]) -> None:
         """See Subscriber. Stock SDKs are not told."""
@@ -90,7 +90,7 @@ class ResultQueues:
         self._details = details
         self._queues: dict[bytes, ResultQueue] = {}
         self._link: BrokerLink | None = None
-        self._pumps: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[None]] = set()
 
     # -- life ---------------------------------------------------------------------------------------------
 
@@ -98,7 +98,7 @@ class ResultQueues:
         """Use this connection, and go on where the service before us ended."""
         self._link = link
         for group, owner, sent in self._read.rows("all_result_queues"):
-            self._subscribe(ResultQueue(bytes(group), owner, sent, self._pump))
+            self._subscribe(ResultQueue(bytes(group), owner, sent, self._publish))
 
     def opened(self) -> None:
         """The broker can be reached (again)."""
@@ -107,9 +107,9 @@ class ResultQueues:
 
     async def close(self) -> None:
         """What is not noted as published is published again by the next service."""
-        for pump in self._pumps:
-            pump.cancel()
-        await asyncio.gather(*self._pumps, return_exceptions=True)
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
 
     @contextlib.asynccontextmanager
     async def wanted(self, who: Identity, group: bytes) -> AsyncIterator[None]:
@@ -125,7 +125,7 @@ class ResultQueues:
             yield
         finally:
             queue.expecting -= 1
-            self._pump(queue)
+            self._publish(queue)
 
     async def listened(self, who: Identity, group: bytes) -> None:
         """Have a queue for the open tasks of a group, whose owner lists them: an SDK then listens for the rest.
@@ -137,7 +137,7 @@ class ResultQueues:
         self._groups.claim(who, group)
         queue = self._queues.get(group)
         if queue is None:
-            queue = ResultQueue(group, who.id, self._read.last_seq(), self._pump)
+            queue = ResultQueue(group, who.id, self._read.last_seq(), self._publish)
             self._subscribe(queue)
             values = (group, who.id, queue.sent)
             self._committer.soon(lambda writer: writer.run("put_result_queue", values), _ignore)
@@ -159,16 +159,16 @@ class ResultQueues:
 
     # -- publishing ---------------------------------------------------------------------------------------
 
-    def _pump(self, queue: ResultQueue) -> None:
-        if queue.pumping or self._link is None or not self._link.open:
+    def _publish(self, queue: ResultQueue) -> None:
+        if queue.publishing or self._link is None or not self._link.open:
             return
-        queue.pumping = True
+        queue.publishing = True
         self._run(self._publish_all(queue, self._link))
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
-        self._pumps.add(task)
-        task.add_done_callback(self._pumps.discard)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
     async def _publish_all(self, queue: ResultQueue, link: BrokerLink) -> None:
         try:
@@ -181,13 +181,13 @@ class ResultQueues:
         except Exception:
             log.exception("results for queue %s wait", queue.name)
         finally:
-            queue.pumping = False
+            queue.publishing = False
 
     async def _make_again(self, queue: ResultQueue, pause: float) -> None:
         """Make a queue that is not there (any more), and publish into it after ``pause`` seconds."""
         try:
             await self._declare(queue)
-            asyncio.get_running_loop().call_later(pause, self._pump, queue)
+            asyncio.get_running_loop().call_later(pause, self._publish, queue)
         except ServiceUnavailable as error:
             log.warning("results for queue %s wait: %s", queue.name, error)
 

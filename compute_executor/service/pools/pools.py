@@ -4,7 +4,7 @@
                        \\-> failed                  its workers cannot start; submissions are refused
 
 A pool belongs to the subscribers (connections) that opened it. When the last of them has gone without closing it,
-and for `Limits.pool_grace` none comes back, it is closed on their behalf. Owner: the loop thread.
+and for `ServiceLimits.pool_grace` none comes back, it is closed on their behalf. Owner: the loop thread.
 """
 
 from __future__ import annotations

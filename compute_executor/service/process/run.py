@@ -271,7 +271,7 @@ class _Process:
         async def stopping() -> None:
             self._systemd.stopping()
             remove_announcement(self._settings.folder, self._announcement.instance)
-            await service.farewell("the service ends")
+            await service.say_goodbye("the service ends")
 
         tokens = AuthenticatorChain(service.agents.tokens, tokens)  # first: theirs are shown to nobody else
         clients: Clients | None = self._accounts

@@ -87,7 +87,7 @@ class EngineReports:
         self._groups.began(self._dispatch.began(tasks))
 
     def ended(self, pool: bytes, outcomes: list[TaskEnded], *, kept: bool = False) -> None:
-        """Tasks have ended. ``kept``: that is in an outbox until it is stored."""
+        """Tasks have ended. ``kept``: each is in the result ring of its worker until it is stored."""
         if trace.marks is not None:
             trace.reported(trace.marks, outcomes)
         if self._stopping:

@@ -1,14 +1,14 @@
 """Outcomes on their way into the store: in order, in groups, and never dropped.
 
     put -> waiting -> one operation of the committer -> stored(outcomes)
-       \\-> told, at once or after the commit
+       \\-> published, at once or after the commit
 
-Each outcome has its number from `put` on. It is *told* to those who wait for it as soon as it cannot be lost: that is
-after the commit, or, for what a worker has put into its outbox, a file that keeps it until it is stored and that the
-next start reads (`endpoint.pool.result_files`), at once if nothing is being stored. That holds for the death of any
-process; a store that promises more (durable: the loss of power) always commits first. What is told is a prefix
-of what was put, so numbers are told in order. At most AHEAD are told and not stored, and a start that
-finds open batches leaves out as many numbers: none is told twice.
+Each outcome has its number from `put` on. It is *published* to the subscribers of its group as soon as it cannot be
+lost: after the commit; or at once, if a worker has put it into its result ring and nothing is being stored: the ring
+keeps it until it is stored, and the next start reads it (`endpoint.pool.result_files`). That holds for the death of
+any process; a store that promises more (durable: the loss of power) always commits first. What is published is a
+prefix of what was put, so numbers are published in order. At most AHEAD are published and not stored, and a start
+that finds open batches leaves out as many numbers: none is published twice.
 
 There is one operation at a time, so that a batch is never marked finished before an earlier outcome of it is
 stored. If it fails (disk full), the outcomes wait and are tried again; meanwhile engines get no new work, so
@@ -41,10 +41,11 @@ MOST_AT_ONCE = 4000
 """Outcomes in one transaction, some 15 ms: when a million tasks are cancelled, others are not to wait for all."""
 
 AHEAD = 100_000
-"""Outcomes that may be told and not stored; and numbers that a start leaves out because they may have been told."""
+"""Outcomes that may be published and not stored; and numbers that a start leaves out because they may have been
+published."""
 
 Entry = tuple[OpenBatch, TaskEnded]
-Told = Callable[[int, list[Entry]], None]
+Publish = Callable[[int, list[Entry]], None]
 Stored = Callable[[list[Entry], list[OpenBatch], list[str]], None]
 
 encode = msgspec.msgpack.Encoder().encode
@@ -60,15 +61,16 @@ def made_here(tasks: Iterable[tuple[OpenBatch, int]], status: int, reason: Reaso
 
 
 class Outcomes:
-    """What has ended and is not stored yet. ``told`` is called with the first number and outcomes that cannot be lost
-    any more; ``stored`` after each commit: outcomes, batches that are finished by them, blobs not needed any more;
-    ``recovered`` when writing works again after trouble. ``commit_first``: whether nothing is told before."""
+    """Tasks that have ended and are not stored yet. ``publish`` is called with the first number and outcomes that
+    cannot be lost any more; ``stored`` after each commit: outcomes, batches that are finished by them, blobs that
+    nothing needs; ``recovered`` when writing works again after trouble. ``commit_first``: whether nothing is
+    published before."""
 
     def __init__(
         self,
         committer: Committer,
         loop: asyncio.AbstractEventLoop,
-        told: Told,
+        publish: Publish,
         stored: Stored,
         recovered: Callable[[], None],
         *,
@@ -76,7 +78,7 @@ class Outcomes:
     ) -> None:
         self._committer = committer
         self._loop = loop
-        self._tell = told
+        self._publish = publish
         self._stored = stored
         self._recovered = recovered
         self._waiting: list[Entry] = []
@@ -84,7 +86,9 @@ class Outcomes:
         self._finishing: list[OpenBatch] = []  # belongs to _sent
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._commit_first = commit_first
-        self._put = self._told = self._done = 0  # how many outcomes ever came, were told, were stored
+        self._put = self._published = self._done = (
+            0  # how many outcomes ever came, were published, were stored
+        )
         self._before = 0  # highest number that was given before
         self._busy = False
         self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
@@ -96,47 +100,47 @@ class Outcomes:
 
     def put(self, entries: list[Entry], *, kept: bool = False) -> None:
         """Have these stored. The caller has checked that they count (`dispatch.ended` and the like). ``kept``: they
-        are in an outbox until they are stored."""
+        are in result rings until they are stored."""
         if not entries:
             return
         self._waiting += entries
-        at_once = kept and self._may_tell(len(entries))
+        at_once = kept and self._may_publish(len(entries))
         self._put += len(entries)
         if at_once:
-            self._tell_up_to(self._put, entries)
+            self._publish_up_to(self._put, entries)
         if not self._busy:
             self._busy = True
             self._send()
 
-    def _may_tell(self, count: int) -> bool:
-        """Whether outcomes that are kept may be told now. While others are being stored they go with those: fewer and
-        larger frames, and in order."""
+    def _may_publish(self, count: int) -> bool:
+        """Whether outcomes that are kept may be published now. While others are being stored they go with those:
+        fewer and larger frames, and in order."""
         return not self._commit_first and not self._busy and count <= AHEAD
 
-    def _tell_up_to(self, count: int, entries: list[Entry]) -> None:
-        """``entries`` are the last of the first ``count`` ever put, and the first that are not told."""
-        first = self._before + self._told + 1
-        self._told = count
-        self._tell(first, entries)
+    def _publish_up_to(self, count: int, entries: list[Entry]) -> None:
+        """``entries`` are the last of the first ``count`` ever put, and the first that are not published."""
+        first = self._before + self._published + 1
+        self._published = count
+        self._publish(first, entries)
 
     def ahead(self, group: bytes, after: int) -> list[Result]:
-        """What of a group is told and not stored, of numbers above ``after``."""
+        """What of a group is published and not stored, of numbers above ``after``."""
         return [
             result_of(seq, entry)
-            for seq, entry in self._told_only()
+            for seq, entry in self._published_only()
             if seq > after and entry[0].group == group
         ]
 
     def outcome(self, number: int, position: int) -> Result | None:
-        """How a task of batch ``number`` ended, if that is told and not stored."""
-        for seq, entry in self._told_only():
+        """How a task of batch ``number`` ended, if that is published and not stored."""
+        for seq, entry in self._published_only():
             if entry[1][:2] == (number, position):
                 return result_of(seq, entry)
         return None
 
-    def _told_only(self) -> Iterator[tuple[int, Entry]]:
+    def _published_only(self) -> Iterator[tuple[int, Entry]]:
         entries = chain(self._sent, self._waiting)
-        return enumerate(islice(entries, max(0, self._told - self._done)), self._before + self._done + 1)
+        return enumerate(islice(entries, max(0, self._published - self._done)), self._before + self._done + 1)
 
     def all_stored(self) -> asyncio.Future[None]:
         """A future that is done when everything put so far is stored."""
@@ -186,8 +190,8 @@ class Outcomes:
         self._done += len(entries)
         if self.stalled:
             self._recover()
-        if self._told < self._done:
-            self._tell_up_to(self._done, entries[self._told - self._done :])
+        if self._published < self._done:
+            self._publish_up_to(self._done, entries[self._published - self._done :])
         self._stored(entries, finished, unused)
         self._wake()
         if self._waiting:
@@ -215,7 +219,7 @@ class Outcomes:
 
 
 def result_of(seq: int, entry: Entry) -> Result:
-    """An outcome as clients are told it."""
+    """An outcome in the form in which subscribers get it."""
     batch, (_, position, _, status, body, began, ended, output, _) = entry
     return Result(seq, batch.prefix, position, status, body, began, ended, output)
 

@@ -1,8 +1,8 @@
-"""Start-up: from what the store, the outboxes and the rings of workers say to what is to be done.
+"""Start-up: from what the store, the result rings and the begun logs of workers say to what is to be done.
 
     open batches  ->  an outcome is stored            done
-                      finished (outboxes)             done, with what the worker put there
-                      begun (rings), retries left     queued again, as the next attempt
+                      finished (result rings)         done, with what the worker put there
+                      begun (begun logs), with retries queued again, as the next attempt
                       begun, none left                done, LOST
                       anything else                   queued
 

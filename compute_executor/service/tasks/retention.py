@@ -1,8 +1,8 @@
 """Deleting what has been kept long enough, in steps so small that nobody notices.
 
-A finished batch goes `Limits.keep_acknowledged` after its end if a client has acknowledged all its outcomes, else
-`Limits.keep` after it; one that says how long it is to be kept, by that (`frames.Options.keep`). Its outcomes go
-first, some at a time, then its row and the files that only it referred to. Owner: the loop thread.
+A finished batch goes `ServiceLimits.keep_acknowledged` after its end if a client has acknowledged all its outcomes,
+else `ServiceLimits.keep` after it; one that says how long it is to be kept, by that (`frames.Options.keep`). Its
+outcomes go first, some at a time, then its row and the files that only it referred to. Owner: the loop thread.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class ClockCheck:
 
 class Retention:
     """Runs by itself from `start` to `stop`. ``acknowledged``: gives what clients have
-    acknowledged since the last call; ``care``: what else is to be done now and then."""
+    acknowledged since the last call; ``housekeeping``: what else is to be done now and then."""
 
     def __init__(  # noqa: PLR0917 - what it asks, then what it does
         self,
@@ -69,9 +69,9 @@ class Retention:
         blobs: BlobReferences,
         limits: ServiceLimits,
         acknowledged: Callable[[], list[tuple[bytes, int]]],
-        care: Callable[[], Awaitable[object]],
+        housekeeping: Callable[[], Awaitable[object]],
     ) -> None:
-        self._care = care
+        self._housekeeping = housekeeping
         self._read = read
         self._committer = committer
         self._blobs = blobs
@@ -100,7 +100,7 @@ class Retention:
                 continue
             try:
                 await self.clean(time.time())
-                await self._care()
+                await self._housekeeping()
             except Exception:
                 log.exception("cleaning up")
 

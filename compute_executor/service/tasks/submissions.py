@@ -44,7 +44,7 @@ from compute_executor.service.scheduling.queues import Call
 from compute_executor.service.store.committer import Committer, settle
 from compute_executor.service.store.rows import ID_BYTES, NewBatch
 from compute_executor.service.tasks.arguments import decode_calls
-from compute_executor.service.tasks.disk_care import DiskCare
+from compute_executor.service.tasks.disk_space import DiskSpace
 from compute_executor.service.tasks.functions import Functions
 from compute_executor.service.tasks.groups import TaskGroups
 from compute_executor.service.tasks.open_batches import OpenBatches, check_same_content, taken
@@ -82,7 +82,7 @@ class Submissions:
         blobs: BlobReferences,
         rights: BlobRights,
         holds: BlobHolds,
-        disk_care: DiskCare,
+        disk_space: DiskSpace,
         batches: OpenBatches,
         recheck: AuthorizationRecheck,
         queues: QueueControl,
@@ -99,7 +99,7 @@ class Submissions:
         self._blobs = blobs
         self._rights = rights
         self._holds = holds
-        self._disk_care = disk_care
+        self._disk_space = disk_space
         self._batches = batches
         self._recheck = recheck
         self._queues = queues
@@ -193,7 +193,7 @@ class Submissions:
     def _check(self, who: Identity, batch: Submit, key: Key | None) -> Checked:
         self._check_ids(batch)
         self._check_room(who, batch)
-        self._disk_care.check()
+        self._disk_space.check()
         self._check_options(batch.options)
         functions = [self._functions.resolve(who, name) for name in batch.functions]
         container = self._container(who, batch)
@@ -203,7 +203,7 @@ class Submissions:
         if container is not None and endpoint == BUILT_IN.bytes:
             pool = self._pools.inside(who, pool, container)
         names = [blob.name for blob in blobs]
-        self._disk_care.accepted(sum(blob.size for blob in blobs))
+        self._disk_space.accepted(sum(blob.size for blob in blobs))
         what = (functions, bytes(batch.tasks), batch.count, batch.options, time.time())
         row = NewBatch(batch.prefix, who.id, batch.group, endpoint, pool, *what, names, key)
         indexes = function_indexes(calls, len(functions))

@@ -4,7 +4,7 @@ One connection, a channel per task group (a queue that is missing closes its cha
 handled when they come; nothing here waits for a fixed time. What a handler has dealt with is acknowledged after it;
 what it cannot read is rejected, and not queued again.
 
-Owner: the results thread (`watcher`); ``wake`` may be called by any.
+Owner: the results thread (`results`); ``wake`` may be called by any.
 """
 
 from __future__ import annotations

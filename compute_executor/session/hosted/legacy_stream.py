@@ -6,9 +6,9 @@
                                 <-          {"task_id", "status", "result" | "exception", ...}   each that has ended
 
 There are no numbers and no acknowledgements: after a new connection everything of a group may come once more, which
-`Waiting` drops, or be lost, for which `watcher` asks. The seam is that of `amqp.Queues`.
+`PendingTasks` drops, or be lost, for which `HostedResults` asks. The seam is that of `amqp.ResultQueueConsumer`.
 
-Owner: the results thread (`watcher`); ``wake`` may be called by any.
+Owner: the results thread (`results`); ``wake`` may be called by any.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from compute_executor.session.stream.websocket import StreamLost, connect
 PATH = "/ws/v2/"
 
 SILENCE = 150.0
-"""Seconds without a word, answers to pings included, after which the connection counts as lost: two turns of the
-watcher, and some."""
+"""Seconds without a word, answers to pings included, after which the connection counts as lost: two rounds
+of polling, and some."""
 
 
 class LegacyStream:

@@ -3,7 +3,7 @@
 Such an early result is kept until its id is expected; so many of them that their room is full are passed over, and
 ``missed`` says so: whoever expects a task after that must ask for it.
 
-Owner: whoever holds the lock of the pump (`hosted`).
+Owner: whoever holds the lock of the connection (`hosted.connection`).
 """
 
 from __future__ import annotations

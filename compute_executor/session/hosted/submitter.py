@@ -6,7 +6,7 @@
           <- nothing        SubmitOutcomeUnknown if it may have arrived: not sent again, unless that was asked for
           <- unreachable    again, until the patience is over
 
-Owner: the pump's thread (`hosted`), which all of this may block.
+Owner: the I/O thread of the connection (`hosted.connection`), which all of this may block.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ UNKNOWN_TRIES = 5
 
 
 class SubmitterEvents(Protocol):
-    """What this needs of the pump."""
+    """Interface that a submitter needs of its connection."""
 
     def taken(self, target: Target, calls: Calls, task_ids: list[str]) -> None:
         """These calls are tasks now."""

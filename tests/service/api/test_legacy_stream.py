@@ -101,5 +101,5 @@ async def test_the_service_ends(house: House) -> None:
         await service.submit(ALICE, batch(values(1)))
         client = await greeted(service)
         await documents(client, 1)
-        await service.farewell("for a test")
+        await service.say_goodbye("for a test")
         assert (await client.closed())[0] == stream.RESTARTING

@@ -440,7 +440,7 @@ async def test_goodbye(house: House) -> None:
         client = Client(service)
         await client.hello()
         await turn(20)
-        await service.farewell("the service ends")
+        await service.say_goodbye("the service ends")
         assert await client.frame() == frames.Goodbye("the service ends")
         assert (await client.closed())[0] == stream.RESTARTING
 

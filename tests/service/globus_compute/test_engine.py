@@ -426,7 +426,7 @@ def run(around: Around) -> None:
         return "amqp://broker"
 
     around.engine.connect(cast(Any, around), url)
-    around.engine._news.set()
+    around.engine._due.set()
 
 
 @live

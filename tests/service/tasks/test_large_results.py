@@ -166,6 +166,6 @@ async def test_what_goes_with_its_batch_is_forgotten(house: House) -> None:
         service.subscribe(ALICE, listener, GROUP)
         await _run(service, files, 2, listener)
         await house.parts.retention.clean(time.time() + 2 * DAY)
-        await house.parts.disk_care.look()
+        await house.parts.disk_space.reclaim()
         assert house.parts.large_results.waiting == 0
         assert service.overview()["disk"]["used"] == 0

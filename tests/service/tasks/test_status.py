@@ -60,21 +60,21 @@ async def test_the_overview_is_plain(house: House) -> None:
 
 
 @live
-async def test_farewell_reaches_who_listens(house: House) -> None:
+async def test_goodbye_reaches_who_listens(house: House) -> None:
     class Deaf(Listener):
         async def goodbye(self, reason: str) -> None:
             await asyncio.Event().wait()
 
     async with serving(house) as service:
-        await service.farewell("nobody there")
+        await service.say_goodbye("nobody there")
         listener = Listener()
         service.connect(listener)
         service.connect(Deaf())
         import compute_executor.service.service as module
 
-        module_farewell, module.FAREWELL = module.FAREWELL, 0.01
+        patience, module.GOODBYE_PATIENCE = module.GOODBYE_PATIENCE, 0.01
         try:
-            await service.farewell("the end")
+            await service.say_goodbye("the end")
         finally:
-            module.FAREWELL = module_farewell
+            module.GOODBYE_PATIENCE = patience
         assert listener.goodbyes == ["the end"]

@@ -57,10 +57,10 @@ class Served:
             shell = AppContext(self.service, self._house.blobs, "instance-1", stop=lambda: None)
             doors = AccessConfig(LocalToken(TOKEN, ALICE), [f"127.0.0.1:{self.port}"])
 
-            async def farewell() -> None:
-                await self.service.farewell("for a test")
+            async def goodbye() -> None:
+                await self.service.say_goodbye("for a test")
 
-            self._server = Server(make_app(shell, doors), self._up.set, farewell)
+            self._server = Server(make_app(shell, doors), self._up.set, goodbye)
             await self._server._serve([self._listener])
 
     def run(self, act: Coroutine[Any, Any, Any]) -> Any:

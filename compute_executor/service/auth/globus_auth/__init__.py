@@ -2,7 +2,7 @@
 
 registration   how this service is known to Globus Auth
 judging        what an introspected token is worth here (pure)
-asking         Globus Auth and Globus Groups, through globus_sdk (blocks)
+introspection  questions to Globus Auth and Globus Groups, through globus_sdk (blocks)
 decisions      what was decided of late, by the token's hash
 authenticator  all of it as an `access.Authenticator`
 following      what becomes of the tokens of open streams

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class TokenSource(Protocol):
-    """What is asked: `asking.Globus`."""
+    """What is asked: `introspection.GlobusAuthClient`."""
 
     def introspect(self, token: str) -> dict[str, Any]:
         """What is said of a token."""

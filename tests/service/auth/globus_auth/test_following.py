@@ -21,18 +21,18 @@ class Service:
     """What of a service is told."""
 
     def __init__(self) -> None:
-        self.visitors = OpenStreams(ServiceLimits())
+        self.open_streams = OpenStreams(ServiceLimits())
         self.reconsidered: list[Identity] = []
 
     def token_died(self, digest: bytes) -> None:
-        self.visitors.token_died(digest)
+        self.open_streams.token_died(digest)
 
     def reconsider(self, user: str, identity: Identity) -> None:
         self.reconsidered.append(identity)
-        self.visitors.changed(user, identity)
+        self.open_streams.changed(user, identity)
 
     def stream_tokens(self) -> set[bytes]:
-        return self.visitors.tokens()
+        return self.open_streams.tokens()
 
 
 class Town:
@@ -47,16 +47,16 @@ class Town:
     async def open(self, token: str) -> Any:
         who = await self.globus.identify(token)
         assert who is not None
-        return self.service.visitors.enter(who, token_digest(token))
+        return self.service.open_streams.enter(who, token_digest(token))
 
     async def look(self, later: float) -> None:
         self.now += later
         await self.following.look()
 
 
-async def ended(visit: Any) -> bool:
+async def ended(session: Any) -> bool:
     try:
-        await visit.during(asyncio.sleep(0))
+        await session.during(asyncio.sleep(0))
     except StreamRevoked:
         return True
     return False
@@ -77,13 +77,13 @@ def test_a_revoked_token_ends_its_streams_and_no_other(fauxbus: Fauxbus) -> None
 def test_changed_groups_reach_the_stream(fauxbus: Fauxbus) -> None:
     async def scenario() -> None:
         town = Town()
-        visit = await town.open(ALICES)
-        assert visit.who.groups == {TEAM}
+        session = await town.open(ALICES)
+        assert session.who.groups == {TEAM}
         fauxbus.world.groups[TEAM].memberships[ALICE].status = "removed"
         await town.look(31)
         assert [who.groups for who in town.service.reconsidered] == [frozenset()]
-        assert visit.who.groups == frozenset()
-        assert not await ended(visit)
+        assert session.who.groups == frozenset()
+        assert not await ended(session)
         town.globus.close()
 
     asyncio.run(scenario())
@@ -96,12 +96,12 @@ def test_trouble_over_there_does_not_end_a_stream_but_its_tokens_end_does(
 
     async def scenario() -> None:
         town = Town()
-        visit = await town.open(ALICES)
+        session = await town.open(ALICES)
         fauxbus.fail("/v2/oauth2/token/introspect", 500)
         await town.look(31)
-        assert not await ended(visit)
+        assert not await ended(session)
         await town.look(3600)
-        assert await ended(visit)
+        assert await ended(session)
         town.globus.close()
 
     asyncio.run(scenario())

@@ -1,4 +1,4 @@
-"""The care for the disk that large arguments and results take. Owner: the loop thread."""
+"""Room on the disk for large arguments and results: checked and reclaimed. Owner: the loop thread."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ ORPHANS_ON_FULL_DISK = 600.0
 """Seconds that a file may lie to which nothing refers when the disk is full."""
 
 
-class DiskCare:
-    """What is refused and deleted where there is no room. ``keep_orphans``: seconds that a file may lie to which
-    nothing refers."""
+class DiskSpace:
+    """Check of the room for files, and clean-up where there is none. ``keep_orphans``: seconds that a file may lie to
+    which nothing refers."""
 
     def __init__(
         self, disk: DiskUse, blobs: BlobReferences, results: LargeResults, keep_orphans: float
@@ -34,7 +34,7 @@ class DiskCare:
         """Files of so many bytes belong to a batch."""
         self._disk.add(size)
 
-    async def look(self) -> None:
+    async def reclaim(self) -> None:
         """Measure what the files take, and delete those that nothing refers to any more."""
         files = await asyncio.to_thread(self._disk.measure)
         self._blobs.sweep_of(files, ORPHANS_ON_FULL_DISK if self._disk.is_full() else self._keep_orphans)
