@@ -17,6 +17,8 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from types import ModuleType
 from typing import Any
 
 from compute_executor import interpreter
@@ -94,7 +96,22 @@ def observe() -> dict[str, Any]:
         "limits": _limits(),
         "argv": [os.fsencode(argument) for argument in getattr(sys, "argv", [""])],
         "interpreter": interpreter.observe(),
+        "main": _main(),
     }
+
+
+def _main() -> dict[str, Any]:
+    """Where the program is from, as its ``__main__`` says: file, package, and the module that it is with ``-m``; and
+    when that file was changed last, in ns since 1970."""
+    main = sys.modules.get("__main__")
+    spec = getattr(main, "__spec__", None)
+    found = getattr(main, "__file__", None), getattr(main, "__package__", None), getattr(spec, "name", None)
+    file, package, module = (one if isinstance(one, str) else None for one in found)
+    modified = 0
+    if file is not None:
+        with contextlib.suppress(OSError, ValueError):
+            modified = os.stat(file).st_mtime_ns
+    return {"file": file, "package": package, "module": module, "modified": modified}
 
 
 def messages() -> dict[str, Any]:
@@ -255,6 +272,22 @@ def _take_signals(wanted: dict[str, Any]) -> None:
         _try(signal.signal, number, signal.SIG_IGN)
     if blocked := wanted.get("blocked"):
         _try(signal.pthread_sigmask, signal.SIG_BLOCK, blocked)
+
+
+def main_module(wanted: dict[str, Any]) -> ModuleType:
+    """A ``__main__`` that says of itself what the program's does. For the rest it is empty."""
+    made = ModuleType("__main__")
+    said = wanted.get("main", {})
+    file, name = said.get("file"), said.get("module")
+    if "package" in said:
+        made.__package__ = said["package"]
+    if file is not None:
+        made.__file__ = file
+        made.__loader__ = SourceFileLoader(name or "__main__", file)
+        if name is not None:
+            made.__spec__ = ModuleSpec(name, made.__loader__, origin=file)
+            made.__spec__.has_location = True
+    return made
 
 
 def apply_limits(wanted: dict[str, Any]) -> None:

@@ -116,13 +116,24 @@ Read = Callable[[Unit], "tuple[Any, ...]"]
 """Reads a unit's stream: the values of its names."""
 
 
+class Home(NamedTuple):
+    """Where a program is from."""
+
+    file: str | None = None
+    """Its script; None: it has none."""
+    modified: int = 0
+    """When the script was changed last, in ns since 1970, as the program started its workers; 0: not known."""
+
+
 class Program:
     """The namespaces of one program. ``main``: the module that is to be its ``__main__``; None if this process has a
-    program of its own, which must not change. Owner: the thread that reads and calls."""
+    program of its own, which must not change. ``home``: where the program is from, if that is known. Owner: the
+    thread that reads and calls."""
 
-    def __init__(self, read: Read, main: ModuleType | None = None) -> None:
+    def __init__(self, read: Read, main: ModuleType | None = None, home: Home | None = None) -> None:
         self._read = read
         self._adopts = main is not None
+        self._home = home
         self._main = b""
         self._spaces: dict[tuple[bytes, str], Space] = {}
         self._units: dict[tuple[bytes, bytes], weakref.ref[Unit]] = {}
@@ -135,7 +146,7 @@ class Program:
 
     def needs(self, table: Table, sources: list[Sources]) -> Needs:
         """The units of a stream, whose program becomes the current one."""
-        self._select(table.main)
+        self.select(table.main)
         units: dict[Name, Unit] = {}
         for record, source in zip(table.units, sources, strict=True):
             unit = self._unit(record, source)
@@ -154,7 +165,7 @@ class Program:
         """Make the names current: those that the caller has changed get their new values."""
         if needs is self._applied:
             return
-        self._select(needs.main)
+        self.select(needs.main)
         self.expect(needs)
         missing = {id(unit): unit for unit in needs.units.values() if not unit.loaded}
         for unit in missing.values():
@@ -205,7 +216,12 @@ class Program:
         except KeyError:
             raise AttributeError(f"{key} has no {short!r} in this worker") from None
 
-    def _select(self, main: bytes | None) -> None:
+    @property
+    def home(self) -> Home | None:
+        """Where the program is from that is current; None: that is not known."""
+        return None if self._main else self._home
+
+    def select(self, main: bytes | None) -> None:
         """Let the program that it belongs to be the one that is found."""
         if main is not None and main != self._main:
             self._main = main

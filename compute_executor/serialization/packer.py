@@ -12,6 +12,7 @@ import logging
 import pickle
 import re
 import secrets
+import sys
 import weakref
 from collections.abc import Hashable
 from enum import Enum
@@ -338,7 +339,8 @@ class Packer(Owner):
         table = Sink()
         pickle.Pickler(table, PROTOCOL).dump((self._main, units, tuple(sorted(self._absent))))
         content = whole(table.content())
-        bases = {key: _base(names) for key, names in sorted(self._names.items())}
+        main = vars(sys.modules[MAIN]) if MAIN in sys.modules else {}
+        bases = {key: _base(names) for key, names in sorted({MAIN: main, **self._names}.items())}
         beside = pickle.dumps((bases, sources, *(one.sources for one in drafts)), PROTOCOL)
         whole_stream = [HEAD, binary(content), content, binary(beside), beside, b"\x86R0", *pieces]
         return whole_stream if sum(map(len, whole_stream)) > _SMALL else b"".join(whole_stream)

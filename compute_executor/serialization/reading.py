@@ -28,6 +28,7 @@ from compute_executor.serialization.namespaces import (
     Unit,
     UnitRecord,
 )
+from compute_executor.serialization.other_copy import Copy
 
 
 class _Stream(NamedTuple):
@@ -87,10 +88,15 @@ def enter(table: bytes, sources: bytes) -> None:
     read = Table(main, tuple(UnitRecord(*one) for one in units), absent)
     named = {name: record for record in read.units for name in record.names}
     program = _state.program
-    _state.stream = _Stream(program, Sources(own), named)
-    install(Sources(own))
     target = program or _foreign
-    needs = target.needs(read, [Sources(one) for one in others])
+    target.select(read.main)
+    texts = [Sources(own), *map(Sources, others)]
+    if target.home is not None:
+        copy = Copy(bases, texts, target.home)
+        bases, texts = copy.bases(bases), [copy.sources(one) for one in texts]
+    _state.stream = _Stream(program, texts[0], named)
+    install(texts[0])
+    needs = target.needs(read, texts[1:])
     _describe(target, bases)
     if program is None:
         target.expect(needs)

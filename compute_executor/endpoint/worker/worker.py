@@ -25,7 +25,6 @@ import select
 import socket
 import sys
 import threading
-import types
 from collections.abc import Callable
 from time import monotonic, time
 from types import TracebackType
@@ -41,7 +40,7 @@ from compute_executor.endpoint.worker.result_ring import Outcome, ResultRing
 from compute_executor.endpoint.worker.watchdog import Watchdog
 from compute_executor.serialization import buffers, native, reading
 from compute_executor.serialization.large import Content, size
-from compute_executor.serialization.namespaces import Needs, Program
+from compute_executor.serialization.namespaces import Home, Needs, Program
 from compute_executor.serialization.written import WrittenAnswer
 
 MAX_DATAGRAM = 1 << 18
@@ -138,12 +137,18 @@ class WorkerSetup:
             from compute_executor.endpoint.worker.records import forward
 
             forward(records, self._surroundings)
-        sys.modules["__main__"] = types.ModuleType("__main__")
+        sys.modules["__main__"] = surroundings.main_module(self._surroundings)
         sys.meta_path.append(SupportFolders(self._support))
         if self._caller:
             from compute_executor.endpoint.worker import bytecode
 
             bytecode.guard(self._caller)
+
+    @property
+    def home(self) -> Home | None:
+        """Where the caller's program is from; None: its surroundings do not say."""
+        said = self._surroundings.get("main")
+        return None if said is None else Home(said["file"], said["modified"])
 
     def limit(self) -> None:
         """Take over the caller's resource limits, once all that this process needs is open."""
@@ -247,7 +252,7 @@ class Worker:
         self._tasks = tasks
         self._ring = BegunLog(setup.ring)
         self._setup = setup
-        self.program = Program(reading.read_unit, sys.modules["__main__"])
+        self.program = Program(reading.read_unit, sys.modules["__main__"], setup.home)
         self._functions: dict[int, tuple[Callable[..., Any], list[Needs]]] = {}
         self._watchdog = Watchdog(link)
         self._pid = os.getpid()
