@@ -116,7 +116,7 @@ Read = Callable[[Unit], "tuple[Any, ...]"]
 """Reads a unit's stream: the values of its names."""
 
 
-class Home(NamedTuple):
+class Origin(NamedTuple):
     """Where a program is from."""
 
     file: str | None = None
@@ -127,13 +127,13 @@ class Home(NamedTuple):
 
 class Program:
     """The namespaces of one program. ``main``: the module that is to be its ``__main__``; None if this process has a
-    program of its own, which must not change. ``home``: where the program is from, if that is known. Owner: the
+    program of its own, which must not change. ``origin``: where the program is from, if that is known. Owner: the
     thread that reads and calls."""
 
-    def __init__(self, read: Read, main: ModuleType | None = None, home: Home | None = None) -> None:
+    def __init__(self, read: Read, main: ModuleType | None = None, origin: Origin | None = None) -> None:
         self._read = read
         self._adopts = main is not None
-        self._home = home
+        self._origin = origin
         self._main = b""
         self._spaces: dict[tuple[bytes, str], Space] = {}
         self._units: dict[tuple[bytes, bytes], weakref.ref[Unit]] = {}
@@ -217,9 +217,9 @@ class Program:
             raise AttributeError(f"{key} has no {short!r} in this worker") from None
 
     @property
-    def home(self) -> Home | None:
+    def origin(self) -> Origin | None:
         """Where the program is from that is current; None: that is not known."""
-        return None if self._main else self._home
+        return None if self._main else self._origin
 
     def select(self, main: bytes | None) -> None:
         """Let the program that it belongs to be the one that is found."""

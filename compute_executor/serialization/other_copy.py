@@ -15,22 +15,22 @@ import os
 from importlib.machinery import PathFinder
 from typing import Any
 
-from compute_executor.serialization.namespaces import MAIN, Home, Sources
+from compute_executor.serialization.namespaces import MAIN, Origin, Sources
 
 Bases = dict[str, dict[str, Any]]
 """For each namespace what a stream says of it: name, package, file."""
 
 
 class Copy:
-    """What the files of one stream are in this program. ``bases``, ``sources``: of the stream. ``home``: of the
+    """What the files of one stream are in this program. ``bases``, ``sources``: of the stream. ``origin``: of the
     program."""
 
-    def __init__(self, bases: Bases, sources: list[Sources], home: Home) -> None:
-        self._home = home
-        self._is_as_it_was = _is_as_it_was(home)
+    def __init__(self, bases: Bases, sources: list[Sources], origin: Origin) -> None:
+        self._origin = origin
+        self._is_as_it_was = _is_as_it_was(origin)
         script = bases.get(MAIN, {}).get("__file__", "")
-        same = home.file is not None and self._is_same(script, sources)
-        self._exact = {script: home.file} if same and home.file else {}
+        same = origin.file is not None and self._is_same(script, sources)
+        self._exact = {script: origin.file} if same and origin.file else {}
         modules = [
             (base["__name__"], base["__file__"])
             for key, base in bases.items()
@@ -50,7 +50,7 @@ class Copy:
             for first, text in texts.items()
             if name == script
         }
-        file = self._home.file or ""
+        file = self._origin.file or ""
         if not (begins and self._is_as_it_was):
             return os.path.basename(script) == os.path.basename(file)
         lines = linecache.getlines(file)
@@ -93,10 +93,10 @@ def _code(line: str) -> str:
     return line.partition("#")[0].strip()
 
 
-def _is_as_it_was(home: Home) -> bool:
+def _is_as_it_was(origin: Origin) -> bool:
     """Whether the script has not been changed since the program started its workers."""
     try:
-        return home.file is not None and os.stat(home.file).st_mtime_ns == home.modified
+        return origin.file is not None and os.stat(origin.file).st_mtime_ns == origin.modified
     except (OSError, ValueError):
         return False
 

@@ -91,8 +91,8 @@ def enter(table: bytes, sources: bytes) -> None:
     target = program or _foreign
     target.select(read.main)
     texts = [Sources(own), *map(Sources, others)]
-    if target.home is not None:
-        copy = Copy(bases, texts, target.home)
+    if target.origin is not None:
+        copy = Copy(bases, texts, target.origin)
         bases, texts = copy.bases(bases), [copy.sources(one) for one in texts]
     _state.stream = _Stream(program, texts[0], named)
     install(texts[0])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from compute_executor.serialization.namespaces import Home, Sources
+from compute_executor.serialization.namespaces import Origin, Sources
 from compute_executor.serialization.other_copy import Copy
 
 TEXT = "def f():\n    pass\n"
@@ -23,8 +23,8 @@ def mine(tmp_path: Path) -> Path:
     return tmp_path / "script.py"
 
 
-def home(file: Path) -> Home:
-    return Home(str(file), file.stat().st_mtime_ns)
+def origin(file: Path) -> Origin:
+    return Origin(str(file), file.stat().st_mtime_ns)
 
 
 def of(script: str | None, **modules: str) -> dict[str, dict[str, str]]:
@@ -37,7 +37,7 @@ def of(script: str | None, **modules: str) -> dict[str, dict[str, str]]:
 
 
 def test_the_script_and_what_is_beside_it_are_those_here(mine: Path) -> None:
-    copy = Copy(of("/far/script.py"), [], home(mine))
+    copy = Copy(of("/far/script.py"), [], origin(mine))
     assert copy.file("/far/script.py") == str(mine)
     assert copy.file("/far/near.py") == str(mine.with_name("near.py"))
     assert copy.file("/far/absent.py") == "/far/absent.py"
@@ -48,14 +48,14 @@ def test_the_script_and_what_is_beside_it_are_those_here(mine: Path) -> None:
 
 
 def test_a_script_that_is_not_here_has_its_name_all_the_same() -> None:
-    assert Copy(of("/far/script.py"), [], Home("/in/no/container/script.py", 1)).file("/far/script.py") == (
+    assert Copy(of("/far/script.py"), [], Origin("/in/no/container/script.py", 1)).file("/far/script.py") == (
         "/in/no/container/script.py"
     )
 
 
 @pytest.mark.parametrize("script", [None, "<stdin>", "script.py"])
 def test_a_program_without_a_folder_leaves_names_as_they_are(script: str | None, mine: Path) -> None:
-    for copy in (Copy(of(script), [], home(mine)), Copy(of("/far/script.py"), [], Home(script))):
+    for copy in (Copy(of(script), [], origin(mine)), Copy(of("/far/script.py"), [], Origin(script))):
         assert copy.file("/far/near.py") == "/far/near.py"
         assert copy.file("near.py") == "near.py"
 
@@ -72,32 +72,32 @@ def test_modules_are_where_the_search_path_has_them(
         ("other_copy_package", "/old/other_copy_package/__init__.py"),
         ("other_copy_package.part", "/old/other_copy_package/part.py"),
     ):
-        copy = Copy(of(str(mine), **{f"<{key}>": file}), [], home(mine))
+        copy = Copy(of(str(mine), **{f"<{key}>": file}), [], origin(mine))
         assert copy.file(file) == str(package / os.path.basename(file))
-    copy = Copy(of(str(mine), other_copy_absent="/old/other_copy_absent.py"), [], home(mine))
+    copy = Copy(of(str(mine), other_copy_absent="/old/other_copy_absent.py"), [], origin(mine))
     assert copy.file("/old/other_copy_absent.py") == "/old/other_copy_absent.py"
 
 
 def test_another_program_keeps_its_names_in_this_one(mine: Path) -> None:
     """A function that is called by its id may be of any program."""
     other = Sources((("/far/script.py", {1: "def g():\n"}),))
-    copy = Copy(of("/far/script.py"), [other], home(mine))
+    copy = Copy(of("/far/script.py"), [other], origin(mine))
     assert copy.sources(other) == other
     assert copy.file("/far/near.py") == "/far/near.py"
-    assert Copy(of("/far/other.py"), [], home(mine)).file("/far/other.py") == "/far/other.py"
+    assert Copy(of("/far/other.py"), [], origin(mine)).file("/far/other.py") == "/far/other.py"
     renamed = Sources((("/far/other.py", {1: "def f():  # what else\n"}),))
-    assert Copy(of("/far/other.py"), [renamed], home(mine)).file("/far/other.py") == str(mine)
+    assert Copy(of("/far/other.py"), [renamed], origin(mine)).file("/far/other.py") == str(mine)
 
 
 def test_the_text_is_that_of_the_program_that_runs(mine: Path) -> None:
     sources = Sources((("/far/script.py", {1: "def f():  # far\n"}), ("<cell>", {1: TEXT})))
-    own, cell = Copy(of("/far/script.py"), [sources], home(mine)).sources(sources).files
+    own, cell = Copy(of("/far/script.py"), [sources], origin(mine)).sources(sources).files
     assert own == (str(mine), {})
     assert cell == ("<cell>", {1: TEXT})
 
 
 def test_a_script_that_was_changed_since_has_the_text_that_was_sent(mine: Path) -> None:
-    changed = Home(str(mine), 1)
+    changed = Origin(str(mine), 1)
     sent = {1: TEXT, 2: "    another line\n"}
     assert Copy(of(str(mine)), [], changed).sources(Sources(((str(mine), sent),))).files == (
         (str(mine), sent),
@@ -110,4 +110,4 @@ def test_a_script_that_was_changed_since_has_the_text_that_was_sent(mine: Path) 
 
 def test_an_earlier_version_of_the_script_keeps_its_text(mine: Path) -> None:
     earlier = Sources(((str(mine), {1: "def g():\n"}),))
-    assert Copy(of(str(mine)), [earlier], home(mine)).sources(earlier) == earlier
+    assert Copy(of(str(mine)), [earlier], origin(mine)).sources(earlier) == earlier

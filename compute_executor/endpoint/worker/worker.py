@@ -40,7 +40,7 @@ from compute_executor.endpoint.worker.result_ring import Outcome, ResultRing
 from compute_executor.endpoint.worker.watchdog import Watchdog
 from compute_executor.serialization import buffers, native, reading
 from compute_executor.serialization.large import Content, size
-from compute_executor.serialization.namespaces import Home, Needs, Program
+from compute_executor.serialization.namespaces import Origin, Needs, Program
 from compute_executor.serialization.written import WrittenAnswer
 
 MAX_DATAGRAM = 1 << 18
@@ -145,10 +145,10 @@ class WorkerSetup:
             bytecode.guard(self._caller)
 
     @property
-    def home(self) -> Home | None:
+    def origin(self) -> Origin | None:
         """Where the caller's program is from; None: its surroundings do not say."""
         said = self._surroundings.get("main")
-        return None if said is None else Home(said["file"], said["modified"])
+        return None if said is None else Origin(said["file"], said["modified"])
 
     def limit(self) -> None:
         """Take over the caller's resource limits, once all that this process needs is open."""
@@ -252,7 +252,7 @@ class Worker:
         self._tasks = tasks
         self._ring = BegunLog(setup.ring)
         self._setup = setup
-        self.program = Program(reading.read_unit, sys.modules["__main__"], setup.home)
+        self.program = Program(reading.read_unit, sys.modules["__main__"], setup.origin)
         self._functions: dict[int, tuple[Callable[..., Any], list[Needs]]] = {}
         self._watchdog = Watchdog(link)
         self._pid = os.getpid()
