@@ -40,7 +40,7 @@ from compute_executor.endpoint.worker.result_ring import Outcome, ResultRing
 from compute_executor.endpoint.worker.watchdog import Watchdog
 from compute_executor.serialization import buffers, native, reading
 from compute_executor.serialization.large import Content, size
-from compute_executor.serialization.namespaces import Origin, Needs, Program
+from compute_executor.serialization.namespaces import Needs, Origin, Program
 from compute_executor.serialization.written import WrittenAnswer
 
 MAX_DATAGRAM = 1 << 18
