@@ -56,7 +56,7 @@ class AccessConfig:
 
 
 async def stream(websocket: WebSocket) -> None:
-    """``/ws/v2/`` (guide era) and ``/v3/stream`` (ours): the first frame tells which is spoken."""
+    """``/ws/v2/`` (legacy SDKs) and ``/v3/stream`` (ours): the first frame tells which is spoken."""
     from compute_executor.service.api.stream import serve_stream
 
     await serve_stream(

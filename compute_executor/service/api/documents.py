@@ -1,4 +1,4 @@
-"""The JSON that stock SDKs send and expect (WIRE facts of globus-compute-sdk 4.19 and of the guide's time).
+"""The JSON that stock SDKs send and expect (WIRE facts of globus-compute-sdk 4.19 and of funcX SDK 0.3 to 2.2).
 
 What they send is a `msgspec.Struct` each; fields that we do not use are not listed and so ignored. What they
 expect is made by a function each. No route, no service in here: values in, values out.
@@ -156,7 +156,7 @@ def refused_task(error: ComputeError) -> dict[str, Any]:
     return {"status": "failed", "task_uuid": None, "http_status_code": code, "reason": error.message}
 
 
-def guide_submitted(group: str, results: list[dict[str, Any]], *, whole: bool) -> dict[str, Any]:
+def legacy_submitted(group: str, results: list[dict[str, Any]], *, whole: bool) -> dict[str, Any]:
     """The answer to a v2 submit. ``results``: of each task, in the order sent; ``whole``: all were accepted."""
     return {"response": "success" if whole else "failed", "task_group_id": group, "results": results}
 

@@ -1,4 +1,4 @@
-"""The stream of the guide's time (funcX SDK 0.3 to 2.2): one JSON text frame for each task that has ended.
+"""The stream of legacy SDKs (funcX SDK 0.3 to 2.2): one JSON text frame for each task that has ended.
 
     client                                  service
     task group id, bare      ->

@@ -21,7 +21,7 @@ JSON = "application/json"
 MSGPACK = "application/msgpack"
 
 MOST_VALUES = 600_000
-"""Values of one JSON body, some 50 ms of reading; 100,000 tasks of the guide's time have 500,000."""
+"""Values of one JSON body, some 50 ms of reading; 100,000 tasks of a legacy SDK have 500,000."""
 HEAVIER = 4
 
 T = TypeVar("T")

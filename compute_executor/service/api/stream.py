@@ -109,7 +109,7 @@ async def _converse(websocket: WebSocket, session: StreamSession, service: Servi
 async def _serve_legacy(
     websocket: WebSocket, session: StreamSession, service: Service, group_id: str
 ) -> None:
-    """Serve a client of the guide's time."""
+    """Serve a client of a legacy SDK."""
     try:
         await LegacyClientStream(websocket, session, service).run(group_id)
     except NotFound as error:
@@ -188,7 +188,7 @@ class ClientStream:
         self._limit = service.limits.stream_buffer
         self._outbox = SendQueue()
         self._feeds: dict[bytes, Feed] = {}
-        self._work, self._room, self._told = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._work, self._room, self._goodbye_sent = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._answers: set[asyncio.Task[None]] = set()
         self._ending = False
         self._hops = hops
@@ -259,7 +259,7 @@ class ClientStream:
         """Send what is queued and a Goodbye, then end. What is not sent is in the store."""
         self._ending = True
         self._answer(frames.Goodbye(reason))
-        await self._told.wait()
+        await self._goodbye_sent.wait()
 
     def _answer(self, frame: frames.ToClient) -> None:
         self._outbox.add(frame)
@@ -277,7 +277,7 @@ class ClientStream:
                 await self._websocket.send_bytes(frame)
             self._room.set()
             if self._ending:
-                self._told.set()
+                self._goodbye_sent.set()
                 return
             if self._is_behind():
                 async with (

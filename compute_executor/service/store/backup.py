@@ -28,7 +28,12 @@ from compute_executor._version import __version__
 from compute_executor.errors import ComputeError, InvalidRequest, NotFound
 from compute_executor.local.state import BLOBS, DATABASE, trouble
 from compute_executor.service.store.damage import OPEN, damaged, refuse_damage
-from compute_executor.service.store.database import SCHEMA_VERSION, check_tables, open_reader, told
+from compute_executor.service.store.database import (
+    SCHEMA_VERSION,
+    check_tables,
+    open_reader,
+    store_errors,
+)
 from compute_executor.service.store.inspection import integrity
 from compute_executor.service.store.sql import queries
 
@@ -139,7 +144,11 @@ def _consistent(database: Path, copy: Path, links: Path) -> int:
 
 def _copied(database: Path, copy: Path) -> list[str]:
     """Copy it, closed in order; the names of the bodies that it refers to."""
-    with told(database), closing(open_reader(database)) as source, closing(sqlite3.connect(copy)) as target:
+    with (
+        store_errors(database),
+        closing(open_reader(database)) as source,
+        closing(sqlite3.connect(copy)) as target,
+    ):
         check_tables(source, database)
         source.backup(target)
         wrong = integrity(target)

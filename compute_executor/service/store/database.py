@@ -47,7 +47,7 @@ def open_writer(path: Path, *, durable: bool) -> sqlite3.Connection:
     refuse_network(path)
     if not path.exists() and not path.is_symlink():
         _create(path)
-    with told(path):
+    with store_errors(path):
         refuse_damage(path)
         # A reader: closing a writer would copy into the database what is damaged.
         with closing(open_reader(path)) as looking:
@@ -66,7 +66,7 @@ def reopen_writer(path: Path, *, durable: bool) -> sqlite3.Connection:
     (sqlite.org/howtocorrupt.html, section 2.2)."""
     connection = open_plain(path)
     try:
-        with told(path):
+        with store_errors(path):
             _prepare(connection, durable=durable)
             _migrate(connection, path)
             checkpoint(connection)
@@ -125,7 +125,7 @@ def _create(path: Path) -> None:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW, 0o600))
     except OSError as error:
         raise trouble("make", path, error) from error
-    with told(path), closing(_connect(f"file:{quote(str(temporary))}?mode=rw")) as connection:
+    with store_errors(path), closing(_connect(f"file:{quote(str(temporary))}?mode=rw")) as connection:
         connection.execute(
             "PRAGMA page_size = 2048"
         )  # a single task's commit writes some pages each to 5 B-trees:
@@ -135,7 +135,7 @@ def _create(path: Path) -> None:
 
 
 @contextmanager
-def told(path: Path) -> Iterator[None]:
+def store_errors(path: Path) -> Iterator[None]:
     """Turn what SQLite says into errors with the path and what to do."""
     try:
         yield

@@ -25,8 +25,8 @@ from compute_executor.service.store.database import (
     check_log,
     check_tables,
     open_reader,
+    store_errors,
     tables,
-    told,
 )
 from compute_executor.service.store.rows import ID_BYTES
 from compute_executor.service.store.sql import queries
@@ -87,7 +87,7 @@ def _places(folder: Path) -> Iterator[str]:
 
 
 def _look(found: Inspection, path: Path, in_use: bool) -> None:
-    with told(path):
+    with store_errors(path):
         if not in_use:
             refuse_damage(path)
         with closing(open_reader(path)) as connection:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from compute_executor.errors import StoreDamaged
 from compute_executor.service.store.damage import OPEN, log_of, refuse_damage
-from compute_executor.service.store.database import open_plain, told
+from compute_executor.service.store.database import open_plain, store_errors
 from compute_executor.service.store.sql import queries
 
 
@@ -19,7 +19,7 @@ def accept_loss(path: Path) -> Path | None:
     if log.exists():
         kept = log.with_name(f"{log.name}.damaged")
         shutil.copy2(log, kept)
-    with told(path):
+    with store_errors(path):
         if _unreadable(path):
             log.unlink(missing_ok=True)
         with closing(open_plain(path)) as connection:

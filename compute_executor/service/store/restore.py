@@ -25,7 +25,7 @@ from compute_executor.errors import ComputeError, InvalidRequest, StoreDamaged, 
 from compute_executor.local.state import BLOBS, DATABASE, RINGS, trouble
 from compute_executor.service.store.backup import FORMAT, MANIFEST, Digesting, FileDigest, Manifest
 from compute_executor.service.store.damage import RESTORING, log_of
-from compute_executor.service.store.database import SCHEMA_VERSION, check_tables, told
+from compute_executor.service.store.database import SCHEMA_VERSION, check_tables, store_errors
 from compute_executor.service.store.sql import queries
 
 BEFORE = "before-restore"
@@ -119,7 +119,10 @@ def _compare(manifest: Manifest, found: dict[str, FileDigest], source: Path) -> 
 
 
 def _check_database(path: Path, source: Path) -> None:
-    with told(path), closing(sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)) as connection:
+    with (
+        store_errors(path),
+        closing(sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)) as connection,
+    ):
         check_tables(connection, path)
         wrong = [text for (text,) in connection.execute(queries()["integrity_check"]) if text != "ok"]
     if wrong:

@@ -1,4 +1,4 @@
-"""The stream of the guide's time (funcX SDK 0.3 to 2.2), read: what a service without result queues may offer.
+"""The stream of legacy services (funcX 0.3 to 2.2), read: what a service without result queues may offer.
 
     us                                      service
     handshake, with the token   ->

@@ -1,5 +1,5 @@
 """Keeps the results of a hosted service coming: by its broker, and by asking while there is no way to that. A service
-without a broker may have the stream of the guide's time (`legacy_stream`), which then stands for the queues.
+without a broker may have a legacy stream (`legacy_stream`), which then stands for the queues.
 
     nothing open  -> no thread, no connection (after LINGER seconds: the next task is likely to come soon)
     something is  -> ask for the broker's address and credentials, anew each time; read the queues

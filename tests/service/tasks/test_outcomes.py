@@ -1,4 +1,4 @@
-"""Outcomes reach the store in order, survive trouble, and are told of as soon as they cannot be lost."""
+"""Outcomes reach the store in order, survive trouble, and are published of as soon as they cannot be lost."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class Commits:
 
 
 class World:
-    """``told``: first number and how many; ``stored``: how many, and the batches finished by them."""
+    """``published``: first number and how many; ``stored``: how many, and the batches finished by them."""
 
     def __init__(self, *, commit_first: bool = False) -> None:
         self.commits = Commits()
-        self.told: list[tuple[int, int]] = []
+        self.published: list[tuple[int, int]] = []
         self.stored: list[tuple[int, list[int]]] = []
         self.recoveries = 0
         self.dispatch = Dispatch()
@@ -62,7 +62,7 @@ class World:
         )
 
     def _tell(self, first: int, entries: list[Any]) -> None:
-        self.told.append((first, len(entries)))
+        self.published.append((first, len(entries)))
 
     def _stored(self, entries: list[Any], finished: list[OpenBatch], unused: list[str]) -> None:
         assert unused == ["unused"]
@@ -87,9 +87,9 @@ class World:
 async def test_nothing_is_told_before_it_is_stored(commit_first: bool, kept: bool) -> None:
     world = World(commit_first=commit_first)
     world.end(world.batch(1, 2), 0, kept=kept)
-    assert (world.told, world.outcomes.pending) == ([], 1)
+    assert (world.published, world.outcomes.pending) == ([], 1)
     world.commits.succeed()
-    assert (world.told, world.stored) == ([(1, 1)], [(1, [])])
+    assert (world.published, world.stored) == ([(1, 1)], [(1, [])])
     assert (world.outcomes.pending, world.outcomes.stored_count) == (0, 1)
 
 
@@ -100,7 +100,7 @@ async def test_what_is_kept_elsewhere_is_told_at_once_and_once() -> None:
     world.outcomes.number_from(100)
     world.end(batch, 0, 2, kept=True)
     world.end(batch, 1, kept=True)  # the others are being stored: it goes with the next commit
-    assert world.told == [(101, 2)]
+    assert world.published == [(101, 2)]
     assert world.stored == []
     assert [one.seq for one in world.outcomes.ahead(GROUP, 100)] == [101, 102]
     assert [one.seq for one in world.outcomes.ahead(GROUP, 101)] == [102]
@@ -114,7 +114,7 @@ async def test_what_is_kept_elsewhere_is_told_at_once_and_once() -> None:
     assert world.outcomes.ahead(GROUP, 0) == []
     world.commits.succeed()
     assert world.commits.numbers == [101, 102, 103]
-    assert (world.told, world.stored) == ([(101, 2), (103, 1)], [(2, []), (1, [1])])
+    assert (world.published, world.stored) == ([(101, 2), (103, 1)], [(2, []), (1, [1])])
 
 
 @live
@@ -124,18 +124,18 @@ async def test_what_waits_to_be_told_is_told_before_what_comes_after_it() -> Non
     world.end(batch, 0, kept=True)
     world.end(batch, 1)
     world.end(batch, 2, kept=True)
-    assert world.told == [(1, 1)]
+    assert world.published == [(1, 1)]
     assert [one.position for one in world.outcomes.ahead(GROUP, 0)] == [0]
     assert world.outcomes.outcome(1, 2) is None
     world.commits.succeed()
     world.end(batch, 3, kept=True)
-    assert world.told == [(1, 1)]
+    assert world.published == [(1, 1)]
     world.commits.succeed()
-    assert world.told == [(1, 1), (2, 2)]
+    assert world.published == [(1, 1), (2, 2)]
     world.commits.succeed()
-    assert world.told == [(1, 1), (2, 2), (4, 1)]
+    assert world.published == [(1, 1), (2, 2), (4, 1)]
     world.end(batch, 4, kept=True)
-    assert world.told == [(1, 1), (2, 2), (4, 1), (5, 1)]
+    assert world.published == [(1, 1), (2, 2), (4, 1), (5, 1)]
 
 
 @live
@@ -150,7 +150,7 @@ async def test_what_is_told_and_what_is_not_can_share_a_commit() -> None:
     world.end(batch, 2)
     world.outcomes._send()
     world.commits.succeed()
-    assert world.told == [(1, 1), (2, 1), (3, 1)]
+    assert world.published == [(1, 1), (2, 1), (3, 1)]
 
 
 @live
@@ -161,13 +161,13 @@ async def test_so_many_are_told_before_they_are_stored_and_none_in_trouble(
     world = World()
     batch = world.batch(1, 6)
     world.end(batch, 0, 1, 2, kept=True)
-    assert world.told == []
+    assert world.published == []
     world.commits.succeed()
     world.end(batch, 3, 4, kept=True)
-    assert world.told == [(1, 3), (4, 2)]
+    assert world.published == [(1, 3), (4, 2)]
     world.commits.fail()
     world.end(batch, 5, kept=True)
-    assert world.told == [(1, 3), (4, 2)]
+    assert world.published == [(1, 3), (4, 2)]
 
 
 @live
@@ -180,7 +180,7 @@ async def test_what_comes_during_a_write_is_the_next_one_and_finishes_the_batch(
     assert len(world.commits.waiting) == 1
     world.commits.succeed()
     world.commits.succeed()
-    assert world.told == [(1, 1), (2, 3)]
+    assert world.published == [(1, 1), (2, 3)]
     assert world.stored == [(1, []), (3, [1, 2])]
     assert [finished for _, finished in world.commits.writes] == [[], [1, 2]]
     world.outcomes.put([])
@@ -204,7 +204,7 @@ async def test_trouble_loses_nothing_and_keeps_the_order(monkeypatch: pytest.Mon
     world.commits.succeed()
     assert (world.outcomes.stalled, world.recoveries) == (False, 1)
     world.commits.succeed()
-    assert world.told == [(1, 1), (2, 2)]
+    assert world.published == [(1, 1), (2, 2)]
     assert world.stored == [(1, []), (2, [1])]
     assert world.outcomes._backoff.failures == 0
 
@@ -244,5 +244,5 @@ async def test_very_many_are_stored_in_parts(monkeypatch: pytest.MonkeyPatch) ->
     world.end(world.batch(2, 1), 0)
     for _ in range(2):
         world.commits.succeed()
-    assert world.told == [(1, 3), (4, 2)]
+    assert world.published == [(1, 3), (4, 2)]
     assert world.stored == [(3, []), (2, [1, 2])]

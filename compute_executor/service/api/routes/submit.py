@@ -1,4 +1,4 @@
-"""Submitting a batch: as our frame, as the current SDK's JSON, and as that of the guide's time.
+"""Submitting a batch: as our frame, as the current SDK's JSON, and as that of legacy SDKs.
 
 A JSON batch becomes a frames.Submit like any other: its payloads lose their base64, large ones become blobs, and
 the service draws the prefix that makes the task ids. With an ``Idempotency-Key`` header the prefix is found again
@@ -81,7 +81,7 @@ async def submit(request: Request) -> Response:
     return json_answer(answer, _replayed_header(replayed))
 
 
-async def guide_submit(request: Request) -> Response:
+async def legacy_submit(request: Request) -> Response:
     """``POST /v2/submit``: a batch that may be for several endpoints. Each endpoint's part is accepted or refused by
     itself, and every task says which; nothing accepted is an error as a whole."""
     document = await read_json(request, documents.LegacySubmitDocument)
@@ -116,7 +116,7 @@ async def guide_submit(request: Request) -> Response:
     if len(refused) == len(parts):
         raise refused[0]
     return json_answer(
-        documents.guide_submitted(group, results, whole=not refused), _replayed_header(replayed)
+        documents.legacy_submitted(group, results, whole=not refused), _replayed_header(replayed)
     )
 
 
@@ -228,5 +228,5 @@ def _replayed_header(replayed: bool) -> dict[str, str]:
 
 ROUTES = [
     Route("/v3/endpoints/{id}/submit", submit, methods=["POST"]),
-    Route("/v2/submit", guide_submit, methods=["POST"]),
+    Route("/v2/submit", legacy_submit, methods=["POST"]),
 ]

@@ -39,11 +39,12 @@ class TokenSource(Protocol):
 
 
 class TokenLookup(NamedTuple):
-    """Whose a token is (None: nobody's), and the Unix time at which it expires. ``told``: their groups are known."""
+    """Whose a token is (None: nobody's), and the Unix time at which it expires. ``groups_known``: whether their
+    groups could be read."""
 
     identity: Identity | None
     expires: float
-    told: bool = False
+    groups_known: bool = False
 
 
 class SeenToken(NamedTuple):
@@ -134,7 +135,7 @@ class GlobusAuthenticator:
     def _notice(self, found: TokenLookup) -> None:
         """Tell who is in other groups now. One whose groups cannot be told by this token has not changed."""
         who = found.identity
-        if who is None or not found.told:
+        if who is None or not found.groups_known:
             return
         before = self._known.get(who.id)
         self._known[who.id] = who
@@ -153,7 +154,7 @@ class GlobusAuthenticator:
                 "groups of %s cannot be told (%s): counted as in none", verdict.name, groups.refused
             )
         identity = Identity(verdict.id, verdict.name, groups.ids)
-        return TokenLookup(identity, verdict.expires, told=not groups.refused)
+        return TokenLookup(identity, verdict.expires, groups_known=not groups.refused)
 
 
 def _nobody(_: Identity) -> None:
