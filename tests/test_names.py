@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import keyword
+import re
 from collections import defaultdict
 from pathlib import Path
+from types import CodeType
 
 import compute_executor
 from compute_executor import errors
@@ -53,3 +56,31 @@ def test_every_error_has_a_code_of_its_own() -> None:
         elif isinstance(kind, type) and issubclass(kind, errors.ComputeError):
             codes[-1].append(name)
     assert {code: names for code, names in codes.items() if len(names) > 1 or code < 0} == {}
+
+
+def named(code: CodeType) -> set[str]:
+    """The names that compiled code has in it: variables, attributes, arguments, functions, classes and fields."""
+    found = {code.co_name, *code.co_names, *code.co_varnames, *code.co_cellvars}
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            found |= named(constant)
+        elif isinstance(constant, str) and constant.isidentifier():
+            found.add(constant)
+    return found
+
+
+def test_what_docstrings_and_comments_refer_to_exists() -> None:
+    """In single backticks: names of this package, with their rooms. What is somebody else's is not looked at."""
+    texts = {path: path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
+    rooms = {path.stem for path in PACKAGE.rglob("*") if path.suffix == ".py" or path.is_dir()}
+    known = rooms.union(
+        *(named(compile(text, path, "exec", dont_inherit=True)) for path, text in texts.items())
+    )
+    stale = []
+    for path, text in texts.items():
+        for reference in re.findall(r"(?<!`)`([A-Za-z_][\w.]*)`(?!`)", text):
+            parts = reference.split(".")
+            ours = len(parts) == 1 or parts[0] in rooms or parts[0][0].isupper()
+            if ours and not known.issuperset(parts) and not keyword.iskeyword(reference):
+                stale.append((str(path.relative_to(PACKAGE)), reference))
+    assert stale == []

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -40,11 +38,12 @@ class SweepResult:
     ``stopped``: why the sweep has ended early, or an empty text.
     """
 
-    def __init__(self, study: Any, executor: Executor | None, timeout: float | None, progress: bool) -> None:
-        """``study``: a Study, which is no part of the public interface: `sweep` makes results."""
+    def __init__(self, study: Any, run_again: Callable[[], SweepResult]) -> None:
+        """``study``: a Study, which is no part of the public interface: `sweep` makes results. ``run_again``: runs
+        what has no value yet."""
         self.stopped: str = study.stopped
         self._study: Study = study
-        self._executor, self._timeout, self._progress = executor, timeout, progress
+        self._run_again = run_again
         self._path, self._taken, self._units = study.book.path, study.request.taken, study.request.units
         values, failed = study.book.counts()
         self.counts: SweepCounts = SweepCounts(study.tally.total, values, failed)
@@ -122,10 +121,7 @@ class SweepResult:
 
     def resume(self) -> SweepResult:
         """Run what has no value yet: rows that failed, and those that a sweep which ended early has not come to."""
-        from compute_executor.sweeps.sweep import run_request  # it makes these
-
-        request = replace(self._study.request, resume=True, overwrite=False)
-        return run_request(request, self._executor, self._timeout, self._progress, self._study)
+        return self._run_again()
 
     def _table(self, book: Book) -> Tabulation:
         return tabulated(book, self._taken, self._units)

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,12 @@ def run_request(
             study.finish()
         study.abandon()
         raise
-    return SweepResult(study, executor, timeout, progress)
+
+    def run_again() -> SweepResult:
+        later = replace(study.request, resume=True, overwrite=False)
+        return run_request(later, executor, timeout, progress, study)
+
+    return SweepResult(study, run_again)
 
 
 def check_function(function: Callable[..., Any], design: Design) -> None:

@@ -1,7 +1,7 @@
 """An engine runs tasks in pools of workers. :class:`ProcessEngine`: each worker a process on this machine.
 
-The service gives work when it is asked (:meth:`Events.take`) and is told what became of it. Everything happens on
-the event loop that runs when the engine is made; nothing blocks it but starting a process (about 1 ms).
+The service gives work when it is asked (:meth:`EngineEvents.take`) and is told what became of it. Everything happens
+on the event loop that runs when the engine is made; nothing blocks it but starting a process (about 1 ms).
 """
 
 from __future__ import annotations

@@ -49,8 +49,8 @@ class EngineEvents(Protocol):
         """These (batch, position, attempt, unix time) run, and for so long that it is worth saying."""
 
     def ended(self, pool: bytes, outcomes: list[TaskEnded], *, kept: bool = False) -> None:
-        """These have ended. ``kept``: each is in the outbox of its worker, and stays there until `progress` says that
-        it is stored."""
+        """These have ended. ``kept``: each is in the result ring of its worker, and stays there until `progress` says
+        that it is stored."""
 
     def progress(self) -> tuple[int, int]:
         """How many outcomes were ever taken in, by `ended` or otherwise, and how many of these, the first, are

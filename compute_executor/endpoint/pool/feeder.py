@@ -1,4 +1,4 @@
-"""What waits in a pool, and giving it to the workers. Decisions are in handover.py; this does them.
+"""What waits in a pool, and giving it to the workers. Decisions are in scheduling_policy.py; this does them.
 
 Everything that waits here was taken from the service and has not begun. It may have been with a worker before:
 taken back unreceived for an idle one, or handed back because a neighbour in its chunk takes long.

@@ -122,7 +122,7 @@ class WorkerPool:
         """The workers, for people to look at."""
         return [member.view(self._name) for member in self._staff.members]
 
-    # -- member.Duties: what workers report --
+    # -- WorkerEvents: what workers report --
 
     def ready(self) -> None:
         """A worker has started."""
@@ -148,7 +148,7 @@ class WorkerPool:
         self.feed()
 
     def has_room(self, member: WorkerHandle) -> bool:
-        """A worker's outbox is full: whether enough of it is stored."""
+        """A worker's result ring is full: whether enough of it is stored."""
         return member.process.has_room(self._events.progress()[1])
 
     def handed_back(self, tasks: list[Assignment]) -> None:
@@ -181,7 +181,7 @@ class WorkerPool:
     def died(self, member: WorkerHandle, exit_code: int) -> None:
         """A worker is dead. What it had not begun is returned, what it had begun is lost or timed out."""
         self._staff.remove(member)
-        member.process.reported(*self._events.progress())  # its outbox goes if that is stored
+        member.process.reported(*self._events.progress())  # its result ring goes if that is stored
         last_output = member.last_output()
         last_words = b"".join(text[-KEPT:] for _, text in last_output[:RECORDS])
         begun = member.begun()

@@ -19,8 +19,8 @@ from compute_executor.endpoint.worker.result_ring import Outcome
 from compute_executor.protocol.frames import Body, Written
 
 ROOM_EVERY = 0.002
-"""Seconds between looks whether a worker whose outbox is full can go on: what fills it in less is being stored, a
-commit takes some milliseconds."""
+"""Seconds between looks whether a worker whose result ring is full can go on: what fills it in less is being stored,
+a commit takes some milliseconds."""
 
 
 class WorkerEvents(Protocol):
@@ -33,7 +33,7 @@ class WorkerEvents(Protocol):
         """It has run these."""
 
     def has_room(self, member: WorkerHandle) -> bool:
-        """Whether so much of what it has finished is stored that its outbox takes another result."""
+        """Whether so much of what it has finished is stored that its result ring takes another result."""
         ...
 
     def handed_back(self, tasks: list[Assignment]) -> None:

@@ -10,7 +10,7 @@ conclusions (:func:`clear`). While a service lives its rings are never removed, 
 an outcome that is reported may not be stored yet.
 
 Limit: a ring remembers the last CAPACITY tasks of a worker. That is enough: of these only the last can be without a
-result in its outbox, which keeps it until it is stored (outbox.py).
+result in its result ring, which keeps it until it is stored (result_ring.py).
 """
 
 from __future__ import annotations

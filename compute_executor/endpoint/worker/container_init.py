@@ -13,7 +13,7 @@ import sys
 
 OLDEST = (3, 10)
 FILES = 7
-"""Task channel, stream, life line, outbox, log records; and the output, which becomes 1 and 2."""
+"""Task channel, stream, life line, result ring, log records; and the output, which becomes 1 and 2."""
 
 
 def main(door: str) -> int:

@@ -5,7 +5,7 @@ Each worker has three channels:
 * the *task channel* (SOCK_SEQPACKET): a datagram is one or more task records. A datagram is received whole or
   not at all, so what the worker has not received can be taken back by the engine, exactly;
 * the *stream* (SOCK_STREAM, both ways): frames of ``kind u8, length u32, payload``;
-* the *outbox* (shared memory, see outbox.py): results; the stream only says how far it is filled.
+* the *result ring* (shared memory, see result_ring.py): results; the stream only says how far it is filled.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 Why not through the socket: a worker gathers the results of short tasks for a fraction of a millisecond, and what
 it has gathered must outlive it when the next task kills it. After its death the engine reads what was finished.
-The memory is that of a file (boxes.py), so it outlives the engine as well: a record keeps its place until its
-outcome is stored, and the next service reads what this one had no time to store (:func:`intact`).
+The memory is that of a file (`endpoint.pool.result_files`), so it outlives the engine as well: a record
+keeps its place until its outcome is stored, and the next service reads what this one had no time to store
+(:func:`intact`).
 
 Layout: words of 64 bits - FORMAT; tail, bytes ever written; kept, the position below which every outcome is stored;
 process id of the worker and when it started - then CAPACITY bytes of records. A record never wraps; the rest of a
@@ -158,8 +159,8 @@ def user(data: bytes) -> tuple[int, int]:
 
 
 def intact(data: bytes) -> Iterator[Outcome]:
-    """The results in the bytes of an outbox whose service and worker are dead, from the first that may not be
-    stored to the last that is whole. Of damaged bytes, or bytes that are no outbox: what comes before the damage."""
+    """The results in the bytes of a result ring whose service and worker are dead, from the first that may not be
+    stored to the last that is whole. Of damaged bytes, or bytes that are none: what comes before the damage."""
     if len(data) != SIZE:
         return
     form, tail, kept, *_ = _WORDS.unpack_from(data)

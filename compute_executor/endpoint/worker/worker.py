@@ -3,8 +3,8 @@
 The way of a chunk of tasks:
 
 1. ``recv`` from the task channel: one task, or several that the engine expects to be short;
-2. per task: mark it in the ring, look the function up (asked from the engine once), load, call, dump;
-3. the result goes into the outbox; a RESULTS frame tells the engine how far the outbox is filled: at once when
+2. per task: mark it in the begun log, look the function up (asked from the engine once), load, call, dump;
+3. the result goes into the result ring; a RESULTS frame tells the engine how far the ring is filled: at once when
    nothing is left to do or the last frame is GATHER seconds old, else a little later for many results;
 4. a :class:`Watchdog` looks after chunks: when one of its tasks takes long after all, what was held back is
    announced and the unstarted rest goes back to the engine, so that nobody waits for a long neighbour.
@@ -57,14 +57,14 @@ FUNCTIONS = 500
 """Functions kept unpickled. More than that and the least recently used is asked for again."""
 
 
-def main(tasks: int, stream: int, life: int, outbox: int, records: int) -> None:
+def main(tasks: int, stream: int, life: int, results: int, records: int) -> None:
     """Serve until the engine says EXIT or is gone. The arguments are inherited descriptors."""
-    tasks, stream, life, outbox, records = map(_out_of_the_way, (tasks, stream, life, outbox, records))
+    tasks, stream, life, results, records = map(_out_of_the_way, (tasks, stream, life, results, records))
     system.die_with(life)
     system.adopt_orphans()
     atexit.register(_end_left_over)  # the first to be registered is the last to be called
     faulthandler.enable()  # a crash of native code leaves a traceback in the output
-    link = PoolLink(socket.socket(fileno=stream), ResultRing(outbox), TaskOutput(records))
+    link = PoolLink(socket.socket(fileno=stream), ResultRing(results), TaskOutput(records))
     kind, payload = link.receive()
     if kind != messages.SETUP:
         raise RuntimeError(f"the first frame must be SETUP ({messages.SETUP}), not {kind}")
@@ -174,16 +174,17 @@ class SupportFolders:
 
 
 class PoolLink:
-    """The stream and the outbox towards the engine. The watchdog's thread sends too; only the main one receives."""
+    """The stream and the result ring towards the engine. The watchdog's thread sends too; only the main one
+    receives."""
 
-    def __init__(self, stream: socket.socket, outbox: ResultRing, output: TaskOutput) -> None:
+    def __init__(self, stream: socket.socket, results: ResultRing, output: TaskOutput) -> None:
         self.output = output
         self._stream = stream
-        self._outbox = outbox
+        self._results = results
         self._reader = messages.FrameReader()
         self._lock = threading.Lock()
-        self.told = outbox.tail
-        """How far the engine knows the outbox to be filled."""
+        self.told = results.tail
+        """How far the engine knows the result ring to be filled."""
 
     def send(self, kind: int, payload: bytes = b"") -> None:
         """Send one frame."""
@@ -207,17 +208,17 @@ class PoolLink:
         return self.receive()[1]
 
     def put(self, outcome: Outcome) -> None:
-        """A result into the outbox; waits for the engine to read when it is full."""
-        while not self._outbox.put(outcome):
+        """Put a result into the result ring; wait for the engine to read when it is full."""
+        while not self._results.put(outcome):
             self.ask(messages.ROOM)
 
     def holding(self) -> bool:
-        """Whether results lie in the outbox that the engine was not told of."""
-        return self._outbox.tail > self.told
+        """Whether results lie in the result ring that the engine was not told of."""
+        return self._results.tail > self.told
 
     def tell_results(self) -> None:
-        """Tell the engine how far the outbox is filled."""
-        tail = self._outbox.tail
+        """Tell the engine how far the result ring is filled."""
+        tail = self._results.tail
         if tail > self.told:
             self.told = tail
             if notes := self.output.notes():
@@ -308,7 +309,7 @@ class Worker:
                 link.tell_results()
 
     def _run(self, task: TaskRecord) -> None:
-        """One task from its mark in the ring to its result in the outbox."""
+        """One task from its mark in the begun log to its result in the result ring."""
         batch, position, attempt, number, flags, body = task
         code = None if number in self._functions else self._ask_function(number)
         began = time()
