@@ -278,7 +278,8 @@ def test_its_token_is_revoked_while_tasks_run(far: FarMachine, pools: str, tmp_p
             assert code == 1
             assert "token" in error
             with far.running("revoked", "--engine", pools):
-                assert len(ends_well(futures, trace)) <= 2 * WORKERS
+                # What ran, and what had ended in a pilot that had not told it yet: more of it on a busy machine.
+                assert len(ends_well(futures, trace)) <= 5 * WORKERS
 
 
 # -- users ------------------------------------------------------------------------------------------------

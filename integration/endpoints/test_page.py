@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from integration.endpoints.slurm import NoSlurm, OneNodeSlurm
+from tests.contract.work import wait_until
 from tests.endpoint.agent.running import environment, run
 
 PAGE = Path(__file__).parents[2] / "docs" / "guides" / "slurm.md"
@@ -59,7 +60,7 @@ def test_the_page_about_slurm(cluster: OneNodeSlurm, tmp_path: Path) -> None:
         shown = run("status", "hpc", "--json", **cluster.environment).stdout
         (job,) = cluster.jobs()
         assert job in shown
-        assert f"{job} running" in " ".join(run("status", "hpc").stdout.split())
+        wait_until(lambda: f"{job} running" in " ".join(run("status", "hpc").stdout.split()))
         written = json.loads(run("logs", "hpc", "--block", job, "--json").stdout)["files"]
         assert {Path(path).suffix for path in written} == {".stdout", ".stderr"}
         assert f"job {job}" in run("logs", "hpc", "--block", "no such").stderr
