@@ -19,8 +19,8 @@ from compute_executor.endpoint.environments import images
 from compute_executor.endpoint.environments.recipes import OWN_PYTHON, Recipe
 from compute_executor.errors import InvalidRequest, PoolBroken, TaskPending, TaskTimeout, WorkerLost
 from compute_executor.local import state
-from compute_executor.sdk.http.transport import Request
 from integration.containers.conftest import IMAGE, SIX, Podman
+from tests.http_requests import shut_down
 
 PATIENCE = 60.0
 pytestmark = [
@@ -42,7 +42,7 @@ def by_value() -> Iterator[None]:
 def client(configured: Podman) -> Iterator[Client]:
     with Client() as client:
         yield client
-        client._session.call(Request("POST", "/v3/shutdown"))
+        shut_down(client)
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ def test_an_image_is_built_on_another(
 ) -> None:
     """The base that a registry would give is the image of these tests; pip reaches the index from inside."""
     monkeypatch.setenv(images.BASE, IMAGE)
-    client._session.call(Request("POST", "/v3/shutdown"))  # the next service has that variable
+    shut_down(client)  # the next service has that variable
     until(lambda: not _alive())
     container = client.build_container(ContainerSpec(), container_type="podman")
     with Executor(max_workers=1) as executor:
