@@ -40,7 +40,7 @@
         └── PoolBroken                          workers cannot start at all (initializer, interpreter)
 
 Each also is the standard exception in brackets, so that ``except TimeoutError`` and the like go on
-working. ``code`` and ``http_status`` are what a service answers (WIRE facts: the Globus Compute code
+working. ``code`` and ``http_status`` are what a service answers (the Globus Compute code
 numbers 1-22 where one exists; ours start at 100). An error travels as a document and comes back as
 the same class: :meth:`ComputeError.document`, :func:`from_document`.
 """

@@ -1,6 +1,6 @@
 r"""Text buffers of the stock peers to native streams and back, without ever reading a pickle.
 
-A stock peer speaks text (WIRE facts of globus-compute-sdk 4.19): a *buffer* is two characters naming a
+A stock peer speaks text (observed of globus-compute-sdk 4.19): a *buffer* is two characters naming a
 method, a newline and what the method made, and *packing* puts ``<length in characters>\n`` before each::
 
     pack(["00\ngASV...\n", "00\ngAR9lC4=\n"])  ->  "28\n00\ngASV...\n12\n00\ngAR9lC4=\n"

@@ -16,7 +16,7 @@ method  of         payload
 ``sd``  code       ``name:source``, source from dill
 ======  =========  =======================================================================================
 
-(WIRE facts of globus-compute-sdk 4.19.) What is callable is code, everything else data. Reading runs code: only
+(Observed of globus-compute-sdk 4.19.) What is callable is code, everything else data. Reading runs code: only
 the submitting client and the worker call :func:`loads`; everything in between uses `serialization.packing`.
 This module runs inside workers too, so dill is imported when it is needed.
 """

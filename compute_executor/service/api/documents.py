@@ -1,4 +1,4 @@
-"""The JSON that stock SDKs send and expect (WIRE facts of globus-compute-sdk 4.19 and of funcX SDK 0.3 to 2.2).
+"""The JSON that stock SDKs send and expect (globus-compute-sdk 4.19 and funcX SDK 0.3 to 2.2).
 
 What they send is a `msgspec.Struct` each; fields that we do not use are not listed and so ignored. What they
 expect is made by a function each. No route, no service in here: values in, values out.

@@ -1,6 +1,6 @@
 """The documents that stock endpoints are given: where they find their queues, and the command to start one.
 
-WIRE facts of globus-compute-endpoint 4.19. Values in, values out.
+Observed of globus-compute-endpoint 4.19. Values in, values out.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A result as a stock endpoint writes it: one byte of version, then one JSON object (WIRE facts, "messagepack").
+"""A result as a stock endpoint writes it: one byte of version, then one JSON object ("messagepack").
 
 The service passes it on as it came, so this is what lies in a result queue. Only values in here, no I/O.
 """

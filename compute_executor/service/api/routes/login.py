@@ -1,6 +1,6 @@
 """What stock peers ask Globus Auth for, as far as they need it: a token, who they are, who somebody is.
 
-They come here with ``GLOBUS_SDK_SERVICE_URL_AUTH`` and client credentials (WIRE facts of globus-sdk 4.9).
+They come here with ``GLOBUS_SDK_SERVICE_URL_AUTH`` and client credentials (observed of globus-sdk 4.9).
 """
 
 from __future__ import annotations
