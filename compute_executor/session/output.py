@@ -39,6 +39,8 @@ PATIENCE = 5.0
 Task = tuple[bytes, int]
 """Prefix and position."""
 
+_BEGIN = (0, 0, 0)
+
 News = tuple[bytes, bytes, bytes]
 """What is new of stdout, stderr and records."""
 
@@ -75,7 +77,7 @@ class OutputPrinter:
             if result.prefix not in self._ended:
                 self._ends(result.prefix, cell)
             if result.output is not None:
-                news.append(self._news(task, result.output))
+                news.append(self._news(task, result.output, ended=True))
             self._printed.pop(task, None)
         if news:
             self._print(news, before)
@@ -89,8 +91,10 @@ class OutputPrinter:
         """Wait a while until all is written."""
         self.console.close()
 
-    def _news(self, task: Task, part: Written) -> News:
-        """What of the three streams was not printed yet."""
+    def _news(self, task: Task, part: Written, *, ended: bool = False) -> News:
+        """What of the three streams was not printed yet. It is noted only for a task that goes on."""
+        if ended and part.starts == _BEGIN and task not in self._printed:
+            return part.out, part.err, part.records
         attempt, positions = self._printed.get(task, (part.attempt, [0, 0, 0]))
         if attempt != part.attempt:
             positions = [0, 0, 0]  # it runs again, from the beginning

@@ -215,9 +215,10 @@ class WorkerHandle(WorkerLoad):
         for note, parts in zip(notes, self.process.outputs([note[3:] for note in notes]), strict=True):
             key = note[:3]
             part = self._texts.add(key, parts)
-            if key not in self.tasks or size(parts) > KEPT:
+            open_yet = key in self.tasks
+            if not open_yet or size(parts) > KEPT:
                 self._duties.output(key, part)  # its result is gone, or will not hold all of it
-            if key not in self.tasks:
+            if not open_yet:
                 self._texts.sent(key)
 
     def look_at_output(self) -> None:

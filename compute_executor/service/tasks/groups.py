@@ -211,4 +211,4 @@ def body_size(result: Result) -> int:
 
 def written_size(part: Written) -> int:
     """About how many bytes a part of a task's output takes in a frame."""
-    return RESULT_BYTES + sum(map(len, part.streams()))
+    return RESULT_BYTES + len(part.out) + len(part.err) + len(part.records)
