@@ -34,7 +34,7 @@ class SubmitQueue:
     def __init__(self, buffer: Buffer) -> None:
         self.lock = threading.RLock()
         self._buffer = buffer
-        self._outbox: list[CallBatch] = []  # a task id was asked for
+        self._with_ids: list[CallBatch] = []  # a task id was asked for
         self._callbacks: list[Callback] = []
         self._asleep = False
         self._wakers: tuple[socket.socket, ...] = ()
@@ -74,7 +74,7 @@ class SubmitQueue:
         """Give all waiting calls their ids; they leave with the next flush."""
         with self.lock:
             while (taken := self._buffer.take()) is not None:
-                self._outbox.append(with_ids(*taken))
+                self._with_ids.append(with_ids(*taken))
             self._asleep = False
         self.wake()
 
@@ -99,13 +99,13 @@ class SubmitQueue:
     @property
     def count(self) -> int:
         """The number of calls that have not left."""
-        return self._buffer.count + sum(batch.open for batch in self._outbox)
+        return self._buffer.count + sum(batch.open for batch in self._with_ids)
 
     def clear(self) -> list[Call[Any]]:
         """Take out and return all calls that have not left: they never will."""
         with self.lock:
-            calls = [call for batch in self._outbox for call in batch.calls]
-            self._outbox.clear()
+            calls = [call for batch in self._with_ids for call in batch.calls]
+            self._with_ids.clear()
             while (taken := self._buffer.take()) is not None:
                 calls += taken[1]
         for call in calls:
@@ -119,7 +119,7 @@ class SubmitQueue:
         ``make``: whether calls get their ids here."""
         with self.lock:
             now = time.monotonic()
-            batches, self._outbox = self._outbox, []
+            batches, self._with_ids = self._with_ids, []
             while len(batches) < room and self._buffer.due(now, busy or bool(batches)):
                 taken = self._buffer.take()
                 assert taken is not None
@@ -136,7 +136,7 @@ class SubmitQueue:
     def rest(self, busy: bool, room: int) -> float | None:
         """Return the seconds to sleep: 0.0 if there is work, None for no limit."""
         with self.lock:
-            if self._outbox or self._callbacks:
+            if self._with_ids or self._callbacks:
                 return 0.0
             if room <= 0:
                 return None

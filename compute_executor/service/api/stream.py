@@ -186,7 +186,7 @@ class ClientStream:
         self._session = session
         self._service = service
         self._limit = service.limits.stream_buffer
-        self._outbox = SendQueue()
+        self._send_queue = SendQueue()
         self._feeds: dict[bytes, Feed] = {}
         self._work, self._room, self._goodbye_sent = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._answers: set[asyncio.Task[None]] = set()
@@ -224,7 +224,7 @@ class ClientStream:
         if fitting:
             if self._hops is not None:
                 self._hops.stored(fitting)
-            self._outbox.add_results(group, fitting, size)
+            self._send_queue.add_results(group, fitting, size)
             feed.sent = fitting[-1].seq
         self._work.set()
 
@@ -234,21 +234,21 @@ class ClientStream:
     def _fitting(self, results: list[frames.Result]) -> tuple[list[frames.Result], int]:
         """The first of the results, as many as there is room for, and about how many bytes they are."""
         size = sum(map(body_size, results))
-        room = self._limit - self._outbox.size
+        room = self._limit - self._send_queue.size
         if size <= room:
             return results, size
         return _first(results, room)
 
     def began(self, tasks: list[tuple[bytes, int, float]]) -> None:
         """Queue that tasks have begun, unless the client is slow: it is a courtesy."""
-        if self._outbox.size < self._limit:
-            self._outbox.add_began(tasks)
+        if self._send_queue.size < self._limit:
+            self._send_queue.add_began(tasks)
             self._work.set()
 
     def output(self, prefix: bytes, position: int, part: frames.Written) -> None:
         """Queue what a task has written, unless the client is slow: what it misses is counted there."""
-        if self._wants_output and self._outbox.size < self._limit:
-            self._outbox.add_output((prefix, position, part), written_size(part))
+        if self._wants_output and self._send_queue.size < self._limit:
+            self._send_queue.add_output((prefix, position, part), written_size(part))
             self._work.set()
 
     def pool_failed(self, pool: bytes, message: str) -> None:
@@ -262,7 +262,7 @@ class ClientStream:
         await self._goodbye_sent.wait()
 
     def _answer(self, frame: frames.ToClient) -> None:
-        self._outbox.add(frame)
+        self._send_queue.add(frame)
         self._work.set()
 
     # -- sending ------------------------------------------------------------------------------------------
@@ -273,7 +273,7 @@ class ClientStream:
             self._work.clear()
             if self._hops is not None and (hops := self._hops.take()) is not None:
                 await self._websocket.send_bytes(_encode(hops))
-            for frame in self._outbox.take():
+            for frame in self._send_queue.take():
                 await self._websocket.send_bytes(frame)
             self._room.set()
             if self._ending:
@@ -296,18 +296,18 @@ class ClientStream:
             if feed.live:
                 continue
             self._work.set()
-            room = self._limit - self._outbox.size
+            room = self._limit - self._send_queue.size
             if room <= 0 or time.monotonic() > ends:
                 break
             results, feed.sent, feed.live = self._service.replay(group, feed.sent, room)
             if results:
-                self._outbox.add_results(group, results, sum(map(body_size, results)))
+                self._send_queue.add_results(group, results, sum(map(body_size, results)))
 
     # -- receiving ----------------------------------------------------------------------------------------
 
     async def _receive(self) -> None:
         while True:
-            while self._outbox.size > self._limit:
+            while self._send_queue.size > self._limit:
                 self._room.clear()
                 await self._room.wait()
             try:
@@ -389,12 +389,12 @@ class ClientStream:
             return
         if self._hops is not None:
             self._hops.committed(prefix, self._service.batch_number(prefix))
-        self._outbox.accepted(prefix)
+        self._send_queue.accepted(prefix)
         asyncio.get_running_loop().call_later(COMPANY, self._announce)
 
     def _announce(self) -> None:
         """Send what waited for company and has not gone with it."""
-        if self._outbox:
+        if self._send_queue:
             self._work.set()
 
     async def _hold(self, frame: frames.Hold) -> None:

@@ -258,7 +258,7 @@ async def test_a_slow_reader_is_served_from_the_store(house: House) -> None:
             assert len(await quick.results(1000)) == 1000
             feeds = [one._feeds[GROUP] for one in service._connections]  # type: ignore[attr-defined]
             assert sorted(feed.live for feed in feeds) == [False, True]
-            assert all(one._outbox.size < 15_000 for one in service._connections)  # type: ignore[attr-defined]
+            assert all(one._send_queue.size < 15_000 for one in service._connections)  # type: ignore[attr-defined]
             slow.reading.set()
             assert [result.seq for result in await slow.results(1000)] == list(range(1, 1001))
             await service.submit(ALICE, batch([b"live again"]))
@@ -284,7 +284,7 @@ async def test_began_is_left_out_for_a_slow_reader(house: House) -> None:
     async with serving(house, limits=ServiceLimits(stream_buffer=0)) as service, connected(service):
         (connection,) = service._connections
         connection.began([(b"p" * 12, 0, 1.0)])
-        assert not connection._outbox  # type: ignore[attr-defined]
+        assert not connection._send_queue  # type: ignore[attr-defined]
 
 
 @live
