@@ -18,6 +18,7 @@ from compute_executor.local.state import home
 if TYPE_CHECKING:
     from compute_executor.service.auth.globus_auth.registration import AppRegistration
     from compute_executor.service.limits import ServiceLimits
+    from compute_executor.service.system_accounts import AccountMap
 
 AMQP_URL = "COMPUTE_EXECUTOR_AMQP_URL"
 CLIENT_ID, CLIENT_SECRET = "COMPUTE_EXECUTOR_CLIENT_ID", "COMPUTE_EXECUTOR_CLIENT_SECRET"
@@ -92,6 +93,12 @@ environment, so that workers do not inherit them."""
     help="Let every user of --auth run code on the service's own endpoint, with the rights of this service. Without, "
     "it serves only whoever runs the service, and others name endpoints of their own.",
 )
+@click.option(
+    "--run-as",
+    metavar="accounts|FILE",
+    help="Run each user's tasks on the service's own endpoint under an account of this machine: that of the user's "
+    'name, or the one that a line "USER" = "ACCOUNT" of FILE (TOML) says. For a service that root runs with --auth.',
+)
 @click.option("--insecure-bind", is_flag=True, help="Listen beyond this machine without TLS.")
 def serve(  # noqa: PLR0917 - as many as there are options
     host: str,
@@ -109,6 +116,7 @@ def serve(  # noqa: PLR0917 - as many as there are options
     tls_certificate: Path | None,
     tls_key: Path | None,
     trust_all_users: bool,
+    run_as: str | None,
     insecure_bind: bool,
 ) -> None:
     """Run a service in the foreground, until Ctrl-C.
@@ -146,6 +154,7 @@ def serve(  # noqa: PLR0917 - as many as there are options
         globus=_globus(auth),
         accounts=auth == "token",
         trust_all_users=trust_all_users,
+        run_as=_run_as(run_as, auth, trust_all_users=trust_all_users),
     )
     if trust_all_users:
         click.echo(
@@ -209,6 +218,38 @@ def _globus(auth: str) -> AppRegistration | None:
             raise WrongInput(str(error)) from None
         return None
     return registration if auth == "globus" else None
+
+
+def _run_as(said: str | None, auth: str, *, trust_all_users: bool) -> AccountMap | None:
+    """Under which accounts tasks run. Raises WrongInput."""
+    if said is None:
+        return None
+    from compute_executor.service.system_accounts import SAME_NAMES, read_map
+
+    if trust_all_users:
+        raise WrongInput(
+            "--run-as and --trust-all-users exclude each other: tasks run either under accounts of their users or "
+            "under that of the service"
+        )
+    if auth == "local":
+        raise WrongInput(
+            "--run-as is for a service with several users: give --auth token or --auth globus, too"
+        )
+    if said == SAME_NAMES and auth == "globus":
+        raise WrongInput(
+            "users of Globus Auth are called such as ann@uni.example, and no account is: give --run-as a file with a "
+            'line "ann@uni.example" = "ACCOUNT" for each'
+        )
+    if sys.platform != "linux":
+        raise WrongInput(f"--run-as is for services on Linux, this is {sys.platform}")
+    if os.geteuid() != 0:
+        raise WrongInput(
+            f"--run-as needs root, who alone can start processes under other accounts; this is uid {os.geteuid()}"
+        )
+    try:
+        return read_map(said)
+    except InvalidRequest as error:
+        raise WrongInput(str(error)) from None
 
 
 def _limits(given: tuple[str, ...]) -> ServiceLimits:

@@ -33,18 +33,18 @@ MAX_ANSWER = 64 * 1024**2
 """Bytes of results in one answer to batch_status, give or take the last one; the rest is told the next time."""
 
 
-def announced() -> dict[str, int]:
+def announced(*, parts: bool = True) -> dict[str, int]:
     """What a client is told at the start of a stream (`frames.Welcome.limits`). ``resources``: 1, which says that
-    what calls and workers take of a machine is read here."""
-    return {
+    what calls and workers take of a machine is read here. ``parts``: whether its calls may share values."""
+    limits = {
         "max_body": MAX_BODY,
         "max_blob": MAX_BLOB,
         "max_batch": MAX_BATCH,
         "inline_limit": INLINE_LIMIT,
         "max_status_query": MAX_STATUS_QUERY,
-        "parts": MAX_PARTS,
         "resources": 1,
     }
+    return {**limits, "parts": MAX_PARTS} if parts else limits
 
 
 class ServiceLimits(NamedTuple):

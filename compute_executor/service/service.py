@@ -34,6 +34,7 @@ from compute_executor.protocol.frames import (
 )
 from compute_executor.protocol.ids import TaskPositions
 from compute_executor.service.access import SERVICE, Identity, check, may, shareable
+from compute_executor.service.agents.kind import Agents
 from compute_executor.service.auth.accounts.accounts import Accounts
 from compute_executor.service.auth.open_streams import OpenStreams
 from compute_executor.service.endpoints.ids import BUILT_IN
@@ -41,6 +42,7 @@ from compute_executor.service.endpoints.rows import EndpointRow
 from compute_executor.service.pools.containers import Containers
 from compute_executor.service.pools.subscriber import Subscriber
 from compute_executor.service.quotas import is_bounded, require_quota
+from compute_executor.service.run_as.kind import AccountPools
 from compute_executor.service.store.rows import FunctionRow, GroupBatch, KnownSubmit
 from compute_executor.service.tasks.cancelling import CancelReport
 from compute_executor.service.tasks.functions import FunctionDescription, FunctionSharing, new_function
@@ -77,6 +79,9 @@ class Service:
         self.globus_compute = parts.globus_compute
         self.agents = parts.agents
         self.agents.tokens.died = self.token_died
+        self.account_pools = parts.account_pools
+        if self.account_pools is not None:
+            self.account_pools.token_died = self.token_died
         self.durable = parts.store.durable
         self.blob_rights = parts.blob_rights
         self.open_streams = OpenStreams(parts.limits)
@@ -130,8 +135,12 @@ class Service:
                 logger.exception("pool %s cannot be restored and is set aside", row.id.hex())
         for batch in parts.dispatch.batches():
             parts.pools.restore_default(batch.owner, batch.pool)
+        parts.engines.released(parts.pools.exists)
         for pool in orphaned_pools(parts.dispatch.pools(), parts.exists):
             parts.queues.end_queued(pool, f"the pool {pool.hex()} of this task is gone")
+        for pool in parts.dispatch.pools():
+            if message := parts.pools.failure(pool):
+                parts.queues.end_queued(pool, message)
         parts.queues.wake_all()
 
     async def _identities(self) -> dict[str, Identity | None]:
@@ -340,6 +349,16 @@ class Service:
         row = self.endpoints.managed(who, endpoint)
         await self.endpoints.delete(who, endpoint)
         await self._parts.engines.kind(row.kind).deleted(row)
+
+    def takers(self, endpoint: uuid.UUID) -> Agents | AccountPools:
+        """Who speaks with the machine of this endpoint's token: one of our own, or that of a pool of an account."""
+        pools = self.account_pools
+        return pools if pools is not None and pools.runs(endpoint) else self.agents
+
+    def takes_parts(self, who: Identity) -> bool:
+        """Whether workers of ``who`` on the built-in endpoint read values that calls share in this service's folder:
+        those under an account of their own cannot."""
+        return self.account_pools is None or who.id in self._parts.served
 
     def is_online(self, endpoint: EndpointRow) -> bool:
         """Whether a registered endpoint was heard of lately."""

@@ -30,6 +30,7 @@ from compute_executor.service.pools.container_pools import ContainerEngine
 from compute_executor.service.pools.containers import Containers
 from compute_executor.service.pools.pools import Pools
 from compute_executor.service.pools.served import ServedUsers
+from compute_executor.service.run_as.kind import AccountPools, RunAs
 from compute_executor.service.scheduling.dispatch import Dispatch
 from compute_executor.service.store.committer import Committer
 from compute_executor.service.store.store import Store
@@ -76,9 +77,11 @@ class Components:
         default_pool: PoolSpec | None = None,
         broker: BrokerSettings | None = None,
         operators: frozenset[str] | None = None,
+        run_as: RunAs | None = None,
     ) -> None:
         self.limits = limits
         self.environments = environments
+        self._run_as = run_as
         self._loop = asyncio.get_running_loop()
         self._make_what_is_stored(store, blobs)
         self._make_places(default_pool, operators)
@@ -115,7 +118,8 @@ class Components:
         self.dispatch = Dispatch()
         self.engines = Engines()
         self.endpoints = Endpoints(self.store.read, self.committer)
-        served = ServedUsers(operators)
+        run_as = self._run_as
+        self.served = served = ServedUsers(operators, run_as.accounts if run_as else None)
         self.containers = Containers(self.store.read, self.committer, self.environments, self.limits, served)
         self.pools = Pools(
             committer=self.committer,
@@ -126,6 +130,8 @@ class Components:
             limits=self.limits,
             loop=self._loop,
             served=served,
+            open_as=self.engines.open_as,
+            known_user=run_as.folders.user if run_as else lambda _: None,
         )
 
     def _make_the_way_of_tasks(self) -> None:
@@ -275,6 +281,19 @@ class Components:
         self.engines.add_built_in(ContainerEngine(engine(self.reports), self.containers, self.reports))
         self.engines.add(self.globus_compute)
         self.engines.add(self.agents)
+        self.account_pools = self._account_pools(self._run_as) if self._run_as else None
+
+    def _account_pools(self, run_as: RunAs) -> AccountPools:
+        made = AccountPools(
+            read=self.store.read,
+            committer=self.committer,
+            dispatch=self.dispatch,
+            events=self.reports,
+            folders=run_as.folders,
+            address=run_as.address,
+        )
+        self.engines.add_accounts(made)
+        return made
 
     def exists(self, pool: bytes) -> bool:
         """Whether tasks of this pool can be run."""

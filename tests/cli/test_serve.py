@@ -178,3 +178,41 @@ def test_limits_of_the_file_and_of_the_command_line(
     done = command("serve", "--limit", "worker=3")
     assert (done.exit_code, len(started)) == (2, 1)
     assert "did you mean workers?" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--run-as", "accounts"], "give --auth token or --auth globus"),
+        (["--run-as", "accounts", "--auth", "token", "--trust-all-users"], "exclude each other"),
+        (["--run-as", "accounts", "--auth", "globus"], "give --run-as a file with a line"),
+        (["--run-as", "/absent/file", "--auth", "token"], "cannot be read"),
+    ],
+)
+def test_accounts_that_cannot_be_are_refused(
+    command: Command,
+    started: list[ServiceSettings],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    why: str,
+) -> None:
+    monkeypatch.setenv(CLIENT_ID, "an id")
+    monkeypatch.setenv(CLIENT_SECRET, "a secret")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    result = command("serve", *arguments)
+    assert (result.exit_code, started) == (2, [])
+    assert why in " ".join(result.output.split())
+
+
+def test_other_accounts_need_root(
+    command: Command, started: list[ServiceSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_as = ["serve", "--run-as", "accounts", "--auth", "token"]
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    result = command(*run_as)
+    assert (result.exit_code, started) == (2, [])
+    assert "needs root" in result.output
+    assert "uid 1000" in result.output
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    command(*run_as)
+    assert started[0].run_as is not None

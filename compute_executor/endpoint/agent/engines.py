@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -100,6 +100,10 @@ class ProcessWorkers:
         """See RunningEngine."""
         offer = local_offer(self._spec)._asdict()
         return {"trouble": self._trouble, "python": sys.version.split()[0], "offer": offer}
+
+
+OpenEngine = Callable[[EndpointSettings, EndpointFolder, Path, bytes, LeaseTaker], Awaitable[RunningEngine]]
+"""Starts the engine of an endpoint, see `open_engine`."""
 
 
 async def open_engine(

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from compute_executor.endpoint.agent.engines import RunningEngine, open_engine
+from compute_executor.endpoint.agent.engines import OpenEngine, RunningEngine, open_engine
 from compute_executor.endpoint.agent.folder import Credentials, EndpointFolder
 from compute_executor.endpoint.agent.recovery import EarlierGenerations, earlier
 from compute_executor.endpoint.agent.service_link import Locate, ServiceLink, hello_of
@@ -64,7 +64,9 @@ class AgentProcess:
         join: bool = False,
         replace: bool = False,
         first: Callable[[], object] = lambda: None,
+        open_engine: OpenEngine = open_engine,
     ) -> None:
+        self._open_engine = open_engine
         self._folder = folder
         self._settings = settings
         self._credentials = credentials
@@ -101,7 +103,7 @@ class AgentProcess:
             recall=self._recall,
             waiting=self._queued,
         )
-        self._engine = await open_engine(self._settings, folder, rings, self._pool, self._taker)
+        self._engine = await self._open_engine(self._settings, folder, rings, self._pool, self._taker)
         self._taker.engine = self._engine.engine
         self._link = self._make_link(generation)
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -62,10 +62,23 @@ REVOKED, TAKEN, OTHER_VERSION = 4401, 4409, 4426
 
 
 class ServicePlace(NamedTuple):
-    """Where the service is."""
+    """Where the service is. ``certificate``: file of a certificate authority; ``pinned``: the service's own
+    certificates in PEM, which are trusted whatever host they name."""
 
     url: str
     certificate: str = ""
+    pinned: str = ""
+
+    def tls(self) -> ssl.SSLContext | None:
+        """The settings of a connection to it."""
+        if not self.url.startswith("https"):
+            return None
+        if not self.pinned:
+            return ssl.create_default_context(cafile=self.certificate or None)
+        context = ssl.create_default_context(cadata=self.pinned)
+        context.check_hostname = False
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the certificate itself, whoever has signed it
+        return context
 
 
 Locate = Callable[[], ServicePlace | None]
@@ -160,15 +173,12 @@ class ServiceLink:
         from websockets.exceptions import InvalidStatus, WebSocketException
 
         url = "ws" + place.url.rstrip("/").removeprefix("http") + PATH
-        context = (
-            ssl.create_default_context(cafile=place.certificate or None) if url.startswith("wss") else None
-        )
         try:
             return await connect(
                 url,
                 additional_headers={"Authorization": f"Bearer {self._token}"},
                 user_agent_header=f"compute-executor/{__version__}",
-                ssl=context,
+                ssl=place.tls(),
                 compression=None,
                 max_size=MAX_FRAME,
                 open_timeout=OPEN_WITHIN,

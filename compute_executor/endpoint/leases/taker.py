@@ -103,6 +103,7 @@ class LeaseTaker:
         self._functions = FunctionTable()
         self._estimates = DurationEstimates()
         self._known = False  # how long tasks take
+        self._trouble = ""  # why no worker can start
         self._progressed = time.monotonic()  # when a task last ended, or began while none ran
         self._connection: TakerConnection | None = None
         self._received = self._said = 0  # tasks on this connection; the limit said last
@@ -142,6 +143,8 @@ class LeaseTaker:
         self._connection = connection
         self._received = self._said = 0
         self._functions.new_connection()
+        if self._trouble:
+            self._send(frames.WorkersFailed(self._trouble))
 
     def disconnected(self) -> None:
         """It is gone. What runs goes on, and what has ended is kept."""
@@ -389,12 +392,14 @@ class LeaseTaker:
 
     def broken(self, pool: bytes, message: str) -> None:  # noqa: ARG002
         """See EngineEvents."""
-        self._return(self._held.give_back_newest(0))
+        self._trouble = message
         self._failed(message)
-        self._send(frames.WorkersFailed(message))
+        self._send(frames.WorkersFailed(message))  # first: else what is given back comes again
+        self._return(self._held.give_back_newest(0))
 
     def working(self) -> None:
         """Workers can start again, as far as is known."""
+        self._trouble = ""
         self._send(frames.WorkersFailed(""))
         self._say_credit(at_once=True)
 

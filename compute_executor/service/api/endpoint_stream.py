@@ -72,7 +72,7 @@ async def serve_endpoint(websocket: WebSocket, who: Identity, service: Service, 
 async def _converse(websocket: WebSocket, endpoint: uuid.UUID, service: Service) -> None:
     await websocket.accept()
     hello = await _hello(websocket)
-    agents = service.agents
+    agents = service.takers(endpoint)
     try:
         agents.welcome(endpoint, hello)
     except NotFound as error:
@@ -113,7 +113,7 @@ class MachineStream:
         self, websocket: WebSocket, service: Service, endpoint: uuid.UUID, hello: frames.TakerHello
     ) -> None:
         self._websocket = websocket
-        self._agents = service.agents
+        self._agents = service.takers(endpoint)
         self._endpoint = endpoint
         self._frames = SendList()
         bodies = BodyExchange(service.blobs.folder, self._frames, sync=service.durable)

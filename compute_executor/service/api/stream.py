@@ -144,7 +144,7 @@ async def _greet(websocket: WebSocket, service: Service, who: Identity, first: s
         __version__,
         str(service.endpoint),
         str(service.blobs.folder),
-        announced(),
+        announced(parts=service.takes_parts(who)),
         service.listing.forgotten(who),
     )
     await websocket.send_text(msgspec.json.encode(welcome).decode())

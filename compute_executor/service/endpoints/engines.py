@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from compute_executor.endpoint.pool.engine import Engine
 from compute_executor.endpoint.pool.events import WorkerView
 from compute_executor.protocol.frames import PoolSpec
-from compute_executor.service.endpoints.remote_kind import RemoteKind
+from compute_executor.service.endpoints.remote_kind import AccountOpener, RemoteKind
+from compute_executor.service.system_accounts import AccountUser
 
 if TYPE_CHECKING:
     from compute_executor.endpoint.environments.environment import Environment
@@ -26,6 +27,7 @@ class Engines:
     def __init__(self) -> None:
         self._built_in: list[Engine] = []
         self._kinds: dict[str, RemoteKind] = {}
+        self._accounts: list[AccountOpener] = []
 
     def add_built_in(self, engine: Engine) -> None:
         """Add the engine of the built-in endpoint: there is one."""
@@ -37,6 +39,20 @@ class Engines:
         assert kind.name not in self._kinds
         self._kinds[kind.name] = kind
 
+    def add_accounts(self, kind: AccountOpener) -> None:
+        """Add what runs pools of the built-in endpoint under accounts of their users."""
+        self.add(kind)
+        self._accounts.append(kind)
+
+    def open_as(self, pool: bytes, spec: PoolSpec, user: AccountUser) -> None:
+        """Open a pool of the built-in endpoint whose workers run under the account of its user."""
+        self._accounts[0].open(pool, spec, user)
+
+    def released(self, exists: Callable[[bytes], bool]) -> None:
+        """All pools that there were before a restart and are needed are open again; ``exists``: which are known."""
+        for kind in self._accounts:
+            kind.released(exists)
+
     # -- registered endpoints -----------------------------------------------------------------------------
 
     def kind(self, name: str) -> RemoteKind:
@@ -44,7 +60,7 @@ class Engines:
         return self._kinds[name]
 
     def endpoint_of(self, pool: bytes) -> uuid.UUID | None:
-        """The registered endpoint that a pool is on; None if it is a pool of the built-in one."""
+        """The endpoint that a pool is on; None if it is a pool of the service's own workers."""
         kind = self._remote(pool)
         return None if kind is None else kind.endpoint_of(pool)
 
@@ -110,6 +126,8 @@ class Engines:
 
     def close_pool(self, pool: bytes) -> None:
         """See Engine."""
+        for kind in self._accounts:
+            kind.close_pool(pool)
         self._of(pool).close_pool(pool)
 
     def workers(self) -> list[WorkerView]:

@@ -8,12 +8,14 @@ thread.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from compute_executor.endpoint.pool.engine import Engine
-from compute_executor.protocol.frames import Options
+from compute_executor.protocol.frames import Options, PoolSpec
 from compute_executor.service.access import Identity
 from compute_executor.service.endpoints.rows import EndpointRow
+from compute_executor.service.system_accounts import AccountUser
 
 
 class RemoteKind(Protocol):
@@ -65,3 +67,17 @@ class RemoteKind(Protocol):
 
     async def deleted(self, endpoint: EndpointRow) -> None:
         """End the tasks that wait for an endpoint, which is registered no more."""
+
+
+class AccountOpener(RemoteKind, Protocol):
+    """What runs pools of the built-in endpoint under accounts of their users."""
+
+    def open(self, pool: bytes, spec: PoolSpec, user: AccountUser) -> None:
+        """Start workers under the account of the pool's user."""
+
+    def close_pool(self, pool: bytes) -> None:
+        """End the workers of a pool that is empty, if it is one of these."""
+
+    def released(self, exists: Callable[[bytes], bool]) -> None:
+        """Give up what pools held that were there before a restart and are not open now; forget those that do not
+        exist any more."""

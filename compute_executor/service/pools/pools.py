@@ -12,8 +12,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import os
 import time
 import uuid
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -32,7 +34,8 @@ from compute_executor.service.quotas import require_quota
 from compute_executor.service.scheduling.dispatch import Dispatch
 from compute_executor.service.store.committer import Committer
 from compute_executor.service.store.rows import ID_BYTES, PoolRow
-from compute_executor.surroundings import mpi_launcher, usable_memory
+from compute_executor.service.system_accounts import AccountUser, SystemAccount
+from compute_executor.surroundings import mpi_launcher, usable_memory, wire_text
 
 if TYPE_CHECKING:
     from compute_executor.endpoint.pool.engine import Engine
@@ -52,9 +55,10 @@ def default_pool_id(owner: str) -> bytes:
 
 
 class PoolState:
-    """One pool. ``running``: the engine knows it. ``failed``: why its workers cannot start, or "". ``like``: the pool
-    that this one is the variant in a container of, if it is. ``lasting``: it stays although nobody uses it;
-    ``size``: bytes of the specification that its user has sent, 0 if the service made it."""
+    """One pool. ``running``: the engine knows it. ``user``: under whose account its workers run, if not under that of
+    the service. ``failed``: why its workers cannot start, or "". ``like``: the pool that this one is the variant in a
+    container of, if it is. ``lasting``: it stays although nobody uses it; ``size``: bytes of the specification that
+    its user has sent, 0 if the service made it."""
 
     __slots__ = (
         "closing",
@@ -65,12 +69,14 @@ class PoolState:
         "running",
         "size",
         "spec",
+        "user",
         "users",
         "waiting",
     )
 
-    def __init__(self, owner: str, spec: PoolSpec, size: int = 0) -> None:
+    def __init__(self, owner: str, spec: PoolSpec, size: int = 0, user: AccountUser | None = None) -> None:
         self.owner = owner
+        self.user = user
         self.size = size
         self.spec = spec
         self.like: bytes | None = None
@@ -81,7 +87,8 @@ class PoolState:
 
 
 class Pools:
-    """All pools of the service. ``served``: the users whom its own workers serve."""
+    """All pools of the service. ``served``: the users whom its own workers serve; ``open_as``: starts workers under
+    the account of a user; ``known_user``: the name of the user of a pool that had such workers before a restart."""
 
     def __init__(
         self,
@@ -94,7 +101,11 @@ class Pools:
         limits: ServiceLimits,
         loop: asyncio.AbstractEventLoop,
         served: ServedUsers | None = None,
+        open_as: Callable[[bytes, PoolSpec, AccountUser], object] | None = None,
+        known_user: Callable[[bytes], str | None] = lambda _: None,
     ) -> None:
+        self._open_as = open_as
+        self._known_user = known_user
         self._served = served or ServedUsers()
         self._committer = committer
         self._dispatch = dispatch
@@ -112,7 +123,7 @@ class Pools:
         """Make a pool durable and start it; again with the same id: only note who uses it."""
         if len(pool) != ID_BYTES or pool == NO_POOL:
             raise InvalidRequest("a pool is named by 16 bytes that are not all zero")
-        self._served.check(who.id)
+        account = self._served.account(who)
         if not 1 <= spec.max_workers <= self._limits.workers:
             raise InvalidRequest(f"a pool has 1 to {self._limits.workers} workers, not {spec.max_workers}")
         specification.check(spec)
@@ -123,7 +134,7 @@ class Pools:
             now, document = time.time(), _encode(spec)
             self._check_quota(who, len(document))
             await self._committer.commit(lambda writer: writer.add_pool(pool, who.id, document, now))
-            found = self._pools.setdefault(pool, PoolState(who.id, spec, len(document)))
+            found = self._pools.setdefault(pool, PoolState(who.id, spec, len(document), account))
         check(who, "use pool", Owned(found.owner), f"pool {pool.hex()}")
         if not found.failed and user is not None and user not in found.users:
             found.users.append(user)
@@ -139,8 +150,11 @@ class Pools:
             return
         found.running = True
         try:
-            self._served.check(found.owner)
-            self._engine.open(pool, found.spec)
+            if found.user is not None and self._open_as is not None:
+                self._open_as(pool, found.spec, found.user)
+            else:
+                self._served.check(found.owner)
+                self._engine.open(pool, found.spec)
         except EndpointNotShared as error:  # it was open to all before a restart
             self.failed(pool, str(error))
         except Exception as error:  # one user's pool: the service goes on
@@ -150,6 +164,8 @@ class Pools:
     def inside(self, who: Identity, like: bytes, container: bytes) -> bytes:
         """The id of the pool that is like an open one but for its workers, which are in a container. It is made when
         it is first submitted to, and ends some time after it was last. Raises PoolBroken."""
+        if self._pools[like].user is not None:
+            self._served.check(who.id)
         pool = container_pool_id(like, container)
         found = self._pools.get(pool)
         if found is None:
@@ -177,10 +193,12 @@ class Pools:
 
     def require(self, who: Identity, pool: bytes | None) -> bytes:
         """The id of the pool to submit to; None is the user's default one. Raises NotFound, PoolBroken."""
-        self._served.check(who.id)
         if pool is None or pool == NO_POOL:
-            return self._require_default(who.id)
+            return self._require_default(who.id, lambda _: self._served.account(who))
+        self._served.check_at_all(who.id)
         found = self._pools.get(pool)
+        if found is None or found.owner != who.id:
+            self._served.account(who)  # who has none is told so
         none = NotFound(f"there is no open pool {pool.hex()} for you: open it before submitting to it")
         try:
             check(who, "use pool", owned_by(None if found is None else found.owner), f"pool {pool.hex()}")
@@ -197,15 +215,18 @@ class Pools:
         spec = self._pools[pool].spec
         return offer_of(spec, usable_memory(), mpi_launcher(spec.variables()))
 
-    def _require_default(self, owner: str) -> bytes:
+    def _require_default(self, owner: str, account: Callable[[bytes], AccountUser | None]) -> bytes:
         """The id of a user's default pool. That of the user who runs the service lasts, those of others end some time
-        after they were last submitted to."""
+        after they were last submitted to. ``account``: under which its workers run, if it is made now."""
+        self._served.check_at_all(owner)
         if self._default is None:
             raise NotFound("this service runs no workers of its own: name a pool or an endpoint")
         pool = default_pool_id(owner)
         found = self._pools.get(pool)
         if found is None:
-            found = self._pools[pool] = PoolState(owner, self._default)
+            user = account(pool)
+            spec = self._default if user is None else _of_account(self._default, user.account)
+            found = self._pools[pool] = PoolState(owner, spec, user=user)
             found.lasting = owner == LOCAL_USER
         self._use(found, pool)
         return pool
@@ -213,6 +234,11 @@ class Pools:
     def restore(self, row: PoolRow) -> None:
         """A pool that was there before a restart; it runs if it has open tasks."""
         found = self._pools[row.id] = PoolState(row.owner, _decode(row.spec), len(row.spec))
+        try:
+            found.user = self._served.account_again(row.owner, self._known_user(row.id))
+        except EndpointNotShared as error:  # it was open to all before, or has no account any more
+            self.failed(row.id, str(error))
+            return
         if self._dispatch.open_in(row.id):
             self._run(row.id, found)
         self._watch(row.id, found)
@@ -237,7 +263,14 @@ class Pools:
         """Start a user's default pool, if ``pool``, which has tasks from before a restart, is that one. It is not
         stored: its workers are what the service is started with."""
         if pool not in self._pools and pool == default_pool_id(owner) and self._default is not None:
-            self._require_default(owner)
+            try:
+                self._require_default(
+                    owner, lambda name: self._served.account_again(owner, self._known_user(name))
+                )
+            except EndpointNotShared as error:
+                self._pools[pool] = PoolState(owner, self._default)
+                self.failed(pool, str(error))
+                self._watch(pool, self._pools[pool])
 
     def exists(self, pool: bytes) -> bool:
         """Whether tasks of this pool can be run."""
@@ -306,6 +339,13 @@ class Pools:
     def view(self) -> list[dict[str, Any]]:
         """What `status` shows of each pool."""
         return [_view(pool, found, self._dispatch.open_in(pool)) for pool, found in self._pools.items()]
+
+
+def _of_account(default: PoolSpec, account: SystemAccount) -> PoolSpec:
+    """The default workers, as they are under an account."""
+    home = account.home if os.path.isdir(account.home) else "/"
+    environ = {wire_text(name): wire_text(text) for name, text in account.environment().items()}
+    return msgspec.structs.replace(default, environ=environ, cwd=wire_text(home))
 
 
 def _view(pool: bytes, found: PoolState, open_tasks: int) -> dict[str, Any]:

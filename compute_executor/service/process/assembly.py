@@ -15,6 +15,7 @@ from compute_executor.protocol.frames import PoolSpec
 from compute_executor.service.blobs.folder import BlobFolder
 from compute_executor.service.globus_compute.peers import BrokerSettings
 from compute_executor.service.limits import ServiceLimits
+from compute_executor.service.run_as.kind import RunAs
 from compute_executor.service.service import Service, WhoIs
 from compute_executor.service.store.store import Store
 from compute_executor.service.wiring import Components
@@ -34,9 +35,11 @@ async def open_service(
     held: bool = False,
     umask: int = 0o077,
     operators: frozenset[str] | None = None,
+    run_as: RunAs | None = None,
 ) -> Service:
     """The service that the folder holds, started: what was open goes on. ``who_is``, ``held``: see `service.Service`.
-    ``umask``: of tasks that name no pool. ``operators``: see `pools.Pools`.
+    ``umask``: of tasks that name no pool. ``operators``: see `served.ServedUsers`; ``run_as``: under which accounts
+    the tasks of all others run.
 
     Raises ServiceUnavailable or VersionMismatch if the folder cannot be used.
     """
@@ -56,6 +59,7 @@ async def open_service(
             default_pool=default_pool(umask),
             broker=broker,
             operators=operators,
+            run_as=run_as,
         )
         service = Service(parts, rings, who_is=who_is)
         await service.start(held=held)

@@ -65,9 +65,12 @@ from compute_executor.service.process.server import Server, bind
 from compute_executor.service.process.starter import StartListener, StartNotifier
 from compute_executor.service.process.systemd import Systemd
 from compute_executor.service.process.watchdog import LoopWatchdog
+from compute_executor.service.run_as.folders import PoolFolders, folder_beside
+from compute_executor.service.run_as.kind import OwnAddress, RunAs
 from compute_executor.service.service import Service
 from compute_executor.service.store.database import open_reader
 from compute_executor.service.store.reader import Reader
+from compute_executor.service.system_accounts import AccountMap
 
 IDLE = "COMPUTE_EXECUTOR_IDLE"
 CLAIM_PATIENCE = 1.0
@@ -85,8 +88,8 @@ class ServiceSettings:
     for the `StartNotifier`. ``names``: further values that the Host header may have, with or without port; ``tls``:
     files of certificate and key; ``client``: id and secret of whoever may log in; ``globus``: this service's
     registration with Globus Auth, if that is where people log in; ``accounts``: tokens of the users and
-    clients in the store are good, too; ``log_as_json``: see `log.open_log`; ``spans``: a span of OpenTelemetry for
-    each task."""
+    clients in the store are good, too; ``run_as``: under which accounts of the machine tasks of users run on the
+    built-in endpoint; ``log_as_json``: see `log.open_log`; ``spans``: a span of OpenTelemetry for each task."""
 
     folder: Path
     embedded: bool = False
@@ -103,6 +106,7 @@ class ServiceSettings:
     globus: AppRegistration | None = None
     accounts: bool = False
     trust_all_users: bool = False
+    run_as: AccountMap | None = None
     log_as_json: bool = False
     spans: bool = False
 
@@ -159,6 +163,12 @@ def _patience() -> float:
     return seconds
 
 
+def _leaf(certificates: str) -> str:
+    """The first certificate of a file in PEM, which is the service's own (RFC 8446 section 4.4.2)."""
+    end = "-----END CERTIFICATE-----\n"
+    return certificates[: certificates.find(end) + len(end)]
+
+
 def _operators(settings: ServiceSettings) -> frozenset[str] | None:
     """Whom the built-in endpoint serves: on a shared service only whoever runs it, because a task there has the
     rights of the service and could read its token. None: everybody."""
@@ -206,6 +216,7 @@ class _Process:
             held=chosen.held,
             umask=self._umask,
             operators=_operators(chosen),
+            run_as=self._run_as(),
         )
         try:
             async with self._authenticator(service) as authenticator, self._spans():
@@ -219,6 +230,16 @@ class _Process:
         finally:
             await service.close()
             logger.info("ended in order")
+
+    def _run_as(self) -> RunAs | None:
+        """How tasks run under accounts of their users, if that is wanted. Raises InvalidRequest."""
+        chosen = self._settings
+        if chosen.run_as is None:
+            return None
+        folders = PoolFolders(folder_beside(chosen.folder))
+        folders.prepare()
+        certificate = _leaf(chosen.tls[0].read_text()) if chosen.tls else ""
+        return RunAs(chosen.run_as, folders, OwnAddress(self._announcement.url, certificate))
 
     @asynccontextmanager
     async def _spans(self) -> AsyncIterator[None]:
@@ -274,6 +295,8 @@ class _Process:
             await service.say_goodbye("the service ends")
 
         tokens = AuthenticatorChain(service.agents.tokens, tokens)  # first: theirs are shown to nobody else
+        if service.account_pools is not None:
+            tokens = AuthenticatorChain(service.account_pools, tokens)
         clients: Clients | None = self._accounts
         if self._settings.client is not None:
             clients = configured = ConfiguredClient(*self._settings.client, self._accounts)

@@ -207,7 +207,7 @@ class Submissions:
         what = (functions, bytes(batch.tasks), batch.count, batch.options, time.time())
         row = NewBatch(batch.prefix, who.id, batch.group, endpoint, pool, *what, names, key)
         indexes = function_indexes(calls, len(functions))
-        parts = self._check_parts(who, batch.parts, endpoint)
+        parts = self._check_parts(who, batch.parts, pool)
         return Checked(row._replace(program=group.program, indexes=indexes, parts=parts), calls)
 
     def _check_ids(self, batch: Submit) -> None:
@@ -284,17 +284,18 @@ class Submissions:
         self._blobs.require(blobs)
         return calls, blobs
 
-    def _check_parts(self, who: Identity, parts: list[Blob], endpoint: bytes) -> list[str]:
+    def _check_parts(self, who: Identity, parts: list[Blob], pool: bytes) -> list[str]:
         """The names of the parts that the tasks refer to."""
         if len(parts) > MAX_PARTS:
             raise InvalidRequest(
                 f"the tasks of this batch refer to {len(parts)} shared values, {MAX_PARTS} are the limit: put what "
                 "belongs together into one"
             )
-        if parts and endpoint != BUILT_IN.bytes:
+        if parts and self._engines.endpoint_of(pool) is not None:
             raise InvalidRequest(
                 f"shared values ({len(parts)} of {sum(one.size for one in parts)} bytes) are on this service, and "
-                "not on the endpoint that this batch is for: pass the values themselves"
+                "the workers that this batch is for (on another machine, or under an account of their own) cannot "
+                "read them: pass the values themselves"
             )
         self._rights.check_use(who, parts)
         self._blobs.require(parts)

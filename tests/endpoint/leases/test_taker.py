@@ -245,7 +245,11 @@ def test_a_broken_engine_gives_back_what_waits_and_says_why(tmp_path: Path) -> N
         taking.taker.broken(POOL, "no such partition")
         assert [one.tasks for one in taking.connection.all(frames.TasksReturned)] == [[(7, 1, 1)]]
         assert taking.connection.all(frames.WorkersFailed)[-1].message == "no such partition"
+        kinds = [type(one) for one in taking.connection.sent.frames]
+        assert kinds.index(frames.WorkersFailed) < kinds.index(frames.TasksReturned), "it does not come again"
         assert failed == ["no such partition"]
+        taking.connect([(7, 0, 1)])
+        assert taking.connection.all(frames.WorkersFailed)[-1].message == "no such partition"
         taking.taker.working()
         assert taking.connection.all(frames.WorkersFailed)[-1].message == ""
 
