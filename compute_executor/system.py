@@ -108,12 +108,12 @@ def network() -> str:
 def free_space(file: int, end: int) -> bool:
     """Give back the room on the disk of all bytes before ``end``; the file keeps its size and what comes after. False
     if the filesystem or the system does not do that."""
-    import ctypes
-
     punch_hole, keep_size = 2, 1  # linux/falloc.h
     try:
+        import ctypes
+
         fallocate = ctypes.CDLL(None, use_errno=True).fallocate
-    except (AttributeError, OSError):
+    except (ImportError, AttributeError, OSError):
         return False
     return bool(fallocate(file, punch_hole | keep_size, ctypes.c_int64(0), ctypes.c_int64(end)) == 0)
 
@@ -149,12 +149,12 @@ def scratch_file(folder: str) -> int:
 def adopt_orphans() -> bool:
     """Become the parent of whatever the processes started from here leave behind, so that `descendants` finds it: by
     itself it would become a child of the first process of the system. False where there is no such thing."""
-    import ctypes  # a few milliseconds
-
     become_subreaper = 36  # linux/prctl.h
     try:
+        import ctypes  # a few milliseconds; a small image may have a Python without it
+
         return bool(ctypes.CDLL(None).prctl(become_subreaper, 1, 0, 0, 0) == 0)
-    except (AttributeError, OSError):
+    except (ImportError, AttributeError, OSError):
         return False
 
 

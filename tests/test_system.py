@@ -122,3 +122,10 @@ def test_a_service_that_somebody_has_started_is_everybodys() -> None:
             assert service.pid not in system.descendants(os.getpid())
         finally:
             service.kill()
+
+
+def test_a_python_without_ctypes_does_without(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "ctypes", None)  # as in an image whose libffi is missing
+    assert not system.adopt_orphans()
+    with open(tmp_path / "file", "w+b") as file:
+        assert not system.free_space(file.fileno(), 10)
