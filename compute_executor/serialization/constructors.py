@@ -65,6 +65,8 @@ def fill_function(
 
 _by_tracker: weakref.WeakValueDictionary[str, type] = weakref.WeakValueDictionary()
 _trackers: weakref.WeakKeyDictionary[type, str] = weakref.WeakKeyDictionary()
+_own: weakref.WeakSet[type] = weakref.WeakSet()
+"""Classes that this process has sent first: they come back as themselves."""
 _lock = threading.RLock()
 
 
@@ -77,7 +79,13 @@ def tracker(cls: type) -> str:
         if found is None:
             found = _trackers[cls] = uuid.uuid4().hex
             _by_tracker[found] = cls
+            _own.add(cls)
         return found
+
+
+def is_own(obj: Any) -> bool:
+    """Whether this is a class of this process that was sent: not one that was read."""
+    return isinstance(obj, type) and obj in _own
 
 
 class ClassPlan(NamedTuple):

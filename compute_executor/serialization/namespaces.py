@@ -280,9 +280,7 @@ class Program:
         unit.loaded = True
         self._attempt.append(unit)
         for (key, name), value in zip(unit.names, values, strict=True):
-            if (
-                self._adopts or known(unit.key, (key, name)) is ABSENT
-            ):  # what was sent from here stays the object
+            if self._adopts or not _was_sent(unit.key, (key, name), value):
                 remember(value, (key, name), unit)
             _put(self.space(key).names, name, value)
         if len(unit.stream) > MAX_KEPT or refers_to_parts(unit.stream):
@@ -332,6 +330,13 @@ def known(key: bytes, name: Name) -> Any:
     held = _objects.get((key, name))
     found = None if held is None else held()
     return ABSENT if found is None else found
+
+
+def _was_sent(key: bytes, name: Name, obj: Any) -> bool:
+    """Whether a unit that is read has come back to where it is from: what was sent from here stays the object."""
+    from compute_executor.serialization import constructors
+
+    return known(key, name) is not ABSENT or constructors.is_own(obj)
 
 
 def remember(obj: Any, name: Name, unit: Unit) -> None:

@@ -172,16 +172,18 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
             return reducers.plainly(obj)
         if reducers.is_disguised(obj):
             return reducers.disguised(obj)
-        found = None
-        if isinstance(obj, BaseException):
-            found = exception_parts.reduce(obj)
-        elif sentinels.names_itself(type(obj)) and type(obj) not in self.dispatch_table:
-            found = obj.__reduce_ex__(PROTOCOL)
-            if isinstance(found, str):
-                found = self._by_its_own_name(obj, found)
-        elif sentinels.is_known_by_identity(obj):
-            found = self._by_identity(obj)
+        found = exception_parts.reduce(obj) if isinstance(obj, BaseException) else self._sentinel(obj)
         return NotImplemented if found is None else found
+
+    def _sentinel(self, obj: Any) -> Any:
+        """The reference to an object of which an equal one would not do; None: it is none, or travels as it is."""
+        found: Any = sentinels.member(obj) if isinstance(obj, Enum) else None
+        if found is not None:
+            return found
+        if sentinels.names_itself(type(obj)) and type(obj) not in self.dispatch_table:
+            found = obj.__reduce_ex__(PROTOCOL)
+            return self._by_its_own_name(obj, found) if isinstance(found, str) else found
+        return self._by_identity(obj) if sentinels.is_known_by_identity(obj) else None
 
     def _by_its_own_name(self, obj: Any, given: str) -> Any:
         """The reference to an object whose ``__reduce__`` gives the name of the global that it is."""

@@ -5,10 +5,13 @@ Standard library only: workers use this.
 
 from __future__ import annotations
 
+import copyreg
+import operator
 import struct
 import sys
 import weakref
 from collections.abc import Iterator
+from enum import Enum
 from types import FunctionType, MemberDescriptorType, ModuleType
 from typing import Any
 
@@ -145,3 +148,20 @@ def holder(obj: Any, module: ModuleType) -> tuple[type, str] | None:
 
 def _is_of(cls: Any, module: ModuleType) -> bool:
     return isinstance(cls, type) and cls.__module__ == module.__name__
+
+
+def member(obj: Enum) -> tuple[Any, ...] | None:
+    """How an enum's member is found again whose value may be equal to no other, such as `object()`: by its name.
+    None: by its value, as pickle does it, or as its class says."""
+    kind = type(obj)
+    if (
+        type(obj._value_) in _EQUAL
+        or kind.__reduce_ex__ is not Enum.__reduce_ex__
+        or kind in copyreg.dispatch_table
+    ):
+        return None
+    name = obj._name_
+    return (operator.getitem, (kind, name)) if kind.__members__.get(name) is obj else None
+
+
+_EQUAL = frozenset({int, str, bytes, float, bool, type(None)})

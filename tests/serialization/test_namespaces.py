@@ -237,3 +237,16 @@ def test_objects_that_refer_to_each_other_in_a_circle(script: Script) -> None:
     assert script.call("a_only") == (True, False)
     script.call("tag")
     assert script.call("a_only") == (True, True)
+
+
+def test_a_class_of_a_namespace_that_is_no_module_goes_and_comes_often(script: Script) -> None:
+    script.run(
+        "space = {'__name__': 'nowhere', 'held': [1]}\n"
+        "exec('''def again(x): return held, x\nclass C:\n def m(self, x): return type(self), again(x), C''', space)\n"
+    )
+    method = script.names["space"]["C"]().m
+    for argument in (method, 1, method, 2):
+        script.names["method"] = method
+        kind, (held, _), by_name = script.call("method", argument)
+        assert kind is by_name is script.names["space"]["C"]
+        assert held == [1]

@@ -88,3 +88,22 @@ def test_objects_that_say_which_global_they_are(script: Script) -> None:
     assert there[1] is given[1]
     with pytest.raises(Exception, match="is not this object in __main__"):
         script.call("odd", names["Token"]("ONE"))
+
+
+def test_members_of_enums_are_found_by_their_names_where_values_are_not_equal(script: Script) -> None:
+    script.run(
+        "import enum\nclass Token(enum.Enum):\n NONE = object()\n SAME = NONE\n PAIR = (object(), 1)\n"
+        "class Odd(enum.Enum):\n A = object()\n def __reduce_ex__(self, protocol): return getattr, (Odd, 'A')\n"
+        "class Bits(enum.Flag):\n A = 1\n B = 2\n"
+        "kept = {'none': Token.NONE}\n"
+        "def use(*ones, default=Token.NONE):\n"
+        " there = Token.NONE, Token.PAIR, Odd.A, Bits.A | Bits.B\n"
+        " return [a is b for a, b in zip(ones, there)], default is kept['none'] is Token.NONE\n"
+        "def back(): return Token.NONE, Token.PAIR\n"
+    )
+    names = script.names
+    ones = names["Token"].SAME, names["Token"].PAIR, names["Odd"].A, names["Bits"](3)
+    assert script.call("use", *ones) == ([True] * 4, True)
+    none, pair = script.call("back")
+    assert none is names["Token"].NONE
+    assert pair is names["Token"].PAIR
