@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,6 +14,7 @@ from compute_executor.endpoint.agent import service_link
 from compute_executor.endpoint.agent.service_link import ServiceLink, ServicePlace, hello_of
 from compute_executor.endpoint.leases.taker import LeaseTaker
 from compute_executor.errors import ComputeError, NotAuthorized, VersionMismatch
+from tests.sdk.http.test_direct import self_signed
 
 TIMES = 4
 REFUSED = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"
@@ -112,3 +114,35 @@ def test_an_error_of_its_own_is_logged_and_it_goes_on(
     with pytest.raises(NotAuthorized):
         asyncio.run(tried(b"", tmp_path))
     assert "nobody thought of this" in caplog.text
+
+
+@pytest.mark.parametrize("whose", ["its own", "another"])
+def test_a_pinned_certificate_is_trusted_whatever_host_it_names_and_no_other(
+    whose: str, tmp_path: Path
+) -> None:
+    """`self_signed` names localhost; the connection is to 127.0.0.1."""
+
+    async def connect(certificate: Path, key: Path, pinned: str) -> bytes:
+        served = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        served.load_cert_chain(certificate, key)
+
+        async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"x")
+            writer.close()
+
+        async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=served) as server:
+            host, port = server.sockets[0].getsockname()
+            place = ServicePlace(f"https://{host}:{port}", pinned=pinned)
+            reader, writer = await asyncio.open_connection(host, port, ssl=place.tls())
+            said = await reader.read(1)
+            writer.close()
+            return said
+
+    (tmp_path / "other").mkdir()
+    certificate, key = self_signed(tmp_path)
+    pinned = certificate if whose == "its own" else self_signed(tmp_path / "other")[0]
+    if whose == "its own":
+        assert asyncio.run(connect(certificate, key, pinned.read_text())) == b"x"
+    else:
+        with pytest.raises(ssl.SSLCertVerificationError):
+            asyncio.run(connect(certificate, key, pinned.read_text()))

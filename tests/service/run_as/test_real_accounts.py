@@ -15,7 +15,13 @@ import pytest
 
 from compute_executor import ContainerSpec, Executor
 from compute_executor.endpoint.agent.engines import TRY_AGAIN
-from compute_executor.errors import EndpointNotShared, PoolBroken, WorkerLost
+from compute_executor.errors import (
+    EndpointNotShared,
+    InvalidRequest,
+    PoolBroken,
+    ServiceUnavailable,
+    WorkerLost,
+)
 from tests.service.run_as import accounts
 from tests.service.run_as.accounts import AccountService, pool_processes, wait_until
 
@@ -214,6 +220,13 @@ def test_who_has_no_account_is_told_what_to_do(lab: Lab) -> None:
 def test_values_that_calls_share_and_environments_are_refused_by_name(lab: Lab) -> None:
     with lab.service.client(lab.tokens["ann"]) as client, pytest.raises(EndpointNotShared, match="container"):
         client.build_container(ContainerSpec(name="env", pip=["click"]))
+    with lab.executor("ann") as ex:
+        with pytest.raises(ServiceUnavailable, match="the bytes given to put cannot be stored"):
+            ex.put(b"x" * 100_000)
+        with pytest.raises(
+            InvalidRequest, match=r"shared values \(1 of 5 bytes\).*under an account of their own"
+        ):
+            ex.submit(len, ex.ref(f"{1:032x}-5")).result()
 
 
 def test_a_pool_whose_workers_cannot_start_says_so(lab: Lab) -> None:
@@ -264,7 +277,6 @@ def test_a_service_that_is_killed_goes_on_with_what_the_processes_have(lab: Lab)
         assert ex.submit(os.getuid).result() == pwd.getpwnam(lab.ann).pw_uid
         begun, queued = ex.submit(finish, sign), [ex.submit(os.getuid) for _ in range(20)]
         wait_until(lambda: os.path.exists(sign))
-        time.sleep(0.2)
         lab.service.kill()
         lab.service.start()
         lost = begun.exception(timeout=accounts.PATIENCE)
