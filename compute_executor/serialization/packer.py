@@ -451,26 +451,32 @@ def _changeable(pickler: Pickler) -> dict[int, Any]:
 
 # -- namespaces of no module ---------------------------------------------------------------------------------
 
-_tokens: dict[int, tuple[str, weakref.WeakSet[FunctionType]]] = {}
-"""Tokens of namespaces that are no module's (`exec`), with functions that live in them: those tell whether it is
-still the one with that id."""
+_Holder = FunctionType | ModuleType
+_tokens: dict[int, tuple[str, weakref.WeakSet[_Holder]]] = {}
+"""Tokens of namespaces that are no loaded module's (`exec`, a module that was made and not entered in sys.modules),
+with the module, and functions that live in them: those tell whether it is still the one with that id."""
 
 
 def _space_key(names: dict[str, Any], module: ModuleType | None, example: FunctionType | None) -> str:
-    if module is not None:
+    if module is not None and (by_value.is_main(module) or by_value.module_of(names) is module):
         name = MAIN if by_value.is_main(module) else module.__name__
         return f"<{name}>" if name != MAIN and by_value.can_be_imported(module) else name
     known = _tokens.get(id(names))
-    if known is None or not any(one.__globals__ is names for one in known[1]):
+    if known is None or not any(_names_of(one) is names for one in known[1]):
         known = _tokens[id(names)] = f"<{secrets.token_hex(8)}>", weakref.WeakSet()
-    if example is not None:
-        known[1].add(example)
+    for one in (module, example):
+        if one is not None:
+            known[1].add(one)
     return known[0]
+
+
+def _names_of(holder: _Holder) -> dict[str, Any]:
+    return holder.__globals__ if isinstance(holder, FunctionType) else vars(holder)
 
 
 def _by_token(key: str) -> dict[str, Any] | None:
     """The namespace of that token, as long as a function lives in it."""
-    for identity, (token, functions) in list(_tokens.items()):
+    for identity, (token, holders) in list(_tokens.items()):
         if token == key:
-            return next((one.__globals__ for one in functions if id(one.__globals__) == identity), None)
+            return next((names for names in map(_names_of, holders) if id(names) == identity), None)
     return None

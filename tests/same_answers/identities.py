@@ -111,9 +111,9 @@ IDENTITIES = (
              vars($module))
         $f = $space['f']
         def $both(x):
-            return $module.get(x), $module.value, $space['held'] is $f.__globals__['held']
+            return $module.get(x), $module.change(x), $module.value, $space['held'] is $f.__globals__['held']
         """,
-        calls=("$f", "$both", "$space['again']", "$module.get", "$space['C']().m"),
+        calls=("$f", "$both", "$space['again']", "$module.get", "$module.change", "$space['C']().m"),
     ),
     Piece(
         """

@@ -250,3 +250,20 @@ def test_a_class_of_a_namespace_that_is_no_module_goes_and_comes_often(script: S
         kind, (held, _), by_name = script.call("method", argument)
         assert kind is by_name is script.names["space"]["C"]
         assert held == [1]
+
+
+def test_modules_that_are_not_entered_have_one_namespace_each(script: Script) -> None:
+    script.run(
+        "import types\n"
+        "def loaded(value):\n"
+        "    made = types.ModuleType('plugin')\n"
+        "    exec(f'value = {value}\\ndef get(): return value', vars(made))\n"
+        "    exec('def change():\\n global value\\n value += 1', vars(made))\n"
+        "    return made\n"
+        "one, two = loaded(1), loaded(10)\n"
+        "change = one.change\n"
+        "def use(): return one.value, one.get(), two.value, two.get(), one is two, one.__name__\n"
+    )
+    assert script.call("use") == (1, 1, 10, 10, False, "plugin")
+    script.call("change")
+    assert script.call("use") == (2, 2, 10, 10, False, "plugin")
