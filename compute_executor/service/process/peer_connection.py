@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 PIECE = 1024
 """Bytes that are given on at once: 170 pings or 50 requests, some 2 ms of work."""
 LARGE_PIECE = 256 * 1024
-"""The same of a body whose length is known: it is only put aside."""
+"""The same of a body or a frame whose length is known: it is only put aside."""
 TURN = 0.001
 """Seconds (of CPU time, and then of the clock) for which one connection is given pieces, and then none."""
 UNREAD = 8 * 1024 * 1024

@@ -10,6 +10,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import CloseCode, Frame
 from websockets.http11 import Request
 
+from compute_executor.service.process.frame_lengths import FrameLengths
 from compute_executor.service.process.http_connection import last_answer
 
 FRAGMENTS = 4_096
@@ -22,10 +23,20 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._is_request = False
+        self._lengths: FrameLengths | None = None  # from the handshake on
+
+    @property
+    def expected(self) -> int:
+        """Bytes that are still to come of a frame that has begun, and are only put aside."""
+        return 0 if self._lengths is None else self._lengths.expected
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol. The first is the head of the handshake, which the HTTP parser has read before: what
         this one refuses (a body, a line of over 8 KiB, over 128 headers) would else have no answer, ever."""
+        if self._lengths is None:
+            self._lengths = FrameLengths()
+        else:
+            self._lengths.read(data)
         super().data_received(data)
         if not self._is_request and not self.transport.is_closing():
             refused = self.conn.handshake_exc
