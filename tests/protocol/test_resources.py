@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compute_executor.errors import ResourcesNotOffered
+from compute_executor.errors import InvalidRequest, ResourcesNotOffered
 from compute_executor.protocol.call_options import with_options
 from compute_executor.protocol.frames import Options, PoolSpec, WorkerDevices
 from compute_executor.protocol.resources import (
@@ -14,6 +16,7 @@ from compute_executor.protocol.resources import (
     Resources,
     WorkerShare,
     check_fit,
+    check_values,
     least,
     memory_size,
     misfits,
@@ -132,3 +135,15 @@ def test_of_several_machines_each_must_have_it() -> None:
     one, other = ResourceOffer(4, 2, 7, 1, "mpiexec"), ResourceOffer(8, 1, 0, 2, "")
     assert least([one, other]) == ResourceOffer(4, 1, 7, 1, "")
     assert least([one]) == one
+
+
+@pytest.mark.parametrize("name", ["cores", "memory", "gpus", "nodes", "ranks"])
+def test_figures_that_no_call_can_have_are_refused(name: str) -> None:
+    def check(value: int) -> None:
+        figures: dict[str, Any] = {name: value}
+        check_values(Options(**figures))
+
+    check(1)
+    for value in (0, -1, 1 << 63):
+        with pytest.raises(InvalidRequest, match=f"{name} may be 1 to"):
+            check(value)

@@ -84,10 +84,15 @@ async def _end(process: asyncio.subprocess.Process) -> int:
     try:
         return await process.wait()
     except asyncio.CancelledError:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        await _kill(process)
         raise
+
+
+async def _kill(process: asyncio.subprocess.Process) -> None:
+    """End it and what it has started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()
 
 
 async def output(*command: str) -> tuple[int, str]:
@@ -106,8 +111,9 @@ async def output(*command: str) -> tuple[int, str]:
     try:
         text, _ = await asyncio.wait_for(process.communicate(), PROBE_PATIENCE)
     except (TimeoutError, asyncio.TimeoutError):  # not the same before Python 3.11
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        await _kill(process)
         return -1, f"no answer in {PROBE_PATIENCE:g} s"
+    except asyncio.CancelledError:
+        await _kill(process)
+        raise
     return process.returncode or 0, text.decode(errors="replace").strip()

@@ -54,6 +54,19 @@ def test_a_program_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None
     assert asyncio.run(commands.output("sleep", "60")) == (-1, "no answer in 0.05 s")
 
 
+def test_a_cancelled_question_leaves_no_program(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        script = f"echo started > {tmp_path}/begun; sleep 60"
+        task = asyncio.create_task(commands.output("sh", "-c", script))
+        while not (tmp_path / "begun").exists():
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(asyncio.wait_for(scenario(), 20))
+
+
 def test_builds_get_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GLOBUS_COMPUTE_CLIENT_SECRET", "COMPUTE_EXECUTOR_TOKEN", "PYTHONPATH", "HARMLESS"):
         monkeypatch.setenv(name, "x")
