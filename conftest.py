@@ -24,7 +24,23 @@ _TURN = re.compile(r"a turn of the loop took \d+ ms, (\d+) ms of CPU")
 
 
 @pytest.fixture(autouse=True)
-def state_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def same_process() -> Iterator[None]:
+    """What a test, or a command that it runs in this process, changes of the environment and the umask ends with it."""
+    environ, umask = dict(os.environ), os.umask(0)
+    os.umask(umask)
+    yield
+    os.umask(umask)
+    for name in os.environ.keys() - environ.keys():
+        del os.environ[name]
+    os.environ.update(environ)
+
+
+@pytest.fixture(autouse=True)
+def state_home(
+    same_process: None,  # noqa: ARG001 - ends after this one
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Path]:
     """A state folder for this test alone; an embedded service started in it ends soon after its last client."""
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("COMPUTE_EXECUTOR_HOME", str(home))
