@@ -25,7 +25,7 @@ _TURN = re.compile(r"a turn of the loop took \d+ ms, (\d+) ms of CPU")
 
 @pytest.fixture(autouse=True)
 def same_process() -> Iterator[None]:
-    """What a test, or a command that it runs in this process, changes of the environment and the umask ends with it."""
+    """What a test, or a command that it runs here, changes of the environment and the umask ends with it."""
     environ, umask = dict(os.environ), os.umask(0)
     os.umask(umask)
     yield
