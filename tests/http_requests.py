@@ -23,4 +23,5 @@ def post(client: Client, path: str, document: Any = None) -> Any:
 
 def shut_down(client: Client) -> None:
     """End the service. What is open stays stored."""
+    client.version_check()  # finds the one that runs now: the one before may have been killed
     post(client, "/v3/shutdown")
