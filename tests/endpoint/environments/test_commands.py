@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,17 +33,24 @@ def test_one_that_is_not_there_is_told(tmp_path: Path) -> None:
         asyncio.run(commands.run(["/no/such/program"], BuildLog(tmp_path / "log"), tmp_path))
 
 
-def test_cancelled_it_is_killed_with_all_it_started(tmp_path: Path) -> None:
+def cancel_once_begun(command: Coroutine[Any, Any, object], begun: Path) -> None:
+    """Run a command, and cancel it when its program has made this file. A program that is left fails the test."""
+
     async def scenario() -> None:
-        script = "sleep 60 & echo started > begun; wait"
-        task = asyncio.create_task(commands.run(["sh", "-c", script], BuildLog(tmp_path / "log"), tmp_path))
-        while not (tmp_path / "begun").exists():
+        task = asyncio.create_task(command)
+        while not begun.exists():
             await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
     asyncio.run(asyncio.wait_for(scenario(), 20))
+
+
+def test_cancelled_it_is_killed_with_all_it_started(tmp_path: Path) -> None:
+    script = "sleep 60 & echo started > begun; wait"
+    command = commands.run(["sh", "-c", script], BuildLog(tmp_path / "log"), tmp_path)
+    cancel_once_begun(command, tmp_path / "begun")
 
 
 def test_what_a_program_answers() -> None:
@@ -55,16 +64,8 @@ def test_a_program_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_cancelled_question_leaves_no_program(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        script = f"echo started > {tmp_path}/begun; sleep 60"
-        task = asyncio.create_task(commands.output("sh", "-c", script))
-        while not (tmp_path / "begun").exists():
-            await asyncio.sleep(0.01)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    asyncio.run(asyncio.wait_for(scenario(), 20))
+    begun = tmp_path / "begun"
+    cancel_once_begun(commands.output("sh", "-c", f"echo started > {begun}; sleep 60"), begun)
 
 
 def test_builds_get_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -34,24 +36,31 @@ async def nothing() -> None:
     """Before the server ends."""
 
 
-async def talk(*said: bytes, until: bytes) -> bytes:
-    """What the server says until it says this, after all this was said to it."""
+@asynccontextmanager
+async def connected() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection to a server of its own."""
     listener = bind("127.0.0.1", 0)
     server = Server(listens, lambda: None, nothing)
     serving = asyncio.ensure_future(server._serve([listener]))
     while not server.started:
         await asyncio.sleep(0.01)
     reader, writer = await asyncio.open_connection(*listener.getsockname()[:2])
-    writer.write(UPGRADE)
-    await reader.readuntil(b"\r\n\r\n")
-    for part in said:
-        writer.write(part)
     try:
-        return await asyncio.wait_for(reader.readuntil(until), 20)
+        yield reader, writer
     finally:
         writer.close()
         server.stop()
         await serving
+
+
+async def talk(*said: bytes, until: bytes) -> bytes:
+    """What the server says until it says this, after all this was said to it."""
+    async with connected() as (reader, writer):
+        writer.write(UPGRADE)
+        await reader.readuntil(b"\r\n\r\n")
+        for part in said:
+            writer.write(part)
+        return await asyncio.wait_for(reader.readuntil(until), 20)
 
 
 def fragments(number: int, part: bytes) -> bytes:
@@ -77,19 +86,9 @@ def test_pings_between_fragments_are_none() -> None:
 
 async def refused(handshake: bytes) -> bytes:
     """The whole answer to a handshake, up to the end of the connection."""
-    listener = bind("127.0.0.1", 0)
-    server = Server(listens, lambda: None, nothing)
-    serving = asyncio.ensure_future(server._serve([listener]))
-    while not server.started:
-        await asyncio.sleep(0.01)
-    reader, writer = await asyncio.open_connection(*listener.getsockname()[:2])
-    writer.write(handshake)
-    try:
+    async with connected() as (reader, writer):
+        writer.write(handshake)
         return await asyncio.wait_for(reader.read(), 20)
-    finally:
-        writer.close()
-        server.stop()
-        await serving
 
 
 @pytest.mark.parametrize(

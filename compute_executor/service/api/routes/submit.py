@@ -87,37 +87,51 @@ async def legacy_submit(request: Request) -> Response:
     document = await read_json(request, documents.LegacySubmitDocument)
     if not document.tasks:
         raise InvalidRequest("a batch has at least one task, this has none")
-    found = {name: _found(request, name) async for name in in_turns({name for _, name, _ in document.tasks})}
-    parts: dict[uuid.UUID | ComputeError, list[int]] = {}
-    async for position, (_, name, _) in in_turns(enumerate(document.tasks)):
-        parts.setdefault(found[name], []).append(position)
+    parts = await _by_endpoint(request, document)
     group, replayed = document.task_group_id or str(uuid.uuid4()), False
     results: list[dict[str, Any]] = [{}] * len(document.tasks)
     refused: list[ComputeError] = []
     for endpoint, positions in parts.items():
         calls = [(document.tasks[position][0], document.tasks[position][2]) for position in positions]
+        part = str(endpoint) if len(parts) > 1 else None
         try:
-            if isinstance(endpoint, ComputeError):
-                raise endpoint
-            where = SubmitTarget(endpoint, group, create_queue=False)
-            part = str(endpoint) if len(parts) > 1 else None
-            prefix, used, again = await _accept(request, calls, where, frames.Options(), part)
+            prefix, used, again = await _accept_part(request, calls, endpoint, group, part)
         except ComputeError as error:
             refused.append(error)
             answers = [documents.refused_task(error)] * len(positions)
         else:
             group, replayed = str(uuid.UUID(bytes=used)), replayed or again
-            answers = [
-                documents.accepted_task(task_uuid(prefix, number))
-                async for number in in_turns(range(len(positions)))
-            ]
-        async for position, answer in in_turns(zip(positions, answers, strict=True)):
+            ids = [task_uuid(prefix, number) async for number in in_turns(range(len(positions)))]
+            answers = [documents.accepted_task(task_id) for task_id in ids]
+        for position, answer in zip(positions, answers, strict=True):
             results[position] = answer
     if len(refused) == len(parts):
         raise refused[0]
     return json_answer(
         documents.legacy_submitted(group, results, whole=not refused), _replayed_header(replayed)
     )
+
+
+async def _by_endpoint(
+    request: Request, document: documents.LegacySubmitDocument
+) -> dict[uuid.UUID | ComputeError, list[int]]:
+    """The positions of a batch's tasks by their endpoint, or by why that cannot be used."""
+    names = {name for _, name, _ in document.tasks}
+    found = {name: _found(request, name) async for name in in_turns(names)}
+    parts: dict[uuid.UUID | ComputeError, list[int]] = {}
+    async for position, (_, name, _) in in_turns(enumerate(document.tasks)):
+        parts.setdefault(found[name], []).append(position)
+    return parts
+
+
+async def _accept_part(
+    request: Request, calls: list[Call], endpoint: uuid.UUID | ComputeError, group: str, part: str | None
+) -> tuple[bytes, bytes, bool]:
+    """As `_accept`, for the tasks of one endpoint. Raises the error that stands for it."""
+    if isinstance(endpoint, ComputeError):
+        raise endpoint
+    where = SubmitTarget(endpoint, group, create_queue=False)
+    return await _accept(request, calls, where, frames.Options(), part)
 
 
 def _found(request: Request, name: str) -> uuid.UUID | ComputeError:
