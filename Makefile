@@ -21,7 +21,7 @@ comma := ,
 space := $(subst ,, )
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep test check decisions coverage quick bench campaign docs release clean
+.PHONY: help sweep test check decisions coverage quick search bench campaign docs release clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -60,6 +60,9 @@ bench: $(DEV)  ## measure beside the peers; writes docs/benchmarks.md and docs/b
 
 campaign: $(DEV)  ## every fault at once, and the account; writes docs/reliability.md. CAMPAIGN="soak --minutes 60" says more
 	$(BIN)/python -m integration.campaign $(CAMPAIGN) --output docs
+
+search: $(DEV)  ## the tests by Hypothesis with new examples, which may find what those of every other run did not
+	$(BIN)/python -m pytest $$(grep -rl '^@given\|^    @given' tests) $(BESIDE) -q --hypothesis-profile=search
 
 release: $(DEV)  ## build wheel and source distribution into dist/, and try both in bare environments of every Python
 	$(BIN)/python -m integration.release
