@@ -2,9 +2,11 @@
 
     socket -> [TLS] -> PeerConnection -> HttpConnection, later WebSocketConnection
 
-What comes is given on piece by piece for a millisecond, then everybody else has a turn; a peer that sends what costs
-much (tiny frames, requests in a pipeline) so costs others little. While an answer waits, or megabytes of answers are
-not read by the peer, nothing is given on and nothing is read: what has come is bounded by one read of the socket.
+What comes is given on piece by piece for a millisecond, then everybody else has a turn, of a millisecond too if
+somebody else has said something just now; a peer that sends what costs much (tiny frames, requests in a pipeline) so
+costs others little, and nothing is waited for where it is the only one. While an answer waits, or megabytes of
+answers are not read by the peer, nothing is given on and nothing is read: what has come is bounded by one read of the
+socket.
 Only the interfaces of asyncio's Protocol and Transport are used. Owner of all state: the loop's thread.
 """
 
@@ -29,6 +31,8 @@ LARGE_PIECE = 256 * 1024
 """The same of a body or a frame whose length is known: it is only put aside."""
 TURN = 0.001
 """Seconds (of CPU time, and then of the clock) for which one connection is given pieces, and then none."""
+RECENT = 0.05
+"""Seconds for which others are thought to need turns after one of them has said something."""
 UNREAD = 8 * 1024 * 1024
 """Bytes of answers that a peer may leave unread while more is read from it: twice the largest frame of results."""
 SILENCE = 10.0
@@ -36,12 +40,32 @@ SILENCE = 10.0
 
 
 @dataclass
+class Speakers:
+    """Who of several peers said something last, and when; ``before`` is when the last one before that spoke."""
+
+    last: object = None
+    at: float = float("-inf")
+    before: float = float("-inf")
+
+    def spoke(self, peer: object, now: float) -> None:
+        """Note that ``peer`` has said something."""
+        if peer is not self.last:
+            self.last, self.before = peer, self.at
+        self.at = now
+
+    def another_since(self, peer: object, moment: float) -> bool:
+        """Whether anybody but ``peer`` has said something since ``moment``."""
+        return (self.before if peer is self.last else self.at) >= moment
+
+
+@dataclass
 class Entrance:
-    """What the connections of one server share: who may be there, who is, and TLS, if it is spoken."""
+    """What the connections of one server share: who may be there, who is, who speaks, and TLS, if it is spoken."""
 
     admission: Admission
     tls: ssl.SSLContext | None = None
     open: dict[Peer, PeerConnection] = field(default_factory=dict)
+    speakers: Speakers = field(default_factory=Speakers)
     ended_early: int = 0
 
     def let_in(self, connection: PeerConnection, peer: Peer) -> None:
@@ -176,6 +200,7 @@ class PeerConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
+        self._entrance.speakers.spoke(self, self._loop.time())
         if self._above is not None and len(data) <= PIECE and not self._waiting and self._may_go_on():
             self._above.data_received(data)  # nearly always: a small frame, a small request
             return
@@ -192,12 +217,15 @@ class PeerConnection(asyncio.Protocol):
     def _may_go_on(self) -> bool:
         """Whether what has come may be given on: no answer waits, and the peer reads those that were written."""
         transport = self._transport
-        if transport is None or self._paused or transport.is_closing():
+        if transport is None or transport.is_closing():
+            return False
+        if self._paused and not getattr(self._above, "has_room", False):
             return False
         return not getattr(self._above, "pipeline", None) and transport.get_write_buffer_size() <= UNREAD
 
     def _go_on(self) -> None:
-        """Give on pieces of what waits for a turn; after half of one, others have as much before there is more."""
+        """Give on pieces of what waits for a turn; after half of one, others have as much before there is more, if
+        there are others. Between two turns the loop looks in any case what else has come."""
         self._turn = None
         begin = now = time.thread_time()
         while self._waiting and self._may_go_on() and now < begin + TURN:
@@ -206,9 +234,17 @@ class PeerConnection(asyncio.Protocol):
             del self._waiting[:size]
             cast(asyncio.Protocol, self._above).data_received(piece)
             now = time.thread_time()
-        if now > begin + TURN / 2:
+        if now > begin + TURN / 2 and self._others_speak():
             self._turn = self._loop.call_later(TURN, self._go_on)
+        elif self._waiting and self._may_go_on():
+            self._go_on_soon()
         self._read_if_wanted()
+
+    def _go_on_soon(self) -> None:
+        self._turn = cast(asyncio.TimerHandle, self._loop.call_soon(self._go_on))
+
+    def _others_speak(self) -> bool:
+        return self._entrance.speakers.another_since(self, self._loop.time() - RECENT)
 
     def _read_if_wanted(self) -> None:
         transport = self._transport
@@ -232,7 +268,7 @@ class PeerConnection(asyncio.Protocol):
         if not self._waiting:
             self._read_if_wanted()
         elif self._turn is None:
-            self._turn = cast(asyncio.TimerHandle, self._loop.call_soon(self._go_on))
+            self._go_on_soon()
 
     def now_above(self, protocol: asyncio.Protocol) -> None:
         """HTTP has become WebSocket."""

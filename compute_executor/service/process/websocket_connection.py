@@ -16,6 +16,10 @@ from compute_executor.service.process.http_connection import last_answer
 FRAGMENTS = 4_096
 """Of one message. Clients send a message in one, browsers in few; each takes memory, also an empty one."""
 
+MESSAGES, MESSAGE_BYTES = 16, 64 * 1024
+"""Messages, and their bytes, that wait for the application before no more is given on (a piece is given on whole).
+What a client sends in a burst is so stored in few transactions; the turn in which it is handled is still short."""
+
 
 class WebSocketConnection(WebSocketsSansIOProtocol):
     """One WebSocket. Belongs to the loop's thread."""
@@ -24,11 +28,17 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         super().__init__(*args, **kwargs)
         self._is_request = False
         self._lengths: FrameLengths | None = None  # from the handshake on
+        self._queued = 0  # bytes of the messages since the application had none
 
     @property
     def expected(self) -> int:
         """Bytes that are still to come of a frame that has begun, and are only put aside."""
         return 0 if self._lengths is None else self._lengths.expected
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the application may find one more message beside those that it has not taken yet."""
+        return self.queue.empty() or (self.queue.qsize() < MESSAGES and self._queued < MESSAGE_BYTES)
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol. The first is the head of the handshake, which the HTTP parser has read before: what
@@ -52,8 +62,10 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         super().handle_connect(event)
 
     def send_receive_event_to_app(self) -> None:
-        """A message is complete. Text that is none ends the stream without a traceback in the log: anybody who may
-        open one can send it, as often as they like."""
+        """A message is complete. uvicorn wants no other before it is taken; see ``has_room``. Text that is none ends
+        the stream without a traceback in the log: anybody who may open one can send it, as often as they like."""
+        size = sum(map(len, self.frames))
+        self._queued = size if self.queue.empty() else self._queued + size
         if self.curr_msg_data_type == "text" and not _is_text(b"".join(self.frames)):
             self._fail(CloseCode.INVALID_DATA, "a text message is UTF-8")
         else:

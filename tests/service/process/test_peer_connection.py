@@ -20,9 +20,12 @@ from compute_executor.service.process.admission import Admission
 from compute_executor.service.process.peer_connection import (
     LARGE_PIECE,
     PIECE,
+    RECENT,
+    TURN,
     UNREAD,
     Entrance,
     PeerConnection,
+    Speakers,
 )
 from compute_executor.service.process.server import Server, bind
 from tests.sdk.http.test_direct import self_signed
@@ -35,8 +38,14 @@ class Loop:
 
     def __init__(self) -> None:
         self.soon: list[Callable[[], None]] = []
+        self.delays: list[float] = []
+        self.now = 0.0
 
-    def call_later(self, _delay: float, call: Callable[[], None]) -> Any:
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, delay: float, call: Callable[[], None]) -> Any:
+        self.delays.append(delay)
         return self.call_soon(call)
 
     def call_soon(self, call: Callable[[], None]) -> Any:
@@ -113,6 +122,7 @@ class Connection:
         self.lower._make_above = lambda: self.above  # type: ignore[assignment, return-value]
         self.lower.connection_made(self.socket)  # type: ignore[arg-type]
         self.loop.soon.clear()
+        self.loop.delays.clear()
 
     def begin(self) -> Connection:
         """The peer has said something, which is given on."""
@@ -445,10 +455,48 @@ def test_one_that_speaks_is_not(entrance: Entrance) -> None:
 
 
 @pytest.mark.usefixtures("clock")
+def test_nothing_is_waited_for_where_nobody_else_speaks(entrance: Entrance) -> None:
+    Connection(entrance, 2).begin()
+    one = Connection(entrance).begin()
+    one.loop.now = RECENT * 2
+    one.lower.data_received(b"x" * PIECE * 100)
+    while one.loop.soon:
+        one.loop.turn()
+    assert len(one.above.pieces) == 100
+    assert one.socket.reading
+    assert not one.loop.delays
+
+
+def test_who_spoke_last_besides_oneself() -> None:
+    speakers = Speakers()
+    assert not speakers.another_since("a", 0)
+    for peer, now in (("b", 1), ("a", 2), ("a", 3)):
+        speakers.spoke(peer, now)
+    assert speakers.another_since("a", 1)
+    assert not speakers.another_since("a", 1.5)
+    assert speakers.another_since("b", 3)
+
+
+def test_a_protocol_with_room_is_given_more(entrance: Entrance) -> None:
+    one = Connection(entrance).begin()
+    one.above.has_room = True  # type: ignore[attr-defined]
+    one.above.each = lambda: one.above.transport.pause_reading()
+    one.lower.data_received(b"x" * PIECE * 3)
+    assert len(one.above.pieces) == 3
+    assert one.socket.reading
+    one.above.has_room = False  # type: ignore[attr-defined]
+    one.lower.data_received(b"x")
+    assert len(one.above.pieces) == 3
+    assert not one.socket.reading
+
+
+@pytest.mark.usefixtures("clock")
 def test_after_work_others_have_a_turn_before_more_is_read(entrance: Entrance) -> None:
+    Connection(entrance, 2).begin()
     one = Connection(entrance).begin()
     one.lower.data_received(b"x" * PIECE * 6)
     assert len(one.above.pieces) == 6
     assert not one.socket.reading
+    assert one.loop.delays == [TURN]
     one.loop.turn()
     assert one.socket.reading

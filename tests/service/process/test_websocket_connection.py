@@ -12,7 +12,7 @@ import uvloop
 
 from compute_executor.service.process.peer_connection import PIECE
 from compute_executor.service.process.server import Server, bind
-from compute_executor.service.process.websocket_connection import FRAGMENTS
+from compute_executor.service.process.websocket_connection import FRAGMENTS, MESSAGES
 
 uvloop.new_event_loop().close()  # libuv opens one pipe for all signals of the process, and keeps it
 
@@ -37,10 +37,12 @@ async def nothing() -> None:
 
 
 @asynccontextmanager
-async def connected() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+async def connected(
+    application: Any = listens,
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """A connection to a server of its own."""
     listener = bind("127.0.0.1", 0)
-    server = Server(listens, lambda: None, nothing)
+    server = Server(application, lambda: None, nothing)
     serving = asyncio.ensure_future(server._serve([listener]))
     while not server.started:
         await asyncio.sleep(0.01)
@@ -75,6 +77,35 @@ def test_a_message_has_a_bounded_number_of_fragments(part: bytes) -> None:
     assert answered.endswith(b"%d;" % (len(part) * FRAGMENTS))
     cut = uvloop.run(talk(fragments(2 * FRAGMENTS, part), until=b"at most"))
     assert (1009).to_bytes(2, "big") in cut
+
+
+@pytest.mark.parametrize(("size", "expected"), [(200, MESSAGES), (60_000, 2)])  # of 64 KiB
+def test_a_busy_application_finds_several_messages_at_once(size: int, expected: int) -> None:
+    found: list[int] = []
+
+    async def busy(scope: Any, receive: Any, send: Any) -> None:
+        """Takes no message for as long as more come."""
+        await receive()
+        await send({"type": "websocket.accept"})
+        queue = receive.__self__.queue
+        while queue.qsize() < expected:
+            await asyncio.sleep(0)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        found.append(queue.qsize())
+        await send({"type": "websocket.send", "bytes": b";"})
+        while (await receive())["type"] == "websocket.receive":
+            pass
+
+    async def many_messages() -> None:
+        async with connected(busy) as (reader, writer):
+            writer.write(UPGRADE)
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write((b"\x82\xfe" + size.to_bytes(2, "big") + MASK + b"x" * size) * 2 * MESSAGES)
+            await asyncio.wait_for(reader.readuntil(b";"), 20)
+
+    uvloop.run(many_messages())
+    assert expected <= found[0] <= expected + PIECE // size  # the last piece is given on whole
 
 
 def test_pings_between_fragments_are_none() -> None:
