@@ -108,6 +108,8 @@ def resources_of(options: Options) -> Resources | None:
 
 def check_values(options: Options) -> None:
     """Raise InvalidRequest for figures that no call can have: of a client that has not looked at them."""
+    if resources_of(options) is None:
+        return
     for name, most in (
         ("cores", MOST),
         ("memory", MOST_MEMORY),

@@ -199,13 +199,12 @@ class Pools:
         found = self._pools.get(pool)
         if found is None or found.owner != who.id:
             self._served.account(who)  # who has none is told so
-        none = NotFound(f"there is no open pool {pool.hex()} for you: open it before submitting to it")
         try:
             check(who, "use pool", owned_by(None if found is None else found.owner), f"pool {pool.hex()}")
         except NotFound as error:
-            raise none from error
+            raise _no_open_pool(pool) from error
         if found is None or found.closing:
-            raise none
+            raise _no_open_pool(pool)
         if found.failed:
             raise PoolBroken(found.failed, began=False)
         return pool
@@ -364,3 +363,7 @@ def _view(pool: bytes, found: PoolState, open_tasks: int) -> dict[str, Any]:
 def _logged(_result: object, error: Exception | None) -> None:
     if error is not None:
         log.warning("a pool that has ended stays in the store until the next start: %s", error)
+
+
+def _no_open_pool(pool: bytes) -> NotFound:
+    return NotFound(f"there is no open pool {pool.hex()} for you: open it before submitting to it")

@@ -184,9 +184,15 @@ class Writer:
 
 def unsuccessful(tally: dict[int, int]) -> tuple[int, int, int]:
     """How many tasks failed, were lost and were cancelled, of a count by status."""
-    failed = sum(tally.get(status, 0) for status in FAILED_STATUSES)
-    lost = sum(tally.get(status, 0) for status in LOST_STATUSES)
-    return failed, lost, tally.get(CANCELLED, 0)
+    failed = lost = cancelled = 0
+    for status, count in tally.items():
+        if status in FAILED_STATUSES:
+            failed += count
+        elif status in LOST_STATUSES:
+            lost += count
+        elif status == CANCELLED:
+            cancelled += count
+    return failed, lost, cancelled
 
 
 def _outcome_values(outcomes: Sequence[TaskEnded], first: int) -> tuple[list[Any], list[tuple[Blob, int]]]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import operator
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -80,7 +81,7 @@ def finished_counts(count: int, failed: int, lost: int, cancelled: int) -> Count
 
 def added(one: Counts, two: Counts) -> Counts:
     """Both together."""
-    return Counts(*(a + b for a, b in zip(one, two, strict=True)))
+    return Counts(*map(operator.add, one, two))
 
 
 class FunctionFigures:
