@@ -3,7 +3,7 @@
     loop:    tick .. tick .. tick ......................... tick      late: how long, and with how much CPU
     thread:  look .. look .. look .. look: no tick since -> the stack of the loop's thread
 
-Both do next to nothing fifty times a second. A turn is told when the loop's own thread used so much CPU time in it:
+Both do next to nothing fifty times a second, and ten times while the loop has nothing to do. A turn is told when the loop's own thread used so much CPU time in it:
 what a busy machine takes from it is nobody's fault. One that is between the limit and a period more may be missed.
 """
 
@@ -24,6 +24,10 @@ LONGEST = 0.05
 """Seconds of CPU time that a turn of the loop may take: others wait for so long."""
 PERIOD = 0.02
 """Seconds between two looks."""
+IDLE_PERIOD = 0.1
+"""The same while nothing is done: a service that waits for work is to cost a machine next to nothing."""
+IDLE = 0.001
+"""Seconds of CPU time that a loop with nothing to do takes in a period, at most: the tick itself."""
 QUIET = 1.0
 """Seconds between two lines in the log, at least."""
 FRAMES = 6
@@ -46,7 +50,7 @@ class LoopWatchdog:
         cpu: Callable[[], float] = time.thread_time,
     ) -> None:
         self._report = report or LogOfTurns(clock)
-        self._period = period
+        self._period = self._busy_period = period
         self._longest = longest
         self._clock = clock
         self._cpu = cpu
@@ -87,6 +91,7 @@ class LoopWatchdog:
             ticks, what = self._seen
             self._report(late, used, what if ticks == self._ticks else "unknown")
         self._ticks += 1
+        self._period = IDLE_PERIOD if used < IDLE else self._busy_period
         self._next()
 
     def _look_on(self) -> None:

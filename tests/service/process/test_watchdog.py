@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from compute_executor.service.process.watchdog import LONGEST, PERIOD, QUIET, LogOfTurns, LoopWatchdog
+from compute_executor.service.process.watchdog import (
+    IDLE,
+    IDLE_PERIOD,
+    LONGEST,
+    PERIOD,
+    QUIET,
+    LogOfTurns,
+    LoopWatchdog,
+)
 
 
 class Clocks:
@@ -35,11 +43,12 @@ class Watched:
         self.dog._loop = self  # type: ignore[assignment]
         self.dog._next()
 
-    def call_later(self, _delay: float, _call: Any) -> None:
+    def call_later(self, delay: float, _call: Any) -> None:
         """Of the loop."""
+        self.delay = delay
 
     def turn(self, wall: float, cpu: float) -> None:
-        self.clocks.on(wall + PERIOD, cpu)
+        self.clocks.on(wall + self.delay, cpu)
         self.dog._tick()
 
 
@@ -58,6 +67,15 @@ def test_a_long_turn_is_told_with_both_clocks(watched: Watched) -> None:
     watched.turn(0.3, 0.2)
     ((seconds, cpu, _),) = watched.told
     assert (seconds, cpu) == (pytest.approx(0.3), pytest.approx(0.2))
+
+
+def test_a_loop_with_nothing_to_do_is_looked_at_less_often(watched: Watched) -> None:
+    assert watched.delay == PERIOD
+    watched.turn(0, IDLE / 2)
+    assert watched.delay == IDLE_PERIOD
+    watched.turn(0.3, 0.2)
+    assert watched.delay == PERIOD
+    assert len(watched.told) == 1
 
 
 def test_what_a_busy_machine_takes_is_not(watched: Watched) -> None:
