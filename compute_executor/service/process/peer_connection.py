@@ -219,9 +219,13 @@ class PeerConnection(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return False
-        if self._paused and not getattr(self._above, "has_room", False):
+        if self._paused and not self._has_room():
             return False
         return not getattr(self._above, "pipeline", None) and transport.get_write_buffer_size() <= UNREAD
+
+    def _has_room(self) -> bool:
+        """Whether the protocol above may find several messages at once: not while others wait for their turns."""
+        return getattr(self._above, "has_room", False) and not self._others_speak()
 
     def _go_on(self) -> None:
         """Give on pieces of what waits for a turn; after half of one, others have as much before there is more, if

@@ -3,8 +3,9 @@
     loop:    tick .. tick .. tick ......................... tick      late: how long, and with how much CPU
     thread:  look .. look .. look .. look: no tick since -> the stack of the loop's thread
 
-Both do next to nothing fifty times a second, and ten times while the loop has nothing to do. A turn is told when the loop's own thread used so much CPU time in it:
-what a busy machine takes from it is nobody's fault. One that is between the limit and a period more may be missed.
+Both do next to nothing fifty times a second, and ten times while the loop has nothing to do. A turn is told when the
+loop's own thread used so much CPU time in it; what a busy machine takes from it is nobody's fault. One between
+the limit and a period more may be missed.
 """
 
 from __future__ import annotations

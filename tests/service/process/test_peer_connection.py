@@ -490,6 +490,15 @@ def test_a_protocol_with_room_is_given_more(entrance: Entrance) -> None:
     assert not one.socket.reading
 
 
+def test_a_protocol_with_room_is_given_no_more_while_others_speak(entrance: Entrance) -> None:
+    Connection(entrance, 2).begin()
+    one = Connection(entrance).begin()
+    one.above.has_room = True  # type: ignore[attr-defined]
+    one.above.each = lambda: one.above.transport.pause_reading()
+    one.lower.data_received(b"x" * PIECE * 3)
+    assert len(one.above.pieces) == 1
+
+
 @pytest.mark.usefixtures("clock")
 def test_after_work_others_have_a_turn_before_more_is_read(entrance: Entrance) -> None:
     Connection(entrance, 2).begin()
