@@ -176,7 +176,8 @@ class NotAuthorized(ComputeError, PermissionError):
 
 
 class FunctionNotPermitted(NotAuthorized):
-    """The endpoint runs only certain functions, and this is none of them."""
+    """The endpoint runs only certain functions, and this is none of them; or the function runs on another endpoint
+    only."""
 
     code = 10
     http_status = 403

@@ -31,10 +31,8 @@ from compute_executor.peer import locator
 from compute_executor.pool_spec import as_of_now, pool_spec
 from compute_executor.protocol.call_options import with_options
 from compute_executor.protocol.endpoint_names import is_endpoint_name
-from compute_executor.protocol.ids import MAX_BATCH
 from compute_executor.sdk.arguments import named, positional
 from compute_executor.sdk.ending import check_executors_serializer, reading_of
-from compute_executor.sdk.limits import HOSTED
 from compute_executor.sdk.names import AnyId, canonical
 from compute_executor.serialization.refs import Ref, part_of
 from compute_executor.session.map_submission import MapSubmission
@@ -152,15 +150,9 @@ class Executor(ExecutorAttributes, concurrent.futures.Executor):
         arguments.check_name(name, label, task_group_id)
         if name:
             task_group_id = peer.api().find_group(name)
-        self._task_group_id = canonical(task_group_id or uuid.uuid4(), "task group")
+        group = canonical(task_group_id or uuid.uuid4(), "task group")
         self._serializer = check_executors_serializer(serializer) or getattr(client, "serializer", None)
         self._given_client = client
-        self._batch_size = checks.integer("batch_size", batch_size, least=1, most=MAX_BATCH)
-        self._amqp_port = (
-            None if amqp_port is None else checks.integer("amqp_port", amqp_port, least=1, most=65_535)
-        )
-        pace = arguments.pace_of(api_burst_limit, api_burst_window_s)
-        self._burst_limit, self._burst_window = pace or (HOSTED.requests, HOSTED.window)
         spec = (
             pool_spec(
                 max_workers
@@ -177,11 +169,11 @@ class Executor(ExecutorAttributes, concurrent.futures.Executor):
         )
         settings = ExecutorSettings(
             peer=peer,
-            group=uuid.UUID(self.task_group_id).bytes,
+            group=uuid.UUID(group).bytes,
             pool=os.urandom(16) if own else None,
             spec=spec,
             spec_of_now=functools.partial(as_of_now, spec, initializer, initargs) if spec else None,
-            batch_size=self._batch_size,
+            batch_size=arguments.check_batch_size(batch_size),
             flush_interval=checks.seconds("flush_interval", flush_interval, zero=True),
             by_source=by_source,
             resend_unknown=resend_unknown,
@@ -189,8 +181,8 @@ class Executor(ExecutorAttributes, concurrent.futures.Executor):
             label=label,
             prints=output == "program",
             serializer=self._serializer,
-            amqp_port=self._amqp_port,
-            pace=pace,
+            amqp_port=arguments.check_port(amqp_port),
+            pace=arguments.pace_of(api_burst_limit, api_burst_window_s),
         )
         self._session = Session(settings)
         where = self._endpoint(endpoint_id)  # pyright: ignore[reportArgumentType] - no int any more
@@ -405,16 +397,26 @@ class Executor(ExecutorAttributes, concurrent.futures.Executor):
         return self._session.submit(self._view, route, positional(args), named(kwargs))
 
     def register_function(
-        self, fn: Callable[..., Any], function_id: AnyId | None = None, *, description: str = ""
+        self,
+        fn: Callable[..., Any],
+        function_id: AnyId | None = None,
+        *,
+        description: str = "",
+        **registration_kwargs: Any,
     ) -> str:
         """Register ``fn`` at the service and return its id; again with the same content: the same id.
 
         ``function_id``: the id under which it is registered already. Nothing is sent then, and `submit` runs what is
-        registered under that id whenever it gets ``fn``. Raises SerializationError, PayloadTooLarge,
+        registered under that id whenever it gets ``fn``. The other keywords, ``public``, ``group``, ``metadata`` and
+        so on, are those of `Client.register_function`. Raises SerializationError, PayloadTooLarge,
         ServiceUnavailable; InvalidRequest for what is no id.
         """
+        text = checks.text("description", description)
+        if function_id is None and not registration_kwargs:
+            return self._session.register(self._view, fn, text)
         if function_id is None:
-            return self._session.register(self._view, fn, checks.text("description", description))
+            with self._client() as client:
+                function_id = client.register_function(fn, description=text or None, **registration_kwargs)
         known = canonical(function_id, "function")
         self._view.codec().registry.pin(fn, uuid.UUID(known).bytes)
         return known

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from compute_executor import checks
 from compute_executor.protocol.call_options import with_options
 from compute_executor.protocol.frames import Options
+from compute_executor.protocol.ids import MAX_BATCH
 from compute_executor.sdk.names import AnyId, canonical
 
 if TYPE_CHECKING:
@@ -77,6 +78,16 @@ def check_name(name: str, label: str, task_group_id: object) -> None:
     """Raise TypeError if a ``name`` comes with what it stands for. ``label``: the name itself, if none was given."""
     if name and (task_group_id is not None or label != name):
         raise TypeError("name stands for task_group_id and label: it finds the one, and is the other")
+
+
+def check_batch_size(value: int) -> int:
+    """How many tasks leave together at most. Raises TypeError and ValueError."""
+    return checks.integer("batch_size", value, least=1, most=MAX_BATCH)
+
+
+def check_port(value: int | None) -> int | None:
+    """A port of the broker; None for the one that the service names. Raises TypeError and ValueError."""
+    return None if value is None else checks.integer("amqp_port", value, least=1, most=65_535)
 
 
 def pace_of(limit: int | None, window: float | None) -> tuple[int, float] | None:

@@ -1,5 +1,6 @@
 """The attributes of an Executor that have names of the Globus Compute SDK, whose programs set some of them between
-submits: those that say where and how later calls run can be set, the others are fixed when the Executor is made."""
+submits: those that say where and how later calls run can be set, some others until the first call, and the rest is
+fixed when the Executor is made."""
 
 from __future__ import annotations
 
@@ -11,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from compute_executor.batch import Target
 from compute_executor.errors import InvalidRequest
-from compute_executor.executor_arguments import id_bytes, strategy_paths
+from compute_executor.executor_arguments import (
+    check_batch_size,
+    check_port,
+    id_bytes,
+    pace_of,
+    strategy_paths,
+)
 from compute_executor.fixed_attributes import FixedAttribute
 from compute_executor.functions.codecs import Serializer
 from compute_executor.protocol.call_options import check_kept, replace_option
@@ -19,6 +26,7 @@ from compute_executor.protocol.endpoint_kind import EndpointKind
 from compute_executor.protocol.endpoint_names import is_endpoint_name
 from compute_executor.protocol.resources import check_fit, offer_of, resources_of
 from compute_executor.sdk.ending import JSON, check_executors_serializer
+from compute_executor.sdk.limits import HOSTED
 from compute_executor.sdk.names import AnyId
 from compute_executor.session.session import Session
 from compute_executor.session.view import SessionView
@@ -34,28 +42,62 @@ class ExecutorAttributes:
     _view: SessionView
     _serializer: ComputeSerializer | str | None
 
-    task_group_id: FixedAttribute[str] = FixedAttribute(
-        "give it when the Executor is made, Executor(task_group_id=...)", "_task_group_id"
-    )
     label: FixedAttribute[str] = FixedAttribute(
         "give it when the Executor is made, Executor(label=...)", "_label"
-    )
-    batch_size: FixedAttribute[int] = FixedAttribute(
-        "give it when the Executor is made, Executor(batch_size=...)", "_batch_size"
     )
     client: FixedAttribute[Any] = FixedAttribute(
         "give it when the Executor is made, Executor(client=...)", "_given_client"
     )
-    amqp_port: FixedAttribute[int | None] = FixedAttribute(
-        "give it when the Executor is made, Executor(amqp_port=...)", "_amqp_port"
-    )
-    api_burst_limit: FixedAttribute[int] = FixedAttribute(
-        "give it when the Executor is made, Executor(api_burst_limit=...)", "_burst_limit"
-    )
-    api_burst_window_s: FixedAttribute[float] = FixedAttribute(
-        "give it when the Executor is made, Executor(api_burst_window_s=...)", "_burst_window"
-    )
     container_id: FixedAttribute[str] = FixedAttribute("use ex.options(container=...)")
+
+    @property
+    def task_group_id(self) -> str:
+        """The group that the tasks are results of. Until the first call it can be set; None: to a new one."""
+        return str(uuid.UUID(bytes=self._session.settings.group))
+
+    @task_group_id.setter
+    def task_group_id(self, value: AnyId | None) -> None:
+        self._session.change("task_group_id", group=id_bytes(value or uuid.uuid4(), "task group"))
+
+    @property
+    def batch_size(self) -> int:
+        """How many tasks leave together at most. It can be set, for what has not left."""
+        return self._session.queue.batch_size
+
+    @batch_size.setter
+    def batch_size(self, value: int) -> None:
+        self._session.queue.batch_size = check_batch_size(value)
+
+    @property
+    def amqp_port(self) -> int | None:
+        """The port of the broker; None: the one that the service names. Until the first call it can be set."""
+        return self._session.settings.amqp_port
+
+    @amqp_port.setter
+    def amqp_port(self, value: int | None) -> None:
+        self._session.change("amqp_port", amqp_port=check_port(value))
+
+    @property
+    def api_burst_limit(self) -> int:
+        """How many submits a hosted service gets in a window. It can be set until the first call."""
+        return self._pace[0]
+
+    @api_burst_limit.setter
+    def api_burst_limit(self, value: int) -> None:
+        self._session.change("api_burst_limit", pace=pace_of(value, self._pace[1]))
+
+    @property
+    def api_burst_window_s(self) -> float:
+        """The time of :attr:`api_burst_limit`, in seconds. Until the first call it can be set."""
+        return self._pace[1]
+
+    @api_burst_window_s.setter
+    def api_burst_window_s(self, value: float) -> None:
+        self._session.change("api_burst_window_s", pace=pace_of(self._pace[0], value))
+
+    @property
+    def _pace(self) -> tuple[int, float]:
+        return self._session.settings.pace or (HOSTED.requests, HOSTED.window)
 
     @property
     def endpoint_id(self) -> str | None:

@@ -26,7 +26,7 @@ from uuid import UUID
 
 from compute_executor.errors import ComputeError
 from compute_executor.protocol.frames import Written
-from compute_executor.protocol.ids import task_uuid
+from compute_executor.protocol.ids import split_task_id, task_uuid
 from compute_executor.protocol.written_text import joined
 
 T = TypeVar("T")
@@ -62,6 +62,24 @@ class FutureOwner(Protocol):
     def run_callbacks(self, future: ComputeFuture[Any]) -> None:
         """Have the callbacks of a future called that has just ended, on this thread or another."""
         ...
+
+
+class _NoOwner:
+    """Owner of a future that was made by itself, of which nobody runs the call. Implements `FutureOwner`."""
+
+    def withdraw(self, futures: list[ComputeFuture[Any]]) -> set[int]:
+        """Cancel all that have not begun."""
+        return {id(future) for future in futures if future.withdrawn()}
+
+    def assign_ids(self) -> None:
+        """Nothing waits."""
+
+    def run_callbacks(self, future: ComputeFuture[Any]) -> None:
+        """Call them on this thread."""
+        future.run_callbacks()
+
+
+_NO_OWNER = _NoOwner()
 
 
 class Timings(NamedTuple):
@@ -129,7 +147,11 @@ class ComputeFuture(Future[T]):
         "owner",
     )
 
-    def __init__(self, owner: FutureOwner, endpoint: bytes = b"") -> None:
+    def __init__(
+        self, task_id: str | UUID | None = None, *, owner: FutureOwner = _NO_OWNER, endpoint: bytes = b""
+    ) -> None:
+        """``task_id``: of a task whose outcome the caller will set. ``owner``, ``endpoint``: for the session. Raises
+        ValueError for what is no id."""
         # Not super().__init__(): it would make what _Waiters holds. The rest of its attributes are here.
         self._state = _PENDING
         self._result = None
@@ -144,6 +166,8 @@ class ComputeFuture(Future[T]):
         self._position = 0
         self._began = self._ended = 0.0
         self._output: TaskOutputText | None = None
+        if task_id is not None:
+            self.task_id = task_id
 
     # -- what a user may ask ---------------------------------------------------------------------------------
 
@@ -157,6 +181,10 @@ class ComputeFuture(Future[T]):
         if self.call is not None:
             self.owner.assign_ids()
         return None if self._prefix is None else task_uuid(self._prefix, self._position)
+
+    @task_id.setter
+    def task_id(self, value: str | UUID) -> None:
+        self._prefix, self._position = split_task_id(value)
 
     @property
     def endpoint_id(self) -> str | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from compute_executor.errors import InvalidRequest, NotFound
 from compute_executor.local import config
-from compute_executor.protocol.endpoint_kind import EndpointKind
+from compute_executor.protocol.endpoint_kind import EndpointKind, kind_of
 from compute_executor.sdk.http.direct import DirectTransport, embedded_address
 from compute_executor.sdk.http.requests import ApiClient
 from compute_executor.sdk.login_manager.environments import BUILT_IN_ENDPOINT, TUTORIAL_ENDPOINT
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
 NO_ENDPOINT = (
     "endpoint_id is missing: Globus Compute has no endpoint of its own. Say Executor(endpoint_id=...)"
 )
-
-
-AGENTS = "compute_executor"
-"""What services call the kind of our own endpoints."""
 
 
 class ServiceLocator(Protocol):
@@ -114,10 +110,10 @@ class ClientLocator:
             return EndpointKind.HOSTED
         endpoint_id = uuid.UUID(bytes=endpoint)
         document = self._client.get_endpoint_metadata(endpoint_id)
-        if document.get("built_in"):
-            return EndpointKind.OURS
-        self._versions.check(str(endpoint_id), document)  # before anything is sent that they may not read
-        return EndpointKind.AGENT if document.get("kind") == AGENTS else EndpointKind.STOCK
+        kind = kind_of(document)
+        if kind is not EndpointKind.OURS:
+            self._versions.check(str(endpoint_id), document)  # before anything is sent that they may not read
+        return kind
 
     def endpoint_named(self, name: str) -> bytes:
         """Looked up there. Hosted services have no names that are unique."""

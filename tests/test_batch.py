@@ -17,7 +17,7 @@ FUNCTION = Function(b"d" * 32, "f", b"code")
 
 
 def batch_of(count: int) -> tuple[CallBatch, list[ComputeFuture[Any]]]:
-    futures: list[ComputeFuture[Any]] = [ComputeFuture(Owner()) for _ in range(count)]
+    futures: list[ComputeFuture[Any]] = [ComputeFuture(owner=Owner()) for _ in range(count)]
     return with_ids(TARGET, [Call(future, FUNCTION, b"args", TARGET) for future in futures]), futures
 
 
@@ -40,7 +40,7 @@ def test_a_future_is_taken_out_once() -> None:
 
 
 def test_a_blob_weighs_nothing_in_a_frame() -> None:
-    assert Call(ComputeFuture(Owner()), FUNCTION, Blob("0" * 32, 10**9), TARGET).size == 0
+    assert Call(ComputeFuture(owner=Owner()), FUNCTION, Blob("0" * 32, 10**9), TARGET).size == 0
 
 
 def test_a_function_shows_its_name() -> None:

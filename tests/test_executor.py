@@ -174,9 +174,7 @@ def test_after_its_target_has_changed_a_view_still_owns_its_earlier_calls(
 @pytest.mark.parametrize(
     ("name", "advice"),
     [
-        ("task_group_id", "when the Executor is made"),
         ("label", "when the Executor is made"),
-        ("batch_size", "when the Executor is made"),
         ("client", "when the Executor is made"),
         ("container_id", r"options\(container"),
     ],
@@ -184,6 +182,37 @@ def test_after_its_target_has_changed_a_view_still_owns_its_earlier_calls(
 def test_attributes_that_cannot_be_set_say_what_to_do(executor: Executor, name: str, advice: str) -> None:
     with pytest.raises(AttributeError, match=f"{name} of an Executor cannot be set: .*{advice}"):
         setattr(executor, name, "x")
+
+
+def test_attributes_that_can_be_set_until_the_first_call(make: MakeExecutor, fake: FakeService) -> None:
+    executor = make()
+    executor.task_group_id = ENDPOINT
+    executor.amqp_port = 5671
+    executor.api_burst_limit = 3
+    executor.api_burst_window_s = 2
+    view = executor.options(retries=1)
+    assert (view.task_group_id, view.amqp_port) == (ENDPOINT, 5671)
+    assert (executor.api_burst_limit, executor.api_burst_window_s) == (3, 2)
+    for name, wrong in (("task_group_id", "x"), ("amqp_port", 0), ("api_burst_limit", 0), ("batch_size", 0)):
+        with pytest.raises(ValueError, match=name.replace("_id", "").replace("_", ".")):
+            setattr(executor, name, wrong)
+    executor.submit(abs, 1)
+    fake.wait_for(lambda: bool(fake.submits))
+    assert fake.submits[0].group.hex() == ENDPOINT.replace("-", "")
+    with pytest.raises(AttributeError, match="task_group_id of an Executor that has been used cannot be set"):
+        executor.task_group_id = None
+    assert executor.task_group_id == ENDPOINT
+
+
+def test_how_many_leave_together_can_be_set_at_any_time(make: MakeExecutor, fake: FakeService) -> None:
+    executor = make(flush_interval=60)
+    executor.submit(abs, 1)
+    executor.batch_size = 3
+    assert executor.batch_size == 3
+    futures = [executor.submit(abs, number) for number in range(3)]
+    fake.wait_for(lambda: sum(batch.count for batch in fake.submits) == 4)
+    assert len(futures) == 3
+    assert max(batch.count for batch in fake.submits) <= 3
 
 
 def test_attributes_that_can_be_read(make: MakeExecutor) -> None:

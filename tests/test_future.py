@@ -31,7 +31,7 @@ class Owner:
 
 @pytest.fixture
 def future() -> ComputeFuture[Any]:
-    return ComputeFuture(Owner())
+    return ComputeFuture(owner=Owner())
 
 
 def in_thread(function: Any) -> threading.Thread:
@@ -122,12 +122,12 @@ def test_what_has_ended_cannot_be_cancelled(future: ComputeFuture[Any]) -> None:
 
 
 def test_an_unwilling_session() -> None:
-    assert not ComputeFuture[int](Owner(willing=False)).cancel()
+    assert not ComputeFuture[int](owner=Owner(willing=False)).cancel()
 
 
 @pytest.mark.parametrize("end", ["finish", "fail", "withdrawn"])
 def test_all_who_wait_are_woken(end: str) -> None:
-    futures: list[ComputeFuture[Any]] = [ComputeFuture(Owner()) for _ in range(2)]
+    futures: list[ComputeFuture[Any]] = [ComputeFuture(owner=Owner()) for _ in range(2)]
     seen: list[Any] = []
     waiters = [
         in_thread(lambda: seen.append(wait(futures, 10).not_done)),
@@ -197,7 +197,7 @@ def test_in_asyncio(future: ComputeFuture[Any]) -> None:
 
 def test_its_id_is_made_when_somebody_asks() -> None:
     owner = Owner()
-    future: ComputeFuture[Any] = ComputeFuture(owner, b"\0" * 15 + b"\1")
+    future: ComputeFuture[Any] = ComputeFuture(owner=owner, endpoint=b"\0" * 15 + b"\1")
     assert future.task_id is None
     assert future.place is None
     future.call = object()
@@ -208,7 +208,7 @@ def test_its_id_is_made_when_somebody_asks() -> None:
     assert future.task_id == "00010203-0405-0607-0809-0a0b00000102"
     assert future.place == (bytes(range(12)), 258)
     assert future.endpoint_id == "00000000-0000-0000-0000-000000000001"
-    assert ComputeFuture[int](owner).endpoint_id is None
+    assert ComputeFuture[int](owner=owner).endpoint_id is None
 
 
 def test_an_orphan_says_where_its_result_is(future: ComputeFuture[Any]) -> None:
@@ -223,7 +223,27 @@ def test_an_orphan_says_where_its_result_is(future: ComputeFuture[Any]) -> None:
 
 def test_after_a_fork_futures_work() -> None:
     forked()
-    future: ComputeFuture[int] = ComputeFuture(Owner())
+    future: ComputeFuture[int] = ComputeFuture(owner=Owner())
     future.finish(1)
 
     assert future.result(0) == 1
+
+
+TASK = "00010203-0405-0607-0809-0a0b00000102"
+
+
+def test_one_that_was_made_by_itself_is_a_future_of_a_task() -> None:
+    future = ComputeFuture[int](TASK)
+    ended: list[Any] = []
+    future.add_done_callback(ended.append)
+    future.set_result(3)
+    assert (future.task_id, future.result(0), ended) == (TASK, 3, [future])
+    other = ComputeFuture[int]()
+    assert other.task_id is None
+    other.task_id = TASK
+    assert other.task_id == TASK
+    other.add_done_callback(ended.append)
+    assert other.cancel()
+    assert ended == [future, other]
+    with pytest.raises(ValueError, match="badly formed"):
+        ComputeFuture("no id")

@@ -26,7 +26,7 @@ class Submitter:
         self.withdrawn: list[list[Any]] = []
 
     def submit(self, args: tuple[Any, ...]) -> ComputeFuture[Any]:
-        future: ComputeFuture[Any] = ComputeFuture(Owner())
+        future: ComputeFuture[Any] = ComputeFuture(owner=Owner())
         self.submitted.append(args[0])
         if not self.hold:
             try:

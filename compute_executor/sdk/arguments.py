@@ -23,8 +23,13 @@ def named(kwargs: Any) -> dict[str, Any]:
     """What is passed by name; None for nothing. Raises InvalidArgument for what is no mapping from names."""
     if kwargs is None:
         return {}
-    if isinstance(kwargs, Mapping) and all(isinstance(name, str) for name in kwargs):
-        return dict(kwargs)
+    if isinstance(kwargs, Mapping):
+        other = [name for name in kwargs if not isinstance(name, str)]
+        if not other:
+            return dict(kwargs)
+        raise InvalidArgument(
+            f"kwargs must have the names of arguments as keys, not {type(other[0]).__name__}: {other[0]!r:.100}"
+        )
     raise InvalidArgument(
         f"kwargs must be a mapping from names to arguments, not {type(kwargs).__name__}: {kwargs!r:.100}"
     )

@@ -9,8 +9,9 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from compute_executor.errors import InvalidRequest
 from compute_executor.sdk.arguments import named, positional
 from compute_executor.sdk.names import AnyId, canonical
-from compute_executor.sdk.runtime import user_runtime
+from compute_executor.sdk.runtime import user_runtime as runtime_of_user
 from compute_executor.serialization import packing
+from compute_executor.serialize import ComputeSerializer
 
 T = TypeVar("T")
 EncodeCall = Callable[[tuple[Any, ...], dict[str, Any]], bytes]
@@ -32,6 +33,7 @@ class BatchOptions(NamedTuple):
     user_endpoint_config: dict[str, Any] | None = None
     create_queue: bool = False
     result_serializers: list[str] | None = None
+    user_runtime: dict[str, Any] | None = None
 
 
 class BatchOption(Generic[T]):
@@ -53,19 +55,40 @@ class Batch:
     """Collects calls for ``Client.batch_run``. Arguments are serialised by ``add``, so that one that cannot be is
     told where it was passed, and that changing an object afterwards changes nothing."""
 
-    def __init__(self, encode_call: EncodeCall, options: BatchOptions | None = None) -> None:
-        self.options: BatchOptions = options or BatchOptions()
+    def __init__(  # noqa: PLR0917 - the SDK's signature
+        self,
+        task_group_id: AnyId | None = None,
+        resource_specification: dict[str, Any] | None = None,
+        user_endpoint_config: dict[str, Any] | None = None,
+        request_queue: bool = False,
+        serializer: ComputeSerializer | None = None,
+        user_runtime: dict[str, Any] | None = None,
+        result_serializers: list[str] | None = None,
+        *,
+        encode_call: EncodeCall | None = None,
+    ) -> None:
+        """``encode_call``: how the arguments of calls become bytes; by default as the ``serializer`` does it. Raises
+        InvalidRequest for a ``task_group_id`` that is none."""
+        self.options: BatchOptions = BatchOptions(
+            None,
+            resource_specification,
+            user_endpoint_config,
+            request_queue,
+            result_serializers,
+            user_runtime,
+        )
+        self.task_group_id = task_group_id
         self.calls: list[BatchTask] = []
-        self._encode_call = encode_call
+        self._encode_call = encode_call or _encoder(serializer or ComputeSerializer())
 
     @property
     def task_group_id(self) -> uuid.UUID | None:
-        """The group of the tasks; None for a new one. It can be set."""
+        """The group of the tasks; None for a new one. It can be set to an id, and to None or "" for a new one."""
         return uuid.UUID(self.options.task_group_id) if self.options.task_group_id else None
 
     @task_group_id.setter
     def task_group_id(self, value: AnyId | None) -> None:
-        chosen = canonical(value, "task group") if value is not None else None
+        chosen = canonical(value, "task group") if value else None
         self.options = self.options._replace(task_group_id=chosen)
 
     resource_specification: BatchOption[dict[str, Any] | None] = BatchOption("resource_specification")
@@ -75,8 +98,12 @@ class Batch:
 
     @property
     def user_runtime(self) -> dict[str, Any]:
-        """What is told of this Python and this package with the batch."""
-        return user_runtime()
+        """What is told of the caller's Python and this package with the batch. It can be set."""
+        return self.options.user_runtime or runtime_of_user()
+
+    @user_runtime.setter
+    def user_runtime(self, value: dict[str, Any] | None) -> None:
+        self.options = self.options._replace(user_runtime=value)
 
     @property
     def tasks(self) -> dict[uuid.UUID, list[str]]:
@@ -143,3 +170,11 @@ class Batch:
             )
         payload = self._encode_call(positional(args), named(kwargs))
         self.calls.append(BatchTask(canonical(function_id, "function"), None, payload))
+
+
+def _encoder(serializer: ComputeSerializer) -> EncodeCall:
+    def encode(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        texts = [serializer.serialize(one) for one in (args, kwargs)]
+        return packing.call_from_text(serializer.pack_buffers(texts))
+
+    return encode

@@ -10,6 +10,7 @@ from compute_executor.sdk.http.requests import ApiClient
 from compute_executor.sdk.names import AnyId
 from compute_executor.sdk.result_cache import ResultCache
 from compute_executor.sdk.wires.wire import Wire
+from compute_executor.serialization.python_versions import Versions
 
 
 class Calls(Protocol):
@@ -17,6 +18,7 @@ class Calls(Protocol):
 
     _session: ApiClient
     _results: ResultCache
+    _versions: Versions
 
     @property
     def _wire(self) -> Wire:
@@ -40,7 +42,6 @@ class Calls(Protocol):
         """How outcomes are read."""
         ...
 
-    @property
-    def _result_serializers(self) -> list[str] | None:
-        """How endpoints of Globus Compute are asked to write results, if nothing else is said."""
+    def _result_serializers(self, endpoint_id: str | None) -> list[str] | None:
+        """How an endpoint is asked to write results, if the batch says nothing about it."""
         ...

@@ -23,6 +23,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from compute_executor.errors import InvalidRequest, NotFound
+from compute_executor.protocol.endpoint_kind import EndpointKind, kind_of
 from compute_executor.protocol.endpoint_names import is_endpoint_name
 from compute_executor.sdk import backends, ending, versions
 from compute_executor.sdk.backends import BackendChoice
@@ -40,7 +41,8 @@ from compute_executor.sdk.result_cache import ResultCache
 from compute_executor.sdk.wires.native_wire import NativeWire
 from compute_executor.sdk.wires.text_wire import TextWire
 from compute_executor.sdk.wires.wire import Wire
-from compute_executor.serialization import json_form, json_source, native, packing, stock
+from compute_executor.serialization import json_form, json_source, packing, stock
+from compute_executor.serialization.python_versions import Versions
 from compute_executor.serialize import ComputeSerializer, Strategylike
 
 if TYPE_CHECKING:
@@ -136,6 +138,8 @@ class Client(EndpointCalls, ContainerCalls):
             opening=_check_version if self._hosted and do_version_check else None,
         )
         self._results = ResultCache()
+        self._versions = Versions()
+        self._stock: dict[str, bool] = {}  # by id: whether the endpoint is one of Globus Compute
         if force_login and not self._hosted:
             self._own = self._ask_whether_own(_NO_CACHE)
 
@@ -301,8 +305,8 @@ class Client(EndpointCalls, ContainerCalls):
     def _function_text(self, function: Callable[..., Any]) -> str:
         if self._json:
             own = self.is_own_service()
-            in_json = native.dumps(json_form.InJson(function)) if own else stock.dumps_in_json(function)
-            return packing.function_to_text(in_json)
+            dumps = stock.dumps_in_json_for_all if own else stock.dumps_in_json
+            return packing.function_to_text(dumps(function))
         if self._serializer is None:
             return self._wire.function_text(function)
         return self._serializer.pack_buffers([self._serializer.serialize(function)])
@@ -311,9 +315,18 @@ class Client(EndpointCalls, ContainerCalls):
     def _reading(self) -> ending.Reading:
         return ending.reading_of(self._serializer or self.serializer)
 
-    @property
-    def _result_serializers(self) -> list[str] | None:
-        return [json_source.STRATEGY] if self._json and not self.is_own_service() else None
+    def _result_serializers(self, endpoint_id: str | None) -> list[str] | None:
+        return [json_source.STRATEGY] if self._json and self._is_stock(endpoint_id) else None
+
+    def _is_stock(self, endpoint_id: str | None) -> bool:
+        """Whether an endpoint is one of Globus Compute. A service of ours is asked once for each."""
+        if not self.is_own_service():
+            return True
+        if endpoint_id is None:
+            return False
+        if endpoint_id not in self._stock:
+            self._stock[endpoint_id] = kind_of(self.get_endpoint_metadata(endpoint_id)) is EndpointKind.STOCK
+        return self._stock[endpoint_id]
 
     def _ask_whether_own(self, headers: Mapping[str, str] = _NOTHING) -> bool:
         """Our services name themselves in their version document; stock ones have no such entry."""

@@ -13,6 +13,7 @@ import msgspec
 from compute_executor.errors import (
     ComputeError,
     DeserializationError,
+    InvalidArgument,
     InvalidRequest,
     NotAuthorized,
     PoolBroken,
@@ -167,11 +168,11 @@ def check_serializer(serializer: Any) -> str | None:
 
 
 def check_executors_serializer(serializer: Any) -> ComputeSerializer | str | None:
-    """``serializer`` of an Executor: None, "json" or a ComputeSerializer. Raises ValueError."""
+    """``serializer`` of an Executor: None, "json" or a ComputeSerializer. Raises InvalidArgument."""
     if isinstance(serializer, ComputeSerializer):
         return serializer
     if serializer is None or (isinstance(serializer, str) and serializer == JSON):
         return serializer
-    raise ValueError(
+    raise InvalidArgument(
         f'serializer must be "json", a compute_executor.serialize.ComputeSerializer or None, not {serializer!r:.100}'
     )

@@ -12,6 +12,7 @@ from compute_executor.sdk import limits
 from compute_executor.sdk.calls import Calls
 from compute_executor.sdk.http.transport import field, mapping, sequence
 from compute_executor.sdk.names import AnyId, canonical
+from compute_executor.sdk.service_warnings import tell_warning
 
 
 class FunctionCalls(Calls):
@@ -31,10 +32,10 @@ class FunctionCalls(Calls):
         """Register a function; its id, to be used with `run`, `create_batch` and by others it is shared with.
 
         ``description`` defaults to the docstring. ``public``: anyone may run it; ``group``: members of that group
-        may. ``container_uuid``: run it in workers inside that environment. ``ha_endpoint_id``: it runs on that
-        high assurance endpoint only, and is shared with nobody. The same content registered again has
-        the same id on services of our own. Raises SerializationError or PayloadTooLarge for a function that
-        cannot travel, InvalidRequest for what is no function.
+        may. ``container_uuid``: run it in workers inside that environment. ``ha_endpoint_id``: it runs on that high
+        assurance endpoint only, is refused elsewhere (FunctionNotPermitted), and is shared with nobody. The same
+        content registered again has the same id on services of our own. Raises SerializationError or
+        PayloadTooLarge for a function that cannot travel, InvalidRequest for what is no function.
         """
         import inspect  # it and ast take 10 ms, which an Executor's start need not pay
 
@@ -108,7 +109,9 @@ class FunctionCalls(Calls):
         versions = {"python_version": platform.python_version(), "sdk_version": __version__}
         document["meta"] = {**versions, **(metadata or {})}
         sent = {key: value for key, value in document.items() if value is not None}
-        return str(field(self._session.post("/v3/functions", sent), "function_uuid"))
+        answer = self._session.post("/v3/functions", sent)
+        tell_warning(answer)
+        return str(field(answer, "function_uuid"))
 
 
 def _sharing(

@@ -19,15 +19,21 @@ def user_runtime() -> dict[str, Any]:
     return {
         "globus_compute_sdk_version": f"{SDK}+compute.executor.{__version__}",
         "globus_sdk_version": globus_sdk_version,
-        "python_version": platform.python_version(),
+        "python_version": sys.version,
         "python": {
             "version": platform.python_version(),
+            "version_description": sys.version,
             "version_tuple": list(sys.version_info[:3]),
+            "version_info": list(sys.version_info),
             "implementation": platform.python_implementation(),
+            "compiler": platform.python_compiler(),
         },
         "platform": {
-            "system": platform.system(),
+            "architecture": list(platform.architecture()),
             "machine": platform.machine(),
+            "node": platform.node(),
+            "platform": platform.platform(),
+            "processor": platform.processor(),
             "release": platform.release(),
         },
     }

@@ -34,14 +34,22 @@ class _SubmittedPart(NamedTuple):
     tasks: Sequence[BatchTask]
 
 
+ResultSerializers = Callable[[str | None], list[str] | None]
+"""Gets an endpoint; how it is to write results where the options of a batch do not say so."""
+
+
 def send(
-    wire: Wire, tasks: Sequence[BatchTask], endpoint_id: str | None, options: BatchOptions
+    wire: Wire,
+    tasks: Sequence[BatchTask],
+    endpoint_id: str | None,
+    options: BatchOptions,
+    result_serializers: ResultSerializers = lambda _: None,
 ) -> SubmitReport:
     """Send the tasks; those without an endpoint of their own to ``endpoint_id``.
 
     Raises the refusal, or whatever kept the service from answering, if no task was taken.
     """
-    sender = _Sender(wire, endpoint_id, options, len(tasks))
+    sender = _Sender(wire, endpoint_id, options, len(tasks), result_serializers)
     for placed in _parts(wire, tasks):
         sender.send(placed)
     if not sender.accepted and sender.error is not None:
@@ -52,7 +60,14 @@ def send(
 class _Sender:
     """The task ids and refusals of one batch, collected while its parts are submitted."""
 
-    def __init__(self, wire: Wire, endpoint_id: str | None, options: BatchOptions, count: int) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        endpoint_id: str | None,
+        options: BatchOptions,
+        count: int,
+        result_serializers: ResultSerializers,
+    ) -> None:
         self.task_ids = [""] * count
         self.refused: list[Outcome] = []
         self.accepted: list[SubmitAnswer] = []
@@ -60,10 +75,12 @@ class _Sender:
         self._submit: Callable[[BatchPart], SubmitAnswer] = wire.submit
         self._endpoint_id = endpoint_id
         self._options = options
+        self._result_serializers = result_serializers
 
     def send(self, placed: _SubmittedPart) -> None:
         """Send a part, or its parts."""
-        part = BatchPart(placed.tasks[0].endpoint_id or self._endpoint_id, placed.tasks, self._options)
+        endpoint = placed.tasks[0].endpoint_id or self._endpoint_id
+        part = BatchPart(endpoint, placed.tasks, self._options_for(endpoint))
         try:
             answer = self._submit(part)
         except ComputeError as error:
@@ -76,6 +93,10 @@ class _Sender:
             self.accepted.append(answer)
             for place, task_id in zip(placed.places, answer.task_ids, strict=True):
                 self.task_ids[place] = task_id
+
+    def _options_for(self, endpoint: str | None) -> BatchOptions:
+        chosen = self._options.result_serializers or self._result_serializers(endpoint)
+        return self._options._replace(result_serializers=chosen)
 
     def _refuse(self, placed: _SubmittedPart, error: ComputeError) -> None:
         self.error = self.error or error

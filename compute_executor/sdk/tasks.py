@@ -25,9 +25,7 @@ class TaskCalls(Calls):
         """
         payload = self._encode_call(args, kwargs)
         task = BatchTask(canonical(function_id, "function"), self._endpoint(endpoint_id), payload)
-        return sending.send(
-            self._wire, [task], None, BatchOptions(result_serializers=self._result_serializers)
-        ).task_ids[0]
+        return sending.send(self._wire, [task], None, BatchOptions(), self._result_serializers).task_ids[0]
 
     def get_task(self, task_id: AnyId) -> dict[str, Any]:
         """How a task stands: ``{"pending": True, "status": ...}``, or with its result or exception once ended.
@@ -54,15 +52,14 @@ class TaskCalls(Calls):
         result_serializers: list[str] | None = None,
     ) -> Batch:
         """A batch to add calls to. All but ``task_group_id`` are for endpoints of Globus Compute."""
-        group_id = canonical(task_group_id, "task group") if task_group_id is not None else None
-        options = BatchOptions(
-            group_id,
+        return Batch(
+            task_group_id,
             resource_specification,
             user_endpoint_config,
             create_websocket_queue,
-            result_serializers or self._result_serializers,
+            result_serializers=result_serializers,
+            encode_call=self._encode_call,
         )
-        return Batch(self._encode_call, options)
 
     @overload
     def batch_run(self, endpoint_id: AnyId, batch: Batch) -> dict[str, Any]: ...
@@ -106,7 +103,7 @@ class TaskCalls(Calls):
     def _send(self, batch: Batch, endpoint_id: str | None) -> sending.SubmitReport:
         if not len(batch):
             raise InvalidRequest("the batch holds no tasks; add some with batch.add(...)")
-        sent = sending.send(self._wire, batch.calls, endpoint_id, batch.options)
+        sent = sending.send(self._wire, batch.calls, endpoint_id, batch.options, self._result_serializers)
         for outcome in sent.refused:
             self._results.put(outcome)
         return sent
@@ -115,7 +112,7 @@ class TaskCalls(Calls):
         outcome = self._results.get(task_id)
         if outcome is None:
             outcome = self._wire.outcome(task_id)
-            self._results.put(outcome)
+            self._keep(outcome)
         return outcome
 
     def _outcomes(self, task_ids: Sequence[str]) -> dict[str, Outcome]:
@@ -127,9 +124,15 @@ class TaskCalls(Calls):
         if asked:
             answered = self._wire.outcomes(asked)
             for outcome in answered.values():
-                self._results.put(outcome)
+                self._keep(outcome)
             found.update(answered)
         return found
+
+    def _keep(self, outcome: Outcome) -> None:
+        """Keep what the service has answered; warn if workers of Globus Compute have other versions."""
+        self._results.put(outcome)
+        if outcome.details:
+            self._versions.check(str(outcome.details.get("endpoint_id", "of this task")), outcome.details)
 
 
 def _todays_answer(batch: Batch, sent: sending.SubmitReport, endpoint_id: str) -> dict[str, Any]:

@@ -18,8 +18,9 @@ NAME = "__compute_executor_json__"
 STRATEGY = "globus_compute_sdk.serialize.JSONData"
 """How such endpoints write results as JSON (`result_serializers`)."""
 
-IN_JSON, EACH, CALLING = "_in_json", "_each_in_json", "_calling"
-"""What the source defines: the wrapper, the wrapper for many argument tuples, the generic caller."""
+IN_JSON, EACH, CALLING, ANYWHERE = "_in_json", "_each_in_json", "_calling", "_in_json_anywhere"
+"""What the source defines: the wrapper, the wrapper for many argument tuples, the generic caller, and the wrapper for
+a function that workers of this package may get as well."""
 
 _SOURCE = """
 
@@ -37,6 +38,17 @@ def _each_in_json(calls):
 
         error = [type(raised).__qualname__, str(raised), traceback.format_exc()]
     return [values, error]
+
+
+def _in_json_anywhere(*args, **kwargs):
+    import sys
+
+    value = checked(_carried(*args, **kwargs), "the result")
+    if "compute_executor.endpoint.worker.worker" not in sys.modules:
+        return value
+    from compute_executor.serialization.json_form import unchecked
+
+    return unchecked(value)
 
 
 def _calling(function, text, /):

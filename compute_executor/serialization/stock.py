@@ -104,6 +104,12 @@ def dumps(function: Any) -> bytes:
         raise _refusal(f"the function {_name(function)}", _told(error)) from error
 
 
+def dumps_in_json_for_all(function: Any) -> bytes:
+    """The stream of a function that answers only with what JSON can hold, for workers of either kind. Raises
+    SerializationError."""
+    return dumps_for_all(json_source.wrapped(function, json_source.ANYWHERE))
+
+
 def dumps_in_json(function: Any, *, each: bool = False) -> bytes:
     """The stream of a function that answers only with what JSON can hold (`json_source`), or of the generic caller.
     ``each``: made to take many argument tuples. Raises SerializationError."""

@@ -192,13 +192,14 @@ class Service:
         public: bool = False,
         group: str | None = None,
         container: bytes | None = None,
+        only_on: bytes | None = None,
     ) -> bytes:
         """The id (16 bytes) of a function; the same for the same code, sharing and owner. Returns when stored."""
         size = len(code) if isinstance(code, bytes) else code.size
         group = shareable(who, group)
         if container is not None:
             self.containers.find(who, container)
-        shared = FunctionSharing(public, group, container)
+        shared = FunctionSharing(public, group, container, only_on)
         row = new_function(
             who.id, digest, FunctionDescription(name, description, metadata or {}), shared, size
         )

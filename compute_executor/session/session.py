@@ -82,6 +82,16 @@ class Session:
         self._thread: threading.Thread | None = None
         exit_hooks.install()
 
+    def change(self, name: str, **settings: Any) -> None:
+        """Change settings before the first call, as their ``name`` is set. Raises AttributeError after it."""
+        with self.queue.lock:
+            if self._connection is not None:
+                raise AttributeError(
+                    f"{name} of an Executor that has been used cannot be set: set it before its first call, or make "
+                    f"another one, Executor({name}=...)"
+                )
+            self.settings = self.settings._replace(**settings)
+
     # -- submitting ------------------------------------------------------------------------------------------
 
     def codec(self, target: Target) -> Codec:

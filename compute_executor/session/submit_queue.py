@@ -44,6 +44,16 @@ class SubmitQueue:
 
     # -- any thread ------------------------------------------------------------------------------------------
 
+    @property
+    def batch_size(self) -> int:
+        """How many calls leave together at most. It can be set, for calls that have not left."""
+        return self._buffer.batch_size
+
+    @batch_size.setter
+    def batch_size(self, count: int) -> None:
+        with self.lock:
+            self._buffer.batch_size = count
+
     def add(self, call: Call[Any]) -> bool:
         """Append a call; return whether the I/O thread must be woken for it. The caller holds the lock."""
         buffer = self._buffer

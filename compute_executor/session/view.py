@@ -66,7 +66,7 @@ class SessionView:
 
     def future(self) -> ComputeFuture[Any]:
         """Make a future for a call to this target."""
-        return ComputeFuture(self, self.target.endpoint)
+        return ComputeFuture(owner=self, endpoint=self.target.endpoint)
 
     def withdraw(self, futures: list[ComputeFuture[Any]]) -> set[int]:
         """Cancel those that surely will not run; return which, by ``id``."""

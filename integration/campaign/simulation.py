@@ -330,7 +330,7 @@ class Simulation:
         calls = []
         for _ in range(self.chance.randint(1, 4)):
             number = len(self.futures)
-            future: ComputeFuture[Any] = ComputeFuture(StubFutureOwner(), b"")
+            future: ComputeFuture[Any] = ComputeFuture(owner=StubFutureOwner())
             future.add_done_callback(lambda _done, number=number: self.ends.update([number]))
             self.futures[number], self.retries[number] = future, retries
             calls.append(Call(future, FUNCTION, b"%d" % number, target))

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from concurrent.futures import wait
 from pathlib import Path
@@ -18,7 +20,7 @@ from compute_executor.errors import ResourcesNotOffered, TaskTimeout, WorkerLost
 from integration.endpoints.account import PATIENCE, WORKERS, ends_well
 from integration.endpoints.engines import Place, engine_of
 from tests.contract.work import Gate, wait_until
-from tests.endpoint.agent.running import run
+from tests.endpoint.agent.running import environment, run
 from tests.faults import work
 
 pytestmark = pytest.mark.timeout(240)
@@ -35,6 +37,24 @@ def test_calls(engine: Place, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(TaskTimeout):
             executor.options(timeout=0.5).submit(time.sleep, 60).result(PATIENCE)
     assert "from afar" in capsys.readouterr().out
+
+
+IN_JSON = Path(__file__).parents[1] / "stock" / "scripts" / "ours_in_json.py"
+
+
+def test_nothing_is_unpickled_with_json(engine: Place) -> None:
+    """In a program where nothing can be."""
+    done = subprocess.run(
+        [sys.executable, IN_JSON, engine.name], env=environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert (found["echoed"], found["mapped"], found["by_client"]) == (
+        [True, True],
+        True,
+        [["by the Client"], {}],
+    )
+    assert (found["failed"], found["no_json"]) == (["TaskExecutionFailed", True], "TaskExecutionFailed")
 
 
 def test_what_calls_take_is_kept_or_refused_with_both_figures(engine: Place) -> None:

@@ -5,6 +5,7 @@ Stock peers know their service by a name; `local` is http://localhost:5000, so t
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import signal
@@ -57,8 +58,19 @@ class Service:
             "COMPUTE_EXECUTOR_CLIENT_SECRET": CLIENT_SECRET,
         }
         chosen = ("--state", str(self.folder), "--amqp-management-url", self._broker.management_url)
+        people = ("--auth", "token", "--trust-all-users")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "compute_executor", "serve", "--port", str(PORT), *chosen, *options],
+            [
+                sys.executable,
+                "-m",
+                "compute_executor",
+                "serve",
+                "--port",
+                str(PORT),
+                *chosen,
+                *people,
+                *options,
+            ],
             env=environ,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -186,6 +198,13 @@ class Sdk:
         """Ours, asking the service on the port of these tests."""
         made = cls(folder, Path(sys.executable))
         made.environ |= {"PYTHONPATH": str(ROOT), "TEST_SERVICE": f"http://localhost:{PORT}"}
+        return made
+
+    def logged_in(self, number: str, secret: str) -> Sdk:
+        """The same with another login."""
+        made = copy.copy(self)
+        login = {"GLOBUS_COMPUTE_CLIENT_ID": number, "GLOBUS_COMPUTE_CLIENT_SECRET": secret}
+        made.environ = {**self.environ, **login}
         return made
 
     def start(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from integration.stock.conftest import Runs, World
-from integration.stock.peers import PORT
+from integration.stock.peers import OWN_ENDPOINT, PORT
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -40,6 +40,21 @@ def test_what_was_not_sent_is_cancelled(found: dict[str, Any]) -> None:
 
 def test_an_exception_is_not_retried(found: dict[str, Any]) -> None:
     assert found["retried"] == ["KeyError", 1]
+
+
+def test_nothing_is_unpickled_with_json(world: World) -> None:
+    """By stock workers, and by those of our service: in a program where nothing can be."""
+    config = {"engine": "ThreadPoolEngine", "name": "ours"}
+    for endpoint, chosen in ((world.endpoint.id, config), (OWN_ENDPOINT, None)):
+        found = world.ours.run("ours_in_json.py", endpoint, config=chosen)
+        assert found.pop("refused").startswith("argument 0 is a set")
+        assert found == {
+            "echoed": [True, True],
+            "mapped": True,
+            "failed": ["TaskExecutionFailed", True],
+            "no_json": "TaskExecutionFailed",
+            "by_client": [["by the Client"], {}],
+        }
 
 
 def doctor(world: World) -> subprocess.CompletedProcess[str]:

@@ -44,6 +44,7 @@ EXPECTED: dict[str, Any] = {
     "shell_as_a_dictionary": [["cmd", "exception_name", "returncode", "stderr", "stdout"], True],
     "shell_here": "3\n",
     "mpi_commands": "mpi_hello --size {size}",
+    "mpi": ["0 of 1\n", 0, "$PARSL_MPI_PREFIX echo 0 of 1"],
     "by_client": 7,
     "described_and_public": "adds two numbers",
     "source_by_client": 21,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from compute_executor.protocol import frames
 from compute_executor.sdk.ending import allowing
 from compute_executor.sdk.outcome import Outcome
 from compute_executor.serialization import exceptions, native, packing, strategies
+from compute_executor.serialization.python_versions import VersionsDiffer
 from compute_executor.serialize import (
     AllCodeStrategies,
     ComputeSerializer,
@@ -177,6 +179,35 @@ def test_registrations_for_high_assurance_and_administrators(stock: ScriptedServ
         "about",
     )
     assert stock.requests("POST /v3/endpoints")[0].document["admins"] == [TASK]
+
+
+def test_what_the_service_warns_about_is_told(
+    stock: ScriptedService, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also where warnings are errors: what was answered has happened."""
+    stock.on("POST /v3/functions", Reply(200, {"function_uuid": FUNCTION, "ha_warning": "of the function"}))
+    answer = {"tasks": {FUNCTION: [TASK]}, "ha_warning": "of the batch"}
+    stock.on(SUBMIT, Reply(200, answer))
+    with Client(base_url=stock.url) as client:
+        with pytest.warns(UserWarning, match="of the function"):
+            assert client.register_function(double) == FUNCTION
+        with pytest.warns(UserWarning, match="of the batch"):
+            assert client.run(1, endpoint_id=ENDPOINT, function_id=FUNCTION) == TASK
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert client.register_function(double) == FUNCTION
+    assert "of the function" in caplog.text
+
+
+def test_workers_of_other_versions_are_told_once(stock: ScriptedService) -> None:
+    details = {"endpoint_id": ENDPOINT, "python_version": "3.1.4", "dill_version": "0.0.1"}
+    ended = {"status": "success", "result": "11\n3", "completion_t": "1", "details": details}
+    stock.on(f"GET /v2/tasks/{TASK}", Reply(200, {**ended, "task_id": TASK}))
+    stock.on(f"GET /v2/tasks/{FUNCTION}", Reply(200, {**ended, "task_id": FUNCTION}))
+    with Client(base_url=stock.url) as client:
+        with pytest.warns(VersionsDiffer, match=r"Python 3\.1\.4 there.*dill 0\.0\.1 there"):
+            assert client.get_result(TASK) == 3
+        assert client.get_result(FUNCTION) == 3
 
 
 def test_a_batch_under_the_sdks_names(stock: ScriptedService) -> None:

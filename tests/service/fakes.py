@@ -79,6 +79,7 @@ class FakeService:
         public: bool = False,
         group: str | None = None,
         container: bytes | None = None,
+        only_on: bytes | None = None,
     ) -> bytes:
         self._maybe_raise()
         function_id = uuid.uuid5(uuid.NAMESPACE_OID, who.id + digest.hex()).bytes
@@ -93,6 +94,7 @@ class FakeService:
             public,
             group,
             container,
+            only_on,
             None,
             0,
             0.0,

@@ -47,4 +47,4 @@ class StubFutureOwner:
 
 def future(endpoint: bytes = b"") -> ComputeFuture[Any]:
     """A future that no session knows."""
-    return ComputeFuture(StubFutureOwner(), endpoint)
+    return ComputeFuture(owner=StubFutureOwner(), endpoint=endpoint)

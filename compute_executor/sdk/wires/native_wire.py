@@ -73,7 +73,7 @@ class NativeWire:
                 resource_specification=part.options.resource_specification,
                 user_endpoint_config=part.options.user_endpoint_config,
                 result_serializers=part.options.result_serializers,
-                user_runtime=None if own else user_runtime(),
+                user_runtime=None if own else part.options.user_runtime or user_runtime(),
             ),
             parts=[],
         )

@@ -18,6 +18,7 @@ from compute_executor.sdk.http.transport import field, mapping
 from compute_executor.sdk.limits import HOSTED, RequestLimits
 from compute_executor.sdk.outcome import Outcome
 from compute_executor.sdk.runtime import user_runtime
+from compute_executor.sdk.service_warnings import tell_warning
 from compute_executor.sdk.wires.wire import BatchPart, SubmitAnswer, chunks
 from compute_executor.serialization import carrier, packing, strategies
 
@@ -66,8 +67,10 @@ class TextWire:
         by_function: dict[str, list[str]] = defaultdict(list)
         for task in part.tasks:
             by_function[task.function_id].append(packing.call_to_text(task.payload))
-        document = {"tasks": by_function, "user_runtime": user_runtime(), **_options(part)}
+        runtime = part.options.user_runtime or user_runtime()
+        document = {"tasks": by_function, "user_runtime": runtime, **_options(part)}
         answer = self._session.post(f"/v3/endpoints/{part.endpoint_id}/submit", document, repeatable=False)
+        tell_warning(answer)
         return SubmitAnswer(_in_order(part.tasks, answer), *_names(answer, part))
 
     def outcome(self, task_id: str) -> Outcome:

@@ -47,6 +47,7 @@ class FunctionDocument(msgspec.Struct):
     public: bool = False
     group: str | None = None
     container_uuid: str | None = None
+    ha_endpoint_id: str | None = None
 
 
 class SubmitDocument(msgspec.Struct):
@@ -120,6 +121,7 @@ def listed_function(row: FunctionRow) -> dict[str, Any]:
         "metadata": row.metadata,
         "public": row.public,
         "group": row.group,
+        "ha_endpoint_id": str(uuid.UUID(bytes=row.only_on)) if row.only_on else None,
     }
 
 

@@ -36,7 +36,7 @@ from compute_executor.service.store.sql import queries, schema
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 10
+SCHEMA_VERSION = 11
 LITTLE = 64 * 1024
 """Bytes of a disk below which it counts as full: the step in which SQLite's shared memory grows is 32 KiB."""
 

@@ -23,7 +23,8 @@ LOST_STATUSES = (LOST, BROKEN)
 
 
 class FunctionRow(NamedTuple):
-    """A registered function without its code. ``blob`` names the file of the code if it is no inline one."""
+    """A registered function without its code. ``only_on``: the one endpoint on which it may run. ``blob`` names the
+    file of the code if it is no inline one."""
 
     id: bytes
     owner: str
@@ -35,6 +36,7 @@ class FunctionRow(NamedTuple):
     public: bool
     group: str | None
     container: bytes | None
+    only_on: bytes | None
     blob: str | None
     size: int
     created: float

@@ -50,9 +50,10 @@ class Writer:
     def add_function(self, row: FunctionRow, code: Body) -> bytes:
         """Store a function; the id under which it is known: that of an equal one, if there was one."""
         body, blob, size = columns(code)
-        shared = (row.description, encode_metadata(row.metadata), row.public, row.group, row.container)
+        shared = (row.description, encode_metadata(row.metadata), row.public, row.group)
+        place = (row.container, row.only_on)
         content = (row.owner, row.digest, row.sharing)
-        values = (row.id, *content, row.name, *shared, body, blob, size, row.created)
+        values = (row.id, *content, row.name, *shared, *place, body, blob, size, row.created)
         self._execute("add_function", values)
         known = bytes(self._one("function_by_content", content)[0])
         if known == row.id and blob is not None:

@@ -6,7 +6,7 @@ import time
 import uuid
 from typing import Any, NamedTuple, TypeVar
 
-from compute_executor.errors import InvalidRequest, NotFound, PayloadTooLarge
+from compute_executor.errors import FunctionNotPermitted, InvalidRequest, NotFound, PayloadTooLarge
 from compute_executor.protocol.frames import Blob, Body
 from compute_executor.serialization.content import digest
 from compute_executor.service.access import NOBODYS, Identity, Owned, absent, check, may
@@ -61,7 +61,7 @@ class Functions:
         if isinstance(kept, Blob) and not self._read.blob_in_use(kept.name):
             self._blobs.delete([kept.name])  # it was known already, with its code in another file
         self._rows.pop(found, None)  # it may have another name now
-        if row.container is None:
+        if row.container is None and row.only_on is None:
             _remember(self._digests, (row.owner, row.digest), found)
         return bytes(found)
 
@@ -144,6 +144,19 @@ class Functions:
             return None
         return (self._rows.get(function) or self._load(function)).container
 
+    def check_place(self, names: list[bytes], endpoint: bytes) -> None:
+        """Raise FunctionNotPermitted if one of these functions may run on another endpoint only. One that is named by
+        its digest may run on any."""
+        for name in names:
+            if len(name) != ID_BYTES:
+                continue
+            only_on = (self._rows.get(name) or self._load(name)).only_on
+            if only_on is not None and only_on != endpoint:
+                raise FunctionNotPermitted(
+                    f"function {_named(name)} may run on endpoint {_named(only_on)} only, which was given as "
+                    f"ha_endpoint_id when it was registered, and not on endpoint {_named(endpoint)}"
+                )
+
     def owned(self, function: bytes) -> Owned:
         """Whose a function is and with whom it is shared, which never changes; for the service itself, and of one
         that was deleted, too."""
@@ -171,11 +184,13 @@ class Functions:
 
 
 class FunctionSharing(NamedTuple):
-    """With whom a function is shared: everybody, a group; and the container it is for. Part of its content."""
+    """With whom a function is shared: everybody, a group; the container it is for; the one endpoint on which it may
+    run. Part of its content."""
 
     public: bool = False
     group: str | None = None
     container: bytes | None = None
+    only_on: bytes | None = None
 
 
 class FunctionDescription(NamedTuple):
@@ -189,10 +204,16 @@ class FunctionDescription(NamedTuple):
 def new_function(
     owner: str, digest: bytes, described: FunctionDescription, shared: FunctionSharing, size: int
 ) -> FunctionRow:
-    """A function to be registered, with an id of its own. The same code shared otherwise is another function."""
+    """A function to be registered, with an id of its own. The same code shared otherwise is another function. Raises
+    InvalidRequest for one that is shared and may run on one endpoint only, whose data is its users' alone."""
+    if shared.only_on is not None and (shared.public or shared.group):
+        raise InvalidRequest("`ha_endpoint_id` is mutually exclusive with `public` and `group`")
     sharing = f"{int(shared.public)}/{shared.group or ''}/{(shared.container or b'').hex()}"
+    if shared.only_on is not None:
+        sharing += f"/{shared.only_on.hex()}"
+    function = uuid.uuid4().bytes
     return FunctionRow(
-        uuid.uuid4().bytes, owner, digest, sharing, *described, *shared, None, size, time.time()
+        function, owner, digest, sharing, *described, *shared[:3], shared.only_on, None, size, time.time()
     )
 
 

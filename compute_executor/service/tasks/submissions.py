@@ -198,6 +198,7 @@ class Submissions:
         functions = [self._functions.resolve(who, name) for name in batch.functions]
         container = self._container(who, batch)
         endpoint, pool = self._place(who, batch, functions)
+        self._functions.check_place(batch.functions, endpoint)
         calls, blobs = self._check_calls(who, batch)
         group = self._groups.claim(who, batch.group)
         if container is not None and endpoint == BUILT_IN.bytes:

@@ -218,6 +218,12 @@ def mpi_commands():
     return MPIFunction("mpi_hello --size {size}").cmd
 
 
+def mpi():
+    with executor() as gce:
+        found = gce.submit(MPIFunction("echo {n} of {size}"), n=0, size=1).result(timeout=PATIENCE)
+        return found.stdout, found.returncode, found.cmd
+
+
 # -- Client ----------------------------------------------------------------------------------------------
 
 

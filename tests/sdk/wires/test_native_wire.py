@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 from collections.abc import Iterator
 
 import msgspec
@@ -55,7 +56,8 @@ def test_a_batch_keeps_every_option_of_its_endpoint(client: Client, service: Scr
     assert options.user_endpoint_config == {"queue": "short"}
     assert options.result_serializers == ["a.B"]
     assert options.user_runtime is not None
-    assert options.user_runtime["python_version"] == platform.python_version()
+    assert options.user_runtime["python_version"] == sys.version
+    assert options.user_runtime["python"]["version"] == platform.python_version()
 
 
 def test_a_task_that_ends_between_two_questions_is_still_running(

@@ -7,6 +7,7 @@ import hashlib
 import pytest
 
 from compute_executor.errors import (
+    FunctionNotPermitted,
     InvalidRequest,
     NotFound,
     PayloadTooLarge,
@@ -181,3 +182,32 @@ async def test_ones_own_come_first_and_a_list_comes_in_parts(house: House) -> No
         assert names == ["f3", "f1", "f4", "f2", "f0"]
         parts = [service.find_functions(ALICE, limit=2, offset=offset) for offset in (0, 2, 4, 6)]
         assert [row.name for part in parts for row in part] == names
+
+
+ELSEWHERE = b"e" * 16
+"""An endpoint that is not the service's own."""
+
+
+@live
+async def test_one_for_a_single_endpoint_runs_on_no_other(house: House) -> None:
+    """Also beside one of the same code that runs anywhere, which callers name by its digest."""
+    async with serving(house) as service:
+        confined = await service.register(ALICE, DIGEST, "f", CODE, only_on=ELSEWHERE)
+        with pytest.raises(NotFound, match="register it first"):
+            await service.submit(ALICE, batch([b"a"], functions=[DIGEST]))
+        anywhere = await register(service)
+        assert anywhere != confined
+        with pytest.raises(
+            FunctionNotPermitted, match=r"65656565-.* only, which was given as ha_endpoint_id"
+        ):
+            await service.submit(ALICE, batch([b"a"], functions=[anywhere, confined]))
+        await service.submit(ALICE, batch([b"a"], functions=[DIGEST]))
+        await service.submit(ALICE, batch([b"a"], functions=[anywhere]))
+        assert len(take(house)) == 2
+
+
+@live
+async def test_one_for_a_single_endpoint_is_shared_with_nobody(house: House) -> None:
+    async with serving(house) as service:
+        with pytest.raises(InvalidRequest, match="mutually exclusive"):
+            await service.register(ALICE, DIGEST, "f", CODE, public=True, only_on=ELSEWHERE)

@@ -86,7 +86,7 @@ def test_positions_below_zero_are_nobodys() -> None:
     talk = StreamProtocol(GROUP, None, None, lambda _: None)
     futures: list[ComputeFuture[Any] | None] = [None, None]
     for position in range(2):
-        future: ComputeFuture[Any] = ComputeFuture(None)  # type: ignore[arg-type]
+        future: ComputeFuture[Any] = ComputeFuture()
         futures[position] = future
         future.assign(PREFIX, position)
     talk.router.add(CallBatch(Target(b"", None, Options()), [], list(futures), PREFIX))

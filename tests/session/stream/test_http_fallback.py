@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import pytest
@@ -71,7 +71,7 @@ def test_much_is_asked_about_in_parts(service: ScriptedService, monkeypatch: pyt
     ]
     service.on("POST /v2/batch_status", *(Reply(200, body=body) for body in lost))
     target = Target(b"", None, Options())
-    futures: list[ComputeFuture[Any]] = [ComputeFuture(cast(Any, None), b"") for _ in range(3)]
+    futures: list[ComputeFuture[Any]] = [ComputeFuture() for _ in range(3)]
     talk = StreamProtocol(b"g" * 16, None, None, lambda _: None)
     talk.adopt(b"g" * 16, [CallBatch(target, [], list(futures), prefix)])
     http_fallback.exchange(talk, api_at(service.url), [])

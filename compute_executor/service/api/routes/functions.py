@@ -31,6 +31,7 @@ async def register(request: Request) -> Response:
         return await _register_frame(request)
     document = await read_json(request, documents.FunctionDocument)
     container = parse_uuid(document.container_uuid, "container").bytes if document.container_uuid else None
+    only_on = parse_uuid(document.ha_endpoint_id, "endpoint").bytes if document.ha_endpoint_id else None
     code = _code(document)
     function_id = await shell_of(request).service.register(
         identity_of(request),
@@ -42,6 +43,7 @@ async def register(request: Request) -> Response:
         document.public,
         document.group,
         container,
+        only_on,
     )
     return json_answer({"function_uuid": str(uuid.UUID(bytes=function_id))})
 

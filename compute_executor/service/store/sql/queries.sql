@@ -68,8 +68,9 @@ UNION SELECT blob, size FROM functions WHERE blob IS NOT NULL AND NOT deleted;
 
 -- name: add_function
 INSERT INTO functions
-    (id, owner, digest, sharing, name, description, metadata, public, shared_with, container, code, blob, size, created)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    (id, owner, digest, sharing, name, description, metadata, public, shared_with, container, only_on, code, blob,
+     size, created)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (owner, digest, sharing) DO UPDATE SET
     deleted = 0, name = excluded.name, description = excluded.description, metadata = excluded.metadata;
 
@@ -77,12 +78,14 @@ ON CONFLICT (owner, digest, sharing) DO UPDATE SET
 UPDATE functions SET deleted = 1 WHERE id = ?;
 
 -- name: function_by_id
-SELECT id, owner, digest, sharing, name, description, metadata, public, shared_with, container, blob, size, created
+SELECT id, owner, digest, sharing, name, description, metadata, public, shared_with, container, only_on, blob, size,
+    created
 FROM functions WHERE id = ? AND NOT deleted;
 
 -- name: functions_shared
 -- Read as a whole: lists are asked for by people. instr: no character of the text means anything.
-SELECT id, owner, digest, sharing, name, description, metadata, public, shared_with, container, blob, size, created
+SELECT id, owner, digest, sharing, name, description, metadata, public, shared_with, container, only_on, blob, size,
+    created
 FROM functions
 WHERE NOT deleted AND (owner = ? OR public OR shared_with IN (SELECT value FROM json_each(?)))
     AND (instr(lower(name), lower(?)) OR instr(lower(description), lower(?)))
@@ -98,8 +101,10 @@ SELECT owner, shared_with, public FROM functions WHERE id = ?;
 SELECT id FROM functions WHERE owner = ? AND digest = ? AND sharing = ?;
 
 -- name: functions_by_digest
--- A batch may name a function by its digest: the owner's newest of that content that is for no container.
-SELECT id FROM functions WHERE owner = ? AND digest = ? AND container IS NULL AND NOT deleted ORDER BY created DESC, id LIMIT 1;
+-- A batch may name a function by its digest: the owner's newest of that content that is for no container and for any
+-- endpoint.
+SELECT id FROM functions WHERE owner = ? AND digest = ? AND container IS NULL AND only_on IS NULL AND NOT deleted
+ORDER BY created DESC, id LIMIT 1;
 
 -- name: function_name
 SELECT name FROM functions WHERE id = ?;

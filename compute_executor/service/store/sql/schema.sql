@@ -272,3 +272,9 @@ CREATE TABLE endpoint_tokens (
 -- How long outcomes are kept, in seconds after the end (frames.Options.keep); NULL: as the service keeps all.
 ALTER TABLE batches ADD COLUMN keep REAL;
 CREATE INDEX batches_kept ON batches (finished) WHERE keep IS NOT NULL;
+
+
+-- name: schema_11
+
+-- The one endpoint on which it may run (`ha_endpoint_id` of the Globus Compute SDK); NULL: any. Part of its content.
+ALTER TABLE functions ADD COLUMN only_on BLOB;

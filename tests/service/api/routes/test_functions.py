@@ -59,7 +59,17 @@ def test_a_function_is_known_by_what_was_said_of_it(world: World) -> None:
         "metadata": {"python_version": "3.11.0"},
         "public": True,
         "group": DOCUMENT["group"],
+        "ha_endpoint_id": None,
     }
+
+
+def test_a_function_for_a_single_endpoint_says_so(world: World) -> None:
+    endpoint = str(uuid.UUID(int=9))
+    confined = {**DOCUMENT, "public": False, "group": None, "ha_endpoint_id": endpoint}
+    function_id = post(world, confined).json()["function_uuid"]
+    assert ask(world.app, "GET", f"/v2/functions/{function_id}").json()["ha_endpoint_id"] == endpoint
+    wrong = post(world, {**confined, "ha_endpoint_id": "somewhere"})
+    assert (wrong.status, "somewhere" in wrong.json()["reason"]) == (400, True)
 
 
 def test_a_function_of_the_guides_time(world: World) -> None:
