@@ -20,6 +20,8 @@ import signal
 import socket
 import struct
 import threading
+import time
+from collections.abc import Iterator
 from typing import Protocol
 
 from compute_executor import system
@@ -33,6 +35,10 @@ log = logging.getLogger(__name__)
 
 RECEIVE = 1 << 16
 """Bytes read from a stream at once. From 128 KiB on, each read would map memory and unmap it: three system calls."""
+
+TURN = 0.001
+"""Seconds of CPU time for which what was read is dealt with, then everybody else has a turn: what one worker has
+finished while the loop was busy may be a thousand tasks."""
 
 DATAGRAM = 1 << 18
 """Bytes of the largest datagram, and more."""
@@ -78,6 +84,8 @@ class WorkerProcess:
         self._timers: list[asyncio.TimerHandle] = []
         self._notice = self._watch()
         self._outgoing = b""
+        self._frames: Iterator[tuple[int, bytes]] = iter(())
+        self._turn: asyncio.Handle | None = None  # the next one, while what was read is not dealt with
         self._loop.add_reader(self._channels.stream, self._readable)
 
     def employ(self, setup: bytes, owner: ProcessOwner) -> None:
@@ -165,6 +173,8 @@ class WorkerProcess:
             self._loop.remove_writer(stream)
 
     def _readable(self) -> None:
+        if self._turn is not None:  # there is more from before
+            return
         try:
             data = self._channels.stream.recv(RECEIVE)
         except BlockingIOError:
@@ -176,13 +186,23 @@ class WorkerProcess:
             if not self._timers:  # dead, or a task has closed the stream, which makes the worker useless
                 self.kill()
             return
+        self._frames = self._channels.frames.feed(data)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Deal with what was read, for a turn; then read on."""
+        ends = time.thread_time() + TURN
         try:
-            for kind, payload in self._channels.frames.feed(data):
+            for kind, payload in self._frames:
                 self.owner.received(kind, payload)
+                if time.thread_time() > ends:
+                    self._turn = self._loop.call_soon(self._go_on)
+                    return
         except (LookupError, ValueError, struct.error) as error:  # a task has written into the stream
             log.warning("worker %d sends what cannot be read (%r): it is killed", self.pid, error)
             self._loop.remove_reader(self._channels.stream)
             self.kill()
+        self._turn = None
 
     # -- its end --
 
@@ -251,7 +271,11 @@ class WorkerProcess:
 
     def _read_rest(self) -> None:
         """Frames that the worker sent before it died."""
-        with contextlib.suppress(OSError, LookupError, ValueError, struct.error):  # see _readable
+        if self._turn is not None:
+            self._turn.cancel()
+        with contextlib.suppress(OSError, LookupError, ValueError, struct.error):  # see _go_on
+            for kind, payload in self._frames:
+                self.owner.received(kind, payload)
             while data := self._channels.stream.recv(RECEIVE):
                 for kind, payload in self._channels.frames.feed(data):
                     self.owner.received(kind, payload)

@@ -11,7 +11,7 @@ from compute_executor.service.tasks.figures import FinishedCounts
 from compute_executor.service.tasks.groups import TaskGroups
 from compute_executor.service.tasks.large_results import LargeResults
 from compute_executor.service.tasks.open_batches import OpenBatches
-from compute_executor.service.tasks.outcomes import Entry
+from compute_executor.service.tasks.unstored import Entry
 
 
 class AfterCommit:

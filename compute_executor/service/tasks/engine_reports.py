@@ -23,9 +23,10 @@ from compute_executor.service.tasks.functions import Functions
 from compute_executor.service.tasks.groups import TaskGroups
 from compute_executor.service.tasks.live_output import LiveOutput
 from compute_executor.service.tasks.open_batches import OpenBatches
-from compute_executor.service.tasks.outcomes import Entry, Outcomes, made_here
+from compute_executor.service.tasks.outcomes import Outcomes, made_here
 from compute_executor.service.tasks.queue_control import QueueControl
 from compute_executor.service.tasks.recheck import AuthorizationRecheck
+from compute_executor.service.tasks.unstored import Entry
 
 log = logging.getLogger(__name__)
 task_log = logging.getLogger("compute_executor.task")

@@ -3,12 +3,13 @@
     put -> waiting -> one operation of the committer -> stored(outcomes)
        \\-> published, at once or after the commit
 
-Each outcome has its number from `put` on. It is *published* to the subscribers of its group as soon as it cannot be
-lost: after the commit; or at once, if a worker has put it into its result ring and nothing is being stored: the ring
-keeps it until it is stored, and the next start reads it (`endpoint.pool.result_files`). That holds for the death of
-any process; a store that promises more (durable: the loss of power) always commits first. What is published is a
-prefix of what was put, so numbers are published in order. At most AHEAD are published and not stored, and a start
-that finds open batches leaves out as many numbers: none is published twice.
+What waits is stored for its users in turn (`unstored`). An outcome is *published* to the subscribers of its
+group, with the number by which clients acknowledge it, as soon as it cannot be lost: after the commit; or at
+once, if a worker has put it into its result ring and nothing is being stored: the ring keeps it until it is
+stored, and the next start reads it (`endpoint.pool.result_files`). That holds for the death of any process; a
+store that promises more (durable: the loss of power) always commits first. Numbers are published in order. At
+most AHEAD are published and not stored, and a start that finds open batches leaves out as many numbers: none is
+published twice.
 
 There is one operation at a time, so that a batch is never marked finished before an earlier outcome of it is
 stored. If it fails (disk full), the outcomes wait and are tried again; meanwhile engines get no new work, so
@@ -31,20 +32,21 @@ from compute_executor.protocol.frames import Reason, Result
 from compute_executor.service.scheduling.queues import OpenBatch
 from compute_executor.service.store.committer import Committer, settle
 from compute_executor.service.store.rows import FinishedBatch
+from compute_executor.service.tasks.unstored import Entry, UnstoredOutcomes
 
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 """Seconds before a failed write is tried again; doubled each time."""
 
-MOST_AT_ONCE = 4000
-"""Outcomes in one transaction, some 15 ms: when a million tasks are cancelled, others are not to wait for all."""
+MOST_AT_ONCE = 500
+"""Outcomes in one transaction, some 2 ms of CPU: for so long what another user has waits. With larger ones, no less
+CPU time for each was measured."""
 
 AHEAD = 100_000
 """Outcomes that may be published and not stored; and numbers that a start leaves out because they may have been
 published."""
 
-Entry = tuple[OpenBatch, TaskEnded]
 Publish = Callable[[int, list[Entry]], None]
 Stored = Callable[[list[Entry], list[OpenBatch], list[str]], None]
 
@@ -81,7 +83,7 @@ class Outcomes:
         self._publish = publish
         self._stored = stored
         self._recovered = recovered
-        self._waiting: list[Entry] = []
+        self._waiting = UnstoredOutcomes()
         self._sent: list[Entry] = []  # in the operation under way, or in the one that failed
         self._finishing: list[OpenBatch] = []  # belongs to _sent
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
@@ -89,6 +91,7 @@ class Outcomes:
         self._put = self._published = self._done = (
             0  # how many outcomes ever came, were published, were stored
         )
+        self._settled = 0  # how many, the first that came, are all stored, at least
         self._before = 0  # highest number that was given before
         self._busy = False
         self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
@@ -103,11 +106,13 @@ class Outcomes:
         are in result rings until they are stored."""
         if not entries:
             return
-        self._waiting += entries
         at_once = kept and self._may_publish(len(entries))
         self._put += len(entries)
         if at_once:
+            self._waiting.put_numbered(entries)
             self._publish_up_to(self._put, entries)
+        else:
+            self._waiting.put(entries)
         if not self._busy:
             self._busy = True
             self._send()
@@ -139,13 +144,13 @@ class Outcomes:
         return None
 
     def _published_only(self) -> Iterator[tuple[int, Entry]]:
-        entries = chain(self._sent, self._waiting)
+        entries = chain(self._sent, self._waiting.numbered)
         return enumerate(islice(entries, max(0, self._published - self._done)), self._before + self._done + 1)
 
     def all_stored(self) -> asyncio.Future[None]:
         """A future that is done when everything put so far is stored."""
         future: asyncio.Future[None] = self._loop.create_future()
-        if self._done == self._put:
+        if self._settled == self._put:
             future.set_result(None)
         else:
             self._waiters.append((self._put, future))
@@ -158,8 +163,8 @@ class Outcomes:
 
     @property
     def progress(self) -> tuple[int, int]:
-        """How many were ever put, and how many of these, the first, are stored."""
-        return self._put, self._done
+        """How many were ever put, and how many of these, the first, are all stored."""
+        return self._put, self._settled
 
     @property
     def stored_count(self) -> int:
@@ -168,8 +173,7 @@ class Outcomes:
 
     def _send(self) -> None:
         if not self._sent:
-            self._sent = self._waiting[:MOST_AT_ONCE]
-            del self._waiting[:MOST_AT_ONCE]
+            self._sent = self._waiting.take(MOST_AT_ONCE)
             self._finishing = _count_off(self._sent)
         first = self._before + self._done + 1
         outcomes = [outcome for _, outcome in self._sent]
@@ -188,6 +192,7 @@ class Outcomes:
             return
         entries, finished, self._sent = self._sent, self._finishing, []
         self._done += len(entries)
+        self._settled = self._waiting.taken
         if self.stalled:
             self._recover()
         if self._published < self._done:
@@ -214,7 +219,7 @@ class Outcomes:
         self._recovered()
 
     def _wake(self) -> None:
-        while self._waiters and self._waiters[0][0] <= self._done:
+        while self._waiters and self._waiters[0][0] <= self._settled:
             settle(self._waiters.pop(0)[1], None, None)
 
 

@@ -30,7 +30,7 @@ from compute_executor.service.store.reader import Reader
 from compute_executor.service.store.rows import BatchRow
 from compute_executor.service.tasks.engine_reports import lost_entry
 from compute_executor.service.tasks.open_batches import OpenBatches
-from compute_executor.service.tasks.outcomes import Entry
+from compute_executor.service.tasks.unstored import Entry
 
 log = logging.getLogger(__name__)
 

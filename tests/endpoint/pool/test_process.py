@@ -15,6 +15,7 @@ import pytest
 
 from compute_executor import system
 from compute_executor.endpoint.pool import process
+from compute_executor.endpoint.pool.worker_handle import WorkerHandle
 from compute_executor.serialization import native
 from tests.endpoint.conftest import PATIENCE, Lab, Script
 from tests.endpoint.tasks import POOL, gone
@@ -330,6 +331,38 @@ def test_a_task_that_writes_over_its_results_costs_its_worker_only(lab: Lab) -> 
         assert await script.run(len, "ab") == 2
 
     lab(scenario)
+
+
+def test_what_a_worker_has_done_while_the_loop_was_busy_is_read_in_turns(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "TURN", -1.0)  # over after each frame
+    turns, received = [0], []
+    take = WorkerHandle.received
+
+    def note(self: WorkerHandle, kind: int, payload: bytes) -> None:
+        received.append(turns[0])
+        take(self, kind, payload)
+
+    async def scenario(script: Script) -> None:
+        loop = asyncio.get_running_loop()
+
+        def count() -> None:
+            turns[0] += 1
+            loop.call_soon(count)
+
+        for _ in range(3):  # the worker knows the function, and how long it takes is known
+            await script.run(time.sleep, 0.001)
+        monkeypatch.setattr(WorkerHandle, "received", note)
+        positions = [script.submit(time.sleep, 0.001) for _ in range(8)]
+        count()
+        script.wake()
+        time.sleep(0.1)  # the loop is busy
+        await script.until(lambda: all(position in script.ends for position in positions))
+
+    lab(scenario)
+    assert len(received) > 1
+    assert len(set(received)) == len(received)
 
 
 def leave_daemons(path: str) -> None:

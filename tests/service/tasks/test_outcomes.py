@@ -71,8 +71,8 @@ class World:
     def recovered(self) -> None:
         self.recoveries += 1
 
-    def batch(self, number: int, count: int) -> OpenBatch:
-        batch = open_batch(number, count)
+    def batch(self, number: int, count: int, owner: str = "alice") -> OpenBatch:
+        batch = open_batch(number, count, owner=owner)
         self.dispatch.add(batch)
         self.dispatch.take(b"p" * 16, count)
         return batch
@@ -139,18 +139,34 @@ async def test_what_waits_to_be_told_is_told_before_what_comes_after_it() -> Non
 
 
 @live
-async def test_what_is_told_and_what_is_not_can_share_a_commit() -> None:
+async def test_what_is_told_and_what_is_not_can_share_a_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outcomes_module, "MOST_AT_ONCE", 2)
     world = World()
-    batch = world.batch(1, 3)
-    world.end(batch, 0)
+    batch = world.batch(1, 4)
+    world.end(batch, 0, 1, 2, kept=True)
+    world.end(batch, 3)
+    assert [one.seq for one in world.outcomes.ahead(GROUP, 0)] == [1, 2, 3]
     world.commits.succeed()
-    world.end(batch, 1, kept=True)
-    world.outcomes._sent, world.outcomes._waiting = [], world.outcomes._sent  # a commit that takes both
-    world.commits.waiting.clear()
-    world.end(batch, 2)
-    world.outcomes._send()
+    assert [one.seq for one in world.outcomes.ahead(GROUP, 0)] == [3]
     world.commits.succeed()
-    assert world.published == [(1, 1), (2, 1), (3, 1)]
+    assert world.published == [(1, 3), (4, 1)]
+    assert world.commits.numbers == [1, 2, 3, 4]
+
+
+@live
+async def test_one_user_does_not_wait_for_all_that_another_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outcomes_module, "MOST_AT_ONCE", 4)
+    world = World(commit_first=True)
+    world.end(world.batch(1, 11), *range(11))
+    world.end(world.batch(2, 1, owner="bob"), 0)
+    told = world.outcomes.all_stored()
+    for stored_before in (0, 0):  # of what came first: ann's others are not stored, though bob's is
+        world.commits.succeed()
+        assert world.outcomes.progress == (12, stored_before)
+    assert [one.batch for one in world.commits.writes[1][0]] == [1, 1, 2, 1]
+    world.commits.succeed()
+    await turn()
+    assert (world.outcomes.progress, told.done()) == ((12, 12), True)
 
 
 @live
