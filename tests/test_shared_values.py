@@ -19,6 +19,7 @@ from compute_executor import Executor
 from compute_executor.errors import InvalidRequest, SerializationError, WorkerLost
 from compute_executor.local.locks import is_held
 from compute_executor.local.state import SERVICE_LOCK, read_announcement, state_folder
+from tests.body_files import sizes_in
 from tests.contract.work import wait_until
 
 PATIENCE = 60.0
@@ -27,8 +28,7 @@ SIZE = 1_000_000
 
 def blobs() -> list[int]:
     """The sizes of the files that the service keeps."""
-    folder = state_folder() / "blobs"
-    return sorted(path.stat().st_size for path in folder.iterdir()) if folder.exists() else []
+    return sizes_in(state_folder() / "blobs")
 
 
 def first(value: Any, position: int = 0) -> Any:
@@ -174,11 +174,51 @@ def test_a_full_disk_refuses_by_name_and_goes_on_when_results_are_taken(
         wait_until(lambda: sum(blobs()) < 3_000_000)
 
 
+class Stubborn:
+    """An object that can neither be hashed nor compared."""
+
+    def __init__(self) -> None:
+        self.data = bytearray(SIZE)
+
+    def __eq__(self, other: object) -> bool:
+        raise TypeError("not comparable")
+
+    def __hash__(self) -> int:
+        raise TypeError("not hashable")
+
+
+def length_of(one: Any, more: int) -> int:
+    return len(one.data) + more
+
+
+@pytest.mark.slow
+def test_what_cannot_be_hashed_or_compared_is_shared_too() -> None:
+    stubborn, lengths_wanted = Stubborn(), [SIZE, SIZE + 1, SIZE + 2]
+    with Executor(1) as executor:
+        ref = executor.put(stubborn)
+        assert [executor.submit(length_of, stubborn, n).result(PATIENCE) for n in range(3)] == lengths_wanted
+        assert list(executor.map(partial(length_of, stubborn), range(3))) == lengths_wanted
+        assert list(executor.map(length_of, [ref] * 3, range(3))) == lengths_wanted
+        wait_until(lambda: len([size for size in blobs() if size >= SIZE]) <= 2)
+
+
+@pytest.mark.slow
+def test_a_ref_of_another_service_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Executor(1) as executor:
+        ref = executor.put(bytes(SIZE))
+        monkeypatch.setenv("COMPUTE_EXECUTOR_HOME", str(tmp_path / "other"))
+        with Executor(1) as other:
+            with pytest.raises(InvalidRequest, match="not there"):
+                other.submit(len, ref).result(PATIENCE)
+            assert other.submit(abs, -1).result(PATIENCE) == 1
+        assert executor.submit(len, ref).result(PATIENCE) == SIZE
+
+
 @pytest.mark.slow
 def test_too_many_refs_are_refused_by_name() -> None:
     with Executor(1) as executor:
-        refs = [executor.ref(f"{number:032x}-5") for number in range(10_001)]
-        with pytest.raises(InvalidRequest, match="10001 shared values, 10000 are the limit"):
+        refs = [executor.ref(f"{number:032x}-5") for number in range(100_000)]
+        with pytest.raises(InvalidRequest, match="100,000 shared values, 10,000 are the limit"):
             executor.submit(len, refs).result(PATIENCE)
         assert executor.submit(abs, -1).result(PATIENCE) == 1
 

@@ -47,9 +47,9 @@ class Ref:
     def __reduce__(self) -> Any:
         """Refuse to travel in any other way than to a worker of its service."""
         raise SerializationError(
-            f"a ref of {self.size} bytes can only be passed to calls of an Executor on its own service: elsewhere, "
-            "as on a Globus Compute endpoint or in another process, pass the value, or the text ref.id to "
-            "Executor.ref"
+            f"a ref of {self.size:,} bytes can only be passed to calls of an Executor on its own service and the "
+            "endpoints of that: for Globus Compute, which takes 10,000,000 bytes at most, pass the value, or the "
+            "name of a file that is there; to another program, the text ref.id for Executor.ref"
         )
 
     def __repr__(self) -> str:

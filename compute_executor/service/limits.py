@@ -35,7 +35,8 @@ MAX_ANSWER = 64 * 1024**2
 
 def announced(*, parts: bool = True) -> dict[str, int]:
     """What a client is told at the start of a stream (`frames.Welcome.limits`). ``resources``: 1, which says that
-    what calls and workers take of a machine is read here. ``parts``: whether its calls may share values."""
+    what calls and workers take of a machine is read here. ``parts``: whether its calls may share values;
+    ``endpoint_parts``: 1, that those to endpoints of our own may."""
     limits = {
         "max_body": MAX_BODY,
         "max_blob": MAX_BLOB,
@@ -43,6 +44,7 @@ def announced(*, parts: bool = True) -> dict[str, int]:
         "inline_limit": INLINE_LIMIT,
         "max_status_query": MAX_STATUS_QUERY,
         "resources": 1,
+        "endpoint_parts": 1,
     }
     return {**limits, "parts": MAX_PARTS} if parts else limits
 

@@ -96,7 +96,12 @@ class Components:
         self.holds = BlobHolds(self._loop, self._let_go, self.limits.pool_grace)
         self.disk = DiskUse(blobs.folder, self.limits.disk)
         self.blobs = BlobReferences(
-            blobs, self.limits.body, store.read.blob_in_use, self.holds.held, self.disk
+            blobs,
+            self.limits.body,
+            store.read.blob_in_use,
+            self.holds.held,
+            self.disk,
+            deleted=self._bodies_deleted,
         )
         self.blob_rights = BlobRights(store.read)
         self.usage = StoredUsage(store.path, blobs.folder, self.blob_rights.unreferred)
@@ -109,6 +114,9 @@ class Components:
             limits=self.limits,
         )
         self.audit = Audit()
+
+    def _bodies_deleted(self, names: list[str]) -> None:
+        self.engines.bodies_deleted(names)
 
     def _let_go(self, names: list[str]) -> None:
         """Delete blobs that no client holds any more, unless the store refers to them."""
@@ -152,6 +160,7 @@ class Components:
             functions=self.functions,
             groups=self.groups,
             engines=self.engines,
+            body=self.blobs.named,
             budget=self.limits.decoded_tasks,
             loop=self._loop,
         )
@@ -277,6 +286,7 @@ class Components:
             events=self.reports,
             endpoints=self.endpoints,
             registered=self.recheck.endpoint_changed,
+            shared=self.batches.shared_by,
         )
         self.engines.add_built_in(ContainerEngine(engine(self.reports), self.containers, self.reports))
         self.engines.add(self.globus_compute)

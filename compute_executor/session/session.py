@@ -14,6 +14,7 @@ lock.
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import uuid
@@ -39,8 +40,9 @@ from compute_executor.protocol.call_options import check_kept
 from compute_executor.protocol.endpoint_kind import EndpointKind
 from compute_executor.protocol.frames import INLINE_LIMIT, Body
 from compute_executor.sdk.ending import JSON
+from compute_executor.sdk.limits import HOSTED
 from compute_executor.serialization import exceptions, native, python_versions
-from compute_executor.serialization.large import parts_of
+from compute_executor.serialization.large import parts_of, size
 from compute_executor.serialization.refs import Ref
 from compute_executor.session import cells
 from compute_executor.session.buffer import Buffer
@@ -117,11 +119,11 @@ class Session:
         return python_versions.other_python(str(uuid.UUID(bytes=endpoint)))
 
     def _make_codec(self, kind: EndpointKind, elsewhere: bool, other_python: str) -> Codec:
-        """Return the codec for a kind of endpoint. Parts stay on the service: not for workers that are elsewhere."""
+        """Return the codec for a kind of endpoint. JSON has no parts."""
         as_json = self.settings.serializer == JSON
         if kind not in {EndpointKind.OURS, EndpointKind.AGENT}:
             return (in_json_of_stock if as_json else of_stock)(self.settings.by_source)
-        codec = self._codec_of_ours(kind, elsewhere or as_json, other_python)
+        codec = self._codec_of_ours(kind, elsewhere, other_python)
         return in_json(codec) if as_json else codec
 
     def _codec_of_ours(self, kind: EndpointKind, elsewhere: bool, other_python: str) -> Codec:
@@ -129,10 +131,10 @@ class Session:
             return of_ours_by_source()
         if other_python:
             return of_other_python(other_python)
-        if elsewhere:
-            return of_ours()
-        own = self.settings.pool is not None
-        return of_ours(self.parts.of_function, self.parts.of_argument, follows_path=own)
+        own = self.settings.pool is not None and not elsewhere
+        of_function = functools.partial(self.parts.of_function, elsewhere=elsewhere)
+        of_argument = functools.partial(self.parts.of_argument, elsewhere=elsewhere)
+        return of_ours(of_function, of_argument, follows_path=own)
 
     def _kind(self, endpoint: bytes) -> EndpointKind:
         if not endpoint:
@@ -207,6 +209,12 @@ class Session:
                 'put: values that are put travel as pickles, which serializer="json" has none of'
             )
         content = native.dump(value)
+        if self._hosted:
+            raise InvalidRequest(
+                f"put: Globus Compute keeps no values that calls share. This one of {size(content):,} bytes would "
+                f"travel with each call, and {HOSTED.request_bytes:,} bytes are the most of a submit: pass the name "
+                "of a file or a URL that the endpoint can reach, or use an endpoint of your own service"
+            )
         if parts_of(content):
             raise InvalidRequest("put: the value holds a ref; put it without, and pass both")
         part = self.parts.put(content, f"the {type(value).__qualname__} given to put")

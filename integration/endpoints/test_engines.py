@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import wait
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,16 @@ def test_what_calls_take_is_kept_or_refused_with_both_figures(engine: Place) -> 
         for asked, told in refused:
             with pytest.raises(ResourcesNotOffered, match=told):
                 executor.options(**asked).submit(pow, 1, 1).result(PATIENCE)
+
+
+def test_values_that_calls_share(engine: Place) -> None:
+    data = bytearray(2_000_000)
+    with Executor(engine.name) as executor:
+        assert list(executor.map(partial(operator.getitem, data), range(30))) == [0] * 30
+        ref = executor.put(data)
+        data[5] = 1
+        assert list(executor.map(len, [ref] * 10)) == [2_000_000] * 10
+        assert executor.submit(sum, ref).result(PATIENCE) == 0
 
 
 def seen(count: int, folder: Path) -> str | None:

@@ -10,16 +10,22 @@ import contextlib
 import functools
 import socket
 import threading
+import time
 from collections.abc import Callable
 
 _CHUNK = 64 * 1024
 
 
 class Proxy:
-    """Listens on a port of its own. ``target``: ``(host, port)`` asked anew for each connection."""
+    """Listens on a port of its own. ``target``: ``(host, port)`` asked anew for each connection; ``hidden``: what
+    clients are not to read, such as a path. ``answered``: bytes that they were sent;
+    ``slow``: seconds before each 64 KiB of them."""
 
-    def __init__(self, target: Callable[[], tuple[str, int]]) -> None:
+    def __init__(self, target: Callable[[], tuple[str, int]], hidden: bytes = b"") -> None:
         self._target = target
+        self._hidden = hidden
+        self.answered = 0
+        self.slow = 0.0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._lock = threading.Lock()  # guards _open
@@ -84,7 +90,9 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := far.recv(_CHUNK):
                 self._answers.wait()
-                near.sendall(data)
+                self.answered += len(data)
+                time.sleep(self.slow)
+                near.sendall(data.replace(self._hidden, b"x" * len(self._hidden)) if self._hidden else data)
         _end(near)
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
 from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,12 @@ import pytest
 from compute_executor import Executor
 from compute_executor.endpoint.agent import service_link
 from compute_executor.errors import WorkerLost
-from compute_executor.local import embedded
 from compute_executor.local.locks import is_held
 from compute_executor.local.state import SERVICE_LOCK, read_announcement, state_folder
 from tests.contract.work import wait_until
 from tests.endpoint.agent.running import RunningEndpoint, run, running
 from tests.faults import work
-from tests.faults.proxy import Proxy
+from tests.faults.wire import Wire
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -131,33 +129,6 @@ def test_a_frozen_endpoint_goes_on(trace: Path) -> None:
         check_all(futures, trace, 0)
 
 
-class Wire:
-    """The way from an endpoint with a state folder of its own to the local service."""
-
-    def __init__(self, tmp_path: Path) -> None:
-        self._address = embedded.find_or_start()
-        self.proxy = Proxy(self._where)
-        self.home = tmp_path / "other-home"
-
-    def _where(self) -> tuple[str, int]:
-        found = embedded.find() or self._address
-        host, _, port = found.url.removeprefix("http://").rpartition(":")
-        return host, int(port)
-
-    def options(self) -> tuple[str, ...]:
-        return ("--url", f"http://127.0.0.1:{self.proxy.port}")
-
-    def environment(self) -> dict[str, str]:
-        return {"COMPUTE_EXECUTOR_HOME": str(self.home), "COMPUTE_EXECUTOR_TOKEN": self._address.token}
-
-
-@pytest.fixture
-def wire(tmp_path: Path) -> Iterator[Wire]:
-    found = Wire(tmp_path)
-    yield found
-    found.proxy.close()
-
-
 def test_a_connection_that_is_cut_proves_nothing(trace: Path, wire: Wire) -> None:
     with running("far", *wire.options(), **wire.environment()), Executor("far") as executor:
         futures = [executor.submit(work.traced_slowly, str(trace), name) for name in range(200)]
@@ -179,11 +150,11 @@ def test_a_network_that_drops_everything(trace: Path, wire: Wire) -> None:
 
 
 def test_bodies_come_over_the_wire(wire: Wire) -> None:
-    """The other home cannot be told from another machine but by the service's folder, which is hidden from it."""
     changes = wire.environment()
     with running("far", *wire.options(), **changes), Executor("far") as executor:
         body = os.urandom(5_000_000)
         assert executor.submit(bytes.swapcase, body).result(PATIENCE) == body.swapcase()
+    assert wire.proxy.answered > len(body)
 
 
 def test_two_machines_under_one_name(trace: Path, wire: Wire) -> None:

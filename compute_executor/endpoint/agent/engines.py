@@ -56,6 +56,9 @@ class RunningEngine(Protocol):
     def queued(self, count: int) -> None:
         """So many tasks wait at the service."""
 
+    def shared_dropped(self, names: list[str]) -> None:
+        """Nobody needs these shared values any more."""
+
     def recall(self, tasks: list[TaskName], done: Callable[[], None]) -> None:
         """Ask workers elsewhere for these tasks; ``done`` is called when they have given back what has not begun."""
 
@@ -91,6 +94,9 @@ class ProcessWorkers:
 
     def queued(self, count: int) -> None:
         """See RunningEngine. There are as many workers as there are."""
+
+    def shared_dropped(self, names: list[str]) -> None:
+        """See RunningEngine. They are files of this machine alone."""
 
     def recall(self, tasks: list[TaskName], done: Callable[[], None]) -> None:  # noqa: ARG002
         """See RunningEngine. `Engine.withdraw` has told already."""

@@ -81,6 +81,10 @@ class PilotWorkers:
         """See RunningEngine."""
         self._queued = count
 
+    def shared_dropped(self, names: list[str]) -> None:
+        """See RunningEngine."""
+        self._pilots.shared_gone(names)
+
     def recall(self, tasks: list[frames.TaskName], done: Callable[[], None]) -> None:
         """See RunningEngine."""
         self._pilots.recall(tasks, done)
@@ -138,6 +142,7 @@ async def open_pilots(
         pool,
         records,
         folder.blobs,
+        shared=taker.shared_by,
         reason=reason,
         job=job,
         look_soon=look_soon,

@@ -26,6 +26,7 @@ from compute_executor.endpoint.agent.recovery import EarlierGenerations, earlier
 from compute_executor.endpoint.agent.service_link import Locate, ServiceLink, hello_of
 from compute_executor.endpoint.agent.settings import EndpointSettings
 from compute_executor.endpoint.leases import frames
+from compute_executor.endpoint.leases.bodies import discard, shared_room
 from compute_executor.endpoint.leases.taker import LeaseTaker
 from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.protocol.frames import Blob
@@ -38,9 +39,6 @@ start."""
 
 LOOK_EVERY = 0.1
 """Seconds between two looks at whether a draining endpoint has nothing more to do."""
-
-OLD_PART = 3600.0
-"""Seconds after which a body that nothing refers to is removed at a start."""
 
 
 class EndingMode(enum.Enum):
@@ -102,6 +100,9 @@ class AgentProcess:
             failed=self._failed,
             recall=self._recall,
             waiting=self._queued,
+            room=shared_room(folder.blobs),
+            discard=self._discard,
+            shared_dropped=self._shared_dropped,
         )
         self._engine = await self._open_engine(self._settings, folder, rings, self._pool, self._taker)
         self._taker.engine = self._engine.engine
@@ -212,9 +213,13 @@ class AgentProcess:
 
     def _stored(self, outcomes: list[TaskEnded]) -> None:
         """The service has these: their files are of no use here any more."""
-        for one in outcomes:
-            if isinstance(one.body, Blob):
-                (self._folder.blobs / one.body.name).unlink(missing_ok=True)
+        self._discard([one.body.name for one in outcomes if isinstance(one.body, Blob)])
+
+    def _discard(self, names: list[str]) -> None:
+        discard(self._folder.blobs, names)
+
+    def _shared_dropped(self, names: list[str]) -> None:
+        self._engine.shared_dropped(names)
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -231,9 +236,7 @@ class AgentProcess:
 
 
 def _sweep(blobs: Path, before: EarlierGenerations) -> None:
-    """Remove bodies that nothing refers to any more."""
-    kept, oldest = before.bodies(), time.time() - OLD_PART
-    for path in blobs.iterdir():
-        with contextlib.suppress(FileNotFoundError):
-            if path.name not in kept and path.stat().st_mtime < oldest:
-                path.unlink()
+    """Remove the bodies of earlier starts, but for results that are not stored yet: arguments and shared values come
+    again with their tasks."""
+    kept = before.bodies()
+    discard(blobs, [path.name for path in blobs.iterdir() if path.name not in kept])

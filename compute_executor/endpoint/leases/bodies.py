@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +20,21 @@ from compute_executor.endpoint.leases.frames import PART, BodyPart, BodyWanted
 from compute_executor.endpoint.leases.send_list import FileSource, SendList
 from compute_executor.errors import ResultDecodeError
 from compute_executor.protocol.frames import Blob, blob_name
+
+KEPT_SHARE = 4
+"""Shared values are kept for later tasks in this part of what is free of the disk: a quarter."""
+
+
+def shared_room(folder: Path) -> int:
+    """Bytes for shared values that no task needs now."""
+    return shutil.disk_usage(folder).free // KEPT_SHARE
+
+
+def discard(folder: Path, names: Iterable[str]) -> None:
+    """Remove the files of these bodies, as far as they are there. One that cannot be removed is left."""
+    for name in names:
+        with contextlib.suppress(OSError):
+            (folder / name).unlink()
 
 
 class BodyTrouble(NamedTuple):
@@ -90,6 +105,12 @@ class BodyExchange:
             return (self._folder / blob_name(blob)).stat().st_size == blob.size
         except (OSError, ResultDecodeError):
             return False
+
+    def has(self, name: str) -> bool:
+        """Whether a body of this name is here."""
+        with contextlib.suppress(OSError, ResultDecodeError):
+            return (self._folder / blob_name(Blob(name, 0))).is_file()
+        return False
 
     def fetch(self, blob: Blob, done: Done) -> None:
         """Have a body come here, and be told."""

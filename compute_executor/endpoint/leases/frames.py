@@ -22,6 +22,8 @@ Rules
 * Reports are numbered by the taker and sent again on each connection until they are stored.
 * A body that is a Blob is asked for by whoever needs it (BodyWanted) and comes in parts; only bodies that were named
   on this connection are handed out.
+* A value that the tasks of a batch share is named with them, and asked for once: the taker keeps it, within a bound,
+  until `SharedDropped`. On a new connection it says what it has (SharedHeld).
 """
 
 from __future__ import annotations
@@ -33,10 +35,10 @@ import msgspec
 from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.endpoint.pool.scheduling_policy import Assignment
 from compute_executor.endpoint.worker.messages import Key
-from compute_executor.protocol.frames import Body, Written
+from compute_executor.protocol.frames import Blob, Body, Written
 from compute_executor.protocol.ids import SequenceNumber
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Version of these frames. A taker of another version is refused by name."""
 
 PART = 1024 * 1024
@@ -94,9 +96,11 @@ class FunctionCodes(msgspec.Struct, array_like=True, frozen=True, tag=2):
 
 
 class Tasks(msgspec.Struct, array_like=True, frozen=True, tag=3):
-    """Tasks to run. Their functions were named before."""
+    """Tasks to run. Their functions were named before. ``shared``: what the tasks of a batch, by its number, need
+    besides their bodies."""
 
     tasks: list[Assignment]
+    shared: list[tuple[int, list[Blob]]] = []
 
 
 class Recall(msgspec.Struct, array_like=True, frozen=True, tag=4):
@@ -128,6 +132,12 @@ class TasksQueued(msgspec.Struct, array_like=True, frozen=True, tag=8):
     """So many tasks wait at the giver for takers like this one: said when that changes much."""
 
     count: int
+
+
+class SharedDropped(msgspec.Struct, array_like=True, frozen=True, tag=9):
+    """Nobody will need these shared values any more."""
+
+    names: list[str]
 
 
 # -- taker to giver -----------------------------------------------------------------------------------------
@@ -190,6 +200,12 @@ class Leaving(msgspec.Struct, array_like=True, frozen=True, tag=10):
     """The taker ends in order and will not come back by itself."""
 
 
+class SharedHeld(msgspec.Struct, array_like=True, frozen=True, tag=11):
+    """The shared values that the taker has from earlier connections."""
+
+    names: list[str]
+
+
 # -- both ways ----------------------------------------------------------------------------------------------
 
 
@@ -218,6 +234,7 @@ ToTaker = (
     | Stored
     | EndTaker
     | TasksQueued
+    | SharedDropped
     | BodyWanted
     | BodyPart
 )
@@ -232,6 +249,7 @@ ToGiver = (
     | WorkersFailed
     | TakerState
     | Leaving
+    | SharedHeld
     | BodyWanted
     | BodyPart
 )

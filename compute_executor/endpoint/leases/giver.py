@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -106,8 +106,8 @@ class OpenReport:
 
 
 class GiverSession:
-    """One connection to a taker. ``code``: of a function by its number; ``may_keep``: whether a body of this name
-    may be taken from this taker."""
+    """One connection to a taker. ``code``: of a function by its number; ``shared``: what the tasks of a batch share,
+    by its number; ``may_keep``: whether a body of this name may be taken from this taker."""
 
     def __init__(
         self,
@@ -117,6 +117,7 @@ class GiverSession:
         bodies: BodyExchange,
         *,
         code: Callable[[int], Body],
+        shared: Callable[[int], Sequence[Blob]] = lambda _: (),
         may_keep: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self.holder = holder
@@ -124,6 +125,8 @@ class GiverSession:
         self._events = events
         self._bodies = bodies
         self._code = code
+        self._shared_by = shared
+        self._shared: set[str] = set()  # values that the taker was told of, or has
         self._may_keep = may_keep
         self._named: set[int] = set()  # functions
         self._given = self._limit = 0
@@ -157,7 +160,23 @@ class GiverSession:
             for task in chunk:
                 self.holder.leased[task.batch, task.position] = task.attempt
                 self._name(task.body)
-            self.frames.put(frames.Tasks(chunk))
+            self.frames.put(frames.Tasks(chunk, self._name_shared(chunk)))
+
+    def _name_shared(self, tasks: list[Assignment]) -> list[tuple[int, list[Blob]]]:
+        found = []
+        for batch in {task.batch for task in tasks}:
+            if blobs := self._shared_by(batch):
+                found.append((batch, list(blobs)))
+                self._shared.update(blob.name for blob in blobs)
+                for blob in blobs:
+                    self._name(blob)
+        return found
+
+    def shared_gone(self, names: Iterable[str]) -> None:
+        """These bodies are deleted: the taker need not keep those that are shared values."""
+        if gone := [name for name in names if name in self._shared]:
+            self._shared.difference_update(gone)
+            self.frames.put(frames.SharedDropped(gone))
 
     def _name_functions(self, numbers: set[int]) -> None:
         if new := numbers - self._named:
@@ -286,6 +305,10 @@ class GiverSession:
     def _on_leaving(self, _: frames.Leaving) -> None:
         self._events.leaving(self)
 
+    def _on_shared_held(self, frame: frames.SharedHeld) -> None:
+        self._shared.update(frame.names)
+        self.shared_gone([name for name in frame.names if not self._bodies.has(name)])
+
     def _on_body_wanted(self, frame: frames.BodyWanted) -> None:
         self._bodies.wanted(frame)
 
@@ -332,6 +355,7 @@ _HANDLERS: dict[type, Callable[[GiverSession, Any], None]] = {
     frames.WorkersFailed: GiverSession._on_failed,
     frames.TakerState: GiverSession._on_state,
     frames.Leaving: GiverSession._on_leaving,
+    frames.SharedHeld: GiverSession._on_shared_held,
     frames.BodyWanted: GiverSession._on_body_wanted,
     frames.BodyPart: GiverSession._on_body_part,
 }

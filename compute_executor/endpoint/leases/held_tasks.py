@@ -7,16 +7,18 @@ add -> waiting -> taken by the engine -> ended
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from compute_executor.endpoint.pool.scheduling_policy import Assignment
 from compute_executor.endpoint.worker.messages import Key
 
 
 class HeldTasks:
-    """Every task that was received and has not ended or been given back."""
+    """Every task that was received and has not ended or been given back. ``gone``: called with each that is held no
+    more."""
 
-    def __init__(self) -> None:
+    def __init__(self, gone: Callable[[Key], object] = lambda _: None) -> None:
+        self._gone = gone
         self._held: dict[Key, Assignment] = {}
         self._waiting: deque[Key] = deque()  # may name tasks that are not held any more
         self._with_engine: set[Key] = set()
@@ -70,7 +72,10 @@ class HeldTasks:
     def remove(self, key: Key) -> bool:
         """This one has ended, or is given up; whether it was held."""
         self._with_engine.discard(key)
-        return self._held.pop(key, None) is not None
+        if self._held.pop(key, None) is None:
+            return False
+        self._gone(key)
+        return True
 
     def give_back(self, tasks: Collection[tuple[int, int]]) -> list[Key]:
         """Remove those of these (batch, position) that are not with the engine; which they were."""
@@ -85,4 +90,5 @@ class HeldTasks:
     def _remove(self, keys: list[Key]) -> list[Key]:
         for key in keys:
             del self._held[key]
+            self._gone(key)
         return keys

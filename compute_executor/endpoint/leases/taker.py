@@ -13,11 +13,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from compute_executor.endpoint.leases import credit, frames
 from compute_executor.endpoint.leases.bodies import BodyExchange, BodyTrouble
+from compute_executor.endpoint.leases.body_needs import BodyNeeds
 from compute_executor.endpoint.leases.function_table import FunctionTable
 from compute_executor.endpoint.leases.held_tasks import HeldTasks
 from compute_executor.endpoint.leases.outbox import NumberedReport, ReportOutbox
@@ -35,6 +37,9 @@ LOOK_EVERY = 0.25
 FULL_PAUSE = 5.0
 """Seconds without credit after a body could not be written: the disk may have room by then."""
 
+
+AWAY = 60.0
+"""Seconds without a giver after which shared values go that no task here needs: nobody may ever say that they can."""
 
 _ANY = 0
 """The function that durations are kept of: all together, because what comes next is not known here."""
@@ -75,7 +80,9 @@ class Leftovers(Protocol):
 
 class LeaseTaker:
     """See the module. ``pool``: what the engine calls its pool; ``workers``: how many tasks can run at a time;
-    ``stored``: called with outcomes that are stored, so that their files can go."""
+    ``stored``: called with outcomes that are stored, so that their files can go; ``room``: bytes of shared values
+    that are kept although no task needs them now; ``discard``: called with the names of bodies whose files can go;
+    ``shared_dropped``: with those of shared values that nobody needs any more."""
 
     def __init__(
         self,
@@ -88,6 +95,9 @@ class LeaseTaker:
         recall: Recall | None = None,
         waiting: Callable[[int], object] = lambda _: None,
         ahead: float = credit.AHEAD,
+        room: int = 0,
+        discard: Callable[[list[str]], object] = lambda _: None,
+        shared_dropped: Callable[[list[str]], object] = lambda _: None,
     ) -> None:
         self._pool = pool
         self._workers = workers
@@ -98,7 +108,11 @@ class LeaseTaker:
         self._waiting_there = waiting
         self._ahead = ahead
         self._recalled: set[frames.TaskName] = set()
-        self._held = HeldTasks()
+        self._needs = BodyNeeds(room)
+        self._away: asyncio.TimerHandle | None = None
+        self._discard = discard
+        self._shared_dropped = shared_dropped
+        self._held = HeldTasks(self._let_go)
         self._outbox = ReportOutbox()
         self._functions = FunctionTable()
         self._estimates = DurationEstimates()
@@ -141,6 +155,8 @@ class LeaseTaker:
     def connected(self, connection: TakerConnection) -> None:
         """There is a connection; the giver's `Leased` comes first on it."""
         self._connection = connection
+        if self._away is not None:
+            self._away.cancel()
         self._received = self._said = 0
         self._functions.new_connection()
         if self._trouble:
@@ -149,6 +165,10 @@ class LeaseTaker:
     def disconnected(self) -> None:
         """It is gone. What runs goes on, and what has ended is kept."""
         self._connection = None
+        self._away = asyncio.get_running_loop().call_later(AWAY, self._giver_is_away)
+
+    def _giver_is_away(self) -> None:
+        self._drop_shared(self._needs.shared_here())
 
     def _send(self, frame: object) -> None:
         if self._connection is not None:
@@ -164,6 +184,9 @@ class LeaseTaker:
     def _on_leased(self, frame: frames.Leased) -> None:
         named, reported = set(frame.tasks), self._outbox.names()
         self._drop([key for key in self._held.keys if key not in named])
+        self._held.give_back(
+            [key[:2] for key in self._needs.incomplete()]
+        )  # what was on its way is asked for anew
         unknown = [key for key in frame.tasks if key not in self._held and key not in reported]
         found = [(key, self._leftovers.outcome(key) if self._leftovers else None) for key in unknown]
         for report in self._outbox.unstored():
@@ -173,6 +196,8 @@ class LeaseTaker:
         self._recovered_through = self._outbox.last
         if back := [key for key, outcome in found if outcome is None]:
             self._send(frames.TasksReturned(back))
+        if shared := self._needs.shared_here():
+            self._send(frames.SharedHeld(shared))
         self._send(frames.Settled())
         self._say_credit(at_once=True)
         self._forget_leftovers()
@@ -192,6 +217,8 @@ class LeaseTaker:
         assert self._connection is not None
         for number, code in frame.functions:
             self._functions.add(number, code)
+            if isinstance(code, Blob):
+                self._needs.lasts(code.name)
 
     def _on_tasks(self, frame: frames.Tasks) -> None:
         connection = self._connection
@@ -199,37 +226,63 @@ class LeaseTaker:
         self._received += len(frame.tasks)
         if not self._held.running():
             self._progressed = time.monotonic()
+        shared = dict(frame.shared)
         for sent in frame.tasks:
             task = sent._replace(function=self._functions.local(sent.function))
             self._held.add(task)
-            bodies = [
-                body for body in (task.body, self._functions.code(task.function)) if isinstance(body, Blob)
-            ]
-            self._fetch(task[:3], bodies, connection)
+            self._gather(task, shared.get(task.batch, ()), connection)
         self.engine.wake(self._pool)
         self._say_credit()
         self._keep_looking()
 
-    def _fetch(self, key: Key, bodies: list[Blob], connection: TakerConnection) -> None:
-        """Make a task ready when these are here; give it back if one cannot come."""
-        if not bodies:
+    def _gather(self, task: Assignment, shared: Sequence[Blob], connection: TakerConnection) -> None:
+        """Make a task ready when all that it needs is here."""
+        key = task[:3]
+        own = [body for body in (task.body, self._functions.code(task.function)) if isinstance(body, Blob)]
+        wanted = self._needs.add(key, own, shared) if own or shared else []
+        if self._needs.complete(key):
             self._held.ready(key)
+        for blob in wanted:
+            connection.bodies.fetch(blob, partial(self._came, blob))
+
+    def _came(self, blob: Blob, trouble: BodyTrouble | None) -> None:
+        if trouble is not None:
+            self._not_fetched(blob, trouble)
+        elif not self._needs.needed(blob.name):
+            self._discard([blob.name])
+        else:
+            for key in self._needs.came(blob):
+                self._held.ready(key)
+            self.engine.wake(self._pool)
+
+    def _not_fetched(self, blob: Blob, trouble: BodyTrouble) -> None:
+        """A body cannot come. Where there is no room for it here, others may have some; else it is nowhere."""
+        waiting = self._needs.waiting_for(blob.name)
+        log.warning("%d tasks cannot run here: %s", len(waiting), trouble.text)
+        if trouble.here:
+            self._paused_until = time.monotonic() + FULL_PAUSE
+            asyncio.get_running_loop().call_later(FULL_PAUSE + 0.01, self._say_credit)
+            self._return(self._held.give_back([key[:2] for key in waiting]))
             return
+        reason = Reason(f"{blob.size} bytes that it needs did not come: {trouble.text}", began=False)
+        for key in waiting:
+            self.lost(self._pool, *key, reason)
 
-        def came(trouble: BodyTrouble | None) -> None:
-            if trouble is not None:
-                self._not_fetched(key, trouble.text)
-            else:
-                self._fetch(key, bodies[1:], connection)
-                self.engine.wake(self._pool)
+    def _let_go(self, key: Key) -> None:
+        if unneeded := self._needs.remove(key):
+            self._discard(unneeded)
 
-        connection.bodies.fetch(bodies[0], came)
+    def shared_by(self, batch: int) -> Sequence[Blob]:
+        """What the tasks of a batch share, as long as one of them is held."""
+        return self._needs.shared_by(batch)
 
-    def _not_fetched(self, key: Key, trouble: str) -> None:
-        log.warning("task %d.%d is given back: %s", key[0], key[1], trouble)
-        self._paused_until = time.monotonic() + FULL_PAUSE
-        asyncio.get_running_loop().call_later(FULL_PAUSE + 0.01, self._say_credit)
-        self._return(self._held.give_back([key[:2]]))
+    def _on_shared_dropped(self, frame: frames.SharedDropped) -> None:
+        self._drop_shared(frame.names)
+
+    def _drop_shared(self, names: list[str]) -> None:
+        if unneeded := self._needs.drop(names):
+            self._discard(unneeded)
+        self._shared_dropped(names)
 
     def _on_recall(self, frame: frames.Recall) -> None:
         def answer() -> None:
@@ -447,6 +500,7 @@ _HANDLERS: dict[type, Callable[[LeaseTaker, Any], None]] = {
     frames.StopTasks: LeaseTaker._on_stop,
     frames.Stored: LeaseTaker._on_stored,
     frames.TasksQueued: LeaseTaker._on_queued,
+    frames.SharedDropped: LeaseTaker._on_shared_dropped,
     frames.BodyWanted: LeaseTaker._on_body_wanted,
     frames.BodyPart: LeaseTaker._on_body_part,
 }

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -28,7 +28,7 @@ from compute_executor.endpoint.pool.events import EngineEvents, TaskEnded, Worke
 from compute_executor.endpoint.pool.scheduling_policy import Assignment, DurationEstimates
 from compute_executor.endpoint.worker.messages import Key
 from compute_executor.errors import ComputeError
-from compute_executor.protocol.frames import EXCEPTION, LOST, VALUE, PoolSpec, Reason, Written
+from compute_executor.protocol.frames import EXCEPTION, LOST, VALUE, Blob, PoolSpec, Reason, Written
 from compute_executor.protocol.resources import ResourceOffer, offer_from, share_of
 
 if TYPE_CHECKING:
@@ -116,8 +116,8 @@ def _nothing() -> None:
 
 
 class PilotEngine:
-    """See the module. ``reason``: why a slot has ended, as the scheduler says; ``job``: what people call a slot;
-    ``changed``: called when there are more or fewer workers."""
+    """See the module. ``shared``: what the tasks of a batch share; ``reason``: why a slot has ended, as the scheduler
+    says; ``job``: what people call a slot; ``changed``: called when there are more or fewer workers."""
 
     def __init__(
         self,
@@ -126,6 +126,7 @@ class PilotEngine:
         records: PilotRecords,
         blobs: Path,
         *,
+        shared: Callable[[int], Sequence[Blob]] = lambda _: (),
         reason: Callable[[str], str | None] = lambda _: None,
         job: Callable[[str], str] = str,
         look_soon: Callable[[], object] = lambda: None,
@@ -135,6 +136,7 @@ class PilotEngine:
         self._pool = pool
         self._records = records
         self._blobs = blobs
+        self._shared = shared
         self._reason = reason
         self._job = job
         self._look_soon = look_soon
@@ -180,7 +182,12 @@ class PilotEngine:
         pilot.end()
         send = SendList()
         session = GiverSession(
-            pilot, self, send, BodyExchange(self._blobs, send), code=self._events.function_code
+            pilot,
+            self,
+            send,
+            BodyExchange(self._blobs, send),
+            code=self._events.function_code,
+            shared=self._shared,
         )
         running = [
             asyncio.ensure_future(send.write_to(wire.send)),
@@ -248,6 +255,12 @@ class PilotEngine:
     def workers(self) -> list[WorkerView]:
         """See Engine. They are shown by their pilots."""
         return []
+
+    def shared_gone(self, names: list[str]) -> None:
+        """Nobody needs these shared values any more."""
+        for pilot in self._pilots.values():
+            if pilot.session is not None:
+                pilot.session.shared_gone(names)
 
     def count(self) -> int:
         """How many workers the connected pilots have."""

@@ -35,7 +35,7 @@ from compute_executor.endpoint.agent.engines import local_offer, worker_spec
 from compute_executor.endpoint.agent.service_link import hello_of
 from compute_executor.endpoint.agent.settings import EndpointSettings
 from compute_executor.endpoint.leases import frames
-from compute_executor.endpoint.leases.bodies import BodyExchange
+from compute_executor.endpoint.leases.bodies import BodyExchange, discard, shared_room
 from compute_executor.endpoint.leases.send_list import SendList
 from compute_executor.endpoint.leases.taker import LeaseTaker
 from compute_executor.endpoint.pilots import ticket as tickets
@@ -107,7 +107,13 @@ class Pilot:
         spec = worker_spec(self._settings, self._slot)
         self._workers, self._offer = spec.max_workers, local_offer(spec)
         self._taker = LeaseTaker(
-            _POOL, lambda: spec.max_workers, stored=self._stored, failed=self._end, ahead=AHEAD
+            _POOL,
+            lambda: spec.max_workers,
+            stored=self._stored,
+            failed=self._end,
+            ahead=AHEAD,
+            room=shared_room(self._blobs),
+            discard=self._discard,
         )
         engine = ProcessEngine(self._taker, blob_folder=self._blobs, ring_folder=self._rings)
         self._taker.engine = engine
@@ -228,9 +234,10 @@ class Pilot:
         }
 
     def _stored(self, outcomes: list[TaskEnded]) -> None:
-        for one in outcomes:
-            if isinstance(one.body, Blob):
-                (self._blobs / one.body.name).unlink(missing_ok=True)
+        self._discard([one.body.name for one in outcomes if isinstance(one.body, Blob)])
+
+    def _discard(self, names: list[str]) -> None:
+        discard(self._blobs, names)
 
 
 def time_limit() -> float | None:

@@ -272,6 +272,13 @@ class AgentEngine:
                 assert machine.session is not None
                 machine.session.stored(count)
 
+    def shared_gone(self, names: list[str]) -> None:
+        """These bodies are deleted: machines need not keep those that are shared values."""
+        for group in self._pools.values():
+            for machine in group.connected():
+                assert machine.session is not None
+                machine.session.shared_gone(names)
+
     def returned(self, session: GiverSession, tasks: list[Key]) -> None:
         """See GiverEvents."""
         machine = _machine(session)

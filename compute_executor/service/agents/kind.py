@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from compute_executor.endpoint.leases.frames import TakerHello
 from compute_executor.endpoint.leases.giver import GiverSession
 from compute_executor.errors import EndpointTaken, InvalidRequest, NotFound
-from compute_executor.protocol.frames import Body, Options
+from compute_executor.protocol.frames import Blob, Body, Options
 from compute_executor.protocol.resources import check_fit, least, resources_of
 from compute_executor.service.access import Identity, absent, may
 from compute_executor.service.agents.engine import AgentEngine
@@ -35,9 +35,10 @@ DELETED = "was deleted by its owner"
 
 class Agents:
     """An `endpoints.remote_kind.RemoteKind`. ``registered``: called with the id of an endpoint that has
-    registered."""
+    registered; ``shared``: what the tasks of a batch share."""
 
     name = KIND
+    takes_shared = True
 
     def __init__(
         self,
@@ -48,9 +49,11 @@ class Agents:
         events: EngineEvents,
         endpoints: Endpoints,
         registered: Callable[[uuid.UUID], object],
+        shared: Callable[[int], Sequence[Blob]] = lambda _: (),
     ) -> None:
         self._endpoints = endpoints
         self._registered = registered
+        self._shared = shared
         self._events = events
         self._records = LeaseRecords(read, committer)
         self._engine = AgentEngine(events, dispatch, self._records)
@@ -118,6 +121,10 @@ class Agents:
     def outcomes_stored(self) -> None:
         """See RemoteKind."""
         self._engine.stored()
+
+    def bodies_deleted(self, names: list[str]) -> None:
+        """See RemoteKind."""
+        self._engine.shared_gone(names)
 
     async def deleted(self, endpoint: EndpointRow) -> None:
         """See RemoteKind. Its machines find their tokens revoked."""
@@ -218,6 +225,10 @@ class Agents:
     def code(self, number: int) -> Body:
         """The code of a function, by the number that tasks name it by."""
         return self._events.function_code(number)
+
+    def shared(self, number: int) -> Sequence[Blob]:
+        """What the tasks of a batch share, by the number of the batch."""
+        return self._shared(number)
 
     def _store(self, endpoint: uuid.UUID) -> None:
         self._endpoints.heard(endpoint, {"machines": self._engine.machines(endpoint).known()})

@@ -124,6 +124,7 @@ class MachineStream:
             self._frames,
             bodies,
             code=self._agents.code,
+            shared=self._agents.shared,
             may_keep=service.blob_rights.is_free,
         )
         self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()

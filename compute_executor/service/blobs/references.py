@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 class BlobReferences:
     """Checks and deletes blobs. ``limit``: bytes of the largest that may be referred to; ``in_use``: whether the
     store refers to one; ``held``: whether anybody holds one (`holds`); ``disk`` is told
-    what goes."""
+    what goes, and ``deleted`` which names."""
 
     def __init__(
         self,
@@ -27,8 +27,11 @@ class BlobReferences:
         in_use: Callable[[str], bool],
         held: Callable[[str], bool],
         disk: DiskUse,
+        *,
+        deleted: Callable[[list[str]], object] = lambda _: None,
     ) -> None:
         self._disk = disk
+        self._deleted = deleted
         self._folder = folder
         self._limit = limit
         self._in_use = in_use
@@ -65,18 +68,29 @@ class BlobReferences:
     def delete(self, names: Iterable[str]) -> None:
         """Remove the files of blobs that the store does not refer to, unless somebody holds them. One that is gone
         already is nobody's trouble."""
-        for name in names:
-            if self._held(name):
-                continue
-            try:
-                path = self._folder.path(name)
-                size = path.lstat().st_size
-                path.unlink()
-                self._disk.add(-size)
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                log.warning("blob %s stays: %s", name, error)
+        if gone := [name for name in names if not self._held(name) and self._removed(name)]:
+            self._deleted(gone)
+
+    def _removed(self, name: str) -> bool:
+        """Whether the file of a blob could be removed."""
+        try:
+            path = self._folder.path(name)
+            size = path.lstat().st_size
+            path.unlink()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            log.warning("blob %s stays: %s", name, error)
+            return False
+        self._disk.add(-size)
+        return True
+
+    def named(self, name: str) -> Blob:
+        """The blob of this name; of no bytes if its file is gone."""
+        try:
+            return Blob(name, self._folder.size(name))
+        except OSError:
+            return Blob(name, 0)
 
     def sweep(self, older_than: float) -> int:
         """Remove files of at least that age in seconds which nothing refers to; how many. What a client put and never
@@ -88,10 +102,12 @@ class BlobReferences:
 
         Their age is counted until something was last put there or removed: a clock that has jumped ahead makes
         nothing old that somebody has put a moment ago and is about to refer to."""
-        oldest, removed = min(time.time(), self._folder.folder.stat().st_mtime) - older_than, 0
+        oldest, removed = min(time.time(), self._folder.folder.stat().st_mtime) - older_than, []
         for file in files:
             if file.changed < oldest and not self._in_use(file.name) and not self._held(file.name):
                 (self._folder.folder / file.name).unlink(missing_ok=True)
                 self._disk.add(-file.size)
-                removed += 1
-        return removed
+                removed.append(file.name)
+        if removed:
+            self._deleted(removed)
+        return len(removed)

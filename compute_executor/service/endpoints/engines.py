@@ -86,6 +86,16 @@ class Engines:
         for kind in self._kinds.values():
             kind.outcomes_stored()
 
+    def bodies_deleted(self, names: list[str]) -> None:
+        """The files of these bodies are deleted."""
+        for kind in self._kinds.values():
+            kind.bodies_deleted(names)
+
+    def takes_shared(self, pool: bytes) -> bool:
+        """Whether the workers of a pool can be given values that calls share."""
+        kind = self._remote(pool)
+        return kind is None or kind.takes_shared
+
     def restore(self) -> None:
         """Recover which tasks endpoints hold from before a restart."""
         for kind in self._kinds.values():

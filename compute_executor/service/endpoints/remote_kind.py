@@ -19,13 +19,17 @@ from compute_executor.service.system_accounts import AccountUser
 
 
 class RemoteKind(Protocol):
-    """A kind of registered endpoints. ``name``: as it is stored with each; ``engine``: runs tasks on all of them."""
+    """A kind of registered endpoints. ``name``: as it is stored with each; ``engine``: runs tasks on all of them;
+    ``takes_shared``: whether their workers can be given values that calls share."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def engine(self) -> Engine: ...
+
+    @property
+    def takes_shared(self) -> bool: ...
 
     async def start(self) -> None:
         """Begin to speak to endpoints. What was open before a restart is known by then: see `restore`."""
@@ -64,6 +68,9 @@ class RemoteKind(Protocol):
 
     def outcomes_stored(self) -> None:
         """Acknowledge what endpoints have reported and is stored by now."""
+
+    def bodies_deleted(self, names: list[str]) -> None:
+        """The files of these bodies are deleted: endpoints that keep one as a shared value need it no more."""
 
     async def deleted(self, endpoint: EndpointRow) -> None:
         """End the tasks that wait for an endpoint, which is registered no more."""

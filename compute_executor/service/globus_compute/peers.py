@@ -56,6 +56,7 @@ class GlobusCompute:
     `endpoints.remote_kind.RemoteKind`. ``registered``: called with the id of an endpoint that has registered;
     ``details``: what the workers that run tasks of a batch say of themselves, by its prefix."""
 
+    takes_shared = False
     name = KIND
 
     def __init__(
@@ -160,6 +161,9 @@ class GlobusCompute:
 
     async def recalled(self, pool: bytes) -> None:
         """See RemoteKind. Stock endpoints give nothing back."""
+
+    def bodies_deleted(self, names: list[str]) -> None:
+        """See RemoteKind. Stock endpoints share no values."""
 
     def outcomes_stored(self) -> None:
         """See RemoteKind. Results are acknowledged one by one (`inbox`)."""

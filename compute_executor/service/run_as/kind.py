@@ -15,7 +15,7 @@ import functools
 import logging
 import secrets
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -24,7 +24,7 @@ from compute_executor.endpoint.agent.pool_agent import PoolTicket
 from compute_executor.endpoint.leases.frames import TakerHello
 from compute_executor.endpoint.leases.giver import GiverSession
 from compute_executor.errors import InvalidRequest, NotFound
-from compute_executor.protocol.frames import Body, Options, PoolSpec
+from compute_executor.protocol.frames import Blob, Body, Options, PoolSpec
 from compute_executor.service.access import Identity
 from compute_executor.service.agents.engine import AgentEngine
 from compute_executor.service.agents.lease_records import LeaseRecords
@@ -82,6 +82,7 @@ class AccountPools:
     """Pools of the built-in endpoint under accounts of their users: an `endpoints.remote_kind.AccountOpener`, and an
     Authenticator of their processes. ``token_died``: called with the hash of each token that is good no more."""
 
+    takes_shared = False
     name = "run-as"
 
     def __init__(
@@ -238,6 +239,9 @@ class AccountPools:
         """See RemoteKind."""
         self._engine.stored()
 
+    def bodies_deleted(self, names: list[str]) -> None:
+        """See RemoteKind. Its pools share no values."""
+
     def worker_details(self, pool: bytes) -> dict[str, Any] | None:  # noqa: ARG002
         """See RemoteKind. They are our own workers."""
         return None
@@ -279,6 +283,10 @@ class AccountPools:
     def disconnected(self, machine: Machine, session: GiverSession) -> None:
         """See `agents.kind.Agents`."""
         self._engine.disconnect(machine, session)
+
+    def shared(self, number: int) -> Sequence[Blob]:  # noqa: ARG002
+        """See `agents.kind.Agents`. Nothing."""
+        return ()
 
     def code(self, number: int) -> Body:
         """See `agents.kind.Agents`."""

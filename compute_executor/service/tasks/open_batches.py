@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from compute_executor.endpoint.pool.scheduling_policy import Assignment
 from compute_executor.endpoint.worker import trace
 from compute_executor.errors import InvalidRequest, NotFound
-from compute_executor.protocol.frames import Submit
+from compute_executor.protocol.frames import Blob, Submit
 from compute_executor.protocol.resources import resources_of
 from compute_executor.service.access import absent
 from compute_executor.service.endpoints.engines import Engines
+from compute_executor.service.endpoints.ids import BUILT_IN
 from compute_executor.service.scheduling.dispatch import Dispatch
 from compute_executor.service.scheduling.queues import Call, Lease, OpenBatch
 from compute_executor.service.store.reader import Reader
@@ -36,8 +37,8 @@ class TakenTasks(NamedTuple):
 
 
 class OpenBatches:
-    """Everything that is accepted and not finished. The states are the dispatcher's; ``budget``: bytes of memory for
-    decoded arguments."""
+    """Everything that is accepted and not finished. The states are the dispatcher's; ``body``: finds a stored body by
+    its name; ``budget``: bytes of memory for decoded arguments."""
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class OpenBatches:
         functions: Functions,
         groups: TaskGroups,
         engines: Engines,
+        body: Callable[[str], Blob],
         budget: int,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
@@ -56,6 +58,8 @@ class OpenBatches:
         self._groups = groups
         self._engines = engines
         self._loop = loop
+        self._body = body
+        self._shared: dict[int, list[Blob]] = {}  # of batches that endpoints have been given tasks of
         self._arguments = DecodedArguments(read.batch_tasks, budget)
 
     @property
@@ -137,6 +141,7 @@ class OpenBatches:
         """Forget a batch: every outcome of it is stored."""
         self._dispatch.forget(batch)
         self._arguments.drop(batch)
+        self._shared.pop(batch.number, None)
         self._groups.finished(batch.group)
 
     def positions(self, batch: OpenBatch) -> dict[int, list[int]]:
@@ -175,10 +180,17 @@ class OpenBatches:
         number, functions, walltime = batch.number, batch.functions, batch.options.walltime
         needs = resources_of(batch.options)
         calls = self._arguments.get(batch)
+        if batch.with_blobs and batch.endpoint != BUILT_IN.bytes and number not in self._shared:
+            names = self._read.rows("parts_of_batch", (number,))
+            self._shared[number] = [self._body(name) for (name,) in names]
         return [
             Assignment(number, position, attempt, functions[function], body, walltime, needs)
             for position, (function, body) in enumerate(calls[start:stop], start)
         ]
+
+    def shared_by(self, number: int) -> Sequence[Blob]:
+        """The values that the tasks of a batch share of which an endpoint has been given some."""
+        return self._shared.get(number, ())
 
 
 def check_same_content(batch: Submit, stored: BatchContent) -> None:

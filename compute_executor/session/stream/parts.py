@@ -51,24 +51,24 @@ class Parts:
         self._size = 0
         self._seen: OrderedDict[Key, None] = OrderedDict()
 
-    def of_function(self, taken: Taken) -> Part | None:
-        """The part of what a function carries."""
-        return self._find(taken.content, at_once=True)
+    def of_function(self, taken: Taken, *, elsewhere: bool = False) -> Part | None:
+        """The part of what a function carries. ``elsewhere``: for an endpoint of ours."""
+        return self._find(taken.content, at_once=True, elsewhere=elsewhere)
 
-    def of_argument(self, taken: Taken) -> Part | None:
-        """The part of an argument; None the first time."""
-        return self._find(taken.content, at_once=False)
+    def of_argument(self, taken: Taken, *, elsewhere: bool = False) -> Part | None:
+        """The part of an argument; None the first time. ``elsewhere``: for an endpoint of ours."""
+        return self._find(taken.content, at_once=False, elsewhere=elsewhere)
 
     def put(self, content: Content, what: str) -> Part:
         """A new part. Raises ServiceUnavailable if there is no service, PayloadTooLarge."""
         storage = self._storage()
-        if storage is None or not storage.takes_parts:
+        if storage is None or not (storage.takes_parts() or storage.takes_parts(elsewhere=True)):
             raise ServiceUnavailable(
                 f"{what} cannot be stored: there is no stream to a service that keeps values"
             )
         return self._stored(storage, content, what)
 
-    def _find(self, content: Piece, *, at_once: bool) -> Part | None:
+    def _find(self, content: Piece, *, at_once: bool, elsewhere: bool) -> Part | None:
         key = len(content), _sample(content)
         with self._lock:
             known = self._known.get(key)
@@ -77,7 +77,7 @@ class Parts:
             elif not at_once and not self._was_seen(key):
                 return None
         storage = self._storage()
-        if storage is None or not storage.takes_parts:
+        if storage is None or not storage.takes_parts(elsewhere=elsewhere):
             return None
         if known is not None and _same(storage, known, content):
             return known.part

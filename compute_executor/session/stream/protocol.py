@@ -54,7 +54,14 @@ from compute_executor.session.stream.acknowledgements import Acknowledgements
 from compute_executor.session.stream.frame_reader import read_frame
 from compute_executor.session.stream.initializers import with_part
 from compute_executor.session.stream.router import Router
-from compute_executor.session.stream.sender import Sender, SubmitFailure, parts_of, without
+from compute_executor.session.stream.sender import (
+    MOST_PARTS,
+    Sender,
+    SubmitFailure,
+    parts_of,
+    too_many_parts,
+    without,
+)
 from compute_executor.session.stream.storage import NO_LIMIT, Storage, usable
 from compute_executor.session.task_errors import about
 from compute_executor.session.withdrawal import Withdrawal, Withdrawals
@@ -127,12 +134,16 @@ class StreamProtocol:
         self._write = write
         self.api = api
         limit = welcome.limits.get("max_blob", NO_LIMIT)
-        takes_parts = "parts" in welcome.limits
-        self.storage = Storage(api, usable(welcome.blob_folder), limit, takes_parts=takes_parts)
+        self.storage = Storage(
+            api,
+            usable(welcome.blob_folder),
+            limit,
+            takes_parts="parts" in welcome.limits,
+            elsewhere="endpoint_parts" in welcome.limits,
+        )
         self._takes_resources = "resources" in welcome.limits
         self.located.set()
-        if self._held:
-            write(_encode(Hold(list(self._held.values()))))
+        self._say_held(list(self._held.values()))
         self._open_pool()
         for group in self.groups:
             self.subscribe(group)
@@ -150,7 +161,7 @@ class StreamProtocol:
             return
         initializer = self.spec.initializer
         assert self.storage is not None
-        if initializer is not None and len(initializer) > LARGE and self.storage.takes_parts:
+        if initializer is not None and len(initializer) > LARGE and self.storage.takes_parts():
             try:
                 small, self.sender.pool_parts = with_part(initializer, self.storage)
             except ComputeError as error:
@@ -196,15 +207,17 @@ class StreamProtocol:
             error = VersionMismatch(f"{asked} were asked for: {OLDER}")
             self._fail([SubmitFailure(call, error) for call in batch.calls])
             return
-        failures = self._outsource(batch)
-        if failures:
+        parts = parts_of(batch)
+        crowded = len(parts) > MOST_PARTS and batch.prefix not in self.sender.unconfirmed
+        failures = too_many_parts(batch) if crowded else self._outsource(batch)
+        if failures or crowded:
             self._fail(failures)
             self.router.remove(batch.prefix)
             for rest in without(batch, failures):
                 self.send(rest)
             return
         self.router.add(batch)
-        self.hold(parts_of(batch))
+        self.hold(parts)
         if self.trace is not None:
             self.trace.flushed(batch)
         for frame in self.sender.frames(batch):
@@ -215,7 +228,11 @@ class StreamProtocol:
         fresh = [part for part in parts if part.name not in self._held]
         if fresh:
             self._held.update((part.name, part) for part in fresh)
-            self._write(_encode(Hold(fresh)))
+            self._say_held(fresh)
+
+    def _say_held(self, parts: list[Blob]) -> None:
+        for at in range(0, len(parts), MOST_PARTS):
+            self._write(_encode(Hold(parts[at : at + MOST_PARTS])))
 
     def release(self, names: Iterable[str]) -> None:
         """Let the service delete parts that nothing here refers to any more."""
@@ -225,8 +242,8 @@ class StreamProtocol:
                 named.append(name)
             elif self.storage is not None:  # the service was never told of it
                 self.storage.discard(Blob(name, 0))
-        if named:
-            self._write(_encode(Release(named)))
+        for at in range(0, len(named), MOST_PARTS):
+            self._write(_encode(Release(named[at : at + MOST_PARTS])))
 
     def _outsource(self, batch: CallBatch) -> list[SubmitFailure]:
         """Store bodies that are too large for a frame as blobs."""

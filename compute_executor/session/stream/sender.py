@@ -18,6 +18,7 @@ import msgspec
 from compute_executor.batch import Call, CallBatch, Function, with_ids
 from compute_executor.errors import (
     ComputeError,
+    InvalidRequest,
     NotAuthorized,
     NotFound,
     PoolBroken,
@@ -30,6 +31,10 @@ from compute_executor.protocol.submit import build_submit
 
 ALL_ALIKE = (NotAuthorized, VersionMismatch, PoolBroken, ResourcesNotOffered)
 """Refusals that are not about one of the tasks: halving the batch would find nothing."""
+
+
+MOST_PARTS = 10_000
+"""Parts that a batch refers to, and that a message names which has them kept or let go: what a service reads."""
 
 
 class SubmitFailure(NamedTuple):
@@ -89,7 +94,7 @@ class Sender:
             endpoint=target.endpoint,
             pool=target.pool,
             options=target.options,
-            parts=[*self.pool_parts, *parts_of(batch)],
+            parts=[*(() if target.endpoint else self.pool_parts), *parts_of(batch)],
         )
 
     def reconnected(self) -> list[CallBatch]:
@@ -154,6 +159,21 @@ def parts_of(batch: CallBatch) -> list[Blob]:
     """Return the parts that the calls of a batch refer to, each once."""
     parts = {part.name: Blob(part.name, part.size) for call in batch.calls for part in call.parts}
     return list(parts.values())
+
+
+def too_many_parts(batch: CallBatch) -> list[SubmitFailure]:
+    """Return the calls that each refer to more parts than a batch may."""
+    return [
+        SubmitFailure(
+            call,
+            InvalidRequest(
+                f"the arguments of {call.function.name} refer to {count:,} shared values, {MOST_PARTS:,} are the "
+                "limit: put what belongs together into one"
+            ),
+        )
+        for call in batch.calls
+        if (count := len({part.name for part in call.parts})) > MOST_PARTS
+    ]
 
 
 def without(batch: CallBatch, failures: list[SubmitFailure]) -> list[CallBatch]:

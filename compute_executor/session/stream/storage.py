@@ -21,13 +21,20 @@ NO_LIMIT = 1 << 62
 
 class Storage:
     """Where large bodies go. ``folder``: the service's blob folder, if this process may use it; ``limit``: most
-    bytes of one body; ``api``: the service, if its folder is on another machine; ``takes_parts``: whether batches may
-    name parts. Any thread."""
+    bytes of one body; ``api``: the service, if its folder is on another machine; ``takes_parts``: whether batches
+    may name parts; ``elsewhere``: whether those to endpoints of ours may. Any thread."""
 
     def __init__(
-        self, api: OwnApi, folder: Path | None = None, limit: int = NO_LIMIT, *, takes_parts: bool = False
+        self,
+        api: OwnApi,
+        folder: Path | None = None,
+        limit: int = NO_LIMIT,
+        *,
+        takes_parts: bool = False,
+        elsewhere: bool = False,
     ) -> None:
-        self.takes_parts = takes_parts
+        self._takes_parts = takes_parts
+        self._elsewhere = elsewhere
         self._api = api
         self._folder = folder
         self._limit = limit
@@ -53,6 +60,10 @@ class Storage:
         else:
             _write(self._folder, name, content)
         return Blob(name, size)
+
+    def takes_parts(self, *, elsewhere: bool = False) -> bool:
+        """Whether batches may name parts; ``elsewhere``: those to an endpoint of ours."""
+        return self._elsewhere if elsewhere else self._takes_parts
 
     @property
     def is_local(self) -> bool:

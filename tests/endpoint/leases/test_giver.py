@@ -207,3 +207,30 @@ def test_how_many_wait_is_told_when_that_changes_much(tmp_path: Path) -> None:
 def test_a_reason_that_cannot_be_read() -> None:
     assert reason_of(ended(0, frames.encode(Reason("signal")), status=LOST)).message == "signal"
     assert "does not say" in reason_of(ended(0, b"\xc1", status=LOST)).message
+
+
+def test_what_a_batch_shares_is_named_with_its_tasks_and_dropped_when_it_is_deleted(tmp_path: Path) -> None:
+    shared, other = Blob("b" * 32, 9), Blob("c" * 32, 9)
+    talk = Talk(tmp_path, shared=lambda batch: [shared] if batch == 7 else [])
+    talk.settled(9)
+    talk.give(task(0), task(1)._replace(batch=8))
+    assert talk.sent.last(frames.Tasks).shared == [(7, [shared])]
+    (tmp_path / shared.name).write_bytes(b"content")
+    talk.hears(frames.BodyWanted(shared.name, 0))
+    assert talk.sent._files, "it was named, and is handed out"
+    talk.session.shared_gone([other.name])
+    talk.session.shared_gone([shared.name, other.name])
+    talk.session.shared_gone([shared.name])
+    dropped = [frame.names for frame in talk.sent.frames if isinstance(frame, frames.SharedDropped)]
+    assert dropped == [[shared.name]], "once, and nothing that it was not told of"
+
+
+def test_shared_values_of_an_earlier_connection_are_compared_with_what_there_is(tmp_path: Path) -> None:
+    there, gone = "b" * 32, "c" * 32
+    (tmp_path / there).write_bytes(b"content")
+    talk = Talk(tmp_path)
+    talk.session.begin()
+    talk.hears(frames.SharedHeld([there, gone, "../x"]))
+    assert talk.sent.last(frames.SharedDropped).names == [gone, "../x"]
+    talk.session.shared_gone([there])
+    assert talk.sent.last(frames.SharedDropped).names == [there]

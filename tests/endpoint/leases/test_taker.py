@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from compute_executor.endpoint.leases import frames
-from compute_executor.endpoint.leases.bodies import BodyExchange
+from compute_executor.endpoint.leases.bodies import BodyExchange, discard
 from compute_executor.endpoint.leases.taker import LeaseTaker
 from compute_executor.endpoint.pool.engine import Engine
 from compute_executor.endpoint.pool.events import TaskEnded
@@ -84,9 +84,9 @@ class Taking:
         self.taker.connected(self.connection)
         self.taker.received(frames.Leased(leased))
 
-    def get(self, *tasks: Assignment) -> None:
+    def get(self, *tasks: Assignment, shared: list[tuple[int, list[Blob]]] | None = None) -> None:
         self.taker.received(frames.FunctionCodes([(3, b"code")]))
-        self.taker.received(frames.Tasks(list(tasks)))
+        self.taker.received(frames.Tasks(list(tasks), shared or []))
 
     async def end(self, *outcomes: TaskEnded) -> None:
         self.taker.ended(POOL, list(outcomes))
@@ -232,6 +232,122 @@ def test_a_body_that_finds_no_room_gives_its_task_back_and_nothing_more_is_wante
         assert [one.tasks for one in taking.connection.all(frames.TasksReturned)] == [[(7, 0, 1)]]
         assert taking.taker.target() == 0
         assert [one.position for one in taking.taker.take(POOL, 9)] == [1], "small ones go on"
+
+    play(scene)
+
+
+class Bodies:
+    """A giver's folder, from which a taker asks for bodies; what has come lies in the taker's."""
+
+    def __init__(self, taking: Taking) -> None:
+        self.taking = taking
+
+    def wanted(self) -> list[str]:
+        return [frame.name for frame in self.taking.connection.all(frames.BodyWanted)]
+
+    def come(self, name: str) -> None:
+        self.taking.taker.received(frames.BodyPart(name, 0, b"x" * SIZE))
+
+    def here(self) -> list[str]:
+        return sorted(path.name for path in self.taking.folder.iterdir())
+
+
+SIZE = 70_000
+OTHER, SHARED = "b" * 32, "c" * 32
+
+
+def keeping(folder: Path, room: int = 0) -> tuple[Taking, Bodies]:
+    """A taker that deletes what it is told to."""
+    taking = Taking(folder, room=room, discard=lambda names: discard(folder, names))
+    return taking, Bodies(taking)
+
+
+def test_an_argument_goes_with_its_task(tmp_path: Path) -> None:
+    async def scene() -> None:
+        taking, bodies = keeping(tmp_path)
+        taking.get(task(0, Blob(NAME, SIZE)), task(1, Blob(NAME, SIZE)), task(2, Blob(OTHER, SIZE)))
+        assert bodies.wanted() == [NAME, OTHER]
+        assert taking.taker.take(POOL, 9) == []
+        bodies.come(NAME)
+        assert [one.position for one in taking.taker.take(POOL, 9)] == [0, 1]
+        await taking.end(ended(0))
+        assert bodies.here() == [NAME, f"{OTHER}.part"], "another task needs it"
+        await taking.end(ended(1))
+        taking.taker.received(frames.Recall(5, [(7, 2)]))
+        bodies.come(OTHER)
+        assert bodies.here() == [], "the task has gone before its argument came"
+
+    play(scene)
+
+
+def test_what_tasks_share_is_asked_for_once_and_kept_until_it_is_dropped(tmp_path: Path) -> None:
+    async def scene() -> None:
+        taking, bodies = keeping(tmp_path, room=SIZE)
+        shared = [(7, [Blob(SHARED, SIZE)])]
+        for position in range(3):
+            taking.get(task(position), shared=shared)
+        assert bodies.wanted() == [SHARED]
+        assert taking.taker.take(POOL, 9) == []
+        assert list(taking.taker.shared_by(7)) == [Blob(SHARED, SIZE)]
+        bodies.come(SHARED)
+        assert len(taking.taker.take(POOL, 9)) == 3
+        await taking.end(*(ended(position) for position in range(3)))
+        assert bodies.here() == [SHARED], "a later task may need it"
+        taking.get(task(3), shared=shared)
+        assert bodies.wanted() == [SHARED], "and finds it here"
+        taking.taker.received(frames.SharedDropped([SHARED]))
+        assert bodies.here() == [SHARED], "not yet"
+        await taking.end(ended(3))
+        taking.taker.take(POOL, 9)
+        await taking.end(ended(3))
+        assert bodies.here() == []
+
+    play(scene)
+
+
+def test_shared_values_that_no_task_needs_take_no_more_than_the_room_for_them(tmp_path: Path) -> None:
+    async def scene() -> None:
+        taking, bodies = keeping(tmp_path, room=SIZE)
+        for batch, name in ((7, SHARED), (8, OTHER)):
+            taking.get(task(0)._replace(batch=batch), shared=[(batch, [Blob(name, SIZE)])])
+            bodies.come(name)
+            taking.taker.take(POOL, 9)
+            await taking.end(ended(0)._replace(batch=batch))
+        assert bodies.here() == [OTHER], "the one that was needed last"
+        taking.connect([])
+        assert [one.names for one in taking.connection.all(frames.SharedHeld)] == [[OTHER]]
+        taking.taker.received(frames.SharedDropped([OTHER, SHARED]))
+        assert bodies.here() == []
+
+    play(scene)
+
+
+def test_a_task_whose_body_was_on_its_way_when_the_connection_ended_is_given_back(tmp_path: Path) -> None:
+    async def scene() -> None:
+        taking, bodies = keeping(tmp_path)
+        taking.get(task(0, Blob(NAME, SIZE)), task(1), shared=[(8, [Blob(SHARED, SIZE)])])
+        taking.get(task(2)._replace(batch=8), shared=[(8, [Blob(SHARED, SIZE)])])
+        taking.taker.disconnected()
+        taking.connection.bodies.close()
+        taking.connect([(7, 0, 1), (7, 1, 1), (8, 2, 1)])
+        back = [key for frame in taking.connection.all(frames.TasksReturned) for key in frame.tasks]
+        assert sorted(back) == [(7, 0, 1), (8, 2, 1)]
+        assert bodies.here() == []
+        assert [one.position for one in taking.taker.take(POOL, 9)] == [1]
+
+    play(scene)
+
+
+def test_a_body_that_is_nowhere_ends_its_task(tmp_path: Path) -> None:
+    async def scene() -> None:
+        taking, _ = keeping(tmp_path)
+        taking.get(task(0, Blob(NAME, SIZE)), task(1))
+        taking.taker.received(frames.BodyPart(NAME, 0, b"", "No such file or directory"))
+        await asyncio.sleep(0)
+        (outcome,) = taking.connection.all(frames.Report)[0].outcomes
+        assert (outcome.position, outcome.status) == (0, LOST)
+        assert b"70000 bytes that it needs did not come: No such file or directory" in outcome.body
+        assert [one.position for one in taking.taker.take(POOL, 9)] == [1]
 
     play(scene)
 

@@ -32,6 +32,8 @@ HERE, THERE = b"h" * 16, b"t" * 16
 class ToyKind:
     """A kind of endpoints whose pool has the endpoint's own id."""
 
+    takes_shared = False
+
     def __init__(self, engine: FakeEngine, name: str = "toy") -> None:
         self.name = name
         self.engine = engine
@@ -70,6 +72,9 @@ class ToyKind:
 
     async def recalled(self, pool: bytes) -> None:
         self.calls.append("recalled")
+
+    def bodies_deleted(self, names: list[str]) -> None:
+        self.calls += names
 
     def outcomes_stored(self) -> None:
         self.calls.append("outcomes_stored")

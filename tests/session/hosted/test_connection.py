@@ -29,7 +29,9 @@ from compute_executor.protocol import frames
 from compute_executor.sdk.outcome import Outcome
 from compute_executor.sdk.wires.text_wire import TextWire
 from compute_executor.serialization import native
+from compute_executor.serialization.large import Part
 from compute_executor.serialization.python_versions import VersionsDiffer
+from compute_executor.serialization.refs import Ref
 from compute_executor.session.hosted.connection import HostedConnection, OpenTasks, settle
 from tests.hosted_service import HostedService, Scripted
 from tests.session.owner import StubOwner, future
@@ -109,6 +111,20 @@ def test_exceptions_come_back_as_themselves(ex: Executor) -> None:
         ex.submit(fails, 7).result(10)
     assert caught.value.code == 7
     assert "in fails" in str(caught.value.__cause__)
+
+
+def test_values_that_calls_share_are_refused_with_figures(ex: Executor) -> None:
+    with pytest.raises(
+        InvalidRequest, match=r"This one of 20,000,\d+ bytes .* 10,000,000 bytes are the most"
+    ):
+        ex.put(bytes(20_000_000))
+    elsewhere: Any = Ref(Part("a" * 32, 64_000_000))
+    with pytest.raises(
+        SerializationError, match=r"a ref of 64,000,000 bytes .* takes 10,000,000 bytes at most"
+    ):
+        ex.submit(len, elsewhere).result(10)
+    with pytest.raises(PayloadTooLarge, match=r"20,\d\d\d,\d\d\d bytes, the service takes 9,995,904"):
+        ex.submit(len, bytes(15_000_000)).result(10)
 
 
 def test_the_task_id_is_the_services(ex: Executor, service: HostedService) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import Any, cast
 
 import msgspec
+import pytest
 
 from compute_executor.batch import Call, CallBatch, Function, Target, with_ids
+from compute_executor.errors import InvalidRequest
 from compute_executor.protocol import frames
 from compute_executor.serialization import native
+from compute_executor.serialization.large import Part
 from compute_executor.session.stream.protocol import StreamProtocol
 from compute_executor.session.stream.router import RECENT
+from compute_executor.session.stream.sender import MOST_PARTS
 from compute_executor.session.withdrawal import Withdrawal
 from tests.session.owner import future
 
@@ -43,6 +47,40 @@ class Conversation:
 
     def kinds(self) -> list[str]:
         return [type(frame).__name__ for frame in self.sent]
+
+
+def with_parts(*counts: int) -> CallBatch:
+    """A batch whose calls refer to so many parts each."""
+    function, names = Function(b"d" * 32, "f", b"code"), iter(range(1_000_000))
+    return with_ids(
+        TARGET,
+        [
+            Call(
+                future(),
+                function,
+                b"args",
+                TARGET,
+                tuple(Part(f"{next(names):032x}", 5) for _ in range(count)),
+            )
+            for count in counts
+        ],
+    )
+
+
+def test_calls_with_many_parts_travel_in_batches_that_a_service_takes() -> None:
+    one = Conversation()
+    batch = with_parts(6_000, 6_000, MOST_PARTS + 1, 3_000)
+    calls = list(batch.calls)
+    one.protocol.send(batch)
+    sent = [frame for frame in one.sent if isinstance(frame, frames.Submit)]
+    assert [(frame.count, len(frame.parts)) for frame in sent] == [(1, 6_000), (2, 9_000)]
+    with pytest.raises(InvalidRequest, match="refer to 10,001 shared values, 10,000 are the limit"):
+        calls[2].future.result(0)
+    one.connect()
+    assert [len(frame.parts) for frame in one.sent if isinstance(frame, frames.Hold)] == [10_000, 5_000]
+    one.sent.clear()
+    one.protocol.release([f"{number:032x}" for number in range(30_000)])
+    assert [len(frame.names) for frame in one.sent] == [10_000, 5_000]
 
 
 def value(batch: CallBatch, position: int, seq: int = 1) -> frames.Result:

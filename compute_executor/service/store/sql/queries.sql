@@ -297,6 +297,9 @@ ON CONFLICT DO NOTHING;
 -- name: argument_blobs
 SELECT DISTINCT name FROM blobs WHERE batch = ? AND kind IN ('task', 'part');
 
+-- name: parts_of_batch
+SELECT DISTINCT name FROM blobs WHERE batch = ? AND kind = 'part';
+
 -- name: blobs_of_batch
 SELECT name FROM blobs WHERE batch = ?;
 
