@@ -20,6 +20,7 @@ from compute_executor.sdk.client import Client
 from compute_executor.sdk.http.direct import ServerAddress
 from compute_executor.sdk.own_api import OwnApi
 from compute_executor.serialization import exceptions, native
+from compute_executor.testing.fake_server import close_pipe
 from tests.login import api_of
 
 encode = msgspec.msgpack.Encoder().encode
@@ -107,6 +108,7 @@ class FakeService:
         self.drop()
         self._server.shutdown()
         self._thread.join()
+        close_pipe(self._server)
         while self._live:
             with self.received:
                 self.received.wait(0.01)

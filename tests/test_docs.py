@@ -67,6 +67,11 @@ def test_the_readmes_verbs_are_the_makefiles() -> None:
     assert {"sweep", "test"} <= told <= verbs
 
 
+def test_the_site_takes_nothing_from_the_network_to_search() -> None:
+    named = re.findall(r"polyfills: \[(.*)\]", (ROOT / ".mkdocs.yml").read_text(encoding="utf-8"))
+    assert [(ROOT / "docs" / name).exists() for name in named] == [True]
+
+
 def test_every_public_name_has_its_place_in_the_reference() -> None:
     pages = "\n".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "reference").glob("*.md"))
     named = {name.rpartition(".")[2] for name in re.findall(r"^::: ([\w.]+)$", pages, re.MULTILINE)}

@@ -40,7 +40,7 @@ def test_the_citation_is_of_this_version() -> None:
         "Apache-2.0",
         "compute_executor",
     )
-    assert found["authors"]
+    assert found["authors"] == PROJECT["authors"]
 
 
 def test_every_dependency_has_a_lower_and_an_upper_bound() -> None:
@@ -69,3 +69,8 @@ def test_the_conda_recipe_has_the_same_version_and_bounds() -> None:
     assert told.pop("python") == PROJECT["requires-python"]
     assert told == {CONDA_NAMES.get(name, name): bounds for name, bounds in requirements().items()}
     assert recipe["about"]["summary"] == PROJECT["description"]
+
+
+def test_whom_to_tell_of_a_hole_is_in_the_metadata_or_said_to_be_nowhere() -> None:
+    address = PROJECT.get("urls", {}).get("Security", "no public address of its own")
+    assert address in (ROOT / "SECURITY.md").read_text()

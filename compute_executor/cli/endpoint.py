@@ -75,11 +75,18 @@ def list_endpoints(profile: str | None, url: str | None, as_json: bool) -> None:
         show_json([{**one, "runs_here": here.get(one["name"], False)} for one in found])
         return
     for name in sorted(set(here) - {one["name"] for one in found}):
-        click.echo(f"{name}: on this machine, and not known to this service", err=True)
+        click.echo(f"{name}: on this machine, {_whose(name)}", err=True)
     if found:
         show(COLUMNS, map(_row, found))
     else:
         click.echo("No endpoints: start one with compute-executor endpoint start NAME.")
+
+
+def _whose(name: str) -> str:
+    """For which service an endpoint of this machine is, which the service that was asked does not know."""
+    settings = load(EndpointFolder(name).settings)
+    place = settings.url or (settings.profile and f"profile {settings.profile}")
+    return f"for {place}" if place else "and not known to this service"
 
 
 def _row(one: dict[str, Any]) -> list[str]:

@@ -114,25 +114,27 @@ def start(name: str, *, join: bool, replace: bool, detach: bool, **chosen: Any) 
 @click.command()
 @click.argument("name")
 @click.option("--drain", is_flag=True, help="Let what runs end first.")
-@click.option("--detach", is_flag=True, help="Run in the background.")
+@click.option("--detach", is_flag=True, help="Run in the background, as it does anyway if it did.")
 def restart(name: str, drain: bool, detach: bool) -> None:
     """Stop an endpoint of this machine, if it runs, and start it again as it was configured."""
     try:
         folder = EndpointFolder(name)
         folder.require()
-        _end(folder, drain)
+        detached = _end(folder, drain)
         _prepare(name, {})
-        _run(name, join=True, replace=False, detach=detach)
+        _run(name, join=True, replace=False, detach=detach or detached)
     except (InvalidRequest, NotFound) as error:
         raise WrongInput(str(error)) from None
     except ComputeError as error:
         raise failed(error) from None
 
 
-def _end(folder: EndpointFolder, drain: bool) -> None:
+def _end(folder: EndpointFolder, drain: bool) -> bool:
+    """End the process of an endpoint, if there is one. Whether it ran in the background."""
     running = folder.running()
     if running is None:
-        return
+        return False
+    detached = _in_background(running.pid)
     os.kill(running.pid, signal.SIGUSR1 if drain else signal.SIGTERM)
     deadline = time.monotonic() + RESTART_WITHIN
     while folder.running() is not None:
@@ -141,6 +143,15 @@ def _end(folder: EndpointFolder, drain: bool) -> None:
                 f"process {running.pid} of endpoint {folder.name} does not end; see {folder.log}"
             )
         time.sleep(0.05)
+    return detached
+
+
+def _in_background(pid: int) -> bool:
+    """Whether a process leads a session of its own: `--detach` and systemd start it so, a shell does not."""
+    try:
+        return os.getsid(pid) == pid
+    except ProcessLookupError:
+        return False
 
 
 def _prepare(name: str, chosen: dict[str, Any]) -> None:

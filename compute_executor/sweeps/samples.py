@@ -84,7 +84,7 @@ class Sampling:
                 f"--sample {count:,}: a Latin hypercube is drawn as a whole, {MOST_LHS:,} points at most; "
                 "--method sobol has no limit"
             )
-        optional("scipy.stats.qmc", "sample", "--sample")
+        optional("scipy.stats.qmc", "sample", "a sample or a search")
         self.count, self.ranges, self.method, self.seed = count, list(ranges), method, seed
         self.names = [one.name for one in ranges]
 
@@ -106,7 +106,7 @@ class Sampling:
         size = len(self.ranges)
         if self.method == "random":
             return lambda count: generator.random((count, size))
-        qmc: Any = optional("scipy.stats.qmc", "sample", "--sample")
+        qmc: Any = optional("scipy.stats.qmc", "sample", "a sample or a search")
         kinds = {"lhs": qmc.LatinHypercube, "sobol": qmc.Sobol, "halton": qmc.Halton}
         engine = kinds[self.method](size, **_seeding(qmc, generator))
         if self.method != "sobol":

@@ -6,6 +6,7 @@ import contextlib
 import hmac
 import json
 import logging
+import os
 import secrets
 import socket
 import threading
@@ -20,7 +21,7 @@ from compute_executor.protocol import frames
 
 if TYPE_CHECKING:
     from websockets.http11 import Request, Response
-    from websockets.sync.server import ServerConnection
+    from websockets.sync.server import Server, ServerConnection
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(frames.ToService).decode
@@ -87,9 +88,11 @@ class FakeServer:
 
     def close(self) -> None:
         """Listen no more, and end all connections."""
+        self.cut()  # first: websockets says goodbye to those that are open when its server ends
         self._server.shutdown()
         self._thread.join()
         self.cut()
+        close_pipe(self._server)
         with self._changed:
             self._changed.wait_for(lambda: not self._open)
 
@@ -120,3 +123,10 @@ class FakeServer:
             with self._changed:
                 self._open.discard(client)
                 self._changed.notify_all()
+
+
+def close_pipe(server: Server) -> None:
+    """Before its version 17, websockets leaves the pipe open by which it ends its own server."""
+    for end in (getattr(server, "shutdown_watcher", None), getattr(server, "shutdown_notifier", None)):
+        if isinstance(end, int):
+            os.close(end)

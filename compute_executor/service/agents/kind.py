@@ -266,10 +266,8 @@ def _taken(name: str, others: list[Machine]) -> str:
         f"{one.name} ({'connected' if one.session else 'not connected'}, {len(one.leased)} tasks)"
         for one in others
     )
-    return (
-        f"endpoint {name} is at work on {told}. Let this machine work beside it with --join, or take its place with "
-        "--replace: then what it holds ends as WorkerLost"
-    )
+    # what to do comes first: the close frame that takes it to the machine has 123 bytes
+    return f"--join works beside, --replace takes the place of what has the endpoint {name} now: {told}"
 
 
 def _count(value: Any) -> int:

@@ -218,6 +218,7 @@ def test_daemon_drain_and_delete(endpoint: RunningEndpoint, gate: Gate) -> None:
             held.result(PATIENCE)
         assert run("restart", "daemon", "--detach").returncode == 0
         assert queued.result(PATIENCE) == 4
+    assert run("restart", "daemon").returncode == 0, "in the background, as it was"
     assert run("delete", "daemon").returncode == 2, "it runs"
     assert run("stop", "daemon", "--drain").returncode == 0
     assert "Deleted" in run("delete", "daemon").stdout

@@ -18,6 +18,7 @@ from compute_executor.errors import EndpointTaken, InvalidRequest, NotFound
 from compute_executor.protocol.frames import LOST, VALUE, Reason
 from compute_executor.service.access import Identity
 from compute_executor.service.agents.machines import Machine
+from compute_executor.service.api.stream import LONGEST_REASON
 from compute_executor.service.endpoints.registry import EndpointRegistration
 from compute_executor.service.service import Service
 from tests.endpoint.leases.test_giver import Sent
@@ -92,8 +93,11 @@ async def test_one_machine_at_a_time_unless_it_joins_or_replaces() -> None:
     async with serving(House()) as service:
         endpoint = await made(service)
         first = MadeUpMachine(service, endpoint, hello(1))
-        with pytest.raises(EndpointTaken, match=r"host1 \(connected, 0 tasks\).*--join"):
+        with pytest.raises(
+            EndpointTaken, match=r"--join .*--replace .*host1 \(connected, 0 tasks\)"
+        ) as refused:
             service.agents.welcome(endpoint, hello(2))
+        assert len(str(refused.value)) <= LONGEST_REASON
         MadeUpMachine(service, endpoint, hello(2, join=True))
         with pytest.raises(EndpointTaken, match="newer process"):
             service.agents.welcome(endpoint, hello(1, generation=0))

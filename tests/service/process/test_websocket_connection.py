@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -127,15 +128,15 @@ async def refused(handshake: bytes) -> bytes:
     [
         (b"Content-Length: 1\r\n\r\nx", b"unsupported request body"),
         (b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"transfer codings"),
-        (b"Cookie: " + b"a" * 9_000 + b"\r\n\r\n", b"no more than 8192 bytes"),
-        (b"A: b\r\n" * 200 + b"\r\n", b"no more than 128 headers"),
+        (b"Cookie: " + b"a" * 9_000 + b"\r\n\r\n", b"no more than 8192 bytes|line too long"),
+        (b"A: b\r\n" * 200 + b"\r\n", b"no more than 128 headers|too many HTTP headers"),
     ],
 )
 def test_a_handshake_that_is_none_is_answered(wrong: bytes, why: bytes) -> None:
     answer = uvloop.run(refused(UPGRADE[:-2] + wrong))
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"this is no handshake of a WebSocket" in answer
-    assert why in answer
+    assert re.search(why, answer), answer  # in the words of websockets 17, or before
 
 
 @pytest.mark.parametrize("parts", [(b"\xff\xfe",), (b"ok \xc3", b"(")])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import select
 import threading
 from collections.abc import Callable, Iterator
@@ -12,10 +11,10 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-import websockets
 from websockets.sync.server import ServerConnection, serve
 
 from compute_executor.session.stream.websocket import WebSocketStream, connect
+from compute_executor.testing.fake_server import close_pipe
 
 Handler = Callable[[ServerConnection], Any]
 quiet = logging.getLogger("test-websocket")
@@ -31,7 +30,7 @@ def server() -> Iterator[Callable[..., str]]:
             one = serve(handler, "127.0.0.1", 0, compression=None, logger=quiet, **options)
             thread = threading.Thread(target=one.serve_forever)
             thread.start()
-            stack.callback(_close_pipe, one)
+            stack.callback(close_pipe, one)
             stack.callback(thread.join)
             stack.callback(one.shutdown)
             return f"http://127.0.0.1:{one.socket.getsockname()[1]}"
@@ -54,10 +53,3 @@ def receive(stream: WebSocketStream) -> list[bytes]:
         unsent = [] if stream.flush() else [stream]
         assert any(select.select([stream], unsent, [], 10)), "nothing came"
     return frames
-
-
-def _close_pipe(server: Any) -> None:
-    """websockets before 17 leaves the pipe open that ends its server."""
-    if int(websockets.__version__.split(".")[0]) < 17:  # type: ignore[attr-defined]
-        os.close(server.shutdown_watcher)
-        os.close(server.shutdown_notifier)
