@@ -6,12 +6,13 @@ it went.
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, as_completed
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -82,7 +83,7 @@ def over_results(results: Iterator[T], total: int | None, label: str = "") -> It
 @contextmanager
 def _shown(label: str, total: int | None) -> Iterator[_Counter]:
     started = time.monotonic()
-    if not sys.stderr.isatty() and not _in_notebook():
+    if not can_draw(sys.stderr):
         counter = _Counter(total, lambda _: None)
         try:
             yield counter
@@ -115,6 +116,9 @@ def _bar() -> Progress:
     )
 
 
-def _in_notebook() -> bool:
-    """Whether a Jupyter kernel shows what is drawn."""
-    return "ipykernel" in sys.modules
+def can_draw(stream: TextIO) -> bool:
+    """Whether a bar can move on ``stream``: a terminal, or a Jupyter kernel, which shows it if ipywidgets are
+    installed."""
+    if "ipykernel" in sys.modules:
+        return importlib.util.find_spec("ipywidgets") is not None
+    return stream.isatty()

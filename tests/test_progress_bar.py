@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import concurrent.futures
+import importlib.machinery
+import importlib.util
+import io
 import os
 import pty
 import sys
+import types
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from compute_executor.progress_bar import over_results, progress
+from compute_executor.progress_bar import can_draw, over_results, progress
 from tests.conftest import MakeExecutor
 
 
@@ -104,3 +108,13 @@ def test_on_a_terminal_there_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     os.close(ours)
     assert b"fit [x]" in shown
     assert b"2/2" in shown
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_notebook_gets_a_bar_where_widgets_are_installed(
+    monkeypatch: pytest.MonkeyPatch, installed: bool
+) -> None:
+    monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))
+    found = importlib.machinery.ModuleSpec("ipywidgets", None) if installed else None
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: found if name == "ipywidgets" else None)
+    assert can_draw(io.StringIO()) is installed

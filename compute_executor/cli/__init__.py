@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import sys
@@ -9,71 +10,66 @@ import sys
 import click
 
 from compute_executor._version import __version__
-from compute_executor.cli import accounts as accounts_file
-from compute_executor.cli import backup as backup_file
-from compute_executor.cli import cancel as cancel_file
-from compute_executor.cli import check as check_file
-from compute_executor.cli import completion as completion_file
-from compute_executor.cli import dashboard as dashboard_file
-from compute_executor.cli import doctor as doctor_file
-from compute_executor.cli import endpoint as endpoint_file
-from compute_executor.cli import explain as explain_file
-from compute_executor.cli import export as export_file
-from compute_executor.cli import gc as gc_file
-from compute_executor.cli import groups as groups_file
-from compute_executor.cli import login as login_file
-from compute_executor.cli import logout as logout_file
-from compute_executor.cli import logs as logs_file
-from compute_executor.cli import manual as manual_file
-from compute_executor.cli import migrate_imports as migrate_file
-from compute_executor.cli import plot as plot_file
-from compute_executor.cli import serve as serve_file
-from compute_executor.cli import status as status_file
-from compute_executor.cli import stop as stop_file
-from compute_executor.cli import sweep as sweep_file
-from compute_executor.cli import task as task_file
-from compute_executor.cli import tasks as tasks_file
-from compute_executor.cli import whoami as whoami_file
+
+_FILES = {
+    "backup": ("backup", "restore"),
+    "accounts": ("client", "group", "token", "user"),
+    **{
+        name: (name,)
+        for name in (
+            "cancel",
+            "check",
+            "completion",
+            "dashboard",
+            "doctor",
+            "endpoint",
+            "explain",
+            "export",
+            "gc",
+            "groups",
+            "login",
+            "logout",
+            "logs",
+            "manual",
+            "migrate-imports",
+            "plot",
+            "serve",
+            "status",
+            "stop",
+            "sweep",
+            "task",
+            "tasks",
+            "whoami",
+        )
+    },
+}
+"""The commands of each file."""
+_FILE_OF = {command: file.replace("-", "_") for file, names in _FILES.items() for command in names}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """The commands. The file of each is imported when it is asked for: `status` need not wait for what `serve`
+    needs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's interface
+        """Name all of them."""
+        return sorted(_FILE_OF)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import one; None for a name that is none."""
+        file = _FILE_OF.get(cmd_name)
+        if file is None:
+            return None
+        found: click.Command = getattr(
+            importlib.import_module(f"{__name__}.{file}"), cmd_name.replace("-", "_")
+        )
+        return found
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="compute-executor")
 def commands() -> None:
     """Run Python functions somewhere else: on this machine, your own service, or Globus Compute."""
-
-
-for command in (
-    sweep_file.sweep,
-    plot_file.plot,
-    export_file.export,
-    status_file.status,
-    groups_file.groups,
-    tasks_file.tasks,
-    task_file.task,
-    logs_file.logs,
-    cancel_file.cancel,
-    dashboard_file.dashboard,
-    doctor_file.doctor,
-    explain_file.explain,
-    endpoint_file.endpoint,
-    stop_file.stop,
-    gc_file.gc,
-    check_file.check,
-    backup_file.backup,
-    backup_file.restore,
-    serve_file.serve,
-    login_file.login,
-    logout_file.logout,
-    whoami_file.whoami,
-    migrate_file.migrate_imports,
-    accounts_file.user,
-    accounts_file.group,
-    accounts_file.token,
-    accounts_file.client,
-    completion_file.completion,
-    manual_file.manual,
-):
-    commands.add_command(command)
 
 
 def main() -> None:

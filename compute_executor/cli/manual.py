@@ -48,8 +48,10 @@ def help_texts(
     context = click.Context(command, parent=parent, info_name=name, terminal_width=WIDTH)
     yield context.command_path, command.get_help(context)
     if isinstance(command, click.Group):
-        for child, below in sorted(command.commands.items()):
-            yield from help_texts(below, child, context)
+        for child in command.list_commands(context):
+            below = command.get_command(context, child)
+            if below is not None:
+                yield from help_texts(below, child, context)
 
 
 def roff(line: str) -> str:

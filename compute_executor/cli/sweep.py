@@ -63,7 +63,12 @@ _POSITIVE = click.IntRange(min=1)
 @click.option(
     "--sample", type=_POSITIVE, metavar="N", help="Draw N points between the bounds of each --range."
 )
-@click.option("--method", metavar="METHOD", help="Of --sample: lhs (the default), sobol, halton or random.")
+@click.option(
+    "--method",
+    metavar="METHOD",
+    help="Of --sample: lhs (the default), sobol, halton or random. Of a search for the least or greatest: evolution "
+    "(the default, differential evolution) or nevergrad (CMA-ES).",
+)
 @click.option(
     "--range",
     "ranges",
@@ -107,7 +112,7 @@ _POSITIVE = click.IntRange(min=1)
     "--evaluations",
     type=_POSITIVE,
     metavar="N",
-    help="Search with at most N calls: differential evolution for --minimize and --maximize, or --adaptive.",
+    help="Search with at most N calls, for --minimize, --maximize or --adaptive.",
 )
 @click.option(
     "--collect",

@@ -84,6 +84,7 @@ class SweepRequest:
             return
         if not (self.minimize or self.maximize or self.adaptive):
             raise WrongInput("--evaluations is for a search: add --minimize, --maximize or --adaptive COLUMN")
+        self._exclude("adaptive", "method")
         for name in ("params", "sample", "grids", "repeat", "where", "retry_failed"):
             if getattr(self, name):
                 raise WrongInput(f"a search finds its points itself: leave out {_option(name)}")

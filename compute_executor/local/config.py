@@ -27,10 +27,9 @@ import shlex
 import stat
 import subprocess
 import sys
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
-
-import msgspec
 
 from compute_executor.errors import InvalidRequest, NotAuthorized
 from compute_executor.local.toml_file import read_toml
@@ -42,7 +41,8 @@ _COMMAND_PATIENCE = 60.0
 """Seconds that a token command may take: it may ask a person for a password."""
 
 
-class Profile(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Profile:
     """A service: its address, where its token comes from (a file, or what a command prints), and the file of the
     certificate authority that its certificate is from, if that is none of the system's."""
 
@@ -63,20 +63,22 @@ class Profile(msgspec.Struct, frozen=True):
         return found
 
 
-class Defaults(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Defaults:
     """What `Executor()` takes where its call does not say it."""
 
     max_workers: int | None = None
     output: Literal["program", "log"] | None = None
 
 
-class Configuration(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Configuration:
     """The whole file."""
 
     profile: str | None = None
-    profiles: dict[str, Profile] = {}
+    profiles: dict[str, Profile] = field(default_factory=dict)
     defaults: Defaults = Defaults()
-    limits: dict[str, int | float | str] = {}
+    limits: dict[str, int | float | str] = field(default_factory=dict)
 
 
 def config_file() -> Path:
@@ -143,8 +145,8 @@ def _check_keys(document: dict[str, Any], path: Path) -> None:
             _check_names(profile, Profile, f"profiles.{name}.", path)
 
 
-def _check_names(table: dict[str, Any], kind: type[msgspec.Struct], where: str, path: Path) -> None:
-    known = kind.__struct_fields__
+def _check_names(table: dict[str, Any], kind: type[Any], where: str, path: Path) -> None:
+    known = [one.name for one in fields(kind)]
     for name in table:
         if name not in known:
             raise InvalidRequest(

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-import msgspec
-
 from compute_executor.errors import InvalidRequest
 
 T = TypeVar("T")
@@ -22,6 +20,8 @@ def read_toml(path: Path, kind: type[T], check: Callable[[dict[str, Any], Path],
         return None
     except OSError as error:
         raise InvalidRequest(f"the configuration {path} cannot be read: {error.strerror}") from error
+    import msgspec  # most have no such file, and every command asks for it
+
     try:
         document = msgspec.toml.decode(text)
         check(document, path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -144,11 +143,11 @@ class Design:
 
 
 def _product(values: Sequence[Sequence[Value]]) -> Iterator[tuple[Value, ...]]:
-    """``itertools.product``, which copies what it is given, without a copy of a long last axis."""
+    """``itertools.product``, without its copy of each of ``values``, which may be very long."""
     if not values:
         yield ()
         return
     *outer, last = values
-    for point in itertools.product(*outer):
+    for point in _product(outer):
         for value in last:
             yield (*point, value)

@@ -7,11 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task
-from rich.table import Column
-from rich.text import Text
-
+from compute_executor.progress_bar import can_draw
 from compute_executor.sweeps.tally import Tally
 
 LINE_INTERVAL = 5.0
@@ -23,31 +19,31 @@ def shown(
     tally: Tally, stream: TextIO, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[Callable[[], None]]:
     """Show ``tally`` on ``stream`` until the block ends. Call what is given whenever the tally has changed."""
-    console = Console(file=stream)
-    with _bar(tally, console, clock) if console.is_terminal else _lines(tally, stream, clock) as changed:
+    with _bar(tally, stream, clock) if can_draw(stream) else _lines(tally, stream, clock) as changed:
         yield changed
 
 
 @contextmanager
-def _bar(tally: Tally, console: Console, clock: Callable[[], float]) -> Iterator[Callable[[], None]]:
+def _bar(tally: Tally, stream: TextIO, clock: Callable[[], float]) -> Iterator[Callable[[], None]]:
+    from rich.console import Console  # 0.1 s, which a sweep without a bar need not wait for
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task
+    from rich.table import Column
+    from rich.text import Text
+
     started = clock()
-    figures = _Figures(lambda: tally.text(clock() - started))
-    with Progress(BarColumn(bar_width=None), figures, console=console, expand=True) as progress:
+
+    class Figures(ProgressColumn):
+        """The tally's text, made anew at every refresh: the remaining time falls while nothing ends."""
+
+        max_refresh = 0.2
+
+        def render(self, task: Task) -> Text:  # noqa: ARG002 - the base class's signature
+            return Text(tally.text(clock() - started))
+
+    figures = Figures(Column(no_wrap=True))
+    with Progress(BarColumn(bar_width=None), figures, console=Console(file=stream), expand=True) as progress:
         bar = progress.add_task("", total=tally.total)
         yield lambda: progress.update(bar, completed=tally.done)
-
-
-class _Figures(ProgressColumn):
-    """The tally's text, made anew at every refresh: the remaining time falls while nothing ends."""
-
-    max_refresh = 0.2
-
-    def __init__(self, text: Callable[[], str]) -> None:
-        super().__init__(Column(no_wrap=True))
-        self._text = text
-
-    def render(self, task: Task) -> Text:  # noqa: ARG002 - the base class's signature
-        return Text(self._text())
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 from compute_executor.errors import InvalidRequest
 from compute_executor.sweeps.destination import reason
 from compute_executor.sweeps.documents import READERS, optional
-from compute_executor.sweeps.values import Value, cell, typed, unescaped
+from compute_executor.sweeps.values import Value, parameter_cell, typed, unescaped
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 
@@ -86,7 +86,7 @@ def _cell(text: str) -> Value:
     plain = unescaped(text)
     try:
         value = typed(plain)
-        return value if value is None or cell(value) == text else plain
+        return value if parameter_cell(value) == text else plain
     except InvalidRequest:
         return plain
 

@@ -17,6 +17,9 @@ from compute_executor.sweeps.design import Row
 IN_FLIGHT = 4096
 """Calls submitted and not ended: enough to keep batches full at 100,000 a second over a 40 ms round trip; at
 some 2 kB a call, 8 MB."""
+FIRST = 256
+"""As many at the beginning, and twice as many after each arrival, so that the first rows do not wait until thousands
+are submitted."""
 
 
 class RowCall(NamedTuple):
@@ -35,7 +38,8 @@ class SweepRun:
 
     def __init__(self, executor: Executor, call: Callable[..., Any], in_flight: int = IN_FLIGHT) -> None:
         self.interrupted = False
-        self._executor, self._call, self._in_flight = executor, call, in_flight
+        self._executor, self._call = executor, call
+        self._most, self._in_flight = in_flight, min(FIRST, in_flight)
         self._open: dict[Future[Any], RowCall] = {}
         self._adopted: set[Future[Any]] = set()
         self._arrived: queue.SimpleQueue[Future[Any] | None] = queue.SimpleQueue()
@@ -81,6 +85,7 @@ class SweepRun:
         arrived = [self._arrived.get()]
         while not self._arrived.empty():
             arrived.append(self._arrived.get())
+        self._in_flight = min(2 * self._in_flight, self._most)
         ended: list[tuple[RowCall | None, Future[Any]]] = []
         for future in arrived:
             if future is None:

@@ -1,6 +1,7 @@
-"""Designs that are found on the way: differential evolution towards the least (greatest) result, and points where a
-result changes most. Points come in batches that do not depend on how fast calls are, so the same seed gives the
-same rows."""
+"""Designs that are found on the way: towards the least (greatest) result by differential evolution (Storn and Price,
+1997; scipy) or covariance matrix adaptation (CMA-ES, Hansen and Ostermeier, 2001; nevergrad), and points where a
+result changes most (adaptive). Points come in batches that do not depend on how fast calls are, so the same seed
+gives the same rows."""
 
 from __future__ import annotations
 
@@ -18,8 +19,12 @@ from compute_executor.sweeps.documents import optional
 from compute_executor.sweeps.samples import Range
 from compute_executor.sweeps.study import Study
 
+METHODS = ("evolution", "nevergrad")
 LARGEST_POPULATION = 15
 """Points of a generation for each parameter, as scipy has it."""
+AT_ONCE = 16
+"""Points that nevergrad is asked for before it is told of any: a number of its own, so that the rows do not depend on
+the machine."""
 
 
 class SearchOptions(Protocol):
@@ -42,24 +47,42 @@ class SearchOptions(Protocol):
         """How many calls may be made."""
 
     @property
+    def method(self) -> str | None:
+        """How the least or greatest is sought."""
+
+    @property
     def seed(self) -> int | None:
         """What makes it repeatable."""
 
 
 class Search:
     """``column`` of a function over the box of ``ranges``, with ``constants`` beside, in at most ``evaluations``
-    calls."""
+    calls. ``kind``: minimize, maximize or adaptive; ``method``: evolution or nevergrad, for the first two."""
 
     def __init__(
-        self, kind: str, column: str, ranges: Sequence[Range], constants: Row, *, evaluations: int, seed: int
+        self,
+        kind: str,
+        column: str,
+        ranges: Sequence[Range],
+        constants: Row,
+        *,
+        evaluations: int,
+        seed: int,
+        method: str = METHODS[0],
     ) -> None:
-        self._kind, self._column, self._seed = kind, column, seed
+        self._kind, self._column, self._seed, self._method = kind, column, seed, method
         self._ranges, self._constants, self._left = list(ranges), constants, evaluations
         self._error: Exception | None = None
         if kind == "adaptive":
             optional("adaptive", "adaptive", "--adaptive")
             if len(ranges) > 2:
                 raise InvalidRequest(f"--adaptive is for one or two parameters, these are {len(ranges)}")
+        elif method not in METHODS:
+            raise InvalidRequest(
+                f"--method {method}: that of a search with --evaluations must be one of {', '.join(METHODS)}"
+            )
+        elif method == "nevergrad":
+            optional("nevergrad", "nevergrad", "--method nevergrad")
         else:
             optional("scipy.optimize", "search", "a search with --evaluations")
 
@@ -77,6 +100,7 @@ class Search:
             constants,
             evaluations=request.evaluations or 1,
             seed=request.seed or 0,
+            method=request.method or METHODS[0],
         )
 
     def run(self, study: Study, executor: Executor, changed: Callable[[], None]) -> None:
@@ -96,6 +120,8 @@ class Search:
 
         if self._kind == "adaptive":
             self._follow(evaluate, 2 * (getattr(executor, "_max_workers", None) or 4))
+        elif self._method == "nevergrad":
+            self._adapt(evaluate)
         else:
             self._evolve(evaluate)
         if self._error is not None:
@@ -120,13 +146,11 @@ class Search:
 
     def _evolve(self, evaluate: Callable[[Sequence[Sequence[float]]], list[float]]) -> None:
         optimize: Any = optional("scipy.optimize", "search", "a search with --evaluations")
-        sign = -1.0 if self._kind == "maximize" else 1.0
         size = len(self._ranges)
 
         def energies(_: Any, points: Any) -> list[float]:
-            values = [sign * value for value in evaluate([list(point) for point in points])]
-            values += [math.nan] * (len(points) - len(values))
-            return [math.inf if math.isnan(value) else value for value in values]
+            values = self._losses(evaluate([list(point) for point in points]))
+            return values + [math.inf] * (len(points) - len(values))
 
         optimize.differential_evolution(
             len,  # `energies` takes its place
@@ -140,6 +164,27 @@ class Search:
             callback=lambda *_, **__: self._left <= 0,
             **_seeding(optimize, self._seed),
         )
+
+    def _losses(self, values: Sequence[float]) -> list[float]:
+        """What is to become least. Infinity for a call that failed."""
+        sign = -1.0 if self._kind == "maximize" else 1.0
+        return [math.inf if math.isnan(value) else sign * value for value in values]
+
+    def _adapt(self, evaluate: Callable[[Sequence[Sequence[float]]], list[float]]) -> None:
+        import warnings  # only this search needs it
+
+        nevergrad: Any = optional("nevergrad", "nevergrad", "--method nevergrad")
+        numpy: Any = optional("numpy", "nevergrad", "--method nevergrad")
+        box = nevergrad.p.Array(init=numpy.full(len(self._ranges), 0.5), lower=0.0, upper=1.0)
+        box.random_state = numpy.random.RandomState(self._seed)
+        optimizer = nevergrad.optimizers.CMA(box, budget=self._left, num_workers=min(AT_ONCE, self._left))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # that infinity is a very high loss
+            while self._left > 0:
+                asked = [optimizer.ask() for _ in range(min(AT_ONCE, self._left))]
+                losses = self._losses(evaluate([one.value.tolist() for one in asked]))
+                for one, loss in zip(asked, losses, strict=False):
+                    optimizer.tell(one, loss)
 
     def _follow(self, evaluate: Callable[[Sequence[Sequence[float]]], list[float]], batch: int) -> None:
         adaptive: Any = optional("adaptive", "adaptive", "--adaptive")

@@ -180,7 +180,8 @@ def json_text(value: Any) -> str:
 
 
 def storable(value: Any) -> Any:
-    """``value`` of the types that column formats know: numbers, text, bytes, times, decimals, lists and mappings."""
+    """``value`` of the types that column formats know: numbers, text, bytes, times, decimals, lists and mappings.
+    Raises TypeError for a mapping that would lose a key, and what objects of the user raise."""
     if type(value) in _STORED:
         return value
     if isinstance(value, (PurePath, UUID, Fraction)):
@@ -189,7 +190,7 @@ def storable(value: Any) -> Any:
         return _of_datetime(value)
     value = _by_column(value) if _is_frame(value) else plain(value)
     if isinstance(value, Mapping):
-        return {str(name): storable(item) for name, item in value.items()}
+        return _by_text(value, storable)
     if isinstance(value, (list, tuple, set, frozenset, range)):
         return [storable(item) for item in value]
     return value
@@ -214,7 +215,7 @@ def _filled(column: Any) -> list[Any]:
 def _of_datetime(value: Any) -> Any:
     """A time of pandas as one of Python, if that can hold it."""
     convert = getattr(value, "to_pydatetime", None) or getattr(value, "to_pytimedelta", None)
-    if value != value:  # noqa: PLR0124 - NaT
+    if value.is_nan() if isinstance(value, Decimal) else value != value:  # noqa: PLR0124 - NaT
         return None
     nanoseconds = any(getattr(value, name, 0) for name in ("nanosecond", "nanoseconds"))
     return value if convert is None or nanoseconds else convert()
@@ -267,13 +268,17 @@ def _long_json(value: Any) -> str:
 def _plain_inside(value: Any) -> Any:
     value = plain(value)
     if isinstance(value, Mapping):
-        inside = {str(key): _plain_inside(item) for key, item in value.items()}
-        if len(inside) < len(value):
-            raise TypeError("a mapping has keys that differ in type only, such as 1 and '1'")
-        return inside
+        return _by_text(value, _plain_inside)
     return (
         [_plain_inside(item) for item in value] if isinstance(value, (list, tuple, set, frozenset)) else value
     )
+
+
+def _by_text(value: Mapping[Any, Any], convert: Callable[[Any], Any]) -> dict[str, Any]:
+    inside = {str(name): convert(item) for name, item in value.items()}
+    if len(inside) < len(value):
+        raise TypeError("a mapping has keys that differ in type only, such as 1 and '1'")
+    return inside
 
 
 def _clean(text: str) -> str:

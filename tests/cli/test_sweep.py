@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from compute_executor import executor
 from compute_executor.cli import commands
+from compute_executor.cli.sweep import sweep as sweep_command
 from compute_executor.cli.sweep_request import SweepRequest
 from compute_executor.thread_limits import THREAD_VARIABLES
 
@@ -51,5 +52,5 @@ def test_options_reach_the_executor(here: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_request_has_a_field_for_every_option() -> None:
-    parameters = {parameter.name for parameter in commands.commands["sweep"].params} | {"program"}
+    parameters = {parameter.name for parameter in sweep_command.params} | {"program"}
     assert parameters == set(SweepRequest.__dataclass_fields__)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,3 +47,19 @@ def test_nothing_to_sweep_or_a_parameter_twice_is_refused(table: ParamTable) -> 
         Design(table, [Axis("size", [1])])
     with pytest.raises(InvalidRequest, match="'x' is given twice"):
         Design(None, [Axis("x", [1]), Axis("x", [2])])
+
+
+class Endless(Sequence[Any]):
+    """A very long axis, of which only so many values may be asked for."""
+
+    def __len__(self) -> int:
+        return 10**9
+
+    def __getitem__(self, place: Any) -> Any:
+        assert place < 3, "a row needs no more than its own values"
+        return place
+
+
+def test_a_very_long_axis_is_gone_through_and_not_copied() -> None:
+    rows = Design(None, [Axis("x", Endless()), Axis("y", [1, 2]), Axis("z", [5])]).rows()
+    assert [tuple(next(rows).values()) for _ in range(3)] == [(0, 1, 5), (0, 2, 5), (1, 1, 5)]

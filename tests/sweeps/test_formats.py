@@ -11,6 +11,7 @@ import enum
 import json
 import math
 import pickle
+import threading
 import uuid
 from dataclasses import dataclass
 from fractions import Fraction
@@ -30,9 +31,10 @@ from compute_executor.errors import InvalidRequest
 from compute_executor.sweeps.columns import as_result, named
 from compute_executor.sweeps.formats import FORMATS, format_of
 from compute_executor.sweeps.formats.netcdf import dataset
+from compute_executor.sweeps.live_table import LiveTable
 from compute_executor.sweeps.reading import read_table
-from compute_executor.sweeps.tabulation import TableRecord, Tabulation
-from compute_executor.sweeps.values import cell, storable
+from compute_executor.sweeps.tabulation import TableRecord, Tabulation, recorded
+from compute_executor.sweeps.values import array_text, cell, json_text, storable
 
 FRUGAL = settings(max_examples=60, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 """Files are written for each example: no time for shrinking."""
@@ -55,6 +57,16 @@ class Pair(NamedTuple):
 
 TEXT = st.text(st.characters(exclude_categories=()), max_size=30) | st.sampled_from(
     [
+        "None",
+        "NaN",
+        "\u2028",
+        "\x85",
+        "\ufeffa",
+        "e\u0301",
+        "_x0041_",
+        "\ud800",
+        " a ",
+        "[1, 2]",
         "=1+1",
         "@x",
         "-2+3",
@@ -72,8 +84,26 @@ TEXT = st.text(st.characters(exclude_categories=()), max_size=30) | st.sampled_f
         "",
     ]
 )
-NUMBERS = st.integers() | st.floats() | st.booleans() | st.integers(-(2**80), 2**80)
-TIMES = st.dates() | st.datetimes() | st.times() | st.timedeltas()
+WHOLE = st.integers() | st.sampled_from(
+    [2**31, 2**53 + 1, 10**15, 2**63 - 1, 2**63, -(2**63) - 1, 2**64, 10**40]
+)
+NUMBERS = WHOLE | st.floats() | st.booleans() | st.integers(-(2**80), 2**80)
+ZONES = st.none() | st.sampled_from(
+    [datetime.timezone.utc, datetime.timezone(datetime.timedelta(hours=5, minutes=45))]
+)
+TIMES = (
+    st.dates()
+    | st.datetimes(timezones=ZONES)
+    | st.times()
+    | st.timedeltas()
+    | st.sampled_from([pd.NaT, pd.Timestamp("2026-01-02T03:04:05.123456789"), np.datetime64("2026-01-02")])
+)
+DECIMALS = st.decimals(allow_nan=True) | st.sampled_from(
+    [
+        decimal.Decimal(text)
+        for text in ("1.10", "1E+5", "-0", "1e-50", "sNaN", "Infinity", "0." + "1234567890" * 4)
+    ]
+)
 OTHERS = st.sampled_from(
     [
         Colour.RED,
@@ -82,7 +112,6 @@ OTHERS = st.sampled_from(
         b"bytes",
         1 + 2j,
         Path("a/b"),
-        decimal.Decimal("1.10"),
         {3, 4},
         range(3),
     ]
@@ -96,10 +125,55 @@ ARRAYS = st.sampled_from(
         np.float32(0.1),
         np.int64(7),
         np.array(5),
+        np.array([]),
+        np.zeros((0, 3)),
+        np.array([1, None, 2.5], object),
+        np.array(["2026-01-01", "NaT"], "M8[D]"),
+        np.ma.array([1, 2], mask=[False, True]),
+        np.ma.array([True, False], mask=[False, True]),
+        pd.Series([1.5, None]),
+        pd.array([1, None], dtype="Int64"),
+        pd.DataFrame({"n": [1, 2], "s": ["a", None]}),
     ]
 )
-ATOMS = st.none() | NUMBERS | TEXT | TIMES | OTHERS | ARRAYS
+ATOMS = st.none() | NUMBERS | TEXT | TIMES | DECIMALS | OTHERS | ARRAYS
 VALUES = ATOMS | st.lists(ATOMS, max_size=3) | st.dictionaries(TEXT, ATOMS, max_size=3)
+COLUMNS = st.sampled_from(
+    [
+        st.none() | NUMBERS,
+        st.none() | WHOLE,
+        st.booleans() | WHOLE,
+        WHOLE | st.floats(),
+        st.none() | TEXT,
+        TEXT | NUMBERS,
+        st.none() | DECIMALS,
+        st.none() | TIMES,
+        st.none() | st.dates(),
+        st.none() | ARRAYS,
+        ARRAYS | NUMBERS,
+        st.none() | st.lists(NUMBERS | st.none(), max_size=3),
+        st.lists(TEXT | st.none(), max_size=3),
+        st.dictionaries(st.sampled_from(["b", "c", 1, "1"]), NUMBERS | TEXT, max_size=3),
+        st.lists(st.dictionaries(st.sampled_from(["b", 1, "1"]), WHOLE, max_size=2), max_size=2),
+        VALUES,
+    ]
+)
+"""What one column may hold, so that its values are often near to one another and never quite alike."""
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> list[TableRecord]:
+    """The rows of a sweep: some columns are missing in some of them, some rows failed."""
+    columns = draw(
+        st.dictionaries(st.sampled_from(["a", "ü x", "a,b", "n"]), COLUMNS, min_size=1, max_size=3)
+    )
+    records = []
+    for place in range(draw(st.integers(1, 4))):
+        value = {name: draw(kind) for name, kind in columns.items() if draw(st.integers(0, 4))}
+        failed = draw(st.integers(0, 5)) == 5
+        record = recorded({"x": place}, value, frozenset(["x", "error"]))
+        records.append(TableRecord({"x": place}, {}, "E: no, none") if failed else record)
+    return records
 
 
 def table(values: list[Any], **options: Any) -> Tabulation:
@@ -119,7 +193,8 @@ def written(path: Path, values: list[Any]) -> bool:
 
 def same(one: Any, other: Any) -> bool:
     """Equal, with types, NaN and all; arrays as the lists that they hold."""
-    one, other = storable(one), storable(other)
+    if not isinstance(one, (list, dict)) or type(one) is not type(other):
+        one, other = storable(one), storable(other)
     if isinstance(one, (list, dict)) and type(one) is type(other):
         keys = range(len(one)) if isinstance(one, list) else one.keys()
         return len(one) == len(other) and all(same(one[key], other[key]) for key in keys)
@@ -130,6 +205,64 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, complex) or isinstance(other, complex):
         return repr(one) == repr(other)
     return bool(one == other)
+
+
+@FRUGAL
+@given(records=tables(), ending=st.sampled_from([one for one in FORMATS if one != ".nc"]))
+def test_a_table_of_mixed_columns_is_read_back_or_refused(
+    records: list[TableRecord], ending: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("t") / f"t{ending}"
+    try:
+        format_of(path).write(path, Tabulation(["x"], lambda: records))
+    except InvalidRequest:
+        return
+    _, rows = read_table(path)
+    assert [row["x"] for row in rows] == [record.parameters["x"] for record in records]
+    for row, record in zip(rows, records, strict=True):
+        if record.error or not (row.get("error") or "").startswith("the result cannot be written"):
+            assert (row.get("error") or "") == record.error
+            for name, value in record.results.items():
+                assert read_as(ending, row.get(name), value), (name, row.get(name), value)
+
+
+def read_as(ending: str, found: Any, value: Any) -> bool:
+    """Whether a cell of a table has what there is of ``value`` in its format."""
+    if ending in (".pickle", ".pkl"):
+        return type(found) is type(value) and same(found, value)
+    if ending == ".parquet":
+        return parquet_same(found, value)
+    if ending == ".jsonl":
+        return json_text(found) == json_text(json.loads(json_text(value)))
+    if ending == ".xlsx":
+        return (found or "") == value if isinstance(value, str) else array_text(found) == array_text(value)
+    plain = cell(value).encode("utf-8", "backslashreplace").decode()
+    return cell(found) == plain or (found is None and plain == "null")
+
+
+@FRUGAL
+@given(records=tables(), ending=st.sampled_from([".csv", ".tsv", ".jsonl"]), order=st.randoms())
+def test_a_table_that_grew_has_what_one_that_is_written_whole_has(
+    records: list[TableRecord], ending: str, order: Any, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    grown, whole = (tmp_path_factory.mktemp("t") / f"{name}{ending}" for name in ("grown", "whole"))
+    there: dict[int, TableRecord] = {}
+    layout = FORMATS[ending].part("layout")(grown, ["x"])
+    live = LiveTable(
+        grown, layout, lambda: Tabulation(["x"], lambda: [there[place] for place in sorted(there)]), float
+    )
+    try:
+        for place in order.sample(range(len(records)), len(records)):
+            there[place] = records[place]
+            live.add([(place, records[place])])
+            live.flush()
+        live.finish()
+    finally:
+        live.abandon()
+    format_of(whole).write(whole, Tabulation(["x"], lambda: records))
+    for one, other in zip(read_table(grown)[1], read_table(whole)[1], strict=True):
+        assert one.keys() == other.keys()
+        assert all(same(one[name], other[name]) for name in one)
 
 
 @FRUGAL
@@ -175,7 +308,8 @@ def test_jsonl_has_what_json_has(value: Any, tmp_path_factory: pytest.TempPathFa
     elif isinstance(value, (bool, int, float, type(None))):
         assert same(found["result"], value)
     elif isinstance(value, str):
-        assert found["result"] == value.encode("utf-8", "backslashreplace").decode()
+        # two halves of a sign that stand side by side are one, in JSON
+        assert found["result"] == value.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
     elif isinstance(value, list) and all(type(item) in (bool, int, float, type(None)) for item in value):
         assert same(found["result"], value)
 
@@ -238,9 +372,11 @@ def test_netcdf_has_every_value_or_refuses(
 
 
 def netcdf_same(cell: Any, value: Any) -> bool:
-    if value is None:  # also beside arrays, whose shape the cell then has
+    if value is None or value is pd.NaT:  # also beside arrays, whose shape the cell then has
         parts = np.ravel(cell)
         return set(parts) <= {""} if parts.dtype.kind == "U" else bool(np.all(pd.isna(parts)))
+    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "mM":
+        return np.array_equal(np.asarray(cell), value.astype(np.asarray(cell).dtype), equal_nan=True)
     if isinstance(value, datetime.date):
         return bool(pd.Timestamp(cell) == pd.Timestamp(value))
     if isinstance(value, datetime.timedelta):
@@ -524,6 +660,34 @@ def test_parquet_takes_frames_whose_columns_differ(tmp_path: Path) -> None:
     format_of(path).write(path, table([frame]))
     (found,) = pq.read_table(path).column("result").to_pylist()
     assert found == {"index": [0, 1], "data": {"n": [1, 2], "name": ["a", None]}}
+
+
+class Silent:
+    """An object that says nothing of itself."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize("ending", ["parquet", "xlsx", "nc"])
+@pytest.mark.parametrize("value", [Silent(), [Silent()], [{1: 0, "1": 1}], Point(threading.Lock(), 0)])  # type: ignore[arg-type]
+def test_what_an_object_raises_when_it_is_asked_for_itself_is_told(
+    tmp_path: Path, ending: str, value: Any
+) -> None:
+    with pytest.raises(InvalidRequest, match="'result'"):
+        format_of(tmp_path / f"t.{ending}").write(tmp_path / f"t.{ending}", table([value]))
+
+
+def test_what_cannot_be_pickled_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match=r"\.pickle cannot hold these values: TypeError: cannot pickle"):
+        format_of(tmp_path / "t.pickle").write(tmp_path / "t.pickle", table([threading.Lock()]))
+
+
+@pytest.mark.parametrize("word", ["None", "none", "NULL", "True", "TRUE", "nan", "NaN", "1.0", "1e5"])
+def test_a_word_in_a_csv_stays_the_word_that_it_is(tmp_path: Path, word: str) -> None:
+    path = tmp_path / "t.csv"
+    format_of(path).write(path, table([word]))
+    assert cell(read_table(path)[1][0]["result"]) == word
 
 
 class Access(enum.Flag):

@@ -4,7 +4,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from compute_executor.sweeps.calls import NumberedCall
-from compute_executor.sweeps.running import RowCall, SweepRun
+from compute_executor.sweeps.running import FIRST, IN_FLIGHT, RowCall, SweepRun
 
 
 def square(x: int) -> int:
@@ -49,6 +49,19 @@ def test_there_is_room_for_so_many_and_again_when_one_has_ended() -> None:
     executor.futures[1].set_result(None)
     assert [entry for entry, _ in run.take()] == [row(1)]
     assert run.room == 1
+
+
+def test_the_first_rows_do_not_wait_until_thousands_are_submitted() -> None:
+    executor = Held()
+    run = SweepRun(executor, square)
+    assert run.room == FIRST
+    rooms = []
+    for place in range(6):
+        run.submit(row(place), {})
+        executor.futures[-1].set_result(None)
+        run.take()
+        rooms.append(run.room)
+    assert rooms == [512, 1024, 2048, IN_FLIGHT, IN_FLIGHT, IN_FLIGHT]
 
 
 def test_calls_of_an_earlier_sweep_have_no_row_and_take_no_room() -> None:

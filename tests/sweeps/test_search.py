@@ -23,7 +23,8 @@ def bowl(a: float, n: int, c: float = 0.0) -> dict[str, float]:
 
 def searched(kind: str, out: Path, evaluations: int = 200, workers: int = 2, **options: Any) -> Study:
     ranges = options.pop("ranges", BOX)
-    search = Search(kind, "z", ranges, {"c": 1.0}, evaluations=evaluations, seed=1)
+    method = options.pop("method", "evolution")
+    search = Search(kind, "z", ranges, {"c": 1.0}, evaluations=evaluations, seed=1, method=method)
     design = Design(sample=Sampling(evaluations, ranges, "random"))
     study = Study(StudyRequest(options.pop("function", bowl), design, "bowl", out, **options))
     try:
@@ -35,21 +36,29 @@ def searched(kind: str, out: Path, evaluations: int = 200, workers: int = 2, **o
     return study
 
 
+@pytest.fixture(params=["evolution", "nevergrad"])
+def method(request: pytest.FixtureRequest) -> str:
+    """Each way to seek the least."""
+    if request.param == "nevergrad":  # 60 MB that few need: not among the packages for development
+        pytest.importorskip("nevergrad")
+    return str(request.param)
+
+
 def rows(out: Path) -> list[str]:
     return out.read_text().splitlines()[1:]
 
 
-def test_differential_evolution_finds_the_least_within_its_calls(tmp_path: Path) -> None:
+def test_a_search_finds_the_least_within_its_calls(tmp_path: Path, method: str) -> None:
     out = tmp_path / "r.csv"
-    study = searched("minimize", out)
+    study = searched("minimize", out, method=method)
     assert study.tally.ended <= 200
     best = min(float(row.split(",")[2]) for row in rows(out) if row.split(",")[2])
     assert best == pytest.approx(1.0, abs=0.05)
 
 
-def test_the_same_rows_for_any_number_of_workers(tmp_path: Path) -> None:
+def test_the_same_rows_for_any_number_of_workers(tmp_path: Path, method: str) -> None:
     for workers in (1, 3):
-        searched("maximize", tmp_path / f"{workers}.csv", evaluations=60, workers=workers)
+        searched("maximize", tmp_path / f"{workers}.csv", evaluations=60, workers=workers, method=method)
     assert rows(tmp_path / "1.csv") == rows(tmp_path / "3.csv")
 
 
@@ -58,6 +67,22 @@ def test_a_search_goes_on_where_it_was(tmp_path: Path) -> None:
     searched("minimize", out, evaluations=60)
     study = searched("minimize", out, evaluations=60, resume=True)
     assert study.tally.skipped + study.tally.failed > 50
+
+
+def test_a_search_ends_where_every_call_fails(tmp_path: Path, method: str) -> None:
+    def broken(**_: float) -> None:
+        raise ValueError("no")
+
+    study = searched("minimize", tmp_path / "r.csv", function=broken, method=method)
+    assert 20 <= study.tally.failed == study.tally.ended < 40
+    assert "the first 20" in study.stopped
+
+
+def test_a_search_has_methods_of_its_own() -> None:
+    with pytest.raises(
+        InvalidRequest, match=r"--method sobol: that of a search .* one of evolution, nevergrad"
+    ):
+        Search("minimize", "z", BOX, {}, evaluations=10, seed=0, method="sobol")
 
 
 def test_adaptive_points_gather_where_it_changes(tmp_path: Path) -> None:

@@ -35,7 +35,14 @@ class TableFormat(NamedTuple):
         """Write ``table`` to ``path``, which is not yet in its place. Raises InvalidRequest for what it cannot
         hold."""
         writer: Callable[[Path, Tabulation], None] = self.part("write")
-        writer(path, table)
+        try:
+            writer(path, table)
+        except (InvalidRequest, OSError, MemoryError):
+            raise
+        except Exception as error:  # of an object of the user's that is asked for what it is
+            raise InvalidRequest(
+                f"{path.suffix} cannot hold these values: {type(error).__name__}: {error}"
+            ) from error
 
     def part(self, name: str) -> Any:
         """Something of the format's module."""

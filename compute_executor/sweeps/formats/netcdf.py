@@ -188,12 +188,21 @@ def _is_nothing(value: Any) -> bool:
 def _array_of(numpy: Any, name: str, value: Any) -> Any:
     if isinstance(value, (numpy.ndarray, numpy.generic)) and value.dtype.kind in "iufbmMUS":
         return _unmasked(numpy, name, numpy.asanyarray(value))
-    value = storable(value)
+    value = _stored(name, value)
     if isinstance(value, (dict, bytes)):
         raise InvalidRequest(f"column {name!r} holds a {type(value).__name__}, for which netCDF has no type")
     return _array(numpy, name, value if isinstance(value, list) else [value]).reshape(
         numpy.shape(value) if isinstance(value, list) else ()
     )
+
+
+def _stored(name: str, value: Any) -> Any:
+    try:
+        return storable(value)
+    except Exception as error:  # objects of the user are asked for their fields
+        raise InvalidRequest(
+            f"column {name!r}: netCDF cannot hold a {type(value).__name__}: {error}"
+        ) from error
 
 
 def _unmasked(numpy: Any, name: str, array: Any) -> Any:
@@ -263,7 +272,7 @@ def _blank(numpy: Any, dtype: Any) -> Any:
 
 def _array(numpy: Any, name: str, values: Sequence[Any]) -> Any:
     """Values of one type as an array. Raises InvalidRequest for others."""
-    stored = [storable(value) for value in values]
+    stored = [_stored(name, value) for value in values]
     if any(isinstance(value, str) and "\0" in value for value in _leaves(stored)):
         raise InvalidRequest(f"column {name!r}: netCDF cannot hold a NUL in a text")
     kinds = {type(value) for value in _leaves(stored)}
@@ -273,14 +282,21 @@ def _array(numpy: Any, name: str, values: Sequence[Any]) -> Any:
     try:
         made = numpy.array([_moment(numpy, value) for value in stored])
     except (ValueError, OverflowError) as error:
-        raise InvalidRequest(f"column {name!r}: netCDF cannot hold {str(stored[0])[:80]}: {error}") from None
+        raise InvalidRequest(f"column {name!r}: netCDF cannot hold {_shown(stored[0])}: {error}") from None
     if made.dtype.kind == "U":
         return made.astype(object)
     if made.dtype.kind == "f" and any(type(v) is int and int(float(v)) != v for v in _leaves(stored)):
         raise InvalidRequest(f"column {name!r}: a whole number of {made} is too large for netCDF")
     if made.dtype.kind in "OSV":
-        raise InvalidRequest(f"column {name!r}: netCDF has no type for {str(stored[0])[:80]}")
+        raise InvalidRequest(f"column {name!r}: netCDF has no type for {_shown(stored[0])}")
     return made
+
+
+def _shown(value: Any) -> str:
+    try:
+        return str(value)[:80]
+    except Exception:  # objects of the user are asked for their text
+        return f"a {type(value).__name__}"
 
 
 def _leaves(values: Iterable[Any]) -> Iterable[Any]:

@@ -34,12 +34,22 @@ def write(path: Path, table: Tabulation) -> None:
 
 def _chunks(table: Tabulation) -> Iterator[tuple[int, list[dict[str, Any]]]]:
     """``(number of the first row, rows)`` with values that columns can hold."""
-    rows = ({name: storable(value) for name, value in row.items()} for row in table.flat())
+    rows = (_stored(row, number) for number, row in enumerate(table.flat(), 1))
     for number in itertools.count(1, ROWS):
         chunk = list(itertools.islice(rows, ROWS))
         if not chunk:
             return
         yield number, chunk
+
+
+def _stored(row: dict[str, Any], number: int) -> dict[str, Any]:
+    found = {}
+    for name, value in row.items():
+        try:
+            found[name] = storable(value)
+        except Exception as error:  # objects of the user are asked for their fields
+            raise _refused(name, number, value, error) from error
+    return found
 
 
 def _schema(arrow: Any, table: Tabulation) -> Any:
@@ -129,6 +139,6 @@ def _fits(arrow: Any, values: list[Any]) -> bool:
 def _refused(name: str, row: int, value: Any, why: object) -> InvalidRequest:
     try:
         shown = cell(value)
-    except TypeError:
+    except Exception:  # objects of the user are asked for their text
         shown = f"a {type(value).__name__}"
     return InvalidRequest(f"row {row}, column {name!r}: parquet cannot hold {shown[:80]}: {why}")

@@ -70,14 +70,15 @@ def _cell(cells: Any, sheet: Any, value: Any, row: int, name: str) -> Any:
 
 def _value(value: Any, row: int, name: str) -> Any:
     """What a cell can hold of a value."""
-    value = plain(value)
-    if value is None or type(value) is str or type(value) is bool:
-        return value
-    if type(value) is int and abs(value) < EXACT:
-        return value
-    if type(value) is float and math.isfinite(value):
-        return value
     try:
-        return array_text(value)
-    except TypeError as error:
-        raise InvalidRequest(f"row {row}, column {name!r}: {error}") from None
+        value = plain(value)
+        return value if _is_known(value) else array_text(value)
+    except Exception as error:  # objects of the user are asked for their fields and their text
+        raise InvalidRequest(f"row {row}, column {name!r}: {error}") from error
+
+
+def _is_known(value: Any) -> bool:
+    """Whether the library writes a value as what it is."""
+    if type(value) is int:
+        return abs(value) < EXACT
+    return value is None or type(value) in (str, bool) or (type(value) is float and math.isfinite(value))
