@@ -30,6 +30,14 @@ from compute_executor.serialization.buffers import refers_to_parts
 Name = tuple[str, str]
 """A global name: the space (``__main__``, another module's name, or a token) and the name in it."""
 
+
+class Loan(NamedTuple):
+    """An object in the unit of a global that another unit shares: its number in that unit's stream."""
+
+    name: Name
+    number: int
+
+
 MAIN = "__main__"
 ABSENT: Any = object()
 MAX_KEPT = 64 * 1024
@@ -82,6 +90,12 @@ class Unit:
         self.values: dict[Name, Any] = {}
         self.kept: list[Any] = []
         """What only weak references in it refer to."""
+        self.lenders: list[Unit] = []
+        """Units that have objects of this one: they are to live as long."""
+        self.reader: Any = None
+        """What has read its stream, and knows its objects by their numbers."""
+        self.parts: dict[int, Any] | None = None
+        """These objects, once one was lent."""
 
 
 class Space:
@@ -216,6 +230,22 @@ class Program:
         except KeyError:
             raise AttributeError(f"{key} has no {short!r} in this worker") from None
 
+    def lent(self, loan: Loan, borrower: Unit | None) -> Any:
+        """The object of a loan, as it is now. Raises AttributeError."""
+        key, short = loan.name
+        unit = self.space(key).current.get(short)
+        if unit is None:
+            raise AttributeError(f"{key} has no {short!r} in this worker")
+        if not unit.loading:
+            self._load(unit)
+        if borrower is not None:
+            borrower.lenders.append(unit)
+        if unit.parts is None or unit.loading:
+            unit.parts = unit.reader.memo.copy()
+        if loan.number not in unit.parts:
+            raise NotMade(f"a part of {short} is needed to make {short}")
+        return unit.parts[loan.number]
+
     @property
     def origin(self) -> Origin | None:
         """Where the program is from that is current; None: that is not known."""
@@ -263,7 +293,7 @@ class Program:
     def _load(self, unit: Unit) -> None:
         if unit.loaded or unit.loading:
             return
-        unit.loading = True
+        unit.loading, unit.parts = True, None
         before = len(self._attempt)
         try:
             values = self._read(unit)
@@ -279,6 +309,9 @@ class Program:
             unit.values.clear()
         unit.loaded = True
         self._attempt.append(unit)
+        unit.parts = None
+        if len(values) == 1 and type(values[0]) in _ATOMS:
+            unit.reader = None  # nobody borrows it, and a task may let go of a long text
         for (key, name), value in zip(unit.names, values, strict=True):
             if self._adopts or not _was_sent(unit.key, (key, name), value):
                 remember(value, (key, name), unit)
@@ -380,4 +413,5 @@ def _is_known_by_identity(obj: Any) -> bool:
     return sentinels.is_one_of_a_kind(obj)
 
 
-_PLAIN = frozenset({int, float, str, bytes, bool, type(None), list, dict, tuple, set, frozenset})
+_ATOMS = frozenset({int, float, str, bytes, bool, type(None)})
+_PLAIN = _ATOMS | {list, dict, tuple, set, frozenset}

@@ -21,6 +21,7 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 from compute_executor.errors import ResultDecodeError, SerializationError
@@ -49,7 +50,7 @@ def dumps(obj: Any) -> bytes:
 def dump_function(function: Any, keep: Keep | None = None) -> Content:
     """The stream of a function, in one piece; and what it refers to. Raises SerializationError as `dumps` does."""
     try:
-        found = dump(function, keep)
+        found = dump(function, keep, function_in(function))
     except (SystemExit, GeneratorExit) as error:
         raise _unserializable(function, error) from error
     if not isinstance(found, Pieces) or not found.parts:
@@ -59,13 +60,20 @@ def dump_function(function: Any, keep: Keep | None = None) -> Content:
     return stream
 
 
-def dump(obj: Any, keep: Keep | None = None) -> Content:
+def function_in(obj: Any) -> FunctionType | None:
+    """The function that this is, or that it was made for to take many arguments."""
+    found = getattr(obj, "function", obj)
+    return found if type(found) is FunctionType else None
+
+
+def dump(obj: Any, keep: Keep | None = None, function: FunctionType | None = None) -> Content:
     """The same; a large one in pieces, of which some are the object's own memory. For a value: a ``__reduce__``
-    that calls sys.exit ends the task with SystemExit. ``keep``: makes parts of large buffers."""
+    that calls sys.exit ends the task with SystemExit. ``keep``: makes parts of large buffers; ``function``: see
+    `packer.Packer.pack`."""
     try:
         if type(obj) in _SCALARS:
             return pickle.dumps(obj, PROTOCOL)
-        return _in_pieces(obj, type(obj) in _ATOMS, keep)
+        return _in_pieces(obj, type(obj) in _ATOMS, keep, function=function)
     except Exception as error:
         raise _unserializable(obj, error) from error
 
@@ -79,7 +87,9 @@ def _unserializable(obj: Any, error: BaseException) -> SerializationError:
     )
 
 
-def _in_pieces(obj: Any, plain: bool, keep: Keep | None, base: int = 0) -> Content:
+def _in_pieces(
+    obj: Any, plain: bool, keep: Keep | None, base: int = 0, function: FunctionType | None = None
+) -> Content:
     """A stream in pieces if it is large. ``plain``: nothing in ``obj`` has to travel by value. ``base``: where in its
     file it will begin."""
     if plain:
@@ -88,7 +98,7 @@ def _in_pieces(obj: Any, plain: bool, keep: Keep | None, base: int = 0) -> Conte
         return sink.content(base, keep)
     from compute_executor.serialization import packer  # 25 ms, and not needed for plain data
 
-    return packer.Packer(keep=keep, base=base).pack(obj)
+    return packer.Packer(keep=keep, base=base).pack(obj, function)
 
 
 def loads(stream: bytes | memoryview) -> Any:

@@ -1,60 +1,33 @@
 """Streams of what has functions and classes by value in it: the units that it needs, then the object itself.
 
-A *unit* is the value of a global name, pickled alone. Names whose values share an object that may change are one
-unit, as the sharing would be lost otherwise. The *key* of a unit follows from the content of it and of all that its
-objects refer to; what its code looks up by name is not in it, for that is looked up when it runs.
+A *unit* is the value of a global name, pickled alone; an object that several of them share is in one of them
+(`sharing`). Names whose values refer to each other in a circle are one unit. The *key* of a unit follows from the
+content of it and of all that its objects refer to; what its code looks up by name is not in it, for that is looked up
+when it runs.
 """
 
 from __future__ import annotations
 
 import hashlib
-import logging
 import pickle
-import re
-import secrets
 import sys
-import weakref
-from collections.abc import Hashable
-from enum import Enum
 from types import (
-    BuiltinFunctionType,
-    CodeType,
     FunctionType,
-    MethodDescriptorType,
     ModuleType,
-    WrapperDescriptorType,
 )
-from typing import Any, TypeVar
+from typing import Any
 
-from compute_executor.serialization import buffers, by_value, namespaces, reading
+from compute_executor.serialization import buffers, by_value, namespaces, reading, sharing, tokens
 from compute_executor.serialization.buffers import BufferSink, Keep, with_buffers
 from compute_executor.serialization.content import HEAD, binary
+from compute_executor.serialization.drafts import BY_NAME, VALUES, Draft
 from compute_executor.serialization.large import Content, Part, Piece, Sink, parts_of, whole
-from compute_executor.serialization.namespaces import MAIN, Name, Unit
-from compute_executor.serialization.pickler import PROTOCOL, Owner, Pickler, UnitPickler
+from compute_executor.serialization.namespaces import MAIN, Loan, Name, Unit
+from compute_executor.serialization.pickler import PROTOCOL, Owner, Pickler
+from compute_executor.serialization.unit_pickler import NamingPickler, Place, UnitPickler
 
 _SMALL = 64 * 1024
 _BASE = ("__name__", "__package__", "__file__")
-_VALUES = frozenset(
-    {str, bytes, int, float, complex, bool, type(None), tuple, frozenset, type(Ellipsis), range}
-    | {CodeType, BuiltinFunctionType, MethodDescriptorType, WrapperDescriptorType}
-)
-_BY_NAME = (ModuleType, logging.Logger, re.Pattern)
-
-
-class _Draft:
-    """A unit that is being written."""
-
-    def __init__(self, names: tuple[Name, ...], asked_by: Name | None) -> None:
-        self.names = names
-        self.optional = False
-        self.asked_by = asked_by
-        self.stream = self.key = b""
-        self.direct: set[Name] = set()
-        self.edges: tuple[Name, ...] = ()
-        self.sources: Any = ()
-        self.shared: dict[int, Any] = {}
-        self.values: tuple[Any, ...] = ()
 
 
 class Unserializable(Exception):
@@ -78,28 +51,54 @@ class Packer(Owner):
         self._parts: list[Part] = []
         self._names: dict[str, dict[str, Any]] = {}
         self._keys: dict[int, str] = {}
-        self._drafts: dict[Name, _Draft] = {}
+        self._drafts: dict[Name, Draft] = {}
         self._absent: dict[Name, None] = {}
-        self._waiting: list[_Draft] = []
+        self._waiting: list[Draft] = []
         self._needed: dict[Name | None, dict[Name, None]] = {}
         """What each name, and the stream itself (None), cannot do without."""
-        self._failures: dict[Name, tuple[_Draft, Any, BaseException]] = {}
+        self._failures: dict[Name, tuple[Draft, Any, BaseException]] = {}
         self._asking: Name | None = None
         self._by_id: dict[str, dict[int, str]] = {}
-        self._by_cell: dict[str, dict[int, list[Name]]] = {}
+        self._root: tuple[Any, FunctionType | None] = None, None
 
-    def pack(self, obj: Any) -> Content:
-        """The stream of ``obj``. Raises what pickle raises; Unserializable for a global that is needed."""
-        sink = BufferSink()
-        pickler = Pickler(sink, self)
-        pickler.dump(obj)
+    def pack(self, obj: Any, function: FunctionType | None = None) -> Content:
+        """The stream of ``obj``. ``function``: the one that it is, or holds; then objects that this function shares
+        with globals of the program are those. Raises what pickle raises; Unserializable for a global that is
+        needed."""
+        draft = Draft((), None)
+        self._root = obj, function
+        sink, pickler = self._dump_root(draft, {})
+        if self._names:
+            self._write_all(None if function is None else draft)
+            if draft.loans:
+                sink, pickler = self._dump_root(draft, draft.loans)
         stream: Content = sink.pieces
         if self._names:
-            self._write_all()
             stream = self._joined(sink.pieces, pickler.sources.record())
         elif len(sink.pieces) == 1:
             stream = bytes(sink.pieces[0])
-        return with_buffers(stream, sink.taken, self._base, self._keep, self._parts)
+        return with_buffers(stream, sink.taken, self._base, self._keep, self._all_parts())
+
+    def _dump_root(self, draft: Draft, loans: dict[int, Loan]) -> tuple[BufferSink, Pickler]:
+        sink = BufferSink()
+        obj, function = self._root
+        if function is None:
+            pickler = Pickler(sink, self)
+            pickler.dump(obj)
+        else:
+            pickler = NamingPickler(sink, self, self._place_of(function, loans))
+            pickler.dump(obj)
+            draft.note(pickler)
+        return sink, pickler
+
+    def _place_of(self, function: FunctionType, loans: dict[int, Loan]) -> Place:
+        names = function.__globals__
+        key = self.space(names, by_value.module_of(names), function)
+        return Place((), key, names, self._named(key), loans)
+
+    def _all_parts(self) -> list[Part]:
+        found = [*self._parts, *(part for draft in self._all() for part in draft.parts)]
+        return list({part.name: part for part in found}.values())
 
     def key_of(self, name: Name) -> bytes:
         """The key of the unit that this global would be. Raises as `pack` does."""
@@ -117,7 +116,7 @@ class Packer(Owner):
         """The key of a namespace: a module's name, or a token."""
         key = self._keys.get(id(names))
         if key is None:
-            key = self._keys[id(names)] = _space_key(names, module, example)
+            key = self._keys[id(names)] = tokens.key_of(names, module, example)
             self._names[key] = names
         return key
 
@@ -132,12 +131,10 @@ class Packer(Owner):
             if made is not None and made[0] == name and made[1].stream:
                 self.need_unit(*made)
                 return
-            draft = self._drafts[name] = _Draft((name,), self._asking)
+            draft = self._drafts[name] = Draft((name,), self._asking)
             self._waiting.append(draft)
-            for other in (*_groups.get(name, ()), *self._with_same_cells(name, names[name[1]])):
-                home = names if other[0] == name[0] else self._namespace(other[0])
-                if home is not None:
-                    self.need(other, home, optional=True)
+            for other in _circles.get(name, ()):
+                self._look_at(other)
         elif not optional:
             self._absent[name] = None
 
@@ -145,13 +142,19 @@ class Packer(Owner):
         """The namespace of that key; None: it is gone."""
         if key in self._names:
             return self._names[key]
-        names = _by_token(key)
+        names = tokens.find(key)
         module = by_value.loaded(key.strip("<>"))
         if names is None and module is not None:
             names = vars(module)
         if names is not None and self.space(names, module, None) != key:
             return None
         return names
+
+    def _look_at(self, name: Name) -> None:
+        """Have a global travel along, if it can, that was sent before."""
+        names = self._namespace(name[0])
+        if names is not None and name[1] in names:
+            self.need(name, names, optional=True)
 
     def name_of(self, obj: Any, names: dict[str, Any], module: ModuleType | None) -> Name | None:
         """The global name that stands for ``obj`` in a namespace."""
@@ -164,7 +167,7 @@ class Packer(Owner):
         if name in self._drafts or not unit.stream:
             return
         self._names.setdefault(name[0], {"__name__": name[0]})
-        draft = _Draft(unit.names, None)
+        draft = Draft(unit.names, None)
         draft.stream, draft.key, draft.edges = unit.stream, unit.key, unit.edges
         draft.sources = unit.sources.files
         self._drafts.update(dict.fromkeys(unit.names, draft))
@@ -177,16 +180,24 @@ class Packer(Owner):
         """Note a part that has to be kept for the stream."""
         self._parts.append(part)
 
+    def borrow(self, name: Name) -> None:
+        """Note that what is being written cannot do without an object in the unit of this name."""
+        self._needed.setdefault(self._asking, {})[name] = None
+
     # -- writing ---------------------------------------------------------------------------------------------
 
-    def _write_all(self) -> None:
+    def _write_all(self, root: Draft | None = None) -> None:
         self._write_waiting()
-        for names in self._sharing():
-            _remember_group(names)
-            draft = _Draft(names, self._drafts[names[0]].asked_by)
-            self._drafts.update(dict.fromkeys(names, draft))
-            self._write(draft)
-            self._write_waiting()
+        asked = set(self._drafts), dict(self._absent)
+        drafts = self._look_elsewhere(root)
+        while groups := sharing.circles_of(drafts, self._is_object):
+            self._join(groups)
+            drafts = self._look_elsewhere(root)
+        for draft, lenders in sharing.in_order(drafts):
+            draft.loans = {one: Loan(lender.names[0], lender.numbers[one]) for one, lender in lenders.items()}
+            if draft.loans and draft.names:
+                self._write(draft)
+        self._leave_out(*asked, root)
         self._tell_what_is_optional()
         fresh = [draft for draft in self._all() if not draft.key]
         keys = [(draft, self._key(draft)) for draft in fresh]
@@ -199,16 +210,66 @@ class Packer(Owner):
         while self._waiting:
             self._write(self._waiting.pop())
 
-    def _write(self, draft: _Draft) -> None:
+    def _look_elsewhere(self, root: Draft | None) -> list[Draft]:
+        """All drafts, also those of globals that are not asked for and lend something to those that are. Nothing is
+        looked for that the root alone has: functions that are no globals may be many, each with a part of something
+        large."""
+        looked_for: set[int] = set()
+        while True:
+            shared = {one for draft in self._all() for one in draft.outside} - looked_for
+            if not shared:
+                return self._all() if root is None else [*self._all(), root]
+            looked_for |= shared
+            for name in sharing.lenders(shared, self._value):
+                self._look_at(name)
+            self._write_waiting()
+
+    def _value(self, name: Name) -> Any:
+        """The value of a global, of which there is no draft."""
+        names = None if name in self._drafts else self._namespace(name[0])
+        return None if names is None else names.get(name[1])
+
+    def _join(self, groups: list[list[Draft]]) -> None:
+        """Make one unit of those that refer to each other in a circle."""
+        for group in groups:
+            names = tuple(sorted(name for draft in group for name in draft.names))
+            _remember_circle(names)
+            draft = Draft(names, group[0].asked_by)
+            self._drafts.update(dict.fromkeys(names, draft))
+            self._write(draft)
+        self._write_waiting()
+
+    def _leave_out(self, asked: set[Name], absent: dict[Name, None], root: Draft | None) -> None:
+        """Drop what was only looked at."""
+        if len(asked) == len(self._drafts):
+            return
+        kept: set[Name] = set()
+        waiting = list(asked) + [loan.name for loan in (root.loans.values() if root else ())]
+        while waiting:
+            name = waiting.pop()
+            draft = self._drafts.get(name)
+            if draft is None:
+                if name in self._absent:
+                    absent[name] = None
+            elif name not in kept:
+                kept.update(draft.names)
+                waiting += draft.edges
+        self._drafts = {name: draft for name, draft in self._drafts.items() if name in kept}
+        self._absent = absent
+
+    def _write(self, draft: Draft) -> None:
         values = tuple(self._names[key][short] for key, short in draft.names)
         key, short = draft.names[0]
-        if len(values) == 1 and _is_plain(values[0]) and self._first_name(key, short, values[0]) == short:
+        alone = len(values) == 1 and not draft.loans
+        if alone and _is_plain(values[0]) and self._first_name(key, short, values[0]) == short:
             draft.stream = pickle.dumps(values, PROTOCOL)
-            draft.shared = {id(values[0]): values[0]} if type(values[0]) in _CHANGEABLE else {}
+            if type(values[0]) in _CHANGEABLE:
+                draft.note_plain(values[0])
             if len(draft.stream) < buffers.LARGE:
                 return
         sink = BufferSink()
-        pickler = UnitPickler(sink, self, draft.names, self._named(key), self._names[key])
+        place = Place(draft.names, key, self._names[key], self._named(key), draft.loans)
+        pickler = UnitPickler(sink, self, place)
         self._asking = draft.names[0]
         try:
             pickler.dump(values)
@@ -218,12 +279,9 @@ class Packer(Owner):
         finally:
             self._asking = None
         content = sink.content(keep=self._keep)
-        self._parts += parts_of(content)
+        draft.parts = parts_of(content)
         draft.stream = whole(content)
-        draft.direct = pickler.direct
-        draft.edges = tuple(sorted(pickler.edges))
-        draft.sources = pickler.sources.record()
-        draft.shared = _changeable(pickler)
+        draft.note(pickler)
 
     def _first_name(self, key: str, name: str, value: Any) -> str:
         return name if type(value) in _ATOMS else self._named(key).get(id(value), name)
@@ -240,19 +298,7 @@ class Packer(Owner):
                     found.setdefault(id(value), name)
         return found
 
-    def _with_same_cells(self, name: Name, value: Any) -> list[Name]:
-        """The other global functions of a namespace that share a variable with this one."""
-        if type(value) is not FunctionType or not value.__closure__:
-            return []
-        found = self._by_cell.get(name[0])
-        if found is None:
-            found = self._by_cell[name[0]] = {}
-            for short, one in list(self._names[name[0]].items()):
-                for cell in (type(one) is FunctionType and one.__closure__) or ():
-                    found.setdefault(id(cell), []).append((name[0], short))
-        return [other for cell in value.__closure__ for other in found[id(cell)] if other != name]
-
-    def _failed(self, draft: _Draft, value: Any, error: BaseException) -> None:
+    def _failed(self, draft: Draft, value: Any, error: BaseException) -> None:
         """What to do without a name: have the worker import it, or leave it out, if that can be."""
         key, short = draft.names[0]
         module = by_value.module_of(self._names[key])
@@ -281,44 +327,20 @@ class Packer(Owner):
         for draft in self._all():
             draft.optional = needed.keys().isdisjoint(draft.names) and not draft.key
 
-    def _way(self, draft: _Draft) -> list[str]:
+    def _way(self, draft: Draft) -> list[str]:
         way = [draft.names[0][1]]
         while draft.asked_by is not None and draft.asked_by[1] not in way:
             way.append(draft.asked_by[1])
             draft = self._drafts.get(draft.asked_by) or self._failures[draft.asked_by][0]
         return way
 
-    def _sharing(self) -> list[tuple[Name, ...]]:
-        """The names whose values share what may change, or refer to each other in a circle, group by group."""
-        groups: list[tuple[set[int], list[Name]]] = []
-        circles = self._circles()
-        for draft in self._all():
-            shared, names = set(draft.shared) | circles.get(draft.names, set()), list(draft.names)
-            for group in [one for one in groups if not shared.isdisjoint(one[0])]:
-                groups.remove(group)
-                shared |= group[0]
-                names += group[1]
-            if shared:
-                groups.append((shared, names))
-        return [tuple(sorted(names)) for _, names in groups if len(names) > 1]
-
-    def _circles(self) -> dict[tuple[Name, ...], set[int]]:
-        """For each unit that refers to itself by way of others, the number of that circle. Not for functions and
-        classes, which can be referred to as soon as they are made, before they have all that belongs to them."""
-        objects = {name: draft for name, draft in self._drafts.items() if self._is_object(name)}
-        edges = {
-            draft.names: {objects[name].names for name in draft.direct if name in objects} - {draft.names}
-            for draft in objects.values()
-        }
-        return _circles(edges) if any(edges.values()) else {}
-
     def _is_object(self, name: Name) -> bool:
         return not isinstance(self._names[name[0]].get(name[1]), (type, FunctionType))
 
-    def _all(self) -> list[_Draft]:
+    def _all(self) -> list[Draft]:
         return list({id(draft): draft for draft in self._drafts.values()}.values())
 
-    def _key(self, draft: _Draft) -> bytes:
+    def _key(self, draft: Draft) -> bytes:
         """The digest of a unit and of all that its objects refer to."""
         reached, waiting = {id(draft): draft}, [draft]
         while waiting:
@@ -335,6 +357,7 @@ class Packer(Owner):
 
     def _joined(self, pieces: list[Piece], sources: Any) -> Content:
         drafts = sorted(self._all(), key=lambda one: one.names)
+        sharing.remember(self._all())
         units = tuple((one.names, one.key, one.stream, one.edges, one.optional) for one in drafts)
         table = Sink()
         pickle.Pickler(table, PROTOCOL).dump((self._main, units, tuple(sorted(self._absent))))
@@ -381,102 +404,23 @@ def _is_plain(value: Any) -> bool:
 
 def _can_be_shared(value: Any, module: Any) -> bool:
     kind = type(value)
-    if kind in _VALUES or isinstance(value, _BY_NAME):
+    if kind in VALUES or isinstance(value, BY_NAME):
         return False
     return not isinstance(value, (type, FunctionType)) or value.__module__ == module
 
 
-_groups: dict[Name, tuple[Name, ...]] = {}
-"""Names whose values were found to share objects that have no name: they stay one unit."""
+_circles: dict[Name, tuple[Name, ...]] = {}
+"""Names whose values were found to refer to each other: they stay one unit."""
 
 
-def _remember_group(names: tuple[Name, ...]) -> None:
-    if len(_groups) > _MAX_GROUPS:
-        _groups.clear()
-    _groups.update(dict.fromkeys(names, names))
+def _remember_circle(names: tuple[Name, ...]) -> None:
+    if len(_circles) > _MAX_CIRCLES:
+        _circles.clear()
+    _circles.update(dict.fromkeys(names, names))
 
 
-_MAX_GROUPS = 1000
-
-
-_Node = TypeVar("_Node", bound=Hashable)
-
-
-def _circles(edges: dict[_Node, set[_Node]]) -> dict[_Node, set[int]]:
-    """A number for each node that is in a circle: the same for all in it.
-
-    >>> _circles({1: {2}, 2: {3}, 3: {2}, 4: {1}})
-    {2: {-1}, 3: {-1}}
-    """
-    from graphlib import CycleError, TopologicalSorter  # what most programs do without
-
-    one_for = {node: node for node in edges}
-    while True:
-        joined: dict[_Node, set[_Node]] = {node: set() for node in one_for.values()}
-        for node, others in edges.items():
-            joined[one_for[node]] |= {one_for[other] for other in others} - {one_for[node]}
-        try:
-            TopologicalSorter(joined).prepare()
-        except CycleError as error:
-            circle = error.args[1]
-            one_for = {node: circle[0] if one in circle else one for node, one in one_for.items()}
-        else:
-            break
-    members: dict[_Node, list[_Node]] = {}
-    for node, one in one_for.items():
-        members.setdefault(one, []).append(node)
-    circles = [nodes for nodes in members.values() if len(nodes) > 1]
-    return {node: {-number} for number, nodes in enumerate(circles, 1) for node in nodes}
+_MAX_CIRCLES = 1000
 
 
 def _base(names: dict[str, Any]) -> dict[str, Any]:
     return {name: names[name] for name in _BASE if isinstance(names.get(name), str)}
-
-
-def _changeable(pickler: Pickler) -> dict[int, Any]:
-    """What is in a stream that may change, or that is known by its identity, by id."""
-    found = {}
-    for identity, (_, obj) in pickler.memo.copy().items():
-        kind: Any = type(obj)
-        if kind in _VALUES or isinstance(obj, (type, FunctionType, *_BY_NAME)):
-            continue
-        if isinstance(obj, Enum) and by_value.importable(kind):
-            continue  # the same member is found by its name
-        if kind.__hash__ is not None and kind.__eq__ is not object.__eq__ and by_value.importable(kind):
-            continue  # equal is as good as the same
-        found[identity] = obj
-    found.update(pickler.held)
-    return found
-
-
-# -- namespaces of no module ---------------------------------------------------------------------------------
-
-_Holder = FunctionType | ModuleType
-_tokens: dict[int, tuple[str, weakref.WeakSet[_Holder]]] = {}
-"""Tokens of namespaces that are no loaded module's (`exec`, a module that was made and not entered in sys.modules),
-with the module, and functions that live in them: those tell whether it is still the one with that id."""
-
-
-def _space_key(names: dict[str, Any], module: ModuleType | None, example: FunctionType | None) -> str:
-    if module is not None and (by_value.is_main(module) or by_value.module_of(names) is module):
-        name = MAIN if by_value.is_main(module) else module.__name__
-        return f"<{name}>" if name != MAIN and by_value.can_be_imported(module) else name
-    known = _tokens.get(id(names))
-    if known is None or not any(_names_of(one) is names for one in known[1]):
-        known = _tokens[id(names)] = f"<{secrets.token_hex(8)}>", weakref.WeakSet()
-    for one in (module, example):
-        if one is not None:
-            known[1].add(one)
-    return known[0]
-
-
-def _names_of(holder: _Holder) -> dict[str, Any]:
-    return holder.__globals__ if isinstance(holder, FunctionType) else vars(holder)
-
-
-def _by_token(key: str) -> dict[str, Any] | None:
-    """The namespace of that token, as long as a function lives in it."""
-    for identity, (token, holders) in list(_tokens.items()):
-        if token == key:
-            return next((names for names in map(_names_of, holders) if id(names) == identity), None)
-    return None

@@ -27,7 +27,6 @@ from compute_executor.serialization import (
     constructors,
     exception_parts,
     namespaces,
-    per_process,
     reading,
     reducers,
     refs,
@@ -61,12 +60,16 @@ class Owner:
         """Have a unit travel along that an object here was made from."""
         raise NotImplementedError
 
+    def borrow(self, name: Name) -> None:
+        """Note that what is being written cannot do without an object in the unit of this name."""
+        raise NotImplementedError
+
     def refer(self, part: Part) -> None:
         """Note a part that has to be kept for the stream."""
         raise NotImplementedError
 
 
-class _EmptyCell:
+class EmptyCell:
     """A cell as it is made: without its contents, which may refer to what holds it."""
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -87,7 +90,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         """What travels inside and must not be made twice: functions, classes and cells by value, by id."""
         self._owner = owner
         self._own = frozenset(own)
-        self._cells: dict[int, _EmptyCell] = {}
+        self._cells: dict[int, EmptyCell] = {}
 
     def reducer_override(self, obj: Any) -> Any:
         """How one object is taken apart; NotImplemented: as pickle and cloudpickle do."""
@@ -107,7 +110,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
             found = self._by_name(obj)
         elif special.found_by == "identity":
             found = self._by_identity(obj)
-        return self._held(obj, special.reduce(obj)) if found is None else found
+        return self.hold(obj, special.reduce(obj)) if found is None else found
 
     # -- references ------------------------------------------------------------------------------------------
 
@@ -150,7 +153,8 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         self.edges[name] = None
         return reading.named, (*name, *path)
 
-    def _held(self, obj: Any, reduced: Any) -> Any:
+    def hold(self, obj: Any, reduced: Any) -> Any:
+        """Note that an object must not be made twice."""
         self.held[id(obj)] = obj
         return reduced
 
@@ -235,7 +239,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
             return found
         special = reducers.of_function(function)
         if special is not None:
-            return self._held(function, special)
+            return self.hold(function, special)
         names, code = function.__globals__, function.__code__
         key = self._owner.space(names, by_value.module_of(names), function)
         used = code_names.looked_up(code)
@@ -250,7 +254,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         empty = None if cells is None else tuple(self._cell(cell) for cell in cells)
         state = self._function_state(function, [names[name] for name in used if name in names], empty)
         made = self._own_name(function), code, key, function.__name__, empty
-        return self._held(
+        return self.hold(
             function, (constructors.make_function, made, state, None, None, constructors.fill_function)
         )
 
@@ -267,21 +271,40 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         if parameters:
             special["__type_params__"] = parameters
         attributes = {"".join(name): value for name, value in function.__dict__.items()}
-        contents = [_contents(cell) for cell in function.__closure__ or ()]
+        contents = [self._contents(cell) for cell in function.__closure__ or ()]
         values += [one[0] for one in contents if one]
         modules = theirs._find_imported_submodules(function.__code__, values)
         if modules:
             attributes, special = dict(attributes), dict(special)
             contents.append((modules,))
-            empty = (*(empty or ()), _EmptyCell())  # read for its effect: the submodules are imported
+            empty = (*(empty or ()), EmptyCell())  # read for its effect: the submodules are imported
         return attributes, special, tuple(zip(empty or (), contents, strict=True))
 
-    def _cell(self, cell: CellType) -> _EmptyCell:
+    def _cell(self, cell: CellType) -> EmptyCell:
         self.held[id(cell)] = cell
-        return self._cells.setdefault(id(cell), _EmptyCell())
+        return self._cells.setdefault(id(cell), EmptyCell())
+
+    def _contents(self, cell: CellType) -> tuple[Any, ...]:
+        """What a new cell is to be filled with."""
+        return _contents(cell)
+
+    def numbers(self) -> dict[int, tuple[int, Any]]:
+        """What is in the stream, with its number there, by id."""
+        found: dict[int, tuple[int, Any]] = self.memo.copy()
+        for identity, made in self._cells.items():
+            if id(made) in found:
+                found[identity] = found[id(made)][0], self.held[identity]
+        return found
 
     def _cell_alone(self, cell: CellType) -> Any:
-        return constructors.same, (self._cell(cell),), _contents(cell), None, None, constructors.fill_cell
+        return (
+            constructors.same,
+            (self._cell(cell),),
+            self._contents(cell),
+            None,
+            None,
+            constructors.fill_cell,
+        )
 
     def _ref(self, ref: refs.Ref) -> Any:
         part = ref.part()
@@ -319,7 +342,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
             key = self._owner.space(vars(module), module, None)
             self._hints(key, vars(module), vars(cls).get("__annotations__"))
         reduced = self._enum(cls, own, tracked) if issubclass(cls, Enum) else self._plain(cls, own, tracked)
-        return self._held(cls, reduced)
+        return self.hold(cls, reduced)
 
     def _plain(self, cls: Any, own: str, tracked: str) -> tuple[Any, ...]:
         metaclass: Any = type(cls)
@@ -392,47 +415,6 @@ _PARTS: dict[type, Any] = {
     CellType: Pickler._cell_alone,
     ModuleType: Pickler._module,
 }
-
-
-class UnitPickler(Pickler):
-    """Writes a unit. In it, whatever object is another global of the program is referred to by that name: lists and
-    dicts too, which `reducer_override` never sees."""
-
-    def __init__(
-        self, file: Any, owner: Owner, own: tuple[Name, ...], named: dict[int, str], names: dict[str, Any]
-    ) -> None:
-        super().__init__(file, owner, own)
-        self._named = named
-        self._names = names
-        self._key = own[0][0]
-
-    def reducer_override(self, obj: Any) -> Any:
-        """As in any stream; and what each process has of its own."""
-        reduced = per_process.reduce(obj)
-        return super().reducer_override(obj) if reduced is None else self._held(obj, reduced)
-
-    def persistent_id(self, obj: Any) -> Name | None:
-        """The global name of an object, an empty one for the namespace itself; None: it is written here."""
-        if obj is self._names:
-            return self._namespace_itself()
-        short = self._named.get(id(obj))
-        if short is None:
-            return None
-        name = self._key, short
-        if name in self._own:
-            return None
-        self._owner.need(name, self._names)
-        self.direct.add(name)
-        self.edges[name] = None
-        return name
-
-    def _namespace_itself(self) -> Name:
-        """The dict of the program's globals, as the value of something: what is in it is needed, if it can be had."""
-        for short in list(self._names):
-            if not short.startswith("__"):
-                self.edges[self._key, short] = None
-                self._owner.need((self._key, short), self._names, optional=True)
-        return self._key, ""
 
 
 def _namespace(obj: Any) -> dict[str, Any] | None:

@@ -20,6 +20,7 @@ from compute_executor.serialization import buffers, namespaces
 from compute_executor.serialization.namespaces import (
     ABSENT,
     MAIN,
+    Loan,
     Name,
     Needs,
     Program,
@@ -73,7 +74,7 @@ def apart(stream: bytes | memoryview, taken: list[Any] | None = None) -> Any:
     before, _state.stream = _state.stream, None
     try:
         with _foreign_lock:  # an answer may be read in any thread; a worker has one
-            found = pickle.loads(stream, buffers=taken)
+            found = _UnitReader(io.BytesIO(stream), buffers=taken).load()
             if _state.wanted is not None:
                 _foreign.apply(_state.wanted)
             return found
@@ -117,11 +118,20 @@ def _describe(program: Program, bases: dict[str, dict[str, Any]]) -> None:
 
 
 class _UnitReader(pickle.Unpickler):
-    """Reads a unit, in which other globals are referred to by their names."""
+    """Reads a stream in which other globals are referred to by their names."""
 
     def persistent_load(self, pid: Any) -> Any:
-        """The object of such a name; without one: the namespace."""
+        """The object of such a name; without one: the namespace; with a number: an object in that global's unit."""
+        if len(pid) > 2:
+            return _lent(Loan(pid[:2], pid[2]))
         return named(*pid) if pid[1] else space(pid[0])
+
+
+def _lent(loan: Loan) -> Any:
+    stream = _current()
+    if stream.program is None and _state.needs is not None:
+        _foreign.apply(_state.needs)
+    return (stream.program or _foreign).lent(loan, stream.unit)
 
 
 def read_unit(unit: Unit) -> tuple[Any, ...]:
@@ -131,8 +141,9 @@ def read_unit(unit: Unit) -> tuple[Any, ...]:
     program = None if before is None else before.program
     install(unit.sources)
     _state.stream = _Stream(program, unit.sources, outer, unit)
+    unit.reader = _reader(unit.stream)
     try:
-        values: tuple[Any, ...] = _reader(unit.stream).load()
+        values: tuple[Any, ...] = unit.reader.load()
         return values
     finally:
         _state.stream = before

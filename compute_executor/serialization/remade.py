@@ -200,3 +200,28 @@ class _Gone:
 def weak_container(kind: Any, items: Any) -> Any:
     """A container of weak references to what lives as long as its unit."""
     return kind(reading.keep(items))
+
+
+def view(mapping: Any, name: str) -> Any:
+    """A view of a dictionary."""
+    return getattr(mapping, name)()
+
+
+class Layout(NamedTuple):
+    """How an array lies in the memory of another one."""
+
+    kind: Any
+    """Its dtype."""
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    offset: int
+    """Bytes from the beginning of that memory to its first element."""
+    writeable: bool
+
+
+def array_view(base: Any, layout: Layout) -> Any:
+    """An array in the memory of another one."""
+    memory = base.ravel(order="K").view("uint8")
+    made = type(base)(layout.shape, layout.kind, memory, layout.offset, layout.strides)
+    made.flags.writeable = layout.writeable and made.flags.writeable
+    return made

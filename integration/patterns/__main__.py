@@ -2,7 +2,8 @@
 
     python -m integration.patterns [--only WORDS] [--columns NAMES] [--write]
 
-`--write` keeps the records (integration/patterns/records.json) and writes the table in docs/coming-from.md anew.
+`--write` keeps the records (integration/patterns/records.json), beside those of other rows with the same versions,
+and writes the table in docs/coming-from.md anew.
 """
 
 from __future__ import annotations
@@ -41,7 +42,11 @@ def main(arguments: list[str]) -> int:
                 flush=True,
             )
     if asked.write:
-        records.save({"versions": _versions(python), "rows": found})
+        versions = _versions(python)
+        before = records.load()
+        rows = (before["rows"] if before["versions"] == versions else {}) | found
+        names = [row.name for section in SECTIONS for row in section.rows if row.name in rows]
+        records.save({"versions": versions, "rows": {name: rows[name] for name in names}})
     return 0
 
 

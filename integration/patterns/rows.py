@@ -765,6 +765,57 @@ def main(Pool):
             "([1], [1])",
         ),
         Row(
+            "an object in a list and in a dictionary, known to different tasks",
+            """
+class Node:
+    def __init__(self, name): self.name, self.hits = name, 0
+nodes = [Node(name) for name in "ab"]
+by_name = {node.name: node for node in nodes}
+def hit(name): by_name[name].hits += 1
+def total(): return sum(node.hits for node in nodes)
+def main(Pool):
+    with Pool(1) as pool:
+        for _ in range(2):
+            pool.submit(hit, "a").result()
+            print(pool.submit(total).result())
+""",
+            "1\n2",
+        ),
+        Row(
+            "two closures in a container that share a variable",
+            """
+def make():
+    n = 0
+    def hit():
+        nonlocal n
+        n += 1
+    return {"hit": hit, "look": lambda: n}
+both = make()
+look, hits = both["look"], [both["hit"]]
+def do(): hits[0]()
+def see(): return look()
+def main(Pool):
+    with Pool(1) as pool:
+        pool.submit(do).result()
+        print(pool.submit(see).result())
+""",
+            "1",
+        ),
+        Row(
+            "a dictionary and a view of it",
+            """
+table = {"a": 1}
+values = table.values()
+def put(): table["b"] = 2
+def see(): return list(values)
+def main(Pool):
+    with Pool(1) as pool:
+        pool.submit(put).result()
+        print(pool.submit(see).result())
+""",
+            "[1, 2]",
+        ),
+        Row(
             "two objects that refer to each other",
             """
 class Node: pass

@@ -29,13 +29,15 @@ T = TypeVar("T")
 
 class Piece(NamedTuple):
     """A template. ``calls``: the callables that others may use. ``values``: expressions that make arguments for
-    them. ``edits``: what the program changes later."""
+    them. ``edits``: what the program changes later. ``starts``: callables that are only submitted, as they have a
+    state, which an argument has a copy of."""
 
     text: str
     calls: tuple[str, ...] = ("$f",)
     values: tuple[str, ...] = ()
     edits: tuple[str, ...] = ()
     since: tuple[int, int] = (3, 10)
+    starts: tuple[str, ...] = ()
 
 
 class Call(NamedTuple):
@@ -113,17 +115,20 @@ class _Writer:
         self._calls = [f"same{MARK}"]
         self._values: list[str] = []
         self._edits: list[str] = []
+        self._starts: list[str] = []
 
     def write(self, piece: Piece) -> None:
         """Add a piece, and what it defines to what the next ones can use."""
         names = _Names(self)
         self.texts.append(self._filled(textwrap.dedent(piece.text), names))
-        calls, values, edits = (
-            [self._filled(textwrap.dedent(text), names) for text in texts] for texts in piece[1:4]
+        calls, values, edits, starts = (
+            [self._filled(textwrap.dedent(text), names) for text in texts]
+            for texts in (piece.calls, piece.values, piece.edits, piece.starts)
         )
         self._calls += calls
         self._values += values
         self._edits += edits
+        self._starts += starts
 
     def steps(self) -> Iterator[Call | Edit]:
         """Calls of what is defined, the last of it most likely, and edits between them."""
@@ -131,7 +136,10 @@ class _Writer:
         for _ in range(self._draw(st.integers(1, 6))):
             if edits and self._draw(st.booleans()):
                 yield Edit(edits.pop(0))
-            yield Call(self.call(), self._value())
+            yield Call(self._one_of(self._starts) if self._is_one() else self.call(), self._value())
+
+    def _is_one(self) -> bool:
+        return bool(self._starts) and self._draw(st.booleans())
 
     def constant(self) -> str:
         """A constant."""

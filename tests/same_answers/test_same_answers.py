@@ -1,8 +1,8 @@
 """A call here and the same call in a worker: the same answer, whatever the program is made of.
 
-Programs come from a grammar (`grammar`, and the pieces in `functions`, `classes`, `raising` and `identities`). Each
-is executed twice as ``__main__``: once it is called here, once its calls are submitted, all of them before the first
-answer is looked at. A few hundred in `make test`; ten thousand by
+Programs come from a grammar (`grammar`, and the pieces in `functions`, `classes`, `raising`, `identities` and
+`sharing`). Each is executed twice as ``__main__``: once it is called here, once its calls are submitted, all of them
+before the first answer is looked at. A few hundred in `make test`; ten thousand by
 
     python -m pytest tests/same_answers --hypothesis-profile=thorough
 """
@@ -27,8 +27,9 @@ from tests.same_answers.functions import FUNCTIONS
 from tests.same_answers.grammar import Call, Piece, Program, programs
 from tests.same_answers.identities import IDENTITIES
 from tests.same_answers.raising import EXCEPTIONS, VALUES
+from tests.same_answers.sharing import SHARING
 
-PIECES: tuple[Piece, ...] = (*FUNCTIONS, *CLASSES, *EXCEPTIONS, *VALUES, *IDENTITIES)
+PIECES: tuple[Piece, ...] = (*FUNCTIONS, *CLASSES, *EXCEPTIONS, *VALUES, *IDENTITIES, *SHARING)
 FEW = 300
 """Programs in `make test`."""
 

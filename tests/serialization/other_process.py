@@ -18,7 +18,7 @@ class OtherProcess:
     """A worker process, seen from the tests. Functions are registered as an Executor does it."""
 
     def __init__(self) -> None:
-        self.registry = Registry(native.dumps)
+        self.registry = Registry(native.dump_function)
         self._sent: dict[bytes, int] = {}
         path = os.pathsep.join(entry for entry in sys.path if entry)
         self._process = subprocess.Popen(

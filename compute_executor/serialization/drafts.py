@@ -1,0 +1,87 @@
+"""Units that are being written."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from enum import Enum
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FunctionType,
+    MethodDescriptorType,
+    ModuleType,
+    WrapperDescriptorType,
+)
+from typing import Any
+
+from compute_executor.serialization import by_value, sharing
+from compute_executor.serialization.large import Part
+from compute_executor.serialization.namespaces import Loan, Name
+from compute_executor.serialization.pickler import Pickler
+
+VALUES = frozenset(
+    {str, bytes, int, float, complex, bool, type(None), tuple, frozenset, type(Ellipsis), range}
+    | {CodeType, BuiltinFunctionType, MethodDescriptorType, WrapperDescriptorType}
+)
+BY_NAME = (ModuleType, logging.Logger, re.Pattern)
+_OF_A_PLAIN_ONE = 4
+"""References to the value of a global: its namespace, the tuple of values, two callers."""
+
+
+class Draft:
+    """A unit that is being written. Without names: the stream itself."""
+
+    def __init__(self, names: tuple[Name, ...], asked_by: Name | None) -> None:
+        self.names = names
+        self.optional = False
+        self.asked_by = asked_by
+        self.stream = self.key = b""
+        self.direct: set[Name] = set()
+        self.edges: tuple[Name, ...] = ()
+        self.sources: Any = ()
+        self.parts: tuple[Part, ...] = ()
+        self.loans: dict[int, Loan] = {}
+        """What is in another unit, by id."""
+        self.inner: dict[int, Any] = {}
+        """What is in it and may change, or is known by its identity, by id."""
+        self.numbers: dict[int, int] = {}
+        """The number of each in the stream."""
+        self.outside: set[int] = set()
+        """Those to which something else may refer."""
+
+    def note(self, pickler: Pickler) -> None:
+        """Take down what a pickler has written."""
+        self.direct = pickler.direct
+        self.edges = tuple(sorted(pickler.edges))
+        self.sources = pickler.sources.record()
+        written = pickler.numbers()
+        objects = [one for _, one in written.values()]
+        self.numbers = {identity: number for identity, (number, _) in written.items()}
+        del written
+        self.inner = _changeable(objects, pickler.held)
+        self.outside = sharing.seen_from_outside(self.inner, objects, pickler.held)
+
+    def note_plain(self, value: Any) -> None:
+        """Take down that nothing but this one may change."""
+        self.inner = {id(value): value}
+        self.numbers = {id(value): 0}
+        if sys.getrefcount(value) > _OF_A_PLAIN_ONE + 1:
+            self.outside = {id(value)}
+
+
+def _changeable(objects: list[Any], held: dict[int, Any]) -> dict[int, Any]:
+    """What may change, or is known by its identity, by id."""
+    found = {}
+    for obj in objects:
+        kind: Any = type(obj)
+        if kind in VALUES or isinstance(obj, (type, FunctionType, *BY_NAME)):
+            continue
+        if isinstance(obj, Enum):
+            continue  # the same member is found in the same class
+        if kind.__hash__ is not None and kind.__eq__ is not object.__eq__ and by_value.importable(kind):
+            continue  # equal is as good as the same
+        found[id(obj)] = obj
+    found.update(held)
+    return found

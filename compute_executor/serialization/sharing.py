@@ -1,0 +1,185 @@
+"""Which objects several globals of a program share.
+
+Such an object travels once, in the unit of one of them, the *lender*; the others refer to it by its number in that
+unit's stream. So a task that knows one of them and a task that knows another change the same object in a worker, in
+whichever order they come. Whoever was sent first lends: its unit stays the one that workers have.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping
+from types import CellType, FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from compute_executor.serialization.namespaces import Name
+
+if TYPE_CHECKING:
+    from compute_executor.serialization.drafts import Draft
+
+
+MAX_SENT = 100_000
+_ranks: dict[Name, int] = {}
+"""Globals that were sent with something in them that may change, in the order of the first time."""
+_sent_in: dict[int, Name] = {}
+"""By the id of an object to which others refer: the global that it was last sent in. A hint: objects go."""
+
+
+def remember(drafts: list[Draft]) -> None:
+    """Note that these were sent."""
+    for table in (_ranks, _sent_in):
+        if len(table) >= MAX_SENT:
+            table.clear()
+    for draft in drafts:
+        if draft.inner:
+            for name in draft.names:
+                _ranks.setdefault(name, len(_ranks))
+            _sent_in.update(dict.fromkeys(draft.outside - draft.loans.keys(), draft.names[0]))
+    for draft in drafts:
+        _sent_in.update({one: loan.name for one, loan in draft.loans.items()})
+
+
+def lenders(shared: set[int], value: Callable[[Name], Any]) -> list[Name]:
+    """The globals that were sent before and may have one of these objects in them. ``value``: that of a global; None
+    if it need not be looked into."""
+    known = {one: _sent_in[one] for one in shared if one in _sent_in}
+    unknown = shared - known.keys()
+    found = dict.fromkeys(known.values())
+    if unknown:
+        found |= dict.fromkeys(name for name in list(_ranks) if reaches(value(name), unknown))
+    return list(found)
+
+
+def in_order(drafts: list[Draft]) -> list[tuple[Draft, dict[int, Draft]]]:
+    """The drafts that borrow, each behind its lenders: with the lender of each object, by id."""
+    loans = _loans(drafts)
+    if not loans:
+        return []
+    from graphlib import TopologicalSorter  # what most programs do without
+
+    graph = {one: {id(lender) for lender in lenders.values()} for one, lenders in loans.items()}
+    by_id = {id(one): one for one in drafts}
+    order = TopologicalSorter(graph).static_order()
+    return [(by_id[one], loans[one]) for one in order if one in loans]
+
+
+def circles_of(drafts: list[Draft], is_object: Callable[[Name], bool]) -> list[list[Draft]]:
+    """Drafts that refer to each other in a circle. Not for functions and classes, which can be referred to as soon as
+    they are made, before they have all that belongs to them; but for what they borrow, too."""
+    by_id = {id(one): one for one in drafts if one.names}
+    of_name = {name: id(one) for one in by_id.values() for name in one.names}
+    edges = {
+        one: {of_name[name] for name in draft.direct if name in of_name} - {one}
+        for one, draft in by_id.items()
+    }
+    objects = {one for one, draft in by_id.items() if is_object(draft.names[0])}
+    found = circles({one: edges[one] & objects for one in objects})
+    loans = {
+        one: {id(lender) for lender in lenders.values()}
+        for one, lenders in _loans(drafts).items()
+        if one in by_id
+    }
+    if not found and loans:
+        groups = circles({one: others | loans.get(one, set()) for one, others in edges.items()})
+        found = [
+            group
+            for group in groups
+            if any(not loans[one].isdisjoint(group) for one in group if one in loans)
+        ]
+    return [[by_id[one] for one in group] for group in found]
+
+
+def _loans(drafts: list[Draft]) -> dict[int, dict[int, Draft]]:
+    """For each draft that borrows, by id: the lender of each object that it shares with one that comes before it."""
+    holders: dict[int, list[Draft]] = {}
+    for draft in drafts:
+        for one in draft.inner:
+            holders.setdefault(one, []).append(draft)
+    found: dict[int, dict[int, Draft]] = {}
+    for one, several in holders.items():
+        if len(several) > 1:
+            lender = min(several, key=lambda draft: _place(draft, one))
+            for draft in several:
+                if draft is not lender:
+                    found.setdefault(id(draft), {})[one] = lender
+    return found
+
+
+def _place(draft: Draft, identity: int) -> tuple[Any, ...]:
+    """Where a draft stands among those that could lend an object: the smallest does."""
+    rank = min((_ranks.get(name, MAX_SENT) for name in draft.names), default=2 * MAX_SENT)
+    return _sent_in.get(identity) not in draft.names, rank, len(draft.direct), draft.names
+
+
+_OWN_REFERENCES = 4
+"""To an object: the dictionary in which it comes, the list of what is inside, the pickler, and the question."""
+
+
+def seen_from_outside(objects: Mapping[int, Any], inside: list[Any], held: Mapping[int, Any]) -> set[int]:
+    """The ids of those objects to which something refers that is not inside. ``held``: those that the pickler holds.
+    One that is wrongly taken for such an object costs a search; one that is not noticed, its being shared."""
+    counts = Counter(map(id, gc.get_referents(*inside, *_closures(inside))))
+    return {
+        identity
+        for identity in objects
+        if sys.getrefcount(objects[identity]) > _OWN_REFERENCES + counts[identity] + _is_held(identity, held)
+    }
+
+
+def _is_held(identity: int, held: Mapping[int, Any]) -> bool:
+    """Whether there is one more reference. What a pickler writes is another object for a cell."""
+    return identity in held and type(held[identity]) is not CellType
+
+
+def _closures(inside: list[Any]) -> list[Any]:
+    return [one.__closure__ for one in inside if type(one) is FunctionType and one.__closure__]
+
+
+def reaches(value: Any, wanted: set[int]) -> bool:
+    """Whether one of the objects with these ids is in a value."""
+    waiting = list(vars(value).values()) if isinstance(value, type) else [value]
+    seen: set[int] = set()
+    while waiting:
+        found = [one for one in waiting if id(one) not in seen and not isinstance(one, (type, ModuleType))]
+        if not wanted.isdisjoint(map(id, found)):
+            return True
+        seen.update(map(id, found))
+        waiting = gc.get_referents(
+            *(one for one in found if type(one) is not FunctionType and gc.is_tracked(one))
+        )
+        for function in (one for one in found if type(one) is FunctionType):
+            waiting += (function.__closure__, function.__defaults__, function.__kwdefaults__, vars(function))
+    return False
+
+
+_Node = TypeVar("_Node", bound=Hashable)
+
+
+def circles(edges: Mapping[_Node, set[_Node]]) -> list[list[_Node]]:
+    """The nodes that lead to each other.
+
+    >>> circles({1: {2}, 2: {3}, 3: {2}, 4: {1}})
+    [[2, 3]]
+    """
+    from graphlib import CycleError, TopologicalSorter  # what most programs do without
+
+    if not any(edges.values()):
+        return []
+    one_for = {node: node for node in edges}
+    while True:
+        joined: dict[_Node, set[_Node]] = {node: set() for node in one_for.values()}
+        for node, others in edges.items():
+            joined[one_for[node]] |= {one_for[other] for other in others} - {one_for[node]}
+        try:
+            TopologicalSorter(joined).prepare()
+        except CycleError as error:
+            circle = error.args[1]
+            one_for = {node: circle[0] if one in circle else one for node, one in one_for.items()}
+        else:
+            break
+    members: dict[_Node, list[_Node]] = {}
+    for node, one in one_for.items():
+        members.setdefault(one, []).append(node)
+    return [nodes for nodes in members.values() if len(nodes) > 1]

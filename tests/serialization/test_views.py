@@ -1,0 +1,34 @@
+"""What shows another object shows it in a worker."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.serialization.conftest import Script
+
+
+def test_views_of_dictionaries(script: Script) -> None:
+    script.run(
+        "import collections\nsettings = {'a': 1}\nordered = collections.OrderedDict(b=2)\n"
+        "keys, values, items = settings.keys(), ordered.values(), [settings.items()]\n"
+        "def put():\n settings['z'] = 3\n ordered['y'] = 4\n"
+        "def see(): return sorted(keys), list(values), sorted(items[0])\n"
+    )
+    assert script.call("see") == (["a"], [2], [("a", 1)])
+    script.call("put")
+    assert script.call("see") == (["a", "z"], [2, 4], [("a", 1), ("z", 3)])
+
+
+def test_arrays_that_share_their_memory(script: Script) -> None:
+    pytest.importorskip("numpy")
+    script.run(
+        "import numpy as np\ngrid = np.arange(12.0).reshape(3, 4)\n"
+        "row, back, turned, ints = grid[1], grid[::-1, ::-2], grid.T, grid.view('i8')\n"
+        "table, fixed = {'row': row}, grid[0]\nfixed.flags.writeable = False\nalone = np.ones(9)[2:4]\n"
+        "def fill():\n row[:] = 7\n back[0, 0] = 99\n turned[0, 0] = 5\n ints[0, 1] = 0\n"
+        " return table['row'].tolist()\n"
+        "def see(): return grid.tolist(), alone.tolist(), fixed.flags.writeable, back.base is not None\n"
+    )
+    assert script.call("fill") == [7.0] * 4
+    expected = [[5.0, 0.0, 2.0, 3.0], [7.0] * 4, [8.0, 9.0, 10.0, 99.0]]
+    assert script.call("see") == (expected, [1.0, 1.0], False, True)
