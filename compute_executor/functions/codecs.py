@@ -11,7 +11,7 @@ from compute_executor.batch import Target
 from compute_executor.errors import VersionMismatch
 from compute_executor.functions.largest import check_size
 from compute_executor.functions.registry import FunctionRef, Registry
-from compute_executor.functions.remote import EachOf, Stream
+from compute_executor.functions.remote import EachOf, NamedCaller, Stream
 from compute_executor.protocol.call_options import replace_option
 from compute_executor.serialization import json_form, json_source, native, packing, stock, strict_json
 from compute_executor.serialization.buffers import Keep
@@ -96,7 +96,7 @@ def by_strategies(base: Codec, serializer: Serializer) -> Codec:
     there = base.registry.there
 
     def dumps(function: Any) -> bytes:
-        if function is there.call or type(function) is there.EachOf:
+        if function is there.call or isinstance(function, (NamedCaller, EachOf, stock.EachOf)):
             return base.dump_function(function)
         return packing.function_from_text(serializer.pack_buffers([serializer.serialize(function)]))
 
@@ -154,7 +154,8 @@ def _as_source(function: Any) -> Any:
     is more than its source."""
     if isinstance(function, (EachOf, json_form.InJson)):
         return type(function)(_as_source(function.function))
-    return function if importable(function) else SourceFunction(*stock.source_of(function))
+    is_ours = importable(function) or isinstance(function, NamedCaller)
+    return function if is_ours else SourceFunction(*stock.source_of(function))
 
 
 def of_stock(by_source: bool = False) -> Codec:
@@ -174,6 +175,10 @@ class JsonRemote:
 
     @property
     def call(self) -> Any:
+        """See Remote."""
+        return json_form.call
+
+    def named(self, _name: str) -> Any:
         """See Remote."""
         return json_form.call
 

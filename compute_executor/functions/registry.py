@@ -2,8 +2,8 @@
 
     importable (function, class, builtin)      registered: its stream is just its name
     plain function of __main__, lambda, ...    registered by value; again only when a fingerprint says it changed
-    its second different content, and          argument of `remote.call`, registered once for all: varying
-    partials, bound methods, callable objects  closures must not fill the service with functions
+    its second different content, and          argument of a generic caller, registered once for each name:
+    partials, bound methods, callable objects  varying closures must not fill the service with functions
 
 No I/O, no locks, no clock: serialization is passed in. Any thread may call at any time. Two that race for one
 function come to the same content, hence to the same digest; that it is registered exactly once is up to the
@@ -31,6 +31,9 @@ from compute_executor.serialization.large import Content, Part, parts_of, size, 
 
 MAX_ENTRIES = 4096
 """Functions remembered; a full table is emptied. Far above what a program has, below what a leak would be."""
+
+MAX_CALLERS = 64
+"""Names that have a generic caller of their own; all others share one."""
 
 _NOTHING: Any = object()
 
@@ -69,6 +72,9 @@ class Remote(Protocol):
     def call(self) -> Any:
         """The generic caller."""
 
+    def named(self, name: str) -> Any:
+        """The generic caller for what has this name; `call`, where names do not matter."""
+
     @property
     def EachOf(self) -> Callable[[Any], Any]:
         """A function made to take many argument tuples."""
@@ -100,7 +106,7 @@ class Registry:
         self._first: dict[
             tuple[CodeType | None, str], bytes
         ] = {}  # code object -> the one content registered
-        self._caller: Function | None = None
+        self._callers: dict[str, Function] = {}
         self._pinned: dict[
             int, tuple[Any, FunctionRef]
         ] = {}  # by id(); the function is kept, so that it stays its
@@ -130,7 +136,7 @@ class Registry:
         self._look_at_path()
         stream = self._dump(self.there.EachOf(function))
         if any(self._news):
-            return self._as_stream(stream)._replace(each=True)
+            return self._as_stream(function, stream)._replace(each=True)
         if importable(function):
             return FunctionRef(self._function(function, stream), each=True)
         return self._first_of((getattr(function, "__code__", None), "each"), function, stream)._replace(
@@ -146,7 +152,7 @@ class Registry:
         stream = self._dump(function)
         if not parts_of(stream) and size(stream) < LARGE:
             return found
-        return self._as_stream(stream)
+        return self._as_stream(function, stream)
 
     def pin(self, function: Any, function_id: bytes) -> None:
         """Call ``function`` by the id (16 bytes) under which it is registered, whatever its content becomes."""
@@ -161,11 +167,11 @@ class Registry:
         if pinned is not None:
             return pinned[1]
         if any(self._news):
-            return self._as_stream(self._dump(function))
+            return self._as_stream(function, self._dump(function))
         if importable(function):
             return self._remember(function, None, FunctionRef(self._function(function, self._dump(function))))
         if type(function) is not FunctionType:
-            return FunctionRef(self._generic(), function)
+            return FunctionRef(self._generic(function), function)
         taken = snapshot(function)  # before the stream: a change in between is then seen as one
         route = self._first_of((function.__code__, ""), function, self._dump(function))
         if taken is None or (route.is_generic and not route.parts):
@@ -176,17 +182,17 @@ class Registry:
         """Registered if its code has this content only; else it travels as the generic caller's argument. So does one
         that refers to parts: they are kept for its calls, not for good."""
         if parts_of(stream):
-            return self._as_stream(stream)
+            return self._as_stream(function, stream)
         content = self._function(function, stream)
         _make_room(self._first, self._limit)
         if key[0] is not None and self._first.setdefault(key, content.digest) == content.digest:
             return FunctionRef(content)
-        return self._as_stream(stream)
+        return self._as_stream(function, stream)
 
-    def _as_stream(self, stream: Content) -> FunctionRef:
+    def _as_stream(self, function: Any, stream: Content) -> FunctionRef:
         more = (self._news,) if any(self._news) else ()
         made = self.there.Stream(whole(stream), *more)
-        return FunctionRef(self._generic(), made, parts_of(stream), is_stream=True)
+        return FunctionRef(self._generic(function), made, parts_of(stream), is_stream=True)
 
     def _look_at_path(self) -> None:
         """Find what has come to the search path since the workers were started: it travels with each function."""
@@ -208,10 +214,15 @@ class Registry:
             entries[key] = _Entry(weakref.ref(function, lambda _: entries.pop(key, None)), taken, route)
         return route
 
-    def _generic(self) -> Function:
-        if self._caller is None:
-            self._caller = self._function(self.there.call, self._dump(self.there.call))
-        return self._caller
+    def _generic(self, function: Any) -> Function:
+        """The generic caller for a function of this name."""
+        name = function_name(function)
+        if name not in self._callers and len(self._callers) >= MAX_CALLERS:
+            name = ""
+        if name not in self._callers:
+            caller = self.there.named(name) if name else self.there.call
+            self._callers[name] = self._function(caller, self._dump(caller))
+        return self._callers[name]
 
     def _function(self, function: Any, content: Content) -> Function:
         stream = whole(content)

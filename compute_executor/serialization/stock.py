@@ -71,6 +71,11 @@ class _Caller:
 call = _Caller()
 
 
+def named(_name: str) -> _Caller:
+    """The generic caller, for what has any name: a registration at the hosted service stays."""
+    return call
+
+
 class EachOf:
     """A function made to take many argument tuples at once (`carrier.each`), to be serialised as a function."""
 

@@ -16,7 +16,7 @@ import pytest
 
 from compute_executor.errors import SerializationError
 from compute_executor.functions import remote
-from compute_executor.functions.registry import FunctionRef, Registry
+from compute_executor.functions.registry import MAX_CALLERS, FunctionRef, Registry
 from compute_executor.serialization import large, native
 
 
@@ -54,10 +54,6 @@ def run(route: FunctionRef, *args: Any) -> Any:
     return native.loads(route.function.code)(*sent)
 
 
-def is_generic(route: FunctionRef) -> bool:
-    return route.function.name == "call"
-
-
 @pytest.mark.parametrize(("function", "args"), [(math.sqrt, (4,)), (int, ("7",)), (operator.add, (1, 2))])
 def test_what_can_be_imported_is_registered_by_name(registry: Registry, function: Any, args: Any) -> None:
     route = registry.route(function)
@@ -87,12 +83,12 @@ def test_a_changed_global_is_noticed_and_travels_as_an_argument(registry: Regist
     space = define("K = 1\ndef f(): return K")
     first = registry.route(space["f"])
     assert run(first) == 1
-    assert not is_generic(first)
+    assert not first.is_generic
 
     space["K"] = 2
     second = registry.route(space["f"])
     assert run(second) == 2
-    assert is_generic(second)
+    assert second.is_generic
 
     space["K"] = 1
     assert registry.route(space["f"]).function.digest == first.function.digest
@@ -115,7 +111,24 @@ def test_closures_of_one_code_fill_nothing(registry: Registry) -> None:
 
     assert [run(route, 10) for route in routes] == [10, 11, 12, 13, 14]
     assert len({route.function.digest for route in routes}) == 2
-    assert [is_generic(route) for route in routes] == [False, True, True, True, True]
+    assert [route.is_generic for route in routes] == [False, True, True, True, True]
+
+
+def test_a_generic_caller_has_the_name_of_what_it_calls(registry: Registry) -> None:
+    adder = Adder(1)
+    functions = [adder.add, adder, functools.partial(functools.partial(define, "1"), 2), Adder(2).add]
+    routes = [registry.route(function) for function in functions]
+    assert [route.function.name for route in routes] == ["Adder.add", "Adder", "define", "Adder.add"]
+    assert routes[0].function.digest == routes[3].function.digest
+    assert len({route.function.digest for route in routes}) == 3
+
+
+def test_callers_with_names_are_bounded(registry: Registry) -> None:
+    for number in range(2 * MAX_CALLERS):
+        adder = type(f"Adder{number}", (Adder,), {})(1)
+        assert run(registry.route(adder), 2) == 3
+        name = registry.route(adder).function.name
+        assert name == (f"Adder{number}" if number < MAX_CALLERS else "call")
 
 
 class Adder:
@@ -141,9 +154,9 @@ class Adder:
 def test_what_is_no_plain_function_travels_as_an_argument(registry: Registry, function: Any) -> None:
     route = registry.route(function)
 
-    assert is_generic(route)
+    assert route.is_generic
     assert run(route, 4) == 7
-    assert registry.route(functools.partial(max, 1)).function is route.function
+    assert registry.route(functools.partial(function, 1)).function is route.function
 
 
 def test_what_cannot_be_called_fails_where_it_is_called(registry: Registry) -> None:
@@ -169,13 +182,13 @@ def test_many_calls_of_varying_closures_fill_nothing(registry: Registry) -> None
     routes = [registry.each_of(lambda x, n=n: x + n) for n in range(3)]
 
     assert [run(route, [(1,)]) for route in routes] == [([1], None), ([2], None), ([3], None)]
-    assert [is_generic(route) for route in routes] == [False, True, True]
+    assert [route.is_generic for route in routes] == [False, True, True]
 
 
 def test_many_calls_of_an_object(registry: Registry) -> None:
     route = registry.each_of(Adder(3))
 
-    assert is_generic(route)
+    assert route.is_generic
     assert run(route, [(1,), (2,)]) == ([4, 5], None)
 
 
@@ -235,7 +248,7 @@ def test_many_threads_come_to_one_content(registry: Registry) -> None:
         thread.join()
 
     assert len({route.function.digest for route in routes}) == 1
-    assert not any(is_generic(route) for route in routes)
+    assert not any(route.is_generic for route in routes)
 
 
 def test_a_stream_is_what_a_changed_function_travels_as(registry: Registry) -> None:

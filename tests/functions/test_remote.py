@@ -12,7 +12,8 @@ from compute_executor.serialization import exceptions
 
 
 def test_the_generic_caller_passes_every_keyword() -> None:
-    assert remote.call(dict, function=1, self=2) == {"function": 1, "self": 2}
+    for caller in (remote.call, remote.named("f"), pickle.loads(pickle.dumps(remote.named("f")))):
+        assert caller(dict, function=1, self=2) == {"function": 1, "self": 2}
 
 
 def test_a_stream_arrives_as_the_object() -> None:
