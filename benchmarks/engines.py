@@ -2,14 +2,16 @@
 
     python -m benchmarks.engines [--rounds 3] [--output docs]
 
-starts dask (a scheduler and two workers), Parsl (HTEX on this machine), MPI and a pool of processes as
-integration/endpoints does, each with two workers, measures, and writes benchmarks-engines.md. Needs what these need:
-pip install parsl distributed mpi4py mpich. Each measurement is a process of its own; a round goes through all.
+starts dask (a scheduler and two workers), Parsl (HTEX on this machine, and in a job of a one-node Slurm), MPI, Ray
+and a pool of processes as integration/endpoints does, each with two workers, measures, and writes
+benchmarks-engines.md. Needs what these need: pip install parsl distributed mpi4py mpich ray, and Slurm; what is not
+there is left out, and the page says so. Each measurement is a process of its own; a round goes through all.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import shutil
@@ -19,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, wait
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,15 @@ from benchmarks import engines_report
 from benchmarks.engines_report import BODIES, DIRECT, ONE, ONE_BODY, OURS, RATE, ROOT, Figures
 from benchmarks.work import echo, successor
 
-ENGINES = ("dask", "parsl", "mpi", "factory")
+ENGINES = {
+    "dask": "distributed",
+    "parsl": "parsl",
+    "slurm": "parsl",
+    "mpi": "mpi4py",
+    "ray": "ray",
+    "factory": "",
+}
+"""Each with the module that it needs."""
 WORKERS = 2
 MANY = 10_000
 ALONE = 100
@@ -75,13 +85,18 @@ def direct(engine: str, address: str) -> Iterator[Executor]:
 
         with Client(address) as client:
             yield client.get_executor(pure=False)
-    elif engine == "parsl":
+    elif engine in ("parsl", "slurm"):
         from parsl.concurrent import ParslPoolExecutor  # type: ignore[import-not-found]
         from parsl.config import Config  # type: ignore[import-not-found]
         from parsl.executors import HighThroughputExecutor  # type: ignore[import-not-found]
-        from parsl.providers import LocalProvider  # type: ignore[import-not-found]
+        from parsl.providers import LocalProvider, SlurmProvider  # type: ignore[import-not-found]
 
-        provider = LocalProvider(init_blocks=1, max_blocks=1)
+        one_block: dict[str, Any] = {"init_blocks": 1, "max_blocks": 1}
+        if engine == "slurm":
+            in_job: dict[str, Any] = {"partition": "main", "exclusive": False, "worker_init": _own_programs()}
+            provider: Any = SlurmProvider(walltime="00:10:00", **one_block, **in_job)
+        else:
+            provider = LocalProvider(**one_block)
         htex = HighThroughputExecutor(address="127.0.0.1", max_workers_per_node=WORKERS, provider=provider)
         config = Config(executors=[htex], run_dir=tempfile.mkdtemp(), initialize_logging=False)
         with ParslPoolExecutor(config=config) as pool:
@@ -91,9 +106,39 @@ def direct(engine: str, address: str) -> Iterator[Executor]:
 
         with MPIPoolExecutor(max_workers=WORKERS, path=[str(ROOT)]) as ranks:
             yield ranks
+    elif engine == "ray":
+        with RayExecutor() as tasks:
+            yield tasks
     else:
         with ProcessPoolExecutor(WORKERS) as processes:
             yield processes
+
+
+def _own_programs() -> str:
+    """Shell commands with which a job finds the programs and modules of this Python."""
+    return f"export PATH={os.path.dirname(sys.executable)}:$PATH PYTHONPATH={ROOT}"
+
+
+class RayExecutor(Executor):
+    """Tasks of Ray as futures of the standard library."""
+
+    def __init__(self) -> None:
+        import ray  # type: ignore[import-not-found]
+
+        ray.init(num_cpus=WORKERS, include_dashboard=False, log_to_driver=False)
+        self._ray = ray
+        self._remote: dict[Callable[..., Any], Any] = {}
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """See Executor."""
+        if fn not in self._remote:
+            self._remote[fn] = self._ray.remote(fn)
+        future: Future[Any] = self._remote[fn].remote(*args, **kwargs).future()
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """See Executor."""
+        self._ray.shutdown()
 
 
 def one_measurement(who: str, engine: str, place: str) -> None:
@@ -111,7 +156,7 @@ def one_measurement(who: str, engine: str, place: str) -> None:
 # -- the runs ----------------------------------------------------------------------------------------------
 
 
-def run(who: str, engine: str, place: str) -> Figures:
+def run(who: str, engine: str, place: str, **environment: str) -> Figures:
     """One measurement in a process of its own."""
     places = f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"  # of mpiexec, and Parsl's programs
     mpiexec = shutil.which("mpiexec", path=places)
@@ -119,7 +164,7 @@ def run(who: str, engine: str, place: str) -> Figures:
     done = subprocess.run(
         [*before, sys.executable, "-m", "benchmarks.engines", "--measure", who, engine, place],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PATH": places},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PATH": places, **environment},
         stdout=subprocess.PIPE,
         text=True,
         timeout=PATIENCE,
@@ -132,16 +177,37 @@ def run(who: str, engine: str, place: str) -> Figures:
 def round_of(engine: str) -> dict[str, Figures]:
     """Our Executor through an engine, and the engine directly."""
     from integration.endpoints.engines import DaskCluster, place
+    from integration.endpoints.slurm import OneNodeSlurm
 
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        address = ""
+        address, environment = "", {}
+        (apart := Path(folder) / "directly").mkdir()
         if engine == "dask":
-            (Path(folder) / "directly").mkdir()
-            address = DaskCluster(Path(folder) / "directly", stack).address
-        directly = run(DIRECT, engine, address)
+            address = DaskCluster(apart, stack).address
+        if engine == "slurm":
+            cluster = OneNodeSlurm(apart)
+            stack.callback(cluster.down)
+            cluster.up()
+            environment = cluster.environment
+        directly = run(DIRECT, engine, address, **environment)
         stack.close()
         with place(engine, Path(folder)) as made:
             return {OURS: run(OURS, engine, made.name), DIRECT: directly}
+
+
+def left_out() -> dict[str, str]:
+    """The engines that are not here, and why."""
+    from integration.endpoints.slurm import PROGRAMS
+
+    missing = {
+        engine: f"no module {module}"
+        for engine, module in ENGINES.items()
+        if module and importlib.util.find_spec(module) is None
+    }
+    absent = [name for name in PROGRAMS if shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") is None]
+    if absent and "slurm" not in missing:
+        missing["slurm"] = f"no {absent[0]}"
+    return missing
 
 
 def main() -> None:
@@ -156,20 +222,22 @@ def main() -> None:
         return
 
     begun = time.time()
-    found: dict[str, dict[str, list[Figures]]] = {engine: {OURS: [], DIRECT: []} for engine in ENGINES}
+    absent = left_out()
+    here = [engine for engine in ENGINES if engine not in absent]
+    found: dict[str, dict[str, list[Figures]]] = {engine: {OURS: [], DIRECT: []} for engine in here}
     loads: list[float] = []
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
         os.environ.update(COMPUTE_EXECUTOR_HOME=home, COMPUTE_EXECUTOR_IDLE="60")
         for number in range(chosen.rounds):
             loads.append(os.getloadavg()[0])
-            for engine in ENGINES:
+            for engine in here:
                 for who, figures in round_of(engine).items():
                     found[engine][who].append(figures)
                 print(
                     f"round {number + 1}, {engine}: {found[engine][OURS][-1]} {found[engine][DIRECT][-1]}",
                     flush=True,
                 )
-    page = engines_report.page(found, loads, begun)
+    page = engines_report.page(found, absent, loads, begun)
     (chosen.output / "benchmarks-engines.md").write_text(page, encoding="utf-8")
 
 

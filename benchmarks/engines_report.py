@@ -18,9 +18,9 @@ RATE, ONE, BODIES, ONE_BODY = "many", "one", "bodies", "one_body"
 PAGE = """# Benchmarks: engines of others
 
 Written by `python -m benchmarks.engines`; not edited by hand. Our Executor on an endpoint whose engine is dask,
-Parsl, MPI or a pool of processes, beside that engine's own executor, each with two workers on this machine, each
-measurement in a fresh process, {rounds}. Judge by ratios, and these by the load
-that is noted.
+Parsl, Slurm, MPI, Ray or a pool of processes, beside that engine's own executor, each with two workers on this
+machine, each measurement in a fresh process, {rounds}. Judge by ratios, and these by the
+load that is noted.{absent}
 
 {facts}
 
@@ -29,9 +29,9 @@ that is noted.
 {figures}
 
 The tasks are importable functions: one that adds 1, and one that returns the random megabyte that it is given. Dask
-has a scheduler and two workers as processes; Parsl its HTEX with a block on this machine, as `ParslPoolExecutor`;
-MPI is `MPIPoolExecutor` with its default back-off; `factory` is `ProcessPoolExecutor(2)`, which stores nothing and
-sends nothing over a network. Slurm and Ray are not measured here.
+has a scheduler and two workers as processes; Parsl its HTEX with a block on this machine, as `ParslPoolExecutor`, and
+with Slurm its HTEX in a job; MPI is `MPIPoolExecutor` with its default back-off; Ray is `ray.remote`; `factory` is
+`ProcessPoolExecutor(2)`, which stores nothing and sends nothing over a network.
 
 ## Aims
 
@@ -44,28 +44,33 @@ ROWS = {
     BODIES: ("1 MB there and back, 50 at once: calls/s ↑", 1.0),
     ONE_BODY: ("1 MB there and back, alone: ms ↓", 1000.0),
 }
-AIMED = {"dask": 10.0, "parsl": 10.0, "mpi": 3.0}
+AIMED = {"dask": 10.0, "parsl": 10.0, "slurm": 10.0, "mpi": 3.0, "ray": 10.0}
 """How many times as many tasks a second, by engine. The pool of processes, of one machine, is shown beside them."""
 
 Found = dict[str, dict[str, list[Figures]]]
 
 
-def page(found: Found, loads: list[float], begun: float) -> str:
-    """The page. ``loads``: the load average before each round; ``begun``: Unix time."""
+def page(found: Found, absent: dict[str, str], loads: list[float], begun: float) -> str:
+    """The page. ``absent``: engines that are left out, and why; ``loads``: the load average before each round;
+    ``begun``: Unix time."""
+    reasons = "; ".join(f"{engine} ({reason})" for engine, reason in absent.items())
     return PAGE.format(
+        absent=f" Left out, for it is not on this machine: {reasons}." if absent else "",
         rounds="1 round" if len(loads) == 1 else f"{len(loads)} rounds: median (lowest to highest)",
-        facts=_facts(loads, begun),
+        facts=_facts(found, loads, begun),
         figures=_figures(found),
         aims=_aims(found),
     )
 
 
-def _facts(loads: list[float], begun: float) -> str:
+def _facts(found: Found, loads: list[float], begun: float) -> str:
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.strip()
-    names = ("distributed", "parsl", "mpi4py")
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in names)
+    names = {"dask": "distributed", "parsl": "parsl", "mpi": "mpi4py", "ray": "ray"}
+    versions = ", ".join(
+        f"{name} {metadata.version(name)}" for engine, name in names.items() if engine in found
+    )
     when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(begun))
     load = ", ".join(f"{one:.2f}" for one in loads)
     return (
@@ -94,8 +99,9 @@ def _short(value: float) -> str:
 
 def _aims(found: Found) -> str:
     lines = ["| engine | ratio | aim | measured | reached |", "|---|---|---|---|---|"]
-    for engine, factor in AIMED.items():
-        sides = found[engine]
+    for engine, sides in found.items():
+        if (factor := AIMED.get(engine)) is None:
+            continue
         for name, bound, most in (
             (RATE, factor, False),
             (ONE, 1.0, True),

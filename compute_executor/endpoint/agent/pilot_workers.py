@@ -148,7 +148,7 @@ async def open_pilots(
         look_soon=look_soon,
         changed=taker.workers_changed,
     )
-    ticket_file = folder.here / "ticket.json"
+    ticket_file = folder.here / tickets.FILE
     ticket = await _listen(pilots, settings, ticket_file)
     order = SlotOrder(
         str(ticket_file),

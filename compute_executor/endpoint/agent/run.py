@@ -111,7 +111,7 @@ class LocalLocator:
         """See `Locate`. Raises ServiceUnavailable if it cannot be started."""
         address = find() if self._found else find_or_start()
         self._found = True
-        return ServicePlace(address.url) if address is not None else None
+        return ServicePlace(address.url, local=True) if address is not None else None
 
 
 # -- as a daemon --------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ from compute_executor.errors import (
     ServiceUnavailable,
     VersionMismatch,
 )
+from compute_executor.local.state import state_folder
 from compute_executor.protocol.frames import MAX_FRAME
 
 if TYPE_CHECKING:
@@ -63,11 +64,13 @@ REVOKED, TAKEN, OTHER_VERSION = 4401, 4409, 4426
 
 class ServicePlace(NamedTuple):
     """Where the service is. ``certificate``: file of a certificate authority; ``pinned``: the service's own
-    certificates in PEM, which are trusted whatever host they name."""
+    certificates in PEM, which are trusted whatever host they name; ``local``: it is this user's own, found by its
+    state folder."""
 
     url: str
     certificate: str = ""
     pinned: str = ""
+    local: bool = False
 
     def tls(self) -> ssl.SSLContext | None:
         """The settings of a connection to it."""
@@ -86,11 +89,15 @@ Locate = Callable[[], ServicePlace | None]
 
 
 class OpenLink:
-    """One connection. Implements `leases.taker.TakerConnection`."""
+    """One connection. ``local``: with this user's own service. Implements `leases.taker.TakerConnection`."""
 
-    def __init__(self, blobs: Path, welcome: frames.GiverWelcome, clock_ahead: float) -> None:
+    def __init__(
+        self, blobs: Path, welcome: frames.GiverWelcome, clock_ahead: float, *, local: bool = False
+    ) -> None:
         self.frames = SendList()
-        self.bodies = BodyExchange(blobs, self.frames, theirs=_usable(welcome.blob_folder))
+        theirs = _usable(welcome.blob_folder)
+        proven = local and not welcome.durable and theirs is not None and theirs.parent == state_folder()
+        self.bodies = BodyExchange(blobs, self.frames, theirs=theirs, proven=proven)
         self.clock_ahead = clock_ahead
 
     def put(self, frame: object) -> None:
@@ -160,7 +167,7 @@ class ServiceLink:
             raise ServiceUnavailable("the service does not run at the moment")
         socket = await self._open(place)
         try:
-            await self._converse(socket)
+            await self._converse(socket, local=place.local)
         except ConnectionClosed as closed:
             _raise_final(closed.rcvd.code if closed.rcvd else 0, closed.rcvd.reason if closed.rcvd else "")
             raise ServiceUnavailable(f"the connection has ended: {closed}") from None
@@ -197,11 +204,12 @@ class ServiceLink:
         except (WebSocketException, OSError, EOFError, ValueError) as error:
             raise ServiceUnavailable(f"cannot connect to {place.url}: {error}") from None
 
-    async def _converse(self, socket: ClientConnection) -> None:
+    async def _converse(self, socket: ClientConnection, *, local: bool) -> None:
         sent = time.time()
         await socket.send(msgspec.json.encode(self._hello()).decode())
         welcome = _welcome(await asyncio.wait_for(socket.recv(), OPEN_WITHIN))
-        link = self._link = OpenLink(self._blobs, welcome, (sent + time.time()) / 2 - welcome.clock)
+        clock_ahead = (sent + time.time()) / 2 - welcome.clock
+        link = self._link = OpenLink(self._blobs, welcome, clock_ahead, local=local)
         self._backoff.succeeded()
         self.connected = True
         log.info("connected to the service")

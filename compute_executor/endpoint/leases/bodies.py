@@ -1,8 +1,9 @@
 """Bodies above the inline limit on their way over one connection, both ways.
 
     fetch(blob)  -> in the folder already?        done
-                 -> in the peer's folder, which is on this machine?   linked, done
+                 -> in the peer's folder, which can be read here?     linked, done
                  -> BodyWanted ... BodyPart, BodyPart     a file with another name, which is renamed when it is whole
+    named(blob)  -> put into the peer's folder, if that is known to be it: then the peer need not ask
 
 Owner: the loop's thread.
 """
@@ -20,6 +21,10 @@ from compute_executor.endpoint.leases.frames import PART, BodyPart, BodyWanted
 from compute_executor.endpoint.leases.send_list import FileSource, SendList
 from compute_executor.errors import ResultDecodeError
 from compute_executor.protocol.frames import Blob, blob_name
+
+COPIED_AT_ONCE = 16 * 1024 * 1024
+"""Bytes of a body that is copied from one file system to another in one turn of the loop. A larger one travels in
+parts, between which others are heard."""
 
 KEPT_SHARE = 4
 """Shared values are kept for later tasks in this part of what is free of the disk: a quarter."""
@@ -72,14 +77,22 @@ class IncomingBody:
 
 class BodyExchange:
     """The bodies of one connection. ``folder``: where they lie here; ``theirs``: the peer's folder, if it can be
-    read here; ``sync``: flush each to the disk before it counts as received."""
+    read here; ``proven``: it is the peer's for certain, and no other folder of that name; ``sync``: flush each to the
+    disk before it counts as received."""
 
     def __init__(
-        self, folder: Path, frames: SendList, *, theirs: Path | None = None, sync: bool = False
+        self,
+        folder: Path,
+        frames: SendList,
+        *,
+        theirs: Path | None = None,
+        proven: bool = False,
+        sync: bool = False,
     ) -> None:
         self._folder = folder
         self._frames = frames
         self._theirs = theirs
+        self._proven = proven
         self._sync = sync
         self._handed_out: set[str] = set()
         self._incoming: dict[str, IncomingBody] = {}
@@ -87,8 +100,13 @@ class BodyExchange:
     # -- out --
 
     def named(self, blob: Blob) -> None:
-        """The peer was told of this body, and may ask for it."""
+        """The peer is told of this body, and may ask for it."""
         self._handed_out.add(blob.name)
+        if self._proven and self._theirs is not None:
+            source = self._folder / blob.name
+            with contextlib.suppress(OSError):
+                os.utime(source)  # as new there: what is old and nobody's is removed
+            _put(source, self._theirs / blob.name, blob.size)
 
     def wanted(self, frame: BodyWanted) -> None:
         """The peer asks for a body."""
@@ -128,20 +146,7 @@ class BodyExchange:
 
     def _linked(self, name: str, size: int) -> bool:
         """Whether the peer's own file could be taken."""
-        if self._theirs is None:
-            return False
-        source, target = self._theirs / name, self._folder / name
-        with contextlib.suppress(OSError):
-            if source.stat().st_size != size:
-                return False
-            with contextlib.suppress(FileExistsError):
-                os.link(source, target)
-            return True
-        with contextlib.suppress(OSError):  # another file system
-            shutil.copyfile(source, target.with_suffix(".part"))
-            os.replace(target.with_suffix(".part"), target)
-            return True
-        return False
+        return self._theirs is not None and _put(self._theirs / name, self._folder / name, size)
 
     def _ask(self, name: str, size: int, done: Done) -> None:
         try:
@@ -193,3 +198,20 @@ class BodyExchange:
             incoming.close()
             incoming.path.unlink(missing_ok=True)
         self._incoming.clear()
+
+
+def _put(source: Path, target: Path, size: int) -> bool:
+    """Whether a file of this size is there under another name now: by a link, or as a copy."""
+    with contextlib.suppress(OSError):
+        if source.stat().st_size != size:
+            return False
+        with contextlib.suppress(FileExistsError):
+            os.link(source, target)
+        return True
+    if size > COPIED_AT_ONCE:
+        return False
+    with contextlib.suppress(OSError):  # another file system
+        shutil.copyfile(source, target.with_suffix(".part"))
+        os.replace(target.with_suffix(".part"), target)
+        return True
+    return False

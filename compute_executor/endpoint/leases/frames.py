@@ -72,12 +72,13 @@ class TakerHello(msgspec.Struct, frozen=True):
 
 class GiverWelcome(msgspec.Struct, frozen=True):
     """The giver's first frame. ``blob_folder``: where a taker on the same machine finds bodies; ``clock``: the
-    giver's Unix time now."""
+    giver's Unix time now; ``durable``: it flushes bodies to the disk itself, so that no taker puts them there."""
 
     lease_protocol: int
     version: str
     clock: float
     blob_folder: str | None = None
+    durable: bool = False
 
 
 # -- giver to taker -----------------------------------------------------------------------------------------

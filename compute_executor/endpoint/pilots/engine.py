@@ -176,7 +176,7 @@ class PilotEngine:
 
     async def _serve(self, wire: PilotWire) -> None:
         hello = msgspec.json.decode(await wire.receive(), type=frames.TakerHello)
-        welcome = frames.GiverWelcome(frames.PROTOCOL, __version__, time.time())
+        welcome = frames.GiverWelcome(frames.PROTOCOL, __version__, time.time(), str(self._blobs))
         await wire.send(msgspec.json.encode(welcome))
         pilot = self._pilots.setdefault(hello.machine, PilotHolder(hello, self._job(hello.label[:255])))
         pilot.end()

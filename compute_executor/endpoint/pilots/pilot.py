@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import hmac
 import logging
 import os
 import secrets
@@ -71,9 +72,9 @@ _POOL = b"workers of pilot"
 class PilotLink:
     """The open connection. Implements `leases.taker.TakerConnection`."""
 
-    def __init__(self, blobs: Path, clock_ahead: float) -> None:
+    def __init__(self, blobs: Path, theirs: Path | None, clock_ahead: float) -> None:
         self.frames = SendList()
-        self.bodies = BodyExchange(blobs, self.frames)
+        self.bodies = BodyExchange(blobs, self.frames, theirs=theirs, proven=True)
         self.clock_ahead = clock_ahead
 
     def put(self, frame: object) -> None:
@@ -190,7 +191,8 @@ class Pilot:
         sent = time.time()
         await wire.send(msgspec.json.encode(hello))
         welcome = msgspec.json.decode(await wire.receive(), type=frames.GiverWelcome)
-        link = self._link = PilotLink(self._blobs, (sent + time.time()) / 2 - welcome.clock)
+        theirs = shared_folder(welcome.blob_folder, self._ticket)
+        link = self._link = PilotLink(self._blobs, theirs, (sent + time.time()) / 2 - welcome.clock)
         self._taker.connected(link)
         running = [
             asyncio.ensure_future(one)
@@ -238,6 +240,20 @@ class Pilot:
 
     def _discard(self, names: list[str]) -> None:
         discard(self._blobs, names)
+
+
+def shared_folder(named: str | None, ticket: Ticket) -> Path | None:
+    """The endpoint's folder of bodies, if the file systems of this machine have it: then this very ticket lies beside
+    it. None for one of the same name that is another machine's."""
+    if not named:
+        return None
+    folder = Path(named)
+    try:
+        beside = tickets.loads((folder.parent / tickets.FILE).read_text(encoding="utf-8"))
+        mine = folder.stat().st_uid == os.getuid()
+    except (OSError, ValueError):
+        return None
+    return folder if mine and hmac.compare_digest(beside.key, ticket.key) else None
 
 
 def time_limit() -> float | None:

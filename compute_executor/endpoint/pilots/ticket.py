@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 SECRET_BYTES = 32
 
+FILE = "ticket.json"
+"""Its file in the folder of an endpoint, beside that of the bodies."""
+
 
 class Ticket(NamedTuple):
     """``addresses``: host and port, in the order in which they are tried; ``secret``: of this start of the endpoint,

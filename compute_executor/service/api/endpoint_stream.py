@@ -79,7 +79,8 @@ async def _converse(websocket: WebSocket, endpoint: uuid.UUID, service: Service)
         raise FrameRefused(UNAUTHENTICATED, str(error)) from None
     except EndpointTaken as error:
         raise FrameRefused(TAKEN, str(error)) from None
-    welcome = frames.GiverWelcome(frames.PROTOCOL, __version__, time.time(), str(service.blobs.folder))
+    place = str(service.blobs.folder)
+    welcome = frames.GiverWelcome(frames.PROTOCOL, __version__, time.time(), place, service.durable)
     await websocket.send_text(msgspec.json.encode(welcome).decode())
     await MachineStream(websocket, service, endpoint, hello).run()
     await _close(websocket, RESTARTING, "the service ends")

@@ -22,7 +22,7 @@ def test_the_local_service_is_started_once_and_looked_for_afterwards(monkeypatch
     monkeypatch.setattr(run, "find_or_start", start)
     monkeypatch.setattr(run, "find", lambda: None)
     locate = locator(EndpointSettings())
-    assert locate() == ServicePlace("http://127.0.0.1:5")
+    assert locate() == ServicePlace("http://127.0.0.1:5", local=True)
     assert locate() is None
     assert len(started) == 1
 

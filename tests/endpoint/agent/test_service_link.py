@@ -11,9 +11,12 @@ from typing import Any, cast
 import pytest
 
 from compute_executor.endpoint.agent import service_link
-from compute_executor.endpoint.agent.service_link import ServiceLink, ServicePlace, hello_of
+from compute_executor.endpoint.agent.service_link import OpenLink, ServiceLink, ServicePlace, hello_of
+from compute_executor.endpoint.leases import frames
 from compute_executor.endpoint.leases.taker import LeaseTaker
 from compute_executor.errors import ComputeError, NotAuthorized, VersionMismatch
+from compute_executor.local.state import state_folder
+from compute_executor.protocol.frames import Blob
 from tests.sdk.http.test_direct import self_signed
 
 TIMES = 4
@@ -146,3 +149,18 @@ def test_a_pinned_certificate_is_trusted_whatever_host_it_names_and_no_other(
     else:
         with pytest.raises(ssl.SSLCertVerificationError):
             asyncio.run(connect(certificate, key, pinned.read_text()))
+
+
+@pytest.mark.parametrize(
+    ("local", "durable", "there"), [(True, False, True), (False, False, False), (True, True, False)]
+)
+def test_results_are_put_into_the_folder_of_this_users_own_service(
+    tmp_path: Path, local: bool, durable: bool, there: bool
+) -> None:
+    """Not into that of another one, which may be another machine's, nor past one that flushes them to the disk."""
+    name, theirs = "0" * 32, state_folder() / "blobs"
+    theirs.mkdir(parents=True)
+    (tmp_path / name).write_bytes(b"result")
+    welcome = frames.GiverWelcome(frames.PROTOCOL, "1", 0.0, str(theirs), durable)
+    OpenLink(tmp_path, welcome, 0.0, local=local).bodies.named(Blob(name, 6))
+    assert (theirs / name).exists() is there
