@@ -41,6 +41,8 @@ _Node = tuple[bytes | None, str, "Any", "Any", bool, "Any"]
 E = TypeVar("E", bound=BaseException)
 MAX_CHAIN = 50
 """Links of a cause or context chain that travel; deeper ones are in the traceback text."""
+CALLERS = frozenset({"compute_executor.functions.remote", "compute_executor.serialization.json_form"})
+"""Modules that call functions on our behalf in a worker: a traceback begins behind them, with the user's function."""
 
 
 class RemoteTraceback(Exception):
@@ -60,10 +62,9 @@ class RemoteTraceback(Exception):
 
 
 def encode(error: BaseException, skip_frames: int = 0) -> bytes:
-    """The exception as bytes. Never raises. ``skip_frames``: how many of the worker's own frames to leave out."""
-    tb = error.__traceback__
-    for _ in range(skip_frames):
-        tb = tb.tb_next if tb is not None and tb.tb_next is not None else tb
+    """The exception as bytes. Never raises. ``skip_frames``: how many of the worker's own frames to leave out, and
+    then those of what calls on our behalf."""
+    tb = _of_the_function(error.__traceback__, skip_frames)
     text = _format(error, tb)
     traceback.clear_frames(
         tb
@@ -73,6 +74,15 @@ def encode(error: BaseException, skip_frames: int = 0) -> bytes:
     except Exception:  # a __reduce__, __eq__ or property that misbehaves: the text must still arrive
         chain = None
     return pickle.dumps((type(error).__qualname__, _message(error), text, chain), native.PROTOCOL)
+
+
+def _of_the_function(tb: TracebackType | None, skip_frames: int) -> TracebackType | None:
+    while tb is not None and tb.tb_next is not None:
+        if skip_frames <= 0 and tb.tb_frame.f_globals.get("__name__") not in CALLERS:
+            break
+        skip_frames -= 1
+        tb = tb.tb_next
+    return tb
 
 
 def decode(data: bytes | memoryview, task_id: str | None = None) -> BaseException:

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import pytest
 
 from compute_executor.errors import NotFound, ResultDecodeError, TaskExecutionFailed
+from compute_executor.functions import remote
 from compute_executor.serialization import exceptions
 from compute_executor.serialization.exceptions import RemoteTraceback, decode, encode
 
@@ -105,6 +106,19 @@ def test_the_worker_s_own_frames_are_left_out() -> None:
 def test_leaving_out_more_frames_than_there_are_keeps_the_last() -> None:
     text = str(decode(encode(raised(ValueError()), skip_frames=9)).__cause__)
     assert "in raised" in text
+
+
+@pytest.mark.parametrize("caller", [remote.call, remote.named("f")])
+def test_a_traceback_does_not_show_what_calls_on_our_behalf(caller: Any) -> None:
+    def fail() -> None:
+        raise ValueError("here")
+
+    try:
+        caller(fail)
+    except ValueError as error:
+        text = str(decode(encode(error, skip_frames=1)).__cause__)
+    assert "in fail" in text
+    assert "remote.py" not in text
 
 
 def test_the_chain_of_causes_is_kept_before_the_traceback() -> None:
