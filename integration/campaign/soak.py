@@ -196,8 +196,10 @@ def account(world: World, nemesis: Nemesis) -> Round:
     figures.double_started = started_twice(world.folder / "trace")
     phantom = ok_without_a_run(journals, world.folder / "trace")
     figures.wrong += phantom
-    world.restart()
-    if not world.settle(30):
+    if not world.restart():
+        figures.damaged += 1
+        notes.append("no service can be started on what is left; the file errors says why")
+    elif not world.settle(30):
         figures.leaked_processes += len(world.left_behind())
         notes.append(f"processes are left: {world.left_behind()}")
     else:

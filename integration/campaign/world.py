@@ -104,11 +104,17 @@ class World:
 
     # -- its end ------------------------------------------------------------------------------------------
 
-    def restart(self) -> None:
-        """Start a service that was killed after all programs had ended once more, so that it can end in order."""
-        if self.service() is None:
-            command = [sys.executable, "-c", "from compute_executor import Client; Client().version_check()"]
-            subprocess.run(command, env=self.environment(), cwd=self.folder, check=True, timeout=60)
+    def restart(self) -> bool:
+        """Start a service that was killed after all programs had ended once more, so that it can end in order.
+        Whether one runs."""
+        if self.service() is not None:
+            return True
+        command = [sys.executable, "-c", "from compute_executor import Client; Client().version_check()"]
+        with (self.folder / "errors").open("ab") as errors:
+            started = subprocess.run(
+                command, env=self.environment(), cwd=self.folder, check=False, timeout=60, stderr=errors
+            )
+        return not started.returncode
 
     def settle(self, patience: float) -> bool:
         """Wait until the service has ended by itself, as it does when it is idle. Whether it has."""

@@ -34,6 +34,7 @@ from compute_executor.service.api.stream import (
     RESTARTING,
     UNAUTHENTICATED,
     FrameRefused,
+    accept,
 )
 from compute_executor.service.auth.open_streams import StreamRevoked
 
@@ -70,7 +71,7 @@ async def serve_endpoint(websocket: WebSocket, who: Identity, service: Service, 
 
 
 async def _converse(websocket: WebSocket, endpoint: uuid.UUID, service: Service) -> None:
-    await websocket.accept()
+    await accept(websocket)
     hello = await _hello(websocket)
     agents = service.takers(endpoint)
     try:

@@ -45,6 +45,8 @@ INTERNAL_ERROR = 1011
 RESTARTING = 1012  # RFC 6455's registry: the client may connect again
 MALFORMED, UNAUTHENTICATED, FOREIGN, OTHER_VERSION, TOO_MANY = 4400, 4401, 4404, 4426, 4429
 """Close codes of ours (RFC 6455 section 7.4.2: 4000 to 4999 are for private use), like HTTP statuses."""
+NOBODY_THERE = 1006
+"""The connection ended without a close frame (RFC 6455 section 7.4.1)."""
 LONGEST_REASON = 123
 """Bytes of a close frame's reason (RFC 6455 section 5.5)."""
 HELLO_PATIENCE = 10.0
@@ -74,8 +76,9 @@ async def serve_stream(websocket: WebSocket, who: Identity, service: Service, to
         session = service.open_streams.enter(who, token)
     except QuotaExceeded as error:
         service.audit.refused(who, "a stream", error)
-        await websocket.accept()
-        await _close(websocket, TOO_MANY, str(error))
+        with contextlib.suppress(WebSocketDisconnect):
+            await accept(websocket)
+            await _close(websocket, TOO_MANY, str(error))
         return
     try:
         await session.during(_converse(websocket, session, service))
@@ -94,8 +97,17 @@ async def serve_stream(websocket: WebSocket, who: Identity, service: Service, to
         service.open_streams.leave(session)
 
 
+async def accept(websocket: WebSocket) -> None:
+    """Answer the handshake. Raises WebSocketDisconnect if the client has gone meanwhile, as later on: here uvicorn
+    raises an OSError of its own."""
+    try:
+        await websocket.accept()
+    except OSError:
+        raise WebSocketDisconnect(NOBODY_THERE) from None
+
+
 async def _converse(websocket: WebSocket, session: StreamSession, service: Service) -> None:
-    await websocket.accept()
+    await accept(websocket)
     first = await _first_frame(websocket)
     if first.startswith("{"):
         hello = await _greet(websocket, service, session.who, first)

@@ -42,19 +42,25 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol. The first is the head of the handshake, which the HTTP parser has read before: what
-        this one refuses (a body, a line of over 8 KiB, over 128 headers) would else have no answer, ever."""
+        this one refuses (a body, a line of over 8 KiB, over 128 headers) would else have no answer, ever. The second
+        comes after the answer (RFC 6455 section 4.1): uvicorn would fail at a frame that came before it."""
         if self._lengths is None:
             self._lengths = FrameLengths()
+        elif not self.handshake_complete:
+            self._refuse("this was sent before the answer to the handshake of a WebSocket")
+            return
         else:
             self._lengths.read(data)
         super().data_received(data)
         if not self._is_request and not self.transport.is_closing():
             refused = self.conn.handshake_exc
             why = refused and (refused.__cause__ or refused)
-            self.transport.write(
-                last_answer(HTTPStatus.BAD_REQUEST, f"this is no handshake of a WebSocket: {why}")
-            )
-            self.transport.close()
+            self._refuse(f"this is no handshake of a WebSocket: {why}")
+
+    def _refuse(self, why: str) -> None:
+        """End the connection with an answer of HTTP."""
+        self.transport.write(last_answer(HTTPStatus.BAD_REQUEST, why))
+        self.transport.close()
 
     def handle_connect(self, event: Request) -> None:
         """A handshake, which is accepted or refused from now on."""

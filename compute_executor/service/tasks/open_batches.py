@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from compute_executor.endpoint.pool.scheduling_policy import Assignment
 from compute_executor.endpoint.worker import trace
-from compute_executor.errors import InvalidRequest, NotFound
+from compute_executor.errors import InvalidRequest, NotFound, ServiceUnavailable
 from compute_executor.protocol.frames import Blob, Submit
 from compute_executor.protocol.resources import resources_of
 from compute_executor.service.access import absent
@@ -96,7 +96,11 @@ class OpenBatches:
         is found in the file.
         """
         found = self._read.batch(row.prefix)
-        if found is None or found.owner != row.owner:
+        if found is None:
+            raise ServiceUnavailable(
+                f"batch {row.prefix.hex()} is in the store and cannot be read there now: send it again"
+            )
+        if found.owner != row.owner:
             raise taken(row.prefix)
         stored = self._read.batch_content(row.prefix)
         if stored is not None and not is_same(stored, (row.group, row.size, row.options, row.tasks)):

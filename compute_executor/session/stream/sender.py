@@ -23,6 +23,7 @@ from compute_executor.errors import (
     NotFound,
     PoolBroken,
     ResourcesNotOffered,
+    ServiceUnavailable,
     VersionMismatch,
     from_document,
 )
@@ -121,9 +122,9 @@ class Sender:
         if batch is None:
             return SubmitRefusal([], [], None)
         error = self._reason(batch, answer)
-        # An error without a name is no answer to whether the batch is accepted: in another batch its tasks could run
-        # twice.
-        if error.retryable or type(error) is ComputeError:
+        # Trouble of the service, or an error without a name, is no answer to whether the batch is accepted: a commit
+        # that failed may be found in the store after a restart, and in another batch its tasks would run twice.
+        if isinstance(error, ServiceUnavailable) or error.retryable or type(error) is ComputeError:
             return SubmitRefusal([], [], batch, error)
         failures = self._failures(batch, error, answer.position)
         return SubmitRefusal(failures, without(batch, failures), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -456,3 +457,20 @@ async def test_a_client_that_goes_while_it_is_sent_to(house: House) -> None:
         await turn(20)
         await client.leave()
         assert not service._connections
+
+
+@pytest.mark.parametrize("streams", [0, 1])
+@live
+async def test_a_client_that_is_gone_before_its_handshake_is_answered_is_no_error(
+    house: House, caplog: pytest.LogCaptureFixture, streams: int
+) -> None:
+    async def gone(_: Any) -> None:
+        raise OSError("as uvicorn raises it")
+
+    async def connect() -> dict[str, str]:
+        return {"type": "websocket.connect"}
+
+    async with serving(house, limits=ServiceLimits(user_streams=streams)) as service:
+        websocket = WebSocket({"type": "websocket", "headers": []}, connect, gone)
+        await serve_stream(websocket, ALICE, service)
+    assert not [one for one in caplog.records if one.levelno > logging.WARNING]

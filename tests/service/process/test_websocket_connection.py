@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -150,3 +151,30 @@ def test_text_that_is_none_ends_the_stream_quietly(
     ended = uvloop.run(talk(said, until=b"UTF-8"))
     assert (1007).to_bytes(2, "big") in ended
     assert not [record for record in caplog.records if record.exc_info]
+
+
+@pytest.mark.parametrize("said", [PING, b"\xff" * 8])
+def test_who_speaks_before_the_answer_to_a_handshake_is_refused(
+    said: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> bytes:
+        asked, may_answer = asyncio.Event(), asyncio.Event()
+
+        async def slow(scope: Any, receive: Any, send: Any) -> None:
+            asked.set()
+            await may_answer.wait()
+            if scope["type"] == "websocket":
+                await listens(scope, receive, send)
+
+        async with connected(slow) as (reader, writer):
+            writer.write(UPGRADE)
+            await asked.wait()
+            writer.write(said)
+            answered = await asyncio.wait_for(reader.read(), 20)
+            may_answer.set()
+            return answered
+
+    answered = uvloop.run(scenario())
+    assert answered.startswith(b"HTTP/1.1 400 ")
+    assert b"before the answer" in answered
+    assert not [one for one in caplog.records if one.levelno > logging.WARNING]

@@ -71,6 +71,22 @@ async def test_anothers_prefix_is_refused(house: House) -> None:
 
 
 @live
+async def test_a_batch_that_is_stored_and_cannot_be_read_is_not_absent(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client sends tasks whose batch is refused as absent in another one: they would run twice."""
+    async with serving(house) as service:
+        await register(service)
+        sent = batch([b"a"])
+        await service.submit(ALICE, sent)
+        house.engine.end(DEFAULT_POOL, take(house))
+        await turn(20)
+        monkeypatch.setattr(house.store.read, "batch", lambda _: None)
+        with pytest.raises(ServiceUnavailable, match="cannot be read there now"):
+            await service.submit(ALICE, sent)
+
+
+@live
 async def test_a_commit_that_failed_and_is_there_all_the_same(house: House) -> None:
     """After an fsync error a batch may be in the file although its client heard of a failure."""
     async with serving(house) as service:

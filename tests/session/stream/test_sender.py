@@ -17,6 +17,8 @@ from compute_executor.errors import (
     PayloadTooLarge,
     PoolBroken,
     ServiceUnavailable,
+    StorageFull,
+    StoreDamaged,
 )
 from compute_executor.protocol.frames import Options, Refused, Register, Registered, Submit, ToService
 from compute_executor.session.stream.sender import Sender
@@ -209,5 +211,17 @@ def test_an_error_without_a_name_does_not_send_tasks_in_another_batch() -> None:
     sender, one = Sender(GROUP), batch(function("f"), function("g"))
     frames_of(sender, one)
     refusal = refuse(sender, one, ComputeError("internal error"))
+    assert refusal.later is one
+    assert (refusal.again, refusal.failures) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "error", [StoreDamaged("one page"), StorageFull("0 KiB"), ServiceUnavailable("closed")]
+)
+def test_trouble_of_the_service_does_not_send_tasks_in_another_batch(error: ComputeError) -> None:
+    """What it could not commit it may find stored after a restart."""
+    sender, one = Sender(GROUP), batch(function("f"), function("g"))
+    frames_of(sender, one)
+    refusal = refuse(sender, one, error)
     assert refusal.later is one
     assert (refusal.again, refusal.failures) == ([], [])
