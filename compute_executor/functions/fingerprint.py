@@ -135,7 +135,7 @@ class _Walk:
             value = _contents(cell)
             self.taken._cells.append((one, index, self._rooted(value)))
             self._value(value)
-        if code_names.may_find_any(code):
+        if code_names.may_find_any(code) or any(map(by_value.comes_along, code_names.imported(code))):
             raise _Mutable
         found = code_names.perhaps(code, function.__globals__)
         if found:

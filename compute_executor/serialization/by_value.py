@@ -58,6 +58,13 @@ def loaded(name: str) -> ModuleType | None:
     return found if isinstance(found, ModuleType) else None
 
 
+def comes_along(name: str) -> ModuleType | None:
+    """The module of that name that code cannot import in a worker, because only this process has it; None: there is
+    none, or it is the program itself."""
+    found = loaded(name)
+    return None if found is None or is_main(found) or travels_by_name(found) else found
+
+
 def importable(obj: Any) -> bool:
     """Whether a worker gets this function or class by importing it."""
     found = home(obj)

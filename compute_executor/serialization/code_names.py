@@ -11,6 +11,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 _GLOBAL = frozenset({"LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL"})
+_IMPORT = frozenset({"IMPORT_NAME"})
 _CLASS_BODY = frozenset({"LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"})
 _CALLED = frozenset({"globals", "eval", "exec", "__import__"})
 _NAMED = frozenset({"__main__", "__globals__", "import_module"})
@@ -26,6 +27,8 @@ class _Names(NamedTuple):
     """Names that a class body looks up: its own, or global ones."""
     words: frozenset[str]
     """Names of any kind: of attributes and modules, too."""
+    imported: dict[str, None]
+    """Modules that it imports, with the packages that they are in."""
 
     @property
     def any(self) -> bool:
@@ -51,9 +54,19 @@ def perhaps(code: CodeType, names: dict[str, Any]) -> list[str]:
     return in_classes + [name for name, value in list(names.items()) if isinstance(value, kinds)]
 
 
+def imported(code: CodeType) -> list[str]:
+    """The modules that code imports, and the packages that they are in."""
+    return list(_names(code).imported)
+
+
 def may_find_any(code: CodeType) -> bool:
     """Whether it may find whatever there is."""
     return _names(code).any
+
+
+def _packages(module: str) -> list[str]:
+    parts = module.split(".")
+    return [".".join(parts[:length]) for length in range(1, len(parts) + 1)] if module else []
 
 
 def _plain(names: Any) -> list[str]:
@@ -77,6 +90,9 @@ def _names(code: CodeType) -> _Names:
             dict.fromkeys(name for part in parts for name in _arguments(part, _GLOBAL)),
             dict.fromkeys(name for part in parts for name in _arguments(part, _CLASS_BODY)),
             frozenset(name for part in parts for name in part.co_names),
+            dict.fromkeys(
+                name for part in parts for word in _arguments(part, _IMPORT) for name in _packages(word)
+            ),
         )
     return found
 

@@ -19,9 +19,9 @@ def reduce(error: BaseException) -> tuple[Any, ...] | None:
     """What makes an exception again that is a value or an argument, with its causes; None: pickle does it right."""
     if _says_how(error):
         return _as_it_says(error)
-    if not (has_own_init(error) or _has_chain(error)):
+    if not (has_own_init(error) or _has_chain(error) or forgotten(error)):
         return None
-    slots = {name: getattr(error, name) for name in slots_of(error)}
+    slots = {name: getattr(error, name) for name in slots_of(error)} | forgotten(error)
     chain = error.__cause__, error.__context__, error.__suppress_context__
     state = error.args, dict(vars(error)), slots, chain
     return make, (type(error), *arguments(error)), state, None, None, fill
@@ -110,6 +110,14 @@ def _builtin_base(kind: type[BaseException]) -> Any:
     return next(
         one for one in kind.__mro__ if one.__module__ == "builtins" and not one.__flags__ & _HEAP_TYPE
     )
+
+
+def forgotten(error: BaseException) -> dict[str, Any]:
+    """What builtin exceptions have beside their ``args``, and pickle leaves out: the name that was not found. (From
+    Python 3.12 on it takes that of an AttributeError along.)"""
+    if not isinstance(error, (AttributeError, NameError)) or error.name is None or _says_how(error):
+        return {}
+    return {"name": error.name} if type(error.name) is str else {}
 
 
 def slots_of(error: BaseException) -> list[str]:

@@ -28,6 +28,7 @@ from compute_executor.serialization import native
 from compute_executor.serialization.exception_parts import (
     Told,
     arguments,
+    forgotten,
     has_own_init,
     make,
     set_attributes,
@@ -195,7 +196,8 @@ class _Alone:
         self.error = error
 
     def __reduce__(self) -> Any:
-        return with_notes, (Told(self.error), getattr(self.error, "__notes__", None))
+        made = Told(self.error), getattr(self.error, "__notes__", None)
+        return with_notes, made, (forgotten(self.error) or None)
 
 
 class _Parts:
@@ -212,6 +214,7 @@ class _Parts:
             (key, StayedBehind(type(value).__name__)) for key, value in vars(error).items() if _is_open(value)
         )
         slots = {name: getattr(error, name) for name in slots_of(error) if _picklable(getattr(error, name))}
+        slots |= forgotten(error)
         if _members(error) is not None:
             return _GroupParts, (type(error), error.message, state, slots)  # type: ignore[attr-defined]
         return _assemble, (type(error), _plain(arguments(error)), _plain(error.args), state, slots)

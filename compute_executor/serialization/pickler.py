@@ -249,6 +249,8 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         for name in code_names.perhaps(code, names):
             self.edges[key, name] = None
             self._owner.need((key, name), names, optional=True)
+        for module in filter(None, map(by_value.comes_along, code_names.imported(code))):
+            self._module(module)
         self._hints(key, names, function.__annotations__)
         cells = function.__closure__
         empty = None if cells is None else tuple(self._cell(cell) for cell in cells)
@@ -402,11 +404,25 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         key = self._owner.space(names, module, None)
         if key != namespaces.MAIN:
             for name in list(names):
-                if not name.startswith("__"):
+                if name not in _OF_IMPORT:
                     self.edges[key, name] = None
                     self._owner.need((key, name), names, optional=True)
         return reading.module, (key,)
 
+
+_OF_IMPORT = frozenset(
+    {
+        "__name__",
+        "__package__",
+        "__file__",
+        "__path__",
+        "__loader__",
+        "__spec__",
+        "__cached__",
+        "__builtins__",
+    }
+)
+"""What the import system gives a module."""
 
 # Not bound methods of each pickler: that is a circle, in which arguments would live until the next collection.
 _PARTS: dict[type, Any] = {

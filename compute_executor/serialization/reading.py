@@ -13,7 +13,7 @@ import pickle
 import sys
 import threading
 from collections.abc import Callable
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 from compute_executor.serialization import buffers, namespaces
@@ -144,9 +144,28 @@ def read_unit(unit: Unit) -> tuple[Any, ...]:
     unit.reader = _reader(unit.stream)
     try:
         values: tuple[Any, ...] = unit.reader.load()
+        _hash_again(unit.reader.memo.copy())
         return values
     finally:
         _state.stream = before
+
+
+def _hash_again(memo: dict[int, Any]) -> None:
+    """Put members in their places that were put into a set or a dictionary before they had what their hash follows
+    from, as what they are in refers back to it."""
+    for one in memo.values():
+        if type(one) is set and any(map(_hashes_itself, set(map(type, one)))):
+            members = list(one)
+            one.clear()
+            one.update(members)
+        elif type(one) is dict and any(map(_hashes_itself, set(map(type, one)))):
+            items = list(one.items())
+            one.clear()
+            one.update(items)
+
+
+def _hashes_itself(kind: Any) -> bool:
+    return type(kind.__hash__) is FunctionType
 
 
 def _reader(stream: bytes) -> _UnitReader:

@@ -117,3 +117,24 @@ def test_a_submodule_that_is_imported_later_is_noticed(script: Script) -> None:
     assert isinstance(script.call("root", "<"), AttributeError)
     script.run("import xml.sax.saxutils\n")
     assert script.call("root", "<") == "&lt;"
+
+
+def test_a_module_of_this_process_is_imported_in_a_task(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package, module = types.ModuleType("made_package"), types.ModuleType("made_package.inner")
+    package.__path__ = []
+    exec("count = 0\ndef get():\n global count\n count += 1\n return count, factor", vars(module))
+    exec("factor = 3\ndef __getattr__(name): return 'no ' + name", vars(package))
+    vars(module)["factor"] = 2
+    for one in (package, module):
+        monkeypatch.setitem(sys.modules, one.__name__, one)
+    script.run(
+        "def by_from():\n from made_package.inner import get\n return get()\n"
+        "def by_name():\n import made_package\n return made_package.factor, made_package.other\n"
+    )
+    assert script.call("by_from") == (1, 2)
+    assert script.call("by_from") == (2, 2)
+    assert script.call("by_name") == (3, "no other")
+    vars(module)["factor"] = 7
+    assert script.call("by_from") == (3, 7)

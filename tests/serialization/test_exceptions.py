@@ -416,3 +416,14 @@ def test_an_error_of_ours_says_once_where_its_remedy_is() -> None:
     shown = "".join(traceback.format_exception(back))
     assert shown.count(back.help) == 1
     assert shown.splitlines()[-1] == back.help
+
+
+def test_the_name_that_was_not_found() -> None:
+    class Own(AttributeError):
+        def __init__(self, kind: str) -> None:
+            super().__init__(f"no {kind}", name=kind)
+
+    for error in (AttributeError("no x", name="x"), NameError("no x", name="x"), Own("x"), KeyError("x")):
+        read = decode(encode(raised(error)))
+        assert getattr(read, "name", None) == getattr(error, "name", None)
+        assert read.args == error.args

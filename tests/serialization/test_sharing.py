@@ -146,3 +146,13 @@ def test_references_from_elsewhere_are_seen() -> None:
     elsewhere = {"it": inside[1]}
     assert sharing.seen_from_outside({id(inside[1]): inside[1]}, inside, {}) == {id(elsewhere["it"])}
     del held_by_a_pickler
+
+
+def test_members_are_found_whose_hash_follows_from_what_comes_later(script: Script) -> None:
+    script.run(
+        "class Person:\n def __init__(self, name): self.name, self.friends, self.table = name, set(), {}\n"
+        " def __hash__(self): return hash(getattr(self, 'name', None))\n"
+        "ann = Person('ann')\nann.friends.add(ann)\nann.table[ann] = 1\n"
+        "def look(): return ann in ann.friends, ann.table.get(ann), len(ann.friends)\n"
+    )
+    assert script.call("look") == (True, 1, 1)
