@@ -54,9 +54,9 @@ coverage: $(DEV)  ## lines and branches that the tests reach, without what runs 
 quick: $(DEV)  ## the tests that take less than a second each
 	$(BIN)/python -m pytest tests $(BESIDE) -m "not slow"
 
-bench: $(DEV)  ## measure beside the peers; writes docs/benchmarks.md and docs/benchmarks-stock.md
+bench: $(DEV)  ## measure beside the peers, in 12 minutes; writes docs/benchmarks.md and docs/benchmarks-stock.md
 	$(BIN)/python -m benchmarks --output docs
-	$(BIN)/python -m benchmarks.stock --output docs
+	$(BIN)/python -m benchmarks.stock --rounds 1 --output docs
 
 campaign: $(DEV)  ## every fault at once, and the account; writes docs/reliability.md. CAMPAIGN="soak --minutes 60" says more
 	$(BIN)/python -m integration.campaign $(CAMPAIGN) --output docs

@@ -19,7 +19,14 @@ def main() -> None:
         findings = runner.Findings.load(chosen.again.read_text())
     else:
         rounds = (chosen.rounds, chosen.peer_rounds)
-        findings = runner.run(jobs, peers, rounds, chosen.size, lambda line: print(line, flush=True))
+        findings = runner.run(
+            jobs,
+            peers,
+            rounds,
+            chosen.size,
+            lambda line: print(line, flush=True),
+            minutes=chosen.minutes,
+        )
     print("\n" + report.table(findings, jobs, peers))
     if chosen.output:
         report.write(findings, jobs, peers, chosen.output)
@@ -31,10 +38,11 @@ def _arguments() -> argparse.Namespace:
     names = [name for name in PEERS if name != REFERENCE]
     parser.add_argument("--peers", type=_listed(names), default=names, help=f"of: {', '.join(names)}")
     parser.add_argument("--jobs", type=_listed(list(JOBS)), default=list(JOBS), help=f"of: {', '.join(JOBS)}")
-    parser.add_argument("--rounds", type=int, default=4, help="of compute_executor")
+    parser.add_argument("--rounds", type=int, default=3, help="of compute_executor")
     parser.add_argument(
         "--peer-rounds", type=int, default=1, help="of the others, which take most of the time"
     )
+    parser.add_argument("--minutes", type=float, default=9.0, help="after these nothing more is begun")
     parser.add_argument("--size", type=float, default=1.0, help="scale every count, for a trial")
     parser.add_argument("--output", type=Path, help="folder for benchmarks.md and .png (none: print only)")
     parser.add_argument("--again", type=Path, help="measure nothing; report once more what this .json says")

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from benchmarks import work
-from benchmarks.peers import OURS, REFERENCE, WORKERS, Peer
+from benchmarks.peers import WORKERS, Peer
 
 MB = 1 << 20
 SEED = 20_240_501
@@ -31,19 +31,19 @@ class Figure(NamedTuple):
 
 
 class Job(NamedTuple):
-    """``tasks``: how many, or how many inputs. ``limit``: seconds a client may take. ``peers``: all, or these.
-    ``like``: the job of fewer tasks whose rate tells how long this one would take; ``chunks``: of peers that ignore
-    the chunksize only."""
+    """``tasks``: how many, or how many inputs. ``limit``: seconds a client may take. ``alone``: ours, without the
+    reference, which would take minutes. ``like``: the job of fewer tasks whose rate tells how long this one would
+    take; ``chunks``: of peers that ignore the chunksize only."""
 
     name: str
     run: Callable[[Peer, int], dict[str, float]]
     tasks: int
     figures: tuple[Figure, ...]
-    limit: float = 60.0
+    limit: float = 25.0
     rounds: int = 99
-    peers: frozenset[str] = frozenset()
     like: str = ""
     chunks: bool = False
+    alone: bool = False
 
 
 # -- start --------------------------------------------------------------------------------------------------
@@ -115,14 +115,21 @@ def map_chunks(peer: Peer, count: int) -> dict[str, float]:
     return _mapped(peer, count, 100)
 
 
-def _mapped(peer: Peer, count: int, chunksize: int) -> dict[str, float]:
+def _mapped(
+    peer: Peer, count: int, chunksize: int, function: Callable[[int], int] = work.successor, step: int = 1
+) -> dict[str, float]:
     with _warm(peer) as executor:
         began = time.perf_counter()
         chunks = {"chunksize": chunksize} if chunksize > 1 else {}  # 1 is the default; not all know the word
-        answers = list(executor.map(work.successor, range(count), **chunks))
+        answers = list(executor.map(function, range(count), **chunks))
         seconds = time.perf_counter() - began
-    assert answers == list(range(1, count + 1)), "wrong answers"
+    assert answers == list(range(step, count + step)), "wrong answers"
     return {"rate": count / seconds}
+
+
+def map_first(peer: Peer, count: int) -> dict[str, float]:
+    """``map`` with a chunksize of 100, of a function that was not called before."""
+    return _mapped(peer, count, 100, work.predecessor, -1)
 
 
 def million(peer: Peer, count: int) -> dict[str, float]:
@@ -185,6 +192,24 @@ def _bodies(peer: Peer, count: int, size: int) -> dict[str, float]:
         seconds = time.perf_counter() - began
     assert answers == bodies, "wrong answers"
     return {"rate": 2 * count * size / MB / seconds}
+
+
+def shared_64mb(peer: Peer, count: int) -> dict[str, float]:
+    """Calls that share one array of 64 MB, each by the way its peer has for that: a partial given to ``map``, dask's
+    ``scatter``, Ray's ``put``, joblib's memmap. The way was used before, with another array."""
+    import numpy
+
+    tables = [numpy.random.default_rng(number).integers(0, 1 << 62, size=8 * MB) for number in range(2)]
+    with peer.open() as executor:
+        small = numpy.arange(100)
+        assert peer.share(executor, work.item, small, list(range(2 * WORKERS))) == list(range(2 * WORKERS))
+        assert peer.share(executor, work.item, tables[0], [0, 1]) == tables[0][:2].tolist()
+        positions = [number * 1009 for number in range(count)]
+        began = time.perf_counter()
+        answers = peer.share(executor, work.item, tables[1], positions)
+        seconds = time.perf_counter() - began
+    assert answers == tables[1][positions].tolist(), "wrong answers"
+    return {"seconds": seconds}
 
 
 # -- work that takes time -----------------------------------------------------------------------------------
@@ -313,6 +338,8 @@ JOBS = {
         Job("burst 100k", burst, 100_000, (_RATE, _CPU), like="burst 10k"),
         Job("map chunksize 1", map_singly, 10_000, (_RATE,)),
         Job("map chunksize 100", map_chunks, 100_000, (_RATE,), like="map chunksize 1", chunks=True),
+        Job("map, first 10,000", map_first, 10_000, (_RATE,), like="map chunksize 1", chunks=True),
+        Job("40 x 64 MB shared", shared_64mb, 40, (Figure("seconds", "time", "s"),), limit=60),
         Job("100 x 1 MB", bodies_1mb, 100, (_BANDWIDTH,)),
         Job("4 x 64 MB", bodies_64mb, 4, (_BANDWIDTH,)),
         Job("sweep 5-50 ms", sweep, 400, (Figure("efficiency", "efficiency", "of 1", more=True),)),
@@ -323,10 +350,10 @@ JOBS = {
             "a million inputs",
             million,
             1_000_000,
-            (_RATE, Figure("growth", "memory growth", "MB", ratio=False)),
-            limit=400,
+            (_RATE._replace(ratio=False), Figure("growth", "memory growth", "MB", ratio=False)),
+            limit=60,
             rounds=1,
-            peers=frozenset({OURS, REFERENCE}),
+            alone=True,
         ),
     )
 }

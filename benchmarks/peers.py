@@ -15,16 +15,29 @@ from typing import Any, NamedTuple
 WORKERS = 2
 REFERENCE = "ProcessPoolExecutor"
 OURS = "compute_executor"
+SHARING = frozenset({"40 x 64 MB shared"})
 
 
 _Service = Callable[[], AbstractContextManager[str]]
 _Connect = Callable[[str], AbstractContextManager[Any]]
 
 
+def _partial(executor: Any, function: Callable[..., Any], value: Any, inputs: list[Any]) -> list[Any]:
+    """``function(value, one)`` for each of the inputs, as a user of `concurrent.futures` writes it."""
+    from functools import partial
+
+    return list(executor.map(partial(function, value), inputs))
+
+
+_Share = Callable[[Any, Callable[..., Any], Any, list[Any]], list[Any]]
+
+
 class Peer(NamedTuple):
     """How to start one peer. ``service`` yields the address that ``connect`` wants, or None: it has none.
     ``alone``: ``connect`` starts the service itself when there is none. ``package`` is what pip calls it;
-    ``missing`` says why it is not measured at all, if it is not. ``chunks``: its ``map`` heeds a chunksize."""
+    ``missing`` says why it is not measured at all, if it is not. ``chunks``: its ``map`` heeds a chunksize.
+    ``share``: how calls are given a value that they share; ``jobs``: the only ones that it is measured at, if not
+    all."""
 
     name: str
     package: str
@@ -33,6 +46,8 @@ class Peer(NamedTuple):
     alone: bool = False
     missing: str = ""
     chunks: bool = True
+    share: _Share = _partial
+    jobs: frozenset[str] = frozenset()
 
     @contextmanager
     def open(self) -> Iterator[Any]:
@@ -146,6 +161,50 @@ def _dask(address: str) -> Iterator[Any]:
         yield client.get_executor()
 
 
+def _scatter(executor: Any, function: Callable[..., Any], value: Any, inputs: list[Any]) -> list[Any]:
+    client = executor._client
+    there = client.scatter(value, broadcast=True, hash=False)
+    found: list[Any] = client.gather(client.map(function, [there] * len(inputs), inputs, pure=False))
+    return found
+
+
+@contextmanager
+def _ray(_: str) -> Iterator[Any]:
+    import ray
+
+    ray.init(
+        num_cpus=WORKERS,
+        include_dashboard=False,
+        log_to_driver=False,
+        object_store_memory=1 << 30,
+        runtime_env={"env_vars": {"PYTHONPATH": os.getcwd()}},
+    )
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _put(ray: Any, function: Callable[..., Any], value: Any, inputs: list[Any]) -> list[Any]:
+    there, remote = ray.put(value), ray.remote(function)
+    found: list[Any] = ray.get([remote.remote(there, one) for one in inputs])
+    return found
+
+
+@contextmanager
+def _joblib(_: str) -> Iterator[Any]:
+    from joblib import Parallel
+
+    with Parallel(n_jobs=WORKERS) as parallel:
+        yield parallel
+
+
+def _memmap(parallel: Any, function: Callable[..., Any], value: Any, inputs: list[Any]) -> list[Any]:
+    from joblib import delayed
+
+    return list(parallel(delayed(function)(value, one) for one in inputs))
+
+
 @contextmanager
 def _parsl(_: str) -> Iterator[Any]:
     import tempfile
@@ -185,11 +244,13 @@ PEERS = {
     for peer in (
         Peer(REFERENCE, "", _process_pool),
         Peer(OURS, "compute-executor", _ours, _our_service, alone=True),
+        Peer("dask.distributed", "distributed", _dask, _dask_service, chunks=False, share=_scatter),
+        Peer("Ray", "ray", _ray, share=_put, jobs=SHARING),
+        Peer("joblib", "joblib", _joblib, share=_memmap, jobs=SHARING),
         Peer("loky", "loky", _loky),
         Peer("executorlib", "executorlib", _executorlib),
         Peer("mpi4py.futures", "mpi4py", _mpi4py),
         Peer("Parsl HTEX", "parsl", _parsl, chunks=False),
-        Peer("dask.distributed", "distributed", _dask, _dask_service, chunks=False),
         Peer("ipyparallel", "ipyparallel", _ipyparallel),
         Peer(
             "globus-compute-sdk", "", _no_executor, missing="a group of its own: python -m benchmarks.stock"

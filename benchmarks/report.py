@@ -12,7 +12,18 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.aims import AIMS, DISTRIBUTED, SCALE_AIM, Aim, behind, scale
+from benchmarks.aims import (
+    AIMS,
+    DISTRIBUTED,
+    SCALE_AIM,
+    SHARING_AIM,
+    SHARING_JOB,
+    SHARING_PEERS,
+    Aim,
+    behind,
+    beside_sharing,
+    scale,
+)
 from benchmarks.jobs import JOBS, Figure, Job
 from benchmarks.peers import OURS, REFERENCE, Peer
 from benchmarks.runner import PYTHON, ROOT, Findings
@@ -78,6 +89,10 @@ def aims(findings: Findings, jobs: list[Job]) -> str:
     grown = scale(findings)
     over = Aim("", "", SCALE_AIM, most=False)
     lines.append(_aim("rate of 100,000 at once over that of 1,000", f"≥ {SCALE_AIM}", grown, over))
+    part = Aim("", "", SHARING_AIM, most=True)
+    for peer in SHARING_PEERS:
+        what = f"{SHARING_JOB}: time, part of {peer}'s"
+        lines.append(_aim(what, f"≤ {SHARING_AIM}", beside_sharing(findings, peer), part))
     for peer in DISTRIBUTED:
         if any(pair.peer == peer for pair in findings.pairs):
             lost = [
@@ -146,7 +161,9 @@ def _cell(findings: Findings, job: Job, figure: Figure, peer: str) -> str:
 
 
 def _itself(findings: Findings, job: Job, figure: Figure) -> str:
-    values = [pair.reference[figure.name] for pair in findings.pairs if pair.job == job.name]
+    values = [
+        pair.reference[figure.name] for pair in findings.pairs if pair.job == job.name and pair.reference
+    ]
     return f"{_short(statistics.median(values))} {figure.unit}" if values else NOTHING
 
 

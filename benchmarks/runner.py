@@ -4,7 +4,8 @@ The order of a pair changes from round to round, and a round goes through all pe
 job, so that a machine that grows slow does so for everyone. What fails is kept with its reason and not tried
 again: a peer that takes longer than a job's limit would take that long in every round. A job that would take a peer
 longer than that at the rate of the same job with fewer tasks is not begun. The other peers have fewer rounds than
-compute_executor: the slow ones take most of the time.
+compute_executor: the slow ones take most of the time. The whole ends in time: what was not begun by then says so, and
+the first round of compute_executor comes before the peers, its others after them.
 """
 
 from __future__ import annotations
@@ -106,34 +107,56 @@ def _pip(*what: str) -> str:
 
 
 def run(
-    jobs: list[Job], peers: list[Peer], rounds: tuple[int, int], size: float, say: Callable[[str], None]
+    jobs: list[Job],
+    peers: list[Peer],
+    rounds: tuple[int, int],
+    size: float,
+    say: Callable[[str], None],
+    *,
+    minutes: float = 1e9,
 ) -> Findings:
-    """All rounds: so many of ours, so many of the others. ``size`` scales every job's count (1: as defined)."""
+    """All rounds: so many of ours, so many of the others. ``size`` scales every job's count (1: as defined); after so
+    many ``minutes``, without those of installing the peers, nothing more is begun."""
     findings = Findings(rounds=rounds[0], peer_rounds=rounds[1])
     began = time.monotonic()
     findings.failures |= {(name, "all"): why for name, why in prepare(peers).items()}
-    for number in range(max(rounds)):
+    began = time.monotonic()
+    for number, some in _rounds(peers, rounds):
         findings.loads.append(float(Path(NOISE).read_text().split()[0]))
-        for job, peer in _wanted(jobs, peers, number, findings):
+        for job, peer in _wanted(jobs, some, findings):
+            if time.monotonic() - began > 60 * minutes:
+                if not findings.of(job.name, peer.name):
+                    findings.failures[peer.name, job.name] = f"not begun within {minutes:g} minutes"
+                continue
             _one_pair(findings, job, peer, number, max(1, int(job.tasks * size)))
             say(_said(findings, job, peer, number))
     findings.seconds = time.monotonic() - began
     return findings
 
 
-def _wanted(
-    jobs: list[Job], peers: list[Peer], number: int, findings: Findings
-) -> Iterator[tuple[Job, Peer]]:
+def _rounds(peers: list[Peer], rounds: tuple[int, int]) -> Iterator[tuple[int, list[Peer]]]:
+    """The number of each round, and who is in it."""
+    ours = [peer for peer in peers if peer.name == OURS]
+    others = [peer for peer in peers if peer.name != OURS]
+    yield 0, ours
+    yield from ((number, others) for number in range(rounds[1]) if others)
+    yield from ((number, ours) for number in range(1, rounds[0]))
+
+
+def _wanted(jobs: list[Job], peers: list[Peer], findings: Findings) -> Iterator[tuple[Job, Peer]]:
     for job in jobs:
         for peer in peers:
             failed = (peer.name, "all") in findings.failures or (peer.name, job.name) in findings.failures
-            rounds = findings.rounds if peer.name == OURS else findings.peer_rounds
-            if number < min(job.rounds, rounds) and not failed and (not job.peers or peer.name in job.peers):
+            done = len(findings.of(job.name, peer.name)) >= job.rounds
+            in_it = (not peer.jobs or job.name in peer.jobs) and not (job.alone and peer.name != OURS)
+            if in_it and not failed and not done:
                 yield job, peer
 
 
 def _one_pair(findings: Findings, job: Job, peer: Peer, number: int, count: int) -> None:
     order = [REFERENCE, peer.name] if number % 2 == 0 else [peer.name, REFERENCE]
+    if job.alone:
+        order = [peer.name]
     if (expected := _expected(findings, job, peer, count)) > job.limit:
         why = (
             f"not begun: some {expected:.0f} s at its rate in {job.like}, and {job.limit:.0f} s are the limit"
@@ -145,7 +168,9 @@ def _one_pair(findings: Findings, job: Job, peer: Peer, number: int, count: int)
     except Failed as failure:
         findings.failures[peer.name, job.name] = str(failure)
     else:
-        findings.pairs.append(Pair(number, job.name, peer.name, figures[peer.name], figures[REFERENCE]))
+        findings.pairs.append(
+            Pair(number, job.name, peer.name, figures[peer.name], figures.get(REFERENCE, {}))
+        )
 
 
 def _expected(findings: Findings, job: Job, peer: Peer, count: int) -> float:

@@ -7,6 +7,7 @@ line is what one wants to see: rate against open tasks, clients, workers, bytes,
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 import os
@@ -20,6 +21,7 @@ from typing import Any, NamedTuple
 
 from benchmarks import runner, work
 from benchmarks.jobs import MB, resident
+from compute_executor.system import descendants
 
 Point = dict[str, float]
 
@@ -55,17 +57,41 @@ def open_tasks(size: int) -> Point:
 
 
 def clients(size: int) -> Point:
-    """So many client processes, each with a worker of its own that has started: rate of 10,000 no-ops among them."""
-    each = 10_000 // size
+    """So many client processes, each with a worker of its own that has started: rate of 2,000 no-ops each;
+    processor time of service, workers and clients in microseconds a task, which other work changes little."""
+    each = 2_000
     program = [sys.executable, "-m", "benchmarks.scaling", "--client", str(each)]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     processes = [subprocess.Popen(program, **pipes) for _ in range(size)]
     for process in processes:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-    spans = [json.loads(process.communicate()[0]) for process in _told(processes)]
-    first, last = min(span[0] for span in spans), max(span[1] for span in spans)
-    return {"rate": size * each / (last - first)}
+    service = _service_pid()
+    pids = descendants(service)
+    before = _cpu([service]), _cpu(pids)
+    answers = [json.loads(process.stdout.readline()) for process in _told(processes)]
+    used = _cpu([service]) - before[0], _cpu(pids) - before[1]
+    for process in processes:
+        process.communicate()
+    first, last = min(answer[0] for answer in answers), max(answer[1] for answer in answers)
+    own = sum(answer[2] for answer in answers)
+    per_task = {
+        name: 1e6 * seconds / (size * each) for name, seconds in zip(PARTIES, (*used, own), strict=True)
+    }
+    return {"rate": size * each / (last - first), **per_task}
+
+
+PARTIES = ("service us", "workers us", "clients us")
+
+
+def _cpu(pids: list[int]) -> float:
+    """Processor time that processes have used by now, in seconds."""
+    ticks = 0
+    for pid in pids:
+        with contextlib.suppress(FileNotFoundError):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _told(processes: list[Any]) -> list[Any]:
@@ -82,20 +108,24 @@ def _one_client(count: int) -> None:
         _warm(executor)
         print("ready", flush=True)
         sys.stdin.readline()
-        began = time.time()
+        began, cpu = time.time(), time.process_time()
         _check(executor, work.successor, [1] * count, 2)
-        print(json.dumps([began, time.time()]))
+        print(json.dumps([began, time.time(), time.process_time() - cpu]), flush=True)
+        sys.stdin.readline()
 
 
 def workers(size: int) -> Point:
-    """So many workers, 50 sleeping tasks of 50 ms each: part of the ideal rate that is reached."""
+    """So many workers, 50 sleeping tasks of 50 ms each: part of the ideal rate that is reached, and processor
+    time of the service."""
     from compute_executor import Executor
 
     with Executor(max_workers=size) as executor:
         _check(executor, work.nap, [0.2] * 2 * size, 0.2)
-        began = time.perf_counter()
+        service = _service_pid()
+        began, cpu = time.perf_counter(), _cpu([service])
         _check(executor, work.nap, [0.05] * 50 * size, 0.05)
-        return {"efficiency": 50 * 0.05 / (time.perf_counter() - began)}
+        seconds, used = time.perf_counter() - began, _cpu([service]) - cpu
+        return {"efficiency": 50 * 0.05 / seconds, PARTIES[0]: 1e6 * used / (50 * size)}
 
 
 def payload(size: int) -> Point:
@@ -165,7 +195,12 @@ ALL = {
         "Clients at once", "client processes", (1, 2, 5, 10, 20, 50), clients, "rate", "tasks/s"
     ),
     "workers": Series(
-        "Workers, sleeping tasks of 50 ms", "workers", (1, 2, 4, 8, 16), workers, "efficiency", "of the ideal"
+        "Workers, sleeping tasks of 50 ms",
+        "workers",
+        (1, 2, 4, 8, 16, 32, 64),
+        workers,
+        "efficiency",
+        "of the ideal",
     ),
     "payload": Series(
         "Size of argument and result",
@@ -177,7 +212,12 @@ ALL = {
         work=True,
     ),
     "store": Series(
-        "Finished tasks in the store", "tasks", (1, 10_000, 100_000, 1_000_000), store, "rate", "tasks/s"
+        "Finished tasks in the store",
+        "tasks",
+        (1, 10_000, 100_000, 1_000_000, 10_000_000),
+        store,
+        "rate",
+        "tasks/s",
     ),
 }
 LIMIT = 600.0

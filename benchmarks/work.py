@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 
 def successor(number: int) -> int:
     """As good as nothing, but with an answer that can be checked."""
     return number + 1
+
+
+def predecessor(number: int) -> int:
+    """The same, for who wants a function that was not called yet."""
+    return number - 1
+
+
+def item(table: Any, position: int) -> int:
+    """One number of a large table."""
+    return int(table[position])
 
 
 def echo(body: bytes) -> bytes:

@@ -186,3 +186,25 @@ def test_what_was_written_is_not_kept() -> None:
         assert kept() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [([1, 2.5, "a"], None), [b"x", "y", True], (), [[1], (2, "b")], [b"z" * 600_000, "t"], [1] * 5000],
+)
+def test_lists_of_plain_values_arrive_as_they_are(value: Any) -> None:
+    assert native.loads(native.dumps(value)) == value
+
+
+def test_a_list_that_holds_a_function_carries_it() -> None:
+    (function,) = native.loads(native.dumps([lambda x: x + 1]))
+    assert function(1) == 2
+
+
+def test_the_answer_of_a_chunk_of_calls_needs_no_packer() -> None:
+    program = (
+        "import sys; from compute_executor.serialization import native; native.dump(([1, 'a', b'b'], None)); "
+        "print('compute_executor.serialization.packer' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

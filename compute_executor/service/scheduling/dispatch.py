@@ -232,6 +232,10 @@ class Dispatch:
         """A client waits for the tasks of a group (again), or it has none any more."""
         self._abandoned.discard(group)
 
+    def is_abandoned(self, group: bytes) -> bool:
+        """Whether a client has waited for the tasks of a group, and none does now."""
+        return group in self._abandoned
+
     @property
     def deferring(self) -> bool:
         """Whether tasks of any pool are deferred."""

@@ -156,10 +156,11 @@ class Listing:
         return found
 
     def forgotten(self, who: Identity) -> list[frames.ForgottenWork]:
-        """The groups of ``who`` with open tasks and without a client, those with most tasks first; some at most."""
+        """The groups of ``who`` with open tasks that a client has waited for and none does now, those with most tasks
+        first; some at most. A group without a subscriber may be one whose client has no stream yet, and asks."""
         counts = Counter[bytes]()
         for batch in self._dispatch.batches():
-            if batch.owner == who.id and not self._groups.clients(batch.group):
+            if batch.owner == who.id and self._dispatch.is_abandoned(batch.group):
                 counts[batch.group] += batch.open
         found = []
         for group, count in counts.most_common(FORGOTTEN):

@@ -200,6 +200,9 @@ def test_a_deferred_queue_whose_tasks_are_cancelled_is_forgotten() -> None:
     dispatch.forget(forgotten)
     assert not dispatch.deferring
     assert dispatch.pools() == [POOL]
+    assert dispatch.is_abandoned(FORGOTTEN)
+    dispatch.attend(FORGOTTEN)
+    assert not dispatch.is_abandoned(FORGOTTEN)
 
 
 @given(st.data())

@@ -314,6 +314,14 @@ def test_a_short_id_is_the_beginning_of_the_batch_and_the_position() -> None:
 
 
 @live
+async def test_work_whose_client_has_no_stream_yet_is_not_forgotten(house: House) -> None:
+    async with serving(house) as service:
+        await register(service)
+        await service.submit(ALICE, batch([b"a"] * 3))
+        assert service.listing.forgotten(ALICE) == []
+
+
+@live
 async def test_work_without_a_client_is_forgotten(house: House) -> None:
     async with serving(house) as service:
         await register(service)
