@@ -122,9 +122,7 @@ class Sender:
         if batch is None:
             return SubmitRefusal([], [], None)
         error = self._reason(batch, answer)
-        # Trouble of the service, or an error without a name, is no answer to whether the batch is accepted: a commit
-        # that failed may be found in the store after a restart, and in another batch its tasks would run twice.
-        if isinstance(error, ServiceUnavailable) or error.retryable or type(error) is ComputeError:
+        if is_trouble(error):
             return SubmitRefusal([], [], batch, error)
         failures = self._failures(batch, error, answer.position)
         return SubmitRefusal(failures, without(batch, failures), None)
@@ -135,7 +133,7 @@ class Sender:
         if isinstance(error, NotFound):
             for call in batch.calls:
                 rejected = self._rejected.get(call.function.digest)
-                if rejected is not None and rejected.retryable:
+                if rejected is not None and is_trouble(rejected):
                     return rejected
         return error
 
@@ -154,6 +152,12 @@ class Sender:
         if position is not None and position < len(calls):
             return [SubmitFailure(calls[position], error)]
         return []
+
+
+def is_trouble(error: ComputeError) -> bool:
+    """Whether this is no answer to whether a batch is accepted: trouble of the service, or an error without a name. A
+    commit that failed may be found in the store after a restart, and in another batch its tasks would run twice."""
+    return isinstance(error, ServiceUnavailable) or error.retryable or type(error) is ComputeError
 
 
 def parts_of(batch: CallBatch) -> list[Blob]:

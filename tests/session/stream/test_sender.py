@@ -225,3 +225,13 @@ def test_trouble_of_the_service_does_not_send_tasks_in_another_batch(error: Comp
     refusal = refuse(sender, one, error)
     assert refusal.later is one
     assert (refusal.again, refusal.failures) == ([], [])
+
+
+def test_a_function_that_could_not_be_stored_is_sent_again_with_its_batch() -> None:
+    sender, f = Sender(GROUP), function("f")
+    one = batch(f, f)
+    frames_of(sender, one)
+    sender.registered(Registered(f.digest, b"", StoreDamaged("one page").document()))
+    refusal = refuse(sender, one, NotFound("no function"))
+    assert refusal.later is one
+    assert isinstance(refusal.error, StoreDamaged)
