@@ -287,14 +287,19 @@ class Packer(Owner):
         return name if type(value) in _ATOMS else self._named(key).get(id(value), name)
 
     def _named(self, key: str) -> dict[int, str]:
-        """The objects of a namespace that other globals may share, by id, each under the first of its names."""
+        """The objects of a namespace that other globals may share, by id, each under the first of its names; a function
+        or class under its own, by which what it refers to finds it."""
         found = self._by_id.get(key)
         if found is None:
             names = self._names[key]
             module = names.get("__name__")
             found = self._by_id[key] = {}
             for name, value in list(names.items()):
-                if not name.startswith("__") and _can_be_shared(value, module):
+                if name.startswith("__") or not _can_be_shared(value, module):
+                    continue
+                if isinstance(value, (FunctionType, type)) and value.__qualname__ == name:
+                    found[id(value)] = name
+                else:
                     found.setdefault(id(value), name)
         return found
 

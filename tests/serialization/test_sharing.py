@@ -156,3 +156,16 @@ def test_members_are_found_whose_hash_follows_from_what_comes_later(script: Scri
         "def look(): return ann in ann.friends, ann.table.get(ann), len(ann.friends)\n"
     )
     assert script.call("look") == (True, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "made", ["def made(): return is_one()", "class made:\n def __new__(cls): return is_one()"]
+)
+def test_a_global_that_had_another_value_before_what_it_is_now_was_made(script: Script, made: str) -> None:
+    """Its name comes first in the namespace."""
+    script.run(
+        f"chosen = None\n{made}\nchosen = made\ndef is_one(): return chosen is made\ndef ask(): return chosen()"
+    )
+    assert script.call("made") is True
+    assert script.call("chosen") is True
+    assert script.call("ask") is True
