@@ -287,8 +287,8 @@ class Packer(Owner):
         return name if type(value) in _ATOMS else self._named(key).get(id(value), name)
 
     def _named(self, key: str) -> dict[int, str]:
-        """The objects of a namespace that other globals may share, by id, each under the first of its names; functions
-        and classes under their own, by which what they refer to finds them."""
+        """The objects of a namespace that other globals may share, by id, each under the first of its names; a
+        function or class under its own, by which what it refers to finds it."""
         found = self._by_id.get(key)
         if found is None:
             names = self._names[key]
