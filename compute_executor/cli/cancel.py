@@ -24,7 +24,7 @@ MOST_GROUPS = 10_000
 def cancel(
     service: ChosenService | None, names: tuple[str, ...], everything: bool, running: bool, as_json: bool
 ) -> None:
-    """Cancel tasks and task groups, by id, beginning of an id, or label.
+    """Cancel tasks and task groups, by id, beginning of an id, or name of a group.
 
     What has not begun is withdrawn. What runs goes on, unless --running. Each future ends with TaskCancelled.
     """

@@ -12,7 +12,7 @@ from compute_executor.durations import age
 
 COLUMNS = (
     "id",
-    "label",
+    "name",
     "program",
     "started",
     "client",
@@ -34,7 +34,8 @@ COUNTS = COLUMNS[5:]
 def groups(service: ChosenService | None, limit: int, everybody: bool, as_json: bool) -> None:
     """List task groups, the newest first: an Executor's tasks are one group.
 
-    The beginning of an id, or a label, names the group in other commands: tasks, logs, cancel.
+    The beginning of an id, or its name, stands for the group in other commands: tasks, logs, cancel. The name is the
+    label of the Executor, or else the file of its program.
     """
     path = f"/v3/groups?limit={limit}{'&everybody=true' if everybody else ''}"
     found = service.ask("GET", path)["groups"] if service is not None else []
@@ -49,7 +50,7 @@ def groups(service: ChosenService | None, limit: int, everybody: bool, as_json: 
 def _row(group: dict[str, Any]) -> list[str]:
     return [
         group["id"][:8],
-        group["label"],
+        group.get("name", group["label"]),  # an older service names none
         group["program"],
         age(group["started"]),
         "yes" if group["clients"] else "no",

@@ -1,4 +1,4 @@
-"""Tasks and groups by what people type: an id, the beginning of one, a short id, a label."""
+"""Tasks and groups by what people type: an id, the beginning of one, a short id, the name of a group."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ def _groups(groups: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 
 def _group(group: dict[str, Any]) -> str:
-    name = " ".join(filter(None, (group["id"][:8], group["label"], group["program"])))
+    name = " ".join(filter(None, (group["id"][:8], group.get("name", group["label"]), group["program"])))
     client = "" if group["clients"] else ", its program is not there"
     return f"{name}: {group['queued']:,} queued, {group['running']:,} running{client}"
 

@@ -40,7 +40,7 @@ def task(service: ChosenService | None, name: str, as_json: bool) -> None:
 
 
 def _fields(task: dict[str, Any]) -> list[tuple[str, str]]:
-    group = f"{task['group']} {task.get('label', '')}".rstrip()
+    group = f"{task['group']} {task.get('group_name', task.get('label', ''))}".rstrip()
     return [
         ("task", task["id"]),
         ("function", task["function"]),

@@ -40,7 +40,7 @@ def _state_or_folder(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command()
-@click.option("--group", "group_name", help="Of this group only: id, beginning of it, or label.")
+@click.option("--group", "group_name", help="Of this group only: id, beginning of it, or name.")
 @click.option(
     "--state",
     "states",

@@ -200,7 +200,7 @@ class Page:
         with ui.card().classes("w-full p-3 gap-1"):
             with ui.row().classes("w-full items-center justify-between no-wrap"):
                 with ui.column().classes("gap-0 min-w-0"):
-                    ui.label(group["label"] or group["id"][:8]).classes("font-semibold truncate")
+                    ui.label(group.get("name", group["label"]) or group["id"][:8]).classes("font-semibold truncate")
                     client = "" if group["clients"] else ", its program has ended"
                     ui.label(f"{group['program']}{client}, {age(group['started'])}").classes(
                         "text-xs opacity-70 break-all"
@@ -287,7 +287,7 @@ def _lines(task: dict[str, Any]) -> list[str]:
     )
     return [
         task["id"],
-        f"group {task['group']} {task.get('label', '')}".rstrip(),
+        f"group {task['group']} {task.get('group_name', task.get('label', ''))}".rstrip(),
         f"{task.get('program', '')} (process {task.get('pid')} on {task.get('host')})",
         f"submitted {moment}{began}{took}, attempt {task['attempt']}",
         *([f"worker: process {task['worker']}"] if task.get("worker") else []),

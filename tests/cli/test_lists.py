@@ -18,7 +18,8 @@ Command = Callable[..., Result]
 GROUP = {
     "id": "11111111-2222-4333-8444-555555555555",
     "owner": "local",
-    "label": "fit",
+    "name": "fit.py",
+    "label": "",
     "program": "/home/ann/fit.py",
     "host": "desk",
     "pid": 4711,
@@ -91,8 +92,8 @@ def test_groups_are_rows(command: Command, service: Service) -> None:
     head, row = rows(command("groups"))
     shown = dict(zip(head, row, strict=True))
     assert shown["id"] == "11111111"
-    assert (shown["label"], shown["client"], shown["queued"], shown["cancelled"]) == (
-        "fit",
+    assert (shown["name"], shown["client"], shown["queued"], shown["cancelled"]) == (
+        "fit.py",
         "no",
         "1,000",
         "6",

@@ -59,6 +59,8 @@ OUTCOMES = 2_000
 """Outcomes of a batch that are read at once; some 4 ms."""
 FORGOTTEN = 3
 """Forgotten groups that a client is told of."""
+NAMED = 1_000
+"""The newest groups of a user, among which one without a label is found by the name of its program."""
 LONGEST_ERROR = 300
 """Characters of an error in a list."""
 _NEWEST = 1 << 62
@@ -205,6 +207,7 @@ class Listing:
         return {
             "id": str(uuid.UUID(bytes=group)),
             "owner": owner,
+            "name": group_name(label, program),
             "label": label,
             **_program(program),
             "started": created,
@@ -299,7 +302,7 @@ class Listing:
         batch = _Batch._make(self._read.rows("listed_batch", (head.number,))[0])
         ((_, document),) = self._span(batch, position, position + 1, self._function_names(batch))
         group = self._read.rows("group_head", (batch.group,))
-        about = {"label": group[0][2], **_program(group[0][3])} if group else {}
+        about = _about_group(*group[0][2:4]) if group else {}
         result = self._read.outcome(batch.number, prefix, position)
         if result is not None and result.status != frames.VALUE:
             _, document["traceback"] = outcome_text(document["id"], result, self._read_body)
@@ -322,8 +325,8 @@ class Listing:
     # -- ids ----------------------------------------------------------------------------------------------
 
     def resolve(self, who: Identity, text: str) -> dict[str, str]:
-        """The task or group that an id, the beginning of one, a short id or a label names: ``{"task": id}`` or
-        ``{"group": id}``. Raises NotFound, InvalidRequest (also if it names several)."""
+        """The task or group that an id, the beginning of one, a short id or the name of a group names:
+        ``{"task": id}`` or ``{"group": id}``. Raises NotFound, InvalidRequest (also if it names several)."""
         found = [*self._tasks_named(who, text), *self._groups_named(who, text)]
         if not found:
             raise absent(f"task or task group {text[:60]}")
@@ -351,7 +354,7 @@ class Listing:
 
     def _groups_named(self, who: Identity, text: str) -> Iterator[dict[str, str]]:
         digits = text.replace("-", "")
-        rows = list(self._read.rows("groups_labelled", (who.id, text, 2))) if text else []
+        rows = self._groups_called(who, text) if text else []
         if _is_hex(digits):
             rows += self._read.rows("groups_between", (*_bounds(digits, ID_BYTES), BATCHES))
         names = {
@@ -360,6 +363,20 @@ class Listing:
             if may(who, "read group", Owned(row[1]))
         }
         yield from names.values()
+
+
+    def _groups_called(self, who: Identity, name: str) -> list[Any]:
+        """Two at most with this label; without one, of the newest those that have the name of their program."""
+        rows = list(self._read.rows("groups_labelled", (who.id, name, 2)))
+        if rows:
+            return rows
+        newest = self._read.rows("newest_groups_of", (who.id, NAMED))
+        return [row for row in newest if not row[2] and group_name(row[2], row[3]) == name][:2]
+
+
+def group_name(label: str, program: str | bytes) -> str:
+    """What a group is called: by its label, or as batch systems call a job, by the file of its program."""
+    return label or decode_program(program).name.rpartition("/")[2]
 
 
 def written_text(written: frames.Written) -> str:
@@ -393,6 +410,10 @@ def _index(indexes: bytes | None, position: int) -> int:
 def _program(text: str | bytes) -> dict[str, Any]:
     program = decode_program(text)
     return {"program": program.name, "host": program.host, "pid": program.pid}
+
+
+def _about_group(label: str, program: str | bytes) -> dict[str, Any]:
+    return {"group_name": group_name(label, program), "label": label, **_program(program)}
 
 
 def _open(batch: OpenBatch | None, position: int) -> dict[str, Any]:

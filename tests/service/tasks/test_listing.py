@@ -92,8 +92,9 @@ async def test_counts_of_a_group_are_those_of_its_tasks(house: House) -> None:
         await of_every_ending(house, service)
         (group,) = await service.listing.groups(ALICE, everybody=False, limit=10)
         assert {state: group[state] for state in STATES} == {state: WANTED.count(state) for state in STATES}
-        shown = {name: group[name] for name in ("label", "program", "host", "pid", "clients", "id")}
+        shown = {name: group[name] for name in ("name", "label", "program", "host", "pid", "clients", "id")}
         assert shown == {
+            "name": "fit",
             "label": "fit",
             "program": "/home/ann/fit.py",
             "host": "desk",
@@ -226,6 +227,28 @@ async def test_everything_about_one_task(house: House) -> None:
         assert service.listing.task(ALICE, one.prefix, 2)["traceback"] == "the worker died"
         with pytest.raises(NotFound):
             service.listing.task(ALICE, one.prefix, 7)
+
+
+@live
+async def test_a_group_without_a_label_is_called_by_the_file_of_its_program(house: House) -> None:
+    async with serving(house) as service:
+        one = await of_every_ending(house, service)
+        name = str(uuid.UUID(bytes=b"2" * 16))
+        for group in (b"2" * 16, b"3" * 16):
+            program = ProgramInfo("", "/home/ann/run.py", "desk", 4711)
+            service.subscribe(ALICE, Listener(), group, program=program)
+            lone = batch([b"x"], group=group)
+            await service.submit(ALICE, lone)
+            if group == b"2" * 16:
+                assert service.listing.resolve(ALICE, "run.py") == {"group": name}
+                assert service.listing.task(ALICE, lone.prefix, 0)["group_name"] == "run.py"
+        found = await service.listing.groups(ALICE, everybody=False, limit=10)
+        assert [group["name"] for group in found] == ["run.py", "run.py", "fit"]
+        with pytest.raises(InvalidRequest, match="'run.py' names more than one thing"):
+            service.listing.resolve(ALICE, "run.py")
+        with pytest.raises(NotFound):  # it has a label
+            service.listing.resolve(ALICE, "fit.py")
+        assert service.listing.task(ALICE, one.prefix, 0)["group_name"] == "fit"
 
 
 @live
