@@ -200,7 +200,9 @@ class Page:
         with ui.card().classes("w-full p-3 gap-1"):
             with ui.row().classes("w-full items-center justify-between no-wrap"):
                 with ui.column().classes("gap-0 min-w-0"):
-                    ui.label(group.get("name", group["label"]) or group["id"][:8]).classes("font-semibold truncate")
+                    ui.label(group.get("name", group["label"]) or group["id"][:8]).classes(
+                        "font-semibold truncate"
+                    )
                     client = "" if group["clients"] else ", its program has ended"
                     ui.label(f"{group['program']}{client}, {age(group['started'])}").classes(
                         "text-xs opacity-70 break-all"

@@ -164,7 +164,9 @@ class Components:
             budget=self.limits.decoded_tasks,
             loop=self._loop,
         )
-        self.finished_counts = FinishedCounts(self.store.read.tally)
+        self.finished_counts = FinishedCounts(
+            self.store.read, self.store.path, self.dispatch, lambda: self.retention.deleted
+        )
         self.outcomes = Outcomes(
             self.committer,
             self._loop,
@@ -231,7 +233,7 @@ class Components:
             self.blob_folder.read,
             self.live,
             self.engines.workers,
-            self.store.path,
+            self.finished_counts,
         )
         self.printed = Printed(self.store.read, self.dispatch, self.live)
         self.retention = Retention(

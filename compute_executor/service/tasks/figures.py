@@ -108,42 +108,92 @@ class FunctionFigures:
         return {"function": name, **self.ends, "mean": mean, "longest": self.longest if self.ran else None}
 
 
-class FinishedCounts:
-    """The tasks of finished batches by owner and state: read once, then added up. ``tally``: see `open_counts`.
-    Owner: the loop thread."""
+class FinishedGroup(NamedTuple):
+    """The finished batches of one task group: their tasks, and when the last one finished (None: there is none)."""
 
-    def __init__(self, tally: Callable[[int], dict[int, int]]) -> None:
-        self._tally = tally
-        self._by_owner: dict[str, Counts] | None = None
-        self._since: dict[str, Counts] = {}
+    counts: Counts = Counts()
+    ended: float | None = None
+
+    def and_also(self, counts: Counts, ended: float) -> FinishedGroup:
+        """With a batch more."""
+        return FinishedGroup(added(self.counts, counts), max(ended, self.ended or ended))
+
+
+class FinishedCounts:
+    """The tasks of finished batches by owner, task group and state: read once, then added up. ``cleanups``: how often
+    something was deleted. Owner: the loop thread."""
+
+    def __init__(
+        self,
+        read: Reader,
+        path: Path,
+        dispatch: Dispatch,
+        cleanups: Callable[[], int],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._loop_read, self._path, self._dispatch = read, path, dispatch
+        self._cleanups, self._clock = cleanups, clock
+        self._reading = asyncio.Lock()
+        self._read_after_cleanups = -1
+        self._found: dict[tuple[str, bytes], FinishedGroup] | None = None
+        self._since: list[tuple[tuple[str, bytes], Counts, float]] = []
         """What has finished since the reading began."""
 
     def finished(self, batch: OpenBatch) -> None:
         """The last outcome of a batch is stored."""
-        tally = batch.tally if batch.tally is not None else self._tally(batch.number)
+        tally = batch.tally if batch.tally is not None else self._loop_read.tally(batch.number)
         counts = finished_counts(batch.count, *unsuccessful(tally))
-        into = self._since if self._by_owner is None else self._by_owner
-        into[batch.owner] = added(into.get(batch.owner, Counts()), counts)
+        entry = ((batch.owner, batch.group), counts, self._clock())
+        if self._found is None:
+            self._since.append(entry)
+        else:
+            self._add(self._found, *entry)
 
-    def begin(self) -> None:
-        """A reading begins: of what is finished by now, and nothing else."""
-        self._by_owner, self._since = None, {}
-
-    def take(self, rows: Iterable[tuple[str, int, int, int, int]]) -> None:
-        """What was read: owner, tasks, and how many of them failed, were lost, were cancelled."""
-        found = {owner: finished_counts(*counts) for owner, *counts in rows}
-        for owner, counts in self._since.items():
-            found[owner] = added(found.get(owner, Counts()), counts)
-        self._by_owner, self._since = found, {}
+    async def read(self) -> None:
+        """Read everything from the beginning, the first time and after something was deleted that is counted."""
+        async with self._reading:
+            cleanups = self._cleanups()
+            if cleanups == self._read_after_cleanups:
+                return
+            self._found, self._since = None, []
+            still_open = json.dumps([batch.number for batch in self._dispatch.batches()])
+            last = self._loop_read.rows("last_batch", ())[0][
+                0
+            ]  # those that come later are told by `finished`
+            rows = await asyncio.to_thread(self._rows, last, still_open)
+            found = {
+                (owner, bytes(group)): FinishedGroup(finished_counts(*counts), ended)
+                for owner, group, ended, *counts in rows
+            }
+            for entry in self._since:
+                self._add(found, *entry)
+            self._found, self._since, self._read_after_cleanups = found, [], cleanups
 
     def of(self, owner: str | None) -> Counts:
         """The counts of one user, or of all (None)."""
-        assert self._by_owner is not None, "they are read before they are asked for"
         total = Counts()
-        for name, counts in self._by_owner.items():
+        for (name, _), one in self._known().items():
             if owner in (None, name):
-                total = added(total, counts)
+                total = added(total, one.counts)
         return total
+
+    def of_group(self, owner: str, group: bytes) -> FinishedGroup:
+        """Those of one task group."""
+        return self._known().get((owner, group), FinishedGroup())
+
+    def _known(self) -> dict[tuple[str, bytes], FinishedGroup]:
+        assert self._found is not None, "they are read before they are asked for"
+        return self._found
+
+    @staticmethod
+    def _add(
+        found: dict[tuple[str, bytes], FinishedGroup], key: tuple[str, bytes], counts: Counts, ended: float
+    ) -> None:
+        found[key] = found.get(key, FinishedGroup()).and_also(counts, ended)
+
+    def _rows(self, last: int, still_open: str) -> list[Any]:
+        with contextlib.closing(open_reader(self._path)) as connection:
+            return Reader(connection).rows("finished_counts", (last, still_open))
 
 
 class TaskFigures:
@@ -171,25 +221,18 @@ class TaskFigures:
     async def of(self, owner: str | None) -> dict[str, Any]:
         """The figures of one user's tasks, or of all (None)."""
         async with self._reading:
-            await self._read_finished()
+            self._forget_deleted()
             found = await asyncio.to_thread(self._read, owner)
+            await self._finished.read()
             batches = [batch for batch in self._dispatch.batches() if owner in (None, batch.owner)]
             tasks = added(self._finished.of(owner), open_counts(batches, self._loop_read.tally))
         return {**found, "tasks": tasks.document()}
 
-    async def _read_finished(self) -> None:
-        """Read everything from the beginning, the first time and after outcomes were deleted that are counted."""
+    def _forget_deleted(self) -> None:
+        """Begin anew after outcomes were deleted that are counted."""
         cleanups = self._cleanups()
-        if cleanups == self._read_after_cleanups:
-            return
-        self._finished.begin()
-        still_open = json.dumps([batch.number for batch in self._dispatch.batches()])
-        self._finished.take(await asyncio.to_thread(self._rows, "finished_counts", (still_open,)))
-        self._functions, self._read_until, self._read_after_cleanups = {}, 0, cleanups
-
-    def _rows(self, query: str, values: tuple[Any, ...]) -> list[Any]:
-        with contextlib.closing(open_reader(self._path)) as connection:
-            return Reader(connection).rows(query, values)
+        if cleanups != self._read_after_cleanups:
+            self._functions, self._read_until, self._read_after_cleanups = {}, 0, cleanups
 
     def _read(self, owner: str | None) -> dict[str, Any]:
         """What the store has of functions and of the last minute, on a thread of its own."""

@@ -11,13 +11,10 @@ operator of a shared service sees the groups of all users, but not their tasks. 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import struct
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -31,10 +28,9 @@ from compute_executor.service.access import Identity, Owned, absent, check, may,
 from compute_executor.service.scheduling.dispatch import Dispatch
 from compute_executor.service.scheduling.lifecycle import State
 from compute_executor.service.scheduling.queues import OpenBatch
-from compute_executor.service.store.database import open_reader
 from compute_executor.service.store.reader import Reader, joined
 from compute_executor.service.store.rows import ID_BYTES, decode_program, split_ids
-from compute_executor.service.tasks.figures import added, finished_counts, open_counts
+from compute_executor.service.tasks.figures import FinishedCounts, added, open_counts
 from compute_executor.service.tasks.groups import TaskGroups
 from compute_executor.service.tasks.live_output import LiveOutput
 from compute_executor.service.tasks.outcome_text import ReadBody, outcome_text
@@ -122,10 +118,10 @@ class Listing:
         read_body: ReadBody,
         live: LiveOutput,
         workers: Callable[[], list[WorkerView]],
-        path: Path,
+        finished: FinishedCounts,
     ) -> None:
         self._read = read
-        self._path = path
+        self._finished = finished
         self._dispatch = dispatch
         self._groups = groups
         self._read_body = read_body
@@ -178,28 +174,18 @@ class Listing:
         return found
 
     async def _described(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
-        """What the rows of groups tell, with counts: open batches as they are in memory now, others from the
-        store."""
-        by_group = self._open_by_group()
-        still_open = [by_group.get(bytes(row[0]), []) for row in rows]
-        numbers = [json.dumps([batch.number for batch in batches]) for batches in still_open]
-        opened = []
-        for batches in still_open:
-            opened.append(open_counts(batches, self._read.tally))
-            await asyncio.sleep(0)
-        asked = [(bytes(row[0]), known) for row, known in zip(rows, numbers, strict=True)]
-        ended = await asyncio.to_thread(self._ended, asked)
+        """What the rows of groups tell, with counts: open batches as they are in memory now, and finished ones."""
+        await self._finished.read()
+        by_group = self._open_by_group()  # at the same moment as those that have finished: none is in both
+        ended = [self._finished.of_group(row[1], bytes(row[0])) for row in rows]
         found = []
-        for row, batches, counts, (*finished, end) in zip(rows, still_open, opened, ended, strict=True):
-            all_counts = added(finished_counts(*finished), counts)
-            found.append({**self._group(row), **all_counts.document(), "ended": None if batches else end})
+        for row, finished in zip(rows, ended, strict=True):
+            batches = by_group.get(bytes(row[0]), [])
+            counts = added(finished.counts, open_counts(batches, self._read.tally))
+            end = None if batches else finished.ended
+            found.append({**self._group(row), **counts.document(), "ended": end})
+            await asyncio.sleep(0)
         return found
-
-    def _ended(self, asked: Sequence[tuple[bytes, str]]) -> list[Any]:
-        """Counts of the finished batches of groups, without those that are counted in memory. On a thread."""
-        with contextlib.closing(open_reader(self._path)) as connection:
-            read = Reader(connection)
-            return [read.rows("group_counts", values)[0] for values in asked]
 
     def _group(self, row: Any) -> dict[str, Any]:
         group = bytes(row[0])
@@ -363,7 +349,6 @@ class Listing:
             if may(who, "read group", Owned(row[1]))
         }
         yield from names.values()
-
 
     def _groups_called(self, who: Identity, name: str) -> list[Any]:
         """Two at most with this label; without one, of the newest those that have the name of their program."""

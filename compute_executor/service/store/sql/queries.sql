@@ -183,17 +183,14 @@ SELECT id, owner, label, program, created FROM groups WHERE id >= ? AND id <= ? 
 -- name: groups_labelled
 SELECT id, owner, label, program, created FROM groups WHERE owner = ? AND label = ? ORDER BY created DESC LIMIT ?;
 
--- name: group_counts
--- Tasks and ends of its finished batches, without those (JSON list of numbers) that are counted in memory.
-SELECT coalesce(sum(count), 0), coalesce(sum(failed), 0), coalesce(sum(lost), 0), coalesce(sum(cancelled), 0), max(finished)
-FROM batches
-WHERE task_group = ? AND finished IS NOT NULL AND number NOT IN (SELECT value FROM json_each(?));
-
 -- name: finished_counts
--- By owner; without batches (JSON list of numbers) that are counted in memory.
-SELECT owner, sum(count), sum(coalesce(failed, 0)), sum(coalesce(lost, 0)), sum(coalesce(cancelled, 0))
+-- By owner and task group, of batches up to a number; without batches (JSON list of numbers) that are counted in memory.
+SELECT owner, task_group, max(finished), sum(count), sum(coalesce(failed, 0)), sum(coalesce(lost, 0)), sum(coalesce(cancelled, 0))
 FROM batches
-WHERE finished IS NOT NULL AND number NOT IN (SELECT value FROM json_each(?)) GROUP BY owner;
+WHERE finished IS NOT NULL AND number <= ? AND number NOT IN (SELECT value FROM json_each(?)) GROUP BY owner, task_group;
+
+-- name: last_batch
+SELECT coalesce(max(number), 0) FROM batches;
 
 -- name: function_figures
 -- Which function: the 16 bytes of `functions` at the index that the third column has, little-endian (NULL: the first).
