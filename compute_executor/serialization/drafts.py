@@ -25,9 +25,15 @@ VALUES = frozenset(
     {str, bytes, int, float, complex, bool, type(None), tuple, frozenset, type(Ellipsis), range}
     | {CodeType, BuiltinFunctionType, MethodDescriptorType, WrapperDescriptorType}
 )
+_PLAIN = VALUES - {tuple, frozenset}
 BY_NAME = (ModuleType, logging.Logger, re.Pattern)
 _OF_A_PLAIN_ONE = 4
 """References to the value of a global: its namespace, the tuple of values, two callers."""
+
+
+def may_hold(obj: Any) -> bool:
+    """Whether a tuple or frozenset may have something in it that changes. Those of numbers and text have not."""
+    return type(obj) in (tuple, frozenset) and any(type(one) not in _PLAIN for one in obj)
 
 
 class Draft:
@@ -76,7 +82,7 @@ def _changeable(objects: list[Any], held: dict[int, Any]) -> dict[int, Any]:
     found = {}
     for obj in objects:
         kind: Any = type(obj)
-        if kind in VALUES or isinstance(obj, (type, FunctionType, *BY_NAME)):
+        if isinstance(obj, (type, FunctionType, *BY_NAME)) or (kind in VALUES and not may_hold(obj)):
             continue
         if isinstance(obj, Enum):
             continue  # the same member is found in the same class

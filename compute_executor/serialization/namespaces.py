@@ -96,6 +96,8 @@ class Unit:
         """What has read its stream, and knows its objects by their numbers."""
         self.parts: dict[int, Any] | None = None
         """These objects, once one was lent."""
+        self.made: dict[Name, Any] = {}
+        """What its names were when it was loaded."""
 
 
 class Space:
@@ -230,6 +232,13 @@ class Program:
         except KeyError:
             raise AttributeError(f"{key} has no {short!r} in this worker") from None
 
+    def original(self, name: Name) -> Any:
+        """What a global name was when its unit was loaded: what other globals refer to, whatever a task has stored
+        under the name since. Raises AttributeError."""
+        found = self.value(name)
+        unit = self.space(name[0]).current.get(name[1])
+        return found if unit is None else unit.made.get(name, found)
+
     def lent(self, loan: Loan, borrower: Unit | None) -> Any:
         """The object of a loan, as it is now. Raises AttributeError."""
         key, short = loan.name
@@ -293,7 +302,7 @@ class Program:
     def _load(self, unit: Unit) -> None:
         if unit.loaded or unit.loading:
             return
-        unit.loading, unit.parts = True, None
+        unit.loading, unit.parts, unit.made = True, None, {}
         before = len(self._attempt)
         try:
             values = self._read(unit)
@@ -312,6 +321,8 @@ class Program:
         unit.parts = None
         if len(values) == 1 and type(values[0]) in _ATOMS:
             unit.reader = None  # nobody borrows it, and a task may let go of a long text
+        else:
+            unit.made = dict(zip(unit.names, values, strict=True))
         for (key, name), value in zip(unit.names, values, strict=True):
             if self._adopts or not _was_sent(unit.key, (key, name), value):
                 remember(value, (key, name), unit)

@@ -39,6 +39,9 @@ LOOKED_AT = 1000
 _DILL_MARK = b"dill._dill"
 _SDK_MARK = b"globus_compute_sdk.sdk.shell_function"
 _SNIFF = 64 * 1024
+_LEAST = 48
+"""Bytes of the shortest stream that has names or buffers in it, or is of the SDK: most arguments and results have
+fewer."""
 _LENGTH_BYTES = 4
 
 
@@ -120,6 +123,8 @@ def loads(stream: bytes | memoryview) -> Any:
     """The object of a stream made by pickle, cloudpickle or dill. Raises ResultDecodeError."""
     found: list[Any] | None = None
     try:
+        if len(stream) < _LEAST and type(stream) is bytes and _DILL_MARK not in stream:
+            return pickle.loads(stream)
         if buffers.has_buffers(stream):
             stream, found = buffers.split(stream)
         if has_names(stream):

@@ -20,7 +20,7 @@ from typing import Any
 from compute_executor.serialization import buffers, by_value, namespaces, reading, sharing, tokens
 from compute_executor.serialization.buffers import BufferSink, Keep, with_buffers
 from compute_executor.serialization.content import HEAD, binary
-from compute_executor.serialization.drafts import BY_NAME, VALUES, Draft
+from compute_executor.serialization.drafts import BY_NAME, VALUES, Draft, may_hold
 from compute_executor.serialization.large import Content, Part, Piece, Sink, parts_of, whole
 from compute_executor.serialization.namespaces import MAIN, Loan, Name, Unit
 from compute_executor.serialization.pickler import PROTOCOL, Owner, Pickler
@@ -158,7 +158,7 @@ class Packer(Owner):
 
     def name_of(self, obj: Any, names: dict[str, Any], module: ModuleType | None) -> Name | None:
         """The global name that stands for ``obj`` in a namespace."""
-        key = self.space(names, module, None)
+        key = self.space(names, module, obj if isinstance(obj, FunctionType) else None)
         short = self._named(key).get(id(obj))
         return None if short is None else (key, short)
 
@@ -409,7 +409,7 @@ def _is_plain(value: Any) -> bool:
 
 def _can_be_shared(value: Any, module: Any) -> bool:
     kind = type(value)
-    if kind in VALUES or isinstance(value, BY_NAME):
+    if isinstance(value, BY_NAME) or (kind in VALUES and not may_hold(value)):
         return False
     return not isinstance(value, (type, FunctionType)) or value.__module__ == module
 

@@ -185,7 +185,8 @@ def named(*name: str) -> Any:
     stream = _current()
     where: Name = (name[0], name[1])
     if stream.program is not None:
-        return _walk(stream.program.value(where), name[2:])
+        program = stream.program
+        return _walk(program.value(where) if stream.unit is None else program.original(where), name[2:])
     record = stream.table.get(where)
     found = _own(where, record)
     if found is ABSENT:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections
 import gc
 import sys
+import types
 from collections.abc import Iterable
 from typing import Any
 
@@ -23,6 +24,8 @@ _OF_DICTS = {
 
 def reduce(obj: Any, others: Iterable[Any]) -> tuple[Any, ...] | None:
     """What makes such an object again; None for any other. ``others``: values of globals."""
+    if type(obj) is types.MappingProxyType:
+        return types.MappingProxyType, (gc.get_referents(obj)[0],)
     name = _OF_DICTS.get(type(obj))
     if name is not None:
         return remade.view, (gc.get_referents(obj)[0], name)

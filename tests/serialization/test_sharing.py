@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from compute_executor.serialization import sharing
+from compute_executor.serialization import packer, sharing
 from tests.serialization.conftest import Script
 
 NODES = (
@@ -169,3 +169,38 @@ def test_a_global_that_had_another_value_before_what_it_is_now_was_made(script: 
     assert script.call("made") is True
     assert script.call("chosen") is True
     assert script.call("ask") is True
+
+
+def test_tuples_that_hold_what_changes(script: Script) -> None:
+    script.run(
+        "import collections\nPair = collections.namedtuple('Pair', 'a b')\n"
+        "held = ([], 1)\ntable, listed = {'held': held}, [held]\n"
+        "pair = Pair([], 1)\npairs, first = {'it': pair}, (pair,)\n"
+        "def put():\n table['held'][0].append(1)\n pairs['it'].a.append(1)\n return table['held'] is held\n"
+        "def look(): return len(listed[0][0]), listed[0] is held, len(first[0].a), first[0] is pair\n"
+    )
+    assert script.call("put") is True
+    assert script.call("look") == (1, True, 1, True)
+    assert script.call("put") is True
+    assert script.call("look") == (2, True, 2, True)
+
+
+def test_another_name_stands_for_what_the_program_had(script: Script) -> None:
+    """Also where a task has stored something else under the first name before."""
+    script.run(
+        "a = [1]\nb = a\nboxed = {'a': a}\ndef f(): return 'old'\ntable = {'f': f}\n"
+        "def replace():\n global a, f\n a = a + [2]\n f = lambda: 'new'\n return a, f()\n"
+        "def look(): return b, boxed['a'] is b, table['f']()\ndef now(): return a, f()\n"
+    )
+    assert script.call("replace") == ([1, 2], "new")
+    assert script.call("look") == ([1], True, "old")
+    assert script.call("now") == ([1, 2], "new")
+
+
+def test_the_namespace_of_a_named_tuple_is_known_again(script: Script) -> None:
+    script.run(
+        "import collections\nPair = collections.namedtuple('Pair', 'a b')\ndef f(): return Pair(1, 2)\n"
+    )
+    keys = {packer.key_of(("__main__", "Pair")) for _ in range(3)}
+    assert len(keys) == 1
+    assert keys != {b""}

@@ -9,14 +9,15 @@ from tests.serialization.conftest import Script
 
 def test_views_of_dictionaries(script: Script) -> None:
     script.run(
-        "import collections\nsettings = {'a': 1}\nordered = collections.OrderedDict(b=2)\n"
+        "import collections, types\nsettings = {'a': 1}\nordered = collections.OrderedDict(b=2)\n"
         "keys, values, items = settings.keys(), ordered.values(), [settings.items()]\n"
+        "shown = types.MappingProxyType(settings)\n"
         "def put():\n settings['z'] = 3\n ordered['y'] = 4\n"
-        "def see(): return sorted(keys), list(values), sorted(items[0])\n"
+        "def see(): return sorted(keys), list(values), sorted(items[0]), len(shown)\n"
     )
-    assert script.call("see") == (["a"], [2], [("a", 1)])
+    assert script.call("see") == (["a"], [2], [("a", 1)], 1)
     script.call("put")
-    assert script.call("see") == (["a", "z"], [2, 4], [("a", 1), ("z", 3)])
+    assert script.call("see") == (["a", "z"], [2, 4], [("a", 1), ("z", 3)], 2)
 
 
 def test_arrays_that_share_their_memory(script: Script) -> None:
