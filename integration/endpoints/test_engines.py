@@ -20,6 +20,7 @@ import pytest
 from compute_executor import Executor, MPIFunction
 from compute_executor.errors import ResourcesNotOffered, TaskTimeout, WorkerLost
 from integration.endpoints.account import PATIENCE, WORKERS, ends_well
+from integration.endpoints.contract import contract_holds
 from integration.endpoints.engines import Place, engine_of
 from tests.contract.work import Gate, wait_until
 from tests.endpoint.agent.running import environment, run
@@ -42,6 +43,12 @@ def test_calls(engine: Place, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 IN_JSON = Path(__file__).parents[1] / "stock" / "scripts" / "ours_in_json.py"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_contract_of_an_executor(engine: Place) -> None:
+    contract_holds(engine.name)
 
 
 def test_nothing_is_unpickled_with_json(engine: Place) -> None:

@@ -24,9 +24,10 @@ from compute_executor.local import embedded
 from compute_executor.local.state import read_announcement, state_folder
 from integration import debian, pythons
 from integration.endpoints.account import PATIENCE, WORKERS, ends_well
+from integration.endpoints.contract import contract_holds
 from integration.endpoints.engines import FACTORY, pilots_of
 from integration.run import TEST_REQUIREMENTS
-from tests.contract.work import wait_until
+from tests.contract.work import Gate, wait_until
 from tests.endpoint.agent.running import RunningEndpoint, command, environment, run, running
 from tests.faults import work
 from tests.faults.proxy import Proxy
@@ -325,6 +326,31 @@ def test_two_users_of_one_machine_work_under_one_name(far: FarMachine, home_of_n
         errors = [error for future in futures if (error := future.exception()) is not None]
         assert all(isinstance(error, WorkerLost) for error in errors)
         assert len(errors) <= held
+
+
+def test_two_machines_under_one_name(far: FarMachine, tmp_path: Path) -> None:
+    """Each with a state folder of its own: ten thousand calls on both, and none that waits behind a long one while
+    the other machine has nothing to do."""
+    gate = Gate(tmp_path / "gate")
+    with running("twins", WHO="near"), Executor("twins") as executor:
+        held = [executor.submit(gate.hold, str(number)) for number in range(2 * WORKERS)]
+        wait_until(lambda: sum(future.running() for future in held) == WORKERS)
+        with far.running("twins", "--join", WHO="far"):
+            wait_until(lambda: all(future.running() for future in held))
+            gate.open()
+            wait(held, PATIENCE)
+            futures = [executor.submit(divmod, number, 7) for number in range(10_000)]
+            _, pending = wait(futures, PATIENCE)
+            assert not pending
+            assert all(future.result() == divmod(number, 7) for number, future in enumerate(futures))
+            assert {user[2] for user in executor.map(_user, range(200))} == {"near", "far"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_contract_of_an_executor_on_two_machines(far: FarMachine) -> None:
+    with running("couple", "--workers", "1"), far.running("couple", "--join", "--workers", "1"):
+        contract_holds("couple")
 
 
 def _user(_: int) -> tuple[int, int, str]:

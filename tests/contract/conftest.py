@@ -44,6 +44,28 @@ def _there(**options: Any) -> compute_executor.Executor:
 if ENDPOINT:
     KINDS = {"endpoint": _there}
 
+OF_OWN_WORKERS = {
+    "test_an_error_cancels_what_has_not_begun",
+    "test_an_id_that_is_none_is_named",
+    "test_parent_and_views_share_their_workers",
+    "test_cancelling_again_is_true_again",
+    "test_cancelling_what_has_not_begun",
+    "test_closing_cancels_what_has_not_begun",
+    "test_the_others_go_on",
+    "test_the_worker_sees_what_the_caller_sees",
+    "test_there_is_at_least_one_worker",
+    "test_two_processes_share_one_service",
+    "test_what_calls_take_is_kept_or_refused",
+}
+"""Tests of what an Executor with workers of its own is made with, or finds there, and of one with a single worker."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what is not about an endpoint, where one is meant."""
+    for item in items:
+        if ENDPOINT and getattr(item, "originalname", "") in OF_OWN_WORKERS:
+            item.add_marker(pytest.mark.skip("it is about an Executor's own workers"))
+
 
 @pytest.fixture(scope="session")
 def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -101,3 +123,20 @@ def gate(tmp_path: Path) -> Iterator[Gate]:
     gate = Gate(tmp_path / "gate")
     yield gate
     gate.open()
+
+
+BUSY = ("first", "another") if ENDPOINT else ("first",)
+"""The tasks that take all workers: one, of an Executor with a single worker, and two at an endpoint."""
+
+
+@pytest.fixture
+def keep_busy(gate: Gate) -> Callable[[Executor], None]:
+    """Gives all workers something to do, until the gate opens."""
+
+    def keep(executor: Executor) -> None:
+        for name in BUSY:
+            executor.submit(gate.hold, name)
+        for name in BUSY:
+            gate.wait_for(name)
+
+    return keep

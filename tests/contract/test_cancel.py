@@ -15,19 +15,17 @@ MakeExecutor = Callable[..., Executor]
 
 
 @pytest.fixture
-def held(make_executor: MakeExecutor, gate: Gate) -> Executor:
-    """An executor whose only worker is busy until the gate opens."""
+def held(make_executor: MakeExecutor, keep_busy: Callable[[Executor], None]) -> Executor:
+    """An executor whose workers are busy until the gate opens."""
     executor = make_executor(max_workers=1)
-    executor.submit(gate.hold, "first")
-    gate.wait_for("first")
+    keep_busy(executor)
     return executor
 
 
 @pytest.fixture
-def ours_held(make_ours: Callable[..., Executor], gate: Gate) -> Executor:
+def ours_held(make_ours: Callable[..., Executor], keep_busy: Callable[[Executor], None]) -> Executor:
     executor = make_ours(max_workers=1)
-    executor.submit(gate.hold, "first")
-    gate.wait_for("first")
+    keep_busy(executor)
     return executor
 
 

@@ -101,10 +101,11 @@ def test_the_loop_turns_while_a_task_runs(executor: Executor, gate: Gate) -> Non
     assert asyncio.run(main()) == "task"
 
 
-def test_cancelling_through_asyncio(make_executor: MakeExecutor, gate: Gate) -> None:
+def test_cancelling_through_asyncio(
+    make_executor: MakeExecutor, gate: Gate, keep_busy: Callable[[Executor], None]
+) -> None:
     executor = make_executor(max_workers=1)
-    executor.submit(gate.hold, "first")
-    gate.wait_for("first")
+    keep_busy(executor)
     waiting = executor.submit(gate.hold, "second")
 
     async def main() -> None:
