@@ -181,7 +181,10 @@ def misfits(asked: Resources, offer: ResourceOffer) -> str:
     if asked.gpus > offer.gpus:
         found.append(f"gpus={asked.gpus}, and {_things(offer.gpus, 'device')} for each worker are there")
     if asked.nodes > 1:
-        found.append(f"nodes={asked.nodes}, and a call runs on 1 machine there")
+        found.append(
+            f"nodes={asked.nodes}, and a call runs on 1 machine there (submit a job for it, or take a stock endpoint "
+            "with GlobusMPIEngine)"
+        )
     if asked.ranks > 1 and offer.launcher == "":
         found.append(
             f"ranks={asked.ranks}, and nothing there starts them: no mpiexec or mpirun is on PATH, or the "

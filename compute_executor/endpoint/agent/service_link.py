@@ -21,7 +21,7 @@ import msgspec
 
 from compute_executor._version import __version__
 from compute_executor.backoff import Backoff
-from compute_executor.endpoint.leases import frames
+from compute_executor.endpoint.leases import clocks, frames
 from compute_executor.endpoint.leases.bodies import BodyExchange
 from compute_executor.endpoint.leases.send_list import SendList
 from compute_executor.errors import (
@@ -208,7 +208,7 @@ class ServiceLink:
         sent = time.time()
         await socket.send(msgspec.json.encode(self._hello()).decode())
         welcome = _welcome(await asyncio.wait_for(socket.recv(), OPEN_WITHIN))
-        clock_ahead = (sent + time.time()) / 2 - welcome.clock
+        clock_ahead = clocks.ahead(sent, time.time(), welcome.clock)
         link = self._link = OpenLink(self._blobs, welcome, clock_ahead, local=local)
         self._backoff.succeeded()
         self.connected = True

@@ -19,6 +19,7 @@ import msgspec
 
 from compute_executor._version import __version__
 from compute_executor.endpoint.leases import frames
+from compute_executor.endpoint.leases.balance import Load, keeping
 from compute_executor.endpoint.leases.bodies import BodyExchange
 from compute_executor.endpoint.leases.giver import GiverSession, LeaseHolder, reason_of
 from compute_executor.endpoint.leases.send_list import SendList
@@ -53,6 +54,9 @@ SHARE = 128
 
 ALONE_AFTER = 0.7
 """Seconds after which a worker that died counts as having died alone: a scheduler ends a whole job at once."""
+
+NOBODY_WAITS = 0
+"""The number of a Recall of which nobody waits for the answer."""
 
 REASON_WITHIN = 10.0
 """Seconds for the scheduler to say why a pilot was ended, before its tasks are told as lost without."""
@@ -221,6 +225,7 @@ class PilotEngine:
         while True:
             await asyncio.sleep(LOOK_EVERY)
             now = time.monotonic()
+            self._even_out(now)
             for machine, pilot in list(self._pilots.items()):
                 self._tell_losses(pilot)
                 if pilot.session is not None and now - pilot.heard > SILENT_AFTER:
@@ -232,6 +237,19 @@ class PilotEngine:
                     and (now - pilot.gone_since > GONE_AFTER or self._reason(pilot.slot) is not None)
                 ):
                     self._gone(machine, pilot)
+
+    def _even_out(self, now: float) -> None:
+        """Ask back what waits behind long tasks while a worker of another pilot has none."""
+        staying = [one for one in self._working() if not one.ending and not one.ended_by_us]
+        loads = [Load(one.workers, one.occupied) for one in staying]
+        for pilot, keeps in zip(staying, keeping(loads), strict=True):
+            if keeps and pilot.session is not None and now - pilot.busy > LOOK_EVERY:
+                pilot.session.recall(NOBODY_WAITS, list(pilot.expected))
+
+    def _working(self) -> list[PilotHolder]:
+        """Those with a connection, the least busy first."""
+        connected = [one for one in self._pilots.values() if one.session is not None]
+        return sorted(connected, key=lambda one: one.occupied - one.workers)
 
     def _gone(self, machine: str, pilot: PilotHolder) -> None:
         """A pilot will not come back: what it had been sent counts as begun."""
@@ -361,7 +379,7 @@ class PilotEngine:
         self._due = False
         if self._closing:
             return
-        working = [(one, one.session) for one in self._pilots.values() if one.session is not None]
+        working = [(one, one.session) for one in self._working() if one.session is not None]
         while sum(self._give(pilot, session) for pilot, session in working):
             pass
 

@@ -35,7 +35,7 @@ from compute_executor import system
 from compute_executor.endpoint.agent.engines import local_offer, worker_spec
 from compute_executor.endpoint.agent.service_link import hello_of
 from compute_executor.endpoint.agent.settings import EndpointSettings
-from compute_executor.endpoint.leases import frames
+from compute_executor.endpoint.leases import clocks, frames
 from compute_executor.endpoint.leases.bodies import BodyExchange, discard, shared_room
 from compute_executor.endpoint.leases.send_list import SendList
 from compute_executor.endpoint.leases.taker import LeaseTaker
@@ -192,7 +192,7 @@ class Pilot:
         await wire.send(msgspec.json.encode(hello))
         welcome = msgspec.json.decode(await wire.receive(), type=frames.GiverWelcome)
         theirs = shared_folder(welcome.blob_folder, self._ticket)
-        link = self._link = PilotLink(self._blobs, theirs, (sent + time.time()) / 2 - welcome.clock)
+        link = self._link = PilotLink(self._blobs, theirs, clocks.ahead(sent, time.time(), welcome.clock))
         self._taker.connected(link)
         running = [
             asyncio.ensure_future(one)

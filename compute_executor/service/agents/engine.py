@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import uuid
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, cast
 
+from compute_executor.endpoint.leases.balance import keeping
 from compute_executor.endpoint.leases.giver import GiverSession, reason_of
 from compute_executor.endpoint.pool.events import EngineEvents, TaskEnded, WorkerView
 from compute_executor.endpoint.pool.scheduling_policy import Assignment
@@ -32,6 +34,12 @@ log = logging.getLogger(__name__)
 SHARE = 512
 """Tasks given to one machine before the next has its turn."""
 
+LOOK_EVERY = 0.25
+"""Seconds between two looks at whether tasks wait at one machine while another has nothing to do."""
+
+NOBODY_WAITS = 0
+"""The number of a Recall of which nobody waits for the answer."""
+
 RECALL_WITHIN = 3.0
 """Seconds for a machine to say which tasks it gives back."""
 
@@ -45,6 +53,7 @@ class AgentEngine:
         self._records = records
         self._pools: dict[bytes, EndpointMachines] = {}
         self._due: set[bytes] = set()
+        self._looking: set[bytes] = set()
         self._recalls: dict[int, asyncio.Future[None]] = {}
         self._last_recall = 0
 
@@ -182,6 +191,22 @@ class AgentEngine:
         while sum(self._give(group, machine, session) for machine, session in working):
             pass
         self._tell_queued(group, working)
+        self._look_later(pool, [machine for machine, _ in working])
+
+    def _look_later(self, pool: bytes, machines: list[Machine]) -> None:
+        if pool not in self._looking and any(keeping([one.load for one in machines])):
+            self._looking.add(pool)
+            asyncio.get_running_loop().call_later(LOOK_EVERY, self._even_out, pool)
+
+    def _even_out(self, pool: bytes) -> None:
+        """Ask back what waits behind long tasks while another machine has workers without any."""
+        self._looking.discard(pool)
+        group = self._pools.get(pool)
+        machines = [machine for machine, _ in group.working()] if group is not None else []
+        for machine, keeps in zip(machines, keeping([one.load for one in machines]), strict=True):
+            if keeps and machine.session is not None and time.monotonic() - machine.busy > LOOK_EVERY:
+                machine.session.recall(NOBODY_WAITS, list(machine.leased))
+        self._look_later(pool, machines)
 
     def _tell_queued(self, group: EndpointMachines, working: list[tuple[Machine, GiverSession]]) -> None:
         """Tell the machines how many tasks wait, so that they can ask for more workers."""
@@ -197,6 +222,7 @@ class AgentEngine:
             return False
         session.reserve(len(tasks))
         group.last(machine)
+        machine.busy = time.monotonic()
         keys = [task[:3] for task in tasks]
         self._records.give(machine.id, keys, lambda error: self._recorded(machine, session, tasks, error))
         return True
@@ -245,7 +271,8 @@ class AgentEngine:
 
     def ended(self, session: GiverSession, outcomes: list[TaskEnded]) -> None:
         """See GiverEvents."""
-        pool = _machine(session).pool
+        machine = _machine(session)
+        machine.busy, pool = time.monotonic(), machine.pool
         if whole := [one for one in outcomes if one.status != LOST]:
             self._events.ended(pool, whole)
         for one in outcomes:
@@ -305,6 +332,7 @@ class AgentEngine:
         machine = _machine(session)
         machine.state = document
         machine.heard()
+        self._wake_soon(machine.pool)
 
     def leaving(self, session: GiverSession) -> None:
         """See GiverEvents. It is forgotten, unless it leaves something behind."""

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from compute_executor.endpoint.leases.balance import Load
 from compute_executor.endpoint.leases.frames import TakerHello
 from compute_executor.endpoint.leases.giver import GiverSession, LeaseHolder
 from compute_executor.protocol.resources import ResourceOffer, offer_from
@@ -39,6 +40,7 @@ class Machine(LeaseHolder):
         self.end: Callable[[str], object] = nobody
         self.state: dict[str, Any] = {}
         self.trouble = ""
+        self.busy = time.monotonic()  # when it was given a task last, or has ended one
 
     @property
     def id(self) -> bytes:
@@ -49,6 +51,12 @@ class Machine(LeaseHolder):
     def name(self) -> str:
         """How people are told of it."""
         return self.known.host
+
+    @property
+    def load(self) -> Load:
+        """What it holds, beside the workers that it last said it has."""
+        workers = self.state.get("workers")
+        return Load(workers if isinstance(workers, int) else 0, len(self.leased))
 
     def heard(self) -> None:
         """It has said something."""

@@ -17,6 +17,7 @@ from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.errors import EndpointTaken, InvalidRequest, NotFound
 from compute_executor.protocol.frames import LOST, VALUE, Reason
 from compute_executor.service.access import Identity
+from compute_executor.service.agents import engine
 from compute_executor.service.agents.machines import Machine
 from compute_executor.service.api.stream import LONGEST_REASON
 from compute_executor.service.endpoints.registry import EndpointRegistration
@@ -223,3 +224,27 @@ async def test_machines_are_told_to_end_by_host_or_all() -> None:
         one.leave()
         view = service.agents.view(ALICE, row)
         assert [machine["host"] for machine in view["machines"]] == ["host2"]
+
+
+@live
+async def test_what_waits_behind_long_tasks_goes_to_a_machine_that_has_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine, "LOOK_EVERY", 0.0)
+    async with serving(House()) as service:
+        endpoint = await made(service)
+        first = MadeUpMachine(service, endpoint, hello(1), credit=4)
+        first.says(frames.TakerState({"workers": 2}))
+        await submitted(service, endpoint, 4)
+        given = await first.tasks(4)
+        second = MadeUpMachine(service, endpoint, hello(2, join=True), credit=4)
+        second.says(frames.TakerState({"workers": 1}))
+        while not (asked := [one for one in first.sent.frames if isinstance(one, frames.Recall)]):
+            await turn()
+        assert asked[0].tasks == [task[:2] for task in given], "it knows which have not begun"
+        first.says(frames.TasksReturned(given[-1:]))
+        assert (await second.tasks(1))[0][:2] == given[-1][:2]
+        count = len(first.sent.frames)
+        for _ in range(5):
+            await turn()
+        assert len(first.sent.frames) == count, "nobody has nothing to do"
