@@ -48,10 +48,13 @@ def plot_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def parse_units(texts: tuple[str, ...]) -> dict[str, str]:
     """Units by column. Raises InvalidRequest."""
-    units = {}
+    units: dict[str, str] = {}
     for text in texts:
         name, equals, unit = text.partition("=")
         if not equals or not name.strip() or not unit.strip():
             raise InvalidRequest(f"--unit {text}: write NAME=UNIT, for example beta='1/day'")
-        units[name.strip()] = unit.strip()
+        if units.setdefault(name.strip(), unit.strip()) != unit.strip():
+            raise InvalidRequest(
+                f"--unit {text}: {name.strip()} has the unit {units[name.strip()]!r} already"
+            )
     return units

@@ -15,6 +15,7 @@ from compute_executor.sweeps.best import Best, Record, numeric_column
 from compute_executor.sweeps.design import Design
 from compute_executor.sweeps.destination import reason
 from compute_executor.sweeps.failures import failures, grouped
+from compute_executor.sweeps.programs import OWN_COLUMNS
 from compute_executor.sweeps.standard_output import is_stdout
 from compute_executor.sweeps.study import Study
 from compute_executor.sweeps.tabulation import tabulated
@@ -72,9 +73,30 @@ def _figures(ending: SweepEnding) -> None:
         say(f"{count(tally.adopted, 'call')} of the earlier run were taken over from the service")
     if tally.failed:
         _tell_failures(ending, say)
+    _tell_silence(ending, say)
+    _tell_unknown_units(ending, say)
     kept = ending.study.book.foreign()
     if kept:
         say(f"{count(kept, 'earlier row')} of other values kept at the end of {out}")
+
+
+def _tell_silence(ending: SweepEnding, say: Any) -> None:
+    """Say that programs have ended well and given no column, which is seldom what is wanted."""
+    if not ending.study.request.numbered or not ending.results() or set(ending.results()) - OWN_COLUMNS:
+        return
+    name = ending.request.function or ""
+    function = f"; to call a function of it, write {name}:NAME" if name.endswith(".py") else ""
+    say(
+        "no results but exit code and time: nothing that --collect names, and no JSON object on the last line"
+        f"{function}"
+    )
+
+
+def _tell_unknown_units(ending: SweepEnding, say: Any) -> None:
+    unknown = set(ending.units).difference(ending.design.names)
+    columns = ending.results() if unknown else []
+    for name in sorted(unknown.difference(columns)) if columns else ():
+        say(f"--unit {name}: no column is called so; there is {', '.join([*ending.design.names, *columns])}")
 
 
 def _tell_failures(ending: SweepEnding, say: Any) -> None:

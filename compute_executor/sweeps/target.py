@@ -167,9 +167,14 @@ def _where(error: BaseException, path: Path) -> str:
     return f"line {lines[-1]}: " if lines else ""
 
 
+def _is_own(value: Any, module: ModuleType) -> bool:
+    """Whether a module defines something that can be called, and has not imported it."""
+    return callable(value) and getattr(value, "__module__", None) == module.__name__
+
+
 def _function(module: ModuleType, file: str, name: str) -> Callable[..., Any]:
     if not hasattr(module, name):
-        known = [n for n, value in vars(module).items() if callable(value) and not n.startswith("_")]
+        known = [n for n, value in vars(module).items() if _is_own(value, module) and not n.startswith("_")]
         raise InvalidRequest(f"{file} has no function {name!r}{_hint(name, known)}")
     function = getattr(module, name)
     if not callable(function):

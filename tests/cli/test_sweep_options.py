@@ -150,6 +150,20 @@ def test_an_array_of_2000_numbers_is_whole_in_every_format(command: Command) -> 
     assert [row["result"] for row in read_table(Path("r.nc"))[1]] == whole
 
 
+def test_a_script_that_says_nothing_is_told_and_so_is_a_unit_without_a_column(command: Command) -> None:
+    Path("quiet.py").write_text("def f(n):\n    return n\n")
+    quiet = command("sweep", "quiet.py", "--grid", "n=1", "--out", "quiet.csv")
+    assert quiet.exit_code == 0
+    assert "no results but exit code and time" in quiet.stdout
+    assert "to call a function of it, write quiet.py:NAME" in quiet.stdout
+    done = command(
+        "sweep", "quiet.py:f", "--grid", "n=1,2", "--unit", "m=kg", "--unit", "n=m", "--out", "f.csv"
+    )
+    assert "--unit m: no column is called so; there is n, result" in done.stdout
+    assert "--unit n" not in done.stdout
+    assert "no results" not in done.stdout
+
+
 def test_a_table_is_drawn_without_running_anything(command: Command) -> None:
     command("sweep", "optioned.py:bowl", "--grid", "a=0:6:7", "--grid", "b=0:1:3", "--unit", "a=mm")
     for table, options in (("results.csv", ()), ("results.csv.sweep", ("--colour", "b", "--log-x"))):
@@ -212,6 +226,7 @@ def test_a_function_of_a_package(command: Command) -> None:
         (["--grid", "a=1", "--out", "r.doc"], "its name must end in .csv"),
         (["--grid", "a=1", "--collect", "x=(.)"], "--collect is for programs"),
         (["--grid", "a=1", "--unit", "a"], "--unit a: write NAME=UNIT"),
+        (["--grid", "a=1", "--unit", "a=m", "--unit", "a=km"], "a has the unit 'm' already"),
         (["--grid", "a=1", "--errors", "no/e.txt"], "there is no folder no"),
         (["--grid", "a=1", "--python", "/absent"], "there is no interpreter"),
         (["--grid", "a=1", "--url", "x", "--profile", "y"], "--url and --profile exclude each other"),

@@ -149,3 +149,9 @@ def test_parameters_that_fit() -> None:
 def test_parameters_that_do_not_fit(function: object, names: list[str], says: str) -> None:
     with pytest.raises(InvalidRequest, match=says):
         target.check_parameters(function, names)  # type: ignore[arg-type]
+
+
+def test_a_function_that_is_not_there_is_told_with_those_that_the_file_defines(tmp_path: Path) -> None:
+    file = write(tmp_path / "sweep_named.py", "from pathlib import Path\ndef fit(x):\n    return x\n")
+    with pytest.raises(InvalidRequest, match=r"has no function 'run'; there is fit\n"):
+        target.load(f"{file}:run")
