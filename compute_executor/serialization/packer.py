@@ -288,12 +288,12 @@ class Packer(Owner):
 
     def _named(self, key: str) -> dict[int, str]:
         """The objects of a namespace that other globals may share, by id, each under the first of its names; a
-        function or class under its own, by which what it refers to finds it."""
+        function or class under its own, by which what it refers to finds it; the namespace itself without one."""
         found = self._by_id.get(key)
         if found is None:
             names = self._names[key]
             module = names.get("__name__")
-            found = self._by_id[key] = {}
+            found = self._by_id[key] = {id(names): ""}
             for name, value in list(names.items()):
                 if name.startswith("__") or not _can_be_shared(value, module):
                     continue

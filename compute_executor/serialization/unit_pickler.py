@@ -29,18 +29,24 @@ class NamingPickler(Pickler):
     def __init__(self, file: Any, owner: Owner, place: Place) -> None:
         super().__init__(file, owner, place.own)
         self._place = place
-        self._lent_cells: dict[int, Loan] = {}
+        self._lent = dict(place.loans)
 
     def persistent_id(self, obj: Any) -> tuple[Any, ...] | None:
         """The global name of an object, an empty one for the namespace itself; or where it is lent; None: it is
         written here."""
+        identity = id(obj)  # asked about every object that is written: two look-ups for most
+        short = self._place.named.get(identity)
+        if short is None and identity not in self._lent:
+            return None
+        return self._reference_to(obj, short)
+
+    def _reference_to(self, obj: Any, short: str | None) -> tuple[Any, ...] | None:
         place = self._place
-        loan = place.loans.get(id(obj)) or self._lent_cells.get(id(obj))
+        loan = self._lent.get(id(obj))
         if loan is not None:
             return self._borrowed(loan)
         if obj is place.names:
             return self._namespace_itself()
-        short = place.named.get(id(obj))
         if short is None or (not self._own and isinstance(obj, (FunctionType, type))):
             return None
         name = place.key, short
@@ -70,7 +76,7 @@ class NamingPickler(Pickler):
         made = super()._cell(cell)
         loan = self._place.loans.get(id(cell))
         if loan is not None:
-            self._lent_cells[id(made)] = loan
+            self._lent[id(made)] = loan
         return made
 
     def _contents(self, cell: CellType) -> tuple[Any, ...]:
