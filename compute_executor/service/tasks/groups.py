@@ -5,7 +5,10 @@ Owner: the loop thread.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
+
+import msgspec
 
 from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.protocol.frames import ProgramInfo, Result, Written
@@ -15,6 +18,8 @@ from compute_executor.service.scheduling.dispatch import Dispatch, Past
 from compute_executor.service.scheduling.queues import OpenBatch
 from compute_executor.service.store.reader import SCAN, Reader
 from compute_executor.service.store.rows import decode_program
+
+log = logging.getLogger(__name__)
 
 
 class TaskGroup:
@@ -76,7 +81,16 @@ class TaskGroups:
     def restore(self) -> None:
         """After a restart, before clients come: no Executor waits for its open tasks yet."""
         for group, program in self._read.rows("groups_of_open_batches"):
-            if decode_program(program).pid:
+            try:
+                abandoned = bool(decode_program(program).pid)
+            except (
+                msgspec.MsgspecError,
+                TypeError,
+                ValueError,
+            ) as error:  # one user's row: the service goes on
+                log.warning("which program made task group %s cannot be read: %s", bytes(group).hex(), error)
+                continue
+            if abandoned:
                 self._dispatch.abandon(bytes(group))
 
     # -- batches ------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ goes at once, also what was to be kept: the oldest first. What was not acknowled
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import islice
@@ -22,6 +23,8 @@ from compute_executor.service.blobs.disk import DiskUse
 from compute_executor.service.scheduling.queues import OpenBatch
 from compute_executor.service.store.committer import Committer
 from compute_executor.service.store.reader import Reader
+
+log = logging.getLogger(__name__)
 
 STEP = 500
 """Results that are deleted in one transaction."""
@@ -72,6 +75,9 @@ class LargeResults:
     def restore(self) -> None:
         """Know again what is stored."""
         for seq, group, name, size, keep, acknowledged in self._read.rows("large_results"):
+            if not isinstance(size, int):  # one user's row: the service goes on, and the file stays
+                log.warning("how large the file of outcome %d is cannot be read: %r", seq, size)
+                continue
             self._acknowledged[bytes(group)] = acknowledged
             self._add(LargeResult(seq, bytes(group), Blob(name, size), keep))
 

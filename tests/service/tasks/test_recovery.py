@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -28,6 +30,7 @@ from tests.service.fixture import (
     reason,
     register,
     serving,
+    take,
     turn,
 )
 
@@ -376,3 +379,29 @@ async def test_blobs_that_nothing_refers_to_are_swept(house: House) -> None:
         assert [path.name for path in house.blobs.folder.iterdir()] == ["a" * 32]
         (task,) = house.engine.events.take(DEFAULT_POOL, 9)
         assert task.body == frames.Blob("a" * 32, 5)
+
+
+SPOILT = [
+    "UPDATE groups SET program = x'00'",
+    "UPDATE groups SET program = 7",
+    "UPDATE outcomes SET blob = 'f', size = 'large'",
+]
+
+
+@pytest.mark.parametrize("spoil", SPOILT)
+@live
+async def test_a_row_of_one_user_that_cannot_be_read_keeps_no_service_from_starting(
+    house: House, spoil: str
+) -> None:
+    service = await house.start()
+    await register(service)
+    await service.submit(ALICE, batch([b"a", b"b"]))
+    (first, _) = take(house)
+    house.engine.end(DEFAULT_POOL, [first])
+    await kill(house, service)
+    with closing(sqlite3.connect(house.path)) as connection, connection:
+        connection.execute("INSERT INTO blobs (name, batch, kind, owner) VALUES ('f', 1, 'outcome', 'alice')")
+        assert connection.execute(spoil).rowcount == 1
+    async with serving(house) as again:
+        await register(again)
+        await again.submit(ALICE, batch([b"c"]))
