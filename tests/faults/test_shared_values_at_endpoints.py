@@ -6,7 +6,7 @@ import gc
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -36,6 +36,20 @@ def service_that_stays(monkeypatch: pytest.MonkeyPatch) -> None:
 def far(wire: Wire) -> Iterator[RunningEndpoint]:
     with running("far", *wire.options(), **wire.environment()) as found:
         yield found
+
+
+@pytest.fixture
+def start(wire: Wire) -> Iterator[Callable[[], RunningEndpoint]]:
+    """Starts an endpoint, which does not outlive the test however that ends."""
+    started: list[RunningEndpoint] = []
+
+    def one() -> RunningEndpoint:
+        started.append(RunningEndpoint("far", "--workers", "2", *wire.options(), **wire.environment()))
+        return started[-1]
+
+    yield one
+    for endpoint in started:
+        endpoint.kill()
 
 
 def first(value: Any, position: int = 0) -> Any:
@@ -108,9 +122,11 @@ def end_service(number: int) -> None:
 
 @pytest.mark.parametrize("when", ["before it came", "while it comes", "while tasks run"])
 @pytest.mark.parametrize("who", ["endpoint", "service", "connection"])
-def test_a_death_at_any_step_leaves_the_right_values_and_no_file(who: str, when: str, wire: Wire) -> None:
+def test_a_death_at_any_step_leaves_the_right_values_and_no_file(
+    who: str, when: str, wire: Wire, start: Callable[[], RunningEndpoint]
+) -> None:
     table = bytes(range(250)) * 40_000  # 10 MB
-    endpoint = RunningEndpoint("far", "--workers", "2", *wire.options(), **wire.environment())
+    endpoint = start()
     executor = Executor("far")
     wire.proxy.slow = 0.005 if when == "while it comes" else 0.0
     if when == "before it came":
@@ -125,7 +141,7 @@ def test_a_death_at_any_step_leaves_the_right_values_and_no_file(who: str, when:
         calls[5].result(PATIENCE)
     if who == "endpoint":
         endpoint.kill()
-        endpoint = RunningEndpoint("far", "--workers", "2", *wire.options(), **wire.environment())
+        endpoint = start()
     elif who == "service":
         end_service(signal.SIGKILL)
     else:

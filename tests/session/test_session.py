@@ -415,7 +415,7 @@ def test_an_error_of_our_own_ends_the_futures(
         (None, 5, None, "args must be a sequence"),
         (None, "25", None, "args must be a sequence"),
         (None, (2, 5), 7, "kwargs must be a mapping"),
-        (None, (2, 5), {1: 2}, "kwargs must be a mapping"),
+        (None, (2, 5), {1: 2}, "kwargs must have the names of arguments as keys, not int: 1"),
     ],
 )
 def test_what_is_no_call_of_a_registered_function_is_named_at_once(
