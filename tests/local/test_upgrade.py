@@ -18,7 +18,7 @@ from compute_executor.service.store.database import SCHEMA_VERSION
 from compute_executor.service.store.sql import schema
 from compute_executor.service.store.store import Store
 from compute_executor.service.tasks.listing import TaskFilter
-from tests.service.fixture import ALICE, House, live, serving, take
+from tests.service.fixture import ALICE, ServiceFixture, live, serving, take
 
 RELEASED = 4
 """The schema of version 0.1.0."""
@@ -86,12 +86,12 @@ def test_where_a_service_of_that_version_runs_nothing_is_moved(state_home: Path)
 @live
 async def test_what_was_open_runs_and_what_had_ended_is_counted(tmp_path: Path) -> None:
     released(tmp_path / "old")
-    house = House(tmp_path / "old")
-    async with serving(house) as service:
+    fixture = ServiceFixture(tmp_path / "old")
+    async with serving(fixture) as service:
         (group,) = await service.listing.groups(ALICE, everybody=False, limit=5)
         counts = {name: group[name] for name in ("queued", "succeeded", "failed", "lost")}
         assert counts == {"queued": 1, "succeeded": 1, "failed": 1, "lost": 1}
-        (waiting,) = take(house)
+        (waiting,) = take(fixture)
         assert waiting.body == b"b"
         found, _ = await service.listing.tasks(ALICE, TaskFilter())
         assert [task["state"] for task in found] == ["succeeded", "lost", "running", "failed"] or [

@@ -17,7 +17,7 @@ from compute_executor.service.blobs.folder import BlobFolder
 from compute_executor.service.store.store import Store
 from tests.service.asgi import HOST, TOKEN
 from tests.service.fakes import FakeService
-from tests.service.fixture import House
+from tests.service.fixture import ServiceFixture
 
 ADMIN = Identity("ann", "Ann", admin=True)
 
@@ -54,5 +54,5 @@ def store(path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    return House(tmp_path)
+def fixture(tmp_path: Path) -> ServiceFixture:
+    return ServiceFixture(tmp_path)

@@ -128,7 +128,7 @@ class Listener:
         return self.got
 
 
-class House:
+class ServiceFixture:
     """A state folder; `start` opens a service in it, as often as wanted. ``parts``: those of the newest service."""
 
     def __init__(self, folder: Path | None = None, *, durable: bool = False, echo: bool = False) -> None:
@@ -214,9 +214,9 @@ async def turn(times: int = 5) -> None:
 
 
 @contextlib.asynccontextmanager
-async def serving(house: House, **changed: Any) -> AsyncIterator[Service]:
-    """A service of the house, closed at the end."""
-    service = await house.start(**changed)
+async def serving(fixture: ServiceFixture, **changed: Any) -> AsyncIterator[Service]:
+    """A service of the fixture, closed at the end."""
+    service = await fixture.start(**changed)
     try:
         yield service
     finally:
@@ -224,7 +224,7 @@ async def serving(house: House, **changed: Any) -> AsyncIterator[Service]:
 
 
 def take(
-    house: House, limit: int = 100, pool: bytes | None = None, *, of: Identity = ALICE
+    fixture: ServiceFixture, limit: int = 100, pool: bytes | None = None, *, of: Identity = ALICE
 ) -> list[Assignment]:
-    """What the engine of the house takes: from this pool, else from the default one of a user."""
-    return house.engine.events.take(pool or default_pool_id(of.id), limit)
+    """What the engine of the fixture takes: from this pool, else from the default one of a user."""
+    return fixture.engine.events.take(pool or default_pool_id(of.id), limit)

@@ -20,7 +20,7 @@ from compute_executor.service.api.context import AppContext
 from compute_executor.service.auth.accounts.accounts import Accounts
 from compute_executor.service.auth.authenticators import AuthenticatorChain, LocalToken
 from compute_executor.service.process.server import Server, bind
-from tests.service.fixture import House
+from tests.service.fixture import ServiceFixture
 
 uvloop.new_event_loop().close()  # libuv opens one pipe for all signals of the process, and keeps it
 
@@ -53,11 +53,11 @@ class Town:
             os.close(lock)
 
     async def _serve(self) -> None:
-        house = House(self.folder, echo=True)
-        service = await house.start()
+        fixture = ServiceFixture(self.folder, echo=True)
+        service = await fixture.start()
         self.accounts = service.accounts()
         await self.accounts.add_user("ann")
-        shell = AppContext(service, house.blobs, "instance-1", lambda: None, accounts=self.accounts)
+        shell = AppContext(service, fixture.blobs, "instance-1", lambda: None, accounts=self.accounts)
         app = make_app(shell, AccessConfig(AuthenticatorChain(LocalToken(LOCAL), self.accounts), self._hosts))
         goodbye = lambda: service.say_goodbye("the service ends")  # noqa: E731
         self._server = Server(app, self._started, goodbye, tls=self._tls)

@@ -28,7 +28,7 @@ from compute_executor.service.globus_compute.peers import KIND
 from compute_executor.service.service import Service
 from tests.service.api.test_stream import Client
 from tests.service.asgi import HOST, Answer, request
-from tests.service.fixture import DEFAULT_POOL, SPEC, House, batch, serving, take, turn
+from tests.service.fixture import DEFAULT_POOL, SPEC, ServiceFixture, batch, serving, take, turn
 
 TEAM = "0a1b2c3d-0000-4000-8000-00000000000f"
 USERS = {
@@ -69,12 +69,12 @@ class Broker:
 class World:
     """The service, and what of the owner's there is in it."""
 
-    def __init__(self, house: House, service: Service) -> None:
-        self.house, self.service = house, service
+    def __init__(self, fixture: ServiceFixture, service: Service) -> None:
+        self.fixture, self.service = fixture, service
         self.stopped = 0
         self.audited: list[str] = []
         service.audit._write = self.audited.append
-        shell = AppContext(service, house.blobs, "instance-1", stop=self._stop, accounts=service.accounts())
+        shell = AppContext(service, fixture.blobs, "instance-1", stop=self._stop, accounts=service.accounts())
         self.app = make_app(shell, AccessConfig(ByName(), [HOST]))
         service.globus_compute._link = service.globus_compute._credentials = cast(Any, Broker())
         self.open_function = b""
@@ -121,7 +121,7 @@ class World:
 
     async def register(self, sharing: str, code: bytes | None = None) -> bytes:
         code = code or f"code {next(self._numbers)}".encode()
-        body = await self.house.blobs.keep(code)
+        body = await self.fixture.blobs.keep(code)
         group = TEAM if sharing == "team" else None
         digest = hashlib.sha256(code).digest()
         return await self.service.register(OWNER, digest, "f", body, public=sharing == "public", group=group)
@@ -139,13 +139,13 @@ class World:
         return uuid.UUID(bytes=await self.register(sharing))
 
     async def _code(self, sharing: str) -> str:
-        before = set(self.house.blobs.folder.iterdir())
+        before = set(self.fixture.blobs.folder.iterdir())
         await self.register(sharing, secrets.token_bytes(70_000))
-        (path,) = set(self.house.blobs.folder.iterdir()) - before
+        (path,) = set(self.fixture.blobs.folder.iterdir()) - before
         return path.name
 
     async def _argument(self, sharing: str) -> str:
-        body = await self.house.blobs.keep(secrets.token_bytes(70_000))
+        body = await self.fixture.blobs.keep(secrets.token_bytes(70_000))
         assert isinstance(body, frames.Blob)
         await self.service.submit(OWNER, self.batch(body))
         return body.name
@@ -168,8 +168,8 @@ class World:
 
     async def _ended(self, sharing: str) -> str:
         task_id = await self._task(sharing)
-        for task in take(self.house):
-            self.house.engine.end(DEFAULT_POOL, [task._replace(body=pickle.dumps(1))])
+        for task in take(self.fixture):
+            self.fixture.engine.end(DEFAULT_POOL, [task._replace(body=pickle.dumps(1))])
         await turn(30)
         return task_id
 
@@ -212,10 +212,10 @@ async def _ready(source: object, folder: Path, log: object) -> Environment:
 
 @contextlib.asynccontextmanager
 async def shared_world(folder: Path) -> AsyncIterator[World]:
-    house = House(folder)
+    fixture = ServiceFixture(folder)
     builds = Environments(folder / "environments", cast(Any, _ready))
-    async with serving(house, environments=builds) as service:
-        world = World(house, service)
+    async with serving(fixture, environments=builds) as service:
+        world = World(fixture, service)
         world.open_function = await world.register("public")
         yield world
 

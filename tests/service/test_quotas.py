@@ -24,7 +24,7 @@ from tests.service.fixture import (
     BOB,
     DEFAULT_POOL,
     SPEC,
-    House,
+    ServiceFixture,
     batch,
     live,
     register,
@@ -70,8 +70,8 @@ def group(who: Identity) -> bytes:
 
 
 @live
-async def test_open_tasks(house: House) -> None:
-    async with serving(house, limits=SMALL) as service:
+async def test_open_tasks(fixture: ServiceFixture) -> None:
+    async with serving(fixture, limits=SMALL) as service:
         for who in (ALICE, BOB, HOST):
             await register(service, who)
         await service.submit(ALICE, batch([b"1", b"2"]))
@@ -81,13 +81,13 @@ async def test_open_tasks(house: House) -> None:
         await coming
         await service.submit(BOB, batch([b"1"], group=group(BOB)))
         await service.submit(HOST, batch([b"1"] * 9, group=group(HOST)))
-        house.engine.end(DEFAULT_POOL, take(house, 1))
+        fixture.engine.end(DEFAULT_POOL, take(fixture, 1))
         await service.submit(ALICE, batch([b"4"]))
 
 
 @live
-async def test_pools_and_what_describes_them(house: House) -> None:
-    async with serving(house, limits=SMALL) as service:
+async def test_pools_and_what_describes_them(fixture: ServiceFixture) -> None:
+    async with serving(fixture, limits=SMALL) as service:
         await service.open_pool(ALICE, b"1" * 16, SPEC)
         await service.open_pool(ALICE, b"1" * 16, SPEC)
         with pytest.raises(QuotaExceeded, match="1 open pools; 1 more"):
@@ -103,8 +103,8 @@ async def test_pools_and_what_describes_them(house: House) -> None:
 
 
 @live
-async def test_functions(house: House) -> None:
-    async with serving(house, limits=SMALL) as service:
+async def test_functions(fixture: ServiceFixture) -> None:
+    async with serving(fixture, limits=SMALL) as service:
         first = await _function(service, ALICE, 1)
         await _function(service, ALICE, 2)
         with pytest.raises(QuotaExceeded, match="2 registered functions; 1 more"):
@@ -122,11 +122,11 @@ async def _function(service: Service, who: Identity, number: int) -> bytes:
 
 
 @live
-async def test_what_is_stored(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_stored(fixture: ServiceFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PERIOD", 0.0)
     monkeypatch.setattr(module, "SHARE", 0)
     limits = SMALL._replace(user_open_tasks=1000)
-    async with serving(house, limits=limits) as service:
+    async with serving(fixture, limits=limits) as service:
         for who in (ALICE, BOB, HOST):
             await register(service, who)
         await service.submit(ALICE, batch([b"x" * 60_000]))
@@ -137,23 +137,23 @@ async def test_what_is_stored(house: House, monkeypatch: pytest.MonkeyPatch) -> 
         await service.submit(BOB, batch([b"x" * 60_000], group=group(BOB)))
         for _ in range(3):
             await service.submit(HOST, batch([b"x" * 60_000], group=group(HOST)))
-        house.engine.end(DEFAULT_POOL, [task._replace(body=b"") for task in take(house)])
-        await _measured(house)
+        fixture.engine.end(DEFAULT_POOL, [task._replace(body=b"") for task in take(fixture)])
+        await _measured(fixture)
         await service.submit(ALICE, batch([b"x" * 60_000]))
 
 
-async def _measured(house: House) -> None:
+async def _measured(fixture: ServiceFixture) -> None:
     """Once before what has just ended is stored, once after that."""
-    usage = house.parts.usage
+    usage = fixture.parts.usage
     for _ in range(2):
-        await house.parts.outcomes.all_stored()
+        await fixture.parts.outcomes.all_stored()
         usage.of("")
         await usage.close()
 
 
 @live
-async def test_files(house: House) -> None:
-    async with serving(house, limits=SMALL._replace(user_stored=10**9)) as service:
+async def test_files(fixture: ServiceFixture) -> None:
+    async with serving(fixture, limits=SMALL._replace(user_stored=10**9)) as service:
         service.check_upload(ALICE, 70_000)
         service.uploaded(ALICE, 70_000)
         with pytest.raises(QuotaExceeded, match=r"1 files kept here .*user_files"):
@@ -163,8 +163,8 @@ async def test_files(house: House) -> None:
 
 
 @live
-async def test_streams(house: House) -> None:
-    async with serving(house, limits=SMALL) as service:
+async def test_streams(fixture: ServiceFixture) -> None:
+    async with serving(fixture, limits=SMALL) as service:
         first = service.open_streams.enter(ALICE, b"")
         with pytest.raises(QuotaExceeded, match="1 open streams"):
             service.open_streams.enter(ALICE, b"")
@@ -175,8 +175,8 @@ async def test_streams(house: House) -> None:
 
 
 @live
-async def test_a_stream_too_many_is_told_why(house: House) -> None:
-    async with serving(house, limits=SMALL) as service:
+async def test_a_stream_too_many_is_told_why(fixture: ServiceFixture) -> None:
+    async with serving(fixture, limits=SMALL) as service:
         service.open_streams.enter(ALICE, b"")
         client = Client(service, ALICE)
         assert (await client.message())["type"] == "websocket.accept"
@@ -186,19 +186,19 @@ async def test_a_stream_too_many_is_told_why(house: House) -> None:
 
 
 @live
-async def test_what_is_kept_for_each_user_is_measured(house: House) -> None:
-    async with serving(house) as service:
-        blobs = house.blobs
+async def test_what_is_kept_for_each_user_is_measured(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
+        blobs = fixture.blobs
         argument, result, code = [await blobs.keep(bytes([n]) * 70_000) for n in range(3)]
         assert isinstance(argument, Blob)
         await register(service)
         await service.submit(ALICE, batch([b"x" * 1000, argument]))
-        taken = take(house)
-        house.engine.end(DEFAULT_POOL, [taken[0]._replace(body=result)])
-        await house.parts.outcomes.all_stored()
+        taken = take(fixture)
+        fixture.engine.end(DEFAULT_POOL, [taken[0]._replace(body=result)])
+        await fixture.parts.outcomes.all_stored()
         await turn()
         fresh = {code.name: BOB.id}  # type: ignore[union-attr]
-        found = await asyncio.to_thread(measure, house.path, blobs.folder, fresh)
+        found = await asyncio.to_thread(measure, fixture.path, blobs.folder, fresh)
         assert found[BOB.id] == Usage(70_000, 1)
         assert found[ALICE.id].files == 2
         assert 141_000 < found[ALICE.id].bytes < 142_000
@@ -206,13 +206,13 @@ async def test_what_is_kept_for_each_user_is_measured(house: House) -> None:
 
 @live
 async def test_a_measurement_that_fails_is_made_again_later(
-    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    fixture: ServiceFixture, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fails(*_: Any) -> None:
         raise OSError("no descriptors")
 
-    async with serving(house):
-        usage = house.parts.usage
+    async with serving(fixture):
+        usage = fixture.parts.usage
         usage.add(ALICE.id, 7)
         monkeypatch.setattr(module, "measure", fails)
         assert usage.of(ALICE.id) == Usage(7, 0)

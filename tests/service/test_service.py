@@ -14,8 +14,8 @@ from tests.service.fixture import (
     CODE,
     DEFAULT_POOL,
     GROUP,
-    House,
     Listener,
+    ServiceFixture,
     batch,
     live,
     reason,
@@ -30,8 +30,8 @@ from tests.service.fixture import (
 @pytest.mark.parametrize("durable", [False, True])
 @live
 async def test_tasks_in_results_out(tmp_path: Path, durable: bool) -> None:
-    house = House(tmp_path, durable=durable, echo=True)
-    async with serving(house) as service:
+    fixture = ServiceFixture(tmp_path, durable=durable, echo=True)
+    async with serving(fixture) as service:
         await register(service)
         listener = Listener()
         assert service.subscribe(ALICE, listener, GROUP) == 0
@@ -52,30 +52,30 @@ async def test_tasks_in_results_out(tmp_path: Path, durable: bool) -> None:
 
 
 @live
-async def test_assignments_say_what_to_run(house: House) -> None:
-    async with serving(house) as service:
+async def test_assignments_say_what_to_run(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         function = await register(service)
         options = frames.Options(walltime=5.0, cores=2, memory=7)
         await service.submit(ALICE, batch([b"a", b"b", b"c"], functions=[function], options=options))
-        assert house.engine.woken == [DEFAULT_POOL]
-        first, second = take(house, 2)
+        assert fixture.engine.woken == [DEFAULT_POOL]
+        first, second = take(fixture, 2)
         assert (first.position, first.attempt, first.body, first.walltime) == (0, 1, b"a", 5.0)
         assert first.needs == second.needs == Resources(cores=2, memory=7)
         assert second.position == 1
-        assert house.engine.events.function_code(first.function) == CODE
+        assert fixture.engine.events.function_code(first.function) == CODE
 
 
 @live
-async def test_states_have_words(house: House) -> None:
-    async with serving(house) as service:
+async def test_states_have_words(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         sent = batch([b"a", b"b", b"c", b"d"])
         await service.submit(ALICE, sent)
         listener = Listener()
         service.subscribe(ALICE, listener, GROUP)
-        tasks = take(house, 3)
-        house.engine.events.began(DEFAULT_POOL, [(*tasks[0][:3], 7.0), (*tasks[2][:3], 8.0)])
-        house.engine.end(DEFAULT_POOL, [tasks[2]], frames.EXCEPTION)
+        tasks = take(fixture, 3)
+        fixture.engine.events.began(DEFAULT_POOL, [(*tasks[0][:3], 7.0), (*tasks[2][:3], 8.0)])
+        fixture.engine.end(DEFAULT_POOL, [tasks[2]], frames.EXCEPTION)
         assert service.task(ALICE, sent.prefix, 2).status == "running"
         await listener.heard(1)
         words = [service.task(ALICE, sent.prefix, position).status for position in range(4)]
@@ -92,7 +92,7 @@ async def test_states_have_words(house: House) -> None:
 
 @live
 async def test_the_second_subscriber_gets_everything_too(tmp_path: Path) -> None:
-    async with serving(House(tmp_path, echo=True)) as service:
+    async with serving(ServiceFixture(tmp_path, echo=True)) as service:
         await register(service)
         one, two = Listener(), Listener()
         service.subscribe(ALICE, one, GROUP)
@@ -109,7 +109,7 @@ async def test_the_second_subscriber_gets_everything_too(tmp_path: Path) -> None
 
 @live
 async def test_replay_gives_what_was_missed(tmp_path: Path) -> None:
-    async with serving(House(tmp_path, echo=True)) as service:
+    async with serving(ServiceFixture(tmp_path, echo=True)) as service:
         await register(service)
         listener = Listener()
         service.subscribe(ALICE, listener, b"o" * 16)
@@ -129,16 +129,16 @@ async def test_replay_gives_what_was_missed(tmp_path: Path) -> None:
 
 
 @live
-async def test_cancelling(house: House) -> None:
-    async with serving(house) as service:
+async def test_cancelling(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         listener = Listener()
         service.subscribe(ALICE, listener, GROUP)
         sent = batch([b"0", b"1", b"2", b"3"])
         await service.submit(ALICE, sent)
-        tasks = take(house, 3)
-        house.engine.events.began(DEFAULT_POOL, [(*tasks[0][:3], 1.0)])
-        house.engine.withdrawable = {(tasks[1].batch, 1)}
+        tasks = take(fixture, 3)
+        fixture.engine.events.began(DEFAULT_POOL, [(*tasks[0][:3], 1.0)])
+        fixture.engine.withdrawable = {(tasks[1].batch, 1)}
         cancelled = await service.cancel(ALICE, [(sent.prefix, [0, 1, 2, 3])])
         assert [(prefix, sorted(positions)) for prefix, positions in cancelled] == [(sent.prefix, [1, 3])]
         results = await listener.heard(2)
@@ -148,37 +148,37 @@ async def test_cancelling(house: House) -> None:
         }
         assert reason(results[0].body).began is False  # type: ignore[arg-type]
         assert service.task(ALICE, sent.prefix, 3).status == "failed"
-        house.engine.end(DEFAULT_POOL, tasks)
+        fixture.engine.end(DEFAULT_POOL, tasks)
         assert len(await listener.heard(4)) == 4
 
 
 @live
-async def test_what_is_just_being_accepted_can_be_cancelled(house: House) -> None:
-    async with serving(house) as service:
+async def test_what_is_just_being_accepted_can_be_cancelled(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         sent = batch([b"a"])
         service.submit_soon(ALICE, sent)
         assert await service.cancel(ALICE, [(sent.prefix, [0])]) == [(sent.prefix, [0])]
-        assert take(house) == []
+        assert take(fixture) == []
 
 
 # -- blobs --------------------------------------------------------------------------------------------------
 
 
 @live
-async def test_arguments_in_blobs_go_when_their_batch_is_finished(house: House) -> None:
-    async with serving(house) as service:
+async def test_arguments_in_blobs_go_when_their_batch_is_finished(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         blob = frames.Blob("a" * 32, 5)
-        (house.blobs.folder / blob.name).write_bytes(b"12345")
+        (fixture.blobs.folder / blob.name).write_bytes(b"12345")
         listener = Listener()
         service.subscribe(ALICE, listener, GROUP)
         await service.submit(ALICE, batch([blob, b"b"]))
-        tasks = take(house)
+        tasks = take(fixture)
         assert tasks[0].body == blob
-        house.engine.end(DEFAULT_POOL, tasks[1:])
+        fixture.engine.end(DEFAULT_POOL, tasks[1:])
         await listener.heard(1)
-        assert (house.blobs.folder / blob.name).exists()
-        house.engine.end(DEFAULT_POOL, [tasks[0]._replace(body=b"value")])
+        assert (fixture.blobs.folder / blob.name).exists()
+        fixture.engine.end(DEFAULT_POOL, [tasks[0]._replace(body=b"value")])
         await listener.heard(2)
-        assert not (house.blobs.folder / blob.name).exists()
+        assert not (fixture.blobs.folder / blob.name).exists()

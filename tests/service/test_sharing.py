@@ -389,7 +389,7 @@ async def check_same_work(
 @contextlib.contextmanager
 def statements(world: World) -> Iterator[list[str]]:
     """The names of all queries that are made inside the ``with``."""
-    reader, names = world.house.parts.store.read, list[str]()
+    reader, names = world.fixture.parts.store.read, list[str]()
     ask = reader._all
 
     def noted(name: str, values: Any = ()) -> Any:

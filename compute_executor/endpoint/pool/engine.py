@@ -69,7 +69,7 @@ class ProcessEngine:
         self._events = events
         self._place = WorkerPlace(os.fspath(blob_folder), os.fspath(ring_folder), durable, usable_memory())
         self._rings = BegunLogFiles(self._place.ring_folder)
-        self._spare = PrestartedWorker(self._rings.boxes)
+        self._spare = PrestartedWorker(self._rings.ring_files)
         self._closing = False
         self._pools: dict[bytes, WorkerPool] = {}
         self._empty = asyncio.Event()
@@ -82,10 +82,10 @@ class ProcessEngine:
         def gone() -> None:
             self._forget(pool)
             if not self._closing:
-                staff.leave_spare()
+                workers.leave_spare()
 
-        staff = WorkerSet(spec, self._place, self._rings, self._spare, environment)
-        self._pools[pool] = WorkerPool(pool, self._events, staff, gone)
+        workers = WorkerSet(spec, self._place, self._rings, self._spare, environment)
+        self._pools[pool] = WorkerPool(pool, self._events, workers, gone)
         self._pools[pool].open()
 
     def _forget(self, pool: bytes) -> None:

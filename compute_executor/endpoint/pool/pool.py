@@ -1,7 +1,8 @@
 """One pool: its workers, and what becomes of its tasks.
 
-The way of a task here: taken from the service -> waiting (giving.py) -> given to a worker, *outstanding* there
-(member.py) -> ended. When its worker dies, the ring tells whether it had begun: then it is lost, else returned.
+The way of a task here: taken from the service -> waiting (feeder.py) -> given to a worker, *outstanding* there
+(worker_handle.py) -> ended. When its worker dies, the ring tells whether it had begun: then it is lost, else
+returned.
 
 All state belongs to the loop's thread.
 """
@@ -47,12 +48,14 @@ OPEN, CLOSING, ENDING = range(3)
 class WorkerPool:
     """One pool of an engine. ``gone`` is called when it takes no more work and its last worker is dead."""
 
-    def __init__(self, name: bytes, events: EngineEvents, staff: WorkerSet, gone: Callable[[], None]) -> None:
+    def __init__(
+        self, name: bytes, events: EngineEvents, workers: WorkerSet, gone: Callable[[], None]
+    ) -> None:
         self._name = name
         self._events = events
-        self._staff = staff
+        self._workers = workers
         self._gone = gone
-        self._giving = TaskFeeder(name, events, staff)
+        self._giving = TaskFeeder(name, events, workers)
         self._phase = OPEN
         self._feeding = False
         self._looking: asyncio.TimerHandle | None = None
@@ -68,7 +71,7 @@ class WorkerPool:
         asyncio.get_running_loop().call_soon(self._open)
 
     def _open(self) -> None:
-        if self._phase == OPEN and not self._staff.members:
+        if self._phase == OPEN and not self._workers.handles:
             self._start(1)
 
     def feed(self) -> None:
@@ -87,7 +90,7 @@ class WorkerPool:
             return
         self._keep_looking()
         self._keep_listening()
-        self._staff.mind_the_idle()
+        self._workers.mind_the_idle()
         self._end_if_done()
 
     def withdraw(self, tasks: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
@@ -99,11 +102,11 @@ class WorkerPool:
     def stop_tasks(self, tasks: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
         """End the workers that run any of ``tasks`` (batch, position) now; which of them these workers had."""
         wanted, stopped = set(tasks), set[tuple[int, int]]()
-        for member in self._staff.members:
-            key, held = member.current(), wanted.intersection(one[:2] for one in member.tasks)
+        for handle in self._workers.handles:
+            key, held = handle.current(), wanted.intersection(one[:2] for one in handle.tasks)
             if held and (key is None or key[:2] in wanted):  # None: between two tasks
                 stopped |= held
-                member.process.kill()
+                handle.process.kill()
         return stopped
 
     def close(self) -> None:
@@ -115,59 +118,59 @@ class WorkerPool:
         """End the workers now, and what they run with them."""
         self._phase = ENDING
         self._give_back(self._giving.drain())
-        self._staff.end(self._staff.members, hurry=True)
+        self._workers.end(self._workers.handles, hurry=True)
         self._leave_if_empty()
 
     def views(self) -> list[WorkerView]:
         """The workers, for people to look at."""
-        return [member.view(self._name) for member in self._staff.members]
+        return [handle.view(self._name) for handle in self._workers.handles]
 
     # -- WorkerEvents: what workers report --
 
     def ready(self) -> None:
         """A worker has started."""
-        self._staff.proved()
+        self._workers.proved()
         self.feed()
 
-    def finished(self, member: WorkerHandle, outcomes: list[Outcome]) -> None:
+    def finished(self, handle: WorkerHandle, outcomes: list[Outcome]) -> None:
         """A worker has run these."""
         ended = []
-        pid = member.process.pid
+        pid = handle.process.pid
         took: dict[int, list[float]] = {}
         for batch, position, attempt, status, in_file, began, stopped, body in outcomes:
-            task = member.remove((batch, position, attempt))
+            task = handle.remove((batch, position, attempt))
             if task is not None:
                 took.setdefault(task.function, []).append(stopped - began)
                 result = blob(body) if in_file else body
-                output = member.written((batch, position, attempt))
+                output = handle.written((batch, position, attempt))
                 ended.append(TaskEnded(batch, position, attempt, status, result, began, stopped, output, pid))
         for function, seconds in took.items():
             self._giving.estimates.learn(function, len(seconds), sum(seconds))
         self._events.ended(self._name, ended, kept=True)
-        member.process.reported(*self._events.progress())
+        handle.process.reported(*self._events.progress())
         self.feed()
 
-    def has_room(self, member: WorkerHandle) -> bool:
+    def has_room(self, handle: WorkerHandle) -> bool:
         """A worker's result ring is full: whether enough of it is stored."""
-        return member.process.has_room(self._events.progress()[1])
+        return handle.process.has_room(self._events.progress()[1])
 
     def handed_back(self, tasks: list[Assignment]) -> None:
         """A worker will not come to these soon."""
         self._giving.put_back(tasks)
         self.feed()
 
-    def begun(self, member: WorkerHandle, key: Key, moment: float) -> None:
+    def begun(self, handle: WorkerHandle, key: Key, moment: float) -> None:
         """A task with a walltime has begun."""
-        entry = member.tasks.get(key)
+        entry = handle.tasks.get(key)
         if entry is None:
             return
         self._events.began(self._name, [(*key, moment)])
         if (walltime := entry[0].walltime) is not None:
-            member.limit(key, min(walltime, moment + walltime - time.time()))
+            handle.limit(key, min(walltime, moment + walltime - time.time()))
 
-    def failed(self, member: WorkerHandle, message: str) -> None:
+    def failed(self, handle: WorkerHandle, message: str) -> None:
         """The initializer raised in a worker."""
-        member.ending = True
+        handle.ending = True
         self._break(message)
 
     def code(self, function: int) -> Body:
@@ -178,32 +181,32 @@ class WorkerPool:
         """A task has written something."""
         self._events.output(self._name, key[0], key[1], part)
 
-    def died(self, member: WorkerHandle, exit_code: int) -> None:
+    def died(self, handle: WorkerHandle, exit_code: int) -> None:
         """A worker is dead. What it had not begun is returned, what it had begun is lost or timed out."""
-        self._staff.remove(member)
-        member.process.reported(*self._events.progress())  # its result ring goes if that is stored
-        last_output = member.last_output()
+        self._workers.remove(handle)
+        handle.process.reported(*self._events.progress())  # its result ring goes if that is stored
+        last_output = handle.last_output()
         last_words = b"".join(text[-KEPT:] for _, text in last_output[:RECORDS])
-        begun = member.begun()
-        self._give_back([key for key in member.tasks if key not in begun])
+        begun = handle.begun()
+        self._give_back([key for key in handle.tasks if key not in begun])
         for key in begun:
             if size(last_output):
-                member.last_words(key, last_output)
-            self._report_death(member, key, exit_code, last_words)
-        if not member.is_ready and not member.ending:
+                handle.last_words(key, last_output)
+            self._report_death(handle, key, exit_code, last_words)
+        if not handle.is_ready and not handle.ending:
             self._start_again(exit_code, last_words)
         self.feed()
 
-    def _report_death(self, member: WorkerHandle, key: Key, exit_code: int, last_words: bytes) -> None:
-        walltime, output = member.tasks[key][0].walltime, member.written(key)
-        pid = member.process.pid
-        if key == member.expired and walltime is not None:
+    def _report_death(self, handle: WorkerHandle, key: Key, exit_code: int, last_words: bytes) -> None:
+        walltime, output = handle.tasks[key][0].walltime, handle.written(key)
+        pid = handle.process.pid
+        if key == handle.expired and walltime is not None:
             body = msgspec.msgpack.encode(Reason(loss_reasons.timed_out(walltime), exit_code))
             now = time.time()
             self._events.ended(self._name, [TaskEnded(*key, TIMEOUT, body, now - walltime, now, output, pid)])
             return
         message = (
-            loss_reasons.stopped(pid) if member.ending else loss_reasons.lost(pid, exit_code, last_words)
+            loss_reasons.stopped(pid) if handle.ending else loss_reasons.lost(pid, exit_code, last_words)
         )
         self._events.lost(self._name, *key, Reason(message, exit_code), output=output, worker=pid)
 
@@ -221,7 +224,7 @@ class WorkerPool:
 
     def _keep_looking(self) -> None:
         if self._looking is None and (
-            self._seen_running or any(member.unsettled() for member in self._staff.members)
+            self._seen_running or any(handle.unsettled() for handle in self._workers.handles)
         ):
             pause = look_after(self._giving.estimates.mean)
             self._looking = asyncio.get_running_loop().call_later(pause, self._look)
@@ -230,9 +233,9 @@ class WorkerPool:
         """Find tasks that run since the last look. They take long, so others may have to be found room."""
         self._looking = None
         when = time.time(), asyncio.get_running_loop().time()
-        unsettled = [member for member in self._staff.members if member.unsettled()]
-        long = [(member, task) for member in unsettled if (task := member.look())]
-        self._seen_running += [(member, task[:3], *when) for member, task in long if task.walltime is None]
+        unsettled = [handle for handle in self._workers.handles if handle.unsettled()]
+        long = [(handle, task) for handle in unsettled if (task := handle.look())]
+        self._seen_running += [(handle, task[:3], *when) for handle, task in long if task.walltime is None]
         self._report_running(when[1] - REPORT_AFTER)
         if long:
             self.feed()
@@ -249,15 +252,15 @@ class WorkerPool:
     # -- output --
 
     def _keep_listening(self) -> None:
-        if self._listening is None and any(member.tasks for member in self._staff.members):
+        if self._listening is None and any(handle.tasks for handle in self._workers.handles):
             self._listening = asyncio.get_running_loop().call_later(OUTPUT_EVERY, self._listen)
 
     def _listen(self) -> None:
         """Send on what tasks have written that run for long."""
         self._listening = None
-        for member in self._staff.members:
-            if member.tasks:
-                member.look_at_output()
+        for handle in self._workers.handles:
+            if handle.tasks:
+                handle.look_at_output()
         self._keep_listening()
 
     # -- starting and ending workers --
@@ -265,10 +268,10 @@ class WorkerPool:
     def _start(self, count: int) -> None:
         for _ in range(count):
             try:
-                self._staff.start(self)
+                self._workers.start(self)
             except OSError as error:
-                if not self._staff.make_do(error, self.feed):
-                    self._break(loss_reasons.cannot_run(self._staff.spec, error))
+                if not self._workers.make_do(error, self.feed):
+                    self._break(loss_reasons.cannot_run(self._workers.spec, error))
                 return
             except Exception as error:  # whatever a specification leads to, it is this pool's alone
                 log.exception("a worker of pool %s cannot be started", self._name.hex())
@@ -277,7 +280,7 @@ class WorkerPool:
 
     def _start_again(self, exit_code: int, last_words: bytes) -> None:
         """A worker died before it was ready."""
-        if (message := self._staff.failed(exit_code, last_words)) is not None:
+        if (message := self._workers.failed(exit_code, last_words)) is not None:
             self._break(message)
         elif self._phase != ENDING:
             self._start(1)
@@ -293,15 +296,15 @@ class WorkerPool:
     def _end_if_done(self) -> None:
         if self._phase == OPEN:
             return
-        idle = [member for member in self._staff.members if not member.tasks]
-        if self._phase == CLOSING and not self._giving and len(idle) == len(self._staff.members):
+        idle = [handle for handle in self._workers.handles if not handle.tasks]
+        if self._phase == CLOSING and not self._giving and len(idle) == len(self._workers.handles):
             self._phase = ENDING
         if self._phase == ENDING:
-            self._staff.end(idle)
+            self._workers.end(idle)
         self._leave_if_empty()
 
     def _leave_if_empty(self) -> None:
-        if self._phase == ENDING and not self._staff.members:
+        if self._phase == ENDING and not self._workers.handles:
             self._gone()
 
 

@@ -42,8 +42,8 @@ class WorkerKind(NamedTuple):
 class PrestartedWorker:
     """The spare of an engine: one or none. Implements process.Owner."""
 
-    def __init__(self, boxes: ResultRingFiles) -> None:
-        self._boxes = boxes
+    def __init__(self, ring_files: ResultRingFiles) -> None:
+        self._ring_files = ring_files
         self._process: WorkerProcess | None = None
         self._like: WorkerKind | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -56,7 +56,7 @@ class PrestartedWorker:
             return
         self._end()
         with contextlib.suppress(OSError):  # then a pool will find out, and say so
-            self._process = WorkerProcess(launch, "", self._boxes, _Unclaimed(self))
+            self._process = WorkerProcess(launch, "", self._ring_files, _Unclaimed(self))
             self._like = like
             self._timer = asyncio.get_running_loop().call_later(KEPT_FOR, self._end)
 

@@ -68,10 +68,10 @@ class WorkerProcess:
     """A worker process. The constructor starts it; raises OSError if that cannot be done. It then waits to be
     employed."""
 
-    def __init__(self, launch: Launch, ring: str, boxes: ResultRingFiles, owner: ProcessOwner) -> None:
+    def __init__(self, launch: Launch, ring: str, ring_files: ResultRingFiles, owner: ProcessOwner) -> None:
         self._loop = asyncio.get_running_loop()
         self.owner = owner
-        self._channels = WorkerChannels(boxes)
+        self._channels = WorkerChannels(ring_files)
         try:
             started = self._channels.start(launch, ring)
         except BaseException:
@@ -80,7 +80,7 @@ class WorkerProcess:
         self._popen = started.popen
         self._contained = launch.contained
         if not self._contained:
-            self._channels.box.inbox.used_by(self.pid, system.start_time(self.pid))
+            self._channels.ring_file.inbox.used_by(self.pid, system.start_time(self.pid))
         self._timers: list[asyncio.TimerHandle] = []
         self._notice = self._watch()
         self._outgoing = b""
@@ -119,7 +119,7 @@ class WorkerProcess:
     def results(self, tail: int | None = None) -> list[Outcome]:
         """The results up to ``tail`` that were not read yet; None: all there are, of a dead worker. Raises ValueError
         if a living one's cannot be read."""
-        inbox = self._channels.box.inbox
+        inbox = self._channels.ring_file.inbox
         if tail is not None:
             return inbox.read(tail)
         try:
@@ -130,14 +130,14 @@ class WorkerProcess:
 
     def reported(self, count: int, stored: int) -> None:
         """What `results` gave is among the first ``count`` outcomes told to the service, which stored so many."""
-        self._channels.box.reported(count)
-        self._channels.box.stored(stored)
+        self._channels.ring_file.reported(count)
+        self._channels.ring_file.stored(stored)
 
     def has_room(self, stored: int) -> bool:
         """Whether the worker can put down another result, now that so many outcomes are stored."""
-        box = self._channels.box
-        box.stored(stored)
-        return box.settled() or box.has_room()
+        ring_file = self._channels.ring_file
+        ring_file.stored(stored)
+        return ring_file.settled() or ring_file.has_room()
 
     def has_output(self) -> bool:
         """Whether something was written that was not read."""
@@ -282,14 +282,14 @@ class WorkerProcess:
 
 
 class WorkerChannels:
-    """The descriptors between engine and worker. The files of its output have no names; they lie beside the boxes."""
+    """The descriptors between engine and worker. Files of output have no names; they lie beside the rings."""
 
-    def __init__(self, boxes: ResultRingFiles) -> None:
+    def __init__(self, ring_files: ResultRingFiles) -> None:
         with contextlib.ExitStack() as kept, contextlib.ExitStack() as given:
-            self.output = OutputFiles(boxes.folder)
+            self.output = OutputFiles(ring_files.folder)
             kept.callback(self.output.close)
-            self.box = boxes.take()
-            kept.callback(boxes.give_back, self.box)
+            self.ring_file = ring_files.take()
+            kept.callback(ring_files.give_back, self.ring_file)
             worker_life, life = os.pipe()
             given.callback(os.close, worker_life)
             self._life = contextlib.ExitStack()
@@ -300,7 +300,7 @@ class WorkerChannels:
             kept.enter_context(self.stream)
             given.enter_context(worker_stream)
             files = [self.worker_tasks.fileno(), worker_stream.fileno(), worker_life]
-            self._inherited = [*files, self.box.file, self.output.files[RECORDS]]
+            self._inherited = [*files, self.ring_file.file, self.output.files[RECORDS]]
             self._kept, self._given = kept.pop_all(), given.pop_all()
         self.tasks.setblocking(False)
         self.stream.setblocking(False)

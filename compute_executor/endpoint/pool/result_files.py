@@ -4,8 +4,8 @@ The page cache outlives every process, so what a worker has finished is not lost
 what lies in it and leftovers.py for who reads it then. A file has its full size on the disk from the start: a disk
 that is full is an error when a worker starts, not the end of one that runs (SIGBUS).
 
-Every box is locked (flock), and the lock belongs to the open file that engine and worker share: it is free when both
-are dead, and no sooner. All state belongs to the loop's thread.
+Every ring file is locked (flock), and the lock belongs to the open file that engine and worker share: it is free when
+both are dead, and no sooner. All state belongs to the loop's thread.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class ResultRingFile:
 
 
 class ResultRingFiles:
-    """The boxes of an engine."""
+    """The ring files of an engine."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
@@ -76,9 +76,9 @@ class ResultRingFiles:
             return self._free.pop()
         return ResultRingFile(os.path.join(self.folder, os.urandom(8).hex() + SUFFIX))
 
-    def give_back(self, box: ResultRingFile) -> None:
+    def give_back(self, ring_file: ResultRingFile) -> None:
         """Its worker is dead. What it still holds stays until it is stored, or until the next service reads it."""
-        if box.settled():
-            box.remove()
+        if ring_file.settled():
+            ring_file.remove()
         else:
-            self._free.append(box)
+            self._free.append(ring_file)

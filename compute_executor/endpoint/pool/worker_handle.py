@@ -24,25 +24,25 @@ a commit takes some milliseconds."""
 
 
 class WorkerEvents(Protocol):
-    """What a member does for its pool's eyes; the pool implements it."""
+    """What a worker reports to its pool, which implements this."""
 
     def ready(self) -> None:
         """A worker has started, its initializer has run."""
 
-    def finished(self, member: WorkerHandle, outcomes: list[Outcome]) -> None:
+    def finished(self, handle: WorkerHandle, outcomes: list[Outcome]) -> None:
         """It has run these."""
 
-    def has_room(self, member: WorkerHandle) -> bool:
+    def has_room(self, handle: WorkerHandle) -> bool:
         """Whether so much of what it has finished is stored that its result ring takes another result."""
         ...
 
     def handed_back(self, tasks: list[Assignment]) -> None:
         """A worker will not run these, which it had received: a task before them takes long."""
 
-    def begun(self, member: WorkerHandle, key: Key, moment: float) -> None:
+    def begun(self, handle: WorkerHandle, key: Key, moment: float) -> None:
         """It has begun a task that has a walltime."""
 
-    def failed(self, member: WorkerHandle, message: str) -> None:
+    def failed(self, handle: WorkerHandle, message: str) -> None:
         """Its initializer raised."""
 
     def code(self, function: int) -> Body:
@@ -52,7 +52,7 @@ class WorkerEvents(Protocol):
     def output(self, key: Key, part: Written) -> None:
         """This task wrote that, which is to be sent on before its end."""
 
-    def died(self, member: WorkerHandle, exit_code: int) -> None:
+    def died(self, handle: WorkerHandle, exit_code: int) -> None:
         """Its process is gone."""
 
 
@@ -62,16 +62,16 @@ class WorkerHandle(WorkerLoad):
 
     def __init__(
         self,
-        duties: WorkerEvents,
+        events: WorkerEvents,
         ring: BegunLog,
         launch: Launch,
-        boxes: ResultRingFiles,
+        ring_files: ResultRingFiles,
         setup: bytes,
         *,
         spare: WorkerProcess | None = None,
     ) -> None:
         super().__init__()
-        self._duties = duties
+        self._events = events
         self.ring = ring
         self.launch = launch
         self.is_ready = False
@@ -84,7 +84,7 @@ class WorkerHandle(WorkerLoad):
         self._settled = False
         self._texts = TaskTexts()
         self._ran_before: Key | None = None
-        self.process = spare or WorkerProcess(launch, ring.path, boxes, self)
+        self.process = spare or WorkerProcess(launch, ring.path, ring_files, self)
         self.process.employ(setup, self)
 
     # -- towards the worker --
@@ -172,11 +172,11 @@ class WorkerHandle(WorkerLoad):
         if self._waiting is not None:
             self._waiting.cancel()
         self._finished(self.process.results())
-        self._duties.died(self, exit_code)
+        self._events.died(self, exit_code)
 
     def _on_ready(self, _: bytes) -> None:
         self.is_ready = True
-        self._duties.ready()
+        self._events.ready()
 
     def _on_results(self, payload: bytes) -> None:
         (tail,) = messages.TAIL.unpack(payload)
@@ -185,11 +185,11 @@ class WorkerHandle(WorkerLoad):
     def _finished(self, outcomes: list[Outcome]) -> None:
         self._settled = self.stuck = False
         if outcomes:
-            self._duties.finished(self, outcomes)
+            self._events.finished(self, outcomes)
 
     def _on_function(self, payload: bytes) -> None:
         (number,) = messages.NUMBER.unpack(payload)
-        flags, body = _packed(self._duties.code(number))
+        flags, body = _packed(self._events.code(number))
         self.process.send(messages.CODE, bytes([flags]) + body)
 
     def _on_returned(self, payload: bytes) -> None:
@@ -197,14 +197,14 @@ class WorkerHandle(WorkerLoad):
         self.stuck = bool(
             self.tasks
         )  # the long task may have ended meanwhile: nothing would free us any more
-        self._duties.handed_back(tasks)
+        self._events.handed_back(tasks)
 
     def _on_began(self, payload: bytes) -> None:
         batch, position, attempt, moment = messages.BEGUN.unpack(payload)
-        self._duties.begun(self, (batch, position, attempt), moment)
+        self._events.begun(self, (batch, position, attempt), moment)
 
     def _on_room(self, _: bytes) -> None:
-        if self._duties.has_room(self):
+        if self._events.has_room(self):
             self.process.send(messages.ROOM)
         else:
             self._waiting = asyncio.get_running_loop().call_later(ROOM_EVERY, self._on_room, b"")
@@ -217,7 +217,7 @@ class WorkerHandle(WorkerLoad):
             part = self._texts.add(key, parts)
             open_yet = key in self.tasks
             if not open_yet or size(parts) > KEPT:
-                self._duties.output(key, part)  # its result is gone, or will not hold all of it
+                self._events.output(key, part)  # its result is gone, or will not hold all of it
             if not open_yet:
                 self._texts.sent(key)
 
@@ -226,7 +226,7 @@ class WorkerHandle(WorkerLoad):
         key, before = self.current(), self._ran_before
         self._ran_before = key
         if key is not None and key == before and self.process.has_output():
-            self._duties.output(key, self._texts.add(key, self.process.output()))
+            self._events.output(key, self._texts.add(key, self.process.output()))
 
     def last_output(self) -> Parts:
         """What a dead worker has written and not reported."""
@@ -234,14 +234,14 @@ class WorkerHandle(WorkerLoad):
 
     def last_words(self, key: Key, parts: Parts) -> None:
         """Send on what this task, which it ran, wrote in its last moments."""
-        self._duties.output(key, self._texts.add(key, parts))
+        self._events.output(key, self._texts.add(key, parts))
 
     def written(self, key: Key) -> Written | None:
         """The end of what a task has written that has ended."""
         return self._texts.take(key)
 
     def _on_failed(self, payload: bytes) -> None:
-        self._duties.failed(self, payload.decode(errors="replace"))
+        self._events.failed(self, payload.decode(errors="replace"))
 
 
 _HANDLERS: dict[int, Callable[[WorkerHandle, bytes], None]] = {

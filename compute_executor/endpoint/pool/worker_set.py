@@ -54,12 +54,12 @@ class WorkerPlace(NamedTuple):
 
 
 class BegunLogFiles:
-    """The rings of an engine. One is given from worker to worker and not removed: see rings.py. ``boxes``: the
+    """The rings of an engine. One is given from worker to worker and not removed: see rings.py. ``ring_files``: the
     outboxes that lie beside them."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
-        self.boxes = ResultRingFiles(folder)
+        self.ring_files = ResultRingFiles(folder)
         self._free: list[BegunLog] = []
 
     def take(self) -> BegunLog:
@@ -90,7 +90,7 @@ class WorkerSet:
         """How many there may be."""
         self.offer = offer_of(spec, place.memory)
         """What they have for tasks, all together."""
-        self.members: list[WorkerHandle] = []
+        self.handles: list[WorkerHandle] = []
         self._place = place
         self._rings = rings
         self._spare = spare
@@ -104,20 +104,20 @@ class WorkerSet:
 
     def ready(self) -> list[WorkerHandle]:
         """Those that can be given tasks."""
-        return [member for member in self.members if member.is_ready and not member.ending]
+        return [handle for handle in self.handles if handle.is_ready and not handle.ending]
 
     def starting(self) -> int:
         """How many are not ready yet."""
-        return sum(not member.is_ready and not member.ending for member in self.members)
+        return sum(not handle.is_ready and not handle.ending for handle in self.handles)
 
-    def start(self, duties: WorkerEvents) -> None:
+    def start(self, events: WorkerEvents) -> None:
         """Start one more. Raises OSError if the system would not."""
         ring = self._rings.take()
         way = self._next_launch()
         setup = self._setup(ring, way)
         try:
             spare = self._spare.take(way, self._path)
-            self.members.append(WorkerHandle(duties, ring, way, self._rings.boxes, setup, spare=spare))
+            self.handles.append(WorkerHandle(events, ring, way, self._rings.ring_files, setup, spare=spare))
         except OSError:
             self._rings.give_back(ring)
             raise
@@ -126,7 +126,7 @@ class WorkerSet:
         """The way to start another: with the devices that fewest workers have. Those that end count last."""
 
         def taken(way: Launch) -> tuple[int, int]:
-            its = [member.ending for member in self.members if member.launch is way]
+            its = [handle.ending for handle in self.handles if handle.launch is way]
             return its.count(False), len(its)
 
         return min(self._launches, key=taken)
@@ -152,10 +152,10 @@ class WorkerSet:
             ]
         )
 
-    def remove(self, member: WorkerHandle) -> None:
+    def remove(self, handle: WorkerHandle) -> None:
         """This one is dead."""
-        self.members.remove(member)
-        self._rings.give_back(member.ring)
+        self.handles.remove(handle)
+        self._rings.give_back(handle.ring)
 
     def leave_spare(self) -> None:
         """All are gone: let one wait for the next pool of this kind, if they worked."""
@@ -165,14 +165,14 @@ class WorkerSet:
     def make_do(self, error: OSError, again: Callable[[], None]) -> bool:
         """The system would not start another. Whether the pool can go on: with those that there are, or by waiting
         until the system has room (``again`` is called then), but not for ever if there are none."""
-        self.most = len(self.members)
+        self.most = len(self.handles)
         if error.errno not in SCARCE:
             return self.most > 0
         loop = asyncio.get_running_loop()
         if self._scarce_since is None:
             self._scarce_since = loop.time()
             log.warning("no more than %d workers can be started now: %s", self.most, error)
-        if not self.members and loop.time() - self._scarce_since > SCARCE_PATIENCE:
+        if not self.handles and loop.time() - self._scarce_since > SCARCE_PATIENCE:
             return False
         if self._scarce_timer is None:
             self._scarce_timer = loop.call_later(SCARCE_PAUSE, self._try_again, again)
@@ -195,31 +195,31 @@ class WorkerSet:
             return None
         return loss_reasons.cannot_start(self.spec, exit_code, last_words, self._failures)
 
-    def end(self, members: list[WorkerHandle], *, hurry: bool = False) -> None:
+    def end(self, handles: list[WorkerHandle], *, hurry: bool = False) -> None:
         """End these; the pool takes no more work. ``hurry``: the whole service ends."""
         for timer in (self._idle_timer, self._scarce_timer):
             if timer is not None:
                 timer.cancel()
         self._idle_timer = self._scarce_timer = None
-        for member in members:
-            member.end(hurry=hurry)
+        for handle in handles:
+            handle.end(hurry=hurry)
 
     def mind_the_idle(self) -> None:
         """Let go workers beyond one that have nothing to do for a while, counting from now."""
-        if self._idle_timer is None and len(self.members) > 1 and len(self.ready()) > 1:
+        if self._idle_timer is None and len(self.handles) > 1 and len(self.ready()) > 1:
             self._idle_timer = asyncio.get_running_loop().call_later(
                 IDLE_AFTER, self._let_go, self._work_done()
             )
 
     def _work_done(self) -> dict[WorkerHandle, int]:
-        return {member: member.ring.count() for member in self.ready()}
+        return {handle: handle.ring.count() for handle in self.ready()}
 
     def _let_go(self, work_done: dict[WorkerHandle, int]) -> None:
         self._idle_timer = None
         ready = self.ready()
         idle = [m for m in ready if not m.tasks and work_done.get(m) == m.ring.count()]
-        for member in idle[: len(ready) - 1]:
-            member.end()
+        for handle in idle[: len(ready) - 1]:
+            handle.end()
         self.mind_the_idle()
 
 

@@ -26,13 +26,13 @@ from compute_executor.protocol.frames import Blob
 
 def box_with(path: Any, *outcomes: result_ring.Outcome) -> None:
     """An outbox whose service and worker are dead."""
-    box = ResultRingFile(str(path))
-    writer = ResultRing(box.file)
+    ring_file = ResultRingFile(str(path))
+    writer = ResultRing(ring_file.file)
     for one in outcomes:
         writer.put(one)
     del writer
-    box.inbox.close()
-    os.close(box.file)
+    ring_file.inbox.close()
+    os.close(ring_file.file)
 
 
 def wait_until_gone(folder: Any) -> float:
@@ -69,8 +69,8 @@ from compute_executor.endpoint.pool.result_files import ResultRingFile
 from compute_executor import system
 from compute_executor.errors import NotAuthorized
 import os
-box = ResultRingFile(sys.argv[1])
-box.inbox.used_by(os.getpid(), system.start_time(os.getpid()))
+ring_file = ResultRingFile(sys.argv[1])
+ring_file.inbox.used_by(os.getpid(), system.start_time(os.getpid()))
 print("ready", flush=True)
 time.sleep(60)
 """

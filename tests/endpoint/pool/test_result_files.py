@@ -29,50 +29,50 @@ def files(folder: Any) -> Any:
 
 
 def test_a_box_goes_with_its_worker_if_all_is_stored(tmp_path: Path) -> None:
-    boxes = ResultRingFiles(str(tmp_path))
-    boxes.give_back(boxes.take())
+    ring_files = ResultRingFiles(str(tmp_path))
+    ring_files.give_back(ring_files.take())
     assert files(tmp_path) == []
 
 
 def test_a_box_stays_while_something_is_not_stored_and_goes_to_the_next_worker(tmp_path: Path) -> None:
-    boxes = ResultRingFiles(str(tmp_path))
-    box = boxes.take()
-    ResultRing(box.file).put(result(1))
-    assert len(box.inbox.read(box.inbox.written())) == 1
-    box.reported(1)
-    box.stored(0)
-    boxes.give_back(box)
+    ring_files = ResultRingFiles(str(tmp_path))
+    ring_file = ring_files.take()
+    ResultRing(ring_file.file).put(result(1))
+    assert len(ring_file.inbox.read(ring_file.inbox.written())) == 1
+    ring_file.reported(1)
+    ring_file.stored(0)
+    ring_files.give_back(ring_file)
     assert len(files(tmp_path)) == 1
-    assert boxes.take() is box
-    box.stored(1)
-    boxes.give_back(box)
+    assert ring_files.take() is ring_file
+    ring_file.stored(1)
+    ring_files.give_back(ring_file)
     assert files(tmp_path) == []
 
 
 def test_room_is_used_again_when_outcomes_are_stored_in_their_order(tmp_path: Path) -> None:
-    box = ResultRingFile(str(tmp_path / "a.outbox"))
-    writer = ResultRing(box.file)
+    ring_file = ResultRingFile(str(tmp_path / "a.outbox"))
+    writer = ResultRing(ring_file.file)
     for count in range(1, 14):
         assert writer.put(result(count, result_ring.CAPACITY // 13 - 100))
-        box.inbox.read(writer.tail)
-        box.reported(10 * count)  # other workers report as well
+        ring_file.inbox.read(writer.tail)
+        ring_file.reported(10 * count)  # other workers report as well
     assert not writer.put(result(14, result_ring.CAPACITY // 13 - 100))
-    assert not box.has_room()
-    box.stored(79)
-    assert box.has_room()
-    assert not box.settled()
+    assert not ring_file.has_room()
+    ring_file.stored(79)
+    assert ring_file.has_room()
+    assert not ring_file.settled()
     assert [one[1] for one in result_ring.intact((tmp_path / "a.outbox").read_bytes())] == list(range(8, 14))
-    box.stored(130)
-    assert box.settled()
-    box.remove()
+    ring_file.stored(130)
+    assert ring_file.settled()
+    ring_file.remove()
 
 
 def test_the_next_worker_of_a_box_goes_on_where_the_last_one_ended(tmp_path: Path) -> None:
-    box = ResultRingFile(str(tmp_path / "a.outbox"))
+    ring_file = ResultRingFile(str(tmp_path / "a.outbox"))
     for position in (1, 2):
-        ResultRing(box.file).put(result(position))
-        assert [one[1] for one in box.inbox.read(box.inbox.written())] == [position]
-    box.remove()
+        ResultRing(ring_file.file).put(result(position))
+        assert [one[1] for one in ring_file.inbox.read(ring_file.inbox.written())] == [position]
+    ring_file.remove()
 
 
 def test_a_full_disk_is_an_error_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,11 +100,11 @@ def test_a_pool_on_a_full_disk_is_broken_by_name(lab: Lab, monkeypatch: pytest.M
 
 
 def test_the_room_is_there_from_the_start(tmp_path: Path) -> None:
-    box = ResultRingFile(str(tmp_path / "a.outbox"))
-    found = os.fstat(box.file)
+    ring_file = ResultRingFile(str(tmp_path / "a.outbox"))
+    found = os.fstat(ring_file.file)
     assert (found.st_size, found.st_mode & 0o777) == (result_ring.SIZE, 0o600)
     assert found.st_blocks * 512 >= result_ring.SIZE
-    box.remove()
+    ring_file.remove()
 
 
 # -- with real workers --

@@ -104,7 +104,7 @@ def test_a_worker_that_hands_back_is_stuck_while_it_has_something_left(still_mem
     tasks = [Assignment(1, position, 1, 1, b"") for position in range(3)]
     still_member.give(tasks, DurationEstimates())
     still_member.received(messages.RETURNED, messages.pack_keys([task[:3] for task in tasks[1:]]))
-    assert still_member._duties.back == tasks[1:]
+    assert still_member._events.back == tasks[1:]
     assert still_member.stuck
 
 

@@ -23,7 +23,18 @@ from compute_executor.service.api.stream import LONGEST_REASON
 from compute_executor.service.endpoints.registry import EndpointRegistration
 from compute_executor.service.service import Service
 from tests.endpoint.leases.test_giver import Sent
-from tests.service.fixture import ALICE, GROUP, House, Listener, batch, live, reason, register, serving, turn
+from tests.service.fixture import (
+    ALICE,
+    GROUP,
+    Listener,
+    ServiceFixture,
+    batch,
+    live,
+    reason,
+    register,
+    serving,
+    turn,
+)
 
 BOB = Identity("bob", "Bob")
 
@@ -91,7 +102,7 @@ async def submitted(service: Service, endpoint: uuid.UUID, count: int) -> Listen
 
 @live
 async def test_one_machine_at_a_time_unless_it_joins_or_replaces() -> None:
-    async with serving(House()) as service:
+    async with serving(ServiceFixture()) as service:
         endpoint = await made(service)
         first = MadeUpMachine(service, endpoint, hello(1))
         with pytest.raises(
@@ -110,7 +121,7 @@ async def test_one_machine_at_a_time_unless_it_joins_or_replaces() -> None:
 
 @live
 async def test_what_a_machine_holds_stays_with_it_until_it_is_given_up() -> None:
-    async with serving(House()) as service:
+    async with serving(ServiceFixture()) as service:
         endpoint = await made(service)
         first = MadeUpMachine(service, endpoint, hello(1), credit=2)
         listener = await submitted(service, endpoint, 3)
@@ -131,7 +142,7 @@ async def test_what_a_machine_holds_stays_with_it_until_it_is_given_up() -> None
 
 @live
 async def test_a_loss_names_the_machine_and_an_outcome_counts_once() -> None:
-    async with serving(House()) as service:
+    async with serving(ServiceFixture()) as service:
         endpoint = await made(service)
         machine = MadeUpMachine(service, endpoint, hello(1))
         listener = await submitted(service, endpoint, 2)
@@ -150,7 +161,7 @@ async def test_a_loss_names_the_machine_and_an_outcome_counts_once() -> None:
 
 @live
 async def test_what_is_given_back_goes_to_another() -> None:
-    async with serving(House()) as service:
+    async with serving(ServiceFixture()) as service:
         endpoint = await made(service)
         first = MadeUpMachine(service, endpoint, hello(1))
         await submitted(service, endpoint, 2)
@@ -163,13 +174,13 @@ async def test_what_is_given_back_goes_to_another() -> None:
 
 @live
 async def test_the_next_service_knows_who_has_what() -> None:
-    house = House()
-    async with serving(house) as service:
+    fixture = ServiceFixture()
+    async with serving(fixture) as service:
         endpoint = await made(service)
         first = MadeUpMachine(service, endpoint, hello(1), credit=2)
         await submitted(service, endpoint, 3)
         tasks = await first.tasks(2)
-    async with serving(house) as service:
+    async with serving(fixture) as service:
         listener = Listener()
         service.subscribe(ALICE, listener, GROUP)
         again = MadeUpMachine(service, endpoint, hello(1), credit=0)
@@ -181,7 +192,7 @@ async def test_the_next_service_knows_who_has_what() -> None:
 
 @live
 async def test_what_no_machine_can_run_ends_in_its_words() -> None:
-    async with serving(House()) as service:
+    async with serving(ServiceFixture()) as service:
         endpoint = await made(service)
         machine = MadeUpMachine(service, endpoint, hello(1), credit=0)
         listener = await submitted(service, endpoint, 1)
@@ -192,7 +203,7 @@ async def test_what_no_machine_can_run_ends_in_its_words() -> None:
 
 @live
 async def test_names_are_each_users_own() -> None:
-    async with serving(House()) as service:
+    async with serving(ServiceFixture()) as service:
         mine, theirs = await made(service), await made(service, who=BOB, public=True)
         assert service.agents.find(ALICE, "ws").id == mine, "one's own comes first"
         assert service.agents.find(BOB, "ws").id == theirs
@@ -209,7 +220,7 @@ async def test_names_are_each_users_own() -> None:
 
 @live
 async def test_machines_are_told_to_end_by_host_or_all() -> None:
-    async with serving(House()) as service:
+    async with serving(ServiceFixture()) as service:
         endpoint = await made(service)
         one = MadeUpMachine(service, endpoint, hello(1))
         other = MadeUpMachine(service, endpoint, hello(2, join=True))
@@ -231,7 +242,7 @@ async def test_what_waits_behind_long_tasks_goes_to_a_machine_that_has_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(engine, "LOOK_EVERY", 0.0)
-    async with serving(House()) as service:
+    async with serving(ServiceFixture()) as service:
         endpoint = await made(service)
         first = MadeUpMachine(service, endpoint, hello(1), credit=4)
         first.says(frames.TakerState({"workers": 2}))

@@ -29,7 +29,18 @@ from tests.protocol.bad_values import ODD_TEXTS, every_bad_message
 from tests.service import every_route
 from tests.service.api.test_stream import HELLO, Client
 from tests.service.asgi import HOST, request
-from tests.service.fixture import ALICE, BOB, CODE, DIGEST, GROUP, POOL, House, live, register, serving
+from tests.service.fixture import (
+    ALICE,
+    BOB,
+    CODE,
+    DIGEST,
+    GROUP,
+    POOL,
+    ServiceFixture,
+    live,
+    register,
+    serving,
+)
 
 KNOWN_ID = str(uuid.UUID(bytes=GROUP))
 JSON, MSGPACK = "application/json", "application/msgpack"
@@ -85,8 +96,8 @@ def right_values() -> dict[str, Any]:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    return House(tmp_path, echo=True)
+def fixture(tmp_path: Path) -> ServiceFixture:
+    return ServiceFixture(tmp_path, echo=True)
 
 
 def test_every_route_with_a_body_is_tried() -> None:
@@ -111,11 +122,11 @@ def bodies(path: str, kind: Any, content_type: str) -> list[bytes]:
 )
 @live
 async def test_bodies(
-    house: House, caplog: pytest.LogCaptureFixture, path: str, content_type: str, kind: Any
+    fixture: ServiceFixture, caplog: pytest.LogCaptureFixture, path: str, content_type: str, kind: Any
 ) -> None:
-    async with serving(house) as service:
+    async with serving(fixture) as service:
         await register(service)
-        app = _app(service, house)
+        app = _app(service, fixture)
         method = "PUT" if ("PUT", path) in every_route.HTTP else "POST"
         place = path.replace("{id}", str(BUILT_IN) if "endpoints" in path else KNOWN_ID)
         for body in bodies(path, kind, content_type):
@@ -127,8 +138,8 @@ async def test_bodies(
 
 @pytest.mark.parametrize("kind", get_args(frames.ToService), ids=lambda kind: kind.__name__)
 @live
-async def test_frames(house: House, caplog: pytest.LogCaptureFixture, kind: Any) -> None:
-    async with serving(house) as service:
+async def test_frames(fixture: ServiceFixture, caplog: pytest.LogCaptureFixture, kind: Any) -> None:
+    async with serving(fixture) as service:
         await register(service)
         values = {**right_values(), **({"pool": POOL} if kind is not frames.Submit else {})}
         for frame in every_bad_message(kind, as_json=False, **values):
@@ -141,15 +152,15 @@ async def test_frames(house: House, caplog: pytest.LogCaptureFixture, kind: Any)
             else:
                 assert message["code"] in {4400, 4404}, (frame[:200], message)
             await client.leave()
-        await _all_lists_are_there(_app(service, house))
-    async with serving(house) as service:  # what was stored does not hinder a start
-        await _all_lists_are_there(_app(service, house))
+        await _all_lists_are_there(_app(service, fixture))
+    async with serving(fixture) as service:  # what was stored does not hinder a start
+        await _all_lists_are_there(_app(service, fixture))
     assert traces(caplog) == []
 
 
 @live
-async def test_first_frames(house: House, caplog: pytest.LogCaptureFixture) -> None:
-    async with serving(house) as service:
+async def test_first_frames(fixture: ServiceFixture, caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(fixture) as service:
         for hello in every_bad_message(frames.Hello, as_json=True, compute_executor=frames.PROTOCOL):
             client = Client(service)
             client.say(hello.decode(errors="replace"))
@@ -158,8 +169,10 @@ async def test_first_frames(house: House, caplog: pytest.LogCaptureFixture) -> N
 
 
 @live
-async def test_text_where_frames_are_binary(house: House, caplog: pytest.LogCaptureFixture) -> None:
-    async with serving(house) as service:
+async def test_text_where_frames_are_binary(
+    fixture: ServiceFixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(fixture) as service:
         for text in [HELLO, *ODD_TEXTS]:
             client = Client(service)
             await client.hello()
@@ -173,8 +186,10 @@ async def test_text_where_frames_are_binary(house: House, caplog: pytest.LogCapt
 
 
 @live
-async def test_metadata_that_no_list_could_show_is_refused_and_others_see_theirs(house: House) -> None:
-    async with serving(house) as service:
+async def test_metadata_that_no_list_could_show_is_refused_and_others_see_theirs(
+    fixture: ServiceFixture,
+) -> None:
+    async with serving(fixture) as service:
         client = Client(service)
         await client.hello()
         odd = msgspec.msgpack.encode({"a": msgspec.msgpack.Ext(5, b"x")})
@@ -199,8 +214,8 @@ async def _answered(client: Client) -> None:
     await client.leave()
 
 
-def _app(service: Service, house: House) -> Any:
-    shell = AppContext(service, house.blobs, "instance-1", stop=lambda: None, accounts=service.accounts())
+def _app(service: Service, fixture: ServiceFixture) -> Any:
+    shell = AppContext(service, fixture.blobs, "instance-1", stop=lambda: None, accounts=service.accounts())
     return make_app(shell, AccessConfig(_Everybody(), [HOST]))
 
 

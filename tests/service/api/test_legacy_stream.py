@@ -13,14 +13,14 @@ from compute_executor.protocol.ids import task_uuid
 from compute_executor.serialization import native
 from compute_executor.service.api import legacy_stream, stream
 from tests.service.api.test_stream import Client
-from tests.service.fixture import ALICE, BOB, GROUP, House, batch, live, register, serving
+from tests.service.fixture import ALICE, BOB, GROUP, ServiceFixture, batch, live, register, serving
 
 NAME = str(uuid.UUID(bytes=GROUP))
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    return House(tmp_path, echo=True)
+def fixture(tmp_path: Path) -> ServiceFixture:
+    return ServiceFixture(tmp_path, echo=True)
 
 
 def values(count: int) -> list[Any]:
@@ -39,8 +39,8 @@ async def documents(client: Client, count: int) -> list[dict[str, Any]]:
 
 
 @live
-async def test_results_come_as_json(house: House) -> None:
-    async with serving(house) as service:
+async def test_results_come_as_json(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         early = batch(values(2))
         await service.submit(ALICE, early)
@@ -57,9 +57,9 @@ async def test_results_come_as_json(house: House) -> None:
 
 
 @live
-async def test_many_are_read_in_parts(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_are_read_in_parts(fixture: ServiceFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(legacy_stream, "ROOM", 1)
-    async with serving(house) as service:
+    async with serving(fixture) as service:
         await register(service)
         await service.submit(ALICE, batch(values(20)))
         client = await greeted(service)
@@ -68,8 +68,8 @@ async def test_many_are_read_in_parts(house: House, monkeypatch: pytest.MonkeyPa
 
 
 @live
-async def test_a_group_of_somebody_else_is_not_there(house: House) -> None:
-    async with serving(house) as service:
+async def test_a_group_of_somebody_else_is_not_there(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         await service.submit(ALICE, batch(values(1)))
         client = Client(service, BOB)
@@ -79,24 +79,24 @@ async def test_a_group_of_somebody_else_is_not_there(house: House) -> None:
 
 
 @live
-async def test_so_many_groups_a_stream(house: House) -> None:
-    async with serving(house) as service:
+async def test_so_many_groups_a_stream(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         client = await greeted(service)
         client.say(NAME, *(str(uuid.uuid4()) for _ in range(service.limits.groups_per_stream)))
         assert (await client.closed())[0] == stream.MALFORMED
 
 
 @live
-async def test_bytes_are_refused(house: House) -> None:
-    async with serving(house) as service:
+async def test_bytes_are_refused(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         client = await greeted(service)
         client.say(b"bytes")
         assert (await client.closed())[0] == stream.MALFORMED
 
 
 @live
-async def test_the_service_ends(house: House) -> None:
-    async with serving(house) as service:
+async def test_the_service_ends(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         await service.submit(ALICE, batch(values(1)))
         client = await greeted(service)

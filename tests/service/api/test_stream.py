@@ -29,7 +29,7 @@ from tests.service.fixture import (
     GROUP,
     POOL,
     SPEC,
-    House,
+    ServiceFixture,
     batch,
     live,
     register,
@@ -111,20 +111,20 @@ async def connected(service: Service, who: Identity = ALICE) -> AsyncIterator[Cl
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    return House(tmp_path, echo=True)
+def fixture(tmp_path: Path) -> ServiceFixture:
+    return ServiceFixture(tmp_path, echo=True)
 
 
 # -- the way of most tasks ----------------------------------------------------------------------------------
 
 
 @live
-async def test_hello_is_welcomed(house: House) -> None:
-    async with serving(house) as service:
+async def test_hello_is_welcomed(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         client = Client(service)
         welcome = await client.hello()
         assert welcome.compute_executor == frames.PROTOCOL
-        assert welcome.blob_folder == str(house.blobs.folder)
+        assert welcome.blob_folder == str(fixture.blobs.folder)
         assert welcome.default_endpoint == str(service.endpoint)
         assert welcome.limits["inline_limit"] == frames.INLINE_LIMIT
         assert service.busy()
@@ -133,8 +133,8 @@ async def test_hello_is_welcomed(house: House) -> None:
 
 
 @live
-async def test_everything_in_one_go(house: House) -> None:
-    async with serving(house) as service, connected(service) as client:
+async def test_everything_in_one_go(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service, connected(service) as client:
         sent = batch([b"a", b"b"], pool=POOL)
         client.say(
             frames.OpenPool(POOL, SPEC),
@@ -151,12 +151,12 @@ async def test_everything_in_one_go(house: House) -> None:
         ]
         client.say(frames.Ack(GROUP, results[-1].seq), frames.ClosePool(POOL), sent)
         assert await client.frame() == frames.Accepted(sent.prefix)
-        assert house.engine.closed == [POOL]
+        assert fixture.engine.closed == [POOL]
 
 
 @live
-async def test_refusals_keep_the_stream_open(house: House) -> None:
-    async with serving(house) as service, connected(service) as client:
+async def test_refusals_keep_the_stream_open(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service, connected(service) as client:
         unknown = batch([b"a"])
         client.say(unknown)
         refused = await client.frame()
@@ -177,8 +177,10 @@ async def test_refusals_keep_the_stream_open(house: House) -> None:
 
 
 @live
-async def test_what_cannot_be_stored_is_refused(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with serving(house) as service, connected(service) as client:
+async def test_what_cannot_be_stored_is_refused(
+    fixture: ServiceFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(fixture) as service, connected(service) as client:
         await register(service)
 
         def full(*_: object) -> None:
@@ -191,27 +193,27 @@ async def test_what_cannot_be_stored_is_refused(house: House, monkeypatch: pytes
 
 
 @live
-async def test_cancelling_and_beginning(house: House) -> None:
-    house.echo = False
-    async with serving(house) as service, connected(service) as client:
+async def test_cancelling_and_beginning(fixture: ServiceFixture) -> None:
+    fixture.echo = False
+    async with serving(fixture) as service, connected(service) as client:
         await register(service)
         sent = batch([b"a", b"b"])
         client.say(frames.Subscribe(GROUP), sent, frames.Cancel(7, [(sent.prefix, [1]), (new_prefix(), [0])]))
         found = [await client.frame() for _ in range(2)]
         assert frames.Cancelled(7, [(sent.prefix, [1])]) in found
-        (task,) = house.engine.events.take(DEFAULT_POOL, 9)
-        house.engine.events.began(DEFAULT_POOL, [(*task[:3], 5.0)])
+        (task,) = fixture.engine.events.take(DEFAULT_POOL, 9)
+        fixture.engine.events.began(DEFAULT_POOL, [(*task[:3], 5.0)])
         assert await client.frame() == frames.Began([(sent.prefix, 0, 5.0)])
-        house.engine.events.broken(DEFAULT_POOL, "gone")
+        fixture.engine.events.broken(DEFAULT_POOL, "gone")
 
 
 @live
-async def test_a_broken_pool_is_told_to_its_user(house: House) -> None:
-    async with serving(house) as service, connected(service) as client:
+async def test_a_broken_pool_is_told_to_its_user(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service, connected(service) as client:
         client.say(frames.OpenPool(POOL, SPEC))
-        while POOL not in house.engine.opened:
+        while POOL not in fixture.engine.opened:
             await turn()
-        house.engine.events.broken(POOL, "no interpreter")
+        fixture.engine.events.broken(POOL, "no interpreter")
         assert await client.frame() == frames.PoolFailed(POOL, "no interpreter")
 
 
@@ -219,8 +221,8 @@ async def test_a_broken_pool_is_told_to_its_user(house: House) -> None:
 
 
 @live
-async def test_what_was_missed_is_replayed_after_the_number(house: House) -> None:
-    async with serving(house) as service:
+async def test_what_was_missed_is_replayed_after_the_number(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         async with connected(service) as client:
             client.say(frames.Subscribe(GROUP), batch([b"x"] * 10))
@@ -235,8 +237,8 @@ async def test_what_was_missed_is_replayed_after_the_number(house: House) -> Non
 
 
 @live
-async def test_two_clients_of_a_group_get_everything(house: House) -> None:
-    async with serving(house) as service, connected(service) as one, connected(service) as two:
+async def test_two_clients_of_a_group_get_everything(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service, connected(service) as one, connected(service) as two:
         await register(service)
         for client in (one, two):
             client.say(frames.Subscribe(GROUP))
@@ -246,8 +248,8 @@ async def test_two_clients_of_a_group_get_everything(house: House) -> None:
 
 
 @live
-async def test_a_slow_reader_is_served_from_the_store(house: House) -> None:
-    async with serving(house, limits=ServiceLimits(stream_buffer=10_000)) as service:
+async def test_a_slow_reader_is_served_from_the_store(fixture: ServiceFixture) -> None:
+    async with serving(fixture, limits=ServiceLimits(stream_buffer=10_000)) as service:
         await register(service)
         async with connected(service) as slow, connected(service) as quick:
             for client in (slow, quick):
@@ -267,9 +269,9 @@ async def test_a_slow_reader_is_served_from_the_store(house: House) -> None:
 
 
 @live
-async def test_two_slow_groups_share_the_room(house: House) -> None:
+async def test_two_slow_groups_share_the_room(fixture: ServiceFixture) -> None:
     async with (
-        serving(house, limits=ServiceLimits(stream_buffer=5_000)) as service,
+        serving(fixture, limits=ServiceLimits(stream_buffer=5_000)) as service,
         connected(service) as client,
     ):
         await register(service)
@@ -281,16 +283,16 @@ async def test_two_slow_groups_share_the_room(house: House) -> None:
 
 
 @live
-async def test_began_is_left_out_for_a_slow_reader(house: House) -> None:
-    async with serving(house, limits=ServiceLimits(stream_buffer=0)) as service, connected(service):
+async def test_began_is_left_out_for_a_slow_reader(fixture: ServiceFixture) -> None:
+    async with serving(fixture, limits=ServiceLimits(stream_buffer=0)) as service, connected(service):
         (connection,) = service._connections
         connection.began([(b"p" * 12, 0, 1.0)])
         assert not connection._send_queue  # type: ignore[attr-defined]
 
 
 @live
-async def test_results_read_from_the_store_before_they_are_told_come_once(house: House) -> None:
-    async with serving(house) as service, connected(service) as client:
+async def test_results_read_from_the_store_before_they_are_told_come_once(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service, connected(service) as client:
         await register(service)
         client.say(frames.Subscribe(GROUP), batch([b"x"] * 3))
         results = await client.results(3)
@@ -302,35 +304,37 @@ async def test_results_read_from_the_store_before_they_are_told_come_once(house:
 
 
 @live
-async def test_results_come_before_they_are_stored_if_they_are_kept_until_then(house: House) -> None:
+async def test_results_come_before_they_are_stored_if_they_are_kept_until_then(
+    fixture: ServiceFixture,
+) -> None:
     """Also to one that subscribes after they were told to others, and to those who ask by HTTP."""
-    house.echo = False
-    async with serving(house) as service, connected(service) as early, connected(service) as late:
+    fixture.echo = False
+    async with serving(fixture) as service, connected(service) as early, connected(service) as late:
         await register(service)
         early.say(frames.Subscribe(GROUP))
         sent = batch([b"0", b"1"])
         await service.submit(ALICE, sent)
-        tasks = take(house)
-        house.engine.end(DEFAULT_POOL, tasks[:1])
+        tasks = take(fixture)
+        fixture.engine.end(DEFAULT_POOL, tasks[:1])
         stored = await early.results(1)
-        unlock = house.lock_store()
-        house.engine.end(DEFAULT_POOL, tasks[1:], kept=True)
+        unlock = fixture.lock_store()
+        fixture.engine.end(DEFAULT_POOL, tasks[1:], kept=True)
         told = await early.results(1)
         late.say(frames.Subscribe(GROUP))
         assert await late.results(2) == stored + told
         assert service.task(ALICE, sent.prefix, 1).outcome == told[0]
         assert service.task(ALICE, sent.prefix, 0).outcome == stored[0]
-        assert house.store.read.last_seq() == stored[0].seq
+        assert fixture.store.read.last_seq() == stored[0].seq
         unlock()
-        while house.store.read.last_seq() < told[0].seq:
+        while fixture.store.read.last_seq() < told[0].seq:
             await asyncio.sleep(0.01)
         assert service.task(ALICE, sent.prefix, 1).outcome == told[0]
 
 
 @live
-async def test_a_client_that_only_sends_is_not_read_for_ever(house: House) -> None:
+async def test_a_client_that_only_sends_is_not_read_for_ever(fixture: ServiceFixture) -> None:
     async with (
-        serving(house, limits=ServiceLimits(stream_buffer=1_000)) as service,
+        serving(fixture, limits=ServiceLimits(stream_buffer=1_000)) as service,
         connected(service) as client,
     ):
         client.reading.clear()
@@ -359,9 +363,9 @@ async def test_a_client_that_only_sends_is_not_read_for_ever(house: House) -> No
 )
 @live
 async def test_what_may_not_be_closes_the_stream_and_no_other(
-    house: House, said: Any, code: int, says: str
+    fixture: ServiceFixture, said: Any, code: int, says: str
 ) -> None:
-    async with serving(house) as service, connected(service) as other:
+    async with serving(fixture) as service, connected(service) as other:
         await register(service, BOB)
         await service.submit(BOB, batch([b"x"], group=b"f" * 16))
         client = Client(service)
@@ -376,8 +380,8 @@ async def test_what_may_not_be_closes_the_stream_and_no_other(
 
 
 @live
-async def test_a_stream_carries_so_many_groups(house: House) -> None:
-    async with serving(house, limits=ServiceLimits(groups_per_stream=1)) as service:
+async def test_a_stream_carries_so_many_groups(fixture: ServiceFixture) -> None:
+    async with serving(fixture, limits=ServiceLimits(groups_per_stream=1)) as service:
         client = Client(service)
         await client.hello()
         client.say(frames.Subscribe(GROUP), frames.Subscribe(GROUP), frames.Subscribe(b"o" * 16))
@@ -386,14 +390,14 @@ async def test_a_stream_carries_so_many_groups(house: House) -> None:
 
 @live
 async def test_requests_that_are_no_answers_close_the_stream(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    fixture: ServiceFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from compute_executor.errors import ServiceUnavailable
 
     def trouble(*_: object) -> None:
         raise ServiceUnavailable("no")
 
-    async with serving(house) as service:
+    async with serving(fixture) as service:
         client = Client(service)
         await client.hello()
         monkeypatch.setattr(service, "ack", trouble)
@@ -411,8 +415,8 @@ async def test_requests_that_are_no_answers_close_the_stream(
     ],
 )
 @live
-async def test_first_frames_that_are_not_understood(house: House, first: Any, code: int, says: str) -> None:
-    async with serving(house) as service:
+async def test_first_frames_not_understood(fixture: ServiceFixture, first: Any, code: int, says: str) -> None:
+    async with serving(fixture) as service:
         client = Client(service)
         await client.message()
         client.say(first)
@@ -421,23 +425,23 @@ async def test_first_frames_that_are_not_understood(house: House, first: Any, co
 
 
 @live
-async def test_silence_is_not_waited_for(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_silence_is_not_waited_for(fixture: ServiceFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "HELLO_PATIENCE", 0.01)
-    async with serving(house) as service:
+    async with serving(fixture) as service:
         assert (await Client(service).closed())[0] == stream.MALFORMED
 
 
 @live
-async def test_a_client_that_goes_before_it_spoke(house: House) -> None:
-    async with serving(house) as service:
+async def test_a_client_that_goes_before_it_spoke(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         client = Client(service)
         await client.message()
         await client.leave()
 
 
 @live
-async def test_goodbye(house: House) -> None:
-    async with serving(house) as service:
+async def test_goodbye(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         client = Client(service)
         await client.hello()
         await turn(20)
@@ -447,8 +451,8 @@ async def test_goodbye(house: House) -> None:
 
 
 @live
-async def test_a_client_that_goes_while_it_is_sent_to(house: House) -> None:
-    async with serving(house) as service:
+async def test_a_client_that_goes_while_it_is_sent_to(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         client = Client(service)
         await client.hello()
@@ -462,7 +466,7 @@ async def test_a_client_that_goes_while_it_is_sent_to(house: House) -> None:
 @pytest.mark.parametrize("streams", [0, 1])
 @live
 async def test_a_client_that_is_gone_before_its_handshake_is_answered_is_no_error(
-    house: House, caplog: pytest.LogCaptureFixture, streams: int
+    fixture: ServiceFixture, caplog: pytest.LogCaptureFixture, streams: int
 ) -> None:
     async def gone(_: Any) -> None:
         raise OSError("as uvicorn raises it")
@@ -470,7 +474,7 @@ async def test_a_client_that_is_gone_before_its_handshake_is_answered_is_no_erro
     async def connect() -> dict[str, str]:
         return {"type": "websocket.connect"}
 
-    async with serving(house, limits=ServiceLimits(user_streams=streams)) as service:
+    async with serving(fixture, limits=ServiceLimits(user_streams=streams)) as service:
         websocket = WebSocket({"type": "websocket", "headers": []}, connect, gone)
         await serve_stream(websocket, ALICE, service)
     assert not [one for one in caplog.records if one.levelno > logging.WARNING]

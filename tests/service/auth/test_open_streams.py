@@ -10,15 +10,15 @@ from compute_executor.service.api.stream import UNAUTHENTICATED
 from compute_executor.service.auth.authenticators import token_digest
 from compute_executor.service.auth.open_streams import TOKEN_DEAD, USER_GONE
 from tests.service.api.test_stream import Client, connected
-from tests.service.fixture import BOB, CODE, DIGEST, GROUP, House, batch, live, serving, turn
+from tests.service.fixture import BOB, CODE, DIGEST, GROUP, ServiceFixture, batch, live, serving, turn
 
 TEAM = str(uuid.UUID(int=7))
 MEMBER = Identity("bob", "Bob", frozenset({TEAM}))
 
 
 @live
-async def test_a_stream_goes_on_with_the_new_identity(house: House) -> None:
-    async with serving(house) as service, connected(service, BOB) as bob:
+async def test_a_stream_goes_on_with_the_new_identity(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service, connected(service, BOB) as bob:
         owner = Identity("alice", "Alice", frozenset({TEAM}))
         function = await service.register(owner, DIGEST, "f", CODE, group=TEAM)
         bob.say(frames.Subscribe(GROUP), batch([b"a"], functions=[function]))
@@ -32,8 +32,8 @@ async def test_a_stream_goes_on_with_the_new_identity(house: House) -> None:
 
 
 @live
-async def test_streams_of_a_user_who_is_gone_are_closed(house: House) -> None:
-    async with serving(house) as service, connected(service) as other:
+async def test_streams_of_a_user_who_is_gone_are_closed(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service, connected(service) as other:
         bob, guide, silent = Client(service, BOB), Client(service, BOB), Client(service, BOB)
         await bob.hello()
         await guide.message()
@@ -48,8 +48,8 @@ async def test_streams_of_a_user_who_is_gone_are_closed(house: House) -> None:
 
 
 @live
-async def test_streams_of_a_dead_token_are_closed(house: House) -> None:
-    async with serving(house) as service:
+async def test_streams_of_a_dead_token_are_closed(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         old, new = Client(service, BOB, token_digest("old")), Client(service, BOB, token_digest("new"))
         await old.hello()
         await new.hello()
@@ -63,8 +63,8 @@ async def test_streams_of_a_dead_token_are_closed(house: House) -> None:
 
 
 @live
-async def test_a_function_is_registered_for_everybody(house: House) -> None:
-    async with serving(house) as service, connected(service, BOB) as bob:
+async def test_a_function_is_registered_for_everybody(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service, connected(service, BOB) as bob:
         bob.say(frames.Register(DIGEST, "f", CODE, public=True), frames.Register(DIGEST, "f", CODE))
         public, private = [(await bob.frame()).function for _ in range(2)]
         stranger = Identity("eve", "Eve")

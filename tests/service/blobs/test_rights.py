@@ -14,16 +14,27 @@ from compute_executor.protocol.frames import Blob
 from compute_executor.service.access import Identity
 from compute_executor.service.blobs import rights
 from compute_executor.service.service import Service
-from tests.service.fixture import ALICE, BOB, DEFAULT_POOL, House, batch, live, register, serving, take, turn
+from tests.service.fixture import (
+    ALICE,
+    BOB,
+    DEFAULT_POOL,
+    ServiceFixture,
+    batch,
+    live,
+    register,
+    serving,
+    take,
+    turn,
+)
 
 ROOT = Identity("root", "Root", admin=True)
 SIZE = 80_000
 
 
-def new_blob(house: House) -> Blob:
+def new_blob(fixture: ServiceFixture) -> Blob:
     """As a client on this machine puts it."""
     name = secrets.token_hex(16)
-    house.blobs.path(name).write_bytes(bytes(SIZE))
+    fixture.blobs.path(name).write_bytes(bytes(SIZE))
     return Blob(name, SIZE)
 
 
@@ -37,15 +48,15 @@ def readers(service: Service, blob: Blob) -> set[str]:
 
 
 @live
-async def test_arguments_and_results_are_the_submitters(house: House) -> None:
-    async with serving(house) as service:
+async def test_arguments_and_results_are_the_submitters(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
-        argument, result = new_blob(house), new_blob(house)
+        argument, result = new_blob(fixture), new_blob(fixture)
         assert readers(service, argument) == set()
         await service.submit(ALICE, batch([argument, b"small"]))
         assert readers(service, argument) == {"alice"}
-        (first, _) = take(house)
-        house.engine.end(DEFAULT_POOL, [first._replace(body=result)])
+        (first, _) = take(fixture)
+        fixture.engine.end(DEFAULT_POOL, [first._replace(body=result)])
         await turn(20)
         assert readers(service, result) == {"alice"}
         with pytest.raises(NotFound):
@@ -53,12 +64,12 @@ async def test_arguments_and_results_are_the_submitters(house: House) -> None:
 
 
 @live
-async def test_nobody_refers_to_anothers(house: House) -> None:
+async def test_nobody_refers_to_anothers(fixture: ServiceFixture) -> None:
     """Or its content could be had by submitting it, or registering it, under one's own name."""
-    async with serving(house) as service:
+    async with serving(fixture) as service:
         for who in (ALICE, BOB):
             await register(service, who)
-        argument = new_blob(house)
+        argument = new_blob(fixture)
         await service.submit(ALICE, batch([argument]))
         absent = Blob(secrets.token_hex(16), SIZE)
         for blob in (argument, absent):
@@ -70,10 +81,10 @@ async def test_nobody_refers_to_anothers(house: House) -> None:
 
 
 @live
-async def test_code_is_for_whoever_may_read_the_function(house: House) -> None:
-    async with serving(house) as service:
+async def test_code_is_for_whoever_may_read_the_function(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         digest = hashlib.sha256(bytes(SIZE)).digest()
-        own, shared = new_blob(house), new_blob(house)
+        own, shared = new_blob(fixture), new_blob(fixture)
         await service.register(ALICE, digest, "f", own)
         public = await service.register(ALICE, digest, "f", shared, public=True)
         assert readers(service, own) == {"alice"}
@@ -83,11 +94,13 @@ async def test_code_is_for_whoever_may_read_the_function(house: House) -> None:
 
 
 @live
-async def test_what_is_put_is_the_putters_until_then(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_put_is_its_owners_until_then(
+    fixture: ServiceFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(rights, "FRESH", 1)
-    async with serving(house) as service:
+    async with serving(fixture) as service:
         await register(service, BOB)
-        blob = new_blob(house)
+        blob = new_blob(fixture)
         service.blob_rights.put(ALICE, blob.name)
         assert readers(service, blob) == {"alice"}
         with pytest.raises(NotFound):

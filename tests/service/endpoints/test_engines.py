@@ -18,7 +18,7 @@ from tests.service.fixture import (
     DEFAULT_POOL,
     SPEC,
     FakeEngine,
-    House,
+    ServiceFixture,
     batch,
     live,
     register,
@@ -122,9 +122,11 @@ def test_all_are_listed_started_and_closed() -> None:
 
 
 @live
-async def test_another_kind_of_endpoints_needs_nothing_but_its_engine_and_one_line(house: House) -> None:
-    async with serving(house) as service:
-        parts = house.parts
+async def test_another_kind_of_endpoints_needs_nothing_but_its_engine_and_one_line(
+    fixture: ServiceFixture,
+) -> None:
+    async with serving(fixture) as service:
+        parts = fixture.parts
         toy = ToyKind(FakeEngine(parts.reports))
         parts.engines.add(toy)
         await register(service)
@@ -134,7 +136,7 @@ async def test_another_kind_of_endpoints_needs_nothing_but_its_engine_and_one_li
         there, here = batch([b"1", b"2"], endpoint=row.id.bytes), batch([b"3"])
         await service.submit(ALICE, there)
         await service.submit(ALICE, here)
-        assert (toy.engine.woken, house.engine.woken) == ([row.id.bytes], [DEFAULT_POOL])
+        assert (toy.engine.woken, fixture.engine.woken) == ([row.id.bytes], [DEFAULT_POOL])
         first, _ = toy.engine.events.take(row.id.bytes, 5)
         toy.engine.end(row.id.bytes, [first])
         await turn(20)

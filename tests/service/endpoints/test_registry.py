@@ -20,7 +20,7 @@ from compute_executor.service.api.documents import EndpointDocument
 from compute_executor.service.endpoints.registry import EndpointRegistration, registration
 from compute_executor.service.globus_compute.peers import KIND
 from compute_executor.service.service import Service
-from tests.service.fixture import ALICE, BOB, House, batch, live, register, serving
+from tests.service.fixture import ALICE, BOB, ServiceFixture, batch, live, register, serving
 
 PLAIN = EndpointRegistration("plain", "Plain")
 
@@ -30,8 +30,8 @@ def online(service: Service, endpoint: uuid.UUID) -> bool:
 
 
 @live
-async def test_its_owner_sees_it_and_nobody_else(house: House) -> None:
-    async with serving(house) as service:
+async def test_its_owner_sees_it_and_nobody_else(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         endpoints = service.endpoints
         row = await endpoints.register(ALICE, KIND, PLAIN, None)
         assert endpoints.row(ALICE, row.id) == row
@@ -44,18 +44,18 @@ async def test_its_owner_sees_it_and_nobody_else(house: House) -> None:
 
 
 @live
-async def test_it_is_there_again_after_a_restart(house: House) -> None:
-    async with serving(house) as service:
+async def test_it_is_there_again_after_a_restart(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         row = await service.endpoints.register(ALICE, KIND, PLAIN._replace(allowed=[str(uuid.uuid4())]), None)
-    async with serving(house) as service:
+    async with serving(fixture) as service:
         assert service.endpoints.row(ALICE, row.id)._replace(seen=row.seen) == row
 
 
 @live
-async def test_a_group_it_is_shared_with_may_run_on_it(house: House) -> None:
+async def test_a_group_it_is_shared_with_may_run_on_it(fixture: ServiceFixture) -> None:
     physics = str(uuid.UUID(int=15))
     owner, member = (Identity(name, name, frozenset({physics})) for name in ("alice", "carol"))
-    async with serving(house) as service:
+    async with serving(fixture) as service:
         endpoints = service.endpoints
         row = await endpoints.register(owner, KIND, PLAIN._replace(group=physics.upper()), None)
         with pytest.raises(NotFound, match=f"no group {physics} for you"):
@@ -66,8 +66,10 @@ async def test_a_group_it_is_shared_with_may_run_on_it(house: House) -> None:
 
 
 @live
-async def test_a_public_one_of_a_single_user_is_seen_but_runs_for_nobody_else(house: House) -> None:
-    async with serving(house) as service:
+async def test_a_public_one_of_a_single_user_is_seen_but_runs_for_nobody_else(
+    fixture: ServiceFixture,
+) -> None:
+    async with serving(fixture) as service:
         endpoints = service.endpoints
         single = await endpoints.register(ALICE, KIND, PLAIN._replace(public=True), None)
         multi = await endpoints.register(ALICE, KIND, PLAIN._replace(public=True, multi_user=True), None)
@@ -78,8 +80,8 @@ async def test_a_public_one_of_a_single_user_is_seen_but_runs_for_nobody_else(ho
 
 
 @live
-async def test_functions_that_are_not_listed_are_refused_at_submit(house: House) -> None:
-    async with serving(house) as service:
+async def test_functions_that_are_not_listed_are_refused_at_submit(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         function = await register(service)
         listed = PLAIN._replace(allowed=[str(uuid.UUID(bytes=function))])
         open_for = await service.endpoints.register(ALICE, KIND, listed, None)
@@ -90,8 +92,8 @@ async def test_functions_that_are_not_listed_are_refused_at_submit(house: House)
 
 
 @live
-async def test_a_stopped_one_may_not_come_back_at_once(house: House) -> None:
-    async with serving(house) as service:
+async def test_a_stopped_one_may_not_come_back_at_once(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         endpoints = service.endpoints
         row = await endpoints.register(ALICE, KIND, PLAIN, None)
         assert online(service, row.id)
@@ -102,8 +104,8 @@ async def test_a_stopped_one_may_not_come_back_at_once(house: House) -> None:
 
 
 @live
-async def test_its_kind_is_for_good(house: House) -> None:
-    async with serving(house) as service:
+async def test_its_kind_is_for_good(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         row = await service.endpoints.register(ALICE, KIND, PLAIN, None)
         with pytest.raises(InvalidRequest, match=f"{row.id} is registered as one of kind {KIND}"):
             await service.endpoints.register(ALICE, "other", PLAIN, row.id)
@@ -112,8 +114,8 @@ async def test_its_kind_is_for_good(house: House) -> None:
 
 
 @live
-async def test_its_last_heartbeat_takes_it_off(house: House) -> None:
-    async with serving(house) as service:
+async def test_its_last_heartbeat_takes_it_off(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         endpoints = service.endpoints
         row = await endpoints.register(ALICE, KIND, PLAIN, None)
         assert endpoints.heard(row.id, {"heartbeat_period": 30})
@@ -124,20 +126,22 @@ async def test_its_last_heartbeat_takes_it_off(house: House) -> None:
 
 
 @live
-async def test_tasks_for_one_that_is_away_wait_over_a_restart_and_can_be_cancelled(house: House) -> None:
-    async with serving(house) as service:
+async def test_tasks_for_one_that_is_away_wait_over_a_restart_and_can_be_cancelled(
+    fixture: ServiceFixture,
+) -> None:
+    async with serving(fixture) as service:
         await register(service)
         row = await service.endpoints.register(ALICE, KIND, PLAIN, None)
         sent = batch([b"1", b"2"], endpoint=row.id.bytes)
         await service.submit(ALICE, sent)
-    async with serving(house) as service:
+    async with serving(fixture) as service:
         assert service.task(ALICE, sent.prefix, 0).status == "waiting-for-ep"
         assert await service.cancel(ALICE, [(sent.prefix, [1])]) == [(sent.prefix, [1])]
 
 
 @live
-async def test_a_deleted_one_ends_what_waits_for_it(house: House) -> None:
-    async with serving(house) as service:
+async def test_a_deleted_one_ends_what_waits_for_it(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         row = await service.endpoints.register(ALICE, KIND, PLAIN, None)
         sent = batch([b"1"], endpoint=row.id.bytes)
@@ -152,8 +156,8 @@ async def test_a_deleted_one_ends_what_waits_for_it(house: House) -> None:
 
 
 @live
-async def test_without_a_broker_nothing_registers_or_listens(house: House) -> None:
-    async with serving(house) as service:
+async def test_without_a_broker_nothing_registers_or_listens(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         with pytest.raises(ServiceUnavailable, match="amqp-url"):
             await service.globus_compute.register(ALICE, PLAIN, None)
         with pytest.raises(ServiceUnavailable, match="amqp-url"):
@@ -170,8 +174,8 @@ def test_what_a_registration_says() -> None:
 
 
 @live
-async def test_what_its_workers_have_is_told_when_one_has_said_it(house: House) -> None:
-    async with serving(house) as service:
+async def test_what_its_workers_have_is_told_when_one_has_said_it(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         row = await service.endpoints.register(ALICE, KIND, PLAIN, None)
         users = service.globus_compute.users
         assert service.worker_versions(row) == {}
@@ -205,8 +209,8 @@ def test_releases_that_have_no_templates_are_told_what_they_need(
 
 
 @live
-async def test_ones_own_come_first(house: House) -> None:
-    async with serving(house) as service:
+async def test_ones_own_come_first(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         public = PLAIN._replace(public=True)
         rows = [await service.endpoints.register(who, KIND, public, None) for who in (BOB, ALICE, BOB, ALICE)]
         seen = service.endpoints.visible(ALICE, None)

@@ -21,7 +21,7 @@ from tests.service.fixture import (
     BOB,
     DEFAULT_POOL,
     GROUP,
-    House,
+    ServiceFixture,
     batch,
     live,
     register,
@@ -66,8 +66,8 @@ class FakeLink:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    return House(tmp_path, echo=True)
+def fixture(tmp_path: Path) -> ServiceFixture:
+    return ServiceFixture(tmp_path, echo=True)
 
 
 def connected(service: Any) -> FakeLink:
@@ -91,13 +91,13 @@ async def submit(service: Any, count: int, first: int = 0) -> Any:
     return one
 
 
-def known(house: House) -> list[Any]:
-    return house.parts.store.read.rows("all_result_queues")
+def known(fixture: ServiceFixture) -> list[Any]:
+    return fixture.parts.store.read.rows("all_result_queues")
 
 
 @live
-async def test_each_result_is_published_as_stock_sdks_read_it(house: House) -> None:
-    async with serving(house) as service:
+async def test_each_result_is_published_as_stock_sdks_read_it(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         link = connected(service)
         await register(service)
         one = await submit(service, 3)
@@ -111,22 +111,22 @@ async def test_each_result_is_published_as_stock_sdks_read_it(house: House) -> N
 
 
 @live
-async def test_a_group_without_open_tasks_is_forgotten(house: House) -> None:
-    async with serving(house) as service:
+async def test_a_group_without_open_tasks_is_forgotten(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         link = connected(service)
         await register(service)
         await submit(service, 1)
         await until(lambda: not service.globus_compute.queues._queues)
-        await until(lambda: not known(house))
+        await until(lambda: not known(fixture))
         await submit(service, 1, first=7)
         await until(lambda: len(link.published) == 2)
         assert link.values() == [0, 7]
 
 
 @live
-async def test_many_are_published_in_parts(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_are_published_in_parts(fixture: ServiceFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "AT_ONCE", 1)
-    async with serving(house) as service:
+    async with serving(fixture) as service:
         link = connected(service)
         await register(service)
         await submit(service, 20)
@@ -135,13 +135,13 @@ async def test_many_are_published_in_parts(house: House, monkeypatch: pytest.Mon
 
 
 @live
-async def test_while_the_broker_is_away_results_wait(house: House) -> None:
-    async with serving(house) as service:
+async def test_while_the_broker_is_away_results_wait(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         link = connected(service)
         await register(service)
         link.open = False
         await submit(service, 2)
-        await until(lambda: house.parts.outcomes.stored_count == 2)
+        await until(lambda: fixture.parts.outcomes.stored_count == 2)
         await turn()
         assert link.published == []
         link.open = True
@@ -151,9 +151,9 @@ async def test_while_the_broker_is_away_results_wait(house: House) -> None:
 
 @live
 async def test_what_was_not_confirmed_is_published_again(
-    house: House, caplog: pytest.LogCaptureFixture
+    fixture: ServiceFixture, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with serving(house) as service:
+    async with serving(fixture) as service:
         link = connected(service)
         await register(service)
         link.fails = lambda: BrokerUnconfirmed("the broker was lost")
@@ -167,9 +167,9 @@ async def test_what_was_not_confirmed_is_published_again(
 @pytest.mark.parametrize("makes", [True, False])
 @live
 async def test_a_queue_that_is_gone_is_made_again(
-    house: House, makes: bool, caplog: pytest.LogCaptureFixture
+    fixture: ServiceFixture, makes: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with serving(house) as service:
+    async with serving(fixture) as service:
         link = connected(service)
         await register(service)
         link.fails = lambda: BrokerUnroutable("there is no queue")
@@ -185,8 +185,10 @@ async def test_a_queue_that_is_gone_is_made_again(
 
 
 @live
-async def test_an_error_of_ours_costs_one_round(house: House, caplog: pytest.LogCaptureFixture) -> None:
-    async with serving(house) as service:
+async def test_an_error_of_ours_costs_one_round(
+    fixture: ServiceFixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(fixture) as service:
         link = connected(service)
         await register(service)
         link.fails = lambda: RuntimeError("a bug")
@@ -198,20 +200,20 @@ async def test_an_error_of_ours_costs_one_round(house: House, caplog: pytest.Log
 
 
 @live
-async def test_the_next_service_goes_on_where_this_one_ended(house: House) -> None:
-    house.echo = False
-    async with serving(house) as service:
+async def test_the_next_service_goes_on_where_this_one_ended(fixture: ServiceFixture) -> None:
+    fixture.echo = False
+    async with serving(fixture) as service:
         link = connected(service)
         await register(service)
         await submit(service, 3)
-        first, second, _ = take(house)
-        house.engine.end(DEFAULT_POOL, [first])
+        first, second, _ = take(fixture)
+        fixture.engine.end(DEFAULT_POOL, [first])
         await until(lambda: len(link.published) == 1)
-        await until(lambda: known(house)[0][2] > 0)
+        await until(lambda: known(fixture)[0][2] > 0)
         link.open = False
-        house.engine.end(DEFAULT_POOL, [second])
-        await until(lambda: house.parts.outcomes.stored_count == 2)
-    async with serving(house) as service:
+        fixture.engine.end(DEFAULT_POOL, [second])
+        await until(lambda: fixture.parts.outcomes.stored_count == 2)
+    async with serving(fixture) as service:
         link = connected(service)
         service.globus_compute.queues.opened()
         await until(lambda: len(link.published) == 1)
@@ -219,8 +221,8 @@ async def test_the_next_service_goes_on_where_this_one_ended(house: House) -> No
 
 
 @live
-async def test_the_group_of_somebody_else_is_refused(house: House) -> None:
-    async with serving(house) as service:
+async def test_the_group_of_somebody_else_is_refused(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         connected(service)
         await register(service)
         await submit(service, 1)
@@ -230,8 +232,10 @@ async def test_the_group_of_somebody_else_is_refused(house: House) -> None:
 
 
 @live
-async def test_while_the_broker_is_away_a_batch_is_stored_and_its_queue_made_later(house: House) -> None:
-    async with serving(house) as service:
+async def test_while_the_broker_is_away_a_batch_is_stored_and_its_queue_made_later(
+    fixture: ServiceFixture,
+) -> None:
+    async with serving(fixture) as service:
         link = connected(service)
         await register(service)
         link.open, link.missing = False, ServiceUnavailable("no broker")
@@ -245,9 +249,9 @@ async def test_while_the_broker_is_away_a_batch_is_stored_and_its_queue_made_lat
 
 
 @live
-async def test_who_lists_open_tasks_gets_a_queue_for_their_results(house: House) -> None:
-    house.echo = False
-    async with serving(house) as service:
+async def test_who_lists_open_tasks_gets_a_queue_for_their_results(fixture: ServiceFixture) -> None:
+    fixture.echo = False
+    async with serving(fixture) as service:
         link, queues = connected(service), service.globus_compute.queues
         await register(service)
         await queues.listened(ALICE, GROUP)
@@ -258,13 +262,13 @@ async def test_who_lists_open_tasks_gets_a_queue_for_their_results(house: House)
         assert {queue for queue, _ in link.declared} == {QUEUE}
         with pytest.raises(NotFound):
             await queues.listened(BOB, GROUP)
-        house.engine.end(DEFAULT_POOL, take(house))
+        fixture.engine.end(DEFAULT_POOL, take(fixture))
         await until(lambda: link.values() == [1])
 
 
 @live
-async def test_without_a_broker_nothing_is_made(house: House) -> None:
-    async with serving(house) as service:
+async def test_without_a_broker_nothing_is_made(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         await submit(service, 1)
         assert service.globus_compute.queues._queues == {}

@@ -26,8 +26,8 @@ from tests.service.fixture import (
     POOL,
     SPEC,
     FakeEngine,
-    House,
     Listener,
+    ServiceFixture,
     batch,
     live,
     reason,
@@ -47,13 +47,13 @@ class Engine(FakeEngine):
 
 
 @pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
+def fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServiceFixture:
     monkeypatch.setattr("tests.service.fixture.FakeEngine", Engine)
-    return House(tmp_path)
+    return ServiceFixture(tmp_path)
 
 
-def opened(house: House) -> dict[bytes, Environment | None]:
-    return getattr(house.engine, "places", {})
+def opened(fixture: ServiceFixture) -> dict[bytes, Environment | None]:
+    return getattr(fixture.engine, "places", {})
 
 
 async def prepared(service: Service) -> bytes:
@@ -64,39 +64,41 @@ async def prepared(service: Service) -> bytes:
 
 
 @live
-async def test_tasks_wait_until_their_container_is_ready(house: House) -> None:
+async def test_tasks_wait_until_their_container_is_ready(fixture: ServiceFixture) -> None:
     builder = Builder()
-    async with serving(house, environments=environments(house, builder)) as service:
+    async with serving(fixture, environments=environments(fixture, builder)) as service:
         container = await prepared(service)
         await service.submit(ALICE, batch([b"a"], pool=POOL, options=Options(container=container)))
         await turn(20)
         place = container_pool_id(POOL, container)
-        assert opened(house).keys() == {POOL}
+        assert opened(fixture).keys() == {POOL}
         assert service.overview()["tasks"]["queued"] == 1
         builder.let.set()
-        await until(lambda: place in opened(house))
-        assert opened(house)[place] == READY_ONE
-        assert house.engine.opened[place] == msgspec.structs.replace(SPEC, container=container)
-        assert place in house.engine.woken
-        assert len(house.engine.events.take(place, 5)) == 1
-        assert house.engine.events.take(POOL, 5) == []
+        await until(lambda: place in opened(fixture))
+        assert opened(fixture)[place] == READY_ONE
+        assert fixture.engine.opened[place] == msgspec.structs.replace(SPEC, container=container)
+        assert place in fixture.engine.woken
+        assert len(fixture.engine.events.take(place, 5)) == 1
+        assert fixture.engine.events.take(POOL, 5) == []
 
 
 @live
-async def test_a_function_for_a_container_runs_in_it_wherever_it_is_submitted(house: House) -> None:
+async def test_a_function_for_a_container_runs_in_it_wherever_it_is_submitted(
+    fixture: ServiceFixture,
+) -> None:
     builder = Builder()
     builder.let.set()
-    async with serving(house, environments=environments(house, builder)) as service:
+    async with serving(fixture, environments=environments(fixture, builder)) as service:
         container = await prepared(service)
         inside = await service.register(ALICE, DIGEST, "f", CODE, public=True, container=container)
         await service.submit(ALICE, batch([b"a"], functions=[inside]))
         await service.submit(BOB, batch([b"b"], functions=[inside], group=b"b" * 16))
         mine, bobs = (container_pool_id(default_pool_id(who.id), container) for who in (ALICE, BOB))
-        await until(lambda: opened(house).keys() >= {mine, bobs})
-        assert [one.body for one in house.engine.events.take(mine, 5)] == [b"a"]
-        assert [one.body for one in house.engine.events.take(bobs, 5)] == [b"b"]
+        await until(lambda: opened(fixture).keys() >= {mine, bobs})
+        assert [one.body for one in fixture.engine.events.take(mine, 5)] == [b"a"]
+        assert [one.body for one in fixture.engine.events.take(bobs, 5)] == [b"b"]
         await service.submit(ALICE, batch([b"c"]))  # the same code by its digest: for no container
-        assert [one.body for one in house.engine.events.take(DEFAULT_POOL, 5)] == [b"c"]
+        assert [one.body for one in fixture.engine.events.take(DEFAULT_POOL, 5)] == [b"c"]
         with pytest.raises(NotFound):
             await service.submit(BOB, batch([b"d"], functions=[inside], options=Options(container=container)))
         with pytest.raises(InvalidRequest, match="submit them apart"):
@@ -104,10 +106,12 @@ async def test_a_function_for_a_container_runs_in_it_wherever_it_is_submitted(ho
 
 
 @live
-async def test_one_that_cannot_be_built_ends_what_waits_and_breaks_nothing_else(house: House) -> None:
+async def test_one_that_cannot_be_built_ends_what_waits_and_breaks_nothing_else(
+    fixture: ServiceFixture,
+) -> None:
     builder = Builder()
     builder.trouble = "No matching distribution found"
-    async with serving(house, environments=environments(house, builder)) as service:
+    async with serving(fixture, environments=environments(fixture, builder)) as service:
         container = await prepared(service)
         client = Listener()
         service.subscribe(ALICE, client, GROUP)
@@ -124,49 +128,51 @@ async def test_one_that_cannot_be_built_ends_what_waits_and_breaks_nothing_else(
         with pytest.raises(PoolBroken, match="No matching distribution"):
             await service.submit(ALICE, batch([b"c"], pool=POOL, options=inside))
         await service.submit(ALICE, batch([b"d"], pool=POOL))
-        assert house.engine.events.take(POOL, 5)[0].body == b"d"
+        assert fixture.engine.events.take(POOL, 5)[0].body == b"d"
         builder.trouble = ""
         await service.containers.build(ALICE, SIX)
         await service.submit(ALICE, batch([b"e"], pool=POOL, options=inside))
-        await until(lambda: container_pool_id(POOL, container) in opened(house))
-        assert house.engine.events.take(container_pool_id(POOL, container), 5)[0].body == b"e"
+        await until(lambda: container_pool_id(POOL, container) in opened(fixture))
+        assert fixture.engine.events.take(container_pool_id(POOL, container), 5)[0].body == b"e"
 
 
 @live
-async def test_it_ends_with_the_pool_it_is_like(house: House) -> None:
+async def test_it_ends_with_the_pool_it_is_like(fixture: ServiceFixture) -> None:
     builder = Builder()
     builder.let.set()
-    async with serving(house, environments=environments(house, builder)) as service:
+    async with serving(fixture, environments=environments(fixture, builder)) as service:
         container = await prepared(service)
         await service.submit(ALICE, batch([b"a"], pool=POOL, options=Options(container=container)))
         place = container_pool_id(POOL, container)
-        await until(lambda: place in opened(house))
+        await until(lambda: place in opened(fixture))
         service.close_pool(ALICE, POOL)
-        assert house.engine.closed == [POOL]
-        house.engine.end(place, house.engine.events.take(place, 5))
-        assert house.engine.closed == [POOL, place]
+        assert fixture.engine.closed == [POOL]
+        fixture.engine.end(place, fixture.engine.events.take(place, 5))
+        assert fixture.engine.closed == [POOL, place]
 
 
 @live
-async def test_it_ends_some_time_after_it_was_last_submitted_to(house: House) -> None:
+async def test_it_ends_some_time_after_it_was_last_submitted_to(fixture: ServiceFixture) -> None:
     builder = Builder()
     builder.let.set()
     limits = ServiceLimits(pool_grace=0.05)
-    async with serving(house, environments=environments(house, builder), limits=limits) as service:
+    async with serving(fixture, environments=environments(fixture, builder), limits=limits) as service:
         container = await prepared(service)
         await service.submit(ALICE, batch([b"a"], options=Options(container=container)))
         place = container_pool_id(DEFAULT_POOL, container)
-        await until(lambda: place in opened(house))
-        house.engine.end(place, house.engine.events.take(place, 5))
-        await until(lambda: place in house.engine.closed)
+        await until(lambda: place in opened(fixture))
+        fixture.engine.end(place, fixture.engine.events.take(place, 5))
+        await until(lambda: place in fixture.engine.closed)
         await service.submit(ALICE, batch([b"b"], options=Options(container=container)))
-        assert house.engine.events.take(place, 5)[0].body == b"b"
+        assert fixture.engine.events.take(place, 5)[0].body == b"b"
 
 
 @live
-async def test_a_pool_that_is_closed_while_its_container_is_built_is_not_opened(house: House) -> None:
+async def test_a_pool_that_is_closed_while_its_container_is_built_is_not_opened(
+    fixture: ServiceFixture,
+) -> None:
     builder = Builder()
-    async with serving(house, environments=environments(house, builder)) as service:
+    async with serving(fixture, environments=environments(fixture, builder)) as service:
         container = await prepared(service)
         sent = batch([b"a"], pool=POOL, options=Options(container=container))
         await service.submit(ALICE, sent)
@@ -175,36 +181,36 @@ async def test_a_pool_that_is_closed_while_its_container_is_built_is_not_opened(
         builder.let.set()
         await until(lambda: builder.built)
         await turn(20)
-        assert opened(house).keys() == {POOL}
+        assert opened(fixture).keys() == {POOL}
 
 
 @live
-async def test_a_restart_waits_for_the_container_again(house: House) -> None:
-    async with serving(house, environments=environments(house, Builder())) as service:
+async def test_a_restart_waits_for_the_container_again(fixture: ServiceFixture) -> None:
+    async with serving(fixture, environments=environments(fixture, Builder())) as service:
         container = await prepared(service)
         await service.submit(ALICE, batch([b"a"], pool=POOL, options=Options(container=container)))
     builder = Builder()
-    async with serving(house, environments=environments(house, builder)) as service:
+    async with serving(fixture, environments=environments(fixture, builder)) as service:
         place = container_pool_id(POOL, container)
         await turn(20)
-        assert place not in opened(house)
+        assert place not in opened(fixture)
         builder.let.set()
-        await until(lambda: place in opened(house))
-        assert house.engine.events.take(place, 5)[0].body == b"a"
+        await until(lambda: place in opened(fixture))
+        assert fixture.engine.events.take(place, 5)[0].body == b"a"
 
 
 @live
-async def test_a_pool_may_be_opened_in_a_container(house: House) -> None:
+async def test_a_pool_may_be_opened_in_a_container(fixture: ServiceFixture) -> None:
     builder = Builder()
     builder.let.set()
-    async with serving(house, environments=environments(house, builder)) as service:
+    async with serving(fixture, environments=environments(fixture, builder)) as service:
         container = await service.containers.build(ALICE, SIX)
         spec = msgspec.structs.replace(SPEC, container=container)
         with pytest.raises(NotFound):
             await service.open_pool(BOB, POOL, spec)
         await service.open_pool(ALICE, POOL, spec)
-        await until(lambda: POOL in opened(house))
-        assert opened(house)[POOL] == READY_ONE
+        await until(lambda: POOL in opened(fixture))
+        assert opened(fixture)[POOL] == READY_ONE
 
 
 def test_its_id_follows_from_both() -> None:
@@ -218,13 +224,13 @@ def test_its_id_follows_from_both() -> None:
 )
 @live
 async def test_what_would_not_reach_the_workers_of_an_image_is_refused(
-    house: House, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any]
+    fixture: ServiceFixture, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any]
 ) -> None:
     image = Environment("python", "", image="sha256:1", runtime="/bin/podman")
     monkeypatch.setattr("tests.service.pools.test_containers.READY_ONE", image)
     builder = Builder()
     builder.let.set()
-    async with serving(house, environments=environments(house, builder)) as service:
+    async with serving(fixture, environments=environments(fixture, builder)) as service:
         container = await prepared(service)
         await service.open_pool(ALICE, b"q" * 16, msgspec.structs.replace(SPEC, **asked))
         listener = Listener()

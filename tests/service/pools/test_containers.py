@@ -25,7 +25,7 @@ from compute_executor.errors import (
 )
 from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.pools import containers
-from tests.service.fixture import ALICE, BOB, House, live, serving, turn
+from tests.service.fixture import ALICE, BOB, ServiceFixture, live, serving, turn
 
 SIX = RecipeDocument(name="six", description="old", pip=["six==1.15.0"])
 READY_ONE = Environment(sys.executable, "3.11")
@@ -49,18 +49,18 @@ class Builder:
 
 
 @pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
+def fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServiceFixture:
     async def podman(kind: str) -> str:
         if kind not in ("podman", "docker"):
             raise InvalidRequest(f"this endpoint cannot run {kind} images")
         return "/bin/podman"
 
     monkeypatch.setattr(runtimes, "find", podman)
-    return House(tmp_path)
+    return ServiceFixture(tmp_path)
 
 
-def environments(house: House, builder: Builder) -> Environments:
-    return Environments(house.folder / "environments", builder)
+def environments(fixture: ServiceFixture, builder: Builder) -> Environments:
+    return Environments(fixture.folder / "environments", builder)
 
 
 async def until(condition: Any) -> None:
@@ -69,9 +69,9 @@ async def until(condition: Any) -> None:
 
 
 @live
-async def test_the_same_again_is_the_same_and_others_have_their_own(house: House) -> None:
+async def test_the_same_again_is_the_same_and_others_have_their_own(fixture: ServiceFixture) -> None:
     builder = Builder()
-    async with serving(house, environments=environments(house, builder)) as service:
+    async with serving(fixture, environments=environments(fixture, builder)) as service:
         builder.let.set()
         one = await service.containers.build(ALICE, SIX)
         assert await service.containers.build(ALICE, SIX) == one
@@ -83,9 +83,9 @@ async def test_the_same_again_is_the_same_and_others_have_their_own(house: House
 
 
 @live
-async def test_it_can_be_looked_at_while_it_is_built(house: House) -> None:
+async def test_it_can_be_looked_at_while_it_is_built(fixture: ServiceFixture) -> None:
     builder = Builder()
-    async with serving(house, environments=environments(house, builder)) as service:
+    async with serving(fixture, environments=environments(fixture, builder)) as service:
         one = await service.containers.build(ALICE, SIX)
         await until(lambda: "it begins" in service.containers.build_document(ALICE, one)["log"])
         assert service.containers.build_document(ALICE, one)["status"] == BUILDING
@@ -106,8 +106,8 @@ async def test_it_can_be_looked_at_while_it_is_built(house: House) -> None:
 
 
 @live
-async def test_a_stranger_finds_nothing(house: House) -> None:
-    async with serving(house, environments=environments(house, Builder())) as service:
+async def test_a_stranger_finds_nothing(fixture: ServiceFixture) -> None:
+    async with serving(fixture, environments=environments(fixture, Builder())) as service:
         one = await service.containers.build(ALICE, SIX)
         for look in (service.containers.find, service.containers.build_document):
             with pytest.raises(NotFound) as foreign:
@@ -122,10 +122,10 @@ async def test_a_stranger_finds_nothing(house: House) -> None:
 
 
 @live
-async def test_an_image_by_its_kind(house: House) -> None:
+async def test_an_image_by_its_kind(fixture: ServiceFixture) -> None:
     builder = Builder()
     builder.let.set()
-    async with serving(house, environments=environments(house, builder)) as service:
+    async with serving(fixture, environments=environments(fixture, builder)) as service:
         one = await service.containers.register(ALICE, ImageDocument("python:3.12", "docker", "p", "d"))
         assert service.containers.of_kind(ALICE, one, "Docker").document()["location"] == "python:3.12"
         with pytest.raises(NotFound, match="of type docker, not podman"):
@@ -139,11 +139,11 @@ async def test_an_image_by_its_kind(house: House) -> None:
 
 
 @live
-async def test_what_failed_is_tried_again_when_it_is_asked_for_again(house: House) -> None:
+async def test_what_failed_is_tried_again_when_it_is_asked_for_again(fixture: ServiceFixture) -> None:
     builder = Builder()
     builder.let.set()
     builder.trouble = "No matching distribution"
-    async with serving(house, environments=environments(house, builder)) as service:
+    async with serving(fixture, environments=environments(fixture, builder)) as service:
         one = await service.containers.build(ALICE, SIX)
         with pytest.raises(PoolBroken, match=r"\(six\) cannot be used: No matching"):
             await service.containers.environment(one)
@@ -156,24 +156,24 @@ async def test_what_failed_is_tried_again_when_it_is_asked_for_again(house: Hous
 
 
 @live
-async def test_a_restart_knows_them_and_goes_on_with_their_builds(house: House) -> None:
-    async with serving(house, environments=environments(house, Builder())) as service:
+async def test_a_restart_knows_them_and_goes_on_with_their_builds(fixture: ServiceFixture) -> None:
+    async with serving(fixture, environments=environments(fixture, Builder())) as service:
         one = await service.containers.build(ALICE, SIX)
         image = await service.containers.register(ALICE, ImageDocument("here", "podman"))
         assert service.containers.build_document(ALICE, one)["status"] in (QUEUED, BUILDING)
     builder = Builder()
     builder.let.set()
-    async with serving(house, environments=environments(house, builder)) as service:
+    async with serving(fixture, environments=environments(fixture, builder)) as service:
         await until(lambda: service.containers.build_document(ALICE, one)["status"] == READY)
         assert service.containers.build_document(ALICE, image)["status"] == QUEUED
         assert [source.kind for source in builder.built] == ["venv"]
 
 
 @live
-async def test_there_are_bounds(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_there_are_bounds(fixture: ServiceFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(containers, "MOST", 1)
     async with serving(
-        house, environments=environments(house, Builder()), limits=ServiceLimits(description=9)
+        fixture, environments=environments(fixture, Builder()), limits=ServiceLimits(description=9)
     ) as service:
         with pytest.raises(PayloadTooLarge, match="10 characters, the limit is 9"):
             await service.containers.build(ALICE, RecipeDocument(name="n" * 5, description="d" * 5))
@@ -183,13 +183,13 @@ async def test_there_are_bounds(house: House, monkeypatch: pytest.MonkeyPatch) -
 
 
 @live
-async def test_only_whoever_may_run_code_here_has_something_built(house: House) -> None:
+async def test_only_whoever_may_run_code_here_has_something_built(fixture: ServiceFixture) -> None:
     """To build is to run what a package brings along, as the service."""
     builder = Builder()
     builder.let.set()
     image = ImageDocument("alpine", "podman")
     operators = frozenset({BOB.id})
-    async with serving(house, environments=environments(house, builder), operators=operators) as service:
+    async with serving(fixture, environments=environments(fixture, builder), operators=operators) as service:
         for refused in (service.containers.build(ALICE, SIX), service.containers.register(ALICE, image)):
             with pytest.raises(EndpointNotShared, match="the build of an environment"):
                 await refused
@@ -199,13 +199,13 @@ async def test_only_whoever_may_run_code_here_has_something_built(house: House) 
 
 
 @live
-async def test_what_was_to_be_built_when_it_was_open_to_all_is_not(house: House) -> None:
-    async with serving(house, environments=environments(house, Builder())) as service:
+async def test_what_was_to_be_built_when_it_was_open_to_all_is_not(fixture: ServiceFixture) -> None:
+    async with serving(fixture, environments=environments(fixture, Builder())) as service:
         await service.containers.build(ALICE, SIX)
     builder = Builder()
     builder.let.set()
-    found = environments(house, builder)
-    async with serving(house, environments=found, operators=frozenset({BOB.id})) as service:
+    found = environments(fixture, builder)
+    async with serving(fixture, environments=found, operators=frozenset({BOB.id})) as service:
         await service.containers.build(BOB, RecipeDocument(name="other", pip=["six==1.16.0"]))
         await until(lambda: builder.built)
     assert len(builder.built) == 1

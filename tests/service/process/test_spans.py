@@ -18,22 +18,22 @@ from compute_executor.protocol import frames
 from compute_executor.protocol.ids import task_uuid
 from compute_executor.service.process import spans
 from compute_executor.service.process.spans import SpanExport
-from tests.service.fixture import ALICE, DEFAULT_POOL, GROUP, House, batch, live, register, serving
+from tests.service.fixture import ALICE, DEFAULT_POOL, GROUP, ServiceFixture, batch, live, register, serving
 
 
 @live
 async def test_each_task_that_ends_is_a_span(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spans, "PERIOD", 0.01)
     monkeypatch.setattr(spans, "STEP", 2)
-    house, kept = House(tmp_path), InMemorySpanExporter()
+    fixture, kept = ServiceFixture(tmp_path), InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(kept))
-    async with serving(house) as service:
+    async with serving(fixture) as service:
         await register(service)
         await service.submit(ALICE, batch([b"before"]))
-        house.engine.end(DEFAULT_POOL, house.engine.events.take(DEFAULT_POOL, 1))
-        await house.parts.outcomes.all_stored()
-        export = SpanExport(house.path, provider)
+        fixture.engine.end(DEFAULT_POOL, fixture.engine.events.take(DEFAULT_POOL, 1))
+        await fixture.parts.outcomes.all_stored()
+        export = SpanExport(fixture.path, provider)
         running = asyncio.ensure_future(export.run())
         one = batch([b"1", b"2", b"3"])
         await service.submit(ALICE, one)
@@ -41,15 +41,15 @@ async def test_each_task_that_ends_is_a_span(tmp_path: Path, monkeypatch: pytest
         ends = [
             TaskEnded(number, position, attempt, status, b"", began, now + 2, None, worker)
             for (number, position, attempt, *_), status, began, worker in zip(
-                house.engine.events.take(DEFAULT_POOL, 3),
+                fixture.engine.events.take(DEFAULT_POOL, 3),
                 (frames.VALUE, frames.EXCEPTION, frames.CANCELLED),
                 (now + 1, now + 1, 0.0),
                 (4711, 4712, 0),
                 strict=True,
             )
         ]
-        house.engine.events.ended(DEFAULT_POOL, ends)
-        await house.parts.outcomes.all_stored()
+        fixture.engine.events.ended(DEFAULT_POOL, ends)
+        await fixture.parts.outcomes.all_stored()
         while len(kept.get_finished_spans()) < 2:
             await asyncio.sleep(0.01)
         running.cancel()

@@ -8,8 +8,8 @@ from tests.service.fixture import (
     ALICE,
     BOB,
     GROUP,
-    House,
     Listener,
+    ServiceFixture,
     batch,
     live,
     reason,
@@ -20,8 +20,8 @@ from tests.service.fixture import (
 
 
 @live
-async def test_what_waits_is_withdrawn_and_told(house: House) -> None:
-    async with serving(house) as service:
+async def test_what_waits_is_withdrawn_and_told(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         listener = Listener()
         service.subscribe(ALICE, listener, GROUP)
@@ -35,21 +35,21 @@ async def test_what_waits_is_withdrawn_and_told(house: House) -> None:
 
 
 @live
-async def test_what_is_leased_only_with_the_engines_consent(house: House) -> None:
-    async with serving(house) as service:
+async def test_what_is_leased_only_with_the_engines_consent(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         one = batch([b"a", b"b"])
         await service.submit(ALICE, one)
-        first, second = take(house)
-        house.engine.withdrawable = {(second.batch, second.position)}
+        first, second = take(fixture)
+        fixture.engine.withdrawable = {(second.batch, second.position)}
         assert await service.cancel(ALICE, [(one.prefix, [first.position, second.position])]) == [
             (one.prefix, [second.position])
         ]
 
 
 @live
-async def test_tasks_of_others_and_of_nobody_are_left_alone(house: House) -> None:
-    async with serving(house) as service:
+async def test_tasks_of_others_and_of_nobody_are_left_alone(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         one = batch([b"a"])
         await service.submit(ALICE, one)

@@ -18,8 +18,8 @@ from tests.service.fixture import (
     ALICE,
     DEFAULT_POOL,
     GROUP,
-    House,
     Listener,
+    ServiceFixture,
     batch,
     live,
     reason,
@@ -33,66 +33,68 @@ from tests.service.fixture import (
 
 
 @live
-async def test_a_lost_worker_ends_its_task(house: House) -> None:
-    async with serving(house) as service:
+async def test_a_lost_worker_ends_its_task(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         listener = Listener()
         service.subscribe(ALICE, listener, GROUP)
         await service.submit(ALICE, batch([b"a"]))
-        (task,) = take(house)
-        house.engine.events.lost(DEFAULT_POOL, *task[:3], frames.Reason("killed", -9))
-        house.engine.events.lost(DEFAULT_POOL, *task[:3], frames.Reason("killed", -9))
-        house.engine.end(DEFAULT_POOL, [task])
+        (task,) = take(fixture)
+        fixture.engine.events.lost(DEFAULT_POOL, *task[:3], frames.Reason("killed", -9))
+        fixture.engine.events.lost(DEFAULT_POOL, *task[:3], frames.Reason("killed", -9))
+        fixture.engine.end(DEFAULT_POOL, [task])
         (result,) = await listener.heard(1)
         assert result.status == frames.LOST
         assert reason(result.body) == frames.Reason("killed", -9, True, 1)  # type: ignore[arg-type]
         await turn(20)
-        assert not house.store.read.ended_positions(99)
+        assert not fixture.store.read.ended_positions(99)
         assert len(listener.got) == 1
 
 
 @live
-async def test_retries_are_for_lost_workers(house: House) -> None:
-    async with serving(house) as service:
+async def test_retries_are_for_lost_workers(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         listener = Listener()
         service.subscribe(ALICE, listener, GROUP)
         await service.submit(ALICE, batch([b"a"], options=frames.Options(retries=1)))
-        (first,) = take(house)
-        house.engine.events.lost(DEFAULT_POOL, *first[:3], frames.Reason("killed", -9))
-        assert house.engine.woken == [DEFAULT_POOL] * 2
-        (second,) = take(house)
+        (first,) = take(fixture)
+        fixture.engine.events.lost(DEFAULT_POOL, *first[:3], frames.Reason("killed", -9))
+        assert fixture.engine.woken == [DEFAULT_POOL] * 2
+        (second,) = take(fixture)
         assert second.attempt == 2
-        house.engine.end(DEFAULT_POOL, [first])
+        fixture.engine.end(DEFAULT_POOL, [first])
         await turn(20)
         assert listener.got == []
-        assert list(house.store.read.attempts_due()) == [(first.batch, 0, 2)]
-        house.engine.events.lost(DEFAULT_POOL, *second[:3], frames.Reason("killed", -9))
+        assert list(fixture.store.read.attempts_due()) == [(first.batch, 0, 2)]
+        fixture.engine.events.lost(DEFAULT_POOL, *second[:3], frames.Reason("killed", -9))
         (result,) = await listener.heard(1)
         assert reason(result.body).attempts == 2  # type: ignore[arg-type]
 
 
 @live
-async def test_returned_tasks_are_given_again(house: House) -> None:
-    async with serving(house) as service:
+async def test_returned_tasks_are_given_again(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         await service.submit(ALICE, batch([b"a", b"b"]))
-        tasks = take(house, 1)
-        house.engine.events.returned(DEFAULT_POOL, [tasks[0][:3]])
-        assert take(house, 1) == tasks
+        tasks = take(fixture, 1)
+        fixture.engine.events.returned(DEFAULT_POOL, [tasks[0][:3]])
+        assert take(fixture, 1) == tasks
 
 
 @live
-async def test_output_reaches_the_log_harmless(house: House, caplog: pytest.LogCaptureFixture) -> None:
+async def test_output_reaches_the_log_harmless(
+    fixture: ServiceFixture, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("INFO", "compute_executor.task")
-    async with serving(house) as service:
+    async with serving(fixture) as service:
         await register(service)
         sent = batch([b"a"])
         await service.submit(ALICE, sent)
-        (task,) = take(house)
+        (task,) = take(fixture)
         text = b"hello\n\x1b[31mred\xff"
-        house.engine.events.output(DEFAULT_POOL, task.batch, 0, Written(text, starts=(7, 0, 0)))
-        house.engine.events.output(DEFAULT_POOL, 77, 3, Written(b"late"))
+        fixture.engine.events.output(DEFAULT_POOL, task.batch, 0, Written(text, starts=(7, 0, 0)))
+        fixture.engine.events.output(DEFAULT_POOL, 77, 3, Written(b"late"))
     texts = [record.getMessage() for record in caplog.records if record.name == "compute_executor.task"]
     name = task_uuid(sent.prefix, 0)
     assert texts == [
@@ -106,47 +108,47 @@ async def test_output_reaches_the_log_harmless(house: House, caplog: pytest.LogC
 
 
 @live
-async def test_a_full_disk_is_survived(house: House) -> None:
-    async with serving(house) as service:
+async def test_a_full_disk_is_survived(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         listener = Listener()
         service.subscribe(ALICE, listener, GROUP)
         sent = batch([b"x" * 200] * 2000)
         await service.submit(ALICE, sent)
-        tasks = take(house, 1000)
-        connection = house.store._connection
+        tasks = take(fixture, 1000)
+        connection = fixture.store._connection
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count = {pages + 1}")
-        house.engine.end(DEFAULT_POOL, tasks)
+        fixture.engine.end(DEFAULT_POOL, tasks)
         await turn(20)
         assert service.overview()["storing"] == "stalled"
-        assert take(house) == [], "no new work while outcomes cannot be stored"
+        assert take(fixture) == [], "no new work while outcomes cannot be stored"
         with pytest.raises(ServiceUnavailable, match="full"):
             await service.submit(ALICE, batch([b"y" * 60_000]))
-        house.engine.woken.clear()
+        fixture.engine.woken.clear()
         connection.execute("PRAGMA max_page_count = 1000000")
         assert len(await listener.heard(1000)) == 1000
-        assert house.engine.woken == [DEFAULT_POOL]
-        house.engine.end(DEFAULT_POOL, take(house, 5000))
+        assert fixture.engine.woken == [DEFAULT_POOL]
+        fixture.engine.end(DEFAULT_POOL, take(fixture, 5000))
         await listener.heard(2000)
 
 
 @live
 async def test_arguments_that_cannot_be_read_wait(
-    house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    fixture: ServiceFixture, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("compute_executor.service.tasks.open_batches.READ_AGAIN", 0.001)
     read, broken = Reader.batch_tasks, list[bool]()
     monkeypatch.setattr(Reader, "batch_tasks", lambda reader, number: b"" if broken else read(reader, number))
-    async with serving(house, limits=ServiceLimits(decoded_tasks=0)) as service:
+    async with serving(fixture, limits=ServiceLimits(decoded_tasks=0)) as service:
         await register(service)
         await service.submit(ALICE, batch([b"a", b"b"]))
         await service.submit(ALICE, batch([b"c"]))
         broken.append(True)
-        assert take(house) == []
+        assert take(fixture) == []
         assert "cannot be read" in caplog.text
         broken.clear()
-        house.engine.woken.clear()
-        while not house.engine.woken:
+        fixture.engine.woken.clear()
+        while not fixture.engine.woken:
             await asyncio.sleep(0.001)
-        assert [task.body for task in take(house)] == [b"a", b"b", b"c"]
+        assert [task.body for task in take(fixture)] == [b"a", b"b", b"c"]

@@ -21,7 +21,7 @@ from tests.service.fixture import (
     BOB,
     DEFAULT_POOL,
     DIGEST,
-    House,
+    ServiceFixture,
     batch,
     live,
     register,
@@ -34,16 +34,16 @@ OTHER = hashlib.sha256(b"another function").digest()
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    return House(tmp_path)
+def fixture(tmp_path: Path) -> ServiceFixture:
+    return ServiceFixture(tmp_path)
 
 
-def end(house: House, status: int, took: float) -> None:
+def end(fixture: ServiceFixture, status: int, took: float) -> None:
     """One task ends so, after so many seconds."""
-    ((number, position, attempt, *_),) = house.engine.events.take(DEFAULT_POOL, 1)
+    ((number, position, attempt, *_),) = fixture.engine.events.take(DEFAULT_POOL, 1)
     now = time.time()
     ended = TaskEnded(number, position, attempt, status, b"x", now - took, now, None, 4711)
-    house.engine.events.ended(DEFAULT_POOL, [ended])
+    fixture.engine.events.ended(DEFAULT_POOL, [ended])
 
 
 async def of(service: Service, who: Identity = ALICE) -> dict[str, Any]:
@@ -51,8 +51,8 @@ async def of(service: Service, who: Identity = ALICE) -> dict[str, Any]:
 
 
 @live
-async def test_tasks_by_state_and_times_by_function(house: House) -> None:
-    async with serving(house) as service:
+async def test_tasks_by_state_and_times_by_function(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         await service.register(ALICE, OTHER, "g", b"another function")
         await service.submit(ALICE, batch([b"1", b"2", b"3", b"4"]))
@@ -64,9 +64,9 @@ async def test_tasks_by_state_and_times_by_function(house: House) -> None:
             (frames.LOST, 2.0),
             (frames.VALUE, 2.0),
         ):
-            end(house, status, took)
-        end(house, frames.VALUE, 10.0)
-        await house.parts.outcomes.all_stored()
+            end(fixture, status, took)
+        end(fixture, frames.VALUE, 10.0)
+        await fixture.parts.outcomes.all_stored()
         found = await of(service)
         assert found["tasks"] == {
             "queued": 1,
@@ -80,20 +80,20 @@ async def test_tasks_by_state_and_times_by_function(house: House) -> None:
         assert (f["function"], f["succeeded"], f["failed"], f["lost"]) == ("f", 3, 1, 1)
         assert (f["mean"], f["longest"]) == (pytest.approx(3.6), pytest.approx(10.0))
         assert found["rate"] == pytest.approx(5 / 60)
-        end(house, frames.VALUE, 0.5)
-        await house.parts.outcomes.all_stored()
+        end(fixture, frames.VALUE, 0.5)
+        await fixture.parts.outcomes.all_stored()
         again = {one["function"]: one for one in (await of(service))["functions"]}
         assert again["f"]["succeeded"] == 3, "what was read is not read again"
         assert (again["g"]["succeeded"], again["g"]["mean"]) == (1, pytest.approx(0.5))
 
 
 @live
-async def test_what_was_deleted_is_not_counted(house: House) -> None:
-    async with serving(house) as service:
+async def test_what_was_deleted_is_not_counted(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         await service.submit(ALICE, batch([b"1"]))
-        end(house, frames.VALUE, 1.0)
-        await house.parts.outcomes.all_stored()
+        end(fixture, frames.VALUE, 1.0)
+        await fixture.parts.outcomes.all_stored()
         assert len((await of(service))["functions"]) == 1
         await service.collect(0.0)
         found = await of(service)
@@ -101,27 +101,29 @@ async def test_what_was_deleted_is_not_counted(house: House) -> None:
 
 
 @live
-async def test_figures_stay_through_a_restart(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_figures_stay_through_a_restart(
+    fixture: ServiceFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(figures_module, "STEP", 1)
-    async with serving(house) as service:
+    async with serving(fixture) as service:
         await register(service)
         await service.submit(ALICE, batch([b"1", b"2", b"3"]))
-        end(house, frames.EXCEPTION, 1.0)
-        end(house, frames.VALUE, 1.0)
-        await house.parts.outcomes.all_stored()
+        end(fixture, frames.EXCEPTION, 1.0)
+        end(fixture, frames.VALUE, 1.0)
+        await fixture.parts.outcomes.all_stored()
         before = await of(service)
-    async with serving(house) as service:
+    async with serving(fixture) as service:
         after = await of(service)
         assert (after["tasks"], after["functions"]) == (before["tasks"], before["functions"])
-        end_rest = take(house)
-        house.engine.end(DEFAULT_POOL, end_rest)
-        await house.parts.outcomes.all_stored()
+        end_rest = take(fixture)
+        fixture.engine.end(DEFAULT_POOL, end_rest)
+        await fixture.parts.outcomes.all_stored()
         assert (await of(service))["tasks"]["succeeded"] == 2
 
 
 @live
-async def test_each_sees_their_own_and_an_operator_all(house: House) -> None:
-    async with serving(house) as service:
+async def test_each_sees_their_own_and_an_operator_all(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         await service.submit(ALICE, batch([b"1", b"2"]))
         assert (await of(service))["tasks"]["queued"] == 2

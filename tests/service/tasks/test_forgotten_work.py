@@ -8,8 +8,8 @@ from tests.service.fixture import (
     ALICE,
     BOB,
     SPEC,
-    House,
     Listener,
+    ServiceFixture,
     batch,
     live,
     register,
@@ -32,74 +32,76 @@ async def executor(service: Service, name: bytes, count: int, *, who: object = A
 
 
 @live
-async def test_a_program_that_has_gone_makes_room_for_the_next(house: House) -> None:
-    async with serving(house) as service:
+async def test_a_program_that_has_gone_makes_room_for_the_next(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         old = await executor(service, OLD, 5)
         service.unsubscribe(old)
         await executor(service, NEW, 2)
-        assert take(house, pool=OLD) == []
-        house.engine.woken.clear()
-        newer = take(house, pool=NEW)
+        assert take(fixture, pool=OLD) == []
+        fixture.engine.woken.clear()
+        newer = take(fixture, pool=NEW)
         assert len(newer) == 2
         await turn()
-        assert house.engine.woken == [OLD]
-        assert len(take(house, pool=OLD)) == 5
+        assert fixture.engine.woken == [OLD]
+        assert len(take(fixture, pool=OLD)) == 5
 
 
 @live
-async def test_it_need_not_wait_for_work_that_is_cancelled_or_whose_client_goes(house: House) -> None:
-    async with serving(house) as service:
+async def test_it_need_not_wait_for_work_that_is_cancelled_or_whose_client_goes(
+    fixture: ServiceFixture,
+) -> None:
+    async with serving(fixture) as service:
         await register(service)
         service.unsubscribe(await executor(service, OLD, 5))
         newer = await executor(service, NEW, 2)
-        assert take(house, pool=OLD) == []
-        house.engine.woken.clear()
+        assert take(fixture, pool=OLD) == []
+        fixture.engine.woken.clear()
         service.unsubscribe(newer)
-        assert house.engine.woken == [OLD]
+        assert fixture.engine.woken == [OLD]
         sent = batch([b"y"], group=NEW, pool=NEW)
         await service.submit(ALICE, sent)
         service.subscribe(ALICE, newer, NEW)
-        assert take(house, pool=OLD) == []
+        assert take(fixture, pool=OLD) == []
         await service.cancel_group(ALICE, NEW, running=False)
-        assert house.engine.woken[-1] == OLD
-        assert len(take(house, pool=OLD)) == 5
+        assert fixture.engine.woken[-1] == OLD
+        assert len(take(fixture, pool=OLD)) == 5
 
 
 @live
-async def test_a_client_that_comes_back_for_it_has_it_run(house: House) -> None:
-    async with serving(house) as service:
+async def test_a_client_that_comes_back_for_it_has_it_run(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         service.unsubscribe(await executor(service, OLD, 5))
         await executor(service, NEW, 2)
-        assert take(house, pool=OLD) == []
-        house.engine.woken.clear()
+        assert take(fixture, pool=OLD) == []
+        fixture.engine.woken.clear()
         service.subscribe(ALICE, Listener(), OLD)
-        assert house.engine.woken == [OLD]
-        assert len(take(house, pool=OLD)) == 5
+        assert fixture.engine.woken == [OLD]
+        assert len(take(fixture, pool=OLD)) == 5
 
 
 @live
-async def test_another_user_is_not_held_up(house: House) -> None:
-    async with serving(house) as service:
+async def test_another_user_is_not_held_up(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         await register(service, BOB)
         service.unsubscribe(await executor(service, OLD, 5))
         await executor(service, NEW, 2, who=BOB)
-        assert len(take(house, pool=OLD)) == 5
+        assert len(take(fixture, pool=OLD)) == 5
 
 
 @live
-async def test_after_a_restart_nobody_waits_for_it_until_its_client_is_back(house: House) -> None:
-    async with serving(house) as service:
+async def test_after_a_restart_nobody_waits_for_it_until_its_client_is_back(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         await executor(service, OLD, 5)
         polled = batch([b"p"])
         await service.submit(ALICE, polled)
-    async with serving(house) as service:
+    async with serving(fixture) as service:
         await executor(service, NEW, 1)
-        assert take(house, pool=OLD) == []
-        assert len(take(house)) == 1, "a group that never had a subscriber may be polled"
-        assert len(take(house, pool=NEW)) == 1
+        assert take(fixture, pool=OLD) == []
+        assert len(take(fixture)) == 1, "a group that never had a subscriber may be polled"
+        assert len(take(fixture, pool=NEW)) == 1
         await turn()
-        assert len(take(house, pool=OLD)) == 5
+        assert len(take(fixture, pool=OLD)) == 5

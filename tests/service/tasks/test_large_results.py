@@ -14,7 +14,7 @@ from compute_executor.protocol import frames
 from compute_executor.protocol.frames import UNTIL_TAKEN, Blob, Options
 from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.service import Service
-from tests.service.fixture import ALICE, GROUP, House, Listener, batch, live, register, serving
+from tests.service.fixture import ALICE, GROUP, Listener, ServiceFixture, batch, live, register, serving
 
 SIZE = 100_000
 DAY = 24 * 3600.0
@@ -22,15 +22,15 @@ AT_ONCE = ServiceLimits(keep_results=0.0)
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    return House(tmp_path, echo=True)
+def fixture(tmp_path: Path) -> ServiceFixture:
+    return ServiceFixture(tmp_path, echo=True)
 
 
 class _Files:
-    """Arguments that come back as results, as the echo of `House` does: so each is the file of a result."""
+    """Arguments that come back as results, as the echo of `ServiceFixture` does: so each is the file of a result."""
 
-    def __init__(self, house: House) -> None:
-        self.house, self.folder = house, house.blobs.folder
+    def __init__(self, fixture: ServiceFixture) -> None:
+        self.fixture, self.folder = fixture, fixture.blobs.folder
         self.count = 0
 
     def new(self) -> Blob:
@@ -53,21 +53,21 @@ async def _run(service: Service, files: _Files, count: int, listener: Listener, 
     sent = batch([files.new() for _ in range(count)], options=Options(**options))
     await service.submit(ALICE, sent)
     found = await listener.heard(count)
-    files.house.parts.disk.measure()  # the echo makes one file an argument and a result, which was counted twice
+    files.fixture.parts.disk.measure()  # the echo makes one file an argument and a result, which was counted twice
     return found
 
 
 @live
-async def test_what_was_acknowledged_goes_and_says_so(house: House) -> None:
-    files, listener = _Files(house), Listener()
-    async with serving(house, limits=AT_ONCE) as service:
+async def test_what_was_acknowledged_goes_and_says_so(fixture: ServiceFixture) -> None:
+    files, listener = _Files(fixture), Listener()
+    async with serving(fixture, limits=AT_ONCE) as service:
         await register(service)
         service.subscribe(ALICE, listener, GROUP)
         results = await _run(service, files, 3, listener)
-        assert house.parts.large_results.waiting == 3 * SIZE
+        assert fixture.parts.large_results.waiting == 3 * SIZE
         service.ack(ALICE, GROUP, results[1].seq)
         await files.become(1)
-        assert house.parts.large_results.waiting == SIZE
+        assert fixture.parts.large_results.waiting == SIZE
         with pytest.raises(ResultGone, match=r"result of 100,000 bytes .*keep=.14d"):
             service.blobs.read(results[0].body)
         assert service.blobs.read(results[2].body) == bytes(SIZE)
@@ -77,28 +77,28 @@ async def test_what_was_acknowledged_goes_and_says_so(house: House) -> None:
 
 
 @live
-async def test_what_nobody_has_taken_stays_over_a_restart(house: House) -> None:
-    files, listener = _Files(house), Listener()
-    async with serving(house, limits=AT_ONCE) as service:
+async def test_what_nobody_has_taken_stays_over_a_restart(fixture: ServiceFixture) -> None:
+    files, listener = _Files(fixture), Listener()
+    async with serving(fixture, limits=AT_ONCE) as service:
         await register(service)
         service.subscribe(ALICE, listener, GROUP)
         results = await _run(service, files, 2, listener)
-    async with serving(house, limits=AT_ONCE) as service:
-        assert house.parts.large_results.waiting == 2 * SIZE
+    async with serving(fixture, limits=AT_ONCE) as service:
+        assert fixture.parts.large_results.waiting == 2 * SIZE
         again = Listener()
         service.subscribe(ALICE, again, GROUP)
         service.ack(ALICE, GROUP, results[0].seq)
         await files.become(1)
         service.ack(ALICE, GROUP, results[1].seq)
-    async with serving(house, limits=AT_ONCE):
+    async with serving(fixture, limits=AT_ONCE):
         await files.become(0)
 
 
 @live
-async def test_while_others_listen_it_stays(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_while_others_listen_it_stays(fixture: ServiceFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("compute_executor.service.tasks.large_results.LOOK_AGAIN", 0.01)
-    files, listener, other = _Files(house), Listener(), Listener()
-    async with serving(house, limits=AT_ONCE) as service:
+    files, listener, other = _Files(fixture), Listener(), Listener()
+    async with serving(fixture, limits=AT_ONCE) as service:
         await register(service)
         service.subscribe(ALICE, listener, GROUP)
         service.subscribe(ALICE, other, GROUP)
@@ -111,10 +111,10 @@ async def test_while_others_listen_it_stays(house: House, monkeypatch: pytest.Mo
 
 
 @live
-async def test_batches_say_how_long(house: House) -> None:
-    files, listener = _Files(house), Listener()
+async def test_batches_say_how_long(fixture: ServiceFixture) -> None:
+    files, listener = _Files(fixture), Listener()
     limits = AT_ONCE._replace(keep=DAY, keep_acknowledged=DAY)
-    async with serving(house, limits=limits) as service:
+    async with serving(fixture, limits=limits) as service:
         await register(service)
         service.subscribe(ALICE, listener, GROUP)
         kept = await _run(service, files, 1, listener, keep=5 * DAY)
@@ -126,7 +126,7 @@ async def test_batches_say_how_long(house: House) -> None:
         await service.submit(ALICE, sent)
         (taken_later,) = await other.heard(1)
         now = time.time()
-        clean = house.parts.retention.clean
+        clean = fixture.parts.retention.clean
         assert (await clean(now + 4 * DAY)).batches == 0
         assert files.there() == 2
         assert (await clean(now + 6 * DAY)).batches == 1
@@ -137,10 +137,10 @@ async def test_batches_say_how_long(house: House) -> None:
 
 
 @live
-async def test_a_full_disk_takes_what_was_taken_and_refuses_the_rest(house: House) -> None:
-    files, listener = _Files(house), Listener()
+async def test_a_full_disk_takes_what_was_taken_and_refuses_the_rest(fixture: ServiceFixture) -> None:
+    files, listener = _Files(fixture), Listener()
     limits = ServiceLimits(disk=4 * SIZE, keep_results=DAY)
-    async with serving(house, limits=limits) as service:
+    async with serving(fixture, limits=limits) as service:
         await register(service)
         service.subscribe(ALICE, listener, GROUP)
         results = await _run(service, files, 4, listener, keep=5 * DAY)
@@ -159,13 +159,13 @@ async def test_a_full_disk_takes_what_was_taken_and_refuses_the_rest(house: Hous
 
 
 @live
-async def test_what_goes_with_its_batch_is_forgotten(house: House) -> None:
-    files, listener = _Files(house), Listener()
-    async with serving(house, limits=ServiceLimits(keep=DAY)) as service:
+async def test_what_goes_with_its_batch_is_forgotten(fixture: ServiceFixture) -> None:
+    files, listener = _Files(fixture), Listener()
+    async with serving(fixture, limits=ServiceLimits(keep=DAY)) as service:
         await register(service)
         service.subscribe(ALICE, listener, GROUP)
         await _run(service, files, 2, listener)
-        await house.parts.retention.clean(time.time() + 2 * DAY)
-        await house.parts.disk_space.reclaim()
-        assert house.parts.large_results.waiting == 0
+        await fixture.parts.retention.clean(time.time() + 2 * DAY)
+        await fixture.parts.disk_space.reclaim()
+        assert fixture.parts.large_results.waiting == 0
         assert service.overview()["disk"]["used"] == 0

@@ -25,8 +25,8 @@ from tests.service.fixture import (
     DEFAULT_POOL,
     DIGEST,
     GROUP,
-    House,
     Listener,
+    ServiceFixture,
     batch,
     live,
     register,
@@ -45,21 +45,21 @@ def failure() -> bytes:
         return exceptions.encode(error)
 
 
-async def of_every_ending(house: House, service: Service) -> frames.Submit:
+async def of_every_ending(fixture: ServiceFixture, service: Service) -> frames.Submit:
     """A batch of seven: value, exception, lost, cancelled, running, leased, queued."""
     await register(service)
     service.subscribe(ALICE, Listener(), GROUP, program=PROGRAM)
     one = batch([b"%d" % number for number in range(7)])
     await service.submit(ALICE, one)
-    leased = house.engine.events.take(DEFAULT_POOL, 6)
-    house.engine.end(DEFAULT_POOL, leased[:1])
-    house.engine.end(DEFAULT_POOL, [leased[1]._replace(body=failure())], frames.EXCEPTION)
-    house.engine.events.lost(
+    leased = fixture.engine.events.take(DEFAULT_POOL, 6)
+    fixture.engine.end(DEFAULT_POOL, leased[:1])
+    fixture.engine.end(DEFAULT_POOL, [leased[1]._replace(body=failure())], frames.EXCEPTION)
+    fixture.engine.events.lost(
         DEFAULT_POOL, leased[2].batch, 2, 1, frames.Reason("the worker died", -9, True, 1)
     )
-    house.engine.withdrawable = {(leased[3].batch, 3)}
+    fixture.engine.withdrawable = {(leased[3].batch, 3)}
     await service.cancel(ALICE, [(one.prefix, [3])])
-    house.engine.events.began(DEFAULT_POOL, [(leased[4].batch, 4, 1, 5.0)])
+    fixture.engine.events.began(DEFAULT_POOL, [(leased[4].batch, 4, 1, 5.0)])
     return one
 
 
@@ -72,9 +72,9 @@ async def states(service: Service, **wanted: Any) -> list[str]:
 
 
 @live
-async def test_a_task_of_every_ending_is_shown_newest_first(house: House) -> None:
-    async with serving(house) as service:
-        one = await of_every_ending(house, service)
+async def test_a_task_of_every_ending_is_shown_newest_first(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
+        one = await of_every_ending(fixture, service)
         found, further = await service.listing.tasks(ALICE, TaskFilter())
         assert [task["state"] for task in found] == WANTED[::-1]
         assert further is None
@@ -87,9 +87,9 @@ async def test_a_task_of_every_ending_is_shown_newest_first(house: House) -> Non
 
 
 @live
-async def test_counts_of_a_group_are_those_of_its_tasks(house: House) -> None:
-    async with serving(house) as service:
-        await of_every_ending(house, service)
+async def test_counts_of_a_group_are_those_of_its_tasks(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
+        await of_every_ending(fixture, service)
         (group,) = await service.listing.groups(ALICE, everybody=False, limit=10)
         assert {state: group[state] for state in STATES} == {state: WANTED.count(state) for state in STATES}
         shown = {name: group[name] for name in ("name", "label", "program", "host", "pid", "clients", "id")}
@@ -105,12 +105,12 @@ async def test_counts_of_a_group_are_those_of_its_tasks(house: House) -> None:
 
 
 @live
-async def test_counts_stay_when_everything_has_ended_and_after_a_restart(house: House) -> None:
-    async with serving(house) as service:
-        one = await of_every_ending(house, service)
-    async with serving(house) as service:  # what ran is lost, what waited goes on
-        for assignment in take(house):
-            house.engine.end(DEFAULT_POOL, [assignment])
+async def test_counts_stay_when_everything_has_ended_and_after_a_restart(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
+        one = await of_every_ending(fixture, service)
+    async with serving(fixture) as service:  # what ran is lost, what waited goes on
+        for assignment in take(fixture):
+            fixture.engine.end(DEFAULT_POOL, [assignment])
         await service.cancel(ALICE, [(one.prefix, list(range(7)))])
         (group,) = await service.listing.groups(ALICE, everybody=False, limit=10)
         found = await states(service)
@@ -122,16 +122,16 @@ async def test_counts_stay_when_everything_has_ended_and_after_a_restart(house: 
 
 @pytest.mark.parametrize("state", STATES)
 @live
-async def test_tasks_in_one_state(house: House, state: str) -> None:
-    async with serving(house) as service:
-        await of_every_ending(house, service)
+async def test_tasks_in_one_state(fixture: ServiceFixture, state: str) -> None:
+    async with serving(fixture) as service:
+        await of_every_ending(fixture, service)
         assert await states(service, state=state) == [state] * WANTED.count(state)
 
 
 @live
-async def test_a_list_in_parts_is_the_whole_list(house: House) -> None:
-    async with serving(house) as service:
-        await of_every_ending(house, service)
+async def test_a_list_in_parts_is_the_whole_list(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
+        await of_every_ending(fixture, service)
         await service.submit(ALICE, batch([b"x"] * 3))
         whole, _ = await service.listing.tasks(ALICE, TaskFilter())
         parts, before = [], None
@@ -147,9 +147,9 @@ async def test_a_list_in_parts_is_the_whole_list(house: House) -> None:
 
 
 @live
-async def test_by_group_function_and_time(house: House) -> None:
-    async with serving(house) as service:
-        await of_every_ending(house, service)
+async def test_by_group_function_and_time(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
+        await of_every_ending(fixture, service)
         other = await service.register(ALICE, hashlib.sha256(b"g").digest(), "g", b"g")
         mixed = msgspec.Raw(msgspec.msgpack.encode([(1, b""), (0, b""), (1, b"")]))
         second = batch([b""] * 3, group=b"2" * 16, functions=[DIGEST, other], tasks=mixed)
@@ -163,9 +163,9 @@ async def test_by_group_function_and_time(house: House) -> None:
 
 
 @live
-async def test_others_see_nothing_of_it(house: House) -> None:
-    async with serving(house) as service:
-        one = await of_every_ending(house, service)
+async def test_others_see_nothing_of_it(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
+        one = await of_every_ending(fixture, service)
         assert await service.listing.tasks(BOB, TaskFilter()) == ([], None)
         assert await service.listing.groups(BOB, everybody=False, limit=5) == []
         for ask in (
@@ -182,19 +182,19 @@ async def test_others_see_nothing_of_it(house: House) -> None:
 
 @live
 async def test_the_loop_does_not_wait_for_the_counts_of_groups(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    fixture: ServiceFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A batch that ends while they are read is counted once, and so is one that only comes meanwhile."""
-    async with serving(house) as service:
+    async with serving(fixture) as service:
         await register(service)
         await service.submit(ALICE, batch([b""] * 3))
-        counts, loop = house.parts.finished_counts, asyncio.get_running_loop()
+        counts, loop = fixture.parts.finished_counts, asyncio.get_running_loop()
         read, threads = counts._rows, []
 
         async def end_all() -> None:
             await service.submit(ALICE, batch([b""] * 2))
-            house.engine.end(DEFAULT_POOL, house.engine.events.take(DEFAULT_POOL, 5))
-            await house.parts.outcomes.all_stored()
+            fixture.engine.end(DEFAULT_POOL, fixture.engine.events.take(DEFAULT_POOL, 5))
+            await fixture.parts.outcomes.all_stored()
 
         def rows(last: int, still_open: str) -> list[Any]:
             threads.append(threading.get_ident())
@@ -211,9 +211,9 @@ async def test_the_loop_does_not_wait_for_the_counts_of_groups(
 
 
 @live
-async def test_everything_about_one_task(house: House) -> None:
-    async with serving(house) as service:
-        one = await of_every_ending(house, service)
+async def test_everything_about_one_task(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
+        one = await of_every_ending(fixture, service)
         failed = service.listing.task(ALICE, one.prefix, 1)
         assert failed["traceback"].rstrip().endswith("ValueError: no root in this interval")
         assert "Traceback" in failed["traceback"]
@@ -225,9 +225,9 @@ async def test_everything_about_one_task(house: House) -> None:
 
 
 @live
-async def test_a_group_without_a_label_is_called_by_the_file_of_its_program(house: House) -> None:
-    async with serving(house) as service:
-        one = await of_every_ending(house, service)
+async def test_a_group_without_a_label_is_called_by_the_file_of_its_program(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
+        one = await of_every_ending(fixture, service)
         name = str(uuid.UUID(bytes=b"2" * 16))
         for group in (b"2" * 16, b"3" * 16):
             program = ProgramInfo("", "/home/ann/run.py", "desk", 4711)
@@ -247,9 +247,9 @@ async def test_a_group_without_a_label_is_called_by_the_file_of_its_program(hous
 
 
 @live
-async def test_names_of_tasks_and_groups(house: House) -> None:
-    async with serving(house) as service:
-        one = await of_every_ending(house, service)
+async def test_names_of_tasks_and_groups(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
+        one = await of_every_ending(fixture, service)
         lone = batch([b"x"], group=b"2" * 16)
         await service.submit(ALICE, lone)
         task = task_uuid(one.prefix, 3)
@@ -266,8 +266,8 @@ async def test_names_of_tasks_and_groups(house: House) -> None:
 
 
 @live
-async def test_wrong_questions(house: House) -> None:
-    async with serving(house) as service:
+async def test_wrong_questions(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         for wanted in (TaskFilter(limit=0), TaskFilter(limit=10_001), TaskFilter(state="done")):
             with pytest.raises(InvalidRequest):
                 await service.listing.tasks(ALICE, wanted)
@@ -276,15 +276,15 @@ async def test_wrong_questions(house: House) -> None:
 
 
 @live
-async def test_a_group_is_cancelled_and_what_runs_only_if_that_is_asked_for(house: House) -> None:
-    async with serving(house) as service:
-        one = await of_every_ending(house, service)
+async def test_a_group_is_cancelled_and_what_runs_only_if_that_is_asked_for(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
+        one = await of_every_ending(fixture, service)
         assert await service.cancel_group(ALICE, GROUP, running=False) == (1, 0, 2)
-        number = house.engine.events.take(DEFAULT_POOL, 1) or service.listing.task(ALICE, one.prefix, 4)
+        number = fixture.engine.events.take(DEFAULT_POOL, 1) or service.listing.task(ALICE, one.prefix, 4)
         assert number  # nothing is left to take
-        house.engine.running = {(1, 4)}
+        fixture.engine.running = {(1, 4)}
         assert await service.cancel_group(ALICE, GROUP, running=True) == (0, 1, 1)
-        house.engine.events.lost(DEFAULT_POOL, 1, 4, 1, frames.Reason("killed", -9, True, 1))
+        fixture.engine.events.lost(DEFAULT_POOL, 1, 4, 1, frames.Reason("killed", -9, True, 1))
         stopped = service.listing.task(ALICE, one.prefix, 4)
         while stopped["state"] == "running":
             await service.cancel(ALICE, [])
@@ -296,31 +296,31 @@ async def test_a_group_is_cancelled_and_what_runs_only_if_that_is_asked_for(hous
 
 
 @live
-async def test_a_task_that_is_stopped_does_not_run_again(house: House) -> None:
-    async with serving(house) as service:
+async def test_a_task_that_is_stopped_does_not_run_again(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         one = batch([b"a"], options=frames.Options(retries=5))
         await service.submit(ALICE, one)
-        (lease,) = take(house)
-        house.engine.running = {(lease.batch, 0)}
+        (lease,) = take(fixture)
+        fixture.engine.running = {(lease.batch, 0)}
         assert await service.cancel_task(ALICE, one.prefix, 0, running=True) == (0, 1, 0)
-        house.engine.events.lost(DEFAULT_POOL, lease.batch, 0, 1, frames.Reason("killed", -9, True, 1))
-        assert take(house) == []
+        fixture.engine.events.lost(DEFAULT_POOL, lease.batch, 0, 1, frames.Reason("killed", -9, True, 1))
+        assert take(fixture) == []
         await service.cancel(ALICE, [])
         assert service.listing.task(ALICE, one.prefix, 0)["state"] == "cancelled"
 
 
 @live
-async def test_a_task_that_ends_before_it_can_be_stopped_has_its_own_outcome(house: House) -> None:
-    async with serving(house) as service:
+async def test_a_task_that_ends_before_it_can_be_stopped_has_its_own_outcome(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         one = batch([b"a"])
         await service.submit(ALICE, one)
-        (lease,) = take(house)
-        house.engine.running = {(lease.batch, 0)}
+        (lease,) = take(fixture)
+        fixture.engine.running = {(lease.batch, 0)}
         await service.cancel_task(ALICE, one.prefix, 0, running=True)
-        house.engine.end(DEFAULT_POOL, [lease])
-        house.engine.events.lost(DEFAULT_POOL, lease.batch, 0, 1, frames.Reason("killed", -9, True, 1))
+        fixture.engine.end(DEFAULT_POOL, [lease])
+        fixture.engine.events.lost(DEFAULT_POOL, lease.batch, 0, 1, frames.Reason("killed", -9, True, 1))
         await service.cancel(ALICE, [])
         assert service.listing.task(ALICE, one.prefix, 0)["state"] == "succeeded"
         assert await service.cancel_task(ALICE, one.prefix, 0, running=True) == (0, 0, 0)
@@ -332,16 +332,16 @@ def test_a_short_id_is_the_beginning_of_the_batch_and_the_position() -> None:
 
 
 @live
-async def test_work_whose_client_has_no_stream_yet_is_not_forgotten(house: House) -> None:
-    async with serving(house) as service:
+async def test_work_whose_client_has_no_stream_yet_is_not_forgotten(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         await service.submit(ALICE, batch([b"a"] * 3))
         assert service.listing.forgotten(ALICE) == []
 
 
 @live
-async def test_work_without_a_client_is_forgotten(house: House) -> None:
-    async with serving(house) as service:
+async def test_work_without_a_client_is_forgotten(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         listener = Listener()
         service.subscribe(ALICE, listener, GROUP, program=PROGRAM)
@@ -354,17 +354,17 @@ async def test_work_without_a_client_is_forgotten(house: House) -> None:
 
 
 @live
-async def test_what_a_stopped_worker_had_not_begun_ends_too(house: House) -> None:
-    async with serving(house) as service:
+async def test_what_a_stopped_worker_had_not_begun_ends_too(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         one = batch([b"a", b"b"])
         await service.submit(ALICE, one)
-        first, second = take(house)
-        house.engine.running = {(first.batch, 0), (first.batch, 1)}
+        first, second = take(fixture)
+        fixture.engine.running = {(first.batch, 0), (first.batch, 1)}
         assert await service.cancel_group(ALICE, GROUP, running=True) == (0, 2, 0)
-        house.engine.events.lost(DEFAULT_POOL, first.batch, 0, 1, frames.Reason("killed", -9, True, 1))
-        house.engine.events.returned(DEFAULT_POOL, [(second.batch, 1, 1)])
-        assert take(house) == []
+        fixture.engine.events.lost(DEFAULT_POOL, first.batch, 0, 1, frames.Reason("killed", -9, True, 1))
+        fixture.engine.events.returned(DEFAULT_POOL, [(second.batch, 1, 1)])
+        assert take(fixture) == []
         await service.cancel(ALICE, [])
         assert await states(service) == ["cancelled", "cancelled"]
 

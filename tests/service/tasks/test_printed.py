@@ -16,14 +16,24 @@ from compute_executor.protocol.frames import Written
 from compute_executor.protocol.ids import task_uuid
 from compute_executor.service.tasks import live_output
 from compute_executor.service.tasks.live_output import LiveOutput
-from tests.service.fixture import ALICE, BOB, DEFAULT_POOL, GROUP, House, batch, live, register, serving
+from tests.service.fixture import (
+    ALICE,
+    BOB,
+    DEFAULT_POOL,
+    GROUP,
+    ServiceFixture,
+    batch,
+    live,
+    register,
+    serving,
+)
 
 GROUP_ID = str(uuid.UUID(bytes=GROUP))
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    return House(tmp_path)
+def fixture(tmp_path: Path) -> ServiceFixture:
+    return ServiceFixture(tmp_path)
 
 
 def texts(answer: dict[str, Any]) -> dict[str, str]:
@@ -33,20 +43,20 @@ def texts(answer: dict[str, Any]) -> dict[str, str]:
 
 
 @live
-async def test_a_running_task_is_heard_and_then_an_ended_one(house: House) -> None:
-    async with serving(house) as service:
+async def test_a_running_task_is_heard_and_then_an_ended_one(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         one = batch([b"1", b"2"])
         await service.submit(ALICE, one)
         task = task_uuid(one.prefix, 0)
         from_now = service.printed.of_group(ALICE, GROUP, None)
         assert (from_now["parts"], from_now["open"]) == ([], 2)
-        ((number, position, attempt, *_), _) = house.engine.events.take(DEFAULT_POOL, 2)
-        house.engine.events.began(DEFAULT_POOL, [(number, position, attempt, 5.0)])
-        house.engine.views = [WorkerView(4711, DEFAULT_POOL, "running", (number, 0))]
+        ((number, position, attempt, *_), _) = fixture.engine.events.take(DEFAULT_POOL, 2)
+        fixture.engine.events.began(DEFAULT_POOL, [(number, position, attempt, 5.0)])
+        fixture.engine.views = [WorkerView(4711, DEFAULT_POOL, "running", (number, 0))]
         for start, text in ((0, b"one\n"), (4, b"two\n")):
             part = Written(text, b"", b"", (start, 0, 0), 1)
-            house.engine.events.output(DEFAULT_POOL, number, 0, part)
+            fixture.engine.events.output(DEFAULT_POOL, number, 0, part)
         heard = service.printed.of_group(ALICE, GROUP, from_now["after"])
         assert texts(heard) == {task: "one\ntwo\n"} == texts(service.printed.of_task(ALICE, one.prefix, 0))
         running = service.listing.task(ALICE, one.prefix, 0)
@@ -54,8 +64,8 @@ async def test_a_running_task_is_heard_and_then_an_ended_one(house: House) -> No
         end = TaskEnded(
             number, 0, 1, frames.VALUE, b"", 5.0, 6.0, Written(b"two\n", b"oh", b"", (4, 0, 0), 1), 4711
         )
-        house.engine.events.ended(DEFAULT_POOL, [end])
-        await house.parts.outcomes.all_stored()
+        fixture.engine.events.ended(DEFAULT_POOL, [end])
+        await fixture.parts.outcomes.all_stored()
         heard = service.printed.of_group(ALICE, GROUP, from_now["after"])
         assert texts(heard) == {task: "two\noh"}
         assert heard["parts"][0]["stdout"]["start"] == 4
@@ -67,24 +77,26 @@ async def test_a_running_task_is_heard_and_then_an_ended_one(house: House) -> No
 
 
 @live
-async def test_what_a_lost_task_printed_is_not_taken_for_that_of_a_running_one(house: House) -> None:
-    async with serving(house) as service:
+async def test_what_a_lost_task_printed_is_not_taken_for_that_of_a_running_one(
+    fixture: ServiceFixture,
+) -> None:
+    async with serving(fixture) as service:
         await register(service)
         one = batch([b"1"])
         await service.submit(ALICE, one)
-        ((number, *_),) = house.engine.events.take(DEFAULT_POOL, 1)
+        ((number, *_),) = fixture.engine.events.take(DEFAULT_POOL, 1)
         part = Written(b"last words", b"", b"", (0, 0, 0), 1)
-        house.engine.events.output(DEFAULT_POOL, number, 0, part)
+        fixture.engine.events.output(DEFAULT_POOL, number, 0, part)
         reason = frames.Reason("the worker died", -9, True, 1)
-        house.engine.events.lost(DEFAULT_POOL, number, 0, 1, reason, output=part, worker=99)
-        await house.parts.outcomes.all_stored()
+        fixture.engine.events.lost(DEFAULT_POOL, number, 0, 1, reason, output=part, worker=99)
+        await fixture.parts.outcomes.all_stored()
         assert service.listing.task(ALICE, one.prefix, 0)["worker"] == 99
         assert texts(service.printed.of_group(ALICE, GROUP, 0)) == {task_uuid(one.prefix, 0): "last words"}
 
 
 @live
-async def test_strangers_hear_nothing(house: House) -> None:
-    async with serving(house) as service:
+async def test_strangers_hear_nothing(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         one = batch([b"1"])
         await service.submit(ALICE, one)

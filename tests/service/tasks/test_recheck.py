@@ -24,8 +24,8 @@ from tests.service.fixture import (
     CODE,
     DIGEST,
     GROUP,
-    House,
     Listener,
+    ServiceFixture,
     batch,
     live,
     reason,
@@ -41,8 +41,8 @@ DEFAULT_POOL = default_pool_id(BOB.id)
 MEMBER = Identity("bob", "Bob", frozenset({TEAM}))
 
 
-def take_of_bobs(house: House, limit: int = 100) -> list[Assignment]:
-    return take(house, limit, of=BOB)
+def take_of_bobs(fixture: ServiceFixture, limit: int = 100) -> list[Assignment]:
+    return take(fixture, limit, of=BOB)
 
 
 async def shared(service: Service) -> bytes:
@@ -52,18 +52,18 @@ async def shared(service: Service) -> bytes:
 
 
 @live
-async def test_who_has_left_the_group_runs_nothing_more_of_it(house: House) -> None:
+async def test_who_has_left_the_group_runs_nothing_more_of_it(fixture: ServiceFixture) -> None:
     """The task that has begun goes on, the leased one is withdrawn, the queued one ends; one's own runs."""
-    async with serving(house) as service:
+    async with serving(fixture) as service:
         function, own = await shared(service), await register(service, BOB)
         listener = Listener()
         service.subscribe(MEMBER, listener, GROUP)
         mixed = batch([b"begun", b"leased", b"queued"], functions=[function])
         await service.submit(MEMBER, mixed)
         await service.submit(MEMBER, batch([b"own"], functions=[own]))
-        begun, leased = take_of_bobs(house, 2)
-        house.engine.events.began(DEFAULT_POOL, [(*begun[:3], 1.0)])
-        house.engine.withdrawable = {leased[:2]}
+        begun, leased = take_of_bobs(fixture, 2)
+        fixture.engine.events.began(DEFAULT_POOL, [(*begun[:3], 1.0)])
+        fixture.engine.withdrawable = {leased[:2]}
 
         service.reconsider("bob", BOB)
 
@@ -72,51 +72,51 @@ async def test_who_has_left_the_group_runs_nothing_more_of_it(house: House) -> N
         why = reason(refused[0].body)  # type: ignore[arg-type]
         name = f"function {uuid.UUID(bytes=function)}"
         assert why == frames.Reason(f"{name} was not run: it is shared with bob no more", None, False, 0)
-        assert [task.body for task in take_of_bobs(house)] == [b"own"]
-        house.engine.end(DEFAULT_POOL, [begun])
+        assert [task.body for task in take_of_bobs(fixture)] == [b"own"]
+        fixture.engine.end(DEFAULT_POOL, [begun])
         assert (await listener.heard(3))[2].status == frames.VALUE
 
 
 @live
-async def test_what_comes_back_from_a_lost_worker_is_not_run_again(house: House) -> None:
-    async with serving(house) as service:
+async def test_what_comes_back_from_a_lost_worker_is_not_run_again(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         function = await shared(service)
         listener = Listener()
         service.subscribe(MEMBER, listener, GROUP)
         retried = batch([b"a", b"b"], functions=[function], options=frames.Options(retries=1))
         await service.submit(MEMBER, retried)
-        taken = take_of_bobs(house)
-        house.engine.events.began(DEFAULT_POOL, [(*task[:3], 1.0) for task in taken])
+        taken = take_of_bobs(fixture)
+        fixture.engine.events.began(DEFAULT_POOL, [(*task[:3], 1.0) for task in taken])
         service.reconsider("bob", BOB)
         for task in taken:
-            house.engine.events.lost(DEFAULT_POOL, *task[:3], frames.Reason("killed", -9))
-        assert take_of_bobs(house) == []
+            fixture.engine.events.lost(DEFAULT_POOL, *task[:3], frames.Reason("killed", -9))
+        assert take_of_bobs(fixture) == []
         assert [one.status for one in await listener.heard(2)] == [frames.REFUSED] * 2
         assert service.overview()["tasks"]["queued"] == 0
 
 
 @live
-async def test_who_is_back_in_the_group_may_run_again(house: House) -> None:
-    async with serving(house) as service:
+async def test_who_is_back_in_the_group_may_run_again(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         function = await shared(service)
         await service.submit(MEMBER, batch([b"a"], functions=[function], options=frames.Options(retries=1)))
-        (task,) = take_of_bobs(house)
-        house.engine.events.began(DEFAULT_POOL, [(*task[:3], 1.0)])
+        (task,) = take_of_bobs(fixture)
+        fixture.engine.events.began(DEFAULT_POOL, [(*task[:3], 1.0)])
         service.reconsider("bob", BOB)
         service.reconsider("bob", MEMBER)
-        house.engine.events.lost(DEFAULT_POOL, *task[:3], frames.Reason("killed", -9))
-        assert [task.attempt for task in take_of_bobs(house)] == [2]
+        fixture.engine.events.lost(DEFAULT_POOL, *task[:3], frames.Reason("killed", -9))
+        assert [task.attempt for task in take_of_bobs(fixture)] == [2]
 
 
 @live
-async def test_of_a_user_who_is_gone_nothing_is_run(house: House) -> None:
-    async with serving(house) as service:
+async def test_of_a_user_who_is_gone_nothing_is_run(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         await register(service, BOB)
         await service.submit(ALICE, (sent := batch([b"a", b"b"])))
         await service.submit(BOB, batch([b"c"], group=b"h" * 16))
         service.reconsider("alice", None)
-        assert [task.body for task in take_of_bobs(house)] == [b"c"]
+        assert [task.body for task in take_of_bobs(fixture)] == [b"c"]
         await turn(20)
         refused = service.task(ALICE, sent.prefix, 1).outcome
         assert refused is not None
@@ -125,20 +125,20 @@ async def test_of_a_user_who_is_gone_nothing_is_run(house: House) -> None:
 
 
 @live
-async def test_a_batch_on_its_way_into_the_store_is_judged_when_it_is_there(house: House) -> None:
-    async with serving(house) as service:
+async def test_a_batch_on_its_way_into_the_store_is_judged_when_it_is_there(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         function = await shared(service)
         stored = service.submit_soon(MEMBER, (sent := batch([b"a"], functions=[function])))
         service.reconsider("bob", BOB)
         await stored
-        assert take_of_bobs(house) == []
+        assert take_of_bobs(fixture) == []
         await turn(20)
         assert service.task(MEMBER, sent.prefix, 0).status == "failed"
 
 
 @live
-async def test_after_a_restart_users_are_asked_for_before_anything_runs(house: House) -> None:
-    async with serving(house) as service:
+async def test_after_a_restart_users_are_asked_for_before_anything_runs(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         function = await shared(service)
         await service.submit(MEMBER, batch([b"a"], functions=[function]))
         await service.delete_function(Identity("alice", "Alice"), function)
@@ -148,23 +148,23 @@ async def test_after_a_restart_users_are_asked_for_before_anything_runs(house: H
         asked.append(user)
         raise ServiceUnavailable("not now")
 
-    async with serving(house, who_is=who_is):  # the one who knows is away: as at the submit; deleted or not
-        (task,) = take_of_bobs(house)
-        house.engine.events.returned(DEFAULT_POOL, [task[:3]])
+    async with serving(fixture, who_is=who_is):  # the one who knows is away: as at the submit; deleted or not
+        (task,) = take_of_bobs(fixture)
+        fixture.engine.events.returned(DEFAULT_POOL, [task[:3]])
 
     async def bob(user: str) -> Identity:
         return BOB
 
-    async with serving(house, who_is=bob):
-        assert take_of_bobs(house) == []
+    async with serving(fixture, who_is=bob):
+        assert take_of_bobs(fixture) == []
     assert asked == ["bob"]
 
 
 @live
 async def test_tasks_that_cannot_be_read_now_end_when_they_are_taken(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    fixture: ServiceFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with serving(house) as service:
+    async with serving(fixture) as service:
         function = await shared(service)
         await service.submit(MEMBER, batch([b"a"], functions=[function]))
 
@@ -172,10 +172,10 @@ async def test_tasks_that_cannot_be_read_now_end_when_they_are_taken(
             raise sqlite3.OperationalError("disk I/O error")
 
         with monkeypatch.context() as broken:
-            broken.setattr(house.parts.batches, "positions", unreadable)
+            broken.setattr(fixture.parts.batches, "positions", unreadable)
             service.reconsider("bob", BOB)
         assert service.overview()["tasks"]["queued"] == 1
-        assert take_of_bobs(house) == []
+        assert take_of_bobs(fixture) == []
         assert service.overview()["tasks"]["queued"] == 0
 
 
@@ -188,11 +188,13 @@ def test_a_client_meets_not_authorized_with_the_task_named() -> None:
 
 
 @live
-async def test_an_endpoint_that_registers_again_runs_only_what_it_still_permits(house: House) -> None:
+async def test_an_endpoint_that_registers_again_runs_only_what_it_still_permits(
+    fixture: ServiceFixture,
+) -> None:
     """Its list of functions, and with whom it is shared, count for what is queued as well."""
     alice = Identity("alice", "Alice", frozenset({TEAM}))
     open_to_team = EndpointRegistration("e", group=TEAM, multi_user=True)
-    async with serving(house) as service:
+    async with serving(fixture) as service:
         first, second = await register(service), await service.register(BOB, DIGEST, "f", CODE, public=True)
         stock = service.globus_compute
         stock._link = stock._credentials = cast(Any, Broker())

@@ -11,8 +11,8 @@ from compute_executor.protocol.ids import task_uuid
 from tests.service.fixture import (
     ALICE,
     DEFAULT_POOL,
-    House,
     Listener,
+    ServiceFixture,
     batch,
     live,
     register,
@@ -23,8 +23,8 @@ from tests.service.fixture import (
 
 
 @live
-async def test_busy_is_open_or_connected(house: House) -> None:
-    async with serving(house) as service:
+async def test_busy_is_open_or_connected(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         assert not service.busy()
         client = Listener()
         service.connect(client)
@@ -34,20 +34,20 @@ async def test_busy_is_open_or_connected(house: House) -> None:
         await register(service)
         await service.submit(ALICE, batch([b"a"]))
         assert service.busy()
-        house.engine.end(DEFAULT_POOL, take(house))
+        fixture.engine.end(DEFAULT_POOL, take(fixture))
         assert service.busy()
         await turn(20)
         assert not service.busy()
 
 
 @live
-async def test_the_overview_is_plain(house: House) -> None:
-    async with serving(house) as service:
+async def test_the_overview_is_plain(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         sent = batch([b"a"])
         await service.submit(ALICE, sent)
-        (task,) = take(house)
-        house.engine.views = [
+        (task,) = take(fixture)
+        fixture.engine.views = [
             WorkerView(11, DEFAULT_POOL, "running", (task.batch, 0)),
             WorkerView(12, DEFAULT_POOL, "idle", None),
             WorkerView(13, DEFAULT_POOL, "running", (99, 0)),
@@ -60,12 +60,12 @@ async def test_the_overview_is_plain(house: House) -> None:
 
 
 @live
-async def test_goodbye_reaches_who_listens(house: House) -> None:
+async def test_goodbye_reaches_who_listens(fixture: ServiceFixture) -> None:
     class Deaf(Listener):
         async def goodbye(self, reason: str) -> None:
             await asyncio.Event().wait()
 
-    async with serving(house) as service:
+    async with serving(fixture) as service:
         await service.say_goodbye("nobody there")
         listener = Listener()
         service.connect(listener)

@@ -25,8 +25,8 @@ from tests.service.fixture import (
     GROUP,
     POOL,
     SPEC,
-    House,
     Listener,
+    ServiceFixture,
     batch,
     live,
     register,
@@ -39,24 +39,24 @@ from tests.service.fixture import (
 
 
 @live
-async def test_the_same_batch_again_runs_nothing(house: House) -> None:
-    async with serving(house) as service:
+async def test_the_same_batch_again_runs_nothing(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         sent = batch([b"a"])
         together = await asyncio.gather(service.submit(ALICE, sent), service.submit(ALICE, sent))
         await service.submit(ALICE, sent)
         assert together == [None, None]
-        tasks = take(house)
+        tasks = take(fixture)
         assert len(tasks) == 1
-        house.engine.end(DEFAULT_POOL, tasks)
+        fixture.engine.end(DEFAULT_POOL, tasks)
         await turn(20)
         await service.submit(ALICE, sent)
-        assert take(house) == []
+        assert take(fixture) == []
 
 
 @live
-async def test_anothers_prefix_is_refused(house: House) -> None:
-    async with serving(house) as service:
+async def test_anothers_prefix_is_refused(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         await register(service, BOB)
         sent = batch([b"a"])
@@ -66,42 +66,42 @@ async def test_anothers_prefix_is_refused(house: House) -> None:
             with pytest.raises(NotFound, match=f"(?m)^there is no batch {sent.prefix.hex()} for you$"):
                 await service.submit(BOB, theirs)
             await first
-            house.engine.end(DEFAULT_POOL, take(house))
+            fixture.engine.end(DEFAULT_POOL, take(fixture))
             await turn(20)
 
 
 @live
 async def test_a_batch_that_is_stored_and_cannot_be_read_is_not_absent(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    fixture: ServiceFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A client sends tasks whose batch is refused as absent in another one: they would run twice."""
-    async with serving(house) as service:
+    async with serving(fixture) as service:
         await register(service)
         sent = batch([b"a"])
         await service.submit(ALICE, sent)
-        house.engine.end(DEFAULT_POOL, take(house))
+        fixture.engine.end(DEFAULT_POOL, take(fixture))
         await turn(20)
-        monkeypatch.setattr(house.store.read, "batch", lambda _: None)
+        monkeypatch.setattr(fixture.store.read, "batch", lambda _: None)
         with pytest.raises(ServiceUnavailable, match="cannot be read there now"):
             await service.submit(ALICE, sent)
 
 
 @live
-async def test_a_commit_that_failed_and_is_there_all_the_same(house: House) -> None:
+async def test_a_commit_that_failed_and_is_there_all_the_same(fixture: ServiceFixture) -> None:
     """After an fsync error a batch may be in the file although its client heard of a failure."""
-    async with serving(house) as service:
+    async with serving(fixture) as service:
         await register(service)
         sent = batch([b"a"])
         await service.submit(ALICE, sent)
-        (task,) = take(house)
-        house.parts.batches.finish(house.parts.dispatch.by_prefix(sent.prefix))  # type: ignore[arg-type]
+        (task,) = take(fixture)
+        fixture.parts.batches.finish(fixture.parts.dispatch.by_prefix(sent.prefix))  # type: ignore[arg-type]
         await service.submit(ALICE, sent)
-        assert take(house) == [task]
+        assert take(fixture) == [task]
 
 
 @live
-async def test_idempotency_keys(house: House) -> None:
-    async with serving(house) as service:
+async def test_idempotency_keys(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         sent, key = batch([b"a"]), ("key", b"digest of the body")
         assert service.known_submit(ALICE, key) is None
@@ -153,19 +153,19 @@ async def test_idempotency_keys(house: House) -> None:
 )
 @live
 async def test_what_is_wrong_is_named_and_nothing_is_kept(
-    house: House, changed: dict[str, Any], error: type[Exception], says: str
+    fixture: ServiceFixture, changed: dict[str, Any], error: type[Exception], says: str
 ) -> None:
-    async with serving(house, limits=ServiceLimits(batch=50)) as service:
+    async with serving(fixture, limits=ServiceLimits(batch=50)) as service:
         await register(service)
         with pytest.raises(error, match=says):
             await service.submit(ALICE, batch([b"a"], **changed))
-        assert list(house.store.read.open_batches()) == []
+        assert list(fixture.store.read.open_batches()) == []
         assert not service.busy()
 
 
 @live
-async def test_too_many_open_tasks_are_refused_for_now(house: House) -> None:
-    async with serving(house, limits=ServiceLimits(open_tasks=3)) as service:
+async def test_too_many_open_tasks_are_refused_for_now(fixture: ServiceFixture) -> None:
+    async with serving(fixture, limits=ServiceLimits(open_tasks=3)) as service:
         await register(service)
         await service.submit(ALICE, batch([b"a", b"b"]))
         with pytest.raises(ServiceUnavailable, match="limit of 3"):
@@ -174,8 +174,8 @@ async def test_too_many_open_tasks_are_refused_for_now(house: House) -> None:
 
 
 @live
-async def test_foreign_things_do_not_exist(house: House) -> None:
-    async with serving(house) as service:
+async def test_foreign_things_do_not_exist(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         function = await register(service)
         sent = batch([b"a"])
         await service.submit(ALICE, sent)
@@ -202,8 +202,8 @@ async def test_foreign_things_do_not_exist(house: House) -> None:
 
 
 @live
-async def test_absent_things_do_not_exist_either(house: House) -> None:
-    async with serving(house) as service:
+async def test_absent_things_do_not_exist_either(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         sent = batch([b"a"])
         await service.submit(ALICE, sent)
@@ -217,13 +217,15 @@ async def test_absent_things_do_not_exist_either(house: House) -> None:
 
 @pytest.mark.parametrize("finished", [False, True])
 @live
-async def test_another_batch_under_the_same_prefix_is_refused(house: House, finished: bool) -> None:
-    async with serving(house) as service:
+async def test_another_batch_under_the_same_prefix_is_refused(
+    fixture: ServiceFixture, finished: bool
+) -> None:
+    async with serving(fixture) as service:
         await register(service)
         first = batch([b"a"])
         await service.submit(ALICE, first)
         if finished:
-            house.engine.end(DEFAULT_POOL, take(house))
+            fixture.engine.end(DEFAULT_POOL, take(fixture))
             await turn(20)
         await service.submit(ALICE, first)  # the same again
         for other in (
@@ -236,8 +238,8 @@ async def test_another_batch_under_the_same_prefix_is_refused(house: House, fini
 
 
 @live
-async def test_another_batch_under_the_prefix_of_one_on_its_way_is_refused(house: House) -> None:
-    async with serving(house) as service:
+async def test_another_batch_under_the_prefix_of_one_on_its_way_is_refused(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         await register(service)
         first = batch([b"a"])
         stored = service.submit_soon(ALICE, first)

@@ -30,7 +30,7 @@ from compute_executor.session.hosted import legacy_stream
 from compute_executor.session.hosted.amqp import QueueLost
 from compute_executor.session.hosted.legacy_stream import LegacyStream, read
 from tests.service.asgi import TOKEN
-from tests.service.fixture import ALICE, GROUP, House, batch, register, serving
+from tests.service.fixture import ALICE, GROUP, ServiceFixture, batch, register, serving
 
 NAME = str(uuid.UUID(bytes=GROUP))
 TASK = "11111111-1111-4111-8111-111111111111"
@@ -40,7 +40,7 @@ class Served:
     """Our service on a loop in a thread of its own; `run` has it do something."""
 
     def __init__(self, folder: Path) -> None:
-        self._house = House(folder, echo=True)
+        self._house = ServiceFixture(folder, echo=True)
         self._up = threading.Event()
         self._loop: asyncio.AbstractEventLoop
         self.service: Service

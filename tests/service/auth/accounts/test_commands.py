@@ -4,12 +4,12 @@ import pytest
 
 from compute_executor.errors import InvalidRequest, NotFound
 from compute_executor.service.auth.accounts.commands import AccountCommand, perform
-from tests.service.fixture import House, live, serving
+from tests.service.fixture import ServiceFixture, live, serving
 
 
 @live
-async def test_through_a_service(house: House) -> None:
-    async with serving(house) as service:
+async def test_through_a_service(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
         accounts = service.accounts()
         await perform(accounts, "user-add", AccountCommand(name="ann"))
         made = await perform(accounts, "token-new", AccountCommand(name="ann", expires="1h"))

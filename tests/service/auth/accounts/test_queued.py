@@ -26,7 +26,7 @@ from compute_executor.service.process.run import ServiceSettings, _Process
 from compute_executor.service.process.server import bind
 from compute_executor.service.process.starter import StartNotifier
 from compute_executor.service.service import Service
-from tests.service.fixture import House, Listener, batch, live, reason, serving, take, turn
+from tests.service.fixture import Listener, ServiceFixture, batch, live, reason, serving, take, turn
 
 WHERE = pytest.mark.parametrize("running", [True, False], ids=["while it runs", "while it does not"])
 NO_MORE = "is shared with"
@@ -45,7 +45,7 @@ class Town:
     """A service with Ann and Bob, who share the group lab; what Bob has queued, by the name of what it needs."""
 
     def __init__(self, folder: Path) -> None:
-        self.house = House(folder)
+        self.fixture = ServiceFixture(folder)
         self.service: Service
         self.accounts: Accounts
         self.bob: Identity
@@ -57,11 +57,11 @@ class Town:
         """Served as `serve --auth token` does."""
         with contextlib.closing(bind("127.0.0.1", 0)) as listener:
             who_is = _Process(
-                ServiceSettings(self.house.folder, accounts=True, trust_all_users=True),
+                ServiceSettings(self.fixture.folder, accounts=True, trust_all_users=True),
                 listener,
                 StartNotifier(None),
             )._who_is
-            async with serving(self.house, who_is=who_is) as self.service:
+            async with serving(self.fixture, who_is=who_is) as self.service:
                 self.accounts = self.service.accounts()
                 async with self.accounts.watching(self.service):
                     yield
@@ -105,7 +105,7 @@ class Town:
 
     def left(self) -> set[str]:
         """What an engine is given."""
-        return {bytes(task.body).decode() for task in take(self.house, of=self.bob)}  # type: ignore[arg-type]
+        return {bytes(task.body).decode() for task in take(self.fixture, of=self.bob)}  # type: ignore[arg-type]
 
 
 async def after(town: Town, running: bool, command: str, name: str, member: str | None = None) -> Any:
@@ -116,7 +116,7 @@ async def after(town: Town, running: bool, command: str, name: str, member: str 
         if running:
             await perform(town.accounts, command, asked)
             return await town.refused(), town.left()
-    await asyncio.get_running_loop().run_in_executor(None, perform_in, town.house.folder, command, asked)
+    await asyncio.get_running_loop().run_in_executor(None, perform_in, town.fixture.folder, command, asked)
     async with town.open():
         return await town.refused(), town.left()
 
@@ -173,11 +173,11 @@ async def test_what_had_begun_goes_on(tmp_path: Path) -> None:
     async with town.open():
         await town.settle()
         town.service.subscribe(town.bob, listener, town.sent["lab"].group)
-        (begun,) = [task for task in take(town.house, of=town.bob) if task.body == b"lab"]
-        town.house.engine.events.began(default_pool_id(town.bob.id), [(*begun[:3], 1.0)])
+        (begun,) = [task for task in take(town.fixture, of=town.bob) if task.body == b"lab"]
+        town.fixture.engine.events.began(default_pool_id(town.bob.id), [(*begun[:3], 1.0)])
         await town.do("user-remove", "bob")
         assert set(await town.refused()) == set()  # nothing that an engine has can be withdrawn here
-        town.house.engine.end(default_pool_id(town.bob.id), [begun])
+        town.fixture.engine.end(default_pool_id(town.bob.id), [begun])
         (result,) = await listener.heard(1)
     assert (result.status, result.body) == (frames.VALUE, b"lab")
 
