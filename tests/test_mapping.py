@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 from collections.abc import Iterator
+from concurrent.futures import TimeoutError
 from typing import Any
 
 import pytest

@@ -72,7 +72,7 @@ class Remote(Protocol):
     def call(self) -> Any:
         """The generic caller."""
 
-    def named(self, name: str) -> Any:
+    def named(self, name: str, /) -> Any:
         """The generic caller for what has this name; `call`, where names do not matter."""
 
     @property

@@ -251,9 +251,10 @@ class Program:
             borrower.lenders.append(unit)
         if unit.parts is None or unit.loading:
             unit.parts = unit.reader.memo.copy()
-        if loan.number not in unit.parts:
+        parts: dict[int, Any] = unit.parts or {}
+        if loan.number not in parts:
             raise NotMade(f"a part of {short} is needed to make {short}")
-        return unit.parts[loan.number]
+        return parts[loan.number]
 
     @property
     def origin(self) -> Origin | None:

@@ -7,6 +7,7 @@ another one with another token after it was idle, so *where* is a question that 
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import threading
@@ -87,6 +88,8 @@ def url_parts(url: str) -> SplitResult:
         parts = urlsplit(url)
         host = (parts.hostname or "").encode("idna")
         port = parts.port
+        if "[" in parts.netloc:  # before Python 3.11.4, urlsplit lets anything stand in brackets
+            ipaddress.IPv6Address(parts.hostname)
     except (ValueError, AttributeError, TypeError) as error:  # a bad port, bracket or label; not even text
         raise InvalidRequest(f"{wrong}: {error}") from None
     if parts.scheme not in ("http", "https") or not _HOST.fullmatch(host):

@@ -166,7 +166,12 @@ class PeerConnection(asyncio.Protocol):
 
     def _pass_early_bytes(self, raw: asyncio.Transport) -> None:
         """Give what came before TLS was there to it."""
-        protocol = cast(asyncio.BufferedProtocol, raw.get_protocol())
+        protocol = raw.get_protocol()
+        if isinstance(protocol, asyncio.Protocol):  # asyncio's own, before Python 3.11
+            early, self._waiting = bytes(self._waiting), bytearray()
+            protocol.data_received(early)
+            return
+        protocol = cast(asyncio.BufferedProtocol, protocol)
         while self._waiting and not raw.is_closing():
             buffer = memoryview(protocol.get_buffer(len(self._waiting)))
             size = min(len(buffer), len(self._waiting))
