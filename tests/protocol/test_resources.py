@@ -147,3 +147,4 @@ def test_figures_that_no_call_can_have_are_refused(name: str) -> None:
     for value in (0, -1, 1 << 63):
         with pytest.raises(InvalidRequest, match=f"{name} may be 1 to"):
             check(value)
+    check_values(Options())  # as most calls are
