@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import sys
+from collections.abc import Mapping
 from types import (
     FunctionType,
     ModuleType,
@@ -220,7 +221,7 @@ class Packer(Owner):
             if not shared:
                 return self._all() if root is None else [*self._all(), root]
             looked_for |= shared
-            for name in sharing.lenders(shared, self._value):
+            for name in sharing.lenders(shared, self._value, self._inner):
                 self._look_at(name)
             self._write_waiting()
 
@@ -228,6 +229,11 @@ class Packer(Owner):
         """The value of a global, of which there is no draft."""
         names = None if name in self._drafts else self._namespace(name[0])
         return None if names is None else names.get(name[1])
+
+    def _inner(self, name: Name) -> Mapping[int, Any] | None:
+        """What is in a global, by id; None: there is no draft of it."""
+        draft = self._drafts.get(name)
+        return None if draft is None else draft.inner
 
     def _join(self, groups: list[list[Draft]]) -> None:
         """Make one unit of those that refer to each other in a circle."""

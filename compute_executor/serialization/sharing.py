@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from types import CellType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,7 +24,8 @@ MAX_SENT = 100_000
 _ranks: dict[Name, int] = {}
 """Globals that were sent with something in them that may change, in the order of the first time."""
 _sent_in: dict[int, Name] = {}
-"""By the id of an object to which others refer: the global that it was last sent in. A hint: objects go."""
+"""By the id of an object to which others refer: the global that it was last sent in. A hint, to be tried: objects go,
+and others get their ids."""
 
 
 def remember(drafts: list[Draft]) -> None:
@@ -41,14 +42,23 @@ def remember(drafts: list[Draft]) -> None:
         _sent_in.update({one: loan.name for one, loan in draft.loans.items()})
 
 
-def lenders(shared: set[int], value: Callable[[Name], Any]) -> list[Name]:
-    """The globals that were sent before and may have one of these objects in them. ``value``: that of a global; None
-    if it need not be looked into."""
-    known = {one: _sent_in[one] for one in shared if one in _sent_in}
-    unknown = shared - known.keys()
-    found = dict.fromkeys(known.values())
+def lenders(
+    shared: set[int], value: Callable[[Name], Any], inner: Callable[[Name], Collection[int] | None]
+) -> list[Name]:
+    """The globals that were sent before and have one of these objects in them. ``value``: that of a global; None
+    if it need not be looked into; ``inner``: what was found in it already; None: it was not looked into."""
+    hints: dict[Name, set[int]] = {}
+    for one in shared & _sent_in.keys():
+        hints.setdefault(_sent_in[one], set()).add(one)
+    found: dict[Name, None] = {}
+    unknown = set(shared)
+    for name, hinted in hints.items():
+        known = inner(name)
+        if there := hinted.intersection(found_in(value(name), hinted) if known is None else known):
+            found[name] = None
+            unknown -= there
     if unknown:
-        found |= dict.fromkeys(name for name in list(_ranks) if reaches(value(name), unknown))
+        found |= dict.fromkeys(name for name in list(_ranks) if any(found_in(value(name), unknown)))
     return list(found)
 
 
@@ -137,21 +147,24 @@ def _closures(inside: list[Any]) -> list[Any]:
     return [one.__closure__ for one in inside if type(one) is FunctionType and one.__closure__]
 
 
-def reaches(value: Any, wanted: set[int]) -> bool:
-    """Whether one of the objects with these ids is in a value."""
+def found_in(value: Any, wanted: set[int]) -> Iterator[int]:
+    """Those of the objects with these ids that are in a value."""
+    missing = set(wanted)
     waiting = list(vars(value).values()) if isinstance(value, type) else [value]
     seen: set[int] = set()
     while waiting:
         found = [one for one in waiting if id(one) not in seen and not isinstance(one, (type, ModuleType))]
-        if not wanted.isdisjoint(map(id, found)):
-            return True
+        here = missing.intersection(map(id, found))
+        yield from here
+        missing -= here
+        if not missing:
+            return
         seen.update(map(id, found))
         waiting = gc.get_referents(
             *(one for one in found if type(one) is not FunctionType and gc.is_tracked(one))
         )
         for function in (one for one in found if type(one) is FunctionType):
             waiting += (function.__closure__, function.__defaults__, function.__kwdefaults__, vars(function))
-    return False
 
 
 _Node = TypeVar("_Node", bound=Hashable)

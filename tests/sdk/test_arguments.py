@@ -28,7 +28,8 @@ def test_no_sequence(args: Any) -> None:
 
 @pytest.mark.parametrize("kwargs", [5, 0, "ab", [("a", 1)], {1: 2}, {"a": 1, None: 2}])
 def test_no_mapping_from_names(kwargs: Any) -> None:
-    with pytest.raises(InvalidRequest, match=f"not {type(kwargs).__name__}: "):
+    wrong = next(key for key in kwargs if not isinstance(key, str)) if isinstance(kwargs, dict) else kwargs
+    with pytest.raises(InvalidRequest, match=f"not {type(wrong).__name__}: "):
         named(kwargs)
 
 

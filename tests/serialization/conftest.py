@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from compute_executor.serialization import sharing
 from tests.serialization.other_process import OtherProcess
 
 
@@ -40,7 +41,9 @@ class Script:
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
-    """An empty script with a fresh worker."""
+    """An empty script with a fresh worker, of which nothing was sent yet."""
+    monkeypatch.setattr(sharing, "_ranks", {})
+    monkeypatch.setattr(sharing, "_sent_in", {})
     module = types.ModuleType("__main__")
     monkeypatch.setitem(sys.modules, "__main__", module)
     worker = OtherProcess()

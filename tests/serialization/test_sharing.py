@@ -40,6 +40,18 @@ def test_a_container_that_is_made_later_shares_it_too(script: Script) -> None:
     assert script.call("hit", "b") == 101
 
 
+def test_an_id_that_another_object_had_before_leads_nowhere(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script.run(NODES + "other = [0]\ndef use(): return other\n")
+    assert script.call("use") == [0]
+    assert script.call("hit", "a") == 1
+    had = dict.fromkeys(map(id, script.names["nodes"]), ("__main__", "other"))
+    monkeypatch.setattr(sharing, "_sent_in", had)
+    assert script.call("total") == 1
+    assert script.call("hit", "a") == 2
+
+
 def test_what_is_not_needed_does_not_travel(script: Script) -> None:
     script.run(NODES + "nodes.append(iter([]))\ndef pull(): return len(nodes)\n")
     assert script.call("hit", "a") == 1
@@ -131,9 +143,9 @@ def test_objects_are_found_in_what_holds_them() -> None:
         attribute = wanted
 
     for value in (wanted, [(wanted,)], {"a": {"b": wanted}}, holds, lambda: wanted, Holder):
-        assert sharing.reaches(value, {id(wanted)})
+        assert list(sharing.found_in(value, {id(wanted), 1})) == [id(wanted)]
     for other in ([], [1, "text"], sharing, 1, Holder()):
-        assert not sharing.reaches(other, {id(wanted)})
+        assert not list(sharing.found_in(other, {id(wanted)}))
 
 
 def test_references_from_elsewhere_are_seen() -> None:
