@@ -46,11 +46,15 @@ class OutputFiles:
 
     def new(self) -> bool:
         """Whether something was written that was not read."""
-        return any(os.fstat(file).st_size > read for file, read in zip(self.files, self._read, strict=True))
+        return any(end > read for end, read in zip(self.ends(), self._read, strict=True))
+
+    def ends(self) -> tuple[int, ...]:
+        """How far what is written goes, in each file."""
+        return tuple(os.fstat(file).st_size for file in self.files)
 
     def read(self) -> Parts:
         """What was written since the last call."""
-        return self._parts(tuple(os.fstat(file).st_size for file in self.files))
+        return self._parts(self.ends())
 
     def read_each(self, ends: list[tuple[int, ...]]) -> list[Parts]:
         """What was written since the last call, up to each of these positions, which rise: cut from one piece, as

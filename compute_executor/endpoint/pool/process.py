@@ -143,6 +143,10 @@ class WorkerProcess:
         """Whether something was written that was not read."""
         return self._channels.output.new()
 
+    def output_ends(self) -> tuple[int, ...]:
+        """How far what was written goes."""
+        return self._channels.output.ends()
+
     def output(self) -> Parts:
         """What was written since the last call."""
         return self._channels.output.read()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Protocol
 
 from compute_executor.endpoint.pool.events import WorkerView
@@ -221,12 +222,23 @@ class WorkerHandle(WorkerLoad):
             if not open_yet:
                 self._texts.sent(key)
 
+    def _only_one(self) -> Key | None:
+        """The task that it runs now, if all is known of the one before, to which the first of this could belong."""
+        key, before = self.current(), next(islice(self.ring.recent(2), 1, None), None)
+        return None if before in self.tasks else key
+
     def look_at_output(self) -> None:
         """Send on what the task has written that it already ran at the last look."""
-        key, before = self.current(), self._ran_before
+        key, before = self._only_one(), self._ran_before
         self._ran_before = key
-        if key is not None and key == before and self.process.has_output():
-            self._events.output(key, self._texts.add(key, self.process.output()))
+        if key is None or key != before or not self.process.has_output():
+            return
+        ends = self.process.output_ends()
+        if (
+            self.current() == key
+        ):  # it has begun no other one meanwhile, to which the last of this could belong
+            (parts,) = self.process.outputs([ends])
+            self._events.output(key, self._texts.add(key, parts))
 
     def last_output(self) -> Parts:
         """What a dead worker has written and not reported."""

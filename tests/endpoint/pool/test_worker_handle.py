@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,8 @@ class Still:
 
     def __init__(self, *_: Any) -> None:
         self.pid = 1
+        self.text = b""
+        self.while_it_is_looked_at: Callable[[], object] = lambda: None
 
     def employ(self, setup: Any, owner: Any) -> None:
         pass
@@ -83,15 +86,29 @@ class Still:
     def send_tasks(self, datagram: Any) -> Any:
         return True
 
+    def has_output(self) -> bool:
+        return True
+
+    def output_ends(self) -> tuple[int, ...]:
+        self.while_it_is_looked_at()
+        return len(self.text), 0, 0
+
+    def outputs(self, ends: list[tuple[int, ...]]) -> list[Any]:
+        return [((out, self.text[:out]), (0, b""), (0, b"")) for out, _, _ in ends]
+
 
 class Pool:
     """Remembers what it is told."""
 
     def __init__(self) -> None:
         self.back: list[Any] = []
+        self.written: list[Any] = []
 
     def handed_back(self, tasks: Any) -> None:
         self.back += tasks
+
+    def output(self, key: Any, part: Any) -> None:
+        self.written.append((key, part.out))
 
 
 @pytest.fixture
@@ -115,3 +132,28 @@ def test_a_worker_whose_long_task_ends_while_it_hands_back_is_free(still_member:
     still_member.received(messages.RETURNED, messages.pack_keys([task[:3] for task in tasks[1:]]))
     assert not still_member.stuck
     assert still_member.has_room()
+
+
+def test_what_the_next_task_has_written_is_not_taken_for_this_ones(still_member: Any) -> None:
+    first, second = (Assignment(1, position, 1, 1, b"") for position in range(2))
+    still_member.give([first, second], DurationEstimates())
+    process, log = still_member.process, still_member.ring
+
+    def next_task() -> None:
+        log.mark(1, 1, 1)
+        process.text += b"two"
+
+    log.mark(1, 0, 1)
+    process.text = b"one"
+    still_member.look_at_output()
+    process.while_it_is_looked_at = next_task
+    still_member.look_at_output()
+    assert still_member._events.written == []
+    process.while_it_is_looked_at = lambda: None
+    for _ in range(3):
+        still_member.look_at_output()  # what the first has written may be in it
+    assert still_member._events.written == []
+    still_member.remove(first[:3])
+    for _ in range(2):
+        still_member.look_at_output()
+    assert [key for key, _ in still_member._events.written] == [second[:3]]
