@@ -234,11 +234,10 @@ class WorkerHandle(WorkerLoad):
         if key is None or key != before or not self.process.has_output():
             return
         ends = self.process.output_ends()
-        if (
-            self.current() == key
-        ):  # it has begun no other one meanwhile, to which the last of this could belong
-            (parts,) = self.process.outputs([ends])
-            self._events.output(key, self._texts.add(key, parts))
+        if self.current() != key:
+            return  # it has begun another one meanwhile, to which the last of this may belong
+        (parts,) = self.process.outputs([ends])
+        self._events.output(key, self._texts.add(key, parts))
 
     def last_output(self) -> Parts:
         """What a dead worker has written and not reported."""
