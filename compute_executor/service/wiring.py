@@ -104,7 +104,7 @@ class Components:
             deleted=self._bodies_deleted,
         )
         self.blob_rights = BlobRights(store.read)
-        self.usage = StoredUsage(store.path, blobs.folder, self.blob_rights.unreferred, self.committer)
+        self.usage = StoredUsage(store.path, blobs.folder, self.blob_rights.unreferred)
         self.functions = Functions(
             read=store.read,
             committer=self.committer,

@@ -17,7 +17,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from compute_executor.service.store.committer import Committer
 from compute_executor.service.store.database import open_reader
 from compute_executor.service.store.reader import Reader
 
@@ -40,13 +39,10 @@ class StoredUsage:
     """The usage of all users. ``fresh``: owners of blobs that nothing refers to yet, by name. Owner: the loop
     thread; one thread at a time measures for it."""
 
-    def __init__(
-        self, database: Path, folder: Path, fresh: Callable[[], dict[str, str]], committer: Committer
-    ) -> None:
+    def __init__(self, database: Path, folder: Path, fresh: Callable[[], dict[str, str]]) -> None:
         self._database = database
         self._folder = folder
         self._fresh = fresh
-        self._committer = committer
         self._measured: dict[str, Usage] = {}
         self._added: Counter[str] = Counter()
         self._files: Counter[str] = Counter()
@@ -73,7 +69,6 @@ class StoredUsage:
     async def _measure(self) -> None:
         began, added, files = time.monotonic(), self._added.copy(), self._files.copy()
         try:
-            await self._committer.commit(lambda _writer: None)  # what was added is in the database now
             self._measured = await asyncio.to_thread(measure, self._database, self._folder, self._fresh())
             self._added.subtract(added)
             self._files.subtract(files)
