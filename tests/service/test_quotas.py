@@ -130,6 +130,7 @@ async def test_what_is_stored(fixture: ServiceFixture, monkeypatch: pytest.Monke
         for who in (ALICE, BOB, HOST):
             await register(service, who)
         await service.submit(ALICE, batch([b"x" * 60_000]))
+        await _measured(fixture)
         with pytest.raises(QuotaExceeded, match=r"6\d,\d{3} bytes kept here .*user_stored"):
             await service.submit(ALICE, batch([b"x" * 60_000]))
         with pytest.raises(QuotaExceeded, match="user_stored"):
