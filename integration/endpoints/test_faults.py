@@ -136,7 +136,7 @@ def test_a_full_disk_at_the_endpoint(far: FarMachine, small_disk: Path, tmp_path
             large.result(PATIENCE)
         waiting = [executor.submit(len, os.urandom(2 * MEGABYTE)) for _ in range(3)]
         log = far.home / "endpoints" / "full" / os.uname().nodename / "agent.log"
-        wait_until(lambda: "given back" in log.read_text())
+        wait_until(lambda: "cannot run here" in log.read_text())
         assert not any(future.done() for future in waiting)
         ballast.unlink()
         assert [future.result(PATIENCE) for future in waiting] == [2 * MEGABYTE] * 3
