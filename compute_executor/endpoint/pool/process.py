@@ -195,6 +195,7 @@ class WorkerProcess:
 
     def _go_on(self) -> None:
         """Deal with what was read, for a turn; then read on."""
+        self._turn = None
         ends = time.thread_time() + TURN
         try:
             for kind, payload in self._frames:
@@ -206,7 +207,9 @@ class WorkerProcess:
             log.warning("worker %d sends what cannot be read (%r): it is killed", self.pid, error)
             self._loop.remove_reader(self._channels.stream)
             self.kill()
-        self._turn = None
+        except Exception:
+            log.exception("a frame of worker %d cannot be dealt with", self.pid)
+            self._turn = self._loop.call_soon(self._go_on)  # those behind it are heard
 
     # -- its end --
 

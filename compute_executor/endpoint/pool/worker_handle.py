@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Protocol
@@ -17,8 +18,13 @@ from compute_executor.endpoint.worker import messages, trace
 from compute_executor.endpoint.worker.begun_log import BegunLog
 from compute_executor.endpoint.worker.messages import Key
 from compute_executor.endpoint.worker.result_ring import Outcome
+from compute_executor.errors import ServiceUnavailable
 from compute_executor.protocol.frames import Body, Written
 
+log = logging.getLogger(__name__)
+
+CODE_EVERY = 0.5
+"""Seconds until the code of a function is read again that the store could not give."""
 ROOM_EVERY = 0.002
 """Seconds between looks whether a worker whose result ring is full can go on: what fills it in less is being stored,
 a commit takes some milliseconds."""
@@ -190,7 +196,14 @@ class WorkerHandle(WorkerLoad):
 
     def _on_function(self, payload: bytes) -> None:
         (number,) = messages.NUMBER.unpack(payload)
-        flags, body = _packed(self._events.code(number))
+        try:
+            flags, body = _packed(self._events.code(number))
+        except (
+            ServiceUnavailable
+        ) as error:  # the worker waits for the code, and nothing of what it has begun is lost
+            log.warning("worker %d waits for the code of a function: %s", self.process.pid, error)
+            self._waiting = asyncio.get_running_loop().call_later(CODE_EVERY, self._on_function, payload)
+            return
         self.process.send(messages.CODE, bytes([flags]) + body)
 
     def _on_returned(self, payload: bytes) -> None:
@@ -222,14 +235,14 @@ class WorkerHandle(WorkerLoad):
             if not open_yet:
                 self._texts.sent(key)
 
-    def _only_one(self) -> Key | None:
-        """The task that it runs now, if all is known of the one before, to which the first of this could belong."""
+    def _writer(self) -> Key | None:
+        """The task that it runs now, if what the one before has written is known: all that is new is of this one."""
         key, before = self.current(), next(islice(self.ring.recent(2), 1, None), None)
         return None if before in self.tasks else key
 
     def look_at_output(self) -> None:
         """Send on what the task has written that it already ran at the last look."""
-        key, before = self._only_one(), self._ran_before
+        key, before = self._writer(), self._ran_before
         self._ran_before = key
         if key is None or key != before or not self.process.has_output():
             return

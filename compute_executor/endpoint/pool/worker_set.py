@@ -54,8 +54,8 @@ class WorkerPlace(NamedTuple):
 
 
 class BegunLogFiles:
-    """The rings of an engine. One is given from worker to worker and not removed: see rings.py. ``ring_files``: the
-    outboxes that lie beside them."""
+    """The rings of an engine. One is given from worker to worker and not removed: see begun_log.py. ``ring_files``:
+    the result rings that lie beside them."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder

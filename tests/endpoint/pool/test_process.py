@@ -16,6 +16,7 @@ import pytest
 from compute_executor import system
 from compute_executor.endpoint.pool import process
 from compute_executor.endpoint.pool.worker_handle import WorkerHandle
+from compute_executor.endpoint.worker import messages
 from compute_executor.serialization import native
 from tests.endpoint.conftest import PATIENCE, Lab, Script
 from tests.endpoint.tasks import POOL, gone
@@ -363,6 +364,28 @@ def test_what_a_worker_has_done_while_the_loop_was_busy_is_read_in_turns(
     lab(scenario)
     assert len(received) > 1
     assert len(set(received)) == len(received)
+
+
+def test_frames_behind_one_that_fails_are_heard(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "TURN", -1.0)  # over after each frame
+    take, fails = WorkerHandle.received, [True]
+
+    def fail_once(self: WorkerHandle, kind: int, payload: bytes) -> None:
+        if fails and kind == messages.BEGAN:
+            fails.clear()
+            raise RuntimeError("once")
+        take(self, kind, payload)
+
+    async def scenario(script: Script) -> None:
+        await script.run(len, "ab")
+        monkeypatch.setattr(WorkerHandle, "received", fail_once)
+        position = script.submit(len, "abc", walltime=30.0)  # its begin is told, too
+        script.wake()
+        assert await script.result(position) == 3
+        assert await script.run(len, "ab") == 2
+
+    lab(scenario)
+    assert not fails
 
 
 def leave_daemons(path: str) -> None:

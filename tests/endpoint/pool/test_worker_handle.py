@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from compute_executor.endpoint.pool import worker_handle
 from compute_executor.endpoint.pool.scheduling_policy import Assignment, DurationEstimates
 from compute_executor.endpoint.worker import messages
 from compute_executor.endpoint.worker.begun_log import BegunLog
+from compute_executor.errors import ServiceUnavailable
 from compute_executor.protocol.frames import TIMEOUT
 from tests.endpoint.conftest import Lab, Script
 from tests.endpoint.tasks import gone, nothing
@@ -77,6 +79,7 @@ class Still:
 
     def __init__(self, *_: Any) -> None:
         self.pid = 1
+        self.sent: list[Any] = []
         self.text = b""
         self.while_it_is_looked_at: Callable[[], object] = lambda: None
 
@@ -85,6 +88,9 @@ class Still:
 
     def send_tasks(self, datagram: Any) -> Any:
         return True
+
+    def send(self, kind: int, payload: bytes = b"") -> None:
+        self.sent.append((kind, payload))
 
     def has_output(self) -> bool:
         return True
@@ -103,9 +109,16 @@ class Pool:
     def __init__(self) -> None:
         self.back: list[Any] = []
         self.written: list[Any] = []
+        self.codes: list[Any] = []
 
     def handed_back(self, tasks: Any) -> None:
         self.back += tasks
+
+    def code(self, _: int) -> Any:
+        code = self.codes.pop(0)
+        if isinstance(code, Exception):
+            raise code
+        return code
 
     def output(self, key: Any, part: Any) -> None:
         self.written.append((key, part.out))
@@ -157,3 +170,21 @@ def test_what_the_next_task_has_written_is_not_taken_for_this_ones(still_member:
     for _ in range(2):
         still_member.look_at_output()
     assert [key for key, _ in still_member._events.written] == [second[:3]]
+
+
+def test_a_function_that_cannot_be_read_is_sent_when_it_can(
+    still_member: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_handle, "CODE_EVERY", 0.0)
+    still_member._events.codes = [ServiceUnavailable("the database cannot be read now"), b"code"]
+
+    async def scenario() -> None:
+        still_member.received(messages.FUNCTION, messages.NUMBER.pack(7))
+        assert still_member.process.sent == []
+        while not still_member.process.sent:
+            await asyncio.sleep(0)
+
+    asyncio.run(scenario())
+    ((kind, payload),) = still_member.process.sent
+    assert kind == messages.CODE
+    assert payload.endswith(b"code")
