@@ -48,8 +48,9 @@ def lenders(
     """The globals that were sent before and have one of these objects in them. ``value``: that of a global; None
     if it need not be looked into; ``inner``: what was found in it already; None: it was not looked into."""
     hints: dict[Name, set[int]] = {}
-    for one in shared & _sent_in.keys():
-        hints.setdefault(_sent_in[one], set()).add(one)
+    for one in shared:
+        if (name := _sent_in.get(one)) is not None:  # other threads write there
+            hints.setdefault(name, set()).add(one)
     found: dict[Name, None] = {}
     unknown = set(shared)
     for name, hinted in hints.items():

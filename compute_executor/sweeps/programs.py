@@ -28,9 +28,9 @@ from compute_executor.sweeps.values import typed
 ROW = "__row__"
 """Keyword under which a program gets the number of its row."""
 OWN = ("row", "folder")
+"""Names in braces that are no parameters."""
 OWN_COLUMNS = frozenset({"exit_code", "seconds", "folder"})
 """What a program gives without saying anything."""
-"""Names in braces that are no parameters."""
 STDOUT, STDERR = "stdout.txt", "stderr.txt"
 _END = 2000
 """Bytes of the end of a program's errors that are told."""

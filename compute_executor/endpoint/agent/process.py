@@ -17,6 +17,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ class AgentProcess:
             recall=self._recall,
             waiting=self._queued,
             room=shared_room(folder.blobs),
-            discard=self._discard,
+            discard=partial(discard, folder.blobs),
             shared_dropped=self._shared_dropped,
         )
         self._engine = await self._open_engine(self._settings, folder, rings, self._pool, self._taker)
@@ -213,10 +214,7 @@ class AgentProcess:
 
     def _stored(self, outcomes: list[TaskEnded]) -> None:
         """The service has these: their files are of no use here any more."""
-        self._discard([one.body.name for one in outcomes if isinstance(one.body, Blob)])
-
-    def _discard(self, names: list[str]) -> None:
-        discard(self._folder.blobs, names)
+        discard(self._folder.blobs, [one.body.name for one in outcomes if isinstance(one.body, Blob)])
 
     def _shared_dropped(self, names: list[str]) -> None:
         self._engine.shared_dropped(names)

@@ -104,6 +104,10 @@ class Tasks(msgspec.Struct, array_like=True, frozen=True, tag=3):
     shared: list[tuple[int, list[Blob]]] = []
 
 
+NOBODY_WAITS = 0
+"""The number of a Recall of which nobody waits for the answer."""
+
+
 class Recall(msgspec.Struct, array_like=True, frozen=True, tag=4):
     """Give back those of these tasks that have not begun, then answer with Recalled."""
 

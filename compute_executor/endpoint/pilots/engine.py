@@ -55,9 +55,6 @@ SHARE = 128
 ALONE_AFTER = 0.7
 """Seconds after which a worker that died counts as having died alone: a scheduler ends a whole job at once."""
 
-NOBODY_WAITS = 0
-"""The number of a Recall of which nobody waits for the answer."""
-
 REASON_WITHIN = 10.0
 """Seconds for the scheduler to say why a pilot was ended, before its tasks are told as lost without."""
 
@@ -244,7 +241,7 @@ class PilotEngine:
         loads = [Load(one.workers, one.occupied) for one in staying]
         for pilot, keeps in zip(staying, keeping(loads), strict=True):
             if keeps and pilot.session is not None and now - pilot.busy > LOOK_EVERY:
-                pilot.session.recall(NOBODY_WAITS, list(pilot.expected))
+                pilot.session.recall(frames.NOBODY_WAITS, list(pilot.expected))
 
     def _working(self) -> list[PilotHolder]:
         """Those with a connection, the least busy first."""

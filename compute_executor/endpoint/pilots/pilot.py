@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ class Pilot:
             failed=self._end,
             ahead=AHEAD,
             room=shared_room(self._blobs),
-            discard=self._discard,
+            discard=partial(discard, self._blobs),
         )
         engine = ProcessEngine(self._taker, blob_folder=self._blobs, ring_folder=self._rings)
         self._taker.engine = engine
@@ -236,10 +237,7 @@ class Pilot:
         }
 
     def _stored(self, outcomes: list[TaskEnded]) -> None:
-        self._discard([one.body.name for one in outcomes if isinstance(one.body, Blob)])
-
-    def _discard(self, names: list[str]) -> None:
-        discard(self._blobs, names)
+        discard(self._blobs, [one.body.name for one in outcomes if isinstance(one.body, Blob)])
 
 
 def shared_folder(named: str | None, ticket: Ticket) -> Path | None:

@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, cast
 
+from compute_executor.endpoint.leases import frames
 from compute_executor.endpoint.leases.balance import keeping
 from compute_executor.endpoint.leases.giver import GiverSession, reason_of
 from compute_executor.endpoint.pool.events import EngineEvents, TaskEnded, WorkerView
@@ -36,9 +37,6 @@ SHARE = 512
 
 LOOK_EVERY = 0.25
 """Seconds between two looks at whether tasks wait at one machine while another has nothing to do."""
-
-NOBODY_WAITS = 0
-"""The number of a Recall of which nobody waits for the answer."""
 
 RECALL_WITHIN = 3.0
 """Seconds for a machine to say which tasks it gives back."""
@@ -205,7 +203,7 @@ class AgentEngine:
         machines = [machine for machine, _ in group.working()] if group is not None else []
         for machine, keeps in zip(machines, keeping([one.load for one in machines]), strict=True):
             if keeps and machine.session is not None and time.monotonic() - machine.busy > LOOK_EVERY:
-                machine.session.recall(NOBODY_WAITS, list(machine.leased))
+                machine.session.recall(frames.NOBODY_WAITS, list(machine.leased))
         self._look_later(pool, machines)
 
     def _tell_queued(self, group: EndpointMachines, working: list[tuple[Machine, GiverSession]]) -> None:

@@ -157,9 +157,7 @@ class FinishedCounts:
                 return
             self._found, self._since = None, []
             still_open = json.dumps([batch.number for batch in self._dispatch.batches()])
-            last = self._loop_read.rows("last_batch", ())[0][
-                0
-            ]  # those that come later are told by `finished`
+            ((last,),) = self._loop_read.rows("last_batch")  # those that come later are told by `finished`
             rows = await asyncio.to_thread(self._rows, last, still_open)
             found = {
                 (owner, bytes(group)): FinishedGroup(finished_counts(*counts), ended)
