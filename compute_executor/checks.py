@@ -49,9 +49,11 @@ def real(name: str, value: Any) -> float:
 
 
 def text(name: str, value: Any) -> str:
-    """Return ``value``. Raises TypeError for what is no ``str``."""
+    """Return ``value``. Raises TypeError for what is no ``str``, ValueError for one that no message can hold."""
     if not isinstance(value, str):
         raise _wrong_type(name, "text", value)
+    if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise ValueError(f"{name} holds half of a surrogate pair, which is no character: {value!r:.100}")
     return value
 
 

@@ -67,6 +67,9 @@ def test_text() -> None:
     assert checks.text("label", "mine") == "mine"
     with pytest.raises(TypeError, match="label must be text, not 5 of type int"):
         checks.text("label", 5)
+    assert checks.text("label", "\u00fc \U0001f600") == "\u00fc \U0001f600"
+    with pytest.raises(ValueError, match="label holds half of a surrogate pair"):
+        checks.text("label", "a\ud800")
 
 
 def test_mappings() -> None:
