@@ -11,7 +11,8 @@
     ├── InvalidRequest (ValueError)             the call itself is malformed
     │   ├── InvalidArgument (TypeError)         an argument of a type that cannot be meant
     │   ├── PayloadTooLarge                     over a limit of the service; names size and limit
-    │   └── ResourcesNotOffered                 a call asks for more than its workers have; names both
+    │   ├── ResourcesNotOffered                 a call asks for more than its workers have; names both
+    │   └── UsedInImport                        a module uses an Executor while a worker imports it
     ├── NotAuthorized (PermissionError)         no valid credentials, or they do not allow this
     │   ├── FunctionNotPermitted                the endpoint runs only certain functions
     │   └── EndpointNotShared                   the service's own endpoint serves its operator only
@@ -166,6 +167,12 @@ class ResourcesNotOffered(InvalidRequest):
     """A call asks for cores, memory, devices, machines or ranks that its workers do not have; names both figures."""
 
     code = 145
+
+
+class UsedInImport(InvalidRequest):
+    """A module uses an Executor while a worker imports it for a task: workers would start workers without end."""
+
+    code = 146
 
 
 class NotAuthorized(ComputeError, PermissionError):

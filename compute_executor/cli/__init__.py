@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import io
 import os
@@ -64,6 +65,16 @@ class _Commands(click.Group):
             importlib.import_module(f"{__name__}.{file}"), cmd_name.replace("-", "_")
         )
         return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that was typed; a name that is none is told with the one that is nearest to it."""
+        name = args[0]
+        near = difflib.get_close_matches(name, _FILE_OF, 1)
+        if name not in _FILE_OF and near:
+            ctx.fail(f"No such command {name!r}. Did you mean {near[0]}?")
+        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

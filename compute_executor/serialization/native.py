@@ -24,7 +24,7 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
-from compute_executor.errors import ResultDecodeError, SerializationError
+from compute_executor.errors import ResultDecodeError, SerializationError, UsedInImport
 from compute_executor.serialization import buffers, content
 from compute_executor.serialization.buffers import BufferSink, Keep
 from compute_executor.serialization.large import Content, Piece, Pieces, parts_of, size, whole
@@ -142,7 +142,7 @@ def loads(stream: bytes | memoryview) -> Any:
 
             return dill.loads(stream)
         return pickle.loads(stream)
-    except ResultDecodeError:  # says more than we could: endpoint.bytecode
+    except (ResultDecodeError, UsedInImport):  # say more than we could: endpoint.bytecode, session
         raise
     except Exception as error:
         raise ResultDecodeError(

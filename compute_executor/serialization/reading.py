@@ -57,6 +57,12 @@ class _State(threading.local):
 _state = _State()
 
 
+def worker_reads() -> bool:
+    """Whether this is the thread of a worker in which it reads a function or arguments, and imports what they are
+    from."""
+    return _state.program is not None
+
+
 def adopt(read: Callable[[], Any], program: Program) -> tuple[Any, list[Needs]]:
     """What ``read`` reads, with its names made current in ``program``, and what has to be current when it is used."""
     before = _state.program, _state.entered

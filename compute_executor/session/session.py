@@ -16,14 +16,16 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 import threading
 import uuid
 from collections.abc import Mapping
+from types import FrameType
 from typing import Any
 
 from compute_executor import exit_hooks
 from compute_executor.batch import Call, Target
-from compute_executor.errors import ComputeError, InvalidRequest, PoolBroken
+from compute_executor.errors import ComputeError, InvalidRequest, PoolBroken, UsedInImport
 from compute_executor.functions.codecs import (
     Codec,
     in_json,
@@ -41,7 +43,7 @@ from compute_executor.protocol.endpoint_kind import EndpointKind
 from compute_executor.protocol.frames import INLINE_LIMIT, Body
 from compute_executor.sdk.ending import JSON
 from compute_executor.sdk.limits import HOSTED
-from compute_executor.serialization import exceptions, native, python_versions
+from compute_executor.serialization import exceptions, native, python_versions, reading
 from compute_executor.serialization.large import parts_of, size
 from compute_executor.serialization.refs import Ref
 from compute_executor.session import cells
@@ -145,6 +147,12 @@ class Session:
         return kind
 
     def _connect(self, kind: EndpointKind) -> None:
+        if reading.worker_reads():
+            raise UsedInImport(
+                f"{_importing()} uses an Executor while a worker imports it to find the function of a task: its "
+                "workers would import it, too, and so on without end. Put what is to run once, and not at each "
+                'import, under if __name__ == "__main__":'
+            )
         hosted = kind is EndpointKind.HOSTED
         with self.queue.lock:
             if self._connection is None:
@@ -417,3 +425,15 @@ class Session:
         connection = self._connection
         in_flight, stream = (0, "not connected") if connection is None else connection.describe()
         return f"{state}, {self.queue.count} buffered, {in_flight} in flight, stream: {stream}"
+
+
+def _importing() -> str:
+    """What people call the module that is imported in this thread."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code.co_name != "<module>":
+        frame = frame.f_back
+    return (
+        "a module"
+        if frame is None
+        else f"module {frame.f_globals.get('__name__')} ({frame.f_code.co_filename})"
+    )

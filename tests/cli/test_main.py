@@ -48,4 +48,6 @@ def test_every_command_has_a_help_text(command: Command) -> None:
 
 
 def test_a_word_that_is_no_command_is_told(command: Command) -> None:
-    assert "No such command 'swep'" in command("swep").stderr
+    assert "No such command 'swep'. Did you mean sweep?" in command("swep").stderr
+    assert "No such command 'xyzzy'." in command("xyzzy").stderr
+    assert "No such option" in command("--xyzzy").stderr

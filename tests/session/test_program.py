@@ -108,3 +108,22 @@ def test_workers_see_what_the_program_sees_at_the_first_call(
     assert found.initializer != spec.initializer
     into_log = pool_spec(1, None, (), "", "log")
     assert "levels" not in unpack(as_of_now(into_log, None, ()).surroundings)
+
+
+def test_a_module_that_uses_an_executor_when_it_is_imported_starts_no_workers_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "unguarded.py").write_text(
+        "import os\nfrom compute_executor import Executor\ndef same(x): return x\n"
+        "with open('imported', 'a') as file: file.write(f'{os.getpid()}\\n')\n"
+        "with Executor(max_workers=1) as ex: print(list(ex.map(same, range(3))))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", "import unguarded"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert "UsedInImport: module unguarded (" in done.stderr
+    assert 'under if __name__ == "__main__"' in done.stderr
+    importers = (tmp_path / "imported").read_text().split()
+    assert len(set(importers)) <= 3, "the program, and the workers of its Executor"
