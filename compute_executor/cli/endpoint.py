@@ -18,7 +18,7 @@ from compute_executor.cli.tables import show, show_json
 from compute_executor.cli.wrong_input import WrongInput, failed
 from compute_executor.durations import age
 from compute_executor.endpoint.agent.folder import EndpointFolder, names
-from compute_executor.endpoint.agent.settings import load
+from compute_executor.endpoint.settings import load
 from compute_executor.endpoint_summary import blocks_of
 from compute_executor.errors import ComputeError, InvalidRequest, NotFound
 

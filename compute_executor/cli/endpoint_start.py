@@ -13,7 +13,7 @@ import msgspec
 from compute_executor.cli.chosen_service import ChosenService, choose
 from compute_executor.cli.wrong_input import WrongInput, failed
 from compute_executor.endpoint.agent.folder import Credentials, EndpointFolder
-from compute_executor.endpoint.agent.settings import EndpointSettings, load, save
+from compute_executor.endpoint.settings import EndpointSettings, load, save
 from compute_executor.errors import ComputeError, EndpointTaken, InvalidRequest, NotFound
 
 ENGINES = ("process", "slurm", "parsl", "dask", "mpi", "ray")

@@ -4,13 +4,11 @@ too: standard library only."""
 from __future__ import annotations
 
 import abc
-import threading
-import weakref
 from collections.abc import Callable
 from types import CellType, CodeType, FunctionType
 from typing import Any, NamedTuple, cast
 
-from compute_executor.serialization import reading
+from compute_executor.serialization import nameless_classes, reading
 
 FILE_NAME = 10
 """Which argument of a code object its file name is, on every Python that is supported."""
@@ -63,30 +61,6 @@ def fill_function(
 
 # -- classes ------------------------------------------------------------------------------------------------
 
-_by_tracker: weakref.WeakValueDictionary[str, type] = weakref.WeakValueDictionary()
-_trackers: weakref.WeakKeyDictionary[type, str] = weakref.WeakKeyDictionary()
-_own: weakref.WeakSet[type] = weakref.WeakSet()
-"""Classes that this process has sent first: they come back as themselves."""
-_lock = threading.RLock()
-
-
-def tracker(cls: type) -> str:
-    """A name by which a class that has no global name is known again when it comes back."""
-    import uuid
-
-    with _lock:
-        found = _trackers.get(cls)
-        if found is None:
-            found = _trackers[cls] = uuid.uuid4().hex
-            _by_tracker[found] = cls
-            _own.add(cls)
-        return found
-
-
-def is_own(obj: Any) -> bool:
-    """Whether this is a class of this process that was sent: not one that was read."""
-    return isinstance(obj, type) and obj in _own
-
 
 class ClassPlan(NamedTuple):
     """What a class is made from. ``maker``: the metaclass whose ``__new__`` makes it, without what the program's own
@@ -118,14 +92,12 @@ def make_class(own: str, plan: ClassPlan) -> Any:
 
 
 def _made(own: str, plan: ClassPlan, make: Callable[[], Any]) -> Any:
-    with _lock:
-        found = _by_tracker.get(plan.tracked) if plan.tracked else None
-        if found is None:
-            found = _quietly(make, plan.bases)
-            if plan.tracked:
-                _by_tracker[plan.tracked] = found
-                _trackers[found] = plan.tracked
-            _fresh.add(id(found))
+    def fresh() -> Any:
+        made = _quietly(make, plan.bases)
+        _fresh.add(id(made))
+        return made
+
+    found = nameless_classes.find_or_make(plan.tracked, fresh)
     reading.made(own, found)
     return found
 

@@ -17,6 +17,11 @@ MAGIC = b"\x80\x05N0" + BEGIN
 _LENGTH = 8
 
 
+def has_names(stream: bytes | memoryview) -> bool:
+    """Whether functions or classes travel by value in this stream, from which no buffers were taken out."""
+    return stream[: len(HEAD)] == HEAD
+
+
 def digest(stream: bytes | memoryview) -> bytes:
     """The sha256 of a stream's content."""
     view = memoryview(stream)
@@ -25,7 +30,7 @@ def digest(stream: bytes | memoryview) -> bytes:
         table, view = _cut(view[len(MAGIC) - len(BEGIN) :])
         found.update(table)
         view = view[1:]
-    if view[: len(HEAD)] == HEAD:
+    if has_names(view):
         units, rest = _cut(view[len(HEAD) :])
         _, view = _cut(rest)
         found.update(units)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import re
 import sys
+from collections import Counter
+from collections.abc import Mapping
 from enum import Enum
 from types import (
     BuiltinFunctionType,
+    CellType,
     CodeType,
     FunctionType,
     MethodDescriptorType,
@@ -16,7 +20,7 @@ from types import (
 )
 from typing import Any
 
-from compute_executor.serialization import by_value, sharing
+from compute_executor.serialization import by_value
 from compute_executor.serialization.large import Part
 from compute_executor.serialization.namespaces import Loan, Name
 from compute_executor.serialization.pickler import Pickler
@@ -67,7 +71,7 @@ class Draft:
         self.numbers = {identity: number for identity, (number, _) in written.items()}
         del written
         self.inner = _changeable(objects, pickler.held)
-        self.outside = sharing.seen_from_outside(self.inner, objects, pickler.held)
+        self.outside = seen_from_outside(self.inner, objects, pickler.held)
 
     def note_plain(self, value: Any) -> None:
         """Take down that nothing but this one may change."""
@@ -91,3 +95,27 @@ def _changeable(objects: list[Any], held: dict[int, Any]) -> dict[int, Any]:
         found[id(obj)] = obj
     found.update(held)
     return found
+
+
+_OWN_REFERENCES = 4
+"""To an object: the dictionary in which it comes, the list of what is inside, the pickler, and the question."""
+
+
+def seen_from_outside(objects: Mapping[int, Any], inside: list[Any], held: Mapping[int, Any]) -> set[int]:
+    """The ids of those objects to which something refers that is not inside. ``held``: those that the pickler holds.
+    One that is wrongly taken for such an object costs a search; one that is not noticed, its being shared."""
+    counts = Counter(map(id, gc.get_referents(*inside, *_closures(inside))))
+    return {
+        identity
+        for identity in objects
+        if sys.getrefcount(objects[identity]) > _OWN_REFERENCES + counts[identity] + _is_held(identity, held)
+    }
+
+
+def _is_held(identity: int, held: Mapping[int, Any]) -> bool:
+    """Whether there is one more reference. What a pickler writes is another object for a cell."""
+    return identity in held and type(held[identity]) is not CellType
+
+
+def _closures(inside: list[Any]) -> list[Any]:
+    return [one.__closure__ for one in inside if type(one) is FunctionType and one.__closure__]

@@ -25,6 +25,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from compute_executor.serialization import nameless_classes
 from compute_executor.serialization.buffers import refers_to_parts
 
 Name = tuple[str, str]
@@ -379,9 +380,7 @@ def known(key: bytes, name: Name) -> Any:
 
 def _was_sent(key: bytes, name: Name, obj: Any) -> bool:
     """Whether a unit that is read has come back to where it is from: what was sent from here stays the object."""
-    from compute_executor.serialization import constructors
-
-    return known(key, name) is not ABSENT or constructors.is_own(obj)
+    return known(key, name) is not ABSENT or nameless_classes.is_own(obj)
 
 
 def remember(obj: Any, name: Name, unit: Unit) -> None:

@@ -22,12 +22,15 @@ import io
 import pickle
 from collections.abc import Callable
 from types import FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compute_executor.errors import ResultDecodeError, SerializationError, UsedInImport
 from compute_executor.serialization import buffers, content
 from compute_executor.serialization.buffers import BufferSink, Keep
 from compute_executor.serialization.large import Content, Piece, Pieces, parts_of, size, whole
+
+if TYPE_CHECKING:
+    from compute_executor.serialization.namespaces import Name
 
 PROTOCOL = 5  # PEP 574; read by every Python that a worker may run (3.8+)
 
@@ -121,18 +124,13 @@ def _in_pieces(
 
 def loads(stream: bytes | memoryview) -> Any:
     """The object of a stream made by pickle, cloudpickle or dill. Raises ResultDecodeError."""
-    found: list[Any] | None = None
     try:
         if len(stream) < _LEAST and type(stream) is bytes and _DILL_MARK not in stream:
             return pickle.loads(stream)
-        if buffers.has_buffers(stream):
-            stream, found = buffers.split(stream)
-        if has_names(stream):
+        if buffers.has_buffers(stream) or content.has_names(stream):
             from compute_executor.serialization import reading
 
-            return reading.apart(stream, found)
-        if found is not None:
-            return pickle.loads(stream, buffers=found)
+            return reading.load(stream, _key_of)
         head = stream[:_SNIFF]
         start = head if isinstance(head, bytes) else bytes(head)
         if _SDK_MARK in start:
@@ -151,6 +149,12 @@ def loads(stream: bytes | memoryview) -> Any:
         ) from error
 
 
+def _key_of(name: Name) -> bytes:
+    from compute_executor.serialization import packer  # writing, which most answers do not need
+
+    return packer.key_of(name)
+
+
 class _SdkUnpickler(pickle.Unpickler):
     """Reads what a command on a stock endpoint returned: an instance of the SDK's ShellResult, which is ours here."""
 
@@ -158,11 +162,6 @@ class _SdkUnpickler(pickle.Unpickler):
         if module == "globus_compute_sdk.sdk.shell_function" and name == "ShellResult":
             module = "compute_executor.sdk.shell_function"
         return super().find_class(module, name)
-
-
-def has_names(stream: bytes | memoryview) -> bool:
-    """Whether functions or classes travel by value in this stream, from which no buffers were taken out."""
-    return stream[: len(content.HEAD)] == content.HEAD
 
 
 def dumps_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:

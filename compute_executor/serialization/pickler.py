@@ -26,6 +26,7 @@ from compute_executor.serialization import (
     code_names,
     constructors,
     exception_parts,
+    nameless_classes,
     namespaces,
     reading,
     reducers,
@@ -338,7 +339,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         if found is not None:
             return found
         own = self._own_name(cls)
-        tracked = "" if own else constructors.tracker(cls)
+        tracked = "" if own else nameless_classes.tracker(cls)
         module = sys.modules.get(cls.__module__)
         if isinstance(module, ModuleType) and not by_value.travels_by_name(module):
             key = self._owner.space(vars(module), module, None)

@@ -14,9 +14,9 @@ import sys
 import threading
 from collections.abc import Callable
 from types import FunctionType, ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
-from compute_executor.serialization import buffers, namespaces
+from compute_executor.serialization import buffers, content, namespaces
 from compute_executor.serialization.namespaces import (
     ABSENT,
     MAIN,
@@ -41,6 +41,15 @@ class _Stream(NamedTuple):
     unit: Unit | None = None
 
 
+KeyOf: TypeAlias = Callable[[Name], bytes]
+"""Tells the key of the unit that a global of this process would be."""
+
+
+def _no_key(_: Name) -> bytes:
+    """Have no global of this process taken for one of the stream."""
+    return b""
+
+
 class _State(threading.local):
     program: Program | None = None
     """Set while a worker reads what a caller has sent."""
@@ -52,6 +61,7 @@ class _State(threading.local):
     """The same, once a function has to find names in it."""
     applying = False
     """Whether they are being made current."""
+    key_of: KeyOf = staticmethod(_no_key)
 
 
 _state = _State()
@@ -74,10 +84,20 @@ def adopt(read: Callable[[], Any], program: Program) -> tuple[Any, list[Needs]]:
         _state.program, _state.entered = before
 
 
-def apart(stream: bytes | memoryview, taken: list[Any] | None = None) -> Any:
-    """The object of a stream that begins with its names, which may be one inside of another. ``taken``: buffers that
-    were taken out of it."""
-    before, _state.stream = _state.stream, None
+def load(stream: bytes | memoryview, key_of: KeyOf | None = None) -> Any:
+    """The object of a stream made by `packer`, which may be one inside of another. ``key_of``: with which objects of
+    this process those of the stream are compared."""
+    found: list[Any] | None = None
+    if buffers.has_buffers(stream):
+        stream, found = buffers.split(stream)
+    if content.has_names(stream):
+        return _apart(stream, found, key_of or _state.key_of)
+    return pickle.loads(stream, buffers=found)
+
+
+def _apart(stream: bytes | memoryview, taken: list[Any] | None, key_of: KeyOf) -> Any:
+    before = _state.stream, _state.key_of
+    _state.stream, _state.key_of = None, key_of
     try:
         with _foreign_lock:  # an answer may be read in any thread; a worker has one
             found = _UnitReader(io.BytesIO(stream), buffers=taken).load()
@@ -85,7 +105,7 @@ def apart(stream: bytes | memoryview, taken: list[Any] | None = None) -> Any:
                 _foreign.apply(_state.wanted)
             return found
     finally:
-        _state.stream, _state.wanted = before, None
+        (_state.stream, _state.key_of), _state.wanted = before, None
 
 
 def enter(table: bytes, sources: bytes) -> None:
@@ -219,9 +239,7 @@ def _own(name: Name, record: UnitRecord | None) -> Any:
     found = ABSENT if names is None else names.get(name[1], ABSENT)
     if found is ABSENT:
         return found
-    from compute_executor.serialization import packer  # writing, which most answers do not need
-
-    if packer.key_of(name) != record.key:
+    if _state.key_of(name) != record.key:
         return ABSENT
     namespaces.issued(record.key, name, found)
     return found

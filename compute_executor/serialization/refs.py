@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from compute_executor.errors import InvalidRequest, SerializationError
-from compute_executor.serialization import buffers, native
+from compute_executor.serialization import buffers, reading
 from compute_executor.serialization.large import Part
 
 _ID = re.compile(r"([0-9a-f]{32})-([0-9]{1,19})")
@@ -66,4 +66,4 @@ def part_of(ref_id: str) -> Part:
 
 def load(name: str, size: int) -> Any:
     """The value of a ref, in a worker."""
-    return native.loads(buffers.part(name, size))
+    return reading.load(buffers.part(name, size))

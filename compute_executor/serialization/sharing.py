@@ -8,17 +8,12 @@ whichever order they come. Whoever was sent first lends: its unit stays the one 
 from __future__ import annotations
 
 import gc
-import sys
-from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
-from types import CellType, FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from types import FunctionType, ModuleType
+from typing import Any, TypeVar
 
+from compute_executor.serialization.drafts import Draft
 from compute_executor.serialization.namespaces import Name
-
-if TYPE_CHECKING:
-    from compute_executor.serialization.drafts import Draft
-
 
 MAX_SENT = 100_000
 _ranks: dict[Name, int] = {}
@@ -122,30 +117,6 @@ def _place(draft: Draft, identity: int) -> tuple[Any, ...]:
     """Where a draft stands among those that could lend an object: the smallest does."""
     rank = min((_ranks.get(name, MAX_SENT) for name in draft.names), default=2 * MAX_SENT)
     return _sent_in.get(identity) not in draft.names, rank, len(draft.direct), draft.names
-
-
-_OWN_REFERENCES = 4
-"""To an object: the dictionary in which it comes, the list of what is inside, the pickler, and the question."""
-
-
-def seen_from_outside(objects: Mapping[int, Any], inside: list[Any], held: Mapping[int, Any]) -> set[int]:
-    """The ids of those objects to which something refers that is not inside. ``held``: those that the pickler holds.
-    One that is wrongly taken for such an object costs a search; one that is not noticed, its being shared."""
-    counts = Counter(map(id, gc.get_referents(*inside, *_closures(inside))))
-    return {
-        identity
-        for identity in objects
-        if sys.getrefcount(objects[identity]) > _OWN_REFERENCES + counts[identity] + _is_held(identity, held)
-    }
-
-
-def _is_held(identity: int, held: Mapping[int, Any]) -> bool:
-    """Whether there is one more reference. What a pickler writes is another object for a cell."""
-    return identity in held and type(held[identity]) is not CellType
-
-
-def _closures(inside: list[Any]) -> list[Any]:
-    return [one.__closure__ for one in inside if type(one) is FunctionType and one.__closure__]
 
 
 def found_in(value: Any, wanted: set[int]) -> Iterator[int]:

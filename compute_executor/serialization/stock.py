@@ -19,7 +19,7 @@ from types import FunctionType
 from typing import Any
 
 from compute_executor.errors import SerializationError
-from compute_executor.serialization import carrier, json_source, native, packing, strategies
+from compute_executor.serialization import carrier, content, json_source, native, packing, strategies
 from compute_executor.serialization.buffers import Keep
 from compute_executor.serialization.large import Content
 
@@ -33,7 +33,7 @@ def dumps_for_all(function: Any) -> bytes:
     modules that were registered to travel by value, and a class that it makes anew does not come back as itself.
     Raises SerializationError."""
     stream = native.dumps(function)
-    if b"cloudpickle.cloudpickle" not in stream and not native.has_names(stream):
+    if b"cloudpickle.cloudpickle" not in stream and not content.has_names(stream):
         return stream
     try:
         for_stock = _stream(function)

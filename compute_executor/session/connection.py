@@ -22,7 +22,7 @@ from compute_executor.session.submit_queue import SubmitQueue
 from compute_executor.settings import ExecutorSettings
 
 if TYPE_CHECKING:
-    from compute_executor.session.stream.storage import Storage
+    from compute_executor.session.storage import Storage
     from compute_executor.session.view import SessionView
 
 

@@ -51,8 +51,8 @@ from compute_executor.session.buffer import Buffer
 from compute_executor.session.callbacks import CallbackRunner
 from compute_executor.session.connection import Connection
 from compute_executor.session.factory import make_connection
+from compute_executor.session.storage import Storage
 from compute_executor.session.stream.parts import Parts
-from compute_executor.session.stream.storage import Storage
 from compute_executor.session.submit_queue import SubmitQueue
 from compute_executor.session.task_errors import about
 from compute_executor.session.view import SessionView

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from compute_executor.serialization import packer, sharing
+from compute_executor.serialization import drafts, packer, sharing
 from tests.serialization.conftest import Script
 
 NODES = (
@@ -154,9 +154,9 @@ def test_references_from_elsewhere_are_seen() -> None:
     inside = [outer, inner]
     del inner
     held_by_a_pickler = list(inside)
-    assert sharing.seen_from_outside({id(inside[1]): inside[1]}, inside, {}) == set()
+    assert drafts.seen_from_outside({id(inside[1]): inside[1]}, inside, {}) == set()
     elsewhere = {"it": inside[1]}
-    assert sharing.seen_from_outside({id(inside[1]): inside[1]}, inside, {}) == {id(elsewhere["it"])}
+    assert drafts.seen_from_outside({id(inside[1]): inside[1]}, inside, {}) == {id(elsewhere["it"])}
     del held_by_a_pickler
 
 

@@ -10,7 +10,7 @@ import cloudpickle
 import pytest
 
 from compute_executor.errors import SerializationError
-from compute_executor.serialization import carrier, native, packing, stock, strategies
+from compute_executor.serialization import carrier, content, native, packing, stock, strategies
 from compute_executor.serialization.large import whole
 
 
@@ -134,7 +134,7 @@ def test_a_module_that_travels_by_value_does_so() -> None:
         stream = stock.dumps_for_all(double)
     finally:
         cloudpickle.unregister_pickle_by_value(module)
-    assert native.has_names(stream)
+    assert content.has_names(stream)
     assert native.loads(stream)(3) == 6
 
 

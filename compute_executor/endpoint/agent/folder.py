@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from compute_executor import system
+from compute_executor.endpoint.settings import ENGINE_VARIABLE
 from compute_executor.errors import InvalidRequest, NotFound
 from compute_executor.local.locks import is_held, try_lock
 from compute_executor.local.state import home, open_private, prepare_folder
@@ -32,9 +33,6 @@ from compute_executor.protocol.endpoint_names import RULE, is_endpoint_name
 
 _LARGEST = 64 * 1024
 _OUTPUT = (".stdout", ".stderr", ".out", ".err")
-
-ENGINE_VARIABLE = "COMPUTE_EXECUTOR_ENGINE"
-"""Of the environment of an engine's process, and of all that it starts but for workers."""
 
 
 class Credentials(NamedTuple):

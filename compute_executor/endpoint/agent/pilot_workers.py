@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, cast
 
 from compute_executor.endpoint.agent.folder import EndpointFolder
-from compute_executor.endpoint.agent.settings import EndpointSettings
 from compute_executor.endpoint.leases import frames
 from compute_executor.endpoint.leases.taker import LeaseTaker
 from compute_executor.endpoint.pilots import ticket as tickets
@@ -23,6 +22,7 @@ from compute_executor.endpoint.pilots.records import PilotRecords
 from compute_executor.endpoint.pilots.scaling import BlockLimits
 from compute_executor.endpoint.pilots.slots import SlotOrder
 from compute_executor.endpoint.pool.engine import Engine
+from compute_executor.endpoint.settings import EndpointSettings
 from compute_executor.errors import InvalidRequest
 from compute_executor.protocol.resources import ResourceOffer, least
 

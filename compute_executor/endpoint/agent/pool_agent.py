@@ -27,9 +27,9 @@ from compute_executor.endpoint.agent.engines import OpenEngine, ProcessWorkers, 
 from compute_executor.endpoint.agent.folder import Credentials, EndpointFolder
 from compute_executor.endpoint.agent.process import AgentProcess, EndingMode
 from compute_executor.endpoint.agent.service_link import ServicePlace
-from compute_executor.endpoint.agent.settings import EndpointSettings
 from compute_executor.endpoint.leases.taker import LeaseTaker
 from compute_executor.endpoint.pool.engine import ProcessEngine
+from compute_executor.endpoint.settings import EndpointSettings
 from compute_executor.errors import ComputeError, EndpointTaken
 from compute_executor.local.log import open_log
 from compute_executor.protocol.frames import PoolSpec

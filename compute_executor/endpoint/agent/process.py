@@ -24,12 +24,13 @@ from typing import Any
 from compute_executor.endpoint.agent.engines import OpenEngine, RunningEngine, open_engine
 from compute_executor.endpoint.agent.folder import Credentials, EndpointFolder
 from compute_executor.endpoint.agent.recovery import EarlierGenerations, earlier
-from compute_executor.endpoint.agent.service_link import Locate, ServiceLink, hello_of
-from compute_executor.endpoint.agent.settings import EndpointSettings
+from compute_executor.endpoint.agent.service_link import Locate, ServiceLink
 from compute_executor.endpoint.leases import frames
 from compute_executor.endpoint.leases.bodies import discard, shared_room
+from compute_executor.endpoint.leases.hello import hello_of
 from compute_executor.endpoint.leases.taker import LeaseTaker
 from compute_executor.endpoint.pool.events import TaskEnded
+from compute_executor.endpoint.settings import EndpointSettings
 from compute_executor.protocol.frames import Blob
 
 log = logging.getLogger(__name__)

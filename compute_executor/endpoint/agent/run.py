@@ -16,7 +16,7 @@ import uvloop
 from compute_executor.endpoint.agent.folder import EndpointFolder
 from compute_executor.endpoint.agent.process import AgentProcess
 from compute_executor.endpoint.agent.service_link import Locate, ServicePlace
-from compute_executor.endpoint.agent.settings import EndpointSettings, load
+from compute_executor.endpoint.settings import EndpointSettings, load
 from compute_executor.errors import ComputeError, EndpointTaken, NotAuthorized, from_document
 from compute_executor.local import config
 from compute_executor.local.embedded import find, find_or_start

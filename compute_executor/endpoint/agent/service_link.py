@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import platform
 import random
 import ssl
 import time
@@ -261,26 +260,6 @@ class ServiceLink:
 def _is_loopback(url: str) -> bool:
     """Whether it is this machine's own address, which no proxy reaches."""
     return (urlsplit(url).hostname or "") in ("localhost", "127.0.0.1", "::1")
-
-
-def hello_of(
-    machine: str, generation: int, host: str, engine: str, *, join: bool, replace: bool, label: str = ""
-) -> frames.TakerHello:
-    """What this process says of itself."""
-    return frames.TakerHello(
-        frames.PROTOCOL,
-        __version__,
-        platform.python_version(),
-        machine,
-        generation,
-        host,
-        time.time(),
-        os.getpid(),
-        engine,
-        join,
-        replace,
-        label,
-    )
 
 
 def _binary(message: str | bytes) -> bytes:

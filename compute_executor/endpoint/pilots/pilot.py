@@ -33,18 +33,18 @@ import msgspec
 import uvloop
 
 from compute_executor import system
-from compute_executor.endpoint.agent.engines import local_offer, worker_spec
-from compute_executor.endpoint.agent.service_link import hello_of
-from compute_executor.endpoint.agent.settings import EndpointSettings
 from compute_executor.endpoint.leases import clocks, frames
 from compute_executor.endpoint.leases.bodies import BodyExchange, discard, shared_room
+from compute_executor.endpoint.leases.hello import hello_of
 from compute_executor.endpoint.leases.send_list import SendList
 from compute_executor.endpoint.leases.taker import LeaseTaker
+from compute_executor.endpoint.own_workers import local_offer, worker_spec
 from compute_executor.endpoint.pilots import ticket as tickets
 from compute_executor.endpoint.pilots.ticket import Ticket
 from compute_executor.endpoint.pilots.wire import PilotWire, connect
 from compute_executor.endpoint.pool.engine import ProcessEngine
 from compute_executor.endpoint.pool.events import TaskEnded
+from compute_executor.endpoint.settings import EndpointSettings
 from compute_executor.errors import ComputeError, NotAuthorized
 from compute_executor.protocol.frames import Blob
 from compute_executor.protocol.resources import ResourceOffer

@@ -42,7 +42,7 @@ from compute_executor.session.task_errors import about
 
 if TYPE_CHECKING:
     from compute_executor.sdk.client import Client
-    from compute_executor.session.stream.storage import Storage
+    from compute_executor.session.storage import Storage
     from compute_executor.session.view import SessionView
 
 log = logging.getLogger(__name__)

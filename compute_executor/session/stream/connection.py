@@ -23,9 +23,9 @@ from compute_executor.protocol.frames import INLINE_LIMIT, Blob, Body, Register
 from compute_executor.serialization.content import digest
 from compute_executor.serialization.large import Content, Part, size, whole
 from compute_executor.session.connection import ConnectionOwner
+from compute_executor.session.storage import Storage
 from compute_executor.session.stream import http_fallback
 from compute_executor.session.stream.loop import StreamLoop
-from compute_executor.session.stream.storage import Storage
 from compute_executor.session.withdrawal import Withdrawal
 
 if TYPE_CHECKING:

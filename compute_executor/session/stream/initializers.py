@@ -9,7 +9,7 @@ from compute_executor.protocol.frames import Blob
 from compute_executor.serialization import native
 from compute_executor.serialization.buffers import BufferSink, Taken
 from compute_executor.serialization.large import Part, whole
-from compute_executor.session.stream.storage import Storage
+from compute_executor.session.storage import Storage
 
 
 class _Arguments:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from compute_executor.errors import ComputeError, ServiceUnavailable
 from compute_executor.serialization.buffers import Taken
 from compute_executor.serialization.large import Content, Part, Piece
-from compute_executor.session.stream.storage import Storage
+from compute_executor.session.storage import Storage
 
 KEPT_BYTES, KEPT = 1 << 30, 1000
 """Bytes, and number, of the parts that are remembered although nothing else here refers to them."""

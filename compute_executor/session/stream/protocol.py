@@ -50,6 +50,7 @@ from compute_executor.serialization.buffers import LARGE
 from compute_executor.session.outcomes import settle
 from compute_executor.session.output import OutputPrinter
 from compute_executor.session.reasons import container_of, reason_of
+from compute_executor.session.storage import NO_LIMIT, Storage, usable
 from compute_executor.session.stream.acknowledgements import Acknowledgements
 from compute_executor.session.stream.frame_reader import read_frame
 from compute_executor.session.stream.initializers import with_part
@@ -62,7 +63,6 @@ from compute_executor.session.stream.sender import (
     too_many_parts,
     without,
 )
-from compute_executor.session.stream.storage import NO_LIMIT, Storage, usable
 from compute_executor.session.task_errors import about
 from compute_executor.session.withdrawal import Withdrawal, Withdrawals
 

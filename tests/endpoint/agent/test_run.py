@@ -7,7 +7,7 @@ import pytest
 from compute_executor.endpoint.agent import run
 from compute_executor.endpoint.agent.run import locator
 from compute_executor.endpoint.agent.service_link import ServicePlace
-from compute_executor.endpoint.agent.settings import EndpointSettings
+from compute_executor.endpoint.settings import EndpointSettings
 from compute_executor.local.embedded import ServiceAddress
 
 

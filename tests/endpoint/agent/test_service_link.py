@@ -11,8 +11,9 @@ from typing import Any, cast
 import pytest
 
 from compute_executor.endpoint.agent import service_link
-from compute_executor.endpoint.agent.service_link import OpenLink, ServiceLink, ServicePlace, hello_of
+from compute_executor.endpoint.agent.service_link import OpenLink, ServiceLink, ServicePlace
 from compute_executor.endpoint.leases import frames
+from compute_executor.endpoint.leases.hello import hello_of
 from compute_executor.endpoint.leases.taker import LeaseTaker
 from compute_executor.errors import ComputeError, NotAuthorized, VersionMismatch
 from compute_executor.local.state import state_folder

@@ -21,9 +21,9 @@ from compute_executor.sdk.http import direct
 from compute_executor.sdk.http.direct import ServerAddress
 from compute_executor.sdk.http.transport import Request
 from compute_executor.serialization import native
+from compute_executor.session.storage import Storage
 from compute_executor.session.stream import http_fallback, loop, protocol
 from compute_executor.session.stream.protocol import StreamProtocol
-from compute_executor.session.stream.storage import Storage
 from tests.login import api_of
 from tests.sdk.conftest import Reply, ScriptedService, Seen
 from tests.service.server_fixture import Town, running
@@ -68,7 +68,7 @@ def guarded(service: ScriptedService, route: str, answer: bytes = b"") -> None:
 def test_large_bodies_are_put_and_fetched_by_the_renewed_login(
     service: ScriptedService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("compute_executor.session.stream.storage.secrets.token_hex", lambda _: NAME)
+    monkeypatch.setattr("compute_executor.session.storage.secrets.token_hex", lambda _: NAME)
     guarded(service, f"PUT /v3/blobs/{NAME}")
     guarded(service, f"GET /v3/blobs/{NAME}", LARGE)
     peer = Tokens(service.url, "one", "two")

@@ -12,9 +12,9 @@ import pytest
 from compute_executor.errors import PayloadTooLarge, ServiceUnavailable
 from compute_executor.sdk.own_api import OwnApi
 from compute_executor.serialization.buffers import BUFFER, BYTES, Taken
+from compute_executor.session.storage import Storage
 from compute_executor.session.stream import parts as parts_module
 from compute_executor.session.stream.parts import Parts
-from compute_executor.session.stream.storage import Storage
 from tests.login import api_at
 
 SIZE = 600_000

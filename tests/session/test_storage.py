@@ -10,8 +10,8 @@ import pytest
 from compute_executor.errors import PayloadTooLarge, ResultDecodeError, ResultGone, ServiceUnavailable
 from compute_executor.protocol.frames import INLINE_LIMIT, Blob
 from compute_executor.sdk.own_api import OwnApi
-from compute_executor.session.stream import storage
-from compute_executor.session.stream.storage import Storage, usable
+from compute_executor.session import storage
+from compute_executor.session.storage import Storage, usable
 from tests.login import api_at
 
 NOWHERE = api_at("http://nowhere", "secret")

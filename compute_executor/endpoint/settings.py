@@ -22,6 +22,9 @@ import msgspec
 from compute_executor.errors import InvalidRequest
 from compute_executor.local.toml_file import read_toml
 
+ENGINE_VARIABLE = "COMPUTE_EXECUTOR_ENGINE"
+"""Of the environment of an engine's process, and of all that it starts but for workers."""
+
 
 class EndpointSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     """What a user chose. ``url``, ``profile``: the service, this user's local one if neither is given;
