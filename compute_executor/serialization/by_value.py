@@ -71,6 +71,20 @@ def importable(obj: Any) -> bool:
     return found is not None and found.by_name()
 
 
+def method_of_module(method: Any) -> tuple[str, str] | None:
+    """The module that workers import, and the name in it, of a method that is a function of that module, as
+    `random.random` is: of an object that each process has of its own."""
+    owner, name = method.__self__, method.__name__
+    if owner is None or isinstance(owner, (ModuleType, type)):
+        return None
+    for where in (method.__module__, type(owner).__module__):
+        module = loaded(where) if isinstance(where, str) else None
+        one = None if module is None else vars(module).get(name)
+        if module is not None and type(one) is type(method) and one == method and travels_by_name(module):
+            return module.__name__, name
+    return None
+
+
 def travels_by_name(module: ModuleType) -> bool:
     """Whether workers import this module, rather than get it by value."""
     name = module.__name__

@@ -18,7 +18,15 @@ from types import (
 )
 from typing import Any
 
-from compute_executor.serialization import buffers, by_value, namespaces, reading, sharing, tokens
+from compute_executor.serialization import (
+    buffers,
+    by_value,
+    namespaces,
+    per_process,
+    reading,
+    sharing,
+    tokens,
+)
 from compute_executor.serialization.buffers import BufferSink, Keep, with_buffers
 from compute_executor.serialization.content import HEAD, binary
 from compute_executor.serialization.drafts import BY_NAME, VALUES, Draft, may_hold
@@ -267,6 +275,10 @@ class Packer(Owner):
         values = tuple(self._names[key][short] for key, short in draft.names)
         key, short = draft.names[0]
         alone = len(values) == 1 and not draft.loans
+        own = per_process.of_the_interpreter(values[0]) if alone else None
+        if own is not None:  # a list or a dict, too, which no pickler asks about
+            draft.stream = pickle.dumps((_Imported(*own),), PROTOCOL)
+            return
         if alone and _is_plain(values[0]) and self._first_name(key, short, values[0]) == short:
             draft.stream = pickle.dumps(values, PROTOCOL)
             if type(values[0]) in _CHANGEABLE:

@@ -1,8 +1,9 @@
 """Objects that each process of a program has of its own: locks, what a thread has for itself, weak references, open
-files.
+files, its environment.
 
-As the value of a global, or in it, such an object is made anew in a worker, as it is where a pool's workers import
-the program or are forked from it. As an argument it is refused: a lock that travelled would lock nobody else out.
+As the value of a global, or in it, such an object is made anew in a worker, or is the worker's own, as it is where a
+pool's workers import the program or are forked from it. As an argument a lock is refused: one that travelled would
+lock nobody else out. The environment travels as an argument as it is here.
 """
 
 from __future__ import annotations
@@ -17,12 +18,37 @@ import threading
 import weakref
 from typing import Any
 
-from compute_executor.serialization import reading, remade
+from compute_executor.serialization import remade
 
 _LOCKS: dict[type, Any] = {
     type(threading.Lock()): threading.Lock,
     type(threading.RLock()): threading.RLock,
 }
+
+
+_OF_THE_INTERPRETER = (
+    ("os", "environ"),
+    ("os", "environb"),
+    ("sys", "argv"),
+    ("sys", "modules"),
+    ("sys", "path"),
+    ("sys", "stdin"),
+    ("warnings", "filters"),
+)
+
+
+def of_the_interpreter(obj: Any) -> tuple[str, str] | None:
+    """The module, and the name in it, of what each interpreter has of its own, and a program changes to change it."""
+    for module, name in _OF_THE_INTERPRETER:
+        if module in sys.modules and getattr(sys.modules[module], name, None) is obj:
+            return module, name
+    return None
+
+
+def method_of_the_interpreter(method: Any) -> tuple[str, str] | None:
+    """The same for a method of such an object: `os.environ.get`."""
+    found = of_the_interpreter(method.__self__)
+    return None if found is None else (found[0], f"{found[1]}.{method.__name__}")
 
 
 def reduce(obj: Any) -> tuple[Any, ...] | None:
@@ -45,8 +71,6 @@ def reduce(obj: Any) -> tuple[Any, ...] | None:
 def _file(file: Any) -> tuple[Any, ...] | None:
     """A file on disk, or a device, that is open for writing, or for reading bytes. (Text that is open for reading
     travels as its content, as an argument does.)"""
-    if file is sys.stdin:
-        return reading.imported, ("sys", "stdin")
     mode, name = str(getattr(file, "mode", "")), getattr(file, "name", None)
     if mode in ("", "r") or not isinstance(name, str) or file.closed or not _can_be_opened_again(name):
         return None

@@ -14,7 +14,7 @@ import pickle
 import sys
 from collections.abc import Iterable
 from enum import Enum
-from types import CellType, CodeType, FunctionType, ModuleType
+from types import BuiltinMethodType, CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import cloudpickle
@@ -28,6 +28,7 @@ from compute_executor.serialization import (
     exception_parts,
     nameless_classes,
     namespaces,
+    per_process,
     reading,
     reducers,
     refs,
@@ -158,6 +159,11 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         """Note that an object must not be made twice."""
         self.held[id(obj)] = obj
         return reduced
+
+    def _method(self, method: Any) -> Any:
+        """A bound method: of an object that each process has of its own, it is the worker's."""
+        found = by_value.method_of_module(method) or per_process.method_of_the_interpreter(method)
+        return self._other(method) if found is None else (reading.imported, found)
 
     def _own_name(self, obj: Any) -> str:
         """The name that the stream defines with this object; "" if it is another one's."""
@@ -431,6 +437,8 @@ _PARTS: dict[type, Any] = {
     CodeType: Pickler._code,
     CellType: Pickler._cell_alone,
     ModuleType: Pickler._module,
+    MethodType: Pickler._method,
+    BuiltinMethodType: Pickler._method,
 }
 
 

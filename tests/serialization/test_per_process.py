@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import queue
-import sys
+import random
 import threading
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from compute_executor.errors import SerializationError
-from compute_executor.serialization import native, per_process, reading
+from compute_executor.serialization import native
 from tests.serialization.conftest import Script
 
 
@@ -124,7 +125,42 @@ def test_devices_and_files_in_memory(script: Script) -> None:
         script.names["text"].close()
 
 
-def test_the_standard_input_is_the_worker_s(monkeypatch: pytest.MonkeyPatch) -> None:
-    with open(__file__) as file:
-        monkeypatch.setattr(sys, "stdin", file)
-        assert per_process.reduce(file) == (reading.imported, ("sys", "stdin"))
+def test_what_the_interpreter_has_of_its_own_is_the_worker_s(script: Script) -> None:
+    script.run(
+        "import os, sys, warnings\nfrom os import environ, environb\nfrom sys import argv, modules, path\n"
+        "from warnings import filters\nfrom sys import stdin\nkept = {'here': [environ]}\n"
+        "def use():\n return (environ is os.environ, environb is os.environb, argv is sys.argv, path is sys.path, "
+        "modules is sys.modules, filters is warnings.filters, stdin is sys.stdin, kept['here'][0] is environ)\n"
+        "def local():\n from os import environ as ours\n return lambda: ours is os.environ\n"
+    )
+    assert script.call("use") == (True,) * 8
+    assert script.worker.call(script.names["local"]()) is True
+    assert script.worker.call(os.environ.get, "PYTHONPATH") != os.environ.get("PYTHONPATH")
+
+
+def test_the_environment_as_an_argument_is_the_caller_s(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script.run("import os\ndef use(given): return given['HERE'], 'HERE' in os.environ\n")
+    script.call("use", {"HERE": "so that the worker is there"})
+    monkeypatch.setenv("HERE", "yes")
+    assert script.call("use", os.environ) == ("yes", False)
+
+
+def test_random_numbers_of_a_module_are_the_worker_s(script: Script) -> None:
+    script.run(
+        "import random\nfrom random import gauss, random as number\nfrom functools import partial\n"
+        "drawn = partial(gauss, 0, 1)\n"
+        "def use():\n random.seed(1)\n found = number(), gauss(0, 1), drawn()\n random.seed(1)\n"
+        " return found == (random.random(), random.gauss(0, 1), random.gauss(0, 1))\n"
+    )
+    assert script.call("use")
+    assert script.worker.call(random.random) != script.worker.call(random.random)
+    numpy_random = pytest.importorskip("numpy.random")
+    assert script.worker.call(numpy_random.rand) != script.worker.call(numpy_random.rand)
+
+
+def test_a_generator_of_the_program_travels_with_its_state(script: Script) -> None:
+    script.run("import random\ndice = random.Random(1)\nthrow = dice.random\ndef use(): return throw()\n")
+    assert script.call("use") == random.Random(1).random()
+    assert script.worker.call(random.Random(1).random) == random.Random(1).random()
