@@ -19,10 +19,10 @@ def destination(path: Path) -> Path:
     """The regular file, there or not, that ``path`` stands for. Raises InvalidRequest."""
     if any(folder in path.absolute().parents for folder in DEVICES) or (path.exists() and not path.is_file()):
         raise InvalidRequest(f"cannot write {path}: it is not a regular file")
-    try:
-        return path.resolve(strict=False) if path.is_symlink() else path
-    except (OSError, RuntimeError):  # a loop of links: which of them, depends on the version of Python
-        raise InvalidRequest(f"cannot write {path}: its links lead back to itself") from None
+    found = Path(os.path.realpath(path)) if path.is_symlink() else path
+    if found.is_symlink():  # where realpath gives up
+        raise InvalidRequest(f"cannot write {path}: its links lead back to itself")
+    return found
 
 
 def same_file(one: Path, other: Path) -> bool:
