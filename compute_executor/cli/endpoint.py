@@ -282,7 +282,8 @@ def delete(name: str, as_json: bool) -> None:
 def logs(name: str, lines: int, block: str | None, engine: bool, as_json: bool) -> None:
     """Show the log of an endpoint on this machine, or of one of its blocks."""
     folder = EndpointFolder(name)
-    folder.require()
+    if not folder.log.exists():  # that of one whose starts have all failed says why
+        folder.require()
     log = folder.engine_log if engine else folder.log
     files = [log] if block is None else folder.block_logs(block)
     found = {str(path): _end_of(path, lines) for path in files}

@@ -10,13 +10,17 @@ from typing import Any
 import click
 import msgspec
 
-from compute_executor.cli.chosen_service import ChosenService, choose
+from compute_executor.cli.endpoint_registration import admit, look_ahead
 from compute_executor.cli.wrong_input import WrongInput, failed
-from compute_executor.endpoint.agent.folder import Credentials, EndpointFolder
-from compute_executor.endpoint.settings import EndpointSettings, load, save
+from compute_executor.endpoint.agent.folder import EndpointFolder
+from compute_executor.endpoint.settings import EndpointSettings, StartOrder, load
 from compute_executor.errors import ComputeError, EndpointTaken, InvalidRequest, NotFound
 
 ENGINES = ("process", "slurm", "parsl", "dask", "mpi", "ray")
+
+PATHS = ("config", "certificate", "folder")
+"""Settings that name a file or a folder: kept as seen from where the command is given, for later starts are given
+elsewhere."""
 
 RESTART_WITHIN = 30.0
 """Seconds that the process before may take to end."""
@@ -103,8 +107,7 @@ def start(name: str, *, join: bool, replace: bool, detach: bool, **chosen: Any) 
     if join and replace:
         raise WrongInput("--join and --replace exclude each other")
     try:
-        _prepare(name, chosen)
-        _run(name, join=join, replace=replace, detach=detach)
+        _run(_ordered(name, chosen, join=join, replace=replace), detach=detach)
     except (InvalidRequest, NotFound) as error:
         raise WrongInput(str(error)) from None
     except ComputeError as error:
@@ -121,8 +124,7 @@ def restart(name: str, drain: bool, detach: bool) -> None:
         folder = EndpointFolder(name)
         folder.require()
         detached = _end(folder, drain)
-        _prepare(name, {})
-        _run(name, join=True, replace=False, detach=detach or detached)
+        _run(_ordered(name, {}, join=True), detach=detach or detached)
     except (InvalidRequest, NotFound) as error:
         raise WrongInput(str(error)) from None
     except ComputeError as error:
@@ -154,31 +156,35 @@ def _in_background(pid: int) -> bool:
         return False
 
 
-def _prepare(name: str, chosen: dict[str, Any]) -> None:
-    """Write the configuration, and register the endpoint where that is new or has changed."""
+def _ordered(name: str, chosen: dict[str, Any], *, join: bool = False, replace: bool = False) -> StartOrder:
+    """What is to be run: with the settings of earlier starts, and what is chosen now. Raises WrongInput,
+    ComputeError."""
     folder = EndpointFolder(name)
     folder.prepare()
     if folder.running() is not None:
         from compute_executor.endpoint.agent.run import already
 
         raise already(folder)
-    before = load(folder.settings)
-    settings = merged(before, chosen)
-    known = folder.credentials()
-    if not _place(settings):
-        _service(settings)  # the local one runs, so that the endpoint finds it
-    if known is None or settings != before or known.service != _place(settings):
-        _register(folder, settings)
-    save(folder.settings, settings)
+    given = _given(chosen)
+    settings = merged(load(folder.settings), given)
+    order = StartOrder(name, settings, list(given), join, replace)
+    look_ahead(order)
+    return order
 
 
-def merged(settings: EndpointSettings, chosen: dict[str, Any]) -> EndpointSettings:
-    """The settings with what is chosen now. Raises WrongInput."""
+def _given(chosen: dict[str, Any]) -> dict[str, Any]:
+    """The options that were given, by the names of settings."""
     given = {name: value for name, value in chosen.items() if value is not None and value != ()}
-    if "variables" in given:
-        given["variables"] = {**settings.variables, **dict(map(_pair, given["variables"]))}
     if "allowed" in given:
         given["allowed_functions"] = list(given.pop("allowed"))
+    return given
+
+
+def merged(settings: EndpointSettings, given: dict[str, Any]) -> EndpointSettings:
+    """The settings with what is given now. Raises WrongInput."""
+    given = dict(given)
+    if "variables" in given:
+        given["variables"] = {**settings.variables, **dict(map(_pair, given["variables"]))}
     if "url" in given and "profile" in given:
         raise WrongInput("--url and --profile each name a service: give one of them")
     if "url" in given:
@@ -187,8 +193,9 @@ def merged(settings: EndpointSettings, chosen: dict[str, Any]) -> EndpointSettin
         given["url"] = ""
     if "engine" in given:
         given["engine"] = _engine(given["engine"])
-    if given.get("config"):
-        given["config"] = os.path.abspath(given["config"])
+    for name in PATHS:
+        if given.get(name):
+            given[name] = os.path.abspath(os.path.expanduser(given[name]))
     if given.get("walltime"):
         _check_walltime(given["walltime"])
     return msgspec.structs.replace(settings, **given)
@@ -219,49 +226,18 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _place(settings: EndpointSettings) -> str:
-    """What says for which service a token is."""
-    return settings.url or (f"profile {settings.profile}" if settings.profile else "")
-
-
-def _register(folder: EndpointFolder, settings: EndpointSettings) -> None:
-    service = _service(settings)
-    document = {
-        "description": settings.description,
-        "public": settings.public,
-        "group": settings.group or None,
-        "allowed_functions": settings.allowed_functions or None,
-    }
-    answer = service.ask("PUT", f"/v3/agents/{folder.name}", document)
-    folder.keep_credentials(Credentials(answer["endpoint_id"], answer["token"], _place(settings)))
-
-
-def _service(settings: EndpointSettings) -> ChosenService:
-    """The service, as this user. The local one is started if there is none."""
-    if settings.url and settings.certificate:
-        from compute_executor.local import config
-
-        return ChosenService(settings.url, config.Profile(settings.url).token(), settings.certificate)
-    if settings.url or settings.profile:
-        found = choose(None, settings.profile or None, settings.url or None)
-        assert found is not None
-        return found
-    from compute_executor.local.embedded import find_or_start
-
-    address = find_or_start()
-    return ChosenService(address.url, address.token)
-
-
-def _run(name: str, *, join: bool, replace: bool, detach: bool) -> None:
-    from compute_executor.endpoint.agent.run import run_endpoint, start_daemon
-
+def _run(order: StartOrder, *, detach: bool) -> None:
+    name = order.name
     if detach:
-        pid, connected = start_daemon(name, join=join, replace=replace)
+        from compute_executor.cli.endpoint_daemon import start_daemon
+
+        pid, connected = start_daemon(order)
         waits = "" if connected else f", and is not connected yet: see {EndpointFolder(name).log}"
         click.echo(f"endpoint {name} runs in the background (pid {pid}){waits}")
         return
+    from compute_executor.endpoint.agent.run import run_endpoint
 
     def say() -> None:
         click.echo(f'endpoint {name} is connected: Executor("{name}") runs here. Ctrl-C ends it')
 
-    run_endpoint(name, join=join, replace=replace, connected=say)
+    run_endpoint(order, lambda: admit(order), say)

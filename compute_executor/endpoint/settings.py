@@ -90,6 +90,17 @@ _OF_ENGINES = (
 )
 
 
+class StartOrder(msgspec.Struct, frozen=True):
+    """What a start of an endpoint is to run. ``chosen``: the settings that were given at this start; ``join``,
+    ``replace``: see `frames.TakerHello`."""
+
+    name: str
+    settings: EndpointSettings
+    chosen: list[str] = []
+    join: bool = False
+    replace: bool = False
+
+
 def load(path: Path) -> EndpointSettings:
     """The configuration; the default one where there is no file. Raises InvalidRequest that names what is wrong."""
     return read_toml(path, EndpointSettings, _check_names) or EndpointSettings()

@@ -1,8 +1,8 @@
 """Where an endpoint keeps what it knows, on the machine that it runs on.
 
 <home>/endpoints/NAME/           0700
-    endpoint.toml                its configuration
-    credentials.json             0600: the endpoint's id and token at its service
+    endpoint.toml                its configuration, once a start of it has succeeded
+    credentials.json             0600: the endpoint's id and token at its service, and what that was told of it
     HOST/                        of this machine: a home folder may be shared by many
         agent.lock               held by the process that runs: one for each name and machine
         agent.json               which process that is
@@ -36,11 +36,13 @@ _OUTPUT = (".stdout", ".stderr", ".out", ".err")
 
 
 class Credentials(NamedTuple):
-    """What the service gave the endpoint. ``service``: the address that it is for, empty for the local one."""
+    """What the service gave the endpoint. ``service``: the address that it is for, empty for the local one; ``said``:
+    whom the endpoint is for, as the service was told, None if that was not noted."""
 
     endpoint_id: str
     token: str
     service: str = ""
+    said: dict[str, Any] | None = None
 
     def __repr__(self) -> str:
         return f"Credentials(endpoint_id={self.endpoint_id!r}, token=...)"
@@ -92,8 +94,8 @@ class EndpointFolder:
             prepare_folder(folder)
 
     def require(self) -> None:
-        """Raise NotFound if there is no such endpoint here."""
-        if not self.path.is_dir():
+        """Raise NotFound if there is no such endpoint here. One whose starts have all failed is none."""
+        if not self.settings.exists():
             known = ", ".join(names()) or "none"
             raise NotFound(f"there is no endpoint {self.name} in {self.path.parent}; there are: {known}")
 
@@ -175,7 +177,13 @@ class EndpointFolder:
         found = _read(self._credentials)
         if not found.get("token"):
             return None
-        return Credentials(str(found["endpoint_id"]), str(found["token"]), str(found.get("service", "")))
+        said = found.get("said")
+        return Credentials(
+            str(found["endpoint_id"]),
+            str(found["token"]),
+            str(found.get("service", "")),
+            said if isinstance(said, dict) else None,
+        )
 
     def keep_credentials(self, credentials: Credentials) -> None:
         """Store what the service gave."""
@@ -189,7 +197,7 @@ class EndpointFolder:
 def names() -> list[str]:
     """The endpoints that this user has here."""
     folder = home() / "endpoints"
-    return sorted(one.name for one in folder.iterdir() if one.is_dir()) if folder.is_dir() else []
+    return sorted(path.parent.name for path in folder.glob("*/endpoint.toml"))
 
 
 def _read(path: Path) -> dict[str, Any]:

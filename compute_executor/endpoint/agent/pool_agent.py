@@ -120,7 +120,7 @@ async def _run(ticket: PoolTicket, service: int, report: int) -> None:
     agent = AgentProcess(
         folder,
         EndpointSettings(),
-        Credentials(ticket.endpoint, ticket.token),
+        lambda: Credentials(ticket.endpoint, ticket.token),
         lambda: place,
         replace=True,  # the service has one process for a pool
         first=lambda: _tell(report, CONNECTED),

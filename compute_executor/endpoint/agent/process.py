@@ -1,7 +1,9 @@
 """The process of an endpoint on one machine.
 
-    lock -> generation -> what earlier ones left -> engine -> connected ... until told to end
-                                                                 \\-> drain: take no more, end what runs, leave
+    lock -> generation -> what earlier ones left -> engine -> id and token -> connected ... until told to end
+                                                                     \\-> drain: take no more, end what runs, leave
+
+The service hears of an endpoint when its engine has started: a start that fails leaves nothing there.
 
 Killed at any point: the kernel ends the workers; the next start finds in the rings what had begun and what was
 finished (`recovery`), and the service gives again what had not begun. Owner of everything: the loop's thread.
@@ -31,6 +33,7 @@ from compute_executor.endpoint.leases.hello import hello_of
 from compute_executor.endpoint.leases.taker import LeaseTaker
 from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.endpoint.settings import EndpointSettings
+from compute_executor.errors import NotAuthorized
 from compute_executor.protocol.frames import Blob
 
 log = logging.getLogger(__name__)
@@ -51,14 +54,15 @@ class EndingMode(enum.Enum):
 
 
 class AgentProcess:
-    """One run of an endpoint. ``join``, ``replace``: see `frames.TakerHello`; ``first``: called when the service has
-    let it in. `run` raises what `ServiceLink.run` does."""
+    """One run of an endpoint. ``admit``: gives its id and token at the service, and may block; called once its
+    engine has started. ``join``, ``replace``: see `frames.TakerHello`; ``first``: called when the service has let it
+    in. `run` raises what ``admit`` and `ServiceLink.run` do."""
 
     def __init__(
         self,
         folder: EndpointFolder,
         settings: EndpointSettings,
-        credentials: Credentials,
+        admit: Callable[[], Credentials],
         locate: Locate,
         *,
         join: bool = False,
@@ -69,7 +73,7 @@ class AgentProcess:
         self._open_engine = open_engine
         self._folder = folder
         self._settings = settings
-        self._credentials = credentials
+        self._admit = admit
         self._locate = locate
         self._join = join
         self._replace = replace
@@ -108,7 +112,7 @@ class AgentProcess:
         )
         self._engine = await self._open_engine(self._settings, folder, rings, self._pool, self._taker)
         self._taker.engine = self._engine.engine
-        self._link = self._make_link(generation)
+        self._link = self._make_link(generation, await self._admitted())
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.end, EndingMode.NOW)
         loop.add_signal_handler(signal.SIGUSR1, self.end, EndingMode.DRAIN)
@@ -122,7 +126,14 @@ class AgentProcess:
     def _pool(self) -> bytes:
         return b"endpoint-workers"
 
-    def _make_link(self, generation: int) -> ServiceLink:
+    async def _admitted(self) -> Credentials:
+        try:
+            return await asyncio.to_thread(self._admit)
+        except BaseException:
+            await self._engine.engine.close()
+            raise
+
+    def _make_link(self, generation: int, credentials: Credentials) -> ServiceLink:
         folder = self._folder
 
         def hello() -> frames.TakerHello:
@@ -137,7 +148,7 @@ class AgentProcess:
 
         return ServiceLink(
             locate=self._locate,
-            token=self._credentials.token,
+            token=credentials.token,
             hello=hello,
             taker=self._taker,
             blobs=folder.blobs,
@@ -172,6 +183,9 @@ class AgentProcess:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if link.done():
                 link.result()
+        except NotAuthorized:
+            self._folder.forget_credentials()
+            raise
         finally:
             await self._leave()
             for one in (link, drained):

@@ -135,14 +135,22 @@ class Agents:
 
     async def register(self, who: Identity, said: EndpointRegistration) -> tuple[EndpointRow, str]:
         """An endpoint of ``who`` under this name, new or changed, and a token for it. Raises InvalidRequest."""
-        known = [row for row in self._owned(who) if row.name == said.name]
-        row = await self._endpoints.register(who, KIND, said, known[0].id if known else None)
+        known = self.owned(who, said.name)
+        row = await self._endpoints.register(who, KIND, said, known.id if known else None)
         self._engine.machines(row.id)
         self._registered(row.id)
         return row, await self.tokens.issue(row.id)
 
-    def _owned(self, who: Identity) -> list[EndpointRow]:
-        return [row for row in self._endpoints.visible(who, "owner") if row.kind == KIND]
+    def owned(self, who: Identity, name: str) -> EndpointRow | None:
+        """The endpoint that ``who`` has registered under this name."""
+        mine = self._endpoints.visible(who, "owner")
+        return next((row for row in mine if row.kind == KIND and row.name == name), None)
+
+    def check_place(self, row: EndpointRow, machine: str) -> None:
+        """Check whether a machine has an endpoint, or nobody has. Raises EndpointTaken."""
+        group, asking = self._engine.machines(row.id), bytes.fromhex(machine)
+        if group.find(asking) is None and (others := group.others(asking)):
+            raise EndpointTaken(_taken(row.name, others))
 
     def visible(self, who: Identity) -> list[EndpointRow]:
         """All of this kind that ``who`` may see."""
@@ -201,12 +209,11 @@ class Agents:
             raise EndpointTaken(
                 f"a newer process of endpoint {row.name} has run on {known.name}: this one is out of date"
             )
-        others = group.others(bytes.fromhex(hello.machine))
         if hello.replace:
-            for machine in others:
+            for machine in group.others(bytes.fromhex(hello.machine)):
                 self._engine.forget(group, machine, REPLACED)
-        elif others and known is None and not hello.join:
-            raise EndpointTaken(_taken(row.name, others))
+        elif not hello.join:
+            self.check_place(row, hello.machine)
 
     def machine(self, endpoint: uuid.UUID, hello: TakerHello) -> Machine:
         """The machine that says this of itself, and was welcome."""
@@ -259,6 +266,15 @@ class Agents:
             hosts = ", ".join(one.known.host for one in every) or "none"
             raise NotFound(f"endpoint {row.name} has no machine {machine[:100]!r}; it has: {hosts}")
         return found
+
+
+def registration(name: str, before: EndpointRow | None) -> EndpointRegistration:
+    """What is registered under a name; of a new one, nothing but that."""
+    if before is None:
+        return EndpointRegistration(name, name)
+    return EndpointRegistration(
+        name, name, before.public, before.public, before.group, before.allowed, before.metadata
+    )
 
 
 def _taken(name: str, others: list[Machine]) -> str:
