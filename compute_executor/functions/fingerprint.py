@@ -12,6 +12,7 @@ Plain functions of values: no I/O, no threads.
 from __future__ import annotations
 
 import abc
+import builtins
 import sys
 from collections.abc import Iterable, Mapping
 from types import (
@@ -25,7 +26,7 @@ from types import (
 )
 from typing import Any
 
-from compute_executor.serialization import by_value, code_names
+from compute_executor.serialization import by_value, code_names, well_known
 
 _ATOMS = frozenset(
     {int, float, str, bytes, bool, complex, type(None), type(Ellipsis), type(NotImplemented), range}
@@ -142,7 +143,17 @@ class _Walk:
             self.taken._sizes.append((function.__globals__, len(function.__globals__)))
         for name in dict.fromkeys((*code_names.looked_up(code), *found)):
             self._name(function.__globals__, name)
+            if name not in function.__globals__:
+                self._built_in(name)
             self._submodules(function.__globals__.get(name), code)
+
+    def _built_in(self, name: str) -> None:
+        """A name that the program may put among the built-in ones, or has put there."""
+        names = vars(builtins)
+        if name in names and well_known.is_of_python(name):
+            self.taken._names.append((names, name, names[name]))
+        else:
+            self._name(names, name)
 
     def _submodules(self, value: Any, code: CodeType) -> None:
         """What of a package may be imported later, and then is an attribute of it that the code refers to."""

@@ -13,8 +13,11 @@ from typing import Any, NamedTuple
 _GLOBAL = frozenset({"LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL"})
 _IMPORT = frozenset({"IMPORT_NAME"})
 _CLASS_BODY = frozenset({"LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"})
-_CALLED = frozenset({"globals", "eval", "exec", "__import__"})
-_NAMED = frozenset({"__main__", "__globals__", "import_module"})
+_CALLED = frozenset({"globals", "eval", "exec"})
+_NAMED = frozenset({"__main__", "__globals__"})
+_IMPORTERS = frozenset({"__import__", "import_module"})
+_NOTHING_YET = frozenset({"PUSH_NULL", "EXTENDED_ARG"})
+"""What may come between the name of a function and its first argument."""
 _READERS = frozenset({"pickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve"})
 
 
@@ -29,12 +32,17 @@ class _Names(NamedTuple):
     """Names of any kind: of attributes and modules, too."""
     imported: dict[str, None]
     """Modules that it imports, with the packages that they are in."""
+    compared: frozenset[str]
+    """Global names of what it compares by ``is``."""
+    imports_any: bool
+    """Whether it imports what it does not name, or the program itself."""
 
     @property
     def any(self) -> bool:
         """Whether the code may look into its namespace. ``model.eval()`` and ``net.modules()`` do not."""
         called = not (_CALLED.isdisjoint(self.looked_up) and _CALLED.isdisjoint(self.in_classes))
-        return called or not _NAMED.isdisjoint(self.words) or {"sys", "modules"} <= self.words
+        named = not _NAMED.isdisjoint(self.words) or {"sys", "modules"} <= self.words
+        return called or named or self.imports_any
 
 
 def looked_up(code: CodeType) -> list[str]:
@@ -57,6 +65,11 @@ def perhaps(code: CodeType, names: dict[str, Any]) -> list[str]:
 def imported(code: CodeType) -> list[str]:
     """The modules that code imports, and the packages that they are in."""
     return list(_names(code).imported)
+
+
+def compared(code: CodeType) -> frozenset[str]:
+    """The global names of what code compares by ``is``: of these an equal object is not as good."""
+    return _names(code).compared
 
 
 def may_find_any(code: CodeType) -> bool:
@@ -86,13 +99,18 @@ def _names(code: CodeType) -> _Names:
     found = _known.get(code)
     if found is None:
         parts = list(_parts(code))
+        modules = [module for part in parts for module in _called_imports(part)]
         found = _known[code] = _Names(
             dict.fromkeys(name for part in parts for name in _arguments(part, _GLOBAL)),
             dict.fromkeys(name for part in parts for name in _arguments(part, _CLASS_BODY)),
             frozenset(name for part in parts for name in part.co_names),
             dict.fromkeys(
-                name for part in parts for word in _arguments(part, _IMPORT) for name in _packages(word)
+                name
+                for word in (*(word for part in parts for word in _arguments(part, _IMPORT)), *modules)
+                for name in _packages(word)
             ),
+            frozenset(name for part in parts for name in _compared(part)),
+            "" in modules or "__main__" in modules,
         )
     return found
 
@@ -109,3 +127,25 @@ def _arguments(code: CodeType, operations: frozenset[str]) -> Iterator[str]:
     for one in dis.get_instructions(code):
         if one.opname in operations:
             yield one.argval
+
+
+def _compared(code: CodeType) -> Iterator[str]:
+    """The global names of what is an operand of ``is`` itself."""
+    before: list[dis.Instruction] = []
+    for one in dis.get_instructions(code):
+        if one.opname == "IS_OP":
+            yield from (operand.argval for operand in before if operand.opname in _GLOBAL)
+        before = [*before[-1:], one]
+
+
+def _called_imports(code: CodeType) -> Iterator[str]:
+    """The modules that ``__import__`` and `importlib.import_module` are called for; "" for one that is not named."""
+    called = False
+    for one in dis.get_instructions(code):
+        if called and one.opname not in _NOTHING_YET:
+            yield one.argval if one.opname == "LOAD_CONST" and isinstance(one.argval, str) else ""
+            called = False
+        elif not one.opname.startswith("STORE"):
+            called = called or (one.argval in _IMPORTERS and one.opname.startswith("LOAD"))
+    if called:
+        yield ""

@@ -4,6 +4,7 @@ too: standard library only."""
 from __future__ import annotations
 
 import abc
+import typing
 from collections.abc import Callable
 from types import CellType, CodeType, FunctionType
 from typing import Any, NamedTuple, cast
@@ -52,6 +53,8 @@ def fill_function(
 ) -> None:
     """The rest of a function."""
     attributes, special, cells = state
+    for one in special.pop("overloads", ()):
+        typing.overload(one)
     for name, value in special.items():
         setattr(function, name, value)
     function.__dict__.update(attributes)

@@ -40,6 +40,8 @@ class Loan(NamedTuple):
 
 
 MAIN = "__main__"
+BUILTINS = "<builtins>"
+"""What the program has put among the built-in names."""
 ABSENT: Any = object()
 MAX_KEPT = 64 * 1024
 """Bytes of a unit's stream that are kept, to be sent along when its objects are part of an answer."""
@@ -108,7 +110,8 @@ class Space:
         self.key = key
         self.module = module
         self.names = vars(module)
-        self.names["__builtins__"] = builtins
+        if module is not builtins:
+            self.names["__builtins__"] = builtins
         self.current: dict[str, Unit] = {}
 
 
@@ -342,6 +345,8 @@ class Program:
         del self._attempt[before:]
 
     def _module(self, key: str) -> ModuleType:
+        if key == BUILTINS and self._adopts:
+            return builtins
         module = ModuleType(key)
         if self._adopts and key not in sys.modules and not key.startswith("<"):
             sys.modules[key] = module  # where the caller's process had it: pickle looks for classes there

@@ -9,9 +9,10 @@ when it runs.
 from __future__ import annotations
 
 import hashlib
+import math
 import pickle
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import (
     FunctionType,
     ModuleType,
@@ -21,11 +22,13 @@ from typing import Any
 from compute_executor.serialization import (
     buffers,
     by_value,
+    code_names,
     namespaces,
     per_process,
     reading,
     sharing,
     tokens,
+    well_known,
 )
 from compute_executor.serialization.buffers import BufferSink, Keep, with_buffers
 from compute_executor.serialization.content import HEAD, binary
@@ -302,7 +305,7 @@ class Packer(Owner):
         draft.note(pickler)
 
     def _first_name(self, key: str, name: str, value: Any) -> str:
-        return name if type(value) in _ATOMS else self._named(key).get(id(value), name)
+        return self._named(key).get(id(value), name)
 
     def _named(self, key: str) -> dict[int, str]:
         """The objects of a namespace that other globals may share, by id, each under the first of its names; a
@@ -311,9 +314,12 @@ class Packer(Owner):
         if found is None:
             names = self._names[key]
             module = names.get("__name__")
-            found = self._by_id[key] = {id(names): ""}
+            found = self._by_id[key] = {id(names): "", **well_known.places()}
+            compared = _compared(names, module)
             for name, value in list(names.items()):
-                if name.startswith("__") or not _can_be_shared(value, module):
+                if name.startswith("__") or "." in name:
+                    continue
+                if name not in compared and not _can_be_shared(value, module):
                     continue
                 if isinstance(value, (FunctionType, type)) and value.__qualname__ == name:
                     found[id(value)] = name
@@ -421,12 +427,40 @@ def _is_plain(value: Any) -> bool:
     """Whether it is nothing but numbers and text, of which pickle alone is the quickest way."""
     kind = type(value)
     if kind in _CONTAINERS:
-        return _ATOMS.issuperset(map(type, value))
-    return kind in _ATOMS or (kind is dict and _ATOMS.issuperset(map(type, (*value, *value.values()))))
+        return _is_all_plain(value)
+    return (
+        _is_all_plain((value,))
+        if kind in _ATOMS
+        else kind is dict and _is_all_plain((*value, *value.values()))
+    )
+
+
+def _is_all_plain(values: Collection[Any]) -> bool:
+    kinds = set(map(type, values))
+    return _ATOMS.issuperset(kinds) and not (float in kinds and well_known.may_be_nan(values, kinds))
+
+
+def _compared(names: dict[str, Any], module: Any) -> set[str]:
+    """The names whose values functions and methods of this namespace compare by ``is``."""
+    found: set[str] = set()
+    for value in list(names.values()):
+        if type(value) is FunctionType:
+            found |= code_names.compared(value.__code__)
+        elif isinstance(value, type) and value.__module__ == module:
+            for one in map(_undecorated, list(vars(value).values())):
+                if type(one) is FunctionType:
+                    found |= code_names.compared(one.__code__)
+    return found
+
+
+def _undecorated(obj: Any) -> Any:
+    return obj.__func__ if isinstance(obj, (staticmethod, classmethod)) else getattr(obj, "__wrapped__", obj)
 
 
 def _can_be_shared(value: Any, module: Any) -> bool:
     kind = type(value)
+    if kind is float and math.isnan(value):
+        return True  # which is equal to nothing, and found in containers by its identity
     if isinstance(value, BY_NAME) or (kind in VALUES and not may_hold(value)):
         return False
     return not isinstance(value, (type, FunctionType)) or value.__module__ == module

@@ -10,6 +10,7 @@ On top of cloudpickle, whose reducers are used for everything else. Different fr
 
 from __future__ import annotations
 
+import builtins
 import pickle
 import sys
 from collections.abc import Iterable
@@ -35,6 +36,7 @@ from compute_executor.serialization import (
     remade,
     sentinels,
     struct_classes,
+    well_known,
 )
 from compute_executor.serialization.large import Part
 from compute_executor.serialization.namespaces import Name
@@ -177,8 +179,13 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
             reduced = reducers.decorator(obj) if found is None else found
             if reduced is not None:
                 return reduced
-        if type(obj).__name__ == "ufunc":
+        kind = type(obj)
+        if kind.__name__ == "ufunc":
             return reducers.numpy_function(obj) or NotImplemented
+        if type(kind).__name__ == "PyCFuncPtrType":
+            reduced = reducers.c_libraries().of_function(obj)
+            if reduced is not None:
+                return self.hold(obj, reduced)
         if reducers.asks_itself(type(obj)):
             return reducers.plainly(obj)
         if reducers.is_disguised(obj):
@@ -253,6 +260,8 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         for name in used:
             self.edges[key, name] = None
             self._owner.need((key, name), names)
+            if name not in names and name in vars(builtins) and not well_known.is_of_python(name):
+                self._built_in(name)
         for name in code_names.perhaps(code, names):
             self.edges[key, name] = None
             self._owner.need((key, name), names, optional=True)
@@ -267,8 +276,15 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
             function, (constructors.make_function, made, state, None, None, constructors.fill_function)
         )
 
+    def _built_in(self, name: str) -> None:
+        """Have a name travel along that the program has put among the built-in ones."""
+        names = builtins.__dict__
+        where = self._owner.space(names, builtins, None), name
+        self.edges[where] = None
+        self._owner.need(where, names)
+
     def _function_state(self, function: FunctionType, values: list[Any], empty: Any) -> tuple[Any, ...]:
-        special = {
+        special: dict[str, Any] = {
             "__qualname__": "".join(function.__qualname__),
             "__annotations__": function.__annotations__,
             "__kwdefaults__": function.__kwdefaults__,
@@ -279,6 +295,8 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         parameters = getattr(function, "__type_params__", None)
         if parameters:
             special["__type_params__"] = parameters
+        if overloads := reducers.overloads(function):
+            special["overloads"] = overloads
         attributes = {"".join(name): value for name, value in function.__dict__.items()}
         contents = [self._contents(cell) for cell in function.__closure__ or ()]
         values += [one[0] for one in contents if one]
@@ -342,6 +360,8 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         if not cls.__flags__ & class_parts.HEAP_TYPE:
             return NotImplemented
         found = self._by_name(cls)
+        if found is None and type(cls).__module__ == "_ctypes":
+            found = reducers.c_libraries().of_type(cls)
         if found is not None:
             return found
         own = self._own_name(cls)

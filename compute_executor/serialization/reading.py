@@ -138,19 +138,36 @@ def _describe(program: Program, bases: dict[str, dict[str, Any]]) -> None:
     """Give namespaces what the caller's have beside names: package, file."""
     for key, base in bases.items():
         space = program.space(key)
+        for name in () if "__name__" in base else _OF_MODULES:  # a dict in which `exec` has run
+            if name not in space.current:
+                space.names.pop(name, None)
         for name, value in base.items():
             if name not in space.current and (name != "__name__" or key != MAIN):
                 space.names[name] = value
+
+
+_OF_MODULES = ("__name__", "__doc__", "__package__", "__loader__", "__spec__")
 
 
 class _UnitReader(pickle.Unpickler):
     """Reads a stream in which other globals are referred to by their names."""
 
     def persistent_load(self, pid: Any) -> Any:
-        """The object of such a name; without one: the namespace; with a number: an object in that global's unit."""
+        """The object of such a name; without one: the namespace; with a number: an object in that global's unit;
+        without a namespace: an attribute of a module."""
         if len(pid) > 2:
             return _lent(Loan(pid[:2], pid[2]))
+        if not pid[0]:
+            return _of_python(*pid[1].rsplit(".", 1))
         return named(*pid) if pid[1] else space(pid[0])
+
+
+def _of_python(module: str, name: str) -> Any:
+    """What `well_known` refers to: NaN also where there is no numpy."""
+    try:
+        return imported(module, name)
+    except ImportError:
+        return float(name)
 
 
 def _lent(loan: Loan) -> Any:

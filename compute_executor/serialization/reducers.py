@@ -12,7 +12,7 @@ import struct
 import sys
 import typing
 from collections.abc import Callable, Iterator
-from contextvars import Context, ContextVar
+from contextvars import Context, ContextVar, copy_context
 from types import FunctionType
 from typing import Any, Literal, NamedTuple, NewType, ParamSpec, TypeVar
 
@@ -30,7 +30,17 @@ class Reducer(NamedTuple):
 
 def find(kind: type) -> Reducer | None:
     """The reducer for objects of exactly this type."""
-    return _REDUCERS.get(kind)
+    found = _REDUCERS.get(kind)
+    if found is None and kind.__module__ == "ctypes" and kind.__name__.endswith("DLL"):
+        return Reducer(c_libraries().of_library, "nothing")
+    return found
+
+
+def c_libraries() -> Any:
+    """What takes apart the objects of ctypes, which most programs do not have."""
+    from compute_executor.serialization import c_libraries
+
+    return c_libraries
 
 
 # -- functools ----------------------------------------------------------------------------------------------
@@ -150,6 +160,15 @@ def _parameter(one: Any) -> made.Parameter:
     return made.Parameter(stars, one.__name__, limits, bool(constraints), tuple(_default(one).values()))
 
 
+def overloads(function: FunctionType) -> list[Any]:
+    """What `typing.get_overloads` tells of a function."""
+    known: Any = getattr(typing, "_overload_registry", None)  # from Python 3.11 on
+    if not known or function.__module__ not in known:
+        return []
+    found: list[Any] = typing.get_overloads(function)  # type: ignore[attr-defined,unused-ignore]
+    return [] if any(one is function for one in found) else found
+
+
 # -- others of the standard library ---------------------------------------------------------------------------
 
 
@@ -178,11 +197,15 @@ def _memory(one: Any) -> tuple[Any, ...]:
 
 
 def _context_variable(one: Any) -> tuple[Any, ...]:
-    """With its default, and no value: what a context holds is its own."""
-    try:
-        return made.context_variable, (one.name, (Context().run(one.get),))
-    except LookupError:
-        return made.context_variable, (one.name, ())
+    """With its default, and the value that it has where the task is submitted."""
+    default: tuple[Any, ...] = ()
+    with contextlib.suppress(LookupError):
+        default = (Context().run(one.get),)
+    plan = one.name, default
+    context = copy_context()
+    if one not in context:
+        return made.context_variable, plan
+    return made.context_variable, plan, (context[one],), None, None, made.set_context_variable
 
 
 def is_decorator(obj: Any) -> bool:

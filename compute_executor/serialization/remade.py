@@ -162,6 +162,51 @@ def context_variable(name: str, default: tuple[Any, ...]) -> Any:
     return make(name, default=default[0]) if default else make(name)
 
 
+def set_context_variable(variable: Any, value: tuple[Any, ...]) -> None:
+    """Its value in the context in which tasks run."""
+    variable.set(*value)
+
+
+# -- libraries of C code ------------------------------------------------------------------------------------
+
+
+def function_type(flags: int, result: Any, *arguments: Any) -> Any:
+    """A type of functions, which ctypes keeps once made."""
+    import ctypes
+
+    if flags & 4:  # of Python's own functions
+        return ctypes.PYFUNCTYPE(result, *arguments)
+    return ctypes.CFUNCTYPE(result, *arguments, use_errno=bool(flags & 8), use_last_error=bool(flags & 16))
+
+
+def library(kind: Any, name: str | None, errno: bool, last_error: bool) -> Any:
+    """A library of C code, as ctypes loads it."""
+    return kind(name, use_errno=errno, use_last_error=last_error)
+
+
+def fill_library(library: Any, state: tuple[dict[str, tuple[Any, Any, Any]], dict[str, Any]]) -> None:
+    """What the program has said about its functions, and set beside."""
+    functions, own = state
+    for name, said in functions.items():
+        fill_library_function(getattr(library, name), said)
+    vars(library).update(own)
+
+
+def library_function(library: Any, name: str) -> Any:
+    """A function of a library, not the one that is its attribute."""
+    return library[name]
+
+
+def fill_library_function(function: Any, said: tuple[Any, Any, Any]) -> None:
+    """What the program has said about it."""
+    arguments, result, check = said
+    if arguments is not None:
+        function.argtypes = arguments
+    function.restype = result
+    if check is not None:
+        function.errcheck = check
+
+
 # -- what each process has of its own ------------------------------------------------------------------------
 
 
@@ -202,6 +247,29 @@ def weak_container(kind: Any, items: Any) -> Any:
     return kind(reading.keep(items))
 
 
+class Piece(NamedTuple):
+    """A part of the memory of an object, as a `memoryview` shows it."""
+
+    start: int
+    length: int
+    """In bytes."""
+    step: int
+    """From element to element; negative: from the end to the start."""
+    form: str
+    shape: tuple[int, ...]
+    readonly: bool
+
+
+def memory_view(owner: Any, piece: Piece) -> memoryview:
+    """A view of an object's memory."""
+    found: Any = memoryview(owner).cast("B")[piece.start : piece.start + piece.length]
+    if piece.form != "B" or len(piece.shape) != 1:
+        found = found.cast(piece.form, piece.shape) if len(piece.shape) != 1 else found.cast(piece.form)
+    if piece.step != 1:
+        found = found[:: piece.step]
+    return found.toreadonly() if piece.readonly else found  # type: ignore[no-any-return]
+
+
 def view(mapping: Any, name: str) -> Any:
     """A view of a dictionary."""
     return getattr(mapping, name)()
@@ -217,11 +285,15 @@ class Layout(NamedTuple):
     offset: int
     """Bytes from the beginning of that memory to its first element."""
     writeable: bool
+    shown_as: Any = None
+    """The class of the array, if it is not numpy's plain one."""
 
 
 def array_view(base: Any, layout: Layout) -> Any:
     """An array in the memory of another one."""
-    memory = base.ravel(order="K").view("uint8")
-    made = type(base)(layout.shape, layout.kind, memory, layout.offset, layout.strides)
+    numpy: Any = importlib.import_module("numpy")
+    is_array = isinstance(base, numpy.ndarray)
+    memory = base.ravel(order="K").view("uint8") if is_array else numpy.frombuffer(base, "uint8")
+    made = numpy.ndarray(layout.shape, layout.kind, memory, layout.offset, layout.strides)
     made.flags.writeable = layout.writeable and made.flags.writeable
-    return made
+    return made if layout.shown_as is None else made.view(layout.shown_as)

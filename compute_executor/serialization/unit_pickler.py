@@ -6,9 +6,14 @@ from collections.abc import Mapping
 from types import CellType, FunctionType
 from typing import Any, NamedTuple
 
-from compute_executor.serialization import per_process, reading, views
+from compute_executor.serialization import by_value, per_process, reading, views
 from compute_executor.serialization.namespaces import Loan, Name
 from compute_executor.serialization.pickler import EmptyCell, Owner, Pickler
+
+
+def is_function_of(obj: Any, names: dict[str, Any]) -> bool:
+    """Whether it is a function that finds its globals there."""
+    return type(obj) is FunctionType and obj.__globals__ is names
 
 
 class Place(NamedTuple):
@@ -42,8 +47,19 @@ class NamingPickler(Pickler):
         identity = id(obj)  # asked about every object that is written: two look-ups for most
         short = self._place.named.get(identity)
         if short is None and identity not in self._lent:
-            return None
+            return self._other_namespace(obj) if type(obj) is dict and "__builtins__" in obj else None
         return self._reference_to(obj, short)
+
+    def _other_namespace(self, names: dict[str, Any]) -> tuple[Any, ...] | None:
+        """A dict that is the namespace of functions: of `exec`, or of a module. None: there are no functions in it
+        by which it is found, and it is a dict like others."""
+        module = by_value.module_of(names)
+        if module is not None and by_value.travels_by_name(module):
+            return "", f"{module.__name__}.__dict__"
+        example = next((one for one in list(names.values()) if is_function_of(one, names)), None)
+        if module is None and example is None:
+            return None
+        return self._namespace_itself(self._owner.space(names, module, example), names)
 
     def _reference_to(self, obj: Any, short: str | None) -> tuple[Any, ...] | None:
         place = self._place
@@ -51,12 +67,14 @@ class NamingPickler(Pickler):
         if loan is not None:
             return self._borrowed(loan)
         if obj is place.names:
-            return self._namespace_itself()
+            return self._namespace_itself(place.key, place.names)
+        if short is not None and "." in short:
+            return "", short
         if short is None or (not self._own and isinstance(obj, (FunctionType, type))):
             return None
         name = place.key, short
         if name in self._own:
-            return None
+            return self._other_namespace(obj) if type(obj) is dict and "__builtins__" in obj else None
         self._owner.need(name, place.names)
         self.direct.add(name)
         self.edges[name] = None
@@ -68,9 +86,8 @@ class NamingPickler(Pickler):
         self.edges[loan.name] = None
         return *loan.name, loan.number
 
-    def _namespace_itself(self) -> Name:
-        """The dict of the program's globals, as the value of something: what is in it is needed, if it can be had."""
-        key, names = self._place.key, self._place.names
+    def _namespace_itself(self, key: str, names: dict[str, Any]) -> Name:
+        """The dict of globals, as the value of something: what is in it is needed, if it can be had."""
         for short in list(names):
             if not short.startswith("__"):
                 self.edges[key, short] = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import gc
 import math
 import weakref
@@ -176,3 +177,16 @@ def test_a_snapshot_lets_its_function_go() -> None:
 
     assert found is not None
     assert gone() is None
+
+
+def test_built_in_names_that_come_and_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    function = define("def f(): return odd_name, len")["f"]
+    before = taken(function)
+    assert before.unchanged(function)
+    monkeypatch.setattr(builtins, "odd_name", 1, raising=False)
+    assert not before.unchanged(function)
+    then = taken(function)
+    monkeypatch.setattr(builtins, "len", lambda _: 0)
+    changed = then.unchanged(function)
+    monkeypatch.undo()
+    assert not changed

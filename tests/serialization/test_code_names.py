@@ -50,6 +50,21 @@ def test_code_that_reads_pickles_may_find_functions_and_classes(source: str) -> 
     assert not code_names.may_find_any(space["f"].__code__)
 
 
+@pytest.mark.parametrize("body", ["__import__('os.path').sep", "importlib.import_module('os.path').sep"])
+def test_code_that_imports_by_a_call_finds_the_modules_that_it_names(body: str) -> None:
+    space = define(f"import importlib\na = 1\ndef f(x): return {body}")
+    assert not code_names.may_find_any(space["f"].__code__)
+    assert code_names.imported(space["f"].__code__) == ["os", "os.path"]
+    unnamed = define("def f(x): return __import__(x)\ndef g():\n make = __import__\n return make")
+    assert code_names.may_find_any(unnamed["f"].__code__)
+    assert code_names.may_find_any(unnamed["g"].__code__)
+
+
+def test_names_of_what_is_compared_by_is() -> None:
+    space = define("def f(x): return x is A, B is not x, x == C, [y for y in x if y is D], x is None")
+    assert code_names.compared(space["f"].__code__) == {"A", "B", "D"}
+
+
 @pytest.mark.parametrize("body", ["x.loads(a)", "x.eval()", "x.modules()", "[x.exec for x in a]"])
 def test_other_code_finds_what_it_names(body: str) -> None:
     space = define(f"a = 1\ndef f(x): return {body}")

@@ -107,7 +107,20 @@ def test_structures_and_views_of_memory(script: Script) -> None:
     assert view.tolist() == [0, 0]
 
 
-def test_a_context_variable_has_its_default_and_no_value(script: Script) -> None:
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python remembers overloads since 3.11")
+def test_overloads_are_known(script: Script) -> None:
+    script.run(
+        "import typing\n@typing.overload\ndef f(x: int) -> int: ...\n@typing.overload\n"
+        "def f(x: str) -> str: ...\ndef f(x): return x\n"
+        "class C:\n @typing.overload\n def m(self, x: int) -> int: ...\n def m(self, x): return x\n"
+        "def use(): return [one.__annotations__['x'] for one in typing.get_overloads(f)], "
+        "len(typing.get_overloads(C.m))\n"
+    )
+    assert script.call("use") == (["int", "str"], 1)
+    assert script.call("use") == (["int", "str"], 1)
+
+
+def test_a_context_variable_has_its_default_and_its_value(script: Script) -> None:
     script.run(
         "import contextvars\nuser = contextvars.ContextVar('user', default='nobody')\n"
         "bare = contextvars.ContextVar('bare')\n"
@@ -115,7 +128,7 @@ def test_a_context_variable_has_its_default_and_no_value(script: Script) -> None
         "def use(given):\n found = user.get(), bare.get('none'), given is user, user.name\n"
         " user.set('a task')\n return found\n"
     )
-    assert script.call("use", script.names["user"]) == ("nobody", "none", True, "user")
+    assert script.call("use", script.names["user"]) == ("the caller", "none", True, "user")
     assert script.call("use", None) == ("a task", "none", False, "user")
     assert script.names["user"].get() == "the caller"
 
