@@ -40,6 +40,15 @@ class History:
         self.samples.append(Sample(now, rate, counts["queued"], counts["running"], workers))
         self._ended, self._time = ended, now
 
+    def corners(self) -> list[Sample]:
+        """The samples without those that lie between two with the same figures: the same lines with fewer points."""
+        found: list[Sample] = []
+        for one in self.samples:
+            if len(found) > 1 and found[-2][1:] == found[-1][1:] == one[1:]:
+                found.pop()
+            found.append(one)
+        return found
+
 
 class Progress(NamedTuple):
     """How far a group is: the share that has ended (0 to 1), and the seconds that are left at its present rate."""

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
 
 from nicegui import ui
 
-from compute_executor.dashboard.figures import STATES, Sample, progress
-from compute_executor.dashboard.source import Source
+from compute_executor.dashboard.chart import options, series
+from compute_executor.dashboard.figures import STATES, Sample
+from compute_executor.dashboard.group_card import GroupCard
+from compute_executor.dashboard.source import PERIOD, Source
 from compute_executor.durations import age, length
 from compute_executor.errors import ComputeError
 
-PERIOD = 1.0
-"""Seconds between two looks at the service."""
 SHOWN = 100
 """Tasks in the list."""
-COLOURS = {
-    "queued": "grey",
-    "running": "blue",
-    "succeeded": "green",
-    "failed": "red",
-    "lost": "deep-orange",
-    "cancelled": "blue-grey",
-}
+LISTS_PERIOD = 3 * PERIOD
+"""Seconds between two looks at the list that is shown."""
+STILL_PERIOD = 5 * PERIOD
+"""Seconds after which the line over time moves on although its figures have not changed."""
+TABS = ("Groups", "Tasks", "Failures", "Functions", "Workers", "Endpoints", "Users")
+REST = 30.0
+"""So many times what a list took must pass before it is asked for again: a costly one costs the service 3 %."""
+_TELL_VISIBILITY = "emitEvent('seen', !document.hidden)"
 _TASK_COLUMNS = [
     {"name": "short", "label": "Task", "field": "short", "align": "left"},
     {"name": "state", "label": "State", "field": "state", "align": "left"},
@@ -32,7 +34,6 @@ _TASK_COLUMNS = [
     {"name": "took", "label": "Took", "field": "took", "align": "left"},
     {"name": "error", "label": "Error", "field": "error", "align": "left"},
 ]
-_GRID = {"color": "rgba(128, 128, 128, 0.3)"}
 _WORKER_COLUMNS = [
     {"name": name, "label": name.capitalize(), "field": name, "align": "left"}
     for name in ("pid", "state", "pool", "task")
@@ -61,18 +62,48 @@ _USER_COLUMNS = [
     {"name": name, "label": name.capitalize(), "field": name, "align": "left" if name == "user" else "right"}
     for name in ("user", "groups", *STATES)
 ]
+_COLUMNS = {
+    "Tasks": (_TASK_COLUMNS, "id"),
+    "Failures": (_FAILURE_COLUMNS, "error"),
+    "Functions": (_FUNCTION_COLUMNS, "function"),
+    "Workers": (_WORKER_COLUMNS, "pid"),
+    "Endpoints": (_ENDPOINT_COLUMNS, "id"),
+    "Users": (_USER_COLUMNS, "user"),
+}
+"""Of each list: its columns, and the one that tells its rows apart."""
 
 
 class Page:
-    """One browser's view of a source. Owner: the loop thread."""
+    """One browser's view of a source. While it is hidden, nothing is asked for it and nothing is sent to it. Owner:
+    the loop thread."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._shown: list[dict[str, Any]] = []
+        self._tab = TABS[0]
         self._filter: dict[str, Any] = {"state": "", "function": "", "group": ""}
+        self._cards: dict[str, GroupCard] = {}
+        self._found_tasks: list[dict[str, Any]] = []
+        self._listed: tuple[str, dict[str, int]] | None = None  # what the list that is shown was made of
+        self._rest_until = 0.0
+        self._list_trouble = ""
+        self._drawn = Sample(0.0, 0.0, 0, 0, 0)
         self._build()
-        ui.timer(PERIOD, self._refresh)
-        ui.timer(3 * PERIOD, self._refresh_lists)
+        self._timers = (ui.timer(PERIOD, self._refresh), ui.timer(LISTS_PERIOD, self._refresh_list))
+        ui.add_body_html(
+            f"<script>document.addEventListener('visibilitychange', () => {_TELL_VISIBILITY})</script>"
+        )
+        ui.on("seen", lambda event: self._seen(visible=bool(event.args)))
+        ui.context.client.on_connect(lambda: ui.run_javascript(_TELL_VISIBILITY))
+        ui.context.client.on_disconnect(lambda: self._seen(visible=False))
+
+    def _seen(self, *, visible: bool) -> None:
+        for timer in self._timers:
+            timer.active = visible
+        if visible:
+            self._source.watch(self)
+            self._refresh()
+        else:
+            self._source.unwatch(self)
 
     # -- layout -------------------------------------------------------------------------------------------
 
@@ -82,11 +113,9 @@ class Page:
         with ui.column().classes("w-full max-w-screen-xl mx-auto p-2 sm:p-4 gap-4"):
             self._header()
             self._tiles()
-            self._chart = ui.echart(_chart([])).classes("w-full h-56")
+            self._chart = ui.echart(options()).classes("w-full h-56")
             self._sections()
-        self._dialogs = (
-            ui.element()
-        )  # groups are drawn again and again, and would take their dialogs with them
+        self._dialogs = ui.element()  # not within the cards of groups, which go with their groups
 
     def _header(self) -> None:
         with ui.row().classes("w-full items-baseline justify-between"):
@@ -103,121 +132,134 @@ class Page:
                     ui.label("tasks/s" if name == "rate" else name).classes("text-xs opacity-70")
 
     def _sections(self) -> None:
-        with ui.tabs().classes("w-full").props("align=left mobile-arrows outside-arrows") as tabs:
-            names = ["Groups", "Tasks", "Failures", "Functions", "Workers", "Endpoints"]
-            if self._source.operator:
-                names.append("Users")
-            places = [ui.tab(name) for name in names]
-        with ui.tab_panels(tabs, value=places[0]).classes("w-full bg-transparent"):
-            with ui.tab_panel(places[0]).classes("p-0"):
+        names = TABS if self._source.operator else TABS[:-1]
+        with ui.tabs(on_change=self._chosen) as tabs:
+            tabs.classes("w-full").props("align=left mobile-arrows outside-arrows")
+            for name in names:
+                ui.tab(name)
+        self._tables: dict[str, ui.table] = {}
+        with ui.tab_panels(tabs, value=TABS[0]).classes("w-full bg-transparent"):
+            with ui.tab_panel(TABS[0]).classes("p-0"):
+                self._no_groups = ui.label("Nothing was submitted here that is still kept.")
+                self._no_groups.classes("opacity-70").set_visibility(False)
                 self._groups = ui.column().classes("w-full gap-2")
-            with ui.tab_panel(places[1]).classes("p-0"):
-                self._task_list()
-            columns = (
-                (_FAILURE_COLUMNS, "error"),
-                (_FUNCTION_COLUMNS, "function"),
-                (_WORKER_COLUMNS, "pid"),
-                (_ENDPOINT_COLUMNS, "id"),
-                (_USER_COLUMNS, "user"),
-            )
-            self._tables: dict[str, ui.table] = {}
-            for place, name, (head, key) in zip(places[2:], names[2:], columns, strict=False):
-                with ui.tab_panel(place).classes("p-0"):
-                    self._tables[name] = ui.table(columns=head, rows=[], row_key=key).classes("w-full")
+            for name in names[1:]:
+                with ui.tab_panel(name).classes("p-0"):
+                    self._list(name)
 
-    def _task_list(self) -> None:
+    def _list(self, name: str) -> None:
+        if name == "Tasks":
+            self._task_filter()
+        columns, key = _COLUMNS[name]
+        self._tables[name] = ui.table(columns=columns, rows=[], row_key=key).classes("w-full")
+        if name == "Tasks":
+            self._tables[name].on("rowClick", self._clicked)
+
+    def _task_filter(self) -> None:
         with ui.row().classes("w-full items-end gap-2"):
-            ui.select(["", *STATES], label="State", on_change=self._filtered).bind_value(
+            ui.select(["", *STATES], label="State", on_change=self._chosen_again).bind_value(
                 self._filter, "state"
             ).classes("w-36")
-            ui.input("Function", on_change=self._filtered).bind_value(self._filter, "function").classes(
+            ui.input("Function", on_change=self._chosen_again).bind_value(self._filter, "function").classes(
                 "w-40"
             )
-            ui.input("Group id", on_change=self._filtered).bind_value(self._filter, "group").classes("w-72")
-        self._tasks = ui.table(columns=_TASK_COLUMNS, rows=[], row_key="id").classes("w-full")
-        self._tasks.on("rowClick", self._clicked)
+            ui.input("Group id", on_change=self._chosen_again).bind_value(self._filter, "group").classes(
+                "w-72"
+            )
 
     # -- news ---------------------------------------------------------------------------------------------
 
-    async def _refresh(self) -> None:
+    def _refresh(self) -> None:
         source = self._source
-        self._trouble.set_text(source.trouble)
+        self._trouble.set_text(source.trouble or self._list_trouble)
         if not source.history.samples:
             return
         newest = source.history.samples[-1]
         self._figures["rate"].set_text(f"{newest.rate:,.0f}")
         self._figures["workers"].set_text(f"{newest.workers:,}")
         for name in STATES:
-            self._figures[name].set_text(f"{source.counts()[name]:,}")
-        self._chart.options.update(_chart(list(source.history.samples)))
-        self._chart.update()
-        self._show_groups()
-        workers = source.overview.get("workers", ())
-        self._fill(
-            "Workers", [{**one, "pool": one["pool"][:8], "task": one["task"] or ""} for one in workers]
-        )
-        self._fill("Functions", [_function_row(one) for one in source.figures["functions"]])
+            self._figures[name].set_text(f"{source.counts[name]:,}")
+        self._draw(newest)
+        if self._tab == "Groups":
+            self._show_groups()
+        elif self._tab == "Workers":
+            self._fill("Workers", [_worker_row(one) for one in source.overview.get("workers", ())])
+
+    def _draw(self, newest: Sample) -> None:
+        """Draw the line over time again: as long as nothing changes, only now and then."""
+        if newest[1:] != self._drawn[1:] or newest.time - self._drawn.time >= STILL_PERIOD:
+            self._drawn = newest
+            self._chart.options["series"] = series(self._source.history.corners())
+            self._chart.update()
 
     def _fill(self, name: str, rows: list[dict[str, Any]]) -> None:
-        """Show these rows in a table, if the page has it and they have changed."""
-        table = self._tables.get(name)
-        if table is not None and table.rows != rows:
+        """Show these rows in a table, if they have changed."""
+        table = self._tables[name]
+        if table.rows != rows:
             table.rows = rows
             table.update()
 
-    async def _refresh_lists(self) -> None:
-        try:
-            wanted = {name: value for name, value in self._filter.items() if value}
-            rows = await self._source.tasks(limit=SHOWN, **wanted)
-            found = await self._source.failures()
-            endpoints, users = await self._source.endpoints(), await self._source.users()
-        except ComputeError as error:
-            self._trouble.set_text(str(error))
+    async def _refresh_list(self) -> None:
+        """Ask again for the list that is shown if tasks have changed, and the last answer was not a costly one."""
+        name, now = self._tab, time.monotonic()
+        if name not in _LISTS or now < self._rest_until:
             return
-        self._tasks.rows = [_row(task) for task in rows]
-        self._tasks.update()
-        self._fill("Failures", [one._asdict() for one in found])
-        self._fill("Endpoints", endpoints)
-        self._fill("Users", users)
+        listed = (name, self._source.counts)
+        try:
+            if listed != self._listed or name == "Endpoints":
+                await _LISTS[name](self)
+                self._listed = listed
+        except ComputeError as error:
+            self._list_trouble = str(error)
+        else:
+            self._list_trouble = ""
+        self._rest_until = time.monotonic() + REST * (time.monotonic() - now)
+        if name == "Tasks":  # their age changes
+            self._fill("Tasks", [_row(task) for task in self._found_tasks])
 
-    async def _filtered(self) -> None:
-        await self._refresh_lists()
+    async def _ask_tasks(self) -> None:
+        wanted = {name: value for name, value in self._filter.items() if value}
+        found = await self._source.tasks(limit=SHOWN, **wanted)
+        if wanted == {name: value for name, value in self._filter.items() if value}:
+            self._found_tasks = found
+
+    async def _ask_failures(self) -> None:
+        self._fill("Failures", [one._asdict() for one in await self._source.failures()])
+
+    async def _ask_functions(self) -> None:
+        self._fill("Functions", [_function_row(one) for one in await self._source.functions()])
+
+    async def _ask_endpoints(self) -> None:
+        self._fill("Endpoints", await self._source.endpoints())
+
+    async def _ask_users(self) -> None:
+        self._fill("Users", await self._source.users())
+
+    async def _chosen(self, event: Any) -> None:
+        self._tab = event.value
+        self._refresh()
+        await self._chosen_again()
+
+    async def _chosen_again(self) -> None:
+        """Another list or filter was chosen: it is asked for at once."""
+        self._listed, self._rest_until, self._list_trouble = None, 0.0, ""
+        await self._refresh_list()
 
     def _show_groups(self) -> None:
-        """Draw the groups again if they have changed: a button that is drawn again loses the focus."""
-        if self._shown == self._source.groups and self._groups.default_slot.children:
-            return
-        self._shown = list(self._source.groups)
-        self._groups.clear()
-        with self._groups:
-            if not self._source.groups:
-                ui.label("Nothing was submitted here that is still kept.").classes("opacity-70")
-            for group in self._source.groups:
-                self._show_group(group)
+        groups = self._source.groups
+        self._no_groups.set_visibility(not groups)
+        for gone in self._cards.keys() - {group["id"] for group in groups}:
+            self._cards.pop(gone).element.delete()
+        for place, group in enumerate(groups):
+            if group["id"] not in self._cards:
+                self._add_card(group["id"], place)
+            self._cards[group["id"]].show(group, self._source.rates.get(group["id"], 0.0))
 
-    def _show_group(self, group: dict[str, Any]) -> None:
-        how = progress(group, self._source.rates.get(group["id"], 0.0))
-        with ui.card().classes("w-full p-3 gap-1"):
-            with ui.row().classes("w-full items-center justify-between no-wrap"):
-                with ui.column().classes("gap-0 min-w-0"):
-                    ui.label(group.get("name", group["label"]) or group["id"][:8]).classes(
-                        "font-semibold truncate"
-                    )
-                    client = "" if group["clients"] else ", its program has ended"
-                    ui.label(f"{group['program']}{client}, {age(group['started'])}").classes(
-                        "text-xs opacity-70 break-all"
-                    )
-                if group["queued"] or group["running"]:
-                    ui.button("Cancel", on_click=lambda: self._ask_cancel("group", group["id"])).props(
-                        "outline dense color=red-5"
-                    )
-            ui.linear_progress(how.share, show_value=False).props('rounded size="8px"')
-            with ui.row().classes("gap-x-3 gap-y-0 text-sm"):
-                for name in STATES:
-                    if group[name]:
-                        ui.badge(f"{group[name]:,} {name}", color=COLOURS[name])
-                if how.left is not None:
-                    ui.label(f"{length(how.left)} left").classes("opacity-70")
+    def _add_card(self, group_id: str, place: int) -> None:
+        with self._groups:
+            card = self._cards[group_id] = GroupCard(lambda: self._ask_cancel("group", group_id))
+        if place < len(self._cards) - 1:
+            card.element.move(target_index=place)
 
     # -- one task, and ends -------------------------------------------------------------------------------
 
@@ -272,6 +314,10 @@ def _row(task: dict[str, Any]) -> dict[str, Any]:
     return {**task, "age": age(task["submitted"]), "took": took, "error": task["error"] or ""}
 
 
+def _worker_row(worker: dict[str, Any]) -> dict[str, Any]:
+    return {**worker, "pool": worker["pool"][:8], "task": worker["task"] or ""}
+
+
 def _function_row(figures: dict[str, Any]) -> dict[str, Any]:
     mean, longest = figures["mean"], figures["longest"]
     return {
@@ -297,33 +343,11 @@ def _lines(task: dict[str, Any]) -> list[str]:
     ]
 
 
-def _chart(samples: list[Sample]) -> dict[str, Any]:
-    """The options of an ECharts line chart over the last minutes."""
-    series = {
-        "tasks/s": [[one.time * 1000, round(one.rate, 2)] for one in samples],
-        "queued": [[one.time * 1000, one.queued] for one in samples],
-        "running": [[one.time * 1000, one.running] for one in samples],
-    }
-    return {
-        "animation": False,
-        "tooltip": {"trigger": "axis"},
-        "legend": {"top": 0, "textStyle": {"color": "#888"}},
-        "grid": {"left": 48, "right": 48, "top": 32, "bottom": 24},
-        "color": ["#3b82f6", "#9ca3af", "#f59e0b"],
-        "xAxis": {"type": "time", "axisLabel": {"color": "#888", "hideOverlap": True}},
-        "yAxis": [
-            {"type": "value", "axisLabel": {"color": "#888"}, "min": 0, "splitLine": {"lineStyle": _GRID}},
-            {"type": "value", "axisLabel": {"color": "#888"}, "min": 0, "splitLine": {"show": False}},
-        ],
-        "series": [
-            {
-                "name": name,
-                "type": "line",
-                "showSymbol": False,
-                "data": data,
-                "yAxisIndex": 0 if name == "tasks/s" else 1,
-                "areaStyle": {"opacity": 0.1} if name == "tasks/s" else None,
-            }
-            for name, data in series.items()
-        ],
-    }
+_LISTS: dict[str, Callable[[Page], Awaitable[None]]] = {
+    "Tasks": Page._ask_tasks,
+    "Failures": Page._ask_failures,
+    "Functions": Page._ask_functions,
+    "Endpoints": Page._ask_endpoints,
+    "Users": Page._ask_users,
+}
+"""Lists that are asked for while they are shown."""

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from nicegui import ui
 
 from compute_executor.dashboard.guard import Guard
-from compute_executor.dashboard.page import PERIOD, Page
+from compute_executor.dashboard.page import Page
 from compute_executor.dashboard.source import AskedService, Source
 
 HOST = "127.0.0.1"
@@ -34,7 +34,7 @@ def make_app(source: Source) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def asking(_: FastAPI) -> AsyncIterator[None]:
-        task = asyncio.ensure_future(_ask_for_ever(source))
+        task = asyncio.ensure_future(source.follow())
         try:
             yield
         finally:
@@ -50,9 +50,3 @@ def make_app(source: Source) -> FastAPI:
         app, title="compute_executor", storage_secret=secrets.token_urlsafe(32), show_welcome_message=False
     )
     return app
-
-
-async def _ask_for_ever(source: Source) -> None:
-    while True:
-        await source.refresh()
-        await asyncio.sleep(PERIOD)

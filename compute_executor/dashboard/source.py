@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import Any, Protocol
 from urllib.parse import urlencode
@@ -18,6 +19,10 @@ from compute_executor.dashboard.figures import (
 )
 from compute_executor.errors import ComputeError, NotFound
 
+PERIOD = 1.0
+"""Seconds between two looks at the service while a page is seen."""
+RESTING_PERIOD = 5.0
+"""The same while none is: for the line over time."""
 GROUPS = 20
 USERS_GROUPS = 1_000
 """Groups that are added up for the list of users, the newest."""
@@ -41,38 +46,62 @@ class AskedService(Protocol):
 
 class Source:
     """The newest answers of a service. ``trouble``: why there are none at the moment. ``operator``: whether the user
-    may see the service as a whole. Owner: the loop thread."""
+    may see the service as a whole. It asks less often while nobody looks at it: ``watchers`` are the pages that
+    are seen. Owner: the loop thread."""
 
     def __init__(self, service: AskedService) -> None:
         self._service = service
         self.url = service.url
         self.history = History()
         self.groups: list[dict[str, Any]] = []
-        self.figures: dict[str, Any] = {"tasks": dict.fromkeys(STATES, 0), "functions": [], "rate": 0.0}
+        self.counts: dict[str, int] = dict.fromkeys(STATES, 0)
         self.overview: dict[str, Any] = {}
         self.rates: dict[str, float] = {}
         self.operator = True
         self.trouble = ""
         self._time = 0.0
+        self._watchers: set[object] = set()
+        self._watched = asyncio.Event()
+
+    def watch(self, page: object) -> None:
+        """``page`` is seen from now on."""
+        self._watchers.add(page)
+        self._watched.set()
+
+    def unwatch(self, page: object) -> None:
+        """``page`` is hidden, or gone."""
+        self._watchers.discard(page)
+        if not self._watchers:
+            self._watched.clear()
+
+    async def follow(self) -> None:
+        """Ask for ever: every PERIOD while a page is seen, every RESTING_PERIOD else."""
+        while True:
+            await self.refresh()
+            await asyncio.sleep(PERIOD)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._watched.wait(), RESTING_PERIOD - PERIOD)
 
     async def refresh(self) -> None:
-        """Ask for figures, groups and overview; of everybody for an operator."""
+        """Ask for counts, groups and overview; of everybody for an operator."""
         try:
             await self._look_over()
-            everybody = f"everybody={'true' if self.operator else 'false'}"
-            figures = await self._ask("GET", f"/v3/figures?{everybody}")
-            groups = (await self._ask("GET", f"/v3/groups?limit={GROUPS}&{everybody}"))["groups"]
+            figures = await self._ask("GET", f"/v3/figures?only=tasks&{self._everybody()}")
+            groups = (await self._ask("GET", f"/v3/groups?limit={GROUPS}&{self._everybody()}"))["groups"]
         except ComputeError as error:
             self.trouble = str(error)
             return
         now = time.time()
         self.rates = rates(self.groups, groups, now - self._time if self._time else 0.0)
-        self.groups, self.figures, self._time, self.trouble = groups, figures, now, ""
-        self.history.add(self.counts(), len(self.overview.get("workers", ())), now)
+        self.groups, self.counts, self._time, self.trouble = groups, figures["tasks"], now, ""
+        self.history.add(self.counts, len(self.overview.get("workers", ())), now)
 
-    def counts(self) -> dict[str, int]:
-        """All tasks that are kept, by state."""
-        return dict(self.figures["tasks"])
+    def _everybody(self) -> str:
+        return f"everybody={'true' if self.operator else 'false'}"
+
+    async def functions(self) -> list[dict[str, Any]]:
+        """The functions with most tasks, how these ended and how long they took. Raises ComputeError."""
+        return list((await self._ask("GET", f"/v3/figures?{self._everybody()}"))["functions"])
 
     async def _look_over(self) -> None:
         if not self.operator:

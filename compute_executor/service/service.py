@@ -473,12 +473,15 @@ class Service:
         files = self._parts.blobs.sweep(self.limits.keep_orphans)
         return {**deleted._asdict(), "files": files}
 
-    async def task_figures(self, who: Identity, *, everybody: bool) -> dict[str, Any]:
-        """The figures of all that is kept of the tasks of ``who``, or of everybody (for an operator). Raises
-        NotFound."""
+    async def task_figures(
+        self, who: Identity, *, everybody: bool, counts_only: bool = False
+    ) -> dict[str, Any]:
+        """The figures of all that is kept of the tasks of ``who``, or of everybody (for an operator); with
+        ``counts_only`` those by state alone, for which no store is read. Raises NotFound."""
         if everybody:
             check(who, "see service", SERVICE, "figures of all users")
-        return await self._parts.figures.of(None if everybody else who.id)
+        figures, owner = self._parts.figures, None if everybody else who.id
+        return await (figures.tasks_of(owner) if counts_only else figures.of(owner))
 
     def figures(self, who: Identity) -> dict[str, Any]:
         """What ``who`` is shown of that: all of it, or only the figures of its own tasks."""

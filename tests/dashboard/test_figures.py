@@ -12,6 +12,7 @@ from compute_executor.dashboard.figures import (
     STATES,
     Failure,
     History,
+    Sample,
     endpoint_row,
     failures,
     progress,
@@ -42,6 +43,23 @@ def test_what_a_clean_up_deletes_is_no_rate() -> None:
     history.add(counts(succeeded=1_000), 0, 1.0)
     history.add(counts(succeeded=5), 0, 2.0)
     assert history.samples[-1].rate == 0.0
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), max_size=12))
+def test_corners_draw_the_same_lines(figures: list[tuple[int, int]]) -> None:
+    history = History()
+    history.samples.extend(
+        Sample(float(n), 0.0, queued, running, 0) for n, (queued, running) in enumerate(figures)
+    )
+    corners = history.corners()
+    times = [one.time for one in corners]
+    assert corners == [one for one in history.samples if one.time in times]
+    for one in history.samples:  # what was left out lies on the line between its neighbours
+        before = max((c for c in corners if c.time <= one.time), key=lambda c: c.time)
+        after = min((c for c in corners if c.time >= one.time), key=lambda c: c.time)
+        assert before[1:] == one[1:] == after[1:]
+    middle = zip(corners, corners[1:], corners[2:], strict=False)
+    assert not any(a[1:] == b[1:] == c[1:] for a, b, c in middle)
 
 
 @given(st.lists(st.integers(0, 100), max_size=400), st.floats(0, 10))

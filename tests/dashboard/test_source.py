@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any
 
-from compute_executor.dashboard.source import Source
+import pytest
+
+from compute_executor.dashboard.source import PERIOD, RESTING_PERIOD, Source
 from compute_executor.errors import ComputeError, NotFound, ServiceUnavailable
 
 GROUP = {
@@ -20,6 +23,10 @@ GROUP = {
 }
 
 COUNTS = {"queued": 1, "running": 0, "succeeded": 2, "failed": 0, "lost": 0, "cancelled": 0}
+
+
+class Enough(Exception):
+    """Ends what goes on for ever."""
 
 
 class Service:
@@ -56,6 +63,51 @@ def test_a_look_at_the_service() -> None:
     assert source.history.samples[-1].workers == 2
 
 
+def test_a_look_asks_for_no_more_than_counts_groups_and_overview() -> None:
+    service = Service()
+    asyncio.run(Source(service).refresh())
+    assert [path for _, path, _ in service.asked] == [
+        "/v3/overview",
+        "/v3/figures?only=tasks&everybody=true",
+        "/v3/groups?limit=20&everybody=true",
+    ]
+
+
+def test_it_asks_less_often_while_no_page_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    service = Service()
+    waits: list[float] = []
+
+    async def main() -> None:
+        source = Source(service)
+        seen = object()
+
+        async def sleep(seconds: float) -> None:
+            waits.append(seconds)
+
+        async def wait_for(event: Coroutine[Any, Any, Any], seconds: float) -> None:
+            watched = source._watched.is_set()
+            event.close()
+            waits.append(0.0 if watched else seconds)
+            if len(waits) == 2:
+                source.watch(seen)
+            elif len(waits) == 4:
+                source.unwatch(seen)
+            elif len(waits) == 6:
+                raise Enough
+            if not watched:
+                raise asyncio.TimeoutError
+
+        monkeypatch.setattr(asyncio, "sleep", sleep)
+        monkeypatch.setattr(asyncio, "wait_for", wait_for)
+        with pytest.raises(Enough):
+            await source.follow()
+
+    asyncio.run(main())
+    rest = RESTING_PERIOD - PERIOD
+    assert waits == [PERIOD, rest, PERIOD, 0.0, PERIOD, rest]
+    assert len(service.asked) == 3 * 3
+
+
 def test_trouble_is_said_and_passes() -> None:
     service = Service()
     source = Source(service)
@@ -83,6 +135,8 @@ def test_tasks_failures_and_a_cancel() -> None:
     assert asyncio.run(source.tasks(state="failed", function="", limit=5)) == [{"error": "e", "short": "x.1"}]
     assert service.asked[-1][1] == "/v3/tasks?state=failed&limit=5"
     assert asyncio.run(source.failures())[0].example == "x.1"
+    assert asyncio.run(source.functions()) == []
+    assert service.asked[-1][1] == "/v3/figures?everybody=true"
     assert asyncio.run(source.task("t")) == {"id": "t"}
     assert asyncio.run(source.cancel("group", "a", running=True)) == {"withdrawn": 1}
     assert service.asked[-1] == ("POST", "/v3/groups/a/cancel", {"running": True})

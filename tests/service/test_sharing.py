@@ -188,6 +188,8 @@ TABLE: dict[tuple[str, str], list[Probe]] = {
     ("GET", "/v3/figures"): [
         Probe("nothing", EVERYBODY),
         Probe("nothing", ADMINS, more="?everybody=true"),
+        Probe("nothing", EVERYBODY, more="?only=tasks"),
+        Probe("nothing", ADMINS, more="?everybody=true&only=tasks"),
     ],
     ("POST", "/v3/tasks/{id}/cancel"): [Probe("task", ENDED), Probe("ended", ENDED)],
     ("GET", "/v3/resolve"): [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from compute_executor.errors import ServiceUnavailable
@@ -46,7 +46,7 @@ class Reader:
         self._connection = connection
         self._queries = queries()
 
-    def _all(self, name: str, values: Sequence[Any] = ()) -> list[Any]:
+    def _all(self, name: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
         """Every row. Raises ServiceUnavailable if the disk cannot be read: whoever asks must not take that for the
         answer that there is nothing."""
         try:
@@ -68,7 +68,7 @@ class Reader:
         """The lowest outcome number above ``after`` that is stored; 0: there is none."""
         return int(self._one("next_seq", (after,))[0])
 
-    def rows(self, name: str, values: Sequence[Any] = ()) -> list[Any]:
+    def rows(self, name: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
         """What a named query finds, for a room that keeps rows of its own."""
         return self._all(name, values)
 

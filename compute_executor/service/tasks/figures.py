@@ -16,12 +16,13 @@ import operator
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from functools import reduce
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from compute_executor.service.scheduling.dispatch import Dispatch
 from compute_executor.service.scheduling.lifecycle import State
-from compute_executor.service.scheduling.queues import OpenBatch
+from compute_executor.service.scheduling.queues import BEGAN, DONE, LEASED, QUEUED, OpenBatch
 from compute_executor.service.store.database import open_reader
 from compute_executor.service.store.reader import Reader
 from compute_executor.service.store.rows import ID_BYTES
@@ -58,15 +59,19 @@ def open_counts(batches: Iterable[OpenBatch], tally: Callable[[int], dict[int, i
     states, stored = [0] * len(State), 0
     failed = lost = cancelled = 0
     for batch in batches:
-        for state in State:
+        waiting = batch.states.count(QUEUED)
+        states[QUEUED] += waiting
+        if waiting == batch.count:  # most batches of a long queue
+            continue
+        for state in (LEASED, BEGAN, DONE):
             states[state] += batch.states.count(state)
         stored += batch.count - batch.unstored
         found = batch.tally if batch.tally is not None else tally(batch.number)
         ends = unsuccessful(found)
         failed, lost, cancelled = failed + ends[0], lost + ends[1], cancelled + ends[2]
     return Counts(
-        queued=states[State.QUEUED] + states[State.LEASED],
-        running=states[State.BEGAN] + states[State.DONE] - stored,
+        queued=states[QUEUED] + states[LEASED],
+        running=states[BEGAN] + states[DONE] - stored,
         succeeded=stored - failed - lost - cancelled,
         failed=failed,
         lost=lost,
@@ -119,6 +124,19 @@ class FinishedGroup(NamedTuple):
         return FinishedGroup(added(self.counts, counts), max(ended, self.ended or ended))
 
 
+class _Finished:
+    """The sums of finished batches by task group, and of all groups of an owner."""
+
+    def __init__(self) -> None:
+        self.groups: dict[tuple[str, bytes], FinishedGroup] = {}
+        self.owners: dict[str, Counts] = {}
+
+    def add(self, owner: str, group: bytes, counts: Counts, ended: float) -> None:
+        """Add what has finished in a group."""
+        self.groups[owner, group] = self.groups.get((owner, group), FinishedGroup()).and_also(counts, ended)
+        self.owners[owner] = added(self.owners.get(owner, Counts()), counts)
+
+
 class FinishedCounts:
     """The tasks of finished batches by owner, task group and state: read once, then added up. ``cleanups``: how often
     something was deleted. Owner: the loop thread."""
@@ -135,19 +153,19 @@ class FinishedCounts:
         self._cleanups, self._clock = cleanups, clock
         self._reading = asyncio.Lock()
         self._read_after_cleanups = -1
-        self._found: dict[tuple[str, bytes], FinishedGroup] | None = None
-        self._since: list[tuple[tuple[str, bytes], Counts, float]] = []
+        self._found: _Finished | None = None
+        self._since: list[tuple[str, bytes, Counts, float]] = []
         """What has finished since the reading began."""
 
     def finished(self, batch: OpenBatch) -> None:
         """The last outcome of a batch is stored."""
         tally = batch.tally if batch.tally is not None else self._loop_read.tally(batch.number)
         counts = finished_counts(batch.count, *unsuccessful(tally))
-        entry = ((batch.owner, batch.group), counts, self._clock())
+        entry = (batch.owner, batch.group, counts, self._clock())
         if self._found is None:
             self._since.append(entry)
         else:
-            self._add(self._found, *entry)
+            self._found.add(*entry)
 
     async def read(self) -> None:
         """Read everything from the beginning, the first time and after something was deleted that is counted."""
@@ -159,35 +177,25 @@ class FinishedCounts:
             still_open = json.dumps([batch.number for batch in self._dispatch.batches()])
             ((last,),) = self._loop_read.rows("last_batch")  # those that come later are told by `finished`
             rows = await asyncio.to_thread(self._rows, last, still_open)
-            found = {
-                (owner, bytes(group)): FinishedGroup(finished_counts(*counts), ended)
-                for owner, group, ended, *counts in rows
-            }
+            found = _Finished()
+            for owner, group, ended, *counts in rows:
+                found.add(owner, bytes(group), finished_counts(*counts), ended)
             for entry in self._since:
-                self._add(found, *entry)
+                found.add(*entry)
             self._found, self._since, self._read_after_cleanups = found, [], cleanups
 
     def of(self, owner: str | None) -> Counts:
         """The counts of one user, or of all (None)."""
-        total = Counts()
-        for (name, _), one in self._known().items():
-            if owner in (None, name):
-                total = added(total, one.counts)
-        return total
+        owners = self._known().owners
+        return reduce(added, owners.values(), Counts()) if owner is None else owners.get(owner, Counts())
 
     def of_group(self, owner: str, group: bytes) -> FinishedGroup:
         """Those of one task group."""
-        return self._known().get((owner, group), FinishedGroup())
+        return self._known().groups.get((owner, group), FinishedGroup())
 
-    def _known(self) -> dict[tuple[str, bytes], FinishedGroup]:
+    def _known(self) -> _Finished:
         assert self._found is not None, "they are read before they are asked for"
         return self._found
-
-    @staticmethod
-    def _add(
-        found: dict[tuple[str, bytes], FinishedGroup], key: tuple[str, bytes], counts: Counts, ended: float
-    ) -> None:
-        found[key] = found.get(key, FinishedGroup()).and_also(counts, ended)
 
     def _rows(self, last: int, still_open: str) -> list[Any]:
         with contextlib.closing(open_reader(self._path)) as connection:
@@ -221,10 +229,14 @@ class TaskFigures:
         async with self._reading:
             self._forget_deleted()
             found = await asyncio.to_thread(self._read, owner)
-            await self._finished.read()
-            batches = [batch for batch in self._dispatch.batches() if owner in (None, batch.owner)]
-            tasks = added(self._finished.of(owner), open_counts(batches, self._loop_read.tally))
-        return {**found, "tasks": tasks.document()}
+        return {**found, **await self.tasks_of(owner)}
+
+    async def tasks_of(self, owner: str | None) -> dict[str, Any]:
+        """The part of it that is in memory: the counts of tasks by state."""
+        await self._finished.read()
+        batches = [batch for batch in self._dispatch.batches() if owner in (None, batch.owner)]
+        tasks = added(self._finished.of(owner), open_counts(batches, self._loop_read.tally))
+        return {"tasks": tasks.document()}
 
     def _forget_deleted(self) -> None:
         """Begin anew after outcomes were deleted that are counted."""

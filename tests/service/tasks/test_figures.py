@@ -88,6 +88,34 @@ async def test_tasks_by_state_and_times_by_function(fixture: ServiceFixture) -> 
 
 
 @live
+async def test_counts_alone_are_the_same_and_read_no_outcomes(
+    fixture: ServiceFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(fixture) as service:
+        await register(service)
+        await service.submit(ALICE, batch([b"1", b"2", b"3"]))
+        await service.submit(ALICE, batch([b"4"], group=b"2" * 16))
+        end(fixture, frames.EXCEPTION, 1.0)
+        fixture.engine.events.began(
+            DEFAULT_POOL, [(*fixture.engine.events.take(DEFAULT_POOL, 1)[0][:3], 5.0)]
+        )
+        await fixture.parts.outcomes.all_stored()
+        whole = await of(service)
+        monkeypatch.setattr(figures_module.TaskFigures, "_read", None)
+        found = await service.task_figures(ALICE, everybody=False, counts_only=True)
+        assert found == {"tasks": whole["tasks"]}
+        assert found["tasks"] == {
+            "queued": 2,
+            "running": 1,
+            "succeeded": 0,
+            "failed": 1,
+            "lost": 0,
+            "cancelled": 0,
+        }
+        assert await service.task_figures(OPERATOR, everybody=True, counts_only=True) == found
+
+
+@live
 async def test_what_was_deleted_is_not_counted(fixture: ServiceFixture) -> None:
     async with serving(fixture) as service:
         await register(service)

@@ -17,6 +17,7 @@ from compute_executor.protocol.frames import ProgramInfo
 from compute_executor.protocol.ids import split_task_id, task_uuid
 from compute_executor.serialization import exceptions
 from compute_executor.service.service import Service
+from compute_executor.service.tasks import listing
 from compute_executor.service.tasks.listing import TaskFilter, short_id, written_text
 from compute_executor.service.tasks.task_states import QUEUED, STATES, SUCCEEDED
 from tests.service.fixture import (
@@ -144,6 +145,49 @@ async def test_a_list_in_parts_is_the_whole_list(fixture: ServiceFixture) -> Non
             before = int(number), int(position)
         assert parts == whole
         assert len(whole) == 10
+
+
+@live
+async def test_a_list_is_the_same_whatever_one_query_looks_at(
+    fixture: ServiceFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(fixture) as service:
+        await of_every_ending(fixture, service)
+        other = batch([b"x"] * 3)
+        await service.submit(ALICE, other)
+        for number in range(4):
+            await service.submit(ALICE, batch([b"x"], group=bytes([number]) * 16))
+        await service.cancel(ALICE, [(other.prefix, [1])])
+        wanted = [TaskFilter(state=state) for state in (None, *STATES)] + [TaskFilter(group=GROUP)]
+        whole = [await service.listing.tasks(ALICE, one) for one in wanted]
+        for numbers, batches in ((1, 1), (2, 1), (2, 3), (100, 2)):
+            monkeypatch.setattr(listing, "NUMBERS", numbers)
+            monkeypatch.setattr(listing, "BATCHES", batches)
+            assert [await service.listing.tasks(ALICE, one) for one in wanted] == whole
+
+
+@live
+async def test_batches_without_a_task_in_the_state_are_passed_over(
+    fixture: ServiceFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(fixture) as service:
+        one = await of_every_ending(fixture, service)
+        quiet, ended = batch([b"x"] * 2), batch([b"x"])
+        await service.submit(ALICE, quiet)
+        await service.submit(ALICE, ended)
+        await service.cancel(ALICE, [(ended.prefix, [0])])
+        looked_at: list[bytes] = []
+        of_batch = service.listing._of_batch
+
+        def noted(batch: Any, below: int, wanted: TaskFilter) -> Any:
+            looked_at.append(batch.prefix)
+            return of_batch(batch, below, wanted)
+
+        monkeypatch.setattr(service.listing, "_of_batch", noted)
+        assert await states(service, state="failed") == ["failed"]
+        assert looked_at == [one.prefix]
+        assert await states(service, state="cancelled") == ["cancelled"] * 2
+        assert looked_at[1:] == [ended.prefix, one.prefix]
 
 
 @live

@@ -77,10 +77,15 @@ async def group_output(request: Request) -> Response:
 
 
 async def figures(request: Request) -> Response:
-    """``GET /v3/figures?everybody=true``: all that is kept by state and by function, and the rate."""
-    everybody = request.query_params.get("everybody") == "true"
-    service = shell_of(request).service
-    return json_answer(await service.task_figures(identity_of(request), everybody=everybody))
+    """``GET /v3/figures?everybody=true&only=tasks``: all that is kept by state and by function, and the rate; or only
+    by state, which costs nothing that grows with the store."""
+    query = request.query_params
+    found = await shell_of(request).service.task_figures(
+        identity_of(request),
+        everybody=query.get("everybody") == "true",
+        counts_only=query.get("only") == "tasks",
+    )
+    return json_answer(found)
 
 
 async def resolve(request: Request) -> Response:

@@ -210,14 +210,23 @@ FROM (
 );
 
 -- name: listed_batches
+-- Of an owner, and of a task group (NULL: of any), with numbers from :low to below :below, newest first; with :state
+-- ('' for any) those that can have a task in this state.
 SELECT number, prefix, owner, task_group, pool, endpoint, functions, indexes, count, created, finished,
     coalesce(failed, 0), coalesce(lost, 0), coalesce(cancelled, 0)
-FROM batches WHERE number < ? ORDER BY number DESC LIMIT ?;
+FROM batches WHERE number >= :low AND number < :below AND owner = :owner
+    AND (:task_group IS NULL OR task_group = :task_group)
+    AND CASE WHEN :state = '' THEN 1
+        WHEN finished IS NULL THEN 1
+        WHEN :state = 'succeeded' THEN count > coalesce(failed, 0) + coalesce(lost, 0) + coalesce(cancelled, 0)
+        WHEN :state = 'failed' THEN failed
+        WHEN :state = 'lost' THEN lost
+        WHEN :state = 'cancelled' THEN cancelled END
+ORDER BY number DESC LIMIT :limit;
 
--- name: listed_batches_of_group
-SELECT number, prefix, owner, task_group, pool, endpoint, functions, indexes, count, created, finished,
-    coalesce(failed, 0), coalesce(lost, 0), coalesce(cancelled, 0)
-FROM batches WHERE task_group = ? AND number < ? ORDER BY number DESC LIMIT ?;
+-- name: batch_before
+-- The newest batch with a number below this: its number, and when it was submitted.
+SELECT number, created FROM batches WHERE number < ? ORDER BY number DESC LIMIT 1;
 
 -- name: listed_batch
 SELECT number, prefix, owner, task_group, pool, endpoint, functions, indexes, count, created, finished,
