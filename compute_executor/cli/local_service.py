@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,9 @@ from compute_executor.local.state import LOG, SERVICE_LOCK, ServiceInfo, state_f
 
 PATIENCE = 10.0
 """Seconds that an answer may take: the service answers within milliseconds unless the machine is overloaded."""
+
+PAUSE = 0.05
+"""Seconds between two looks at a service that begins or ends."""
 
 
 class LocalService(NamedTuple):
@@ -59,21 +63,25 @@ def _connection(url: str) -> http.client.HTTPConnection:
 
 
 def running(folder: Path | None = None) -> LocalService | None:
-    """The service of this machine, or of that folder, if one runs. Raises ClickException when there is one that
-    cannot be talked to."""
+    """The service of this machine, or of that folder, if one runs; one that begins or ends is waited for. Raises
+    ClickException when there is one that cannot be talked to."""
     place = folder or state_folder()
-    try:
-        announced = living(place)
-        held = announced is not None or is_held(place / SERVICE_LOCK)
-    except ComputeError as error:
-        raise failed(error) from error
-    if announced is not None and _answers(announced):
-        address = ServiceAddress(announced.url, announced.token, announced.instance)
-        return LocalService(address, announced.pid, place)
-    if held:
-        who = f"process {announced.pid}" if announced else "a process"
-        raise click.ClickException(f"{who} is the service but does not answer (yet); see {place / LOG}")
-    return None
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            announced = living(place)
+            held = announced is not None or is_held(place / SERVICE_LOCK)
+        except ComputeError as error:
+            raise failed(error) from error
+        if announced is not None and _answers(announced):
+            address = ServiceAddress(announced.url, announced.token, announced.instance)
+            return LocalService(address, announced.pid, place)
+        if not held:
+            return None
+        if time.monotonic() >= deadline:
+            who = f"process {announced.pid}" if announced else "a process"
+            raise click.ClickException(f"{who} is the service but does not answer (yet); see {place / LOG}")
+        time.sleep(PAUSE)
 
 
 def _answers(announced: ServiceInfo) -> bool:

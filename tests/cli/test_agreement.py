@@ -81,7 +81,7 @@ async def page() -> dict[str, int]:
     assert service is not None
     source = Source(service)
     await source.refresh()
-    return source.counts()
+    return source.counts
 
 
 def expected(futures: Iterable[Future[int]]) -> dict[str, int]:

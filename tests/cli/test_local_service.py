@@ -13,7 +13,7 @@ from compute_executor.cli import local_service
 from compute_executor.cli.local_service import LocalService, ended, running
 from compute_executor.errors import NotAuthorized, ServiceUnavailable
 from compute_executor.local.embedded import ServiceAddress
-from compute_executor.local.state import SERVICE_LOCK, prepare_folder, state_folder
+from compute_executor.local.state import SERVICE_LOCK, ServiceInfo, prepare_folder, state_folder
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -67,7 +67,8 @@ def test_none_is_found_where_none_runs() -> None:
     assert ended(state_folder())
 
 
-def test_one_that_holds_its_lock_but_is_silent_is_told() -> None:
+def test_one_that_holds_its_lock_but_is_silent_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_service, "PATIENCE", 0.0)
     folder = state_folder()
     prepare_folder(folder)
     (folder / SERVICE_LOCK).touch(0o600)
@@ -76,6 +77,28 @@ def test_one_that_holds_its_lock_but_is_silent_is_told() -> None:
         assert not ended(folder)
         with pytest.raises(click.ClickException, match="a process is the service but does not answer"):
             running()
+
+
+def test_one_that_begins_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    info = ServiceInfo("http://127.0.0.1:9", "secret", "i", 4711)
+    looks: list[ServiceInfo | None] = [None, info]
+    monkeypatch.setattr(local_service, "living", lambda _folder: looks[0])
+    monkeypatch.setattr(local_service, "is_held", lambda _lock: True)
+    monkeypatch.setattr(local_service, "_answers", lambda _announced: True)
+    monkeypatch.setattr("time.sleep", lambda _seconds: looks.pop(0))
+    found = running()
+    assert found is not None
+    assert found.pid == info.pid
+    assert looks == [info]
+
+
+def test_one_that_ends_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = [True, True, False]
+    monkeypatch.setattr(local_service, "living", lambda _folder: None)
+    monkeypatch.setattr(local_service, "is_held", lambda _lock: held.pop(0))
+    monkeypatch.setattr("time.sleep", lambda _seconds: None)
+    assert running() is None
+    assert held == []
 
 
 def test_files_of_others_are_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
