@@ -45,7 +45,7 @@ endpoint.add_command(start)
 endpoint.add_command(restart)
 
 
-def _said(command: Callable[..., Any]) -> Callable[..., Any]:
+def _report_errors(command: Callable[..., Any]) -> Callable[..., Any]:
     """Errors of the service, or about names, end the command with their message."""
     import functools
 
@@ -65,7 +65,7 @@ def _said(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--profile", help="A service of the configuration file.")
 @click.option("--url", help="The address of a service; its token is in COMPUTE_EXECUTOR_TOKEN.")
 @as_json
-@_said
+@_report_errors
 def list_endpoints(profile: str | None, url: str | None, as_json: bool) -> None:
     """List the endpoints that you may use on a service, and those that you have on this machine."""
     service = choose(None, profile, url)
@@ -114,7 +114,7 @@ def _of(name: str) -> ChosenService | None:
 @endpoint.command()
 @click.argument("name")
 @as_json
-@_said
+@_report_errors
 def status(name: str, as_json: bool) -> None:
     """Show an endpoint with its machines. The exit code is 1 when none is connected."""
     service = _of(name)
@@ -156,7 +156,7 @@ def _machine(one: dict[str, Any]) -> list[str]:
 @click.option("--drain", is_flag=True, help="Let what runs end first; what has not begun goes back.")
 @click.option("--everywhere", is_flag=True, help="On all machines, not only on this one.")
 @as_json
-@_said
+@_report_errors
 def stop(name: str, drain: bool, everywhere: bool, as_json: bool) -> None:
     """Stop an endpoint. What runs is lost (its futures end with WorkerLost), unless --drain is given.
 
@@ -206,7 +206,7 @@ def _wait(folder: EndpointFolder, drain: bool) -> None:
 @click.argument("name")
 @click.option("--machine", default="", help="The host whose tasks are given up; default: all that are away.")
 @as_json
-@_said
+@_report_errors
 def forget(name: str, machine: str, as_json: bool) -> None:
     """Give up the tasks of machines that will not come back: they end with WorkerLost, or run again if they have
     retries left.
@@ -226,7 +226,7 @@ def forget(name: str, machine: str, as_json: bool) -> None:
 @endpoint.command()
 @click.argument("name")
 @as_json
-@_said
+@_report_errors
 def revoke(name: str, as_json: bool) -> None:
     """Make every token of an endpoint worthless, on all its machines: they end. Started again, each gets a new
     one."""
@@ -243,7 +243,7 @@ def revoke(name: str, as_json: bool) -> None:
 @endpoint.command()
 @click.argument("name")
 @as_json
-@_said
+@_report_errors
 def delete(name: str, as_json: bool) -> None:
     """Delete an endpoint at its service and what it has kept on this machine. It must not run here."""
     folder = EndpointFolder(name)
@@ -278,7 +278,7 @@ def delete(name: str, as_json: bool) -> None:
 )
 @click.option("--engine", is_flag=True, help="What the libraries of the engine have written.")
 @as_json
-@_said
+@_report_errors
 def logs(name: str, lines: int, block: str | None, engine: bool, as_json: bool) -> None:
     """Show the log of an endpoint on this machine, or of one of its blocks."""
     folder = EndpointFolder(name)
@@ -305,7 +305,7 @@ def _end_of(path: Path, lines: int) -> list[str]:
 
 @endpoint.command()
 @click.argument("name")
-@_said
+@_report_errors
 def unit(name: str) -> None:
     """Print a systemd unit that keeps an endpoint running: for ~/.config/systemd/user/."""
     folder = EndpointFolder(name)

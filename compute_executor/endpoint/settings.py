@@ -2,7 +2,7 @@
 
     engine = "process"
     workers = 8
-    worker_init = ["module load gcc"]
+    worker_init = "module load gcc"
 
     [variables]
     OMP_NUM_THREADS = "1"

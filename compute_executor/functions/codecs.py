@@ -112,7 +112,7 @@ def by_strategies(base: Codec, serializer: Serializer) -> Codec:
     return StrategyCodec(Registry(dumps, there=there), dumps, dump_call, base=base)
 
 
-def of_ours(
+def native_codec(
     of_function: Keep | None = None, of_argument: Keep | None = None, *, follows_path: bool = False
 ) -> Codec:
     """For workers of this package. ``of_function``, ``of_argument``: make parts of the large buffers of either.
@@ -132,7 +132,7 @@ def of_ours_by_source() -> Codec:
     return Codec(Registry(dumps), dumps, native.dump_call)
 
 
-def of_other_python(version: str) -> Codec:
+def codec_for_python(version: str) -> Codec:
     """For workers of this package that have this version of Python, which is not ours: what is made of bytecode is
     refused before it is sent."""
 
@@ -158,7 +158,7 @@ def _as_source(function: Any) -> Any:
     return function if is_ours else SourceFunction(*stock.source_of(function))
 
 
-def of_stock(by_source: bool = False) -> Codec:
+def globus_codec(by_source: bool = False) -> Codec:
     """For workers of a stock Globus Compute endpoint. ``by_source``: functions as their source."""
     dumps = stock.dumps_as_source if by_source else stock.dumps
 

@@ -138,7 +138,7 @@ class Batch:
         if "endpoint_id" in kwargs:
             self._add_guide_form(args, kwargs)
         else:
-            self._add_todays_form(*args, **kwargs)
+            self._add_current_form(*args, **kwargs)
 
     def __len__(self) -> int:
         return len(self.calls)
@@ -156,7 +156,7 @@ class Batch:
         function_id = canonical(kwargs.pop("function_id"), "function")
         self.calls.append(BatchTask(function_id, endpoint_id, self._encode_call(args, kwargs)))
 
-    def _add_todays_form(
+    def _add_current_form(
         self,
         function_id: AnyId | None = None,
         args: Sequence[Any] | None = None,

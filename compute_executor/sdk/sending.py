@@ -86,7 +86,7 @@ class _Sender:
         except ComputeError as error:
             split = smaller([task.function_id for task in placed.tasks], error)
             for chosen in split:
-                self.send(_some(placed, chosen))
+                self.send(_subset(placed, chosen))
             if not split:
                 self._refuse(placed, error)
         else:
@@ -115,8 +115,8 @@ def _parts(wire: Wire, tasks: Sequence[BatchTask]) -> Iterator[_SubmittedPart]:
     whole = _SubmittedPart(range(len(tasks)), tasks)
     for group in grouped([task.endpoint_id for task in tasks]):
         for part in parts([sizes[place] for place in group], wire.limits):
-            yield _some(whole, [group[one] for one in part])
+            yield _subset(whole, [group[one] for one in part])
 
 
-def _some(placed: _SubmittedPart, chosen: Sequence[int]) -> _SubmittedPart:
+def _subset(placed: _SubmittedPart, chosen: Sequence[int]) -> _SubmittedPart:
     return _SubmittedPart([placed.places[one] for one in chosen], [placed.tasks[one] for one in chosen])

@@ -76,7 +76,7 @@ def function_in(obj: Any) -> FunctionType | None:
 
 
 def dump(obj: Any, keep: Keep | None = None, function: FunctionType | None = None) -> Content:
-    """The same; a large one in pieces, of which some are the object's own memory. For a value: a ``__reduce__``
+    """The stream of `dumps`; a large one in pieces, of which some are the object's own memory. A ``__reduce__``
     that calls sys.exit ends the task with SystemExit. ``keep``: makes parts of large buffers; ``function``: see
     `packer.Packer.pack`."""
     try:
@@ -140,7 +140,7 @@ def loads(stream: bytes | memoryview) -> Any:
 
             return dill.loads(stream)
         return pickle.loads(stream)
-    except (ResultDecodeError, UsedInImport):  # say more than we could: endpoint.bytecode, session
+    except (ResultDecodeError, UsedInImport):  # say more than we could: endpoint.worker.bytecode, session
         raise
     except Exception as error:
         raise ResultDecodeError(
@@ -240,7 +240,7 @@ def _arguments(stream: bytes | memoryview) -> Any:
         raise
 
 
-def culprit(
+def failing_argument(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     dump: Callable[[Any], object],
@@ -269,7 +269,7 @@ def culprit(
 def _refusal(
     args: tuple[Any, ...], kwargs: dict[str, Any], error: BaseException, first_is_function: bool
 ) -> SerializationError:
-    found = culprit(args, kwargs, dumps, str, first_is_function)
+    found = failing_argument(args, kwargs, dumps, str, first_is_function)
     if found is not None:
         return SerializationError(f"{found[0]}: {found[1]}")
     return SerializationError(f"the arguments cannot be serialised: {type(error).__name__}: {error}")

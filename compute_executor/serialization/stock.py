@@ -54,7 +54,7 @@ def dump_call(
         first = _stream(args, plain=_PLAIN.issuperset(map(type, args)))
         rest = _stream(kwargs, plain=_PLAIN.issuperset(map(type, kwargs.values()))) if kwargs else b""
     except Exception as error:
-        where, why = native.culprit(args, kwargs, _stream, _told, first_is_function) or (
+        where, why = native.failing_argument(args, kwargs, _stream, _told, first_is_function) or (
             "the arguments",
             _told(error),
         )

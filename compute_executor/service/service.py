@@ -351,7 +351,7 @@ class Service:
         await self.endpoints.delete(who, endpoint)
         await self._parts.engines.kind(row.kind).deleted(row)
 
-    def takers(self, endpoint: uuid.UUID) -> Agents | AccountPools:
+    def holders(self, endpoint: uuid.UUID) -> Agents | AccountPools:
         """Who speaks with the machine of this endpoint's token: one of our own, or that of a pool of an account."""
         pools = self.account_pools
         return pools if pools is not None and pools.runs(endpoint) else self.agents

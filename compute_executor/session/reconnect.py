@@ -68,7 +68,7 @@ class ReconnectPolicy:
             self._gone_since = now
         self.next_try = now + self.backoff.failed(self._chance())
 
-    def rest(self) -> None:
+    def restart_grace(self) -> None:
         """Start the grace anew, after the open futures have been given up: later calls get all of it."""
         self._gone_since = None
 

@@ -28,12 +28,12 @@ from compute_executor.batch import Call, Target
 from compute_executor.errors import ComputeError, InvalidRequest, PoolBroken, UsedInImport
 from compute_executor.functions.codecs import (
     Codec,
+    codec_for_python,
+    globus_codec,
     in_json,
     in_json_of_stock,
-    of_other_python,
-    of_ours,
+    native_codec,
     of_ours_by_source,
-    of_stock,
 )
 from compute_executor.functions.registry import FunctionRef
 from compute_executor.future import ComputeFuture, forked
@@ -124,7 +124,7 @@ class Session:
         """Return the codec for a kind of endpoint. JSON has no parts."""
         as_json = self.settings.serializer == JSON
         if kind not in {EndpointKind.OURS, EndpointKind.AGENT}:
-            return (in_json_of_stock if as_json else of_stock)(self.settings.by_source)
+            return (in_json_of_stock if as_json else globus_codec)(self.settings.by_source)
         codec = self._codec_of_ours(kind, elsewhere, other_python)
         return in_json(codec) if as_json else codec
 
@@ -132,11 +132,11 @@ class Session:
         if kind is EndpointKind.AGENT and self.settings.by_source:
             return of_ours_by_source()
         if other_python:
-            return of_other_python(other_python)
+            return codec_for_python(other_python)
         own = self.settings.pool is not None and not elsewhere
         of_function = functools.partial(self.parts.of_function, elsewhere=elsewhere)
         of_argument = functools.partial(self.parts.of_argument, elsewhere=elsewhere)
-        return of_ours(of_function, of_argument, follows_path=own)
+        return native_codec(of_function, of_argument, follows_path=own)
 
     def _kind(self, endpoint: bytes) -> EndpointKind:
         if not endpoint:

@@ -143,7 +143,7 @@ class SubmitQueue:
             callbacks, self._callbacks = self._callbacks, []
         return callbacks
 
-    def rest(self, busy: bool, room: int) -> float | None:
+    def pause(self, busy: bool, room: int) -> float | None:
         """Return the seconds to sleep: 0.0 if there is work, None for no limit."""
         with self.lock:
             if self._with_ids or self._callbacks:

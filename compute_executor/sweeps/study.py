@@ -78,7 +78,7 @@ class Study:
         self.request, self._clock = request, clock
         self._scratch: ScratchFolder | None = None if earlier is None else earlier._scratch
         self.format: TableFormat | None = None
-        self._resumed = self._loose = False
+        self._resumed = self._untyped = False
         self._first_new = 0
         self._unreadable = 0
         self._adopting_done = self._closed = False
@@ -115,11 +115,11 @@ class Study:
         self.format = format_of(request.out, request.design.count)
         check_folder(out)
         try:
-            return self._beside(out)
+            return self._book_beside(out)
         except OSError as error:
             raise InvalidRequest(f"cannot write {out}: {reason(error)}") from error
 
-    def _beside(self, out: Path) -> Book:
+    def _book_beside(self, out: Path) -> Book:
         path, going_on = book_of(out), self.request.resume or self.request.retry_failed
         there = out.exists() and out.stat().st_size > 0
         if there and not (going_on or self.request.overwrite):
@@ -150,7 +150,7 @@ class Study:
             return self._begun(book)
         self._check_same(book, out)
         self._resumed = True
-        self._loose = book.get(IMPORTED, False)
+        self._untyped = book.get(IMPORTED, False)
         book.index(self._key)
         book.clear_places()
         return self._begun(book)
@@ -202,23 +202,23 @@ class Study:
         """Run every row that has no value, or until an interrupt or too many failures (``stopped``). ``changed`` is
         called when ``tally`` has. Raises what is about all rows: ServiceUnavailable and the like, OSError of the
         disk."""
-        self._go(self.request.design.rows(), executor, changed)
+        self._execute(self.request.design.rows(), executor, changed)
 
     def evaluate(
         self, rows: Iterator[Row], executor: Executor, changed: Callable[[], None] = lambda: None
     ) -> list[CallEnd | None]:
         """Run these rows, for a search that will ask for more; how each has ended, in their order."""
         first, self._ends = self._place, {}
-        self._go(rows, executor, changed)
+        self._execute(rows, executor, changed)
         return [self._ends.get(place) for place in range(first, self._place)]
 
-    def _go(self, rows: Iterator[Row], executor: Executor, changed: Callable[[], None]) -> None:
+    def _execute(self, rows: Iterator[Row], executor: Executor, changed: Callable[[], None]) -> None:
         run = self._run = SweepRun(executor, numbered(self.request.function, executor))
         if not self._interrupted:
-            self._follow(run, executor, self._to_run(rows, run), changed)
+            self._follow_events(run, executor, self._to_run(rows, run), changed)
         self._run = None
 
-    def _follow(
+    def _follow_events(
         self, run: SweepRun, executor: Executor, calls: Iterator[RowCall], changed: Callable[[], None]
     ) -> None:
         if not self._adopting_done:
@@ -232,7 +232,7 @@ class Study:
                 break
             if run.is_idle:
                 self.book.commit()  # while this waits, everything is kept
-            self._enter(run.take())
+            self._record_results(run.take())
             changed()
         self.book.commit()
         changed()
@@ -284,7 +284,7 @@ class Study:
         return RowCall(number, place, row, attempts + 1), wanted
 
     def _key(self, row: Row) -> bytes:
-        return key_bytes((row.get(name, ABSENT) for name in self.request.design.names), loose=self._loose)
+        return key_bytes((row.get(name, ABSENT) for name in self.request.design.names), loose=self._untyped)
 
     def _is_withheld(self, entry: RowCall, run: SweepRun) -> bool:
         """Whether a call waits because it may be among those that an earlier sweep left in the service."""
@@ -316,11 +316,11 @@ class Study:
         """Note what has ended and was not noted yet, after an exception has come in between. Waits for nothing."""
         self._interrupted = True
         while self._run is not None and not self._run.is_idle:
-            self._enter(self._run.take())
+            self._record_results(self._run.take())
 
     # -- outcomes --------------------------------------------------------------------------------------------
 
-    def _enter(self, arrived: Sequence[tuple[RowCall | None, Future[Any]]]) -> None:
+    def _record_results(self, arrived: Sequence[tuple[RowCall | None, Future[Any]]]) -> None:
         records: list[tuple[RowCall, CallEnd, Any]] = []
         for call, future in arrived:
             found = outcome(future)

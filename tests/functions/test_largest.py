@@ -49,7 +49,7 @@ def test_functions_for_globus_compute_are_checked_before_they_are_sent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(codecs, "MOST_FOR_STOCK", 20_000)
-    codec = codecs.of_stock()
+    codec = codecs.globus_codec()
     large = _made("def f(x): return DATA", DATA=bytes(30_000))
     for refused in (codec.registry.route, codec.registry.each_of, codec.dump_function):
         with pytest.raises(PayloadTooLarge, match="global `DATA` with 30,000 bytes"):

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from compute_executor.functions.codecs import Codec, in_json_of_stock, of_stock
+from compute_executor.functions.codecs import Codec, globus_codec, in_json_of_stock
 from compute_executor.serialization import packing
 from compute_executor.serialization.large import whole
 
@@ -96,7 +96,7 @@ def test_it_travels_as_source() -> None:
 
 
 def test_the_generic_caller_needs_no_package_of_ours() -> None:
-    assert there(of_stock(), (scaled(2), (3,)), (scaled(5), (3,)))[1] == ["ok", 15]
+    assert there(globus_codec(), (scaled(2), (3,)), (scaled(5), (3,)))[1] == ["ok", 15]
 
 
 def test_results_are_asked_for_in_json() -> None:
@@ -106,4 +106,4 @@ def test_results_are_asked_for_in_json() -> None:
     target = Target(b"e" * 16, None, Options())
     asked = in_json_of_stock().target(target)
     assert asked.options.result_serializers == ["globus_compute_sdk.serialize.JSONData"]
-    assert of_stock().target(target) is target
+    assert globus_codec().target(target) is target

@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 from compute_executor.errors import SerializationError, VersionMismatch
-from compute_executor.functions.codecs import of_other_python, of_ours_by_source
+from compute_executor.functions.codecs import codec_for_python, of_ours_by_source
 from compute_executor.functions.remote import EachOf
 from compute_executor.serialization import native
 from compute_executor.serialization.source_function import SourceFunction
@@ -27,7 +27,7 @@ def test_a_function_of_a_module_travels_by_name_and_another_as_source() -> None:
 
 
 def test_bytecode_is_not_sent_to_another_python() -> None:
-    codec = of_other_python("3.99.0")
+    codec = codec_for_python("3.99.0")
     assert native.loads(codec.dump_function(pow)) is pow
     with pytest.raises(VersionMismatch, match=r"Python 3\.99\.0.*by_source=True"):
         codec.dump_function(lambda x: x)

@@ -97,7 +97,7 @@ def test_an_answer_by_http_shows_that_it_is_there() -> None:
 def test_after_giving_up_patience_begins_anew() -> None:
     one = policy(grace=1.0)
     one.failed(0.0)
-    one.rest()
+    one.restart_grace()
     one.failed(100.0)
 
     assert not one.given_up(100.5)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from compute_executor.endpoint.agent.folder import EndpointFolder
 from compute_executor.endpoint.leases.frames import TaskName
-from compute_executor.endpoint.leases.taker import LeaseTaker
+from compute_executor.endpoint.leases.holder import LeaseHolder
 from compute_executor.endpoint.own_workers import local_offer, worker_spec
 from compute_executor.endpoint.pool.engine import Engine, ProcessEngine
 from compute_executor.endpoint.settings import EndpointSettings
@@ -57,11 +57,11 @@ class RunningEngine(Protocol):
 class ProcessWorkers:
     """Worker processes on this machine. A `RunningEngine`."""
 
-    def __init__(self, engine: ProcessEngine, pool: bytes, spec: PoolSpec, taker: LeaseTaker) -> None:
+    def __init__(self, engine: ProcessEngine, pool: bytes, spec: PoolSpec, holder: LeaseHolder) -> None:
         self.engine: Engine = engine
         self._pool = pool
         self._spec = spec
-        self._taker = taker
+        self._holder = holder
         self._trouble = ""
         engine.open(pool, spec)
 
@@ -77,7 +77,7 @@ class ProcessWorkers:
     def _again(self) -> None:
         self._trouble = ""
         self.engine.open(self._pool, self._spec)
-        self._taker.working()
+        self._holder.working()
 
     def queued(self, count: int) -> None:
         """See RunningEngine. There are as many workers as there are."""
@@ -95,12 +95,12 @@ class ProcessWorkers:
         return {"trouble": self._trouble, "python": sys.version.split()[0], "offer": offer}
 
 
-OpenEngine = Callable[[EndpointSettings, EndpointFolder, Path, bytes, LeaseTaker], Awaitable[RunningEngine]]
+OpenEngine = Callable[[EndpointSettings, EndpointFolder, Path, bytes, LeaseHolder], Awaitable[RunningEngine]]
 """Starts the engine of an endpoint, see `open_engine`."""
 
 
 async def open_engine(
-    settings: EndpointSettings, folder: EndpointFolder, rings: Path, pool: bytes, taker: LeaseTaker
+    settings: EndpointSettings, folder: EndpointFolder, rings: Path, pool: bytes, holder: LeaseHolder
 ) -> RunningEngine:
     """The engine that the settings name, started. Raises InvalidRequest."""
     if settings.gpus and settings.engine not in ONE_ON_A_MACHINE:
@@ -110,8 +110,8 @@ async def open_engine(
             "the engine give devices to its tasks"
         )
     if settings.engine == PROCESS:
-        engine = ProcessEngine(taker, blob_folder=folder.blobs, ring_folder=rings)
-        return ProcessWorkers(engine, pool, worker_spec(settings, folder.name), taker)
+        engine = ProcessEngine(holder, blob_folder=folder.blobs, ring_folder=rings)
+        return ProcessWorkers(engine, pool, worker_spec(settings, folder.name), holder)
     from compute_executor.endpoint.agent.pilot_workers import open_pilots  # only engines elsewhere need it
 
-    return await open_pilots(settings, folder, rings, pool, taker)
+    return await open_pilots(settings, folder, rings, pool, holder)

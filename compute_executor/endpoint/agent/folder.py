@@ -190,7 +190,7 @@ class EndpointFolder:
         _write(self._credentials, credentials._asdict())
 
     def forget_credentials(self) -> None:
-        """They are good no more."""
+        """They are no longer valid."""
         self._credentials.unlink(missing_ok=True)
 
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from compute_executor.endpoint.agent.folder import EndpointFolder
 from compute_executor.endpoint.leases import frames
-from compute_executor.endpoint.leases.taker import LeaseTaker
+from compute_executor.endpoint.leases.holder import LeaseHolder
 from compute_executor.endpoint.pilots import ticket as tickets
 from compute_executor.endpoint.pilots.blocks import Blocks
 from compute_executor.endpoint.pilots.engine import PilotEngine
@@ -42,12 +42,12 @@ KEPT_OUTPUT = 14 * 86_400.0
 class PilotWorkers:
     """See the module. Made by `open_pilots`."""
 
-    def __init__(self, pilots: PilotEngine, process: EngineProcess, taker: LeaseTaker) -> None:
+    def __init__(self, pilots: PilotEngine, process: EngineProcess, holder: LeaseHolder) -> None:
         self.engine: Engine = cast(Engine, _Closing(pilots, self))
         self.blocks: Blocks
         self._pilots = pilots
         self._process = process
-        self._taker = taker
+        self._holder = holder
         self._queued = 0
         self._offer: ResourceOffer | None = None  # of the pilots seen last: the next ones are like them
         self._running: asyncio.Task[None] | None = None
@@ -58,7 +58,7 @@ class PilotWorkers:
 
     def demand(self) -> int:
         """How many tasks run or wait, here and at the service."""
-        return self._taker.open + self._queued
+        return self._holder.open + self._queued
 
     async def close(self) -> None:
         """End the blocks and the engine."""
@@ -121,32 +121,32 @@ class _Closing:
 
 
 async def open_pilots(
-    settings: EndpointSettings, folder: EndpointFolder, rings: Path, pool: bytes, taker: LeaseTaker
+    settings: EndpointSettings, folder: EndpointFolder, rings: Path, pool: bytes, holder: LeaseHolder
 ) -> PilotWorkers:
     """The engine that the settings name, started, with what an earlier start has left ended. Raises
     InvalidRequest."""
     records = PilotRecords(rings)
-    holder: list[PilotWorkers] = []
+    made: list[PilotWorkers] = []
 
     def reason(slot: str) -> str | None:
-        return holder[0].blocks.reason(slot)
+        return made[0].blocks.reason(slot)
 
     def look_soon() -> None:
-        holder[0].blocks.look_soon()
+        made[0].blocks.look_soon()
 
     def job(slot: str) -> str:
-        return holder[0].blocks.job(slot)
+        return made[0].blocks.job(slot)
 
     pilots = PilotEngine(
-        taker,
+        holder,
         pool,
         records,
         folder.blobs,
-        shared=taker.shared_by,
+        shared=holder.shared_by,
         reason=reason,
         job=job,
         look_soon=look_soon,
-        changed=taker.workers_changed,
+        changed=holder.workers_changed,
     )
     ticket_file = folder.here / tickets.FILE
     ticket = await _listen(pilots, settings, ticket_file)
@@ -169,15 +169,15 @@ async def open_pilots(
         mark=folder.engine_mark,
         started=folder.announce_engine,
     )
-    workers = PilotWorkers(pilots, process, taker)
-    holder.append(workers)
+    workers = PilotWorkers(pilots, process, holder)
+    made.append(workers)
     workers.blocks = Blocks(
         process,
         pilots,
         _limits(settings),
         folder.here / "jobs.json",
         demand=workers.demand,
-        broken=lambda message: taker.broken(pool, message),
+        broken=lambda message: holder.broken(pool, message),
     )
     try:
         await process.start()

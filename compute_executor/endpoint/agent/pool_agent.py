@@ -27,7 +27,7 @@ from compute_executor.endpoint.agent.engines import OpenEngine, ProcessWorkers, 
 from compute_executor.endpoint.agent.folder import Credentials, EndpointFolder
 from compute_executor.endpoint.agent.process import AgentProcess, EndingMode
 from compute_executor.endpoint.agent.service_link import ServicePlace
-from compute_executor.endpoint.leases.taker import LeaseTaker
+from compute_executor.endpoint.leases.holder import LeaseHolder
 from compute_executor.endpoint.pool.engine import ProcessEngine
 from compute_executor.endpoint.settings import EndpointSettings
 from compute_executor.errors import ComputeError, EndpointTaken
@@ -153,9 +153,9 @@ async def _lock(folder: EndpointFolder) -> int:
 
 def _opener(spec: PoolSpec) -> OpenEngine:
     async def open_pool(
-        _settings: EndpointSettings, folder: EndpointFolder, rings: Path, pool: bytes, taker: LeaseTaker
+        _settings: EndpointSettings, folder: EndpointFolder, rings: Path, pool: bytes, holder: LeaseHolder
     ) -> RunningEngine:
-        engine = ProcessEngine(taker, blob_folder=folder.blobs, ring_folder=rings)
-        return ProcessWorkers(engine, pool, spec, taker)
+        engine = ProcessEngine(holder, blob_folder=folder.blobs, ring_folder=rings)
+        return ProcessWorkers(engine, pool, spec, holder)
 
     return open_pool

@@ -30,7 +30,7 @@ from compute_executor.endpoint.agent.service_link import Locate, ServiceLink
 from compute_executor.endpoint.leases import frames
 from compute_executor.endpoint.leases.bodies import discard, shared_room
 from compute_executor.endpoint.leases.hello import hello_of
-from compute_executor.endpoint.leases.taker import LeaseTaker
+from compute_executor.endpoint.leases.holder import LeaseHolder
 from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.endpoint.settings import EndpointSettings
 from compute_executor.errors import NotAuthorized
@@ -55,7 +55,7 @@ class EndingMode(enum.Enum):
 
 class AgentProcess:
     """One run of an endpoint. ``admit``: gives its id and token at the service, and may block; called once its
-    engine has started. ``join``, ``replace``: see `frames.TakerHello`; ``first``: called when the service has let it
+    engine has started. ``join``, ``replace``: see `frames.HolderHello`; ``first``: called when the service has let it
     in. `run` raises what ``admit`` and `ServiceLink.run` do."""
 
     def __init__(
@@ -82,7 +82,7 @@ class AgentProcess:
         self._draining = False
         self._started = time.time()
         self._engine: RunningEngine
-        self._taker: LeaseTaker
+        self._holder: LeaseHolder
         self._link: ServiceLink
 
     async def run(self) -> None:
@@ -98,7 +98,7 @@ class AgentProcess:
         rings.mkdir(mode=0o700)
         before = await earlier(folder.rings, generation, folder.blobs, folder.host)
         _sweep(folder.blobs, before)
-        self._taker = LeaseTaker(
+        self._holder = LeaseHolder(
             self._pool,
             self._workers,
             leftovers=before,
@@ -110,8 +110,8 @@ class AgentProcess:
             discard=partial(discard, folder.blobs),
             shared_dropped=self._shared_dropped,
         )
-        self._engine = await self._open_engine(self._settings, folder, rings, self._pool, self._taker)
-        self._taker.engine = self._engine.engine
+        self._engine = await self._open_engine(self._settings, folder, rings, self._pool, self._holder)
+        self._holder.engine = self._engine.engine
         self._link = self._make_link(generation, await self._admitted())
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.end, EndingMode.NOW)
@@ -136,7 +136,7 @@ class AgentProcess:
     def _make_link(self, generation: int, credentials: Credentials) -> ServiceLink:
         folder = self._folder
 
-        def hello() -> frames.TakerHello:
+        def hello() -> frames.HolderHello:
             return hello_of(
                 folder.machine(),
                 generation,
@@ -150,7 +150,7 @@ class AgentProcess:
             locate=self._locate,
             token=credentials.token,
             hello=hello,
-            taker=self._taker,
+            holder=self._holder,
             blobs=folder.blobs,
             state=self._state,
             first=self._first_connection,
@@ -169,9 +169,9 @@ class AgentProcess:
         if self._ending.done():
             return
         if mode is EndingMode.DRAIN and not self._draining:
-            log.info("draining: %d tasks run", self._taker.running)
+            log.info("draining: %d tasks run", self._holder.running)
             self._draining = True
-            self._taker.drain()
+            self._holder.drain()
             return
         self._ending.set_result(mode)
 
@@ -193,25 +193,25 @@ class AgentProcess:
             await asyncio.gather(link, drained, return_exceptions=True)
 
     async def _until_drained(self) -> None:
-        while not (self._draining and self._taker.idle):
+        while not (self._draining and self._holder.idle):
             await asyncio.sleep(LOOK_EVERY)
 
     async def _leave(self) -> None:
         """Stop what runs, let the service store what there is, and say goodbye."""
-        self._taker.draining = True
+        self._holder.draining = True
         await self._engine.engine.close()
-        self._taker.drain()
+        self._holder.drain()
         deadline = time.monotonic() + LEAVE_WITHIN
-        while self._link.connected and not self._taker.idle and time.monotonic() < deadline:
+        while self._link.connected and not self._holder.idle and time.monotonic() < deadline:
             await asyncio.sleep(LOOK_EVERY / 5)
-        if self._taker.idle:
+        if self._holder.idle:
             self._link.say(frames.Leaving())
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._link.written(), 1.0)
         else:
-            log.warning("%d outcomes are not stored yet: the next start reports them", self._taker.unstored)
+            log.warning("%d outcomes are not stored yet: the next start reports them", self._holder.unstored)
 
-    # -- for the taker ------------------------------------------------------------------------------------
+    # -- for the holder ------------------------------------------------------------------------------------
 
     def _workers(self) -> int:
         return self._engine.workers()
@@ -240,9 +240,9 @@ class AgentProcess:
             "pid": os.getpid(),
             "up": time.time() - self._started,
             "workers": self._workers(),
-            "held": self._taker.open,
-            "running": self._taker.running,
-            "unstored": self._taker.unstored,
+            "held": self._holder.open,
+            "running": self._holder.running,
+            "unstored": self._holder.unstored,
             "draining": self._draining,
             **self._engine.state(),
         }

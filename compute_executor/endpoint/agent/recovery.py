@@ -26,7 +26,7 @@ RESTARTED = "the endpoint ended while this task ran, and its worker with it"
 
 
 class EarlierGenerations:
-    """What was found, as `leases.taker.Leftovers`. ``host`` is named to whoever loses a task."""
+    """What was found, as `leases.holder.Leftovers`. ``host`` is named to whoever loses a task."""
 
     def __init__(self, folders: list[Path], blobs: Path, host: str) -> None:
         self._folders = folders

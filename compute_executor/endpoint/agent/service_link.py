@@ -36,7 +36,7 @@ from compute_executor.protocol.frames import MAX_FRAME
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
-    from compute_executor.endpoint.leases.taker import LeaseTaker
+    from compute_executor.endpoint.leases.holder import LeaseHolder
 
 log = logging.getLogger(__name__)
 
@@ -88,10 +88,10 @@ Locate = Callable[[], ServicePlace | None]
 
 
 class OpenLink:
-    """One connection. ``local``: with this user's own service. Implements `leases.taker.TakerConnection`."""
+    """One connection. ``local``: with this user's own service. Implements `leases.holder.HolderConnection`."""
 
     def __init__(
-        self, blobs: Path, welcome: frames.GiverWelcome, clock_ahead: float, *, local: bool = False
+        self, blobs: Path, welcome: frames.GrantorWelcome, clock_ahead: float, *, local: bool = False
     ) -> None:
         self.frames = SendList()
         theirs = _usable(welcome.blob_folder)
@@ -100,7 +100,7 @@ class OpenLink:
         self.clock_ahead = clock_ahead
 
     def put(self, frame: object) -> None:
-        """See TakerConnection."""
+        """See HolderConnection."""
         self.frames.put(frame)
 
 
@@ -114,8 +114,8 @@ class ServiceLink:
         *,
         locate: Locate,
         token: str,
-        hello: Callable[[], frames.TakerHello],
-        taker: LeaseTaker,
+        hello: Callable[[], frames.HolderHello],
+        holder: LeaseHolder,
         blobs: Path,
         state: Callable[[], dict[str, Any]],
         first: Callable[[], object],
@@ -124,7 +124,7 @@ class ServiceLink:
         self._locate = locate
         self._token = token
         self._hello = hello
-        self._taker = taker
+        self._holder = holder
         self._blobs = blobs
         self._state = state
         self._first = first
@@ -214,7 +214,7 @@ class ServiceLink:
         log.info("connected to the service")
         self.trouble = ""
         self._first()
-        self._taker.connected(link)
+        self._holder.connected(link)
         running = [
             asyncio.ensure_future(one)
             for one in (link.frames.write_to(socket.send), self._receive(socket), self._tell_state(link))
@@ -223,7 +223,7 @@ class ServiceLink:
             await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             next(one for one in running if one.done()).result()
         finally:
-            self._taker.disconnected()
+            self._holder.disconnected()
             for one in running:
                 one.cancel()
             await asyncio.gather(*running, return_exceptions=True)
@@ -233,17 +233,17 @@ class ServiceLink:
     async def _receive(self, socket: ClientConnection) -> None:
         async for message in socket:
             try:
-                frame = frames.decode_to_taker(_binary(message))
+                frame = frames.decode_to_holder(_binary(message))
             except (msgspec.MsgspecError, RecursionError, ValueError, TypeError) as error:
                 raise ServiceUnavailable(f"the service sent what cannot be read: {error}") from None
-            if isinstance(frame, frames.EndTaker):
+            if isinstance(frame, frames.EndHolder):
                 self._told_to_end(frame.drain)
             else:
-                self._taker.received(frame)
+                self._holder.received(frame)
 
     async def _tell_state(self, link: OpenLink) -> None:
         while True:
-            link.put(frames.TakerState(self._state()))
+            link.put(frames.HolderState(self._state()))
             await asyncio.sleep(STATE_EVERY)
 
     def say(self, frame: object) -> None:
@@ -269,10 +269,10 @@ def _binary(message: str | bytes) -> bytes:
     return message
 
 
-def _welcome(message: str | bytes) -> frames.GiverWelcome:
+def _welcome(message: str | bytes) -> frames.GrantorWelcome:
     text = message.encode() if isinstance(message, str) else message
     try:
-        welcome = msgspec.json.decode(text, type=frames.GiverWelcome)
+        welcome = msgspec.json.decode(text, type=frames.GrantorWelcome)
     except (msgspec.MsgspecError, ValueError) as error:
         raise VersionMismatch(f"the service's first frame is no welcome: {error}") from None
     if welcome.lease_protocol != frames.PROTOCOL:

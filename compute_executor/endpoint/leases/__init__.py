@@ -1,1 +1,1 @@
-"""Tasks that run somewhere else: giver and taker, their frames, and what each side keeps of a lease."""
+"""Tasks that run somewhere else: grantor and holder, their frames, and what each side keeps of a lease."""

@@ -1,7 +1,7 @@
-"""Which tasks takers are to give back because workers of others have none. No I/O, no clock.
+"""Which tasks holders are to give back because workers of others have none. No I/O, no clock.
 
-A taker is given some tasks ahead, so that its workers need not wait for the network. When those that run take long,
-the ones behind them would wait for as long, and another taker, or one that has come since, has nothing to do.
+A holder is given some tasks ahead, so that its workers need not wait for the network. When those that run take long,
+the ones behind them would wait for as long, and another holder, or one that has come since, has nothing to do.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from typing import NamedTuple
 
 
 class Load(NamedTuple):
-    """One taker: how many workers it has, and how many of them its tasks would take together."""
+    """One holder: how many workers it has, and how many of them its tasks would take together."""
 
     workers: int
     held: int
 
 
 def keeping(loads: Sequence[Load]) -> list[bool]:
-    """Which takers have tasks that wait behind others, while a worker elsewhere has none and nothing else waits. They
-    are asked for all that has not begun, because only they know what that is.
+    """Which holders have tasks that wait behind others, while a worker elsewhere has none and nothing else waits.
+    They are asked for all that has not begun, because only they know what that is.
 
     >>> keeping([Load(2, 4), Load(2, 0)]), keeping([Load(2, 3), Load(1, 1), Load(2, 1)])
     ([True, False], [True, False, False])

@@ -3,7 +3,7 @@
     fetch(blob)  -> in the folder already?        done
                  -> in the peer's folder, which can be read here?     linked, done
                  -> BodyWanted ... BodyPart, BodyPart     a file with another name, which is renamed when it is whole
-    named(blob)  -> put into the peer's folder, if that is known to be it: then the peer need not ask
+    announce(blob)  -> put into the peer's folder, if that is known to be it: then the peer need not ask
 
 Owner: the loop's thread.
 """
@@ -99,7 +99,7 @@ class BodyExchange:
 
     # -- out --
 
-    def named(self, blob: Blob) -> None:
+    def announce(self, blob: Blob) -> None:
         """The peer is told of this body, and may ask for it."""
         self._handed_out.add(blob.name)
         if self._proven and self._theirs is not None:

@@ -1,8 +1,8 @@
-"""Which bodies the tasks of a taker need, which of them are here, and which may go. No I/O.
+"""Which bodies the tasks of a holder need, which of them are here, and which may go. No I/O.
 
 add -> missing -> came -> the task is ready ... remove -> an argument goes
                                                        -> a shared value stays as long as there is room, until
-                                                          the giver says that nobody has a use for it: drop
+                                                          the grantor says that nobody has a use for it: drop
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ class BodyNeeds:
         return gone
 
     def drop(self, names: Iterable[str]) -> list[str]:
-        """The giver has no use for these shared values any more; those whose files can go now."""
+        """The grantor has no use for these shared values any more; those whose files can go now."""
         gone = []
         for name in names:
             if self.needed(name):

@@ -1,15 +1,15 @@
-"""The frames between a giver of tasks and a taker, which has them run somewhere else.
+"""The frames between a grantor of tasks and a holder, which has them run somewhere else.
 
-The giver is a service and the taker a machine of an endpoint; or the giver is such a machine and the taker one of its
-pilots. The taker connects and sends a TakerHello, which the giver answers with a GiverWelcome. All later frames are
-msgpack arrays ``[tag, field, ...]``.
+The grantor is a service and the holder a machine of an endpoint; or the grantor is such a machine and the holder one
+of its pilots. The holder connects and sends a HolderHello, which the grantor answers with a GrantorWelcome. All later
+frames are msgpack arrays ``[tag, field, ...]``.
 
-    taker                                      giver
-    TakerHello              ->
-                            <-                 GiverWelcome
-                            <-                 Leased(tasks)      what the giver believes that this taker holds
+    holder                                     grantor
+    HolderHello             ->
+                            <-                 GrantorWelcome
+                            <-                 Leased(tasks)      what the grantor believes that this holder holds
     TasksReturned, Report   ->                 what has become of those that it does not hold any more
-    Settled, CreditLimit       ->
+    Settled, CreditLimit    ->
                             <-                 FunctionCodes, Tasks  as many as there is credit for
     TasksBegan, TaskWritten, Report ->
                             <-                 Stored(report)     up to this report, nothing can be lost any more
@@ -17,12 +17,12 @@ msgpack arrays ``[tag, field, ...]``.
 Rules
 * A task is leased from the moment it is sent until a Report or a TasksReturned about it has come; the end of a
   connection changes nothing. At the next one `Leased` and its answers put both sides in agreement.
-* What the taker does not find in `Leased` it drops: the lease was revoked, or the outcome is stored already.
+* What the holder does not find in `Leased` it drops: the lease was revoked, or the outcome is stored already.
 * ``CreditLimit.limit`` counts all tasks that were ever sent on this connection, so a repetition does no harm.
-* Reports are numbered by the taker and sent again on each connection until they are stored.
+* Reports are numbered by the holder and sent again on each connection until they are stored.
 * A body that is a Blob is asked for by whoever needs it (BodyWanted) and comes in parts; only bodies that were named
   on this connection are handed out.
-* A value that the tasks of a batch share is named with them, and asked for once: the taker keeps it, within a bound,
+* A value that the tasks of a batch share is named with them, and asked for once: the holder keeps it, within a bound,
   until `SharedDropped`. On a new connection it says what it has (SharedHeld).
 """
 
@@ -39,7 +39,7 @@ from compute_executor.protocol.frames import Blob, Body, Written
 from compute_executor.protocol.ids import SequenceNumber
 
 PROTOCOL = 2
-"""Version of these frames. A taker of another version is refused by name."""
+"""Version of these frames. A holder of another version is refused by name."""
 
 PART = 1024 * 1024
 """Bytes of a body in one frame: other frames go in between."""
@@ -51,8 +51,8 @@ TaskName = tuple[int, int]  # batch number, position
 # -- first frames (JSON) ------------------------------------------------------------------------------------
 
 
-class TakerHello(msgspec.Struct, frozen=True):
-    """The taker's first frame. ``machine``: 32 hex digits drawn once for its state folder; ``generation`` rises at
+class HolderHello(msgspec.Struct, frozen=True):
+    """The holder's first frame. ``machine``: 32 hex digits drawn once for its state folder; ``generation`` rises at
     each of its starts. ``clock``: its Unix time now. ``label``: of a pilot, the job that it is in. ``join``: it is
     to work beside other machines of the endpoint; ``replace``: instead of them, and what they hold is given up."""
 
@@ -70,9 +70,9 @@ class TakerHello(msgspec.Struct, frozen=True):
     label: str = ""
 
 
-class GiverWelcome(msgspec.Struct, frozen=True):
-    """The giver's first frame. ``blob_folder``: where a taker on the same machine finds bodies; ``clock``: the
-    giver's Unix time now; ``durable``: it flushes bodies to the disk itself, so that no taker puts them there."""
+class GrantorWelcome(msgspec.Struct, frozen=True):
+    """The grantor's first frame. ``blob_folder``: where a holder on the same machine finds bodies; ``clock``: the
+    grantor's Unix time now; ``durable``: it flushes bodies to the disk itself, so that no holder puts them there."""
 
     lease_protocol: int
     version: str
@@ -81,11 +81,11 @@ class GiverWelcome(msgspec.Struct, frozen=True):
     durable: bool = False
 
 
-# -- giver to taker -----------------------------------------------------------------------------------------
+# -- grantor to holder -----------------------------------------------------------------------------------------
 
 
 class Leased(msgspec.Struct, array_like=True, frozen=True, tag=1):
-    """Every task that the giver believes to be with this taker, from earlier connections."""
+    """Every task that the grantor believes to be with this holder, from earlier connections."""
 
     tasks: list[Key]
 
@@ -127,14 +127,14 @@ class Stored(msgspec.Struct, array_like=True, frozen=True, tag=6):
     report: int
 
 
-class EndTaker(msgspec.Struct, array_like=True, frozen=True, tag=7):
+class EndHolder(msgspec.Struct, array_like=True, frozen=True, tag=7):
     """End this process; ``drain``: when what runs has ended."""
 
     drain: bool
 
 
 class TasksQueued(msgspec.Struct, array_like=True, frozen=True, tag=8):
-    """So many tasks wait at the giver for takers like this one: said when that changes much."""
+    """So many tasks wait at the grantor for holders like this one: said when that changes much."""
 
     count: int
 
@@ -145,7 +145,7 @@ class SharedDropped(msgspec.Struct, array_like=True, frozen=True, tag=9):
     names: list[str]
 
 
-# -- taker to giver -----------------------------------------------------------------------------------------
+# -- holder to grantor -----------------------------------------------------------------------------------------
 
 
 class Settled(msgspec.Struct, array_like=True, frozen=True, tag=1):
@@ -178,7 +178,7 @@ class Report(msgspec.Struct, array_like=True, frozen=True, tag=5):
 
 
 class TasksReturned(msgspec.Struct, array_like=True, frozen=True, tag=6):
-    """These have surely not begun and are not the taker's any more."""
+    """These have surely not begun and are not the holder's any more."""
 
     tasks: list[Key]
 
@@ -195,18 +195,18 @@ class WorkersFailed(msgspec.Struct, array_like=True, frozen=True, tag=8):
     message: str
 
 
-class TakerState(msgspec.Struct, array_like=True, frozen=True, tag=9):
-    """How the taker is doing, for people to look at. Sent every few seconds: it is also the sign of life."""
+class HolderState(msgspec.Struct, array_like=True, frozen=True, tag=9):
+    """How the holder is doing, for people to look at. Sent every few seconds: it is also the sign of life."""
 
     document: dict[str, Any]
 
 
 class Leaving(msgspec.Struct, array_like=True, frozen=True, tag=10):
-    """The taker ends in order and will not come back by itself."""
+    """The holder ends in order and will not come back by itself."""
 
 
 class SharedHeld(msgspec.Struct, array_like=True, frozen=True, tag=11):
-    """The shared values that the taker has from earlier connections."""
+    """The shared values that the holder has from earlier connections."""
 
     names: list[str]
 
@@ -230,20 +230,20 @@ class BodyPart(msgspec.Struct, array_like=True, frozen=True, tag=21):
     trouble: str = ""
 
 
-ToTaker = (
+ToHolder = (
     Leased
     | FunctionCodes
     | Tasks
     | Recall
     | StopTasks
     | Stored
-    | EndTaker
+    | EndHolder
     | TasksQueued
     | SharedDropped
     | BodyWanted
     | BodyPart
 )
-ToGiver = (
+ToGrantor = (
     Settled
     | CreditLimit
     | TasksBegan
@@ -252,7 +252,7 @@ ToGiver = (
     | TasksReturned
     | Recalled
     | WorkersFailed
-    | TakerState
+    | HolderState
     | Leaving
     | SharedHeld
     | BodyWanted
@@ -260,6 +260,6 @@ ToGiver = (
 )
 
 encode = msgspec.msgpack.Encoder().encode
-decode_to_taker = msgspec.msgpack.Decoder(ToTaker).decode
-decode_to_giver = msgspec.msgpack.Decoder(ToGiver).decode
+decode_to_holder = msgspec.msgpack.Decoder(ToHolder).decode
+decode_to_grantor = msgspec.msgpack.Decoder(ToGrantor).decode
 """Raise msgspec.MsgspecError for what is no such frame."""

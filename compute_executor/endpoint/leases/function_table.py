@@ -1,4 +1,4 @@
-"""The functions that a taker was sent. A giver's numbers hold for one connection; here a function keeps its number
+"""The functions that a holder was sent. A grantor's numbers hold for one connection; here a function keeps its number
 for as long as the process lives, because workers remember functions by number. No I/O."""
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ class FunctionTable:
         self._of_connection: dict[int, int] = {}
 
     def new_connection(self) -> None:
-        """The giver's numbers mean nothing any more."""
+        """The grantor's numbers mean nothing any more."""
         self._of_connection.clear()
 
     def add(self, number: int, code: Body) -> None:
-        """The giver calls this function ``number``."""
+        """The grantor calls this function ``number``."""
         content = code.name.encode() if isinstance(code, Blob) else hashlib.sha256(code).digest()
         local = self._numbers.get(content)
         if local is None:
@@ -30,7 +30,7 @@ class FunctionTable:
         self._of_connection[number] = local
 
     def local(self, number: int) -> int:
-        """What the function is called here that the giver calls ``number``. Raises KeyError."""
+        """What the function is called here that the grantor calls ``number``. Raises KeyError."""
         return self._of_connection[number]
 
     def code(self, local: int) -> Body:

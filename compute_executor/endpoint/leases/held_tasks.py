@@ -1,4 +1,4 @@
-"""The tasks that a taker holds: which wait here, which are with its engine. No I/O.
+"""The tasks that a holder holds: which wait here, which are with its engine. No I/O.
 
 add -> waiting -> taken by the engine -> ended
           \\-> given back                 because of a recall, or because others have room for it

@@ -12,9 +12,9 @@ from compute_executor.endpoint.leases import frames
 
 def hello_of(
     machine: str, generation: int, host: str, engine: str, *, join: bool, replace: bool, label: str = ""
-) -> frames.TakerHello:
+) -> frames.HolderHello:
     """What this process says of itself."""
-    return frames.TakerHello(
+    return frames.HolderHello(
         frames.PROTOCOL,
         __version__,
         platform.python_version(),

@@ -1,4 +1,4 @@
-"""Outcomes that a giver has not stored yet, in numbered reports. No I/O.
+"""Outcomes that a grantor has not stored yet, in numbered reports. No I/O.
 
 The outcomes themselves lie on the disk as well, in the result rings of the workers, until they are stored: this is
 only what is known of them in memory.

@@ -3,7 +3,7 @@
     wake, credit -> taken -> recorded as given -> sent to a pilot ... ended | returned
     a pilot is gone -> what it had counts as begun: lost, with host, job and the scheduler's reason
 
-Implements `endpoint.pool.engine.Engine` and `endpoint.leases.giver.GiverEvents`. Owner: the loop's thread.
+Implements `endpoint.pool.engine.Engine` and `endpoint.leases.grantor.GrantorEvents`. Owner: the loop's thread.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from compute_executor._version import __version__
 from compute_executor.endpoint.leases import frames
 from compute_executor.endpoint.leases.balance import Load, keeping
 from compute_executor.endpoint.leases.bodies import BodyExchange
-from compute_executor.endpoint.leases.giver import GiverSession, LeaseHolder, reason_of
+from compute_executor.endpoint.leases.grantor import GrantedLeases, GrantorSession, reason_of
 from compute_executor.endpoint.leases.send_list import SendList
 from compute_executor.endpoint.pilots.records import PilotRecords
 from compute_executor.endpoint.pilots.wire import PilotWire, accept
@@ -46,7 +46,7 @@ SILENT_AFTER = 20.0
 LOOK_EVERY = 0.25
 """Seconds between two looks at which pilots are silent or gone."""
 
-AHEAD = 0.02
+PREFETCH = 0.02
 """Seconds of work that a pilot has ahead of each worker: it counts as begun if all of the pilot's machine dies."""
 
 SHARE = 128
@@ -65,19 +65,19 @@ END_WITHIN = 5.0
 """Seconds for pilots to report what they stopped, at the end."""
 
 
-class PilotHolder(LeaseHolder):
+class PilotLeases(GrantedLeases):
     """One pilot, connected or not. ``slot``: its place, ``job``: what people call that; ``gone_since``: when its
     connection ended; ``ending``: why it ends; ``offer``: what its workers have, once it has told; ``occupied``: how
     many workers its tasks take together; ``losses``: tasks that were lost with it, and since when they wait for the
     scheduler to say why."""
 
-    def __init__(self, hello: frames.TakerHello, job: str) -> None:
+    def __init__(self, hello: frames.HolderHello, job: str) -> None:
         super().__init__()
         self.job = job
         self.host = hello.host[:255]
         self.slot = hello.label[:255]
         self.python = hello.python[:64]
-        self.session: GiverSession | None = None
+        self.session: GrantorSession | None = None
         self.end: Callable[[], object] = _nothing
         self.workers = 0
         self.heard = self.busy = time.monotonic()
@@ -142,7 +142,7 @@ class PilotEngine:
         self._job = job
         self._look_soon = look_soon
         self._changed = changed
-        self._pilots: dict[str, PilotHolder] = {}
+        self._pilots: dict[str, PilotLeases] = {}
         self._streams: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -176,13 +176,13 @@ class PilotEngine:
         return int(self._server.sockets[0].getsockname()[1])
 
     async def _serve(self, wire: PilotWire) -> None:
-        hello = msgspec.json.decode(await wire.receive(), type=frames.TakerHello)
-        welcome = frames.GiverWelcome(frames.PROTOCOL, __version__, time.time(), str(self._blobs))
+        hello = msgspec.json.decode(await wire.receive(), type=frames.HolderHello)
+        welcome = frames.GrantorWelcome(frames.PROTOCOL, __version__, time.time(), str(self._blobs))
         await wire.send(msgspec.json.encode(welcome))
-        pilot = self._pilots.setdefault(hello.machine, PilotHolder(hello, self._job(hello.label[:255])))
+        pilot = self._pilots.setdefault(hello.machine, PilotLeases(hello, self._job(hello.label[:255])))
         pilot.end()
         send = SendList()
-        session = GiverSession(
+        session = GrantorSession(
             pilot,
             self,
             send,
@@ -208,7 +208,7 @@ class PilotEngine:
             session.end()
             self._disconnected(hello.machine, pilot, session)
 
-    def _disconnected(self, machine: str, pilot: PilotHolder, session: GiverSession) -> None:
+    def _disconnected(self, machine: str, pilot: PilotLeases, session: GrantorSession) -> None:
         if pilot.session is not session:
             return
         pilot.session, pilot.end, pilot.gone_since = None, _nothing, time.monotonic()
@@ -243,12 +243,12 @@ class PilotEngine:
             if keeps and pilot.session is not None and now - pilot.busy > LOOK_EVERY:
                 pilot.session.recall(frames.NOBODY_WAITS, list(pilot.expected))
 
-    def _working(self) -> list[PilotHolder]:
+    def _working(self) -> list[PilotLeases]:
         """Those with a connection, the least busy first."""
         connected = [one for one in self._pilots.values() if one.session is not None]
         return sorted(connected, key=lambda one: one.occupied - one.workers)
 
-    def _gone(self, machine: str, pilot: PilotHolder) -> None:
+    def _gone(self, machine: str, pilot: PilotLeases) -> None:
         """A pilot will not come back: what it had been sent counts as begun."""
         self._pilots.pop(machine, None)
         keys = pilot.keys()
@@ -281,7 +281,7 @@ class PilotEngine:
         """How many workers the connected pilots have."""
         return sum(one.workers for one in self._pilots.values() if one.session is not None)
 
-    def pilots(self) -> list[PilotHolder]:
+    def pilots(self) -> list[PilotLeases]:
         """All of them."""
         return list(self._pilots.values())
 
@@ -290,7 +290,7 @@ class PilotEngine:
         for pilot in self._pilots.values():
             if pilot.slot == slot and pilot.session is not None:
                 pilot.ended_by_us = True
-                pilot.session.end_taker(drain=True)
+                pilot.session.end_holder(drain=True)
 
     # -- Engine -------------------------------------------------------------------------------------------
 
@@ -342,7 +342,7 @@ class PilotEngine:
 
     def _holders(
         self, tasks: Collection[tuple[int, int]]
-    ) -> list[tuple[GiverSession, list[tuple[int, int]]]]:
+    ) -> list[tuple[GrantorSession, list[tuple[int, int]]]]:
         found = []
         for pilot in self._pilots.values():
             held = [name for name in tasks if name in pilot.leased]
@@ -356,7 +356,7 @@ class PilotEngine:
         for pilot in self.pilots():
             if pilot.session is not None:
                 pilot.ended_by_us = True
-                pilot.session.end_taker(drain=False)
+                pilot.session.end_holder(drain=False)
         deadline = time.monotonic() + END_WITHIN
         while any(one.session is not None for one in self.pilots()) and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
@@ -380,7 +380,7 @@ class PilotEngine:
         while sum(self._give(pilot, session) for pilot, session in working):
             pass
 
-    def _give(self, pilot: PilotHolder, session: GiverSession) -> bool:
+    def _give(self, pilot: PilotLeases, session: GrantorSession) -> bool:
         tasks = self._take(pilot, min(session.room(), SHARE))
         if not tasks:
             return False
@@ -390,11 +390,11 @@ class PilotEngine:
         session.send(tasks)
         return True
 
-    def _take(self, pilot: PilotHolder, room: int) -> list[Assignment]:
+    def _take(self, pilot: PilotLeases, room: int) -> list[Assignment]:
         """As many tasks as fill the pilot's time, by what their functions lately took; one of a function that is not
         known counts for much."""
         taken: list[Assignment] = []
-        budget = AHEAD * pilot.workers
+        budget = PREFETCH * pilot.workers
         while len(taken) < room and (pilot.ahead < budget or pilot.occupied <= pilot.workers):
             some = self._events.take(self._pool, 1)
             if not some:
@@ -403,30 +403,30 @@ class PilotEngine:
             pilot.expect(some[0], self._estimates.expected(some[0].function))
         return taken
 
-    # -- GiverEvents --------------------------------------------------------------------------------------
+    # -- GrantorEvents --------------------------------------------------------------------------------------
 
-    def settled(self, session: GiverSession) -> None:  # noqa: ARG002
-        """See GiverEvents."""
+    def settled(self, session: GrantorSession) -> None:  # noqa: ARG002
+        """See GrantorEvents."""
         self.wake(self._pool)
 
-    def has_credit(self, session: GiverSession) -> None:  # noqa: ARG002
-        """See GiverEvents."""
+    def has_credit(self, session: GrantorSession) -> None:  # noqa: ARG002
+        """See GrantorEvents."""
         self.wake(self._pool)
 
     def began(self, tasks: list[tuple[int, int, int, float]]) -> None:
-        """See GiverEvents."""
+        """See GrantorEvents."""
         self._events.began(self._pool, tasks)
 
     def output(self, tasks: list[tuple[int, int, Written]]) -> None:
-        """See GiverEvents."""
+        """See GrantorEvents."""
         for batch, position, part in tasks:
             self._events.output(self._pool, batch, position, part)
 
-    def ended(self, session: GiverSession, outcomes: list[TaskEnded]) -> None:
-        """See GiverEvents."""
+    def ended(self, session: GrantorSession, outcomes: list[TaskEnded]) -> None:
+        """See GrantorEvents."""
         if not outcomes:
             return
-        pilot = cast(PilotHolder, session.holder)
+        pilot = cast(PilotLeases, session.granted)
         pilot.busy = time.monotonic()
         for one in outcomes:
             function = pilot.has_ended((one.batch, one.position))
@@ -441,7 +441,7 @@ class PilotEngine:
         else:
             pilot.losses += [(time.monotonic(), one) for one in lost]
 
-    def _tell_lost(self, pilot: PilotHolder, outcomes: list[TaskEnded], why: str) -> None:
+    def _tell_lost(self, pilot: PilotLeases, outcomes: list[TaskEnded], why: str) -> None:
         for one in outcomes:
             reason = reason_of(one)
             told = Reason(f"on {pilot.name}: {reason.message}{why}", reason.exit_code, reason.began)
@@ -450,7 +450,7 @@ class PilotEngine:
                 self._pool, one.batch, one.position, one.attempt, told, output=one.output, worker=one.worker
             )
 
-    def _tell_losses(self, pilot: PilotHolder) -> None:
+    def _tell_losses(self, pilot: PilotLeases) -> None:
         """Tell of what was lost when it is known whether its worker died alone, or was ended with its pilot and
         why."""
         reason = self._reason(pilot.slot)
@@ -462,14 +462,14 @@ class PilotEngine:
         self._tell_lost(pilot, [one for _, one in losses], why)
 
     def _count(self, number: int, *, kept: bool) -> None:
-        """So many more outcomes go to the taker, which counts the same ones; ``kept``: they are on the disk."""
+        """So many more outcomes go to the holder, which counts the same ones; ``kept``: they are on the disk."""
         safe = self.progress()[1] >= self._put
         self._put += number
         if safe and kept:
             self._kept = self._put
 
     def progress(self) -> tuple[int, int]:
-        """See GiverEvents. What is on this endpoint's disk counts as stored: pilots may forget it."""
+        """See GrantorEvents. What is on this endpoint's disk counts as stored: pilots may forget it."""
         return self._put, max(self._kept, self._events.progress()[1])
 
     def _acknowledge(self) -> None:
@@ -480,17 +480,17 @@ class PilotEngine:
             if pilot.session is not None:
                 pilot.session.stored(count)
 
-    def returned(self, session: GiverSession, tasks: list[Key]) -> None:
-        """See GiverEvents."""
-        pilot = cast(PilotHolder, session.holder)
+    def returned(self, session: GrantorSession, tasks: list[Key]) -> None:
+        """See GrantorEvents."""
+        pilot = cast(PilotLeases, session.granted)
         for key in tasks:
             pilot.has_ended(key[:2])
         if tasks:
             self._events.returned(self._pool, tasks)
             self.wake(self._pool)
 
-    def recall_answered(self, session: GiverSession, request: int) -> None:  # noqa: ARG002
-        """See GiverEvents."""
+    def recall_answered(self, session: GrantorSession, request: int) -> None:  # noqa: ARG002
+        """See GrantorEvents."""
         found = self._recalls.get(request)
         if found is None:
             return
@@ -499,15 +499,15 @@ class PilotEngine:
         else:
             self._finish_recall(request)
 
-    def failed(self, session: GiverSession, message: str) -> None:
-        """See GiverEvents. The pilot ends by itself."""
+    def failed(self, session: GrantorSession, message: str) -> None:
+        """See GrantorEvents. The pilot ends by itself."""
         if message:
-            pilot = cast(PilotHolder, session.holder)
+            pilot = cast(PilotLeases, session.granted)
             log.warning("no worker can start on %s: %s", pilot.name, message)
 
-    def state(self, session: GiverSession, document: dict[str, Any]) -> None:
-        """See GiverEvents."""
-        pilot = cast(PilotHolder, session.holder)
+    def state(self, session: GrantorSession, document: dict[str, Any]) -> None:
+        """See GrantorEvents."""
+        pilot = cast(PilotLeases, session.granted)
         pilot.heard = time.monotonic()
         if ending := document.get("ending"):
             pilot.ending = str(ending)[:200]
@@ -518,13 +518,13 @@ class PilotEngine:
             pilot.workers = max(0, workers)
             self._changed()
 
-    def leaving(self, session: GiverSession) -> None:
-        """See GiverEvents."""
-        pilot = cast(PilotHolder, session.holder)
+    def leaving(self, session: GrantorSession) -> None:
+        """See GrantorEvents."""
+        pilot = cast(PilotLeases, session.granted)
         pilot.workers = 0
         self._changed()
 
 
-async def _hear(wire: PilotWire, session: GiverSession) -> None:
+async def _hear(wire: PilotWire, session: GrantorSession) -> None:
     while True:
         session.received(await wire.receive())

@@ -3,7 +3,7 @@ endpoint.
 
     python -m compute_executor.endpoint.pilots.pilot TICKET [--workers N] [--slot NAME]
 
-It is a taker like an endpoint itself, over TCP. What it keeps lies in a folder of this machine and goes with it. It
+It is a holder like an endpoint itself, over TCP. What it keeps lies in a folder of this machine and goes with it. It
 ends when it is told to, when its endpoint cannot be reached for a while, when its job's time limit nears, or with
 whoever started it. Owner of everything: the loop's thread.
 """
@@ -36,8 +36,8 @@ from compute_executor import system
 from compute_executor.endpoint.leases import clocks, frames
 from compute_executor.endpoint.leases.bodies import BodyExchange, discard, shared_room
 from compute_executor.endpoint.leases.hello import hello_of
+from compute_executor.endpoint.leases.holder import LeaseHolder
 from compute_executor.endpoint.leases.send_list import SendList
-from compute_executor.endpoint.leases.taker import LeaseTaker
 from compute_executor.endpoint.own_workers import local_offer, worker_spec
 from compute_executor.endpoint.pilots import ticket as tickets
 from compute_executor.endpoint.pilots.ticket import Ticket
@@ -51,7 +51,7 @@ from compute_executor.protocol.resources import ResourceOffer
 
 log = logging.getLogger(__name__)
 
-AHEAD = 0.02
+PREFETCH = 0.02
 """Seconds of work that a pilot has ahead of each worker. It counts as begun if the whole machine dies."""
 
 GONE_AFTER = 30.0
@@ -71,7 +71,7 @@ _POOL = b"workers of pilot"
 
 
 class PilotLink:
-    """The open connection. Implements `leases.taker.TakerConnection`."""
+    """The open connection. Implements `leases.holder.HolderConnection`."""
 
     def __init__(self, blobs: Path, theirs: Path | None, clock_ahead: float) -> None:
         self.frames = SendList()
@@ -79,7 +79,7 @@ class PilotLink:
         self.clock_ahead = clock_ahead
 
     def put(self, frame: object) -> None:
-        """See TakerConnection."""
+        """See HolderConnection."""
         self.frames.put(frame)
 
 
@@ -94,7 +94,7 @@ class Pilot:
         self._machine = secrets.token_hex(16)
         self._over: asyncio.Future[str]
         self._reached = time.monotonic()
-        self._taker: LeaseTaker
+        self._holder: LeaseHolder
         self._link: PilotLink | None = None
         self._workers: int
         self._offer: ResourceOffer
@@ -108,17 +108,17 @@ class Pilot:
             folder.mkdir(mode=0o700)
         spec = worker_spec(self._settings, self._slot)
         self._workers, self._offer = spec.max_workers, local_offer(spec)
-        self._taker = LeaseTaker(
+        self._holder = LeaseHolder(
             _POOL,
             lambda: spec.max_workers,
             stored=self._stored,
             failed=self._end,
-            ahead=AHEAD,
+            prefetch=PREFETCH,
             room=shared_room(self._blobs),
             discard=partial(discard, self._blobs),
         )
-        engine = ProcessEngine(self._taker, blob_folder=self._blobs, ring_folder=self._rings)
-        self._taker.engine = engine
+        engine = ProcessEngine(self._holder, blob_folder=self._blobs, ring_folder=self._rings)
+        self._holder.engine = engine
         engine.open(_POOL, spec)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._end, f"it got {signal.Signals(number).name}")
@@ -130,7 +130,7 @@ class Pilot:
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if self._link is not None and self._over.done():
-                self._link.put(frames.TakerState({**self._state(), "ending": self._over.result()}))
+                self._link.put(frames.HolderState({**self._state(), "ending": self._over.result()}))
             await engine.close()
             await self._leave()
         finally:
@@ -147,11 +147,11 @@ class Pilot:
 
     async def _leave(self) -> None:
         """Report what was stopped, and give back the rest."""
-        self._taker.drain()
+        self._holder.drain()
         deadline = time.monotonic() + 3.0
-        while self._link is not None and not self._taker.idle and time.monotonic() < deadline:
+        while self._link is not None and not self._holder.idle and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
-        if self._link is not None and self._taker.idle:
+        if self._link is not None and self._holder.idle:
             self._link.put(frames.Leaving())
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._link.frames.written(), 1.0)
@@ -161,10 +161,10 @@ class Pilot:
         if self._limit is None:
             await asyncio.Event().wait()
             return
-        while time.time() < self._limit - max(BEFORE_LIMIT, self._taker.mean):
+        while time.time() < self._limit - max(BEFORE_LIMIT, self._holder.mean):
             await asyncio.sleep(1.0)
-        self._taker.drain()
-        while not self._taker.idle:
+        self._holder.drain()
+        while not self._holder.idle:
             await asyncio.sleep(0.1)
         self._end("the time limit of its job nears")
 
@@ -191,10 +191,10 @@ class Pilot:
         )
         sent = time.time()
         await wire.send(msgspec.json.encode(hello))
-        welcome = msgspec.json.decode(await wire.receive(), type=frames.GiverWelcome)
+        welcome = msgspec.json.decode(await wire.receive(), type=frames.GrantorWelcome)
         theirs = shared_folder(welcome.blob_folder, self._ticket)
         link = self._link = PilotLink(self._blobs, theirs, clocks.ahead(sent, time.time(), welcome.clock))
-        self._taker.connected(link)
+        self._holder.connected(link)
         running = [
             asyncio.ensure_future(one)
             for one in (link.frames.write_to(wire.send), self._receive(wire), self._tell_state(link))
@@ -204,7 +204,7 @@ class Pilot:
             next(one for one in running if one.done()).result()
         finally:
             self._reached, self._link = time.monotonic(), None
-            self._taker.disconnected()
+            self._holder.disconnected()
             for one in running:
                 one.cancel()
             await asyncio.gather(*running, return_exceptions=True)
@@ -213,17 +213,17 @@ class Pilot:
 
     async def _receive(self, wire: PilotWire) -> None:
         while True:
-            frame = frames.decode_to_taker(await wire.receive())
-            if isinstance(frame, frames.EndTaker):
+            frame = frames.decode_to_holder(await wire.receive())
+            if isinstance(frame, frames.EndHolder):
                 if frame.drain:
-                    self._taker.drain()
+                    self._holder.drain()
                 self._end("its endpoint has told it to end")
             else:
-                self._taker.received(frame)
+                self._holder.received(frame)
 
     async def _tell_state(self, link: PilotLink) -> None:
         while True:
-            link.put(frames.TakerState(self._state()))
+            link.put(frames.HolderState(self._state()))
             await asyncio.sleep(STATE_EVERY)
 
     def _state(self) -> dict[str, Any]:
@@ -232,7 +232,7 @@ class Pilot:
             "slot": self._slot,
             "workers": self._workers,
             "offer": self._offer._asdict(),
-            "running": self._taker.running,
+            "running": self._holder.running,
             "limit": self._limit,
         }
 

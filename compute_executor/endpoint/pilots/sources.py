@@ -41,11 +41,11 @@ class ProviderSlots:
         self.most = int(most if most is not None else getattr(provider, "max_blocks", 1))
 
     def start(self, slot: str) -> SlotState:
-        """See SlotSource. Raises RuntimeError with the scheduler's words."""
+        """See SlotSource. Raises RuntimeError with the scheduler's own message."""
         order = self._order
-        words = command(sys.executable, order.ticket_file, slot, order.pilot_options())
+        arguments = command(sys.executable, order.ticket_file, slot, order.pilot_options())
         sets = [f"{name}={shlex.quote(value)}" for name, value in order.variables.items()]
-        line = " ".join([*(["env", *sets] if sets else []), *map(shlex.quote, words)])
+        line = " ".join([*(["env", *sets] if sets else []), *map(shlex.quote, arguments)])
         try:
             job = str(self._provider.submit(line, 1, f"{order.name}-{slot}"))
         except Exception as error:
@@ -70,8 +70,8 @@ class ProviderSlots:
             pending = status.status_name in ("PENDING", "HELD")
             return SlotState(PENDING if pending else RUNNING, job, _slurm_reason(job) if pending else "")
         said = _slurm_reason(job) or f"{status.status_name} {status.message or ''}".strip()
-        words = [said, _last_lines(status)]
-        return SlotState(ENDED, job, "; ".join(word for word in words if word))
+        arguments = [said, _last_lines(status)]
+        return SlotState(ENDED, job, "; ".join(word for word in arguments if word))
 
     def end(self, slots: list[str]) -> None:
         """See SlotSource."""
@@ -81,7 +81,7 @@ class ProviderSlots:
 
     def adopt(self, slots: dict[str, SlotState]) -> None:
         """See SlotSource. Blocks that are processes of this machine are no jobs that anybody knows: their pilots find
-        that their ticket is good no more, and end."""
+        that their ticket is no longer valid, and end."""
         from parsl.jobs.states import JobState, JobStatus  # pyright: ignore[reportMissingImports] - an extra
         from parsl.providers.cluster_provider import (  # pyright: ignore[reportMissingImports] - an extra
             ClusterProvider,
@@ -213,11 +213,11 @@ def _slurm(options: dict[str, Any], order: SlotOrder) -> SlotSource:
 
 
 def _test_slurm(options: dict[str, Any]) -> None:
-    """Raise ValueError with Slurm's words if it would not take such a job."""
+    """Raise ValueError with Slurm's own message if it would not take such a job."""
     named = {"partition": "partition", "account": "account", "nodes": "nodes"}
-    words = [f"--{flag}={options[name]}" for name, flag in named.items() if options.get(name)]
+    arguments = [f"--{flag}={options[name]}" for name, flag in named.items() if options.get(name)]
     tried = subprocess.run(
-        ["sbatch", "--test-only", *words, "--wrap=true"],
+        ["sbatch", "--test-only", *arguments, "--wrap=true"],
         capture_output=True,
         text=True,
         timeout=60,
@@ -320,7 +320,7 @@ def _module(path: str) -> Any:
 
 
 def _said_by_scheduler(error: Exception) -> str:
-    """The words of sbatch and the like in an error of Parsl's."""
+    """What sbatch and the like say in an error of Parsl's."""
     said = " ".join(str(getattr(error, name, "") or "").strip() for name in ("stdout", "stderr")).strip()
     return said or str(error)
 
@@ -333,8 +333,8 @@ def _slurm_reason(job: str) -> str:
         ["scontrol", "show", "job", job], capture_output=True, text=True, timeout=30, check=False
     )
     found = dict(re.findall(r"\b(JobState|Reason|ExitCode|NodeList)=(\S+)", shown.stdout))
-    words = [found.get("JobState", ""), found.get("Reason", "None")]
-    return " ".join(word for word in words if word and word != "None")
+    arguments = [found.get("JobState", ""), found.get("Reason", "None")]
+    return " ".join(word for word in arguments if word and word != "None")
 
 
 def _last_lines(status: Any) -> str:

@@ -54,8 +54,8 @@ class ProcessEngine:
     """Pools of worker processes on this machine. An :class:`Engine`.
 
     ``blob_folder``: where large bodies are read and results above INLINE_LIMIT written, under names drawn here;
-    ``durable``: synced before they are reported. ``ring_folder``: where the rings lie (rings.py), which the
-    service has read and cleared. Both must exist.
+    ``durable``: synced before they are reported. ``ring_folder``: where the begun logs and result rings lie, which
+    the service has read and cleared. Both must exist.
     """
 
     def __init__(

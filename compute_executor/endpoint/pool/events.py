@@ -10,7 +10,7 @@ from compute_executor.protocol.frames import Body, Reason, Written
 
 
 class TaskEnded(NamedTuple):
-    """A task has ended. ``status``: VALUE, EXCEPTION or TIMEOUT of protocol.frames, which say what ``body`` is.
+    """A task has ended. ``status``: VALUE, EXCEPTION, TIMEOUT or LOST of protocol.frames, which say what ``body`` is.
     ``began`` and ``ended`` are unix times. ``output``: the end of what it has written. ``worker``: the process that
     ran it; 0: not known, or none did."""
 

@@ -99,7 +99,7 @@ class TaskFeeder:
             chunk = scheduling_policy.next_chunk(waiting, len(ready), estimates)
             if not handle.give(chunk, estimates):
                 self.put_back(chunk)
-                handle.stuck = True  # its channel is full: no more until it reports
+                handle.occupied = True  # its channel is full: no more until it reports
         self._blocked = (
             self._mixed
             and bool(waiting)

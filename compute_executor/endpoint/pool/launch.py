@@ -59,7 +59,7 @@ class Launch(Protocol):
     way: Way | None
     """What a process that was started before must have been started with to be the same; None: there is none."""
 
-    def start(self, files: list[int], output: tuple[int, int], ring: str) -> StartedProcess:
+    def start(self, files: list[int], output: tuple[int, int], begun_log: str) -> StartedProcess:
         """Start one with these descriptors, and ``output`` as its stdout and stderr. Raises OSError."""
         ...
 
@@ -90,7 +90,7 @@ class LocalLaunch:
         self._environ = environ
         self.support = sorted({os.path.dirname(package) for package in _pickling()})
 
-    def start(self, files: list[int], output: tuple[int, int], ring: str) -> StartedProcess:  # noqa: ARG002 - it sees all files
+    def start(self, files: list[int], output: tuple[int, int], begun_log: str) -> StartedProcess:  # noqa: ARG002 - it sees all files
         """See Launch."""
         with _folder(self._cwd) as cwd:
             popen = subprocess.Popen(
@@ -118,11 +118,11 @@ def _folder(cwd: str) -> Iterator[str]:
 
 
 class ContainerLaunch:
-    """A container, which gets the descriptors through a door and sees of this machine what it needs: its ring, the
-    blobs, our package. Working folder and environment variables are the image's own."""
+    """A container, which gets the descriptors through a socket and sees of this machine what it needs: its begun log,
+    the blobs, our package. Working folder and environment variables are the image's own."""
 
     contained = True
-    way: Way | None = None  # the runtime's program needs the ring when it starts
+    way: Way | None = None  # the runtime's program needs the begun log when it starts
 
     def __init__(self, environment: Environment, blob_folder: str) -> None:
         self._environment = environment
@@ -133,10 +133,14 @@ class ContainerLaunch:
         ]
         self.support = [f"{INSIDE}/support"]
 
-    def start(self, files: list[int], output: tuple[int, int], ring: str) -> StartedProcess:
+    def start(self, files: list[int], output: tuple[int, int], begun_log: str) -> StartedProcess:
         """See Launch."""
-        door = FdServer([*files, *output])
-        mounts = [*self._mounts, Mount(ring, ring, writable=True), Mount(door.folder, door.folder)]
+        fd_server = FdServer([*files, *output])
+        mounts = [
+            *self._mounts,
+            Mount(begun_log, begun_log, writable=True),
+            Mount(fd_server.folder, fd_server.folder),
+        ]
         environment = self._environment
         command = runtimes.command(environment.runtime, environment.image, environment.python, mounts)
         try:
@@ -144,7 +148,7 @@ class ContainerLaunch:
                 [
                     *command,
                     f"{INSIDE}/{PACKAGE.name}/{INIT}",
-                    os.path.join(door.folder, NAME),
+                    os.path.join(fd_server.folder, NAME),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=output[0],
@@ -152,9 +156,9 @@ class ContainerLaunch:
                 start_new_session=True,
             )
         except BaseException:
-            door.close()
+            fd_server.close()
             raise
-        return StartedProcess(popen, door.close)
+        return StartedProcess(popen, fd_server.close)
 
 
 def _pickling() -> list[str]:

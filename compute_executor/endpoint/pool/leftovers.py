@@ -1,6 +1,6 @@
 """What a service that was killed has left: workers that are still dying, and results that it had not stored.
 
-Used at a start, before anything is concluded from rings and before any worker starts.
+Used at a start, before anything is concluded from begun logs and before any worker starts.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ async def _all_gone(folder: str | os.PathLike[str], patience: float) -> bool:
 
 
 def _alive(folder: str | os.PathLike[str]) -> list[str]:
-    """The outboxes of workers that are not dead."""
+    """The result rings of workers that are not dead."""
     return [path for path in _paths(folder) if _is_held(path) and not _is_dead(path)]
 
 
@@ -67,8 +67,8 @@ def _is_held(path: str) -> bool:
 
 
 def _is_dead(path: str) -> bool:
-    """Whether the worker is known to be dead, though somebody holds its outbox: a process that a task has forked and
-    let go, which runs no tasks. Of a worker in a container only the lock is known."""
+    """Whether the worker is known to be dead, though somebody holds its result ring: a process that a task has forked
+    and let go, which runs no tasks. Of a worker in a container only the lock is known."""
     pid, started = _user(path)
     return pid > 1 and started > 0 and system.start_time(pid) != started
 
@@ -107,7 +107,7 @@ def finished(folder: str | os.PathLike[str]) -> Iterator[TaskEnded]:
 
 
 def clear(folder: str | os.PathLike[str]) -> None:
-    """Remove the outboxes of a service that is gone, once what they hold is stored."""
+    """Remove the result rings of a service that is gone, once what they hold is stored."""
     for path in _paths(folder):
         os.unlink(path)
 

@@ -36,10 +36,10 @@ def ending(exit_code: int) -> str:
     return f"died of {name}{_HINTS.get(-exit_code, '')}"  # type: ignore[call-overload]
 
 
-def lost(pid: int, exit_code: int, last_words: bytes) -> str:
+def lost(pid: int, exit_code: int, final_output: bytes) -> str:
     """The task had begun in this worker, which is dead."""
     message = f"worker process {pid} {ending(exit_code)} while it ran this task"
-    return f"{message}. Its last output:\n{_end_of(last_words)}" if last_words else message
+    return f"{message}. Its last output:\n{_end_of(final_output)}" if final_output else message
 
 
 def stopped(pid: int) -> str:
@@ -52,11 +52,11 @@ def timed_out(walltime: float) -> str:
     return f"stopped after {walltime:g} s, the timeout set for it; its process and what it had started were killed"
 
 
-def cannot_start(spec: PoolSpec, exit_code: int, last_words: bytes, times: int) -> str:
+def cannot_start(spec: PoolSpec, exit_code: int, final_output: bytes, times: int) -> str:
     """Workers die before they are ready, again and again."""
     return (
         f"workers cannot start: {local_text(spec.python)} {ending(exit_code)}, {times} times before it was ready. "
-        f"Its last output:\n{_end_of(last_words) or '(none)'}"
+        f"Its last output:\n{_end_of(final_output) or '(none)'}"
     )
 
 

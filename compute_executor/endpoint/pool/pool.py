@@ -1,8 +1,8 @@
 """One pool: its workers, and what becomes of its tasks.
 
-The way of a task here: taken from the service -> waiting (feeder.py) -> given to a worker, *outstanding* there
-(worker_handle.py) -> ended. When its worker dies, the ring tells whether it had begun: then it is lost, else
-returned.
+The way of a task here: taken from the service, or by an endpoint from its leases -> waiting (feeder.py) -> given to a
+worker, *outstanding* there (worker_handle.py) -> ended. When its worker dies, its begun log tells whether it had
+begun: then it is lost, else returned.
 
 All state belongs to the loop's thread.
 """
@@ -30,9 +30,9 @@ from compute_executor.protocol.frames import TIMEOUT, Blob, Body, Reason, Writte
 log = logging.getLogger(__name__)
 
 LOOK_EVERY, LOOK_SELDOM = 0.01, 0.025
-"""Seconds between looks at the rings while tasks run whose beginning was not reported; none when all were. A look
-finds tasks that take longer than was expected: where that is longer, looks are rarer. They are a third of what the
-service does while tasks of 20 ms run. The longest pause is still short beside :data:`REPORT_AFTER`."""
+"""Seconds between looks at the begun logs while tasks run whose beginning was not reported; none when all were. A
+look finds tasks that take longer than was expected: where that is longer, looks are rarer. They are a third of what
+the service does while tasks of 20 ms run. The longest pause is still short beside :data:`REPORT_AFTER`."""
 
 REPORT_AFTER = 0.05
 """Seconds that a task must have been seen running before that is reported. The report costs some 0.2 ms of processor
@@ -55,7 +55,7 @@ class WorkerPool:
         self._events = events
         self._workers = workers
         self._gone = gone
-        self._giving = TaskFeeder(name, events, workers)
+        self._feeder = TaskFeeder(name, events, workers)
         self._phase = OPEN
         self._feeding = False
         self._looking: asyncio.TimerHandle | None = None
@@ -81,21 +81,21 @@ class WorkerPool:
         self._feeding = True
         try:
             if self._phase != ENDING:
-                self._start(self._giving.hand_out())
+                self._start(self._feeder.hand_out())
         finally:
             self._feeding = False
-        if misfits := self._giving.take_misfits():
+        if misfits := self._feeder.take_misfits():
             self._report_misfits(misfits)
             self.feed()
             return
         self._keep_looking()
         self._keep_listening()
-        self._workers.mind_the_idle()
+        self._workers.schedule_idle_end()
         self._end_if_done()
 
     def withdraw(self, tasks: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
         """Those of ``tasks`` that the engine has and that surely will not run now."""
-        found = self._giving.withdraw(tasks)
+        found = self._feeder.withdraw(tasks)
         self.feed()
         return found
 
@@ -117,7 +117,7 @@ class WorkerPool:
     def stop(self) -> None:
         """End the workers now, and what they run with them."""
         self._phase = ENDING
-        self._give_back(self._giving.drain())
+        self._give_back(self._feeder.drain())
         self._workers.end(self._workers.handles, hurry=True)
         self._leave_if_empty()
 
@@ -129,7 +129,7 @@ class WorkerPool:
 
     def ready(self) -> None:
         """A worker has started."""
-        self._workers.proved()
+        self._workers.worker_started()
         self.feed()
 
     def finished(self, handle: WorkerHandle, outcomes: list[Outcome]) -> None:
@@ -145,7 +145,7 @@ class WorkerPool:
                 output = handle.written((batch, position, attempt))
                 ended.append(TaskEnded(batch, position, attempt, status, result, began, stopped, output, pid))
         for function, seconds in took.items():
-            self._giving.estimates.learn(function, len(seconds), sum(seconds))
+            self._feeder.estimates.learn(function, len(seconds), sum(seconds))
         self._events.ended(self._name, ended, kept=True)
         handle.process.reported(*self._events.progress())
         self.feed()
@@ -156,7 +156,7 @@ class WorkerPool:
 
     def handed_back(self, tasks: list[Assignment]) -> None:
         """A worker will not come to these soon."""
-        self._giving.put_back(tasks)
+        self._feeder.put_back(tasks)
         self.feed()
 
     def begun(self, handle: WorkerHandle, key: Key, moment: float) -> None:
@@ -186,18 +186,18 @@ class WorkerPool:
         self._workers.remove(handle)
         handle.process.reported(*self._events.progress())  # its result ring goes if that is stored
         last_output = handle.last_output()
-        last_words = b"".join(text[-KEPT:] for _, text in last_output[:RECORDS])
+        final_output = b"".join(text[-KEPT:] for _, text in last_output[:RECORDS])
         begun = handle.begun()
         self._give_back([key for key in handle.tasks if key not in begun])
         for key in begun:
             if size(last_output):
-                handle.last_words(key, last_output)
-            self._report_death(handle, key, exit_code, last_words)
+                handle.final_output(key, last_output)
+            self._report_death(handle, key, exit_code, final_output)
         if not handle.is_ready and not handle.ending:
-            self._start_again(exit_code, last_words)
+            self._start_again(exit_code, final_output)
         self.feed()
 
-    def _report_death(self, handle: WorkerHandle, key: Key, exit_code: int, last_words: bytes) -> None:
+    def _report_death(self, handle: WorkerHandle, key: Key, exit_code: int, final_output: bytes) -> None:
         walltime, output = handle.tasks[key][0].walltime, handle.written(key)
         pid = handle.process.pid
         if key == handle.expired and walltime is not None:
@@ -206,7 +206,7 @@ class WorkerPool:
             self._events.ended(self._name, [TaskEnded(*key, TIMEOUT, body, now - walltime, now, output, pid)])
             return
         message = (
-            loss_reasons.stopped(pid) if handle.ending else loss_reasons.lost(pid, exit_code, last_words)
+            loss_reasons.stopped(pid) if handle.ending else loss_reasons.lost(pid, exit_code, final_output)
         )
         self._events.lost(self._name, *key, Reason(message, exit_code), output=output, worker=pid)
 
@@ -224,17 +224,17 @@ class WorkerPool:
 
     def _keep_looking(self) -> None:
         if self._looking is None and (
-            self._seen_running or any(handle.unsettled() for handle in self._workers.handles)
+            self._seen_running or any(handle.begin_unknown() for handle in self._workers.handles)
         ):
-            pause = look_after(self._giving.estimates.mean)
+            pause = look_after(self._feeder.estimates.mean)
             self._looking = asyncio.get_running_loop().call_later(pause, self._look)
 
     def _look(self) -> None:
         """Find tasks that run since the last look. They take long, so others may have to be found room."""
         self._looking = None
         when = time.time(), asyncio.get_running_loop().time()
-        unsettled = [handle for handle in self._workers.handles if handle.unsettled()]
-        long = [(handle, task) for handle in unsettled if (task := handle.look())]
+        begin_unknown = [handle for handle in self._workers.handles if handle.begin_unknown()]
+        long = [(handle, task) for handle in begin_unknown if (task := handle.look())]
         self._seen_running += [(handle, task[:3], *when) for handle, task in long if task.walltime is None]
         self._report_running(when[1] - REPORT_AFTER)
         if long:
@@ -270,7 +270,7 @@ class WorkerPool:
             try:
                 self._workers.start(self)
             except OSError as error:
-                if not self._workers.make_do(error, self.feed):
+                if not self._workers.could_not_start(error, self.feed):
                     self._break(loss_reasons.cannot_run(self._workers.spec, error))
                 return
             except Exception as error:  # whatever a specification leads to, it is this pool's alone
@@ -278,9 +278,9 @@ class WorkerPool:
                 self._break(f"workers cannot start: {type(error).__name__}: {error}")
                 return
 
-    def _start_again(self, exit_code: int, last_words: bytes) -> None:
+    def _start_again(self, exit_code: int, final_output: bytes) -> None:
         """A worker died before it was ready."""
-        if (message := self._workers.failed(exit_code, last_words)) is not None:
+        if (message := self._workers.failed(exit_code, final_output)) is not None:
             self._break(message)
         elif self._phase != ENDING:
             self._start(1)
@@ -289,7 +289,7 @@ class WorkerPool:
         """No worker can start: give back what waits, run no more."""
         if self._phase != ENDING:
             self._phase = ENDING
-            self._give_back(self._giving.drain())
+            self._give_back(self._feeder.drain())
             self._events.broken(self._name, message)
             self._end_if_done()
 
@@ -297,7 +297,7 @@ class WorkerPool:
         if self._phase == OPEN:
             return
         idle = [handle for handle in self._workers.handles if not handle.tasks]
-        if self._phase == CLOSING and not self._giving and len(idle) == len(self._workers.handles):
+        if self._phase == CLOSING and not self._feeder and len(idle) == len(self._workers.handles):
             self._phase = ENDING
         if self._phase == ENDING:
             self._workers.end(idle)

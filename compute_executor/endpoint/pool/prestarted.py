@@ -40,7 +40,7 @@ class WorkerKind(NamedTuple):
 
 
 class PrestartedWorker:
-    """The spare of an engine: one or none. Implements process.Owner."""
+    """The spare of an engine: one or none. Implements process.ProcessOwner."""
 
     def __init__(self, ring_files: ResultRingFiles) -> None:
         self._ring_files = ring_files

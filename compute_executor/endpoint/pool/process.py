@@ -61,19 +61,21 @@ class ProcessOwner(Protocol):
         """A frame came."""
 
     def died(self, exit_code: int) -> None:
-        """The process is dead and reaped; its outbox and output can still be read. Called once."""
+        """The process is dead and reaped; its result ring and output can still be read. Called once."""
 
 
 class WorkerProcess:
     """A worker process. The constructor starts it; raises OSError if that cannot be done. It then waits to be
     employed."""
 
-    def __init__(self, launch: Launch, ring: str, ring_files: ResultRingFiles, owner: ProcessOwner) -> None:
+    def __init__(
+        self, launch: Launch, begun_log: str, ring_files: ResultRingFiles, owner: ProcessOwner
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self.owner = owner
         self._channels = WorkerChannels(ring_files)
         try:
-            started = self._channels.start(launch, ring)
+            started = self._channels.start(launch, begun_log)
         except BaseException:
             self._channels.close()
             raise
@@ -88,7 +90,7 @@ class WorkerProcess:
         self._turn: asyncio.Handle | None = None  # the next one, while what was read is not dealt with
         self._loop.add_reader(self._channels.stream, self._readable)
 
-    def employ(self, setup: bytes, owner: ProcessOwner) -> None:
+    def assign(self, setup: bytes, owner: ProcessOwner) -> None:
         """Let it begin."""
         self.owner = owner
         self.send(messages.SETUP, setup)
@@ -289,7 +291,7 @@ class WorkerProcess:
 
 
 class WorkerChannels:
-    """The descriptors between engine and worker. Files of output have no names; they lie beside the rings."""
+    """The descriptors between engine and worker. Files of output have no names; they lie beside the result rings."""
 
     def __init__(self, ring_files: ResultRingFiles) -> None:
         with contextlib.ExitStack() as kept, contextlib.ExitStack() as given:
@@ -314,10 +316,12 @@ class WorkerChannels:
         self.frames = messages.FrameReader()
         self._cut = False
 
-    def start(self, launch: Launch, ring: str) -> StartedProcess:
+    def start(self, launch: Launch, begun_log: str) -> StartedProcess:
         """Start the worker with its ends of the channels, and close those of them that the engine does not need."""
         with self._given:
-            started = launch.start(self._inherited, (self.output.files[OUT], self.output.files[ERR]), ring)
+            started = launch.start(
+                self._inherited, (self.output.files[OUT], self.output.files[ERR]), begun_log
+            )
         self._kept.callback(started.close)
         self._life.callback(started.close)
         return started

@@ -1,8 +1,8 @@
-"""The files of outboxes: one for each worker, in the folder of the rings.
+"""The files of result rings: one for each worker, in the folder of the begun logs.
 
-The page cache outlives every process, so what a worker has finished is not lost with the service; see outbox.py for
-what lies in it and leftovers.py for who reads it then. A file has its full size on the disk from the start: a disk
-that is full is an error when a worker starts, not the end of one that runs (SIGBUS).
+The page cache outlives every process, so what a worker has finished is not lost with the service; see
+`endpoint.worker.result_ring` for what lies in it and leftovers.py for who reads it then. A file has its full size on
+the disk from the start: a disk that is full is an error when a worker starts, not the end of one that runs (SIGBUS).
 
 Every ring file is locked (flock), and the lock belongs to the open file that engine and worker share: it is free when
 both are dead, and no sooner. All state belongs to the loop's thread.
@@ -21,7 +21,7 @@ SUFFIX = ".outbox"
 
 
 class ResultRingFile:
-    """An outbox that the engine reads. Raises OSError if the file cannot be made, as on a full disk."""
+    """A result ring that the engine reads. Raises OSError if the file cannot be made, as on a full disk."""
 
     def __init__(self, path: str) -> None:
         self._path = path

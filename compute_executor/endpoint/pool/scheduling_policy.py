@@ -10,7 +10,7 @@ Pure decisions over plain values: no I/O, no clock (import rules check it). The 
   (:func:`worth_stealing`), and queues need not be right, only short.
 * A task that takes more than one worker (cores), or memory, is alone with its worker, and others stay idle for it. It
   begins in its turn: while it waits for room nothing behind it is given out, so that small tasks never starve it.
-* A worker that sits on a task longer than was expected is *stuck* until it reports again: it gets nothing more,
+* A worker that sits on a task longer than was expected is *occupied* until it reports again: it gets nothing more,
   and may be reason enough to start another one.
 """
 
@@ -41,7 +41,7 @@ MAX_CHUNK_BYTES = 96 * 1024
 """A datagram must fit into the socket buffer (208 KiB by default on Linux) with room for others."""
 
 MAX_OUTSTANDING = 1024
-"""Tasks that a worker holds at most: far below the capacity of its ring."""
+"""Tasks that a worker holds at most: far below the capacity of its begun log."""
 
 WORTH_STEALING = 0.0005
 """Seconds of work below which it is done sooner by its owner than by whoever takes it over."""
@@ -114,7 +114,7 @@ class WorkerLoad:
         """Outstanding tasks in the order given, each with what it was expected to take."""
         self.ahead = 0.0
         """Seconds that all of them were expected to take."""
-        self.stuck = False
+        self.occupied = False
         """Nothing more is given until it reports. Never so without tasks: there would be nothing to report."""
         self.held: Resources | None = None
         """What its only task takes; None: it has any number of tasks, of one worker each."""
@@ -136,13 +136,13 @@ class WorkerLoad:
             return None
         self.ahead -= entry[1]
         if not self.tasks:
-            self.ahead, self.stuck, self.held = 0.0, False, None
+            self.ahead, self.occupied, self.held = 0.0, False, None
         return entry[0]
 
     def has_room(self) -> bool:
         """Whether the worker should be given more."""
         count = len(self.tasks)
-        if self.stuck or self.held is not None:
+        if self.occupied or self.held is not None:
             return False
         return count < 2 or (self.ahead < AHEAD and count < MAX_OUTSTANDING)
 
@@ -222,10 +222,10 @@ def worth_stealing(loads: Iterable[SomeLoad]) -> SomeLoad | None:
     """Whose unreceived tasks an idle worker should take over: the one with most to do beyond a single task."""
     most = max(
         (load for load in loads if len(load.tasks) > 1),
-        key=lambda load: (load.stuck, load.ahead),
+        key=lambda load: (load.occupied, load.ahead),
         default=None,
     )
-    return most if most is not None and (most.stuck or most.ahead > WORTH_STEALING) else None
+    return most if most is not None and (most.occupied or most.ahead > WORTH_STEALING) else None
 
 
 def to_start(
@@ -237,5 +237,5 @@ def to_start(
     if room <= 0 or any(not load.tasks for load in loads):
         return 0
     seconds = sum(load.ahead for load in loads) + waiting * estimates.mean
-    needed = not loads or seconds > WORTH_STARTING or any(load.stuck for load in loads)
+    needed = not loads or seconds > WORTH_STARTING or any(load.occupied for load in loads)
     return room if needed else 0

@@ -1,4 +1,5 @@
-"""One worker as its pool sees it: a process, what it was given, its ring. Translates frames into what they mean."""
+"""One worker as its pool sees it: a process, what it was given, its begun log. Translates frames into what they
+mean."""
 
 from __future__ import annotations
 
@@ -70,7 +71,7 @@ class WorkerHandle(WorkerLoad):
     def __init__(
         self,
         events: WorkerEvents,
-        ring: BegunLog,
+        begun_log: BegunLog,
         launch: Launch,
         ring_files: ResultRingFiles,
         setup: bytes,
@@ -79,7 +80,7 @@ class WorkerHandle(WorkerLoad):
     ) -> None:
         super().__init__()
         self._events = events
-        self.ring = ring
+        self.begun_log = begun_log
         self.launch = launch
         self.is_ready = False
         self.ending = False
@@ -87,12 +88,12 @@ class WorkerHandle(WorkerLoad):
         """The task for whose walltime the process was killed."""
         self._limit: asyncio.TimerHandle | None = None
         self._waiting: asyncio.TimerHandle | None = None
-        self._seen = ring.count()
-        self._settled = False
+        self._seen = begun_log.count()
+        self._begin_known = False
         self._texts = TaskTexts()
         self._ran_before: Key | None = None
-        self.process = spare or WorkerProcess(launch, ring.path, ring_files, self)
-        self.process.employ(setup, self)
+        self.process = spare or WorkerProcess(launch, begun_log.path, ring_files, self)
+        self.process.assign(setup, self)
 
     # -- towards the worker --
 
@@ -102,7 +103,7 @@ class WorkerHandle(WorkerLoad):
             return False
         if trace.marks is not None:
             trace.sent(trace.marks, tasks)
-        self._settled = self._settled and bool(self.tasks)
+        self._begin_known = self._begin_known and bool(self.tasks)
         self.add(tasks, estimates)
         return True
 
@@ -137,29 +138,29 @@ class WorkerHandle(WorkerLoad):
     # -- what it has begun --
 
     def current(self) -> Key | None:
-        """The task it runs now, as far as its ring tells."""
-        newest = next(self.ring.recent(1), None)
+        """The task it runs now, as far as its begun log tells."""
+        newest = next(self.begun_log.recent(1), None)
         return newest if newest in self.tasks else None
 
     def begun(self) -> set[Key]:
         """Those of its outstanding tasks that it has begun."""
-        return set(self.ring.recent(len(self.tasks))).intersection(self.tasks)
+        return set(self.begun_log.recent(len(self.tasks))).intersection(self.tasks)
 
     def look(self) -> Assignment | None:
-        """The task that it already ran at the last look; each is returned once, and makes it stuck."""
-        count = self.ring.count()
+        """The task that it already ran at the last look; each is returned once, and makes it occupied."""
+        count = self.begun_log.count()
         if count != self._seen:
             self._seen = count
             return None
         key = self.current()
         if key is None:
             return None
-        self._settled = self.stuck = True
+        self._begin_known = self.occupied = True
         return self.tasks[key][0]
 
-    def unsettled(self) -> bool:
+    def begin_unknown(self) -> bool:
         """Whether it may run a task whose beginning is not known yet."""
-        return bool(self.tasks) and not self._settled
+        return bool(self.tasks) and not self._begin_known
 
     def view(self, pool: bytes) -> WorkerView:
         """This worker, for people to look at."""
@@ -167,7 +168,7 @@ class WorkerHandle(WorkerLoad):
         current = self.current()
         return WorkerView(self.process.pid, pool, states.get(True, "idle"), current and current[:2])
 
-    # -- from the worker: process.Owner --
+    # -- from the worker: process.ProcessOwner --
 
     def received(self, kind: int, payload: bytes) -> None:
         """A frame came."""
@@ -190,7 +191,7 @@ class WorkerHandle(WorkerLoad):
         self._finished(self.process.results(tail))
 
     def _finished(self, outcomes: list[Outcome]) -> None:
-        self._settled = self.stuck = False
+        self._begin_known = self.occupied = False
         if outcomes:
             self._events.finished(self, outcomes)
 
@@ -208,7 +209,7 @@ class WorkerHandle(WorkerLoad):
 
     def _on_returned(self, payload: bytes) -> None:
         tasks = self.give_up(messages.unpack_keys(payload))
-        self.stuck = bool(
+        self.occupied = bool(
             self.tasks
         )  # the long task may have ended meanwhile: nothing would free us any more
         self._events.handed_back(tasks)
@@ -229,15 +230,15 @@ class WorkerHandle(WorkerLoad):
         for note, parts in zip(notes, self.process.outputs([note[3:] for note in notes]), strict=True):
             key = note[:3]
             part = self._texts.add(key, parts)
-            open_yet = key in self.tasks
-            if not open_yet or size(parts) > KEPT:
+            still_open = key in self.tasks
+            if not still_open or size(parts) > KEPT:
                 self._events.output(key, part)  # its result is gone, or will not hold all of it
-            if not open_yet:
+            if not still_open:
                 self._texts.sent(key)
 
     def _writer(self) -> Key | None:
         """The task that it runs now, if what the one before has written is known: all that is new is of this one."""
-        key, before = self.current(), next(islice(self.ring.recent(2), 1, None), None)
+        key, before = self.current(), next(islice(self.begun_log.recent(2), 1, None), None)
         return None if before in self.tasks else key
 
     def look_at_output(self) -> None:
@@ -256,7 +257,7 @@ class WorkerHandle(WorkerLoad):
         """What a dead worker has written and not reported."""
         return self.process.output()
 
-    def last_words(self, key: Key, parts: Parts) -> None:
+    def final_output(self, key: Key, parts: Parts) -> None:
         """Send on what this task, which it ran, wrote in its last moments."""
         self._events.output(key, self._texts.add(key, parts))
 

@@ -54,8 +54,8 @@ class WorkerPlace(NamedTuple):
 
 
 class BegunLogFiles:
-    """The rings of an engine. One is given from worker to worker and not removed: see begun_log.py. ``ring_files``:
-    the result rings that lie beside them."""
+    """The begun logs of an engine. One is given from worker to worker and not removed: see begun_log.py.
+    ``ring_files``: the result rings that lie beside them."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
@@ -68,9 +68,9 @@ class BegunLogFiles:
             return self._free.pop()
         return BegunLog(os.path.join(self._folder, os.urandom(8).hex() + SUFFIX))
 
-    def give_back(self, ring: BegunLog) -> None:
+    def give_back(self, begun_log: BegunLog) -> None:
         """Its worker is dead."""
-        self._free.append(ring)
+        self._free.append(begun_log)
 
 
 class WorkerSet:
@@ -81,7 +81,7 @@ class WorkerSet:
         self,
         spec: PoolSpec,
         place: WorkerPlace,
-        rings: BegunLogFiles,
+        begun_logs: BegunLogFiles,
         spare: PrestartedWorker,
         environment: Environment | None = None,
     ) -> None:
@@ -92,7 +92,7 @@ class WorkerSet:
         """What they have for tasks, all together."""
         self.handles: list[WorkerHandle] = []
         self._place = place
-        self._rings = rings
+        self._begun_logs = begun_logs
         self._spare = spare
         self._environment = environment
         self._path = [local_text(entry) for entry in spec.path]
@@ -112,26 +112,28 @@ class WorkerSet:
 
     def start(self, events: WorkerEvents) -> None:
         """Start one more. Raises OSError if the system would not."""
-        ring = self._rings.take()
-        way = self._next_launch()
-        setup = self._setup(ring, way)
+        begun_log = self._begun_logs.take()
+        plan = self._next_launch()
+        setup = self._setup(begun_log, plan)
         try:
-            spare = self._spare.take(way, self._path)
-            self.handles.append(WorkerHandle(events, ring, way, self._rings.ring_files, setup, spare=spare))
+            spare = self._spare.take(plan, self._path)
+            self.handles.append(
+                WorkerHandle(events, begun_log, plan, self._begun_logs.ring_files, setup, spare=spare)
+            )
         except OSError:
-            self._rings.give_back(ring)
+            self._begun_logs.give_back(begun_log)
             raise
 
     def _next_launch(self) -> Launch:
-        """The way to start another: with the devices that fewest workers have. Those that end count last."""
+        """How to start another: with the devices that fewest workers have. Those that end count last."""
 
-        def taken(way: Launch) -> tuple[int, int]:
-            its = [handle.ending for handle in self.handles if handle.launch is way]
+        def taken(plan: Launch) -> tuple[int, int]:
+            its = [handle.ending for handle in self.handles if handle.launch is plan]
             return its.count(False), len(its)
 
         return min(self._launches, key=taken)
 
-    def _setup(self, ring: BegunLog, way: Launch) -> bytes:
+    def _setup(self, begun_log: BegunLog, plan: Launch) -> bytes:
         place, inside = self._place, self._environment
         caller, path = b"", self._path
         if inside is not None:
@@ -139,14 +141,14 @@ class WorkerSet:
             path = [*inside.path, *inside.caller_path(self.spec)]
         return messages.pack_parts(
             [
-                os.fsencode(ring.path),
+                os.fsencode(begun_log.path),
                 os.fsencode(place.blob_folder),
                 str(INLINE_LIMIT).encode(),
                 b"1" if place.durable else b"0",
                 self.spec.initializer or b"",
-                b"\0".join(map(os.fsencode, way.support)),
+                b"\0".join(map(os.fsencode, plan.support)),
                 caller,
-                b"1" if way.contained else b"0",
+                b"1" if plan.contained else b"0",
                 self.spec.surroundings,
                 *map(os.fsencode, path),
             ]
@@ -155,14 +157,14 @@ class WorkerSet:
     def remove(self, handle: WorkerHandle) -> None:
         """This one is dead."""
         self.handles.remove(handle)
-        self._rings.give_back(handle.ring)
+        self._begun_logs.give_back(handle.begun_log)
 
     def leave_spare(self) -> None:
         """All are gone: let one wait for the next pool of this kind, if they worked."""
         if not self._failures:
             self._spare.prepare(self._launches[0], self._path)
 
-    def make_do(self, error: OSError, again: Callable[[], None]) -> bool:
+    def could_not_start(self, error: OSError, again: Callable[[], None]) -> bool:
         """The system would not start another. Whether the pool can go on: with those that there are, or by waiting
         until the system has room (``again`` is called then), but not for ever if there are none."""
         self.most = len(self.handles)
@@ -183,17 +185,17 @@ class WorkerSet:
         self.most = self.spec.max_workers
         again()
 
-    def proved(self) -> None:
+    def worker_started(self) -> None:
         """A worker has become ready, so they can."""
         self._failures = 0
         self._scarce_since = None
 
-    def failed(self, exit_code: int, last_words: bytes) -> str | None:
+    def failed(self, exit_code: int, final_output: bytes) -> str | None:
         """A worker died before it was ready. What to say if that is once too often."""
         self._failures += 1
         if self._failures < MOST_FAILURES:
             return None
-        return loss_reasons.cannot_start(self.spec, exit_code, last_words, self._failures)
+        return loss_reasons.cannot_start(self.spec, exit_code, final_output, self._failures)
 
     def end(self, handles: list[WorkerHandle], *, hurry: bool = False) -> None:
         """End these; the pool takes no more work. ``hurry``: the whole service ends."""
@@ -204,23 +206,23 @@ class WorkerSet:
         for handle in handles:
             handle.end(hurry=hurry)
 
-    def mind_the_idle(self) -> None:
+    def schedule_idle_end(self) -> None:
         """Let go workers beyond one that have nothing to do for a while, counting from now."""
         if self._idle_timer is None and len(self.handles) > 1 and len(self.ready()) > 1:
             self._idle_timer = asyncio.get_running_loop().call_later(
-                IDLE_AFTER, self._let_go, self._work_done()
+                IDLE_AFTER, self._end_idle, self._work_done()
             )
 
     def _work_done(self) -> dict[WorkerHandle, int]:
-        return {handle: handle.ring.count() for handle in self.ready()}
+        return {handle: handle.begun_log.count() for handle in self.ready()}
 
-    def _let_go(self, work_done: dict[WorkerHandle, int]) -> None:
+    def _end_idle(self, work_done: dict[WorkerHandle, int]) -> None:
         self._idle_timer = None
         ready = self.ready()
-        idle = [m for m in ready if not m.tasks and work_done.get(m) == m.ring.count()]
+        idle = [m for m in ready if not m.tasks and work_done.get(m) == m.begun_log.count()]
         for handle in idle[: len(ready) - 1]:
             handle.end()
-        self.mind_the_idle()
+        self.schedule_idle_end()
 
 
 def specs_by_devices(spec: PoolSpec) -> list[PoolSpec]:

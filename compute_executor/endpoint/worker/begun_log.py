@@ -1,15 +1,15 @@
-"""Begun rings: which tasks a worker has begun, known even after kill -9 of worker and service.
+"""Begun logs: which tasks a worker has begun, known even after kill -9 of worker and service.
 
 Each worker has a file, mapped into the memory of both sides: a counter (u64), then CAPACITY entries of 16 bytes,
 ``batch u64, position u32, attempt u32``. The worker writes the entry, then the counter, just before user code
 runs. The page cache outlives every process, so this costs no system call and no commit. It does not outlive a loss
 of power: then what has no stored outcome runs, again if it had begun.
 
-Rings of a service that died are read by the next one (:func:`begun`) and removed when it has drawn its
-conclusions (:func:`clear`). While a service lives its rings are never removed, only given to the next worker:
+Logs of a service that died are read by the next one (:func:`begun`) and removed when it has drawn its
+conclusions (:func:`clear`). While a service lives its logs are never removed, only given to the next worker:
 an outcome that is reported may not be stored yet.
 
-Limit: a ring remembers the last CAPACITY tasks of a worker. That is enough: of these only the last can be without a
+Limit: a log remembers the last CAPACITY tasks of a worker. That is enough: of these only the last can be without a
 result in its result ring, which keeps it until it is stored (result_ring.py).
 """
 
@@ -31,7 +31,7 @@ _POSITION = (1 << 32) - 1
 
 
 class BegunLog:
-    """One ring, open. One process marks, any process reads. Raises OSError if the file cannot be made."""
+    """One begun log, open. One process marks, any process reads. Raises OSError if the file cannot be made."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -70,7 +70,7 @@ def _key(batch: int, packed: int) -> Key:
 
 
 def begun(folder: str | os.PathLike[str]) -> set[Key]:
-    """All tasks that the rings of ``folder`` still know, as (batch, position, attempt). Ignores damaged files."""
+    """All tasks that the logs of ``folder`` still know, as (batch, position, attempt). Ignores damaged files."""
     found: set[Key] = set()
     for path in _paths(folder):
         with open(path, "rb") as file:
@@ -92,6 +92,6 @@ def _read(data: bytes) -> Iterator[Key]:
 
 
 def clear(folder: str | os.PathLike[str]) -> None:
-    """Remove the rings of a service that is gone, once what they say is stored elsewhere."""
+    """Remove the logs of a service that is gone, once what they say is stored elsewhere."""
     for path in _paths(folder):
         os.unlink(path)

@@ -1,8 +1,8 @@
-"""The first process of a worker's container: ``python3 container_init.py DOOR``. Standard library only.
+"""The first process of a worker's container: ``python3 container_init.py SOCKET``. Standard library only.
 
-It takes the descriptors through the door (door.py), starts the worker as its child and ends as the worker ends. Two
-processes, because the first of a container is immune to the signal with which the kernel ends workers whose service
-is gone; what is left in the container dies with it. SIGTERM is handed on.
+It takes the descriptors through a socket (`endpoint.pool.fd_server`), starts the worker as its child and ends as the
+worker ends. Two processes, because the first of a container is immune to the signal with which the kernel ends
+workers whose service is gone; what is left in the container dies with it. SIGTERM is handed on.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ FILES = 7
 """Task channel, stream, life line, result ring, log records; and the output, which becomes 1 and 2."""
 
 
-def main(door: str) -> int:
+def main(socket_file: str) -> int:
     """What the worker ended with, as a shell would say it: 128 and the signal's number if it was one."""
     if sys.version_info < OLDEST:
         print(
@@ -24,7 +24,7 @@ def main(door: str) -> int:
         )
         return 1
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.connect(door)
+        connection.connect(socket_file)
         _, files, _, _ = socket.recv_fds(connection, 1, FILES)
     worker = os.fork()
     if worker == 0:

@@ -27,7 +27,7 @@ class TaskOutput:
         self._files = (system.out_of_the_way(1), system.out_of_the_way(2), records)
         self._identities = [os.fstat(file)[1:3] for file in self._files]  # inode and device
         self._ends = (0, 0, 0)
-        self._notes: deque[bytes] = deque()  # appended to by the main thread; the watchdog takes from it, too
+        self._notes: deque[bytes] = deque()  # the main thread appends; the chunk watcher takes from it, too
         for stream in (sys.stdout, sys.stderr):
             stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # files, so TextIOWrappers
 

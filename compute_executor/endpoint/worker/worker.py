@@ -6,7 +6,7 @@ The way of a chunk of tasks:
 2. per task: mark it in the begun log, look the function up (asked from the engine once), load, call, dump;
 3. the result goes into the result ring; a RESULTS frame tells the engine how far the ring is filled: at once when
    nothing is left to do or the last frame is GATHER seconds old, else a little later for many results;
-4. a :class:`Watchdog` looks after chunks: when one of its tasks takes long after all, what was held back is
+4. a :class:`ChunkWatcher` looks after chunks: when one of its tasks takes long after all, what was held back is
    announced and the unstarted rest goes back to the engine, so that nobody waits for a long neighbour.
 
 What a task may do to its process is its own affair as in a thread pool (working directory, environment, signal
@@ -34,10 +34,10 @@ from compute_executor import surroundings, system
 from compute_executor.endpoint.worker import messages, mpi_prefix
 from compute_executor.endpoint.worker.begun_log import BegunLog
 from compute_executor.endpoint.worker.blobs import read_blob, write_blob
+from compute_executor.endpoint.worker.chunk_watcher import ChunkWatcher
 from compute_executor.endpoint.worker.messages import TaskRecord
 from compute_executor.endpoint.worker.output import TaskOutput
 from compute_executor.endpoint.worker.result_ring import Outcome, ResultRing
-from compute_executor.endpoint.worker.watchdog import Watchdog
 from compute_executor.serialization import buffers, native, reading
 from compute_executor.serialization.large import Content, size
 from compute_executor.serialization.namespaces import Needs, Origin, Program
@@ -174,7 +174,7 @@ class SupportFolders:
 
 
 class PoolLink:
-    """The stream and the result ring towards the engine. The watchdog's thread sends too; only the main one
+    """The stream and the result ring towards the engine. The chunk watcher's thread sends too; only the main one
     receives."""
 
     def __init__(self, stream: socket.socket, results: ResultRing, output: TaskOutput) -> None:
@@ -246,7 +246,7 @@ def initialized(link: PoolLink, payload: bytes, program: Program) -> bool:
 
 
 class Worker:
-    """Takes chunks of tasks and runs them one by one. All but the watchdog is the main thread's."""
+    """Takes chunks of tasks and runs them one by one. All but the chunk watcher is the main thread's."""
 
     def __init__(self, link: PoolLink, tasks: socket.socket, setup: WorkerSetup) -> None:
         self._link = link
@@ -255,7 +255,7 @@ class Worker:
         self._setup = setup
         self.program = Program(reading.read_unit, sys.modules["__main__"], setup.origin)
         self._functions: dict[int, tuple[Callable[..., Any], list[Needs]]] = {}
-        self._watchdog = Watchdog(link)
+        self._watcher = ChunkWatcher(link)
         self._pid = os.getpid()
         self._last: messages.Key = (0, 0, 0)
         # Kept: memory of this size is mapped, and unmapped when it is freed, which is three system calls a datagram.
@@ -281,7 +281,7 @@ class Worker:
             except BlockingIOError:
                 self._link.tell_results()
         self._link.output.restore()
-        if system.has_children() or threading.active_count() > 1 + self._watchdog.started:
+        if system.has_children() or threading.active_count() > 1 + self._watcher.started:
             self._listen()
         return self._receive()
 
@@ -299,10 +299,10 @@ class Worker:
         return bytes(self._buffer[: self._tasks.recv_into(self._buffer, 0, flags)])
 
     def _run_chunk(self, chunk: list[TaskRecord]) -> None:
-        watchdog, link = self._watchdog, self._link
-        watchdog.guard(chunk)
+        watcher, link = self._watcher, self._link
+        watcher.guard(chunk)
         told = monotonic()
-        while (task := watchdog.next_task()) is not None:
+        while (task := watcher.next_task()) is not None:
             self._run(task)
             if (now := monotonic()) - told > GATHER:
                 told = now

@@ -3,8 +3,8 @@
     wake, credit -> taken -> lease stored -> sent ... ended | lost | returned
 
 A connection that ends proves nothing: what is leased stays leased until the machine says otherwise, or its owner
-gives it up (`forget`). Implements `endpoint.pool.engine.Engine` and `endpoint.leases.giver.GiverEvents`. Owner: the
-loop thread.
+gives it up (`forget`). Implements `endpoint.pool.engine.Engine` and `endpoint.leases.grantor.GrantorEvents`. Owner:
+the loop thread.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 
 from compute_executor.endpoint.leases import frames
 from compute_executor.endpoint.leases.balance import keeping
-from compute_executor.endpoint.leases.giver import GiverSession, reason_of
+from compute_executor.endpoint.leases.grantor import GrantorSession, reason_of
 from compute_executor.endpoint.pool.events import EngineEvents, TaskEnded, WorkerView
 from compute_executor.endpoint.pool.scheduling_policy import Assignment
 from compute_executor.endpoint.worker.messages import Key
@@ -80,12 +80,12 @@ class AgentEngine:
             machine = group.find(holder) or group.require(unknown_machine(holder))
             machine.leased[batch, position] = attempt
 
-    def connect(self, machine: Machine, session: GiverSession, end: Callable[[str], object]) -> None:
+    def connect(self, machine: Machine, session: GrantorSession, end: Callable[[str], object]) -> None:
         """A machine has a new connection, which ``end`` ends; an older one of it is over."""
         machine.end("the same machine has connected again")
         machine.session, machine.end, machine.trouble = session, end, ""
 
-    def disconnect(self, machine: Machine, session: GiverSession) -> None:
+    def disconnect(self, machine: Machine, session: GrantorSession) -> None:
         """A connection has ended."""
         session.end()
         if machine.session is session:
@@ -166,7 +166,7 @@ class AgentEngine:
 
     def _holders(
         self, pool: bytes, tasks: Collection[tuple[int, int]]
-    ) -> list[tuple[GiverSession, list[tuple[int, int]]]]:
+    ) -> list[tuple[GrantorSession, list[tuple[int, int]]]]:
         """The connected machines that hold any of these tasks, with those that they hold."""
         group = self._pools.get(pool)
         found = []
@@ -206,13 +206,13 @@ class AgentEngine:
                 machine.session.recall(frames.NOBODY_WAITS, list(machine.leased))
         self._look_later(pool, machines)
 
-    def _tell_queued(self, group: EndpointMachines, working: list[tuple[Machine, GiverSession]]) -> None:
+    def _tell_queued(self, group: EndpointMachines, working: list[tuple[Machine, GrantorSession]]) -> None:
         """Tell the machines how many tasks wait, so that they can ask for more workers."""
         queued = self._dispatch.open_in(group.pool) - sum(len(one.leased) for one in group)
         for _, session in working:
-            session.say_queued(max(0, queued))
+            session.send_queue_length(max(0, queued))
 
-    def _give(self, group: EndpointMachines, machine: Machine, session: GiverSession) -> bool:
+    def _give(self, group: EndpointMachines, machine: Machine, session: GrantorSession) -> bool:
         """Give a machine its share; whether there was anything to give."""
         room = min(session.room(), SHARE)
         tasks = self._events.take(group.pool, room) if room > 0 else []
@@ -226,7 +226,7 @@ class AgentEngine:
         return True
 
     def _recorded(
-        self, machine: Machine, session: GiverSession, tasks: list[Assignment], error: Exception | None
+        self, machine: Machine, session: GrantorSession, tasks: list[Assignment], error: Exception | None
     ) -> None:
         if error is None and not session.is_over:
             session.send(tasks)
@@ -247,28 +247,28 @@ class AgentEngine:
             told = "; ".join(f"{one.name}: {one.trouble}" for one in failing)
             self._events.broken(group.pool, f"no worker of endpoint {group.endpoint} can start: {told}")
 
-    # -- GiverEvents --------------------------------------------------------------------------------------
+    # -- GrantorEvents --------------------------------------------------------------------------------------
 
-    def settled(self, session: GiverSession) -> None:
-        """See GiverEvents."""
+    def settled(self, session: GrantorSession) -> None:
+        """See GrantorEvents."""
         self._wake_soon(_machine(session).pool)
 
-    def has_credit(self, session: GiverSession) -> None:
-        """See GiverEvents."""
+    def has_credit(self, session: GrantorSession) -> None:
+        """See GrantorEvents."""
         self._wake_soon(_machine(session).pool)
 
     def began(self, tasks: list[tuple[int, int, int, float]]) -> None:
-        """See GiverEvents."""
+        """See GrantorEvents."""
         if tasks:
             self._events.began(b"", tasks)
 
     def output(self, tasks: list[tuple[int, int, Written]]) -> None:
-        """See GiverEvents."""
+        """See GrantorEvents."""
         for batch, position, part in tasks:
             self._events.output(b"", batch, position, part)
 
-    def ended(self, session: GiverSession, outcomes: list[TaskEnded]) -> None:
-        """See GiverEvents."""
+    def ended(self, session: GrantorSession, outcomes: list[TaskEnded]) -> None:
+        """See GrantorEvents."""
         machine = _machine(session)
         machine.busy, pool = time.monotonic(), machine.pool
         if whole := [one for one in outcomes if one.status != LOST]:
@@ -277,7 +277,7 @@ class AgentEngine:
             if one.status == LOST:
                 self._lost(session, one)
 
-    def _lost(self, session: GiverSession, one: TaskEnded) -> None:
+    def _lost(self, session: GrantorSession, one: TaskEnded) -> None:
         machine = _machine(session)
         reason = reason_of(one)
         told = Reason(f"on {machine.name}: {reason.message}", reason.exit_code, reason.began)
@@ -286,7 +286,7 @@ class AgentEngine:
         )
 
     def progress(self) -> tuple[int, int]:
-        """See GiverEvents."""
+        """See GrantorEvents."""
         return self._events.progress()
 
     def stored(self) -> None:
@@ -304,41 +304,41 @@ class AgentEngine:
                 assert machine.session is not None
                 machine.session.shared_gone(names)
 
-    def returned(self, session: GiverSession, tasks: list[Key]) -> None:
-        """See GiverEvents."""
+    def returned(self, session: GrantorSession, tasks: list[Key]) -> None:
+        """See GrantorEvents."""
         machine = _machine(session)
         self._records.take_back(machine.id, tasks)
         self._events.returned(machine.pool, tasks)
         self._wake_soon(machine.pool)
 
-    def recall_answered(self, session: GiverSession, request: int) -> None:  # noqa: ARG002
-        """See GiverEvents."""
+    def recall_answered(self, session: GrantorSession, request: int) -> None:  # noqa: ARG002
+        """See GrantorEvents."""
         future = self._recalls.pop(request, None)
         if future is not None and not future.done():
             future.set_result(None)
 
-    def failed(self, session: GiverSession, message: str) -> None:
-        """See GiverEvents."""
+    def failed(self, session: GrantorSession, message: str) -> None:
+        """See GrantorEvents."""
         machine = _machine(session)
         machine.trouble = message[:1000]
         if message:
             log.warning("no worker can start on %s: %s", machine.name, message)
         self._wake_soon(machine.pool)
 
-    def state(self, session: GiverSession, document: dict[str, object]) -> None:
-        """See GiverEvents."""
+    def state(self, session: GrantorSession, document: dict[str, object]) -> None:
+        """See GrantorEvents."""
         machine = _machine(session)
         machine.state = document
         machine.heard()
         self._wake_soon(machine.pool)
 
-    def leaving(self, session: GiverSession) -> None:
-        """See GiverEvents. It is forgotten, unless it leaves something behind."""
+    def leaving(self, session: GrantorSession) -> None:
+        """See GrantorEvents. It is forgotten, unless it leaves something behind."""
         machine = _machine(session)
         group = self._pools.get(machine.pool)
         if group is not None and not machine.leased:
             group.remove(machine)
 
 
-def _machine(session: GiverSession) -> Machine:
-    return cast(Machine, session.holder)
+def _machine(session: GrantorSession) -> Machine:
+    return cast(Machine, session.granted)

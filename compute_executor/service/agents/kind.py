@@ -6,8 +6,8 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from compute_executor.endpoint.leases.frames import TakerHello
-from compute_executor.endpoint.leases.giver import GiverSession
+from compute_executor.endpoint.leases.frames import HolderHello
+from compute_executor.endpoint.leases.grantor import GrantorSession
 from compute_executor.errors import EndpointTaken, InvalidRequest, NotFound
 from compute_executor.protocol.frames import Blob, Body, Options
 from compute_executor.protocol.resources import check_fit, least, resources_of
@@ -198,7 +198,7 @@ class Agents:
 
     # -- machines -----------------------------------------------------------------------------------------
 
-    def welcome(self, endpoint: uuid.UUID, hello: TakerHello) -> None:
+    def welcome(self, endpoint: uuid.UUID, hello: HolderHello) -> None:
         """Check whether a machine may work for an endpoint. Raises NotFound, EndpointTaken."""
         row = self._endpoints.find(endpoint)
         if row is None or row.kind != KIND:
@@ -215,16 +215,16 @@ class Agents:
         elif not hello.join:
             self.check_place(row, hello.machine)
 
-    def machine(self, endpoint: uuid.UUID, hello: TakerHello) -> Machine:
+    def machine(self, endpoint: uuid.UUID, hello: HolderHello) -> Machine:
         """The machine that says this of itself, and was welcome."""
         return self._engine.machines(endpoint).require(known_of(hello))
 
-    def connected(self, machine: Machine, session: GiverSession, end: Callable[[str], object]) -> None:
+    def connected(self, machine: Machine, session: GrantorSession, end: Callable[[str], object]) -> None:
         """A machine is connected by ``session``; ``end`` ends that connection for a reason."""
         self._engine.connect(machine, session, end)
         self._store(uuid.UUID(bytes=machine.pool))
 
-    def disconnected(self, machine: Machine, session: GiverSession) -> None:
+    def disconnected(self, machine: Machine, session: GrantorSession) -> None:
         """Its connection has ended."""
         self._engine.disconnect(machine, session)
         self._store(uuid.UUID(bytes=machine.pool))
@@ -245,7 +245,7 @@ class Agents:
         told = [one for one in self._named(row, machine) if one.session is not None]
         for one in told:
             assert one.session is not None
-            one.session.end_taker(drain=drain)
+            one.session.end_holder(drain=drain)
         return len(told)
 
     def forget_machines(self, row: EndpointRow, machine: str) -> int:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from compute_executor.endpoint.leases.balance import Load
-from compute_executor.endpoint.leases.frames import TakerHello
-from compute_executor.endpoint.leases.giver import GiverSession, LeaseHolder
+from compute_executor.endpoint.leases.frames import HolderHello
+from compute_executor.endpoint.leases.grantor import GrantedLeases, GrantorSession
 from compute_executor.protocol.resources import ResourceOffer, offer_from
 
 SILENT = 60.0
@@ -28,7 +28,7 @@ class KnownMachine(NamedTuple):
     heard: float
 
 
-class Machine(LeaseHolder):
+class Machine(GrantedLeases):
     """One machine, connected or not. ``session``: its connection, which ``end`` ends for a reason; ``trouble``: why
     it cannot start workers."""
 
@@ -36,7 +36,7 @@ class Machine(LeaseHolder):
         super().__init__()
         self.pool = pool
         self.known = known
-        self.session: GiverSession | None = None
+        self.session: GrantorSession | None = None
         self.end: Callable[[str], object] = nobody
         self.state: dict[str, Any] = {}
         self.trouble = ""
@@ -119,7 +119,7 @@ class EndpointMachines:
         """Those with a connection."""
         return [one for one in self if one.session is not None]
 
-    def working(self) -> list[tuple[Machine, GiverSession]]:
+    def working(self) -> list[tuple[Machine, GrantorSession]]:
         """Those that can be given tasks; the one that was given some last comes last."""
         return [(one, one.session) for one in self if one.session is not None and not one.trouble]
 
@@ -141,7 +141,7 @@ def nobody(_reason: str) -> None:
     """End the connection of a machine that has none."""
 
 
-def known_of(hello: TakerHello) -> KnownMachine:
+def known_of(hello: HolderHello) -> KnownMachine:
     """What a machine says of itself."""
     return KnownMachine(
         hello.machine,

@@ -1,6 +1,6 @@
 """The stream between an endpoint of our own and the service: a WebSocket that speaks `endpoint.leases.frames`.
 
-    TakerHello -> GiverWelcome -> GiverSession.received for each frame
+    HolderHello -> GrantorWelcome -> GrantorSession.received for each frame
                                   SendList          -> whatever has accumulated
 
 A frame that cannot be read, or that says what it may not, closes the connection with a reason; what is leased stays
@@ -22,7 +22,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from compute_executor._version import __version__
 from compute_executor.endpoint.leases import frames
 from compute_executor.endpoint.leases.bodies import BodyExchange
-from compute_executor.endpoint.leases.giver import GiverSession
+from compute_executor.endpoint.leases.grantor import GrantorSession
 from compute_executor.endpoint.leases.send_list import SendList
 from compute_executor.errors import ComputeError, EndpointTaken, InvalidRequest, NotFound
 from compute_executor.service.api.stream import (
@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 TAKEN = 4409
 """Close code of ours: another process works under this name."""
 
-_decode_hello = msgspec.json.Decoder(frames.TakerHello).decode
+_decode_hello = msgspec.json.Decoder(frames.HolderHello).decode
 
 
 async def serve_endpoint(websocket: WebSocket, who: Identity, service: Service, token: bytes) -> None:
@@ -73,7 +73,7 @@ async def serve_endpoint(websocket: WebSocket, who: Identity, service: Service, 
 async def _converse(websocket: WebSocket, endpoint: uuid.UUID, service: Service) -> None:
     await accept(websocket)
     hello = await _hello(websocket)
-    agents = service.takers(endpoint)
+    agents = service.holders(endpoint)
     try:
         agents.welcome(endpoint, hello)
     except NotFound as error:
@@ -81,13 +81,13 @@ async def _converse(websocket: WebSocket, endpoint: uuid.UUID, service: Service)
     except EndpointTaken as error:
         raise FrameRefused(TAKEN, str(error)) from None
     place = str(service.blobs.folder)
-    welcome = frames.GiverWelcome(frames.PROTOCOL, __version__, time.time(), place, service.durable)
+    welcome = frames.GrantorWelcome(frames.PROTOCOL, __version__, time.time(), place, service.durable)
     await websocket.send_text(msgspec.json.encode(welcome).decode())
     await MachineStream(websocket, service, endpoint, hello).run()
     await _close(websocket, RESTARTING, "the service ends")
 
 
-async def _hello(websocket: WebSocket) -> frames.TakerHello:
+async def _hello(websocket: WebSocket) -> frames.HolderHello:
     try:
         first = await asyncio.wait_for(websocket.receive_text(), HELLO_PATIENCE)
         hello = _decode_hello(first)
@@ -112,15 +112,15 @@ class MachineStream:
     """The stream of one machine."""
 
     def __init__(
-        self, websocket: WebSocket, service: Service, endpoint: uuid.UUID, hello: frames.TakerHello
+        self, websocket: WebSocket, service: Service, endpoint: uuid.UUID, hello: frames.HolderHello
     ) -> None:
         self._websocket = websocket
-        self._agents = service.takers(endpoint)
+        self._agents = service.holders(endpoint)
         self._endpoint = endpoint
         self._frames = SendList()
         bodies = BodyExchange(service.blobs.folder, self._frames, sync=service.durable)
         self._machine: Machine = self._agents.machine(endpoint, hello)
-        self._session = GiverSession(
+        self._session = GrantorSession(
             self._machine,
             self._agents.engine,
             self._frames,

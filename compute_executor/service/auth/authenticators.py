@@ -58,7 +58,7 @@ class AuthenticatorChain:
         return None
 
     def forget(self, token: str) -> None:
-        """See Remembering: those that remember forget it."""
+        """See CachingAuthenticator: those that remember a token forget it."""
         for one in self._authenticators:
             if isinstance(one, CachingAuthenticator):
                 one.forget(token)

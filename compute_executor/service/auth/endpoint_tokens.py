@@ -16,7 +16,7 @@ from compute_executor.service.store.reader import Reader
 
 
 class EndpointTokens:
-    """An Authenticator. ``died``: called with the hash of each token that is good no more."""
+    """An Authenticator. ``died``: called with the hash of each token that is no longer valid."""
 
     def __init__(self, read: Reader, committer: Committer) -> None:
         self.died: Callable[[bytes], object] = lambda _: None

@@ -16,7 +16,7 @@ from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.quotas import is_bounded, require_quota
 
 USER_GONE = "this user is known here no more"
-TOKEN_DEAD = "the token of this stream is valid no more: connect with a new one"
+TOKEN_DEAD = "the token of this stream is no longer valid: connect with a new one"
 
 
 class StreamRevoked(Exception):
@@ -86,7 +86,7 @@ class OpenStreams:
                 session.who = identity
 
     def token_died(self, token: bytes) -> None:
-        """The token of this hash is valid no more: its streams end."""
+        """The token of this hash is no longer valid: its streams end."""
         for session in self._sessions:
             if session.token == token:
                 session.end(TOKEN_DEAD)

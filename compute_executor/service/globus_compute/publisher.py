@@ -104,7 +104,7 @@ class TaskPublisher:
             self._publish(one, task)
 
     def _publish(self, one: UserEndpoint, task: Assignment) -> None:
-        from pika import BasicProperties  # see link.py
+        from pika import BasicProperties  # see broker_link.py
 
         assert self.link is not None
         try:

@@ -56,22 +56,22 @@ def default_pool_id(owner: str) -> bytes:
 
 class PoolState:
     """One pool. ``running``: the engine knows it. ``user``: under whose account its workers run, if not under that of
-    the service. ``failed``: why its workers cannot start, or "". ``like``: the pool that this one is the variant in a
-    container of, if it is. ``lasting``: it stays although nobody uses it; ``size``: bytes of the specification that
-    its user has sent, 0 if the service made it."""
+    the service. ``failed``: why its workers cannot start, or "". ``base_pool``: the pool that this one is the variant
+    in a container of, if it is. ``permanent``: it stays although nobody uses it; ``size``: bytes of the specification
+    that its user has sent, 0 if the service made it."""
 
     __slots__ = (
+        "base_pool",
         "closing",
         "failed",
-        "lasting",
-        "like",
+        "grace_timer",
         "owner",
+        "permanent",
         "running",
         "size",
         "spec",
         "user",
         "users",
-        "waiting",
     )
 
     def __init__(self, owner: str, spec: PoolSpec, size: int = 0, user: AccountUser | None = None) -> None:
@@ -79,11 +79,11 @@ class PoolState:
         self.user = user
         self.size = size
         self.spec = spec
-        self.like: bytes | None = None
+        self.base_pool: bytes | None = None
         self.users: list[Subscriber] = []
-        self.running = self.closing = self.lasting = False
+        self.running = self.closing = self.permanent = False
         self.failed = ""
-        self.waiting: asyncio.TimerHandle | None = None  # for a user to come back
+        self.grace_timer: asyncio.TimerHandle | None = None  # for a user to come back
 
 
 class Pools:
@@ -161,19 +161,19 @@ class Pools:
             log.exception("pool %s cannot be opened", pool.hex())
             self.failed(pool, f"workers cannot start: {type(error).__name__}: {error}")
 
-    def inside(self, who: Identity, like: bytes, container: bytes) -> bytes:
+    def in_container(self, who: Identity, base_pool: bytes, container: bytes) -> bytes:
         """The id of the pool that is like an open one but for its workers, which are in a container. It is made when
         it is first submitted to, and ends some time after it was last. Raises PoolBroken."""
-        if self._pools[like].user is not None:
+        if self._pools[base_pool].user is not None:
             self._served.check(who.id)
-        pool = container_pool_id(like, container)
+        pool = container_pool_id(base_pool, container)
         found = self._pools.get(pool)
         if found is None:
-            spec = msgspec.structs.replace(self._pools[like].spec, container=container)
-            found = self._pools[pool] = PoolState(self._pools[like].owner or who.id, spec)
+            spec = msgspec.structs.replace(self._pools[base_pool].spec, container=container)
+            found = self._pools[pool] = PoolState(self._pools[base_pool].owner or who.id, spec)
             row = (pool, found.owner, _encode(spec), time.time())
             self._committer.soon(lambda writer: writer.add_pool(*row), _logged)
-        found.like = like
+        found.base_pool = base_pool
         self._use(found, pool)
         return pool
 
@@ -226,7 +226,7 @@ class Pools:
             user = account(pool)
             spec = self._default if user is None else _of_account(self._default, user.account)
             found = self._pools[pool] = PoolState(owner, spec, user=user)
-            found.lasting = owner == LOCAL_USER
+            found.permanent = owner == LOCAL_USER
         self._use(found, pool)
         return pool
 
@@ -281,7 +281,7 @@ class Pools:
         """No more tasks will come: end it when it is empty. Unknown, or somebody else's: it has ended already."""
         found = self._pools.get(pool)
         if found is not None and may(who, "use pool", Owned(found.owner)):
-            for other in [pool, *(name for name, one in self._pools.items() if one.like == pool)]:
+            for other in [pool, *(name for name, one in self._pools.items() if one.base_pool == pool)]:
                 self._pools[other].closing = True
                 self._end_if_empty(other)
 
@@ -293,11 +293,11 @@ class Pools:
                 self._watch(pool, found)
 
     def _watch(self, pool: bytes, found: PoolState) -> None:
-        if found.waiting is not None:
-            found.waiting.cancel()
-            found.waiting = None
-        if not found.users and not found.lasting:
-            found.waiting = self._loop.call_later(self._limits.pool_grace, self._abandoned, pool)
+        if found.grace_timer is not None:
+            found.grace_timer.cancel()
+            found.grace_timer = None
+        if not found.users and not found.permanent:
+            found.grace_timer = self._loop.call_later(self._limits.pool_grace, self._abandoned, pool)
 
     def _abandoned(self, pool: bytes) -> None:
         self._pools[pool].closing = True
@@ -312,8 +312,8 @@ class Pools:
         found = self._pools[pool]
         if not found.closing or self._dispatch.open_in(pool):
             return
-        if found.waiting is not None:
-            found.waiting.cancel()
+        if found.grace_timer is not None:
+            found.grace_timer.cancel()
         del self._pools[pool]
         if found.running:
             self._engine.close_pool(pool)
@@ -332,8 +332,8 @@ class Pools:
     def stop(self) -> None:
         """The service ends: wait for nobody."""
         for found in self._pools.values():
-            if found.waiting is not None:
-                found.waiting.cancel()
+            if found.grace_timer is not None:
+                found.grace_timer.cancel()
 
     def view(self) -> list[dict[str, Any]]:
         """What `status` shows of each pool."""

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from compute_executor.endpoint.agent.pool_agent import PoolTicket
-from compute_executor.endpoint.leases.frames import TakerHello
-from compute_executor.endpoint.leases.giver import GiverSession
+from compute_executor.endpoint.leases.frames import HolderHello
+from compute_executor.endpoint.leases.grantor import GrantorSession
 from compute_executor.errors import InvalidRequest, NotFound
 from compute_executor.protocol.frames import Blob, Body, Options, PoolSpec
 from compute_executor.service.access import Identity
@@ -80,7 +80,7 @@ class AccountPool:
 
 class AccountPools:
     """Pools of the built-in endpoint under accounts of their users: an `endpoints.remote_kind.AccountOpener`, and an
-    Authenticator of their processes. ``token_died``: called with the hash of each token that is good no more."""
+    Authenticator of their processes. ``token_died``: called with the hash of each token that is no longer valid."""
 
     takes_shared = False
     name = "run-as"
@@ -150,7 +150,7 @@ class AccountPools:
             self._engine.forget(group, machine, why)
 
     def _ticket(self, pool: bytes, found: AccountPool) -> PoolTicket:
-        """What a new process of a pool is told; the token of the one before is good no more."""
+        """What a new process of a pool is told; the token of the one before is no longer valid."""
         self._forget_token(found)
         token = new_token()
         found.token = token_digest(token)
@@ -179,7 +179,7 @@ class AccountPools:
         found.process.expect_end()
         for machine in group.connected():
             assert machine.session is not None
-            machine.session.end_taker(drain=True)
+            machine.session.end_holder(drain=True)
         try:
             await asyncio.wait_for(found.process.ended(), EMPTY_WITHIN)
         except asyncio.TimeoutError:
@@ -263,7 +263,7 @@ class AccountPools:
 
     # -- the connections of processes: what `api.endpoint_stream` asks ------------------------------------
 
-    def welcome(self, endpoint: uuid.UUID, hello: TakerHello) -> None:
+    def welcome(self, endpoint: uuid.UUID, hello: HolderHello) -> None:
         """Check whether a process may work for a pool: it has its token. What an earlier folder held is given up.
         Raises NotFound."""
         if not self.runs(endpoint):
@@ -272,15 +272,15 @@ class AccountPools:
         for machine in group.others(bytes.fromhex(hello.machine)):
             self._engine.forget(group, machine, GONE)
 
-    def machine(self, endpoint: uuid.UUID, hello: TakerHello) -> Machine:
+    def machine(self, endpoint: uuid.UUID, hello: HolderHello) -> Machine:
         """See `agents.kind.Agents`."""
         return self._engine.machines(endpoint).require(known_of(hello))
 
-    def connected(self, machine: Machine, session: GiverSession, end: Callable[[str], object]) -> None:
+    def connected(self, machine: Machine, session: GrantorSession, end: Callable[[str], object]) -> None:
         """See `agents.kind.Agents`."""
         self._engine.connect(machine, session, end)
 
-    def disconnected(self, machine: Machine, session: GiverSession) -> None:
+    def disconnected(self, machine: Machine, session: GrantorSession) -> None:
         """See `agents.kind.Agents`."""
         self._engine.disconnect(machine, session)
 

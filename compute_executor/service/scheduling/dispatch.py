@@ -49,14 +49,14 @@ class LostLease(NamedTuple):
     attempt: int
 
 
-class Past(NamedTuple):
+class FinishedBatch(NamedTuple):
     """What is still known of a batch whose outcomes are all stored."""
 
     group: bytes
     prefix: bytes
 
 
-MOST_PAST = 1_000
+MOST_FINISHED = 1_000
 """Batches of which that is known: threads that their tasks have left running may still print."""
 
 
@@ -66,7 +66,7 @@ class Dispatch:
     def __init__(self) -> None:
         self._batches: dict[int, OpenBatch] = {}
         self._prefixes: dict[bytes, OpenBatch] = {}
-        self._past: dict[int, Past] = {}
+        self._finished: dict[int, FinishedBatch] = {}
         self._pools: dict[bytes, PoolQueue] = {}
         self._users: dict[str, dict[bytes, UserQueue]] = {}  # by pool
         self._abandoned: set[bytes] = set()  # task groups
@@ -90,9 +90,9 @@ class Dispatch:
     def forget(self, batch: OpenBatch) -> None:
         """Every outcome of a batch is stored. A queue without open tasks goes with it."""
         del self._batches[batch.number], self._prefixes[batch.prefix]
-        self._past[batch.number] = Past(batch.group, batch.prefix)
-        if len(self._past) > MOST_PAST:
-            del self._past[next(iter(self._past))]
+        self._finished[batch.number] = FinishedBatch(batch.group, batch.prefix)
+        if len(self._finished) > MOST_FINISHED:
+            del self._finished[next(iter(self._finished))]
         queue = batch.queue
         queue.forget(batch)
         if not queue.open and queue.pool.users.get(queue.owner) is queue:
@@ -116,9 +116,9 @@ class Dispatch:
         """The batch that engines call ``number``."""
         return self._batches.get(number)
 
-    def past(self, number: int) -> Past | None:
+    def finished(self, number: int) -> FinishedBatch | None:
         """What is still known of one that was forgotten not long ago."""
-        return self._past.get(number)
+        return self._finished.get(number)
 
     def by_prefix(self, prefix: bytes) -> OpenBatch | None:
         """The batch that clients call ``prefix``."""
@@ -141,7 +141,7 @@ class Dispatch:
         return batch is not None and batch.apply(position, Event.TAKE)
 
     def began(self, tasks: Iterable[tuple[int, int, int, float]]) -> list[tuple[OpenBatch, int, float]]:
-        """Workers have begun these; those for which that is news."""
+        """Workers have begun these; those of which that was not known."""
         news = []
         for number, position, attempt, when in tasks:
             batch = self._current((number, position, attempt))
@@ -168,7 +168,7 @@ class Dispatch:
             counting.append((batch, outcome))
         return counting
 
-    # -- trouble ------------------------------------------------------------------------------------------
+    # -- failures -----------------------------------------------------------------------------------------
 
     def returned(self, tasks: list[Task]) -> None:
         """Tasks that surely have not begun come back, to the front of their queues."""
@@ -178,7 +178,7 @@ class Dispatch:
                 batch.apply(task[1], Event.RETURN)
 
     def lost(self, number: int, position: int, attempt: int, *, final: bool = False) -> LostLease | None:
-        """The worker died under this task; ``final``: it is not to run again. None: that is old news."""
+        """The worker died under this task; ``final``: it is not to run again. None: that was known already."""
         batch = self._current((number, position, attempt))
         again = batch is not None and not final and attempt <= batch.options.retries
         if batch is None or not batch.apply(position, Event.RETRY if again else Event.LOSE):
@@ -209,7 +209,7 @@ class Dispatch:
         ]
 
     def break_pool(self, pool: bytes) -> list[tuple[OpenBatch, int]]:
-        """End every queued task of a pool; which those were. What is with its workers goes on."""
+        """End every queued task of a pool; which those were. Tasks that its workers have go on."""
         ended = []
         for batch in self._batches.values():
             if batch.pool != pool:
@@ -228,7 +228,7 @@ class Dispatch:
         user on the same endpoint are queued."""
         self._abandoned.add(group)
 
-    def attend(self, group: bytes) -> None:
+    def resume_waiting(self, group: bytes) -> None:
         """A client waits for the tasks of a group (again), or it has none any more."""
         self._abandoned.discard(group)
 
@@ -248,12 +248,12 @@ class Dispatch:
         released = [queue for queue in self._deferred if not self._is_deferred(queue)]
         for queue in released:
             del self._deferred[queue]
-            queue.pool.line_up(queue)
+            queue.pool.join_rotation(queue)
         return [queue.pool.name for queue in released]
 
     def _defer(self, pool: PoolQueue) -> None:
-        for queue in [queue for queue in pool.turns if self._is_deferred(queue)]:
-            pool.step_aside(queue)
+        for queue in [queue for queue in pool.rotation if self._is_deferred(queue)]:
+            pool.leave_rotation(queue)
             self._deferred[queue] = None
 
     def _is_deferred(self, queue: UserQueue) -> bool:
@@ -270,7 +270,7 @@ class Dispatch:
             if other is not queue and other.pool.endpoint == queue.pool.endpoint:
                 yield other
 
-    # -- figures ------------------------------------------------------------------------------------------
+    # -- counts ------------------------------------------------------------------------------------------
 
     def open_in(self, pool: bytes) -> int:
         """How many tasks of a pool are not done."""

@@ -126,7 +126,7 @@ class UserQueue:
     """The tasks of one user in one pool. ``groups``: how many open batches of each task group; ``counts``: tasks by
     state, of all queues together."""
 
-    __slots__ = ("counts", "groups", "in_turn", "open", "owner", "pool", "spans")
+    __slots__ = ("counts", "groups", "in_rotation", "open", "owner", "pool", "spans")
 
     def __init__(self, owner: str, pool: PoolQueue, counts: list[int]) -> None:
         self.owner = owner
@@ -135,7 +135,7 @@ class UserQueue:
         self.spans: deque[tuple[OpenBatch, int, int]] = deque()
         self.groups: dict[bytes, int] = {}
         self.open = 0
-        self.in_turn = False  # whether it is among `PoolQueue.turns`
+        self.in_rotation = False  # whether it is among `PoolQueue.rotation`
 
     def push(self, batch: OpenBatch) -> None:
         """Queue a batch behind what there is."""
@@ -145,12 +145,12 @@ class UserQueue:
         self.counts[QUEUED] += batch.open
         self.counts[DONE] += batch.count - batch.open
         self.spans.append((batch, 0, batch.count))
-        self.pool.line_up(self)
+        self.pool.join_rotation(self)
 
     def push_front(self, batch: OpenBatch, position: int) -> None:
         """Queue a task that has come back, before all others of its user."""
         self.spans.appendleft((batch, position, position + 1))
-        self.pool.line_up(self)
+        self.pool.join_rotation(self)
 
     def moved(self, before: int, state: int) -> None:
         """Count a task that has changed its state."""
@@ -196,56 +196,56 @@ class UserQueue:
 
 
 class PoolQueue:
-    """The queues of one pool. ``turns``: those that may have a task to take, the next one first."""
+    """The queues of one pool. ``rotation``: those that may have a task to take, the next one first."""
 
-    __slots__ = ("endpoint", "name", "turns", "users")
+    __slots__ = ("endpoint", "name", "rotation", "users")
 
     def __init__(self, name: bytes, endpoint: bytes) -> None:
         self.name = name
         self.endpoint = endpoint
         self.users: dict[str, UserQueue] = {}
-        self.turns: deque[UserQueue] = deque()
+        self.rotation: deque[UserQueue] = deque()
 
     @property
     def open(self) -> int:
         """How many of its tasks are not done."""
         return sum(queue.open for queue in self.users.values())
 
-    def step_aside(self, queue: UserQueue) -> None:
-        """Leave a queue out of the turns until it lines up again."""
-        queue.in_turn = False
-        self.turns.remove(queue)
+    def leave_rotation(self, queue: UserQueue) -> None:
+        """Leave a queue out of the rotation until it joins again."""
+        queue.in_rotation = False
+        self.rotation.remove(queue)
 
     def drop(self, queue: UserQueue) -> None:
         """Forget a queue that has no open task."""
         del self.users[queue.owner]
-        if queue.in_turn:
-            self.step_aside(queue)
+        if queue.in_rotation:
+            self.leave_rotation(queue)
 
-    def line_up(self, queue: UserQueue) -> None:
-        """Give a queue that has tasks its place among the turns."""
-        if not queue.in_turn:
-            queue.in_turn = True
-            self.turns.append(queue)
+    def join_rotation(self, queue: UserQueue) -> None:
+        """Give a queue that has tasks its place in the rotation."""
+        if not queue.in_rotation:
+            queue.in_rotation = True
+            self.rotation.append(queue)
 
     def take(self, limit: int) -> list[Lease]:
         """Lease up to ``limit`` tasks. Of several users each gets an equal part, as far as it has so many tasks; what
         cannot be divided goes to those whose turn is next, who then come last."""
         leases: list[Lease] = []
         left = limit
-        while left > 0 and self.turns:
-            part = max(1, left // len(self.turns))
-            for _ in range(min(left, len(self.turns))):
+        while left > 0 and self.rotation:
+            part = max(1, left // len(self.rotation))
+            for _ in range(min(left, len(self.rotation))):
                 left -= self._take_turn(part, leases)
         return leases
 
     def _take_turn(self, limit: int, leases: list[Lease]) -> int:
-        queue = self.turns.popleft()
+        queue = self.rotation.popleft()
         taken = queue.take(limit, leases)
         if queue.spans:
-            self.turns.append(queue)
+            self.rotation.append(queue)
         else:
-            queue.in_turn = False
+            queue.in_rotation = False
         return taken
 
 

@@ -73,7 +73,7 @@ class Cancelling:
     async def cancel(self, who: Identity, tasks: TaskPositions) -> TaskPositions:
         """Which of the tasks surely will not run; returns when that is stored. Foreign and unknown ones are not
         among them."""
-        await self._submissions.settled(prefix for prefix, _ in tasks)
+        await self._submissions.wait_until_stored(prefix for prefix, _ in tasks)
         cancelled = []
         for number, (prefix, positions) in enumerate(tasks, 1):
             cancelled.append((prefix, await self._withdraw(who, prefix, positions)))

@@ -105,8 +105,8 @@ class Submissions:
         self._queues = queues
         self._usage = usage
         self._limits = limits
-        self._under_way: dict[bytes, tuple[NewBatch, Accepted]] = {}
-        self._coming: Counter[str] = Counter()  # tasks under way, of each user
+        self._being_stored: dict[bytes, tuple[NewBatch, Accepted]] = {}
+        self._tasks_being_stored: Counter[str] = Counter()  # of each user
 
     def submit(self, who: Identity, batch: Submit, key: Key | None) -> Accepted:
         """A future that is done when the batch is stored. What is wrong with it is raised at once."""
@@ -120,10 +120,10 @@ class Submissions:
             if not self._batches.stored(batch.prefix, who.id):
                 raise
             self._batches.check_same(batch)
-            accepted.set_result(None)  # long ago, when it could be: its pool may be closed since
+            accepted.set_result(None)  # it was stored before, and its pool may be closed since
             return accepted
-        self._under_way[batch.prefix] = (checked.row, accepted)
-        self._coming[who.id] += batch.count
+        self._being_stored[batch.prefix] = (checked.row, accepted)
+        self._tasks_being_stored[who.id] += batch.count
         self._usage.add(who.id, len(checked.row.tasks))
         if checked.row.parts:
             self._holds.hold(batch.prefix, checked.row.parts)
@@ -136,11 +136,11 @@ class Submissions:
     @property
     def pending(self) -> int:
         """How many batches wait for their commit."""
-        return len(self._under_way)
+        return len(self._being_stored)
 
-    async def settled(self, prefixes: Iterable[bytes]) -> None:
+    async def wait_until_stored(self, prefixes: Iterable[bytes]) -> None:
         """Returns when none of these batches is on its way any more."""
-        waiting = [self._under_way[prefix][1] for prefix in prefixes if prefix in self._under_way]
+        waiting = [self._being_stored[prefix][1] for prefix in prefixes if prefix in self._being_stored]
         if waiting:
             await asyncio.wait(waiting)
 
@@ -149,7 +149,7 @@ class Submissions:
     def _known(self, who: Identity, batch: Submit) -> Accepted | None:
         """The future of a batch of this prefix that is on its way or open. Raises NotFound if it is somebody else's,
         InvalidRequest if it has other content."""
-        row, accepted = self._under_way.get(batch.prefix, (None, None))
+        row, accepted = self._being_stored.get(batch.prefix, (None, None))
         if row is not None and accepted is not None:
             _same_owner(row.owner, who.id, batch.prefix)
             check_same_content(batch, (row.group, row.size, row.options, row.tasks))
@@ -168,8 +168,8 @@ class Submissions:
     ) -> None:
         """Committed; or there was one of this prefix already (number is None); or it failed."""
         row = checked.row
-        del self._under_way[row.prefix]
-        self._coming[row.owner] -= row.size
+        del self._being_stored[row.prefix]
+        self._tasks_being_stored[row.owner] -= row.size
         try:
             if error is None and number is None:
                 number = self._batches.number_again(row)
@@ -192,17 +192,17 @@ class Submissions:
 
     def _check(self, who: Identity, batch: Submit, key: Key | None) -> Checked:
         self._check_ids(batch)
-        self._check_room(who, batch)
+        self._check_capacity(who, batch)
         self._disk_space.check()
         self._check_options(batch.options)
         functions = [self._functions.resolve(who, name) for name in batch.functions]
         container = self._container(who, batch)
-        endpoint, pool = self._place(who, batch, functions)
+        endpoint, pool = self._resolve_target(who, batch, functions)
         self._functions.check_place(batch.functions, endpoint)
         calls, blobs = self._check_calls(who, batch)
         group = self._groups.claim(who, batch.group)
         if container is not None and endpoint == BUILT_IN.bytes:
-            pool = self._pools.inside(who, pool, container)
+            pool = self._pools.in_container(who, pool, container)
         names = [blob.name for blob in blobs]
         self._disk_space.accepted(sum(blob.size for blob in blobs))
         what = (functions, bytes(batch.tasks), batch.count, batch.options, time.time())
@@ -219,7 +219,7 @@ class Submissions:
         if len(batch.endpoint) not in (0, ID_BYTES):
             raise InvalidRequest(f"an endpoint is named by 16 bytes or none, not by {len(batch.endpoint)}")
 
-    def _place(self, who: Identity, batch: Submit, functions: list[bytes]) -> tuple[bytes, bytes]:
+    def _resolve_target(self, who: Identity, batch: Submit, functions: list[bytes]) -> tuple[bytes, bytes]:
         """The endpoint and the pool that the batch is for."""
         if not batch.endpoint or is_built_in(uuid.UUID(bytes=batch.endpoint)):
             pool = self._pools.require(who, batch.pool)
@@ -228,7 +228,7 @@ class Submissions:
         endpoint = self._endpoints.require(who, uuid.UUID(bytes=batch.endpoint), functions)
         return batch.endpoint, self._engines.kind(endpoint.kind).place(who, endpoint, batch.options)
 
-    def _check_room(self, who: Identity, batch: Submit) -> None:
+    def _check_capacity(self, who: Identity, batch: Submit) -> None:
         count = batch.count
         if not 1 <= count <= self._limits.batch:
             raise InvalidRequest(f"a batch has 1 to {self._limits.batch} tasks, this says {count}")
@@ -238,7 +238,7 @@ class Submissions:
                 f"{self._limits.open_tasks}; send them again when some have ended"
             )
         if is_bounded(who):
-            still_open = self._batches.open_of(who.id) + self._coming[who.id]
+            still_open = self._batches.open_of(who.id) + self._tasks_being_stored[who.id]
             require_quota(self._limits, who, "user_open_tasks", still_open, count)
             kept = self._usage.of(who.id)
             require_quota(self._limits, who, "user_stored", kept.bytes, memoryview(batch.tasks).nbytes)
@@ -255,7 +255,7 @@ class Submissions:
 
     def _container(self, who: Identity, batch: Submit) -> bytes | None:
         """The container to run a batch in: the one that is asked for, else that of its functions, whose owner may
-        use it, as was seen to when they were registered. A batch is run in one place."""
+        use it, as was checked when they were registered. A batch is run in one place."""
         if batch.options.container is not None:
             return self._containers.find(who, batch.options.container).id
         named = {self._functions.container(name) for name in batch.functions}

@@ -187,7 +187,7 @@ class HostedConnection:
             self._submit(batch)
         if batches or self._finished():
             return
-        if self._selector.select(self._queue.rest(False, 1)):
+        if self._selector.select(self._queue.pause(False, 1)):
             with contextlib.suppress(BlockingIOError):
                 while len(self._waker.recv(4096)) == 4096:
                     pass

@@ -76,9 +76,9 @@ class StreamConnection:
         if storage is None:
             return whole(content)  # until it is known where it goes, the caller may change what it passed
         assert self._loop is not None
-        no_room = self._loop.protocol.no_room
-        if isinstance(no_room, StorageFull) and size(content) > INLINE_LIMIT:
-            raise StorageFull(f"{what}: {size(content)} bytes, for which there is no room: {no_room.message}")
+        refusal = self._loop.protocol.refusal
+        if isinstance(refusal, StorageFull) and size(content) > INLINE_LIMIT:
+            raise StorageFull(f"{what}: {size(content)} bytes, for which there is no room: {refusal.message}")
         return storage.store(content, what)
 
     def storage(self) -> Storage | None:

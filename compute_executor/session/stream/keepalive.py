@@ -55,10 +55,10 @@ class Keepalive:
         stream.ping()
 
     def _offer_again(self, now: float) -> None:
-        if self._protocol.no_room is None or self._full_since is None:  # it accepted something since
+        if self._protocol.refusal is None or self._full_since is None:  # it accepted something since
             self._full_since = now
-        if self._protocol.no_room is not None and now >= self._full_since + self._grace:
-            self._protocol.give_up_postponed(self._protocol.no_room)
+        if self._protocol.refusal is not None and now >= self._full_since + self._grace:
+            self._protocol.give_up_postponed(self._protocol.refusal)
         elif now >= self._offered + self._no_room_pause:
             self._offered = now
             self._protocol.retry_postponed()

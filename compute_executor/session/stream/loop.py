@@ -157,7 +157,7 @@ class StreamLoop:
             self._send_due()
             if not stream.flush():
                 return False
-            return self._queue.rest(self._busy(), self._room()) is None
+            return self._queue.pause(self._busy(), self._room()) is None
         except StreamLost:
             return False
         except (
@@ -207,7 +207,7 @@ class StreamLoop:
     def _rest(self) -> float | None:
         if self._finished():
             return 0.0
-        pause = self._queue.rest(self._busy(), self._room())
+        pause = self._queue.pause(self._busy(), self._room())
         if pause == 0.0:
             return pause
         keepalive_pause = self._keepalive.pause()
@@ -250,7 +250,7 @@ class StreamLoop:
         self._run_callbacks()
         now = self._clock()
         if not self._needed():
-            self._pause(self._queue.rest(False, 1))
+            self._pause(self._queue.pause(False, 1))
         elif now < self.reconnect.next_try:
             self._pause(self.reconnect.next_try - now)
         else:
@@ -340,7 +340,7 @@ class StreamLoop:
         self.protocol.give_up(error)
         self._wanted = False
         self.protocol.located.set()
-        self.reconnect.rest()
+        self.reconnect.restart_grace()
 
     # -- the end ---------------------------------------------------------------------------------------------
 

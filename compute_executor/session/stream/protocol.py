@@ -106,7 +106,7 @@ class StreamProtocol:
         self._held: dict[str, Blob] = {}  # parts that the service was asked to hold
         self.api: OwnApi | None = None
         self.postponed: list[CallBatch] = []
-        self.no_room: ComputeError | None = None
+        self.refusal: ComputeError | None = None
         self._takes_resources = False
         self._write: Callable[[bytes], None] = _drop_frame
         self._withdrawals = Withdrawals()
@@ -143,7 +143,7 @@ class StreamProtocol:
         )
         self._takes_resources = "resources" in welcome.limits
         self.located.set()
-        self._say_held(list(self._held.values()))
+        self._send_hold(list(self._held.values()))
         self._open_pool()
         for group in self.groups:
             self.subscribe(group)
@@ -208,9 +208,9 @@ class StreamProtocol:
             self._fail([SubmitFailure(call, error) for call in batch.calls])
             return
         parts = parts_of(batch)
-        crowded = len(parts) > MOST_PARTS and batch.prefix not in self.sender.unconfirmed
-        failures = too_many_parts(batch) if crowded else self._outsource(batch)
-        if failures or crowded:
+        too_many = len(parts) > MOST_PARTS and batch.prefix not in self.sender.unconfirmed
+        failures = too_many_parts(batch) if too_many else self._outsource(batch)
+        if failures or too_many:
             self._fail(failures)
             self.router.remove(batch.prefix)
             for rest in without(batch, failures):
@@ -228,9 +228,9 @@ class StreamProtocol:
         fresh = [part for part in parts if part.name not in self._held]
         if fresh:
             self._held.update((part.name, part) for part in fresh)
-            self._say_held(fresh)
+            self._send_hold(fresh)
 
-    def _say_held(self, parts: list[Blob]) -> None:
+    def _send_hold(self, parts: list[Blob]) -> None:
         for at in range(0, len(parts), MOST_PARTS):
             self._write(_encode(Hold(parts[at : at + MOST_PARTS])))
 
@@ -311,7 +311,7 @@ class StreamProtocol:
     def accepted(self, answer: Accepted) -> None:
         """Note that a batch is confirmed."""
         self.sender.accepted(answer.prefix)
-        self.no_room = None
+        self.refusal = None
 
     def refused(self, answer: Refused) -> None:
         """Handle the refusal of a batch: fail, send again in part, or postpone it."""
@@ -319,7 +319,7 @@ class StreamProtocol:
             return
         refusal = self.sender.refused(answer)
         if refusal.later is not None:
-            self.no_room = refusal.error
+            self.refusal = refusal.error
             self.postponed.append(refusal.later)
             return
         self.router.remove(answer.prefix)

@@ -14,7 +14,7 @@ from compute_executor.endpoint.agent import service_link
 from compute_executor.endpoint.agent.service_link import OpenLink, ServiceLink, ServicePlace
 from compute_executor.endpoint.leases import frames
 from compute_executor.endpoint.leases.hello import hello_of
-from compute_executor.endpoint.leases.taker import LeaseTaker
+from compute_executor.endpoint.leases.holder import LeaseHolder
 from compute_executor.errors import ComputeError, NotAuthorized, VersionMismatch
 from compute_executor.local.state import state_folder
 from compute_executor.protocol.frames import Blob
@@ -46,7 +46,7 @@ async def tried(answer: bytes, blobs: Path) -> tuple[int, ServiceLink]:
         locate=lambda: place,
         token="token",
         hello=lambda: hello_of("0" * 32, 1, "host", "process", join=False, replace=False),
-        taker=cast(LeaseTaker, SimpleNamespace(connected=nothing, disconnected=nothing)),
+        holder=cast(LeaseHolder, SimpleNamespace(connected=nothing, disconnected=nothing)),
         blobs=blobs,
         state=dict,
         first=nothing,
@@ -162,6 +162,6 @@ def test_results_are_put_into_the_folder_of_this_users_own_service(
     name, theirs = "0" * 32, state_folder() / "blobs"
     theirs.mkdir(parents=True)
     (tmp_path / name).write_bytes(b"result")
-    welcome = frames.GiverWelcome(frames.PROTOCOL, "1", 0.0, str(theirs), durable)
-    OpenLink(tmp_path, welcome, 0.0, local=local).bodies.named(Blob(name, 6))
+    welcome = frames.GrantorWelcome(frames.PROTOCOL, "1", 0.0, str(theirs), durable)
+    OpenLink(tmp_path, welcome, 0.0, local=local).bodies.announce(Blob(name, 6))
     assert (theirs / name).exists() is there

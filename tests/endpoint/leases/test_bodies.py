@@ -12,7 +12,7 @@ import pytest
 from compute_executor.endpoint.leases import bodies, frames
 from compute_executor.endpoint.leases.bodies import BodyExchange
 from compute_executor.protocol.frames import Blob
-from tests.endpoint.leases.test_giver import NAME, Sent
+from tests.endpoint.leases.test_grantor import NAME, Sent
 
 CONTENT = b"x" * 1000
 BLOB = Blob(NAME, len(CONTENT))
@@ -45,7 +45,7 @@ def test_what_lies_in_a_folder_that_is_the_peers_for_certain_need_not_be_asked_f
 ) -> None:
     here, there = folders
     os.utime(here / NAME, (0, 0))
-    BodyExchange(here, Sent(), theirs=there, proven=True).named(BLOB)
+    BodyExchange(here, Sent(), theirs=there, proven=True).announce(BLOB)
     assert (there / NAME).samefile(here / NAME)
     assert (there / NAME).stat().st_mtime > 0, "as new: what is old and nobody's is removed"
     told, sent = fetched(there)
@@ -54,7 +54,7 @@ def test_what_lies_in_a_folder_that_is_the_peers_for_certain_need_not_be_asked_f
 
 def test_nothing_is_put_into_a_folder_that_may_be_anothers(folders: tuple[Path, Path]) -> None:
     here, there = folders
-    BodyExchange(here, Sent(), theirs=there).named(BLOB)
+    BodyExchange(here, Sent(), theirs=there).announce(BLOB)
     assert list(there.iterdir()) == []
     told, sent = fetched(there)
     assert told == []

@@ -1,4 +1,4 @@
-"""What a taker keeps, as values: held tasks, reports, functions, credit."""
+"""What a holder keeps, as values: held tasks, reports, functions, credit."""
 
 from __future__ import annotations
 
@@ -102,6 +102,6 @@ def test_long_tasks_are_not_hoarded() -> None:
     assert credit.wanted(8, 60.0) == 9
     assert credit.wanted(0, 0.01) == 0
     assert credit.wanted(2, 0.0) == credit.MOST
-    assert not credit.worth_saying(limit=10, said=10, target=4)
-    assert credit.worth_saying(limit=11, said=10, target=4)
-    assert not credit.worth_saying(limit=20, said=10, target=100)
+    assert not credit.worth_sending(limit=10, sent=10, target=4)
+    assert credit.worth_sending(limit=11, sent=10, target=4)
+    assert not credit.worth_sending(limit=20, sent=10, target=100)

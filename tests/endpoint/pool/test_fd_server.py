@@ -16,29 +16,29 @@ from compute_executor.endpoint.pool.fd_server import NAME, FdServer
 def test_the_first_who_comes_gets_them_and_nobody_else() -> None:
     async def scenario() -> None:
         reading, writing = os.pipe()
-        door = FdServer([writing])
+        server = FdServer([writing])
         os.close(writing)
-        assert os.stat(door.folder).st_mode & 0o777 == 0o700
+        assert os.stat(server.folder).st_mode & 0o777 == 0o700
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as visitor:
-            visitor.connect(os.path.join(door.folder, NAME))
-            while Path(door.folder).exists():
+            visitor.connect(os.path.join(server.folder, NAME))
+            while Path(server.folder).exists():
                 await asyncio.sleep(0.01)
             _, (given,), _, _ = socket.recv_fds(visitor, 1, 1)
         os.write(given, b"through")
         assert os.read(reading, 10) == b"through"
         for file in (given, reading):
             os.close(file)
-        door.close()
+        server.close()
 
     asyncio.run(asyncio.wait_for(scenario(), 20))
 
 
 def test_closed_it_leaves_nothing() -> None:
     async def scenario() -> None:
-        door = FdServer([0])
-        door.close()
-        door.close()
-        assert not Path(door.folder).exists()
+        server = FdServer([0])
+        server.close()
+        server.close()
+        assert not Path(server.folder).exists()
 
     asyncio.run(scenario())
 

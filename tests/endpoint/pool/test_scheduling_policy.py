@@ -43,10 +43,10 @@ def estimates() -> DurationEstimates:
     return known
 
 
-def loaded(count: int, function: int, estimates: DurationEstimates, *, stuck: bool = False) -> WorkerLoad:
+def loaded(count: int, function: int, estimates: DurationEstimates, *, occupied: bool = False) -> WorkerLoad:
     load = WorkerLoad()
     load.add(tasks(count, function), estimates)
-    load.stuck = stuck
+    load.occupied = occupied
     return load
 
 
@@ -105,11 +105,11 @@ def test_a_load_counts_what_is_outstanding(estimates: Any) -> None:
 
 
 def test_a_worker_without_tasks_is_not_stuck(estimates: Any) -> None:
-    load = loaded(2, QUICK, estimates, stuck=True)
+    load = loaded(2, QUICK, estimates, occupied=True)
     load.remove((1, 0, 1))
-    assert load.stuck
+    assert load.occupied
     load.remove((1, 1, 1))
-    assert not load.stuck
+    assert not load.occupied
 
 
 def test_one_task_beyond_the_running_one_however_long_and_more_while_they_are_short(estimates: Any) -> None:
@@ -117,7 +117,7 @@ def test_one_task_beyond_the_running_one_however_long_and_more_while_they_are_sh
     assert not loaded(2, SLOW, estimates).has_room()
     assert loaded(int(AHEAD / 10e-6) - 1, QUICK, estimates).has_room()
     assert not loaded(int(AHEAD / 10e-6) + 1, QUICK, estimates).has_room()
-    assert not loaded(1, QUICK, estimates, stuck=True).has_room()
+    assert not loaded(1, QUICK, estimates, occupied=True).has_room()
 
 
 def test_a_worker_never_holds_too_many(estimates: Any) -> None:
@@ -224,17 +224,17 @@ def test_chunks_keep_order_and_lose_nothing(kinds: Any, workers: Any, mean: Any)
 
 
 def test_the_least_loaded_worker_with_room_gets_the_next_chunk(estimates: Any) -> None:
-    idle, busy, stuck = WorkerLoad(), loaded(1, SLOW, estimates), loaded(0, SLOW, estimates, stuck=True)
-    assert scheduling_policy.least_loaded([busy, stuck, idle]) is idle
-    assert scheduling_policy.least_loaded([busy, stuck]) is busy
-    assert scheduling_policy.least_loaded([stuck]) is None
+    idle, busy, occupied = WorkerLoad(), loaded(1, SLOW, estimates), loaded(0, SLOW, estimates, occupied=True)
+    assert scheduling_policy.least_loaded([busy, occupied, idle]) is idle
+    assert scheduling_policy.least_loaded([busy, occupied]) is busy
+    assert scheduling_policy.least_loaded([occupied]) is None
 
 
 def test_stealing_is_from_who_sticks_or_has_most_and_only_if_it_pays(estimates: Any) -> None:
     short, long = loaded(3, QUICK, estimates), loaded(2, SLOW, estimates)
-    stuck = loaded(2, QUICK, estimates, stuck=True)
-    single = loaded(1, SLOW, estimates, stuck=True)
-    assert scheduling_policy.worth_stealing([short, long, stuck]) is stuck
+    occupied = loaded(2, QUICK, estimates, occupied=True)
+    single = loaded(1, SLOW, estimates, occupied=True)
+    assert scheduling_policy.worth_stealing([short, long, occupied]) is occupied
     assert scheduling_policy.worth_stealing([short, long]) is long
     assert scheduling_policy.worth_stealing([short]) is None
     assert scheduling_policy.worth_stealing([single, WorkerLoad()]) is None
@@ -261,7 +261,9 @@ def test_stealing_is_from_who_sticks_or_has_most_and_only_if_it_pays(estimates: 
 def test_when_to_start_another_worker(
     estimates: Any, loads: Any, starting: Any, waiting: Any, most: Any, count: Any
 ) -> None:
-    given_loads = [loaded(number, function, estimates, stuck=stuck) for number, function, stuck in loads]
+    given_loads = [
+        loaded(number, function, estimates, occupied=occupied) for number, function, occupied in loads
+    ]
     assert scheduling_policy.to_start(given_loads, starting, waiting, estimates, most) == count
 
 
@@ -305,13 +307,13 @@ def test_who_may_take_it(estimates: Any) -> None:
     one, idle = busy(estimates, *tasks(1)), WorkerLoad()
     (small,) = tasks(1)
 
-    def taker(task: Assignment, free: int) -> WorkerLoad | None:
+    def holder(task: Assignment, free: int) -> WorkerLoad | None:
         return scheduling_policy.who_may_take(task, [one, idle], WorkerShare(free, 100), FOUR)
 
-    assert taker(small, 2) is idle
-    assert taker(small, 0) is one, "it costs nothing more where a worker runs already"
-    assert taker(wide(2), 2) is idle
-    assert taker(wide(3), 2) is None
+    assert holder(small, 2) is idle
+    assert holder(small, 0) is one, "it costs nothing more where a worker runs already"
+    assert holder(wide(2), 2) is idle
+    assert holder(wide(3), 2) is None
     assert scheduling_policy.who_may_take(wide(2), [one], WorkerShare(2, 100), FOUR) is None
 
 

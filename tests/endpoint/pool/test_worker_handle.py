@@ -83,7 +83,7 @@ class Still:
         self.text = b""
         self.while_it_is_looked_at: Callable[[], object] = lambda: None
 
-    def employ(self, setup: Any, owner: Any) -> None:
+    def assign(self, setup: Any, owner: Any) -> None:
         pass
 
     def send_tasks(self, datagram: Any) -> Any:
@@ -125,32 +125,32 @@ class Pool:
 
 
 @pytest.fixture
-def still_member(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+def handle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     monkeypatch.setattr(worker_handle, "WorkerProcess", Still)
     return worker_handle.WorkerHandle(Pool(), BegunLog(str(tmp_path / "a.ring")), None, "", b"")  # type: ignore[arg-type]
 
 
-def test_a_worker_that_hands_back_is_stuck_while_it_has_something_left(still_member: Any) -> None:
+def test_a_worker_that_hands_back_is_stuck_while_it_has_something_left(handle: Any) -> None:
     tasks = [Assignment(1, position, 1, 1, b"") for position in range(3)]
-    still_member.give(tasks, DurationEstimates())
-    still_member.received(messages.RETURNED, messages.pack_keys([task[:3] for task in tasks[1:]]))
-    assert still_member._events.back == tasks[1:]
-    assert still_member.stuck
+    handle.give(tasks, DurationEstimates())
+    handle.received(messages.RETURNED, messages.pack_keys([task[:3] for task in tasks[1:]]))
+    assert handle._events.back == tasks[1:]
+    assert handle.occupied
 
 
-def test_a_worker_whose_long_task_ends_while_it_hands_back_is_free(still_member: Any) -> None:
+def test_a_worker_whose_long_task_ends_while_it_hands_back_is_free(handle: Any) -> None:
     tasks = [Assignment(1, position, 1, 1, b"") for position in range(3)]
-    still_member.give(tasks, DurationEstimates())
-    still_member.remove(tasks[0][:3])  # its result came before the frame that hands back the others
-    still_member.received(messages.RETURNED, messages.pack_keys([task[:3] for task in tasks[1:]]))
-    assert not still_member.stuck
-    assert still_member.has_room()
+    handle.give(tasks, DurationEstimates())
+    handle.remove(tasks[0][:3])  # its result came before the frame that hands back the others
+    handle.received(messages.RETURNED, messages.pack_keys([task[:3] for task in tasks[1:]]))
+    assert not handle.occupied
+    assert handle.has_room()
 
 
-def test_what_the_next_task_has_written_is_not_taken_for_this_ones(still_member: Any) -> None:
+def test_what_the_next_task_has_written_is_not_taken_for_this_ones(handle: Any) -> None:
     first, second = (Assignment(1, position, 1, 1, b"") for position in range(2))
-    still_member.give([first, second], DurationEstimates())
-    process, log = still_member.process, still_member.ring
+    handle.give([first, second], DurationEstimates())
+    process, log = handle.process, handle.begun_log
 
     def next_task() -> None:
         log.mark(1, 1, 1)
@@ -158,33 +158,33 @@ def test_what_the_next_task_has_written_is_not_taken_for_this_ones(still_member:
 
     log.mark(1, 0, 1)
     process.text = b"one"
-    still_member.look_at_output()
+    handle.look_at_output()
     process.while_it_is_looked_at = next_task
-    still_member.look_at_output()
-    assert still_member._events.written == []
+    handle.look_at_output()
+    assert handle._events.written == []
     process.while_it_is_looked_at = lambda: None
     for _ in range(3):
-        still_member.look_at_output()  # what the first has written may be in it
-    assert still_member._events.written == []
-    still_member.remove(first[:3])
+        handle.look_at_output()  # what the first has written may be in it
+    assert handle._events.written == []
+    handle.remove(first[:3])
     for _ in range(2):
-        still_member.look_at_output()
-    assert [key for key, _ in still_member._events.written] == [second[:3]]
+        handle.look_at_output()
+    assert [key for key, _ in handle._events.written] == [second[:3]]
 
 
 def test_a_function_that_cannot_be_read_is_sent_when_it_can(
-    still_member: Any, monkeypatch: pytest.MonkeyPatch
+    handle: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker_handle, "CODE_EVERY", 0.0)
-    still_member._events.codes = [ServiceUnavailable("the database cannot be read now"), b"code"]
+    handle._events.codes = [ServiceUnavailable("the database cannot be read now"), b"code"]
 
     async def scenario() -> None:
-        still_member.received(messages.FUNCTION, messages.NUMBER.pack(7))
-        assert still_member.process.sent == []
-        while not still_member.process.sent:
+        handle.received(messages.FUNCTION, messages.NUMBER.pack(7))
+        assert handle.process.sent == []
+        while not handle.process.sent:
             await asyncio.sleep(0)
 
     asyncio.run(scenario())
-    ((kind, payload),) = still_member.process.sent
+    ((kind, payload),) = handle.process.sent
     assert kind == messages.CODE
     assert payload.endswith(b"code")

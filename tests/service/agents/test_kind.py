@@ -11,8 +11,8 @@ import pytest
 
 from compute_executor.endpoint.leases import frames
 from compute_executor.endpoint.leases.bodies import BodyExchange
-from compute_executor.endpoint.leases.frames import TakerHello
-from compute_executor.endpoint.leases.giver import GiverSession
+from compute_executor.endpoint.leases.frames import HolderHello
+from compute_executor.endpoint.leases.grantor import GrantorSession
 from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.errors import EndpointTaken, InvalidRequest, NotFound
 from compute_executor.protocol.frames import LOST, VALUE, Reason
@@ -22,7 +22,7 @@ from compute_executor.service.agents.machines import Machine
 from compute_executor.service.api.stream import LONGEST_REASON
 from compute_executor.service.endpoints.registry import EndpointRegistration
 from compute_executor.service.service import Service
-from tests.endpoint.leases.test_giver import Sent
+from tests.endpoint.leases.test_grantor import Sent
 from tests.service.fixture import (
     ALICE,
     GROUP,
@@ -39,8 +39,8 @@ from tests.service.fixture import (
 BOB = Identity("bob", "Bob")
 
 
-def hello(number: int = 1, generation: int = 1, **more: Any) -> TakerHello:
-    return TakerHello(
+def hello(number: int = 1, generation: int = 1, **more: Any) -> HolderHello:
+    return HolderHello(
         frames.PROTOCOL, "0.1.0", "3.11.7", f"{number:032x}", generation, f"host{number}", 0.0, **more
     )
 
@@ -48,7 +48,7 @@ def hello(number: int = 1, generation: int = 1, **more: Any) -> TakerHello:
 class MadeUpMachine:
     """A machine that is connected, and takes as many tasks as it says."""
 
-    def __init__(self, service: Service, endpoint: uuid.UUID, said: TakerHello, credit: int = 10) -> None:
+    def __init__(self, service: Service, endpoint: uuid.UUID, said: HolderHello, credit: int = 10) -> None:
         self.service, self.endpoint, self.said = service, endpoint, said
         service.agents.welcome(endpoint, said)
         self.machine: Machine = service.agents.machine(endpoint, said)
@@ -58,7 +58,7 @@ class MadeUpMachine:
     def connect(self, credit: int) -> None:
         self.sent = Sent()
         agents = self.service.agents
-        self.session = GiverSession(
+        self.session = GrantorSession(
             self.machine,
             agents.engine,
             self.sent,
@@ -226,9 +226,9 @@ async def test_machines_are_told_to_end_by_host_or_all() -> None:
         other = MadeUpMachine(service, endpoint, hello(2, join=True))
         row = service.agents.find(ALICE, "ws")
         assert service.agents.end_machines(row, "host2", drain=True) == 1
-        assert other.sent.last(frames.EndTaker).drain
+        assert other.sent.last(frames.EndHolder).drain
         assert service.agents.end_machines(row, "", drain=False) == 2
-        assert not one.sent.last(frames.EndTaker).drain
+        assert not one.sent.last(frames.EndHolder).drain
         with pytest.raises(NotFound, match="it has: host1, host2"):
             service.agents.end_machines(row, "host3", drain=True)
         one.says(frames.Leaving())
@@ -245,11 +245,11 @@ async def test_what_waits_behind_long_tasks_goes_to_a_machine_that_has_nothing(
     async with serving(ServiceFixture()) as service:
         endpoint = await made(service)
         first = MadeUpMachine(service, endpoint, hello(1), credit=4)
-        first.says(frames.TakerState({"workers": 2}))
+        first.says(frames.HolderState({"workers": 2}))
         await submitted(service, endpoint, 4)
         given = await first.tasks(4)
         second = MadeUpMachine(service, endpoint, hello(2, join=True), credit=4)
-        second.says(frames.TakerState({"workers": 1}))
+        second.says(frames.HolderState({"workers": 1}))
         while not (asked := [one for one in first.sent.frames if isinstance(one, frames.Recall)]):
             await turn()
         assert asked[0].tasks == [task[:2] for task in given], "it knows which have not begun"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from compute_executor.endpoint.pool.events import TaskEnded
-from compute_executor.service.scheduling.dispatch import MOST_PAST, Dispatch, LostLease
+from compute_executor.service.scheduling.dispatch import MOST_FINISHED, Dispatch, LostLease
 from compute_executor.service.scheduling.lifecycle import TRANSITIONS, Event, State
 from compute_executor.service.scheduling.queues import Lease, OpenBatch
 from tests.service.scheduling.batches import open_batch
@@ -251,14 +251,14 @@ def test_a_batch_is_known_until_it_is_forgotten() -> None:
 def test_what_is_known_of_past_batches_is_bounded() -> None:
     dispatch = Dispatch()
     first = add(dispatch, 1, 1)
-    for number in range(2, MOST_PAST + 2):
+    for number in range(2, MOST_FINISHED + 2):
         dispatch.cancel(batch := add(dispatch, number, 1), [0])
         dispatch.forget(batch)
-    assert dispatch.past(2) is not None
+    assert dispatch.finished(2) is not None
     dispatch.cancel(first, [0])
     dispatch.forget(first)
-    assert dispatch.past(1) == (first.group, first.prefix)
-    assert dispatch.past(2) is None
+    assert dispatch.finished(1) == (first.group, first.prefix)
+    assert dispatch.finished(2) is None
 
 
 # -- the table ----------------------------------------------------------------------------------------------

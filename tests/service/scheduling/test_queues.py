@@ -151,12 +151,12 @@ def test_it_is_deferred_again_by_what_comes_later() -> None:
     assert dispatch.released() == [OTHER]
 
 
-@pytest.mark.parametrize("change", [Dispatch.attend, Dispatch.abandon])
+@pytest.mark.parametrize("change", [Dispatch.resume_waiting, Dispatch.abandon])
 def test_a_client_that_comes_back_or_goes_away_makes_them_equal(change: object) -> None:
     dispatch = forgotten_beside(open_batch(2, 3, group=WAITED))
     assert dispatch.take(OTHER, 5) == []
-    if change is Dispatch.attend:
-        dispatch.attend(FORGOTTEN)
+    if change is Dispatch.resume_waiting:
+        dispatch.resume_waiting(FORGOTTEN)
     else:
         dispatch.abandon(WAITED)
     assert dispatch.released() == [OTHER]
@@ -201,7 +201,7 @@ def test_a_deferred_queue_whose_tasks_are_cancelled_is_forgotten() -> None:
     assert not dispatch.deferring
     assert dispatch.pools() == [POOL]
     assert dispatch.is_abandoned(FORGOTTEN)
-    dispatch.attend(FORGOTTEN)
+    dispatch.resume_waiting(FORGOTTEN)
     assert not dispatch.is_abandoned(FORGOTTEN)
 
 

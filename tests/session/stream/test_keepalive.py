@@ -91,7 +91,7 @@ def test_a_peer_that_answers_lives(keepalive: Keepalive, stream: Any) -> None:
 
 def test_what_found_no_room_is_offered_again(keepalive: Keepalive, protocol: Any, stream: Any) -> None:
     stream.last_received = 100.0
-    protocol.postponed, protocol.no_room = ["batch"], ServiceUnavailable("full")
+    protocol.postponed, protocol.refusal = ["batch"], ServiceUnavailable("full")
     assert keepalive.pause() == NO_ROOM_PAUSE
     for step in range(5):
         keepalive.work(stream, 100.0 + step * NO_ROOM_PAUSE / 2)
@@ -101,7 +101,7 @@ def test_what_found_no_room_is_offered_again(keepalive: Keepalive, protocol: Any
 
 def test_and_given_up_after_the_grace(keepalive: Keepalive, protocol: Any, stream: Any) -> None:
     stream.last_received = 100.0
-    protocol.postponed, protocol.no_room = ["batch"], ServiceUnavailable("full")
+    protocol.postponed, protocol.refusal = ["batch"], ServiceUnavailable("full")
     keepalive.work(stream, 100.0)
     keepalive.work(stream, 102.0)
 
@@ -112,11 +112,11 @@ def test_as_long_as_something_is_accepted_there_is_hope(
     keepalive: Keepalive, protocol: Any, stream: Any
 ) -> None:
     stream.last_received = 100.0
-    protocol.postponed, protocol.no_room = ["batch"], ServiceUnavailable("full")
+    protocol.postponed, protocol.refusal = ["batch"], ServiceUnavailable("full")
     keepalive.work(stream, 100.0)
-    protocol.no_room = None
+    protocol.refusal = None
     keepalive.work(stream, 102.0)
-    protocol.no_room = ServiceUnavailable("full again")
+    protocol.refusal = ServiceUnavailable("full again")
     keepalive.work(stream, 103.9)
 
     assert protocol.done == ["retry"] * 3

@@ -109,12 +109,12 @@ def test_what_is_accepted_is_let_go() -> None:
 def test_a_named_culprit_fails_alone() -> None:
     sender, one = Sender(GROUP), batch(*[function("f")] * 4)
     frames_of(sender, one)
-    culprit, rest = one.calls[1], [one.calls[0], *one.calls[2:]]
+    failing_argument, rest = one.calls[1], [one.calls[0], *one.calls[2:]]
 
     refusal = refuse(sender, one, PayloadTooLarge("big"), 1)
 
     assert [(failure.call, type(failure.error)) for failure in refusal.failures] == [
-        (culprit, PayloadTooLarge)
+        (failing_argument, PayloadTooLarge)
     ]
     assert [again.calls for again in refusal.again] == [rest]
     assert refusal.again[0].prefix != one.prefix
@@ -125,21 +125,21 @@ def test_a_named_culprit_fails_alone() -> None:
 def test_an_unnamed_culprit_is_found_by_halving(size: int) -> None:
     sender = Sender(GROUP)
     one = batch(*[function("f")] * size)
-    culprit = one.calls[size // 3]
+    failing_argument = one.calls[size // 3]
     everyone = list(one.calls)
     todo, failed, accepted = [one], [], []
     while todo:
         part = todo.pop()
         frames_of(sender, part)
-        if culprit in part.calls:
+        if failing_argument in part.calls:
             refusal = refuse(sender, part, InvalidRequest("one of you"))
             failed += [failure.call for failure in refusal.failures]
             todo += refusal.again
         else:
             accepted += part.calls
 
-    assert failed == [culprit]
-    assert set(map(id, accepted)) == set(map(id, everyone)) - {id(culprit)}
+    assert failed == [failing_argument]
+    assert set(map(id, accepted)) == set(map(id, everyone)) - {id(failing_argument)}
 
 
 @pytest.mark.parametrize("error", [NotAuthorized("no"), PoolBroken("broken")])

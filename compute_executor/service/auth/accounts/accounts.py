@@ -43,7 +43,7 @@ class IdentityListener(Protocol):
         """This account is somebody else now, or nobody."""
 
     def token_died(self, digest: bytes) -> None:
-        """The token of this hash is valid no more."""
+        """The token of this hash is no longer valid."""
 
 
 def load_book(read: Reader) -> AccountBook:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from compute_executor.endpoint.worker import messages, watchdog
-from compute_executor.endpoint.worker.watchdog import Watchdog
+from compute_executor.endpoint.worker import chunk_watcher, messages
+from compute_executor.endpoint.worker.chunk_watcher import ChunkWatcher
 
 PATIENCE = 10.0
 
@@ -70,12 +70,12 @@ def chunk(count: int) -> list[messages.TaskRecord]:
 
 @pytest.fixture(autouse=True)
 def nothing_left() -> None:
-    """In place of the project's check: a watchdog's thread is a daemon that ends with its process."""
+    """In place of the project's check: the thread of a chunk watcher is a daemon that ends with its process."""
 
 
 def test_the_rest_of_a_chunk_goes_back_while_a_task_takes_long(clock: Clock) -> None:
     link = Link()
-    dog = Watchdog(link, clock.sleep)
+    dog = ChunkWatcher(link, clock.sleep)
     dog.guard(chunk(4))
     assert dog.next_task() == chunk(1)[0]
     clock.tick(2)  # the task runs and runs
@@ -86,7 +86,7 @@ def test_the_rest_of_a_chunk_goes_back_while_a_task_takes_long(clock: Clock) -> 
 
 def test_results_held_back_are_told_although_nothing_is_left_to_return(clock: Clock) -> None:
     link = Link()
-    dog = Watchdog(link, clock.sleep)
+    dog = ChunkWatcher(link, clock.sleep)
     dog.guard(chunk(1))
     assert dog.next_task() is not None
     link.holds = True
@@ -97,7 +97,7 @@ def test_results_held_back_are_told_although_nothing_is_left_to_return(clock: Cl
 
 def test_a_flowing_chunk_is_left_alone(clock: Clock) -> None:
     link = Link()
-    dog = Watchdog(link, clock.sleep)
+    dog = ChunkWatcher(link, clock.sleep)
     dog.guard(chunk(100))
     clock.tick(100, meanwhile=dog.next_task)
     assert dog.next_task() is None
@@ -105,9 +105,9 @@ def test_a_flowing_chunk_is_left_alone(clock: Clock) -> None:
 
 
 def test_the_thread_parks_and_wakes_again(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
-    monkeypatch.setattr(watchdog, "PARK_AFTER", 2)
+    monkeypatch.setattr(chunk_watcher, "PARK_AFTER", 2)
     link = Link()
-    dog = Watchdog(link, clock.sleep)
+    dog = ChunkWatcher(link, clock.sleep)
     dog.guard(chunk(1))
     dog.next_task()
     clock.tick(3)
@@ -125,7 +125,7 @@ def test_the_thread_parks_and_wakes_again(monkeypatch: pytest.MonkeyPatch, clock
 def test_a_link_that_is_gone_does_not_end_in_a_traceback(clock: Clock) -> None:
     link = Link()
     link.broken = True
-    dog = Watchdog(link, clock.sleep)
+    dog = ChunkWatcher(link, clock.sleep)
     dog.guard(chunk(2))
     clock.tick()
     assert link.told.wait(PATIENCE)

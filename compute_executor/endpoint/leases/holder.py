@@ -1,5 +1,5 @@
-"""The taker's side of a lease: takes tasks from a giver, has an engine run them, and keeps every outcome until the
-giver has stored it.
+"""The holder's side of a lease: takes tasks from a grantor, has an engine run them, and keeps every outcome until the
+grantor has stored it.
 
     Tasks -> held -> the engine takes -> ended -> outbox -> Report ... Stored
                             \\-> lost  -> outbox, as an outcome with the status LOST
@@ -38,15 +38,16 @@ FULL_PAUSE = 5.0
 """Seconds without credit after a body could not be written: the disk may have room by then."""
 
 
-AWAY = 60.0
-"""Seconds without a giver after which shared values go that no task here needs: nobody may ever say that they can."""
+GONE_AFTER = 60.0
+"""Seconds without a grantor after which shared values go that no task here needs: nobody may ever say that they
+can."""
 
 _ANY = 0
 """The function that durations are kept of: all together, because what comes next is not known here."""
 
 
-class TakerConnection(Protocol):
-    """The way to the giver, as long as it is open."""
+class HolderConnection(Protocol):
+    """The way to the grantor, as long as it is open."""
 
     def put(self, frame: object) -> None:
         """Send this frame in its turn."""
@@ -58,7 +59,7 @@ class TakerConnection(Protocol):
 
     @property
     def clock_ahead(self) -> float:
-        """Seconds that this machine's clock is ahead of the giver's."""
+        """Seconds that this machine's clock is ahead of the grantor's."""
         ...
 
 
@@ -68,7 +69,7 @@ do."""
 
 
 class Leftovers(Protocol):
-    """What is known of tasks that an earlier process of this taker had: see `agent.recovery`."""
+    """What is known of tasks that an earlier process of this holder had: see `agent.recovery`."""
 
     def outcome(self, key: Key) -> TaskEnded | None:
         """How this task ended: with a result, or lost, because it had begun. None: it has surely not begun."""
@@ -78,7 +79,7 @@ class Leftovers(Protocol):
         """Everything that was asked about is stored: forget the rest."""
 
 
-class LeaseTaker:
+class LeaseHolder:
     """See the module. ``pool``: what the engine calls its pool; ``workers``: how many tasks can run at a time;
     ``stored``: called with outcomes that are stored, so that their files can go; ``room``: bytes of shared values
     that are kept although no task needs them now; ``discard``: called with the names of bodies whose files can go;
@@ -94,7 +95,7 @@ class LeaseTaker:
         failed: Callable[[str], object] = lambda _: None,
         recall: Recall | None = None,
         waiting: Callable[[int], object] = lambda _: None,
-        ahead: float = credit.AHEAD,
+        prefetch: float = credit.PREFETCH,
         room: int = 0,
         discard: Callable[[list[str]], object] = lambda _: None,
         shared_dropped: Callable[[list[str]], object] = lambda _: None,
@@ -106,21 +107,21 @@ class LeaseTaker:
         self._failed = failed
         self._recall_elsewhere = recall
         self._waiting_there = waiting
-        self._ahead = ahead
+        self._prefetch = prefetch
         self._recalled: set[frames.TaskName] = set()
         self._needs = BodyNeeds(room)
-        self._away: asyncio.TimerHandle | None = None
+        self._gone_timer: asyncio.TimerHandle | None = None
         self._discard = discard
         self._shared_dropped = shared_dropped
-        self._held = HeldTasks(self._let_go)
+        self._held = HeldTasks(self._release_bodies)
         self._outbox = ReportOutbox()
         self._functions = FunctionTable()
         self._estimates = DurationEstimates()
         self._known = False  # how long tasks take
-        self._trouble = ""  # why no worker can start
-        self._progressed = time.monotonic()  # when a task last ended, or began while none ran
-        self._connection: TakerConnection | None = None
-        self._received = self._said = 0  # tasks on this connection; the limit said last
+        self._failure = ""  # why no worker can start
+        self._last_progress = time.monotonic()  # when a task last ended, or began while none ran
+        self._connection: HolderConnection | None = None
+        self._received = self._sent_limit = 0  # tasks on this connection; the limit said last
         self._paused_until = 0.0
         self._reporting = self._looking = False
         self._recovered_through = 0  # the report with the last leftovers
@@ -141,7 +142,7 @@ class LeaseTaker:
 
     @property
     def unstored(self) -> int:
-        """How many outcomes the giver has not stored."""
+        """How many outcomes the grantor has not stored."""
         put, stored = self._outbox.progress
         return put - stored
 
@@ -152,33 +153,33 @@ class LeaseTaker:
 
     # -- the connection -----------------------------------------------------------------------------------
 
-    def connected(self, connection: TakerConnection) -> None:
-        """There is a connection; the giver's `Leased` comes first on it."""
+    def connected(self, connection: HolderConnection) -> None:
+        """There is a connection; the grantor's `Leased` comes first on it."""
         self._connection = connection
-        if self._away is not None:
-            self._away.cancel()
-        self._received = self._said = 0
+        if self._gone_timer is not None:
+            self._gone_timer.cancel()
+        self._received = self._sent_limit = 0
         self._functions.new_connection()
-        if self._trouble:
-            self._send(frames.WorkersFailed(self._trouble))
+        if self._failure:
+            self._send(frames.WorkersFailed(self._failure))
 
     def disconnected(self) -> None:
         """It is gone. What runs goes on, and what has ended is kept."""
         self._connection = None
-        self._away = asyncio.get_running_loop().call_later(AWAY, self._giver_is_away)
+        self._gone_timer = asyncio.get_running_loop().call_later(GONE_AFTER, self._grantor_is_gone)
 
-    def _giver_is_away(self) -> None:
+    def _grantor_is_gone(self) -> None:
         self._drop_shared(self._needs.shared_here())
 
     def _send(self, frame: object) -> None:
         if self._connection is not None:
             self._connection.put(frame)
 
-    # -- from the giver -----------------------------------------------------------------------------------
+    # -- from the grantor -----------------------------------------------------------------------------------
 
     def received(self, frame: object) -> None:
         """A frame has come."""
-        handler: Callable[[LeaseTaker, Any], None] = _HANDLERS[type(frame)]
+        handler: Callable[[LeaseHolder, Any], None] = _HANDLERS[type(frame)]
         handler(self, frame)
 
     def _on_leased(self, frame: frames.Leased) -> None:
@@ -199,11 +200,11 @@ class LeaseTaker:
         if shared := self._needs.shared_here():
             self._send(frames.SharedHeld(shared))
         self._send(frames.Settled())
-        self._say_credit(at_once=True)
+        self._send_credit(at_once=True)
         self._forget_leftovers()
 
     def _drop(self, keys: list[Key]) -> None:
-        """The giver has leased these to us no more."""
+        """The grantor has leased these to us no more."""
         if not keys:
             return
         log.warning("%d tasks are leased to this machine no more: they are dropped", len(keys))
@@ -225,17 +226,17 @@ class LeaseTaker:
         assert connection is not None
         self._received += len(frame.tasks)
         if not self._held.running():
-            self._progressed = time.monotonic()
+            self._last_progress = time.monotonic()
         shared = dict(frame.shared)
         for sent in frame.tasks:
             task = sent._replace(function=self._functions.local(sent.function))
             self._held.add(task)
             self._gather(task, shared.get(task.batch, ()), connection)
         self.engine.wake(self._pool)
-        self._say_credit()
+        self._send_credit()
         self._keep_looking()
 
-    def _gather(self, task: Assignment, shared: Sequence[Blob], connection: TakerConnection) -> None:
+    def _gather(self, task: Assignment, shared: Sequence[Blob], connection: HolderConnection) -> None:
         """Make a task ready when all that it needs is here."""
         key = task[:3]
         own = [body for body in (task.body, self._functions.code(task.function)) if isinstance(body, Blob)]
@@ -261,14 +262,14 @@ class LeaseTaker:
         log.warning("%d tasks cannot run here: %s", len(waiting), trouble.text)
         if trouble.here:
             self._paused_until = time.monotonic() + FULL_PAUSE
-            asyncio.get_running_loop().call_later(FULL_PAUSE + 0.01, self._say_credit)
+            asyncio.get_running_loop().call_later(FULL_PAUSE + 0.01, self._send_credit)
             self._return(self._held.give_back([key[:2] for key in waiting]))
             return
         reason = Reason(f"{blob.size} bytes that it needs did not come: {trouble.text}", began=False)
         for key in waiting:
             self.lost(self._pool, *key, reason)
 
-    def _let_go(self, key: Key) -> None:
+    def _release_bodies(self, key: Key) -> None:
         if unneeded := self._needs.remove(key):
             self._discard(unneeded)
 
@@ -288,10 +289,10 @@ class LeaseTaker:
         def answer() -> None:
             self._recalled.difference_update(frame.tasks)
             self._send(frames.Recalled(frame.request))
-            self._say_credit()
+            self._send_credit()
 
         self._recall(frame.tasks)
-        held = [key[:2] for key in self._whole(frame.tasks)]
+        held = [key[:2] for key in self._running_keys(frame.tasks)]
         if held and self._recall_elsewhere is not None:
             self._recalled.update(held)
             self._recall_elsewhere(held, answer)
@@ -300,10 +301,10 @@ class LeaseTaker:
 
     def _recall(self, tasks: list[frames.TaskName]) -> None:
         """Give back those of these that have not begun."""
-        self._held.came_back(self._whole(self.engine.withdraw(self._pool, tasks)))
+        self._held.came_back(self._running_keys(self.engine.withdraw(self._pool, tasks)))
         self._return(self._held.give_back(tasks))
 
-    def _whole(self, names: Iterable[tuple[int, int]]) -> list[Key]:
+    def _running_keys(self, names: Iterable[tuple[int, int]]) -> list[Key]:
         wanted = set(names)
         return [key for key in self._held.running() if key[:2] in wanted]
 
@@ -321,7 +322,7 @@ class LeaseTaker:
         self.engine.wake(self._pool)  # a worker whose ring is full has room now
 
     def _forget_leftovers(self) -> None:
-        """Once what the process before us left is stored, as far as the giver asked for it, the rest is history."""
+        """Once what the process before us left is stored, as far as the grantor asked for it, the rest is history."""
         if self._leftovers is not None and not self._outbox.holds_through(self._recovered_through):
             self._leftovers.settled()
             self._leftovers = None
@@ -341,10 +342,10 @@ class LeaseTaker:
 
     def _mean(self) -> float | None:
         """Seconds that tasks take; at least as long as none has ended though some run."""
-        silence = time.monotonic() - self._progressed
+        since_progress = time.monotonic() - self._last_progress
         if not self._known:
-            return silence if silence > self._ahead and self.running else None
-        return max(self._estimates.mean, silence) if self.running else self._estimates.mean
+            return since_progress if since_progress > self._prefetch and self.running else None
+        return max(self._estimates.mean, since_progress) if self.running else self._estimates.mean
 
     @property
     def mean(self) -> float:
@@ -355,18 +356,18 @@ class LeaseTaker:
         """How many tasks to hold."""
         if self.draining or time.monotonic() < self._paused_until:
             return 0
-        return credit.wanted(self._workers(), self._mean(), self._ahead)
+        return credit.wanted(self._workers(), self._mean(), self._prefetch)
 
-    def _say_credit(self, *, at_once: bool = False) -> None:
+    def _send_credit(self, *, at_once: bool = False) -> None:
         target = self.target()
         limit = self._received + max(0, target - len(self._held))
-        if at_once or credit.worth_saying(limit, self._said, target):
-            self._said = limit
+        if at_once or credit.worth_sending(limit, self._sent_limit, target):
+            self._sent_limit = limit
             self._send(frames.CreditLimit(limit))
 
     def workers_changed(self) -> None:
         """There are more or fewer workers than before."""
-        self._say_credit()
+        self._send_credit()
 
     def _keep_looking(self) -> None:
         if not self._looking and self._held.waiting:
@@ -386,7 +387,7 @@ class LeaseTaker:
         """Take no more, give back what has not begun."""
         self.draining = True
         self._recall([key[:2] for key in self._held.keys])
-        self._say_credit(at_once=True)
+        self._send_credit(at_once=True)
 
     # -- EngineEvents -------------------------------------------------------------------------------------
 
@@ -411,7 +412,7 @@ class LeaseTaker:
         if took := [one.ended - one.began for one in outcomes if one.status in (VALUE, EXCEPTION)]:
             self._estimates.learn(_ANY, len(took), sum(took))
             self._known = True
-        self._progressed = time.monotonic()
+        self._last_progress = time.monotonic()
         self._outbox.add(outcomes)
         self._report_soon()
 
@@ -445,16 +446,16 @@ class LeaseTaker:
 
     def broken(self, pool: bytes, message: str) -> None:  # noqa: ARG002
         """See EngineEvents."""
-        self._trouble = message
+        self._failure = message
         self._failed(message)
         self._send(frames.WorkersFailed(message))  # first: else what is given back comes again
         self._return(self._held.give_back_newest(0))
 
     def working(self) -> None:
         """Workers can start again, as far as is known."""
-        self._trouble = ""
+        self._failure = ""
         self._send(frames.WorkersFailed(""))
-        self._say_credit(at_once=True)
+        self._send_credit(at_once=True)
 
     def output(self, pool: bytes, batch: int, position: int, part: Written) -> None:  # noqa: ARG002
         """See EngineEvents."""
@@ -473,7 +474,7 @@ class LeaseTaker:
         report = self._outbox.close_report()
         if report is not None:
             self._send_report(report)
-            self._say_credit()
+            self._send_credit()
 
     def _send_report(self, report: NumberedReport) -> None:
         connection = self._connection
@@ -481,26 +482,26 @@ class LeaseTaker:
             return
         for outcome in report.outcomes:
             if isinstance(outcome.body, Blob):
-                connection.bodies.named(outcome.body)
+                connection.bodies.announce(outcome.body)
         ahead = connection.clock_ahead
-        connection.put(frames.Report(report.number, [_by_giver(one, ahead) for one in report.outcomes]))
+        connection.put(frames.Report(report.number, [_by_grantor(one, ahead) for one in report.outcomes]))
 
 
-def _by_giver(outcome: TaskEnded, ahead: float) -> TaskEnded:
-    """An outcome with its times by the giver's clock."""
+def _by_grantor(outcome: TaskEnded, ahead: float) -> TaskEnded:
+    """An outcome with its times by the grantor's clock."""
     began = outcome.began - ahead if outcome.began else 0.0
     return outcome._replace(began=began, ended=outcome.ended - ahead)
 
 
-_HANDLERS: dict[type, Callable[[LeaseTaker, Any], None]] = {
-    frames.Leased: LeaseTaker._on_leased,
-    frames.FunctionCodes: LeaseTaker._on_functions,
-    frames.Tasks: LeaseTaker._on_tasks,
-    frames.Recall: LeaseTaker._on_recall,
-    frames.StopTasks: LeaseTaker._on_stop,
-    frames.Stored: LeaseTaker._on_stored,
-    frames.TasksQueued: LeaseTaker._on_queued,
-    frames.SharedDropped: LeaseTaker._on_shared_dropped,
-    frames.BodyWanted: LeaseTaker._on_body_wanted,
-    frames.BodyPart: LeaseTaker._on_body_part,
+_HANDLERS: dict[type, Callable[[LeaseHolder, Any], None]] = {
+    frames.Leased: LeaseHolder._on_leased,
+    frames.FunctionCodes: LeaseHolder._on_functions,
+    frames.Tasks: LeaseHolder._on_tasks,
+    frames.Recall: LeaseHolder._on_recall,
+    frames.StopTasks: LeaseHolder._on_stop,
+    frames.Stored: LeaseHolder._on_stored,
+    frames.TasksQueued: LeaseHolder._on_queued,
+    frames.SharedDropped: LeaseHolder._on_shared_dropped,
+    frames.BodyWanted: LeaseHolder._on_body_wanted,
+    frames.BodyPart: LeaseHolder._on_body_part,
 }

@@ -1,9 +1,9 @@
 """Looks after a chunk of tasks that were expected to be short, from a thread of its own in the worker.
 
-Deque operations are atomic, so that the main thread takes tasks from the left and the watchdog, when one of them
+Deque operations are atomic, so that the main thread takes tasks from the left and the chunk watcher, when one of them
 takes long, takes the rest from the right; each task is with exactly one of them. The thread looks every TICK
 seconds while chunks flow and sleeps without waking when they do not. Tasks that travel alone never touch it.
-A task that holds the interpreter lock all the time also holds up the watchdog.
+A task that holds the interpreter lock all the time also holds up the chunk watcher.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PARK_AFTER = 40
 
 
 class BeginListener(Protocol):
-    """What the watchdog needs of the link to the engine."""
+    """What the chunk watcher needs of the link to the engine."""
 
     def send(self, kind: int, payload: bytes = b"") -> None:
         """Send a frame."""
@@ -38,7 +38,7 @@ class BeginListener(Protocol):
         """Tell it."""
 
 
-class Watchdog:
+class ChunkWatcher:
     """The queue of unstarted tasks of the current chunk, and the thread that empties it in time."""
 
     def __init__(self, link: BeginListener, sleep: Callable[[float], object] = sleep) -> None:
@@ -56,7 +56,7 @@ class Watchdog:
             self._awake.set()
             if self._thread is None:
                 self._thread = threading.Thread(
-                    target=self._watch, name="compute-executor watchdog", daemon=True
+                    target=self._watch, name="compute-executor chunk watcher", daemon=True
                 )
                 self._thread.start()
 

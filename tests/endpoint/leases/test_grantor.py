@@ -1,4 +1,4 @@
-"""The giver's side: what a taker is believed, and what becomes of its reports."""
+"""The grantor's side: what a holder is believed, and what becomes of its reports."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from compute_executor.endpoint.leases import frames
 from compute_executor.endpoint.leases.bodies import BodyExchange
-from compute_executor.endpoint.leases.giver import GiverEvents, GiverSession, LeaseHolder, reason_of
+from compute_executor.endpoint.leases.grantor import GrantedLeases, GrantorEvents, GrantorSession, reason_of
 from compute_executor.endpoint.leases.send_list import SendList
 from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.endpoint.pool.scheduling_policy import Assignment
@@ -44,7 +44,7 @@ class Told:
     def __getattr__(self, name: str) -> Any:
         return lambda *arguments: self.calls.append((name, arguments[-1]))
 
-    def ended(self, _: GiverSession, outcomes: list[TaskEnded]) -> None:
+    def ended(self, _: GrantorSession, outcomes: list[TaskEnded]) -> None:
         self.came += len(outcomes)
         self.calls.append(("ended", outcomes))
 
@@ -58,13 +58,13 @@ class Told:
 class Talk:
     """A session with everything around it."""
 
-    def __init__(self, folder: Path, holder: LeaseHolder | None = None, **more: Any) -> None:
-        self.holder = holder or LeaseHolder()
+    def __init__(self, folder: Path, granted: GrantedLeases | None = None, **more: Any) -> None:
+        self.granted = granted or GrantedLeases()
         self.told, self.sent = Told(), Sent()
         bodies = BodyExchange(folder, self.sent)
-        events = cast(GiverEvents, self.told)
-        self.session = GiverSession(
-            self.holder, events, self.sent, bodies, code=lambda n: b"code%d" % n, **more
+        events = cast(GrantorEvents, self.told)
+        self.session = GrantorSession(
+            self.granted, events, self.sent, bodies, code=lambda n: b"code%d" % n, **more
         )
 
     def hears(self, frame: Any) -> None:
@@ -103,19 +103,19 @@ def test_nothing_is_given_before_both_agree_and_no_more_than_there_is_credit(tmp
     assert len([frame for frame in talk.sent.frames if isinstance(frame, frames.FunctionCodes)]) == 1
     talk.session.end()
     assert talk.session.room() == 0
-    assert talk.holder.keys() == [(7, 0, 1), (7, 1, 1), (7, 2, 1)], "the end of a connection ends nothing"
+    assert talk.granted.keys() == [(7, 0, 1), (7, 1, 1), (7, 2, 1)], "the end of a connection ends nothing"
 
 
 def test_a_new_connection_begins_with_what_is_believed(tmp_path: Path) -> None:
     first = Talk(tmp_path)
     first.settled(9)
     first.give(task(0), task(1))
-    again = Talk(tmp_path, first.holder)
+    again = Talk(tmp_path, first.granted)
     again.session.begin()
     assert again.sent.last(frames.Leased).tasks == [(7, 0, 1), (7, 1, 1)]
     again.hears(frames.TasksReturned([(7, 1, 1)]))
     assert again.told.of("returned") == [[(7, 1, 1)]]
-    assert again.holder.keys() == [(7, 0, 1)]
+    assert again.granted.keys() == [(7, 0, 1)]
 
 
 def test_it_is_believed_about_what_it_holds_and_nothing_else(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_it_is_believed_about_what_it_holds_and_nothing_else(tmp_path: Path) -> 
     talk.hears(frames.TasksReturned([(7, 0, 2), (7, 9, 1)]))
     assert talk.told.of("ended") == [[ended(0, attempt=2)]]
     assert talk.told.of("returned") == []
-    assert talk.holder.keys() == []
+    assert talk.granted.keys() == []
 
 
 def test_reports_are_confirmed_in_order_when_all_of_them_is_stored(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_it_hands_out_only_bodies_that_it_has_named(tmp_path: Path) -> None:
 def test_how_many_wait_is_told_when_that_changes_much(tmp_path: Path) -> None:
     talk = Talk(tmp_path)
     for count in (0, 0, 1, 100, 120, 60, 10, 0):
-        talk.session.say_queued(count)
+        talk.session.send_queue_length(count)
     told = [frame.count for frame in talk.sent.frames if isinstance(frame, frames.TasksQueued)]
     assert told == [0, 1, 100, 10, 0]
 

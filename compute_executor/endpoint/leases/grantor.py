@@ -1,9 +1,9 @@
-"""The giver's side of a lease: what one taker holds, and the conversation with it while it is connected.
+"""The grantor's side of a lease: what one holder holds, and the conversation with it while it is connected.
 
     room -> send -> leased ... Report, TasksReturned -> the engine is told
     report -> (large bodies are fetched) -> passed on -> stored -> Stored
 
-A taker is believed about the tasks that it holds, and about nothing else. Owner: the loop's thread.
+A holder is believed about the tasks that it holds, and about nothing else. Owner: the loop's thread.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _REPORTED = frozenset({VALUE, EXCEPTION, TIMEOUT, LOST})
 _decode_reason = msgspec.msgpack.Decoder(Reason).decode
 
 
-class LeaseHolder:
-    """What one taker holds, over all its connections. ``leased``: (batch, position) to attempt."""
+class GrantedLeases:
+    """What one holder holds, over all its connections. ``leased``: (batch, position) to attempt."""
 
     def __init__(self) -> None:
         self.leased: dict[frames.TaskName, int] = {}
@@ -55,13 +55,13 @@ class LeaseHolder:
         return [(*name, attempt) for name, attempt in self.leased.items()]
 
 
-class GiverEvents(Protocol):
-    """Who is told what a taker says: an engine."""
+class GrantorEvents(Protocol):
+    """Who is told what a holder says: an engine."""
 
-    def settled(self, session: GiverSession) -> None:
-        """Both sides agree on what the taker holds: it can be given more."""
+    def settled(self, session: GrantorSession) -> None:
+        """Both sides agree on what the holder holds: it can be given more."""
 
-    def has_credit(self, session: GiverSession) -> None:
+    def has_credit(self, session: GrantorSession) -> None:
         """It may be given more than before."""
 
     def began(self, tasks: list[tuple[int, int, int, float]]) -> None:
@@ -70,26 +70,26 @@ class GiverEvents(Protocol):
     def output(self, tasks: list[tuple[int, int, Written]]) -> None:
         """What tasks write."""
 
-    def ended(self, session: GiverSession, outcomes: list[TaskEnded]) -> None:
+    def ended(self, session: GrantorSession, outcomes: list[TaskEnded]) -> None:
         """These have ended, and are nobody's any more."""
 
     def progress(self) -> tuple[int, int]:
         """How many outcomes came by now, in all, and how many of these, the first, are stored."""
         ...
 
-    def returned(self, session: GiverSession, tasks: list[Key]) -> None:
+    def returned(self, session: GrantorSession, tasks: list[Key]) -> None:
         """These have not begun, and are nobody's any more."""
 
-    def recall_answered(self, session: GiverSession, request: int) -> None:
+    def recall_answered(self, session: GrantorSession, request: int) -> None:
         """A Recall is answered."""
 
-    def failed(self, session: GiverSession, message: str) -> None:
+    def failed(self, session: GrantorSession, message: str) -> None:
         """No worker can start there; empty: they can again."""
 
-    def state(self, session: GiverSession, document: dict[str, object]) -> None:
+    def state(self, session: GrantorSession, document: dict[str, object]) -> None:
         """How it is doing."""
 
-    def leaving(self, session: GiverSession) -> None:
+    def leaving(self, session: GrantorSession) -> None:
         """It ends in order."""
 
 
@@ -105,14 +105,14 @@ class OpenReport:
         self.through = through
 
 
-class GiverSession:
-    """One connection to a taker. ``code``: of a function by its number; ``shared``: what the tasks of a batch share,
-    by its number; ``may_keep``: whether a body of this name may be taken from this taker."""
+class GrantorSession:
+    """One connection to a holder. ``code``: of a function by its number; ``shared``: what the tasks of a batch share,
+    by its number; ``may_keep``: whether a body of this name may be taken from this holder."""
 
     def __init__(
         self,
-        holder: LeaseHolder,
-        events: GiverEvents,
+        granted: GrantedLeases,
+        events: GrantorEvents,
         send: SendList,
         bodies: BodyExchange,
         *,
@@ -120,13 +120,13 @@ class GiverSession:
         shared: Callable[[int], Sequence[Blob]] = lambda _: (),
         may_keep: Callable[[str], bool] = lambda _: True,
     ) -> None:
-        self.holder = holder
+        self.granted = granted
         self.frames = send
         self._events = events
         self._bodies = bodies
         self._code = code
         self._shared_by = shared
-        self._shared: set[str] = set()  # values that the taker was told of, or has
+        self._shared: set[str] = set()  # values that the holder was told of, or has
         self._may_keep = may_keep
         self._named: set[int] = set()  # functions
         self._given = self._limit = 0
@@ -135,8 +135,8 @@ class GiverSession:
         self.is_settled = self.is_over = False
 
     def begin(self) -> None:
-        """Say what the taker is believed to hold."""
-        self.frames.put(frames.Leased(self.holder.keys()))
+        """Say what the holder is believed to hold."""
+        self.frames.put(frames.Leased(self.granted.keys()))
 
     def end(self) -> None:
         """The connection is gone. What was leased stays so."""
@@ -154,12 +154,12 @@ class GiverSession:
         self._given += count
 
     def send(self, tasks: list[Assignment]) -> None:
-        """Lease these to the taker and send them; there was room for them."""
+        """Lease these to the holder and send them; there was room for them."""
         for chunk in _chunks(tasks):
             self._name_functions({task.function for task in chunk})
             for task in chunk:
-                self.holder.leased[task.batch, task.position] = task.attempt
-                self._name(task.body)
+                self.granted.leased[task.batch, task.position] = task.attempt
+                self._announce(task.body)
             self.frames.put(frames.Tasks(chunk, self._name_shared(chunk)))
 
     def _name_shared(self, tasks: list[Assignment]) -> list[tuple[int, list[Blob]]]:
@@ -169,11 +169,11 @@ class GiverSession:
                 found.append((batch, list(blobs)))
                 self._shared.update(blob.name for blob in blobs)
                 for blob in blobs:
-                    self._name(blob)
+                    self._announce(blob)
         return found
 
     def shared_gone(self, names: Iterable[str]) -> None:
-        """These bodies are deleted: the taker need not keep those that are shared values."""
+        """These bodies are deleted: the holder need not keep those that are shared values."""
         if gone := [name for name in names if name in self._shared]:
             self._shared.difference_update(gone)
             self.frames.put(frames.SharedDropped(gone))
@@ -183,14 +183,14 @@ class GiverSession:
             self._named |= new
             functions = [(number, self._code(number)) for number in new]
             for _, code in functions:
-                self._name(code)
+                self._announce(code)
             self.frames.put(frames.FunctionCodes(functions))
 
-    def _name(self, body: Body) -> None:
+    def _announce(self, body: Body) -> None:
         if isinstance(body, Blob):
-            self._bodies.named(body)
+            self._bodies.announce(body)
 
-    def say_queued(self, count: int) -> None:
+    def send_queue_length(self, count: int) -> None:
         """Tell how many tasks wait, if that differs much from what was told last."""
         told = self._told_queued
         if told < 0 or (count == 0) != (told == 0) or not told // 2 <= count <= 2 * told:
@@ -205,9 +205,9 @@ class GiverSession:
         """Have the workers ended that run these."""
         self.frames.put(frames.StopTasks(tasks))
 
-    def end_taker(self, *, drain: bool) -> None:
-        """Tell the taker's process to end."""
-        self.frames.put(frames.EndTaker(drain))
+    def end_holder(self, *, drain: bool) -> None:
+        """Tell the holder's process to end."""
+        self.frames.put(frames.EndHolder(drain))
 
     def stored(self, count: int) -> None:
         """So many outcomes, of all that ever came, are stored."""
@@ -217,12 +217,12 @@ class GiverSession:
         if number:
             self.frames.put(frames.Stored(number))
 
-    # -- hearing ------------------------------------------------------------------------------------------
+    # -- receiving ------------------------------------------------------------------------------------------
 
     def received(self, data: bytes) -> None:
         """A frame has come. Raises InvalidRequest for what cannot be one."""
         try:
-            frame = frames.decode_to_giver(data)
+            frame = frames.decode_to_grantor(data)
         except (msgspec.MsgspecError, RecursionError, ValueError) as error:
             raise InvalidRequest(f"a frame of an endpoint cannot be read: {error}") from None
         _HANDLERS[type(frame)](self, frame)
@@ -237,25 +237,25 @@ class GiverSession:
             self._events.has_credit(self)
 
     def _on_began(self, frame: frames.TasksBegan) -> None:
-        self._events.began([task for task in frame.tasks if self.holder.holds(task[:3])])
+        self._events.began([task for task in frame.tasks if self.granted.holds(task[:3])])
 
     def _on_output(self, frame: frames.TaskWritten) -> None:
-        self._events.output([task for task in frame.tasks if task[:2] in self.holder.leased])
+        self._events.output([task for task in frame.tasks if task[:2] in self.granted.leased])
 
     def _on_returned(self, frame: frames.TasksReturned) -> None:
         self._events.returned(self, self._release(frame.tasks))
 
     def _release(self, keys: Iterable[Key]) -> list[Key]:
         """Those of the tasks that it held; it holds them no more."""
-        held = [key for key in keys if self.holder.holds(key)]
+        held = [key for key in keys if self.granted.holds(key)]
         for key in held:
-            self.holder.leased.pop(key[:2], None)
+            self.granted.leased.pop(key[:2], None)
         return held
 
     def _on_report(self, frame: frames.Report) -> None:
         if any(one.status not in _REPORTED for one in frame.outcomes):
             raise InvalidRequest(f"report {frame.number} has an outcome of a kind that no endpoint reports")
-        held = [one for one in frame.outcomes if self.holder.holds((one.batch, one.position, one.attempt))]
+        held = [one for one in frame.outcomes if self.granted.holds((one.batch, one.position, one.attempt))]
         whole = [one for one in held if not isinstance(one.body, Blob)]
         missing = [one for one in held if isinstance(one.body, Blob)]
         report = OpenReport(frame.number, len(missing), 0)
@@ -299,7 +299,7 @@ class GiverSession:
     def _on_failed(self, frame: frames.WorkersFailed) -> None:
         self._events.failed(self, frame.message)
 
-    def _on_state(self, frame: frames.TakerState) -> None:
+    def _on_state(self, frame: frames.HolderState) -> None:
         self._events.state(self, frame.document)
 
     def _on_leaving(self, _: frames.Leaving) -> None:
@@ -344,18 +344,18 @@ def _chunks(tasks: list[Assignment]) -> Iterable[list[Assignment]]:
         yield chunk
 
 
-_HANDLERS: dict[type, Callable[[GiverSession, Any], None]] = {
-    frames.Settled: GiverSession._on_settled,
-    frames.CreditLimit: GiverSession._on_credit,
-    frames.TasksBegan: GiverSession._on_began,
-    frames.TaskWritten: GiverSession._on_output,
-    frames.TasksReturned: GiverSession._on_returned,
-    frames.Report: GiverSession._on_report,
-    frames.Recalled: GiverSession._on_recalled,
-    frames.WorkersFailed: GiverSession._on_failed,
-    frames.TakerState: GiverSession._on_state,
-    frames.Leaving: GiverSession._on_leaving,
-    frames.SharedHeld: GiverSession._on_shared_held,
-    frames.BodyWanted: GiverSession._on_body_wanted,
-    frames.BodyPart: GiverSession._on_body_part,
+_HANDLERS: dict[type, Callable[[GrantorSession, Any], None]] = {
+    frames.Settled: GrantorSession._on_settled,
+    frames.CreditLimit: GrantorSession._on_credit,
+    frames.TasksBegan: GrantorSession._on_began,
+    frames.TaskWritten: GrantorSession._on_output,
+    frames.TasksReturned: GrantorSession._on_returned,
+    frames.Report: GrantorSession._on_report,
+    frames.Recalled: GrantorSession._on_recalled,
+    frames.WorkersFailed: GrantorSession._on_failed,
+    frames.HolderState: GrantorSession._on_state,
+    frames.Leaving: GrantorSession._on_leaving,
+    frames.SharedHeld: GrantorSession._on_shared_held,
+    frames.BodyWanted: GrantorSession._on_body_wanted,
+    frames.BodyPart: GrantorSession._on_body_part,
 }
