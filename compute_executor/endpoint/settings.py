@@ -92,7 +92,7 @@ _OF_ENGINES = (
 
 class StartOrder(msgspec.Struct, frozen=True):
     """What a start of an endpoint is to run. ``chosen``: the settings that were given at this start; ``join``,
-    ``replace``: see `frames.TakerHello`."""
+    ``replace``: see `frames.HolderHello`."""
 
     name: str
     settings: EndpointSettings

@@ -20,7 +20,7 @@ from compute_executor.service.endpoints.registry import EndpointRegistration
 
 class AgentDocument(msgspec.Struct):
     """What is said of an endpoint when it is registered; what is left out stays as it is. ``machine``, ``join``,
-    ``replace``: see `leases.frames.TakerHello`; whoever names no machine takes nobody's place."""
+    ``replace``: see `leases.frames.HolderHello`; whoever names no machine takes nobody's place."""
 
     description: str | UnsetType = UNSET
     public: bool | UnsetType = UNSET
