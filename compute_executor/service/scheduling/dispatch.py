@@ -49,7 +49,7 @@ class LostLease(NamedTuple):
     attempt: int
 
 
-class FinishedBatch(NamedTuple):
+class EndedBatch(NamedTuple):
     """What is still known of a batch whose outcomes are all stored."""
 
     group: bytes
@@ -66,7 +66,7 @@ class Dispatch:
     def __init__(self) -> None:
         self._batches: dict[int, OpenBatch] = {}
         self._prefixes: dict[bytes, OpenBatch] = {}
-        self._finished: dict[int, FinishedBatch] = {}
+        self._finished: dict[int, EndedBatch] = {}
         self._pools: dict[bytes, PoolQueue] = {}
         self._users: dict[str, dict[bytes, UserQueue]] = {}  # by pool
         self._abandoned: set[bytes] = set()  # task groups
@@ -90,7 +90,7 @@ class Dispatch:
     def forget(self, batch: OpenBatch) -> None:
         """Every outcome of a batch is stored. A queue without open tasks goes with it."""
         del self._batches[batch.number], self._prefixes[batch.prefix]
-        self._finished[batch.number] = FinishedBatch(batch.group, batch.prefix)
+        self._finished[batch.number] = EndedBatch(batch.group, batch.prefix)
         if len(self._finished) > MOST_FINISHED:
             del self._finished[next(iter(self._finished))]
         queue = batch.queue
@@ -116,7 +116,7 @@ class Dispatch:
         """The batch that engines call ``number``."""
         return self._batches.get(number)
 
-    def finished(self, number: int) -> FinishedBatch | None:
+    def finished(self, number: int) -> EndedBatch | None:
         """What is still known of one that was forgotten not long ago."""
         return self._finished.get(number)
 

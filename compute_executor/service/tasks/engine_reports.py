@@ -15,7 +15,7 @@ from compute_executor.endpoint.worker import trace
 from compute_executor.protocol.frames import CANCELLED, LOST, Body, Reason, Written
 from compute_executor.protocol.ids import task_uuid
 from compute_executor.service.pools.pools import Pools
-from compute_executor.service.scheduling.dispatch import Dispatch, FinishedBatch, Task
+from compute_executor.service.scheduling.dispatch import Dispatch, EndedBatch, Task
 from compute_executor.service.scheduling.queues import OpenBatch
 from compute_executor.service.store.committer import Committer
 from compute_executor.service.tasks.cancelling import BEFORE, STOPPED
@@ -177,7 +177,7 @@ class EngineReports:
 
     def output(self, pool: bytes, batch: int, position: int, part: Written) -> None:
         """What a task has written so far, or what it has left running: to those who listen, or into the log."""
-        found: OpenBatch | FinishedBatch | None = self._dispatch.by_number(batch)
+        found: OpenBatch | EndedBatch | None = self._dispatch.by_number(batch)
         if found is not None:
             self._live.add(batch, position, part)
         else:
@@ -208,7 +208,7 @@ def _log_ends(entries: list[Entry]) -> None:
             _log_output(batch, outcome.position, outcome.output)
 
 
-def _log_output(batch: OpenBatch | FinishedBatch, position: int, part: Written) -> None:
+def _log_output(batch: OpenBatch | EndedBatch, position: int, part: Written) -> None:
     """Part of what a task wrote to its standard output and error: line by line, made harmless."""
     name = task_uuid(batch.prefix, position)
     for start, text in zip(part.starts, (part.out, part.err), strict=False):

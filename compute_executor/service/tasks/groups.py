@@ -14,7 +14,7 @@ from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.protocol.frames import ProgramInfo, Result, Written
 from compute_executor.service.access import Identity, Owned, check, owned_by
 from compute_executor.service.pools.subscriber import Began, Subscriber
-from compute_executor.service.scheduling.dispatch import Dispatch, FinishedBatch
+from compute_executor.service.scheduling.dispatch import Dispatch, EndedBatch
 from compute_executor.service.scheduling.queues import OpenBatch
 from compute_executor.service.store.reader import SCAN, Reader
 from compute_executor.service.store.rows import decode_program
@@ -205,7 +205,7 @@ class TaskGroups:
         """How many subscribers a group has now."""
         return len(self._groups[group].subscribers) if group in self._groups else 0
 
-    def output(self, batch: OpenBatch | FinishedBatch, position: int, part: Written) -> None:
+    def output(self, batch: OpenBatch | EndedBatch, position: int, part: Written) -> None:
         """A task has written something: tell the listeners of its group."""
         found = self._groups.get(batch.group)
         for subscriber in list(found.subscribers) if found else ():
