@@ -31,9 +31,9 @@ class Function:
     __slots__ = ("code", "digest", "name")
 
     def __init__(self, digest: bytes, name: str, code: Body | None) -> None:
-        self.digest = digest
-        self.name = name
-        self.code = code
+        self.digest: bytes = digest
+        self.name: str = name
+        self.code: Body | None = code
 
     def __repr__(self) -> str:
         return f"<Function {self.name} {self.digest.hex()[:12]}>"
@@ -75,13 +75,13 @@ class Call(Generic[T]):
         target: Target,
         parts: tuple[Part, ...] = (),
     ) -> None:
-        self.parts = parts
-        self.future = future
-        self.function = function
-        self.body = body
-        self.target = target
-        self.size = len(body) if isinstance(body, bytes) else 0
-        self.dropped = False
+        self.parts: tuple[Part, ...] = parts
+        self.future: ComputeFuture[T] = future
+        self.function: Function = function
+        self.body: Body = body
+        self.target: Target = target
+        self.size: int = len(body) if isinstance(body, bytes) else 0
+        self.dropped: bool = False
 
 
 class CallBatch:
@@ -93,11 +93,11 @@ class CallBatch:
     def __init__(
         self, target: Target, calls: list[Call[Any]], futures: list[ComputeFuture[Any] | None], prefix: bytes
     ) -> None:
-        self.prefix = prefix
-        self.target = target
-        self.calls = calls
-        self.futures = futures
-        self.open = len(futures)
+        self.prefix: bytes = prefix
+        self.target: Target = target
+        self.calls: list[Call[Any]] = calls
+        self.futures: list[ComputeFuture[Any] | None] = futures
+        self.open: int = len(futures)
 
     def pop(self, position: int) -> ComputeFuture[Any] | None:
         """Take out and return the future at ``position``; None if that has happened before, or there is none."""

@@ -30,7 +30,7 @@ from compute_executor.protocol.ids import split_task_id, task_uuid
 from compute_executor.protocol.written_text import joined
 
 T = TypeVar("T")
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 _PENDING = "PENDING"
 _RUNNING = "RUNNING"

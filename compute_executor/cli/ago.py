@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from compute_executor.durations import seconds_of
 
+if TYPE_CHECKING:  # generic, which it is not in every version when it runs
+    ParamType = click.ParamType[float]
+else:
+    ParamType = click.ParamType
 
-class Ago(click.ParamType):  # type: ignore[type-arg]  # generic only for type checkers
+
+class Ago(ParamType):
     """A duration, which becomes the Unix time so long ago."""
 
     name = "duration"

@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -30,7 +30,12 @@ COLUMNS = ("name", "state", "engine", "machines", "workers", "running", "open", 
 BLOCKS = ("machine", "block", "job", "state", "reason", "workers", "held")
 MACHINES = ("host", "state", "engine", "workers", "running", "held", "version", "python", "heard", "trouble")
 
-as_json = click.option("--json", "as_json", is_flag=True, help="As JSON, with every field.")
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def as_json(command: Command) -> Command:
+    """Give a command the option."""
+    return click.option("--json", "as_json", is_flag=True, help="As JSON, with every field.")(command)
 
 
 @click.group()

@@ -27,7 +27,7 @@ class Guard:
     def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:
         self._app = app
         self._hosts = hosts
-        self.key = secrets.token_urlsafe(24)
+        self.key: str = secrets.token_urlsafe(24)
         self._used = False
         self._session = secrets.token_urlsafe(32)
 

@@ -51,14 +51,14 @@ class Source:
 
     def __init__(self, service: AskedService) -> None:
         self._service = service
-        self.url = service.url
-        self.history = History()
+        self.url: str = service.url
+        self.history: History = History()
         self.groups: list[dict[str, Any]] = []
         self.counts: dict[str, int] = dict.fromkeys(STATES, 0)
         self.overview: dict[str, Any] = {}
         self.rates: dict[str, float] = {}
-        self.operator = True
-        self.trouble = ""
+        self.operator: bool = True
+        self.trouble: str = ""
         self._time = 0.0
         self._watchers: set[object] = set()
         self._watched = asyncio.Event()

@@ -6,7 +6,7 @@ import logging
 import warnings
 from typing import Any
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 HIGH_ASSURANCE = "ha_warning"
 """The field of an answer that has the text."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import pickle
+from collections.abc import Callable
 from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Any
 
@@ -114,7 +115,7 @@ def _all_registrations() -> dict[int, list[type]]:
     return found
 
 
-registered_with = _Registrations().of
+registered_with: Callable[[type], list[type]] = _Registrations().of
 """The abstract classes of imported modules that a class of the program is registered with."""
 
 

@@ -81,11 +81,11 @@ class Unit:
     """A unit here. ``values`` holds what its names were when another unit took their place."""
 
     def __init__(self, record: UnitRecord, sources: Sources) -> None:
-        self.names = record.names
-        self.key = record.key
-        self.stream = record.stream
-        self.edges = record.edges
-        self.optional = record.optional
+        self.names: tuple[Name, ...] = record.names
+        self.key: bytes = record.key
+        self.stream: bytes = record.stream
+        self.edges: tuple[Name, ...] = record.edges
+        self.optional: bool = record.optional
         self.sources = sources
         self.near: dict[Name, weakref.ref[Unit]] = {}
         """Those that the edges lead to."""
@@ -109,7 +109,7 @@ class Space:
     def __init__(self, key: str, module: ModuleType) -> None:
         self.key = key
         self.module = module
-        self.names = vars(module)
+        self.names: dict[str, Any] = vars(module)
         if module is not builtins:
             self.names["__builtins__"] = builtins
         self.current: dict[str, Unit] = {}

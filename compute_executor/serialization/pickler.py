@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterable
 from enum import Enum
 from types import BuiltinMethodType, CellType, CodeType, FunctionType, MethodType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 from cloudpickle import cloudpickle as theirs
@@ -43,6 +43,11 @@ from compute_executor.serialization.namespaces import Name
 from compute_executor.serialization.sources import SourceFiles
 
 PROTOCOL = 5
+
+if TYPE_CHECKING:  # cloudpickle has no types
+    TheirPickler = pickle.Pickler
+else:
+    TheirPickler = cloudpickle.Pickler
 
 
 class Owner:
@@ -80,12 +85,12 @@ class EmptyCell:
         return constructors.make_cell, ()
 
 
-class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+class Pickler(TheirPickler):
     """Writes one stream. ``own``: the names whose values it is to hold itself."""
 
     def __init__(self, file: Any, owner: Owner, own: Iterable[Name] = ()) -> None:
         super().__init__(file, protocol=PROTOCOL, buffer_callback=file.take)
-        self.sources = SourceFiles()
+        self.sources: SourceFiles = SourceFiles()
         self.direct: set[Name] = set()
         """The names that objects in the stream refer to."""
         self.edges: dict[Name, None] = {}

@@ -7,7 +7,7 @@ import platform
 import warnings
 from typing import Any
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 
 class VersionsDiffer(UserWarning):

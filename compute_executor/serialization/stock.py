@@ -68,7 +68,7 @@ class _Caller:
     __name__ = "call"
 
 
-call = _Caller()
+call: _Caller = _Caller()
 
 
 def named(_name: str) -> _Caller:

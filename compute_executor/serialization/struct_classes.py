@@ -50,7 +50,7 @@ class Field:
     """A field on its way. ``factory``: makes the default; None: that is ``default``."""
 
     def __init__(self, default: Any, factory: Any, written: str) -> None:
-        self.parts = default, factory, written
+        self.parts: tuple[Any, Any, str] = default, factory, written
 
     def __reduce__(self) -> tuple[Any, ...]:
         return field, self.parts

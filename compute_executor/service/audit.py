@@ -34,7 +34,7 @@ LONGEST_PATH = 8
 _STRANGERS = "strangers"
 _WORD = re.compile(r"[a-z][a-z_]{0,30}\d?")
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 
 class Audit:

@@ -35,10 +35,16 @@ from compute_executor.protocol.frames import (
 from compute_executor.protocol.ids import TaskPositions
 from compute_executor.service.access import SERVICE, Identity, check, may, shareable
 from compute_executor.service.agents.kind import Agents
+from compute_executor.service.audit import Audit
 from compute_executor.service.auth.accounts.accounts import Accounts
 from compute_executor.service.auth.open_streams import OpenStreams
+from compute_executor.service.blobs.folder import BlobFolder
+from compute_executor.service.blobs.rights import BlobRights
 from compute_executor.service.endpoints.ids import BUILT_IN
+from compute_executor.service.endpoints.registry import Endpoints
 from compute_executor.service.endpoints.rows import EndpointRow
+from compute_executor.service.globus_compute.peers import GlobusCompute
+from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.pools.containers import Containers
 from compute_executor.service.pools.subscriber import Subscriber
 from compute_executor.service.quotas import is_bounded, require_quota
@@ -46,7 +52,9 @@ from compute_executor.service.run_as.kind import AccountPools
 from compute_executor.service.store.rows import FunctionRow, GroupBatch, KnownSubmit
 from compute_executor.service.tasks.cancelling import CancelReport
 from compute_executor.service.tasks.functions import FunctionDescription, FunctionSharing, new_function
+from compute_executor.service.tasks.listing import Listing
 from compute_executor.service.tasks.outcomes import AHEAD
+from compute_executor.service.tasks.printed import Printed
 from compute_executor.service.tasks.recovery import orphaned_pools, restore
 from compute_executor.service.tasks.status import TaskView
 from compute_executor.service.tasks.submissions import Key
@@ -60,7 +68,7 @@ GOODBYE_PATIENCE = 1.0
 """Seconds that sending a goodbye to all clients may take."""
 
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 WhoIs = Callable[[str], Awaitable[Identity | None]]
 
@@ -70,24 +78,24 @@ class Service:
     rings. ``who_is``: tells at the start what has become of users (None: gone; ServiceUnavailable: not known now)."""
 
     def __init__(self, parts: Components, rings_folder: Path, *, who_is: WhoIs | None = None) -> None:
-        self.limits = parts.limits
-        self.blobs = parts.blob_folder
+        self.limits: ServiceLimits = parts.limits
+        self.blobs: BlobFolder = parts.blob_folder
         self.endpoint = BUILT_IN
         self._rings = rings_folder
         self._parts = parts
-        self.endpoints = parts.endpoints
-        self.globus_compute = parts.globus_compute
-        self.agents = parts.agents
+        self.endpoints: Endpoints = parts.endpoints
+        self.globus_compute: GlobusCompute = parts.globus_compute
+        self.agents: Agents = parts.agents
         self.agents.tokens.died = self.token_died
-        self.account_pools = parts.account_pools
+        self.account_pools: AccountPools | None = parts.account_pools
         if self.account_pools is not None:
             self.account_pools.token_died = self.token_died
-        self.durable = parts.store.durable
-        self.blob_rights = parts.blob_rights
-        self.open_streams = OpenStreams(parts.limits)
-        self.audit = parts.audit
-        self.listing = parts.listing
-        self.printed = parts.printed
+        self.durable: bool = parts.store.durable
+        self.blob_rights: BlobRights = parts.blob_rights
+        self.open_streams: OpenStreams = OpenStreams(parts.limits)
+        self.audit: Audit = parts.audit
+        self.listing: Listing = parts.listing
+        self.printed: Printed = parts.printed
         self._who_is = who_is
         self._held = False
         self._connections: set[Subscriber] = set()

@@ -92,10 +92,10 @@ class Components:
     def _make_what_is_stored(self, store: Store, blobs: BlobFolder) -> None:
         self.store = store
         self.blob_folder = blobs
-        self.committer = Committer(store, self._loop)
-        self.holds = BlobHolds(self._loop, self._let_go, self.limits.pool_grace)
-        self.disk = DiskUse(blobs.folder, self.limits.disk)
-        self.blobs = BlobReferences(
+        self.committer: Committer = Committer(store, self._loop)
+        self.holds: BlobHolds = BlobHolds(self._loop, self._let_go, self.limits.pool_grace)
+        self.disk: DiskUse = DiskUse(blobs.folder, self.limits.disk)
+        self.blobs: BlobReferences = BlobReferences(
             blobs,
             self.limits.body,
             store.read.blob_in_use,
@@ -103,9 +103,9 @@ class Components:
             self.disk,
             deleted=self._bodies_deleted,
         )
-        self.blob_rights = BlobRights(store.read)
-        self.usage = StoredUsage(store.path, blobs.folder, self.blob_rights.unreferred)
-        self.functions = Functions(
+        self.blob_rights: BlobRights = BlobRights(store.read)
+        self.usage: StoredUsage = StoredUsage(store.path, blobs.folder, self.blob_rights.unreferred)
+        self.functions: Functions = Functions(
             read=store.read,
             committer=self.committer,
             blobs=self.blobs,
@@ -113,7 +113,7 @@ class Components:
             usage=self.usage,
             limits=self.limits,
         )
-        self.audit = Audit()
+        self.audit: Audit = Audit()
 
     def _bodies_deleted(self, names: list[str]) -> None:
         self.engines.bodies_deleted(names)
@@ -123,13 +123,16 @@ class Components:
         self.blobs.let_go(names)
 
     def _make_places(self, default_pool: PoolSpec | None, operators: frozenset[str] | None) -> None:
-        self.dispatch = Dispatch()
-        self.engines = Engines()
-        self.endpoints = Endpoints(self.store.read, self.committer)
+        self.dispatch: Dispatch = Dispatch()
+        self.engines: Engines = Engines()
+        self.endpoints: Endpoints = Endpoints(self.store.read, self.committer)
         run_as = self._run_as
-        self.served = served = ServedUsers(operators, run_as.accounts if run_as else None)
-        self.containers = Containers(self.store.read, self.committer, self.environments, self.limits, served)
-        self.pools = Pools(
+        served = ServedUsers(operators, run_as.accounts if run_as else None)
+        self.served: ServedUsers = served
+        self.containers: Containers = Containers(
+            self.store.read, self.committer, self.environments, self.limits, served
+        )
+        self.pools: Pools = Pools(
             committer=self.committer,
             dispatch=self.dispatch,
             default=default_pool,
@@ -143,8 +146,8 @@ class Components:
         )
 
     def _make_the_way_of_tasks(self) -> None:
-        self.groups = TaskGroups(self.store.read, self.dispatch)
-        self.large_results = LargeResults(
+        self.groups: TaskGroups = TaskGroups(self.store.read, self.dispatch)
+        self.large_results: LargeResults = LargeResults(
             self.store.read,
             self.committer,
             self._loop,
@@ -153,8 +156,10 @@ class Components:
             clients=self.groups.clients,
             delete=self.blobs.delete,
         )
-        self.disk_space = DiskSpace(self.disk, self.blobs, self.large_results, self.limits.keep_orphans)
-        self.batches = OpenBatches(
+        self.disk_space: DiskSpace = DiskSpace(
+            self.disk, self.blobs, self.large_results, self.limits.keep_orphans
+        )
+        self.batches: OpenBatches = OpenBatches(
             read=self.store.read,
             dispatch=self.dispatch,
             functions=self.functions,
@@ -164,10 +169,10 @@ class Components:
             budget=self.limits.decoded_tasks,
             loop=self._loop,
         )
-        self.finished_counts = FinishedCounts(
+        self.finished_counts: FinishedCounts = FinishedCounts(
             self.store.read, self.store.path, self.dispatch, lambda: self.retention.deleted
         )
-        self.outcomes = Outcomes(
+        self.outcomes: Outcomes = Outcomes(
             self.committer,
             self._loop,
             self.groups.publish,
@@ -183,8 +188,8 @@ class Components:
             functools.partial(wake_all, self.dispatch, self.engines),
             commit_first=self.store.durable,
         )
-        self.queues = QueueControl(self.dispatch, self.engines, self.outcomes, self.pools)
-        self.recheck = AuthorizationRecheck(
+        self.queues: QueueControl = QueueControl(self.dispatch, self.engines, self.outcomes, self.pools)
+        self.recheck: AuthorizationRecheck = AuthorizationRecheck(
             dispatch=self.dispatch,
             batches=self.batches,
             functions=self.functions,
@@ -193,7 +198,7 @@ class Components:
             engines=self.engines,
             queues=self.queues,
         )
-        self.submissions = Submissions(
+        self.submissions: Submissions = Submissions(
             committer=self.committer,
             functions=self.functions,
             containers=self.containers,
@@ -211,7 +216,7 @@ class Components:
             usage=self.usage,
             limits=self.limits,
         )
-        self.cancelling = Cancelling(
+        self.cancelling: Cancelling = Cancelling(
             dispatch=self.dispatch,
             submissions=self.submissions,
             outcomes=self.outcomes,
@@ -222,11 +227,11 @@ class Components:
         )
 
     def _make_views(self) -> None:
-        self.status = ServiceStatus(
+        self.status: ServiceStatus = ServiceStatus(
             self.store, self.dispatch, self.outcomes, self.pools, self.containers, self.engines, self.disk
         )
-        self.live = LiveOutput()
-        self.listing = Listing(
+        self.live: LiveOutput = LiveOutput()
+        self.listing: Listing = Listing(
             self.store.read,
             self.dispatch,
             self.groups,
@@ -235,8 +240,8 @@ class Components:
             self.engines.workers,
             self.finished_counts,
         )
-        self.printed = Printed(self.store.read, self.dispatch, self.live)
-        self.retention = Retention(
+        self.printed: Printed = Printed(self.store.read, self.dispatch, self.live)
+        self.retention: Retention = Retention(
             self.store.read,
             self.committer,
             self.blobs,
@@ -244,7 +249,7 @@ class Components:
             self.groups.take_acknowledged,
             self.disk_space.reclaim,
         )
-        self.figures = TaskFigures(
+        self.figures: TaskFigures = TaskFigures(
             self.store.read,
             self.store.path,
             self.dispatch,
@@ -253,7 +258,7 @@ class Components:
         )
 
     def _make_engines(self, engine: Callable[[EngineEvents], Engine], broker: BrokerSettings | None) -> None:
-        self.reports = EngineReports(
+        self.reports: EngineReports = EngineReports(
             dispatch=self.dispatch,
             batches=self.batches,
             outcomes=self.outcomes,
@@ -267,7 +272,7 @@ class Components:
             committer=self.committer,
             loop=self._loop,
         )
-        self.globus_compute = GlobusCompute(
+        self.globus_compute: GlobusCompute = GlobusCompute(
             read=self.store.read,
             committer=self.committer,
             dispatch=self.dispatch,
@@ -281,7 +286,7 @@ class Components:
             details=self.status.worker_details,
             settings=broker,
         )
-        self.agents = Agents(
+        self.agents: Agents = Agents(
             read=self.store.read,
             committer=self.committer,
             dispatch=self.dispatch,
@@ -293,7 +298,7 @@ class Components:
         self.engines.add_built_in(ContainerEngine(engine(self.reports), self.containers, self.reports))
         self.engines.add(self.globus_compute)
         self.engines.add(self.agents)
-        self.account_pools = self._account_pools(self._run_as) if self._run_as else None
+        self.account_pools: AccountPools | None = self._account_pools(self._run_as) if self._run_as else None
 
     def _account_pools(self, run_as: RunAs) -> AccountPools:
         made = AccountPools(

@@ -23,8 +23,8 @@ class Buffer:
         self.batch_size = batch_size
         self.flush_interval = flush_interval
         self.byte_limit = byte_limit
-        self.count = 0
-        self.bytes = 0
+        self.count: int = 0
+        self.bytes: int = 0
         self._since: float | None = None
         self._by_target: dict[Target, deque[Call[Any]]] = {}
 

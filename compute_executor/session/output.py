@@ -50,7 +50,7 @@ class OutputPrinter:
     that raises."""
 
     def __init__(self) -> None:
-        self.console = Console()
+        self.console: Console = Console()
         self._printed: dict[Task, tuple[int, list[int]]] = {}  # attempt and positions, of tasks that run
         self._ended: dict[bytes, Cell] = {}  # the cells of batches of which results have come, by prefix
         self._warned: set[tuple[Any, ...]] = set()

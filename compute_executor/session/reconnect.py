@@ -31,10 +31,10 @@ class ReconnectPolicy:
         self._chance = chance
         self._first_grace = first_grace
         self.grace = grace
-        self.connected = False
-        self.ever_connected = False
-        self.backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
-        self.next_try = 0.0
+        self.connected: bool = False
+        self.ever_connected: bool = False
+        self.backoff: Backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
+        self.next_try: float = 0.0
         self._gone_since: float | None = None
 
     @property

@@ -72,13 +72,18 @@ class Session:
     `exit_hooks.ExitHook`."""
 
     def __init__(self, settings: ExecutorSettings) -> None:
-        self.settings = settings
-        self.queue = SubmitQueue(Buffer(settings.batch_size, settings.flush_interval, BYTE_LIMIT))
+        self.settings: ExecutorSettings = settings
+        self.queue: SubmitQueue = SubmitQueue(
+            Buffer(settings.batch_size, settings.flush_interval, BYTE_LIMIT)
+        )
         self.broken: PoolBroken | None = None  # the I/O thread sets it, once
-        self.released = self.abandoned = self.closed = self._cancelling = False
+        self.released: bool = False
+        self.abandoned: bool = False
+        self.closed: bool = False
+        self._cancelling = False
         self._kinds: dict[bytes, EndpointKind] = {}  # by endpoint, as the service has said
         self._codecs: dict[tuple[EndpointKind, bool, str], Codec] = {}
-        self.parts = Parts(self._storage, self._released)
+        self.parts: Parts = Parts(self._storage, self._released)
         self._pid = os.getpid()
         self._connection: Connection | None = None
         self._callbacks = CallbackRunner()

@@ -32,14 +32,14 @@ class SubmitQueue:
     can run inside any allocation."""
 
     def __init__(self, buffer: Buffer) -> None:
-        self.lock = threading.RLock()
+        self.lock: threading.RLock = threading.RLock()
         self._buffer = buffer
         self._with_ids: list[CallBatch] = []  # a task id was asked for
         self._callbacks: list[Callback] = []
         self._asleep = False
         self._wakers: tuple[socket.socket, ...] = ()
         self._waker: socket.socket | None = None
-        self.submitted = 0
+        self.submitted: int = 0
         """Calls that have left."""
 
     # -- any thread ------------------------------------------------------------------------------------------

@@ -45,10 +45,10 @@ class SessionView:
     ) -> None:
         """``origin``: the view that this one replaces, when the target of the same Executor changes. ``serializer``:
         whose strategies say how calls travel; None: as workers like it best."""
-        self.serializer = serializer
-        self.session = session
-        self.target = target
-        self.addressed = target  # with what its codec adds, once that is known
+        self.serializer: Serializer | None = serializer
+        self.session: ViewedSession = session
+        self.target: Target = target
+        self.addressed: Target = target  # with what its codec adds, once that is known
         self.origin: SessionView = origin or self
         self._codec: Codec | None = None
 

@@ -24,7 +24,7 @@ class Withdrawal:
     def __init__(self, futures: list[ComputeFuture[Any]] | None, *, wait: bool) -> None:
         self.futures = futures
         self.tasks: TaskPositions = []
-        self.answered = threading.Event()
+        self.answered: threading.Event = threading.Event()
         self._lock = threading.Lock()  # of what follows
         self._waiting = wait
         self._cancelled: list[ComputeFuture[Any]] = []

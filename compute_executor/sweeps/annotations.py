@@ -25,7 +25,7 @@ class Conversion:
     def __init__(self, name: str, annotation: Any, read: converters.Reader) -> None:
         self._name, self._annotation, self._read = name, annotation, read
         self._members = converters.members(annotation)
-        self.collection = next(filter(None, map(collection_of, self._members)), None)
+        self.collection: CollectionType | None = next(filter(None, map(collection_of, self._members)), None)
 
     def __call__(self, text: str) -> Value:
         """The value of a text."""

@@ -48,25 +48,28 @@ class Design:
             raise InvalidRequest(
                 "nothing to sweep: give --grid name=1,2,5, --grid name=0:1:50, --sample or --params table.csv"
             )
-        self.axes, self.sample, self.seed, self.repeats = list(axes), sample, seed, repeats
+        self.axes: list[Axis] = list(axes)
+        self.sample: Sampling | None = sample
+        self.seed: int | None = seed
+        self.repeats: int | None = repeats
         self._table, self._conditions = table, list(conditions)
-        self.swept = [
+        self.swept: list[str] = [
             *(table.names if table else ()),
             *(sample.names if sample else ()),
             *(axis.name for axis in axes),
         ]
-        self.names = [
+        self.names: list[str] = [
             *self.swept,
             *([REPEAT] if repeats is not None else ()),
             *([SEED] if seed is not None else ()),
         ]
         self._check_names()
-        self.carried = frozenset(
+        self.carried: frozenset[str] = frozenset(
             [*(table.carried if table else ()), *([REPEAT] if repeats is not None else ())]
         )
-        self.points = (table.count if table else 1) * (sample.count if sample else 1)
+        self.points: int = (table.count if table else 1) * (sample.count if sample else 1)
         self.points *= math.prod(len(axis.values) for axis in axes)
-        self.count = self._counted()
+        self.count: int | None = self._counted()
 
     def rows(self) -> Iterator[Row]:
         """The cells of each row, in order."""

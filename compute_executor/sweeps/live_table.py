@@ -29,7 +29,7 @@ class LiveTable:
         self, path: Path, layout: Any, whole: Callable[[], Tabulation], clock: Callable[[], float]
     ) -> None:
         self._path, self._layout, self._whole, self._clock = path, layout, whole, clock
-        self.in_order = True
+        self.in_order: bool = True
         self._next = 0
         self._held: dict[int, TableRecord] = {}
         self._since = clock()

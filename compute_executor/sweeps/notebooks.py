@@ -22,7 +22,7 @@ class NotebookCall:
     def __init__(self, path: Path, folder: Path, collect: Sequence[str] = ()) -> None:
         self._path, self._folder, self._collect = os.fspath(path.resolve()), os.fspath(folder), list(collect)
         optional("papermill", "notebook", f"{path}")
-        self.__name__ = path.name
+        self.__name__: str = path.name
         self._check(path)
 
     @property

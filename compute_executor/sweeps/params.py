@@ -46,8 +46,10 @@ class ParamTable:
         try:
             source = _from_stdin() if str(path) == "-" and records is None else path
             self._read = _reader(source, defaults) if records is None else _DocumentTable(path, records)
-            self.names = self._header()
+            self.names: list[str] = self._header()
             self._converters = [parameters.converter(n) if parameters else None for n in self.names]
+            self.varying: list[str]
+            self.count: int
             self._kinds, self.varying, self.count = self._examine()
         except InvalidRequest:
             raise

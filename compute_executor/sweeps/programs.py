@@ -54,7 +54,7 @@ class ProgramCall:
     ) -> None:
         self._folder, self._collect, self._timeout = os.fspath(folder), list(collect), timeout
         self._arguments = list(arguments)
-        self.__name__ = os.path.basename(arguments[0]) if arguments else "program"
+        self.__name__: str = os.path.basename(arguments[0]) if arguments else "program"
 
     @property
     def __signature__(self) -> inspect.Signature:
@@ -130,7 +130,7 @@ class ScriptCall(ProgramCall):
     ) -> None:
         super().__init__(arguments, folder, collect, timeout)
         self._names = list(names)
-        self.__name__ = os.path.basename(arguments[-1])
+        self.__name__: str = os.path.basename(arguments[-1])
 
     @property
     def __signature__(self) -> inspect.Signature:

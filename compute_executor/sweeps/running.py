@@ -37,7 +37,7 @@ class SweepRun:
     """Calls in flight: ``call(id, arguments)`` on ``executor``, and those that an earlier sweep left there."""
 
     def __init__(self, executor: Executor, call: Callable[..., Any], in_flight: int = IN_FLIGHT) -> None:
-        self.interrupted = False
+        self.interrupted: bool = False
         self._executor, self._call = executor, call
         self._most, self._in_flight = in_flight, min(FIRST, in_flight)
         self._open: dict[Future[Any], RowCall] = {}

@@ -85,8 +85,11 @@ class Sampling:
                 "--method sobol has no limit"
             )
         optional("scipy.stats.qmc", "sample", "a sample or a search")
-        self.count, self.ranges, self.method, self.seed = count, list(ranges), method, seed
-        self.names = [one.name for one in ranges]
+        self.count: int = count
+        self.ranges: list[Range] = list(ranges)
+        self.method = method
+        self.seed: int = seed
+        self.names: list[str] = [one.name for one in ranges]
 
     def rows(self) -> Iterator[dict[str, Value]]:
         """The points, in the order of the sequence."""

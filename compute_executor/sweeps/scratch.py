@@ -12,5 +12,5 @@ class ScratchFolder:
     """A temporary folder. ``path``: where it is."""
 
     def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="compute-executor-sweep-"))
+        self.path: Path = Path(tempfile.mkdtemp(prefix="compute-executor-sweep-"))
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)

@@ -75,22 +75,23 @@ class Study:
         earlier: Study | None = None,
     ) -> None:
         """``earlier``: one that is closed, to go on with, where its book is a temporary file."""
-        self.request, self._clock = request, clock
+        self.request: StudyRequest = request
+        self._clock = clock
         self._scratch: ScratchFolder | None = None if earlier is None else earlier._scratch
         self.format: TableFormat | None = None
         self._resumed = self._untyped = False
         self._first_new = 0
         self._unreadable = 0
         self._adopting_done = self._closed = False
-        self.book = self._opened()
+        self.book: Book = self._opened()
         try:
             self._live = self._live_table()
         except BaseException:
             self.book.abandon()
             raise
-        self.tally = Tally(request.design.count)
-        self.first_failure = ""
-        self.stopped = ""
+        self.tally: Tally = Tally(request.design.count)
+        self.first_failure: str = ""
+        self.stopped: str = ""
         self._limit = FailureLimit(request.max_failures)
         self._withheld: dict[int, RowCall] = {}
         self._again: deque[RowCall] = deque()

@@ -34,8 +34,11 @@ class Tabulation:
         units: dict[str, str] | None = None,
         title: str = "",
     ) -> None:
-        self.names, self.taken = list(names), taken | {*names, ERROR}
-        self.dimensions, self.units, self.title = dimensions, dict(units or {}), title
+        self.names: list[str] = list(names)
+        self.taken: frozenset[str] = taken | {*names, ERROR}
+        self.dimensions: Sequence[str] | None = dimensions
+        self.units: dict[str, str] = dict(units or {})
+        self.title: str = title
         self._records = records
 
     def records(self) -> Iterator[TableRecord]:

@@ -71,15 +71,15 @@ class EndpointFolder:
         if not is_endpoint_name(name):
             raise InvalidRequest(f"{name[:100]!r} is no name for an endpoint: {RULE}")
         self.name = name
-        self.host = socket.gethostname() or "localhost"
-        self.path = home() / "endpoints" / name
-        self.here = self.path / re.sub("[^A-Za-z0-9._-]", "_", self.host)
-        self.settings = self.path / "endpoint.toml"
-        self.log = self.here / "agent.log"
-        self.blobs = self.here / "blobs"
-        self.rings = self.here / "rings"
-        self.engine_log = self.here / "engine.log"
-        self.jobs = self.here / "jobs"
+        self.host: str = socket.gethostname() or "localhost"
+        self.path: Path = home() / "endpoints" / name
+        self.here: Path = self.path / re.sub("[^A-Za-z0-9._-]", "_", self.host)
+        self.settings: Path = self.path / "endpoint.toml"
+        self.log: Path = self.here / "agent.log"
+        self.blobs: Path = self.here / "blobs"
+        self.rings: Path = self.here / "rings"
+        self.engine_log: Path = self.here / "engine.log"
+        self.jobs: Path = self.here / "jobs"
         self._lock = self.here / "agent.lock"
         self._process = self.here / "agent.json"
         self._engine = self.here / "engine.json"

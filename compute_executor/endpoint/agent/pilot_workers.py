@@ -26,7 +26,7 @@ from compute_executor.endpoint.settings import EndpointSettings
 from compute_executor.errors import InvalidRequest
 from compute_executor.protocol.resources import ResourceOffer, least
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 IDLE = {"slurm": 60.0, "parsl": 60.0}
 """Seconds without a task after which a block ends: longer where a new one waits in a queue."""

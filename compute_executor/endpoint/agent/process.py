@@ -36,7 +36,7 @@ from compute_executor.endpoint.settings import EndpointSettings
 from compute_executor.errors import NotAuthorized
 from compute_executor.protocol.frames import Blob
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 LEAVE_WITHIN = 5.0
 """Seconds at the end for the service to store the last outcomes. What it has not stored is reported by the next

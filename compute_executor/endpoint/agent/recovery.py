@@ -20,7 +20,7 @@ from compute_executor.endpoint.worker import begun_log
 from compute_executor.endpoint.worker.messages import Key
 from compute_executor.protocol.frames import LOST, Blob, Reason
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 RESTARTED = "the endpoint ended while this task ran, and its worker with it"
 

@@ -18,7 +18,7 @@ from compute_executor.local import config
 from compute_executor.local.embedded import find, find_or_start
 from compute_executor.local.log import open_log
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 
 def run_endpoint(

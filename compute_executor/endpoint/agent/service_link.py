@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from compute_executor.endpoint.leases.holder import LeaseHolder
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 PATH = "/v3/endpoint/stream"
 
@@ -93,10 +93,10 @@ class OpenLink:
     def __init__(
         self, blobs: Path, welcome: frames.GrantorWelcome, clock_ahead: float, *, local: bool = False
     ) -> None:
-        self.frames = SendList()
+        self.frames: SendList = SendList()
         theirs = _usable(welcome.blob_folder)
         proven = local and not welcome.durable and theirs is not None and theirs.parent == state_folder()
-        self.bodies = BodyExchange(blobs, self.frames, theirs=theirs, proven=proven)
+        self.bodies: BodyExchange = BodyExchange(blobs, self.frames, theirs=theirs, proven=proven)
         self.clock_ahead = clock_ahead
 
     def put(self, frame: object) -> None:
@@ -132,8 +132,8 @@ class ServiceLink:
         self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         self._longest = LONGEST_PAUSE
         self._link: OpenLink | None = None
-        self.connected = False
-        self.trouble = "not connected yet"
+        self.connected: bool = False
+        self.trouble: str = "not connected yet"
 
     async def run(self) -> None:
         """Stay connected until cancelled. Raises NotAuthorized, EndpointTaken, VersionMismatch, after which there is

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -49,8 +50,8 @@ class Image(msgspec.Struct, frozen=True, tag="image"):
 Source = Recipe | Image
 """What workers can be started in, as described."""
 
-encode = msgspec.json.Encoder(order="deterministic").encode
-decode = msgspec.json.Decoder(Source).decode
+encode: Callable[[Any], bytes] = msgspec.json.Encoder(order="deterministic").encode
+decode: Callable[[bytes | memoryview], Source] = msgspec.json.Decoder(Source).decode
 
 
 class RecipeDocument(msgspec.Struct):

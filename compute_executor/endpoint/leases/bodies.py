@@ -59,9 +59,11 @@ class IncomingBody:
     def __init__(self, path: Path, size: int) -> None:
         self.path = path
         self.size = size
-        self.received = 0
+        self.received: int = 0
         self.waiting: list[Done] = []
-        self.file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        self.file: int = os.open(
+            path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+        )
 
     def write(self, data: bytes) -> None:
         """Append a part. Raises OSError."""

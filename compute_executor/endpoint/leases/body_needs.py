@@ -20,8 +20,8 @@ class SharedValues:
     __slots__ = ("blobs", "missing", "tasks")
 
     def __init__(self, blobs: Sequence[Blob], missing: set[str]) -> None:
-        self.blobs = blobs
-        self.missing = missing
+        self.blobs: Sequence[Blob] = blobs
+        self.missing: set[str] = missing
         self.tasks: dict[Key, None] = {}  # in their order
 
 

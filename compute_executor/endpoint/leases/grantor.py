@@ -25,7 +25,7 @@ from compute_executor.endpoint.worker.messages import Key
 from compute_executor.errors import InvalidRequest
 from compute_executor.protocol.frames import EXCEPTION, LOST, TIMEOUT, VALUE, Blob, Body, Reason, Written
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 FRAME_BYTES = 1024 * 1024
 """Bytes of bodies in one frame of tasks, about: far below the longest frame, and no long wait for others."""
@@ -100,9 +100,9 @@ class OpenReport:
     __slots__ = ("missing", "number", "through")
 
     def __init__(self, number: int, missing: int, through: int) -> None:
-        self.number = number
-        self.missing = missing
-        self.through = through
+        self.number: int = number
+        self.missing: int = missing
+        self.through: int = through
 
 
 class GrantorSession:
@@ -132,7 +132,8 @@ class GrantorSession:
         self._given = self._limit = 0
         self._told_queued = -1
         self._reports: deque[OpenReport] = deque()
-        self.is_settled = self.is_over = False
+        self.is_settled: bool = False
+        self.is_over: bool = False
 
     def begin(self) -> None:
         """Say what the holder is believed to hold."""

@@ -29,7 +29,7 @@ from compute_executor.endpoint.pool.scheduling_policy import Assignment, Duratio
 from compute_executor.endpoint.worker.messages import Key
 from compute_executor.protocol.frames import EXCEPTION, LOST, VALUE, Blob, Body, Reason, Written
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 LOOK_EVERY = 0.25
 """Seconds between two looks at whether tasks take longer than was expected, while some wait here."""
@@ -125,7 +125,7 @@ class LeaseHolder:
         self._paused_until = 0.0
         self._reporting = self._looking = False
         self._recovered_through = 0  # the report with the last leftovers
-        self.draining = False
+        self.draining: bool = False
         self.engine: Engine
 
     # -- for whoever shows it -----------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from compute_executor.endpoint.pilots.scaling import BlockLimits, may_go, to_sta
 from compute_executor.endpoint.pilots.slots import ENDED, PENDING, SlotState
 from compute_executor.errors import ComputeError, InvalidRequest, ServiceUnavailable
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 STEP = 0.25
 """Seconds between two decisions."""
@@ -81,7 +81,7 @@ class Blocks:
         self._not_before = 0.0
         self._looked = 0.0
         self._engine_end = UNKNOWN
-        self.trouble = ""
+        self.trouble: str = ""
 
     def reason(self, slot: str) -> str | None:
         """Why a slot has ended; None if it has not, or is none of ours."""

@@ -35,7 +35,7 @@ from compute_executor.protocol.resources import ResourceOffer, offer_from, share
 if TYPE_CHECKING:
     from compute_executor.endpoint.environments.environment import Environment
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 GONE_AFTER = 15.0
 """Seconds that a pilot whose connection has ended has to come back, unless its job is known to have ended."""
@@ -80,12 +80,13 @@ class PilotLeases(GrantedLeases):
         self.session: GrantorSession | None = None
         self.end: Callable[[], object] = _nothing
         self.workers = 0
-        self.heard = self.busy = time.monotonic()
-        self.gone_since = 0.0
+        self.heard: float = time.monotonic()
+        self.busy: float = self.heard
+        self.gone_since: float = 0.0
         self.offer: ResourceOffer | None = None
-        self.occupied = 0
+        self.occupied: int = 0
         self.expected: dict[tuple[int, int], tuple[int, float, int]] = {}
-        self.ahead = 0.0
+        self.ahead: float = 0.0
         self.ending = ""
         self.ended_by_us = False
         self.losses: list[tuple[float, TaskEnded]] = []

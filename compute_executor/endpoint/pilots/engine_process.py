@@ -24,7 +24,7 @@ from compute_executor import system
 from compute_executor.endpoint.pilots.slots import SlotOrder, SlotState
 from compute_executor.errors import InvalidRequest, ServiceUnavailable
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 ANSWER_WITHIN = 90.0
 """Seconds for an answer: a batch system may be slow; one that says nothing for longer is taken for dead."""
@@ -70,7 +70,8 @@ class EngineProcess:
         self._started = started
         self._process: asyncio.subprocess.Process | None = None
         self._lock = asyncio.Lock()
-        self.workers = self.most = 0
+        self.workers: int = 0
+        self.most: int = 0
 
     @property
     def alive(self) -> bool:

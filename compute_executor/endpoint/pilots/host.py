@@ -86,6 +86,6 @@ def _say(answers: IO[str], document: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    code = main()
+    code: int = main()
     sys.stdout.flush()
     os._exit(code)  # threads of the engine's libraries would keep the process

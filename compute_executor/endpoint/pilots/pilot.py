@@ -49,7 +49,7 @@ from compute_executor.errors import ComputeError, NotAuthorized
 from compute_executor.protocol.frames import Blob
 from compute_executor.protocol.resources import ResourceOffer
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 PREFETCH = 0.02
 """Seconds of work that a pilot has ahead of each worker. It counts as begun if the whole machine dies."""
@@ -74,8 +74,8 @@ class PilotLink:
     """The open connection. Implements `leases.holder.HolderConnection`."""
 
     def __init__(self, blobs: Path, theirs: Path | None, clock_ahead: float) -> None:
-        self.frames = SendList()
-        self.bodies = BodyExchange(blobs, self.frames, theirs=theirs, proven=True)
+        self.frames: SendList = SendList()
+        self.bodies: BodyExchange = BodyExchange(blobs, self.frames, theirs=theirs, proven=True)
         self.clock_ahead = clock_ahead
 
     def put(self, frame: object) -> None:

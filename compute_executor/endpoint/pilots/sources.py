@@ -37,8 +37,8 @@ class ProviderSlots:
         self._order = order
         self._jobs: dict[str, str] = {}
         provider.script_dir = order.folder
-        self.workers = order.workers * int(getattr(provider, "nodes_per_block", 1))
-        self.most = int(most if most is not None else getattr(provider, "max_blocks", 1))
+        self.workers: int = order.workers * int(getattr(provider, "nodes_per_block", 1))
+        self.most: int = int(most if most is not None else getattr(provider, "max_blocks", 1))
 
     def start(self, slot: str) -> SlotState:
         """See SlotSource. Raises RuntimeError with the scheduler's own message."""
@@ -120,7 +120,7 @@ class ExecutorSlots:
         self._count = most
         self._job = job
         self._futures: dict[str, Future[str]] = {}
-        self.workers = order.workers
+        self.workers: int = order.workers
 
     @property
     def most(self) -> int:

@@ -28,7 +28,7 @@ class FdServer:
     def __init__(self, files: Sequence[int]) -> None:
         self._loop = asyncio.get_running_loop()
         self._open = contextlib.ExitStack()
-        self.folder = tempfile.mkdtemp(
+        self.folder: str = tempfile.mkdtemp(
             prefix="compute-executor-"
         )  # short: a socket's path has 107 bytes at most
         self._open.callback(shutil.rmtree, self.folder, ignore_errors=True)

@@ -22,7 +22,7 @@ class TaskFeeder:
     """The tasks of pool ``name`` that are with the engine but with no worker. Belongs to the loop's thread."""
 
     def __init__(self, name: bytes, events: EngineEvents, workers: WorkerSet) -> None:
-        self.estimates = scheduling_policy.DurationEstimates()
+        self.estimates: scheduling_policy.DurationEstimates = scheduling_policy.DurationEstimates()
         self._name = name
         self._events = events
         self._workers = workers

@@ -88,7 +88,7 @@ class LocalLaunch:
         self._command = command
         self._cwd = cwd
         self._environ = environ
-        self.support = sorted({os.path.dirname(package) for package in _pickling()})
+        self.support: list[str] = sorted({os.path.dirname(package) for package in _pickling()})
 
     def start(self, files: list[int], output: tuple[int, int], begun_log: str) -> StartedProcess:  # noqa: ARG002 - it sees all files
         """See Launch."""
@@ -131,7 +131,7 @@ class ContainerLaunch:
             Mount(str(PACKAGE), f"{INSIDE}/{PACKAGE.name}"),
             *(Mount(package, f"{INSIDE}/support/{os.path.basename(package)}") for package in _pickling()),
         ]
-        self.support = [f"{INSIDE}/support"]
+        self.support: list[str] = [f"{INSIDE}/support"]
 
     def start(self, files: list[int], output: tuple[int, int], begun_log: str) -> StartedProcess:
         """See Launch."""

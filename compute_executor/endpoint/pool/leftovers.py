@@ -20,7 +20,7 @@ from compute_executor.endpoint.pool.result_files import SUFFIX
 from compute_executor.endpoint.worker import result_ring
 from compute_executor.errors import NotAuthorized
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 PATIENCE = 1.0
 """Seconds that workers have to be gone. The kernel kills them as their service dies (system.die_with), which takes

@@ -27,7 +27,7 @@ from compute_executor.endpoint.worker.messages import Key
 from compute_executor.endpoint.worker.result_ring import Outcome
 from compute_executor.protocol.frames import TIMEOUT, Blob, Body, Reason, Written
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 LOOK_EVERY, LOOK_SELDOM = 0.01, 0.025
 """Seconds between looks at the begun logs while tasks run whose beginning was not reported; none when all were. A

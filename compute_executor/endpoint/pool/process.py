@@ -27,11 +27,11 @@ from typing import Protocol
 from compute_executor import system
 from compute_executor.endpoint.pool.launch import Launch, StartedProcess
 from compute_executor.endpoint.pool.output_files import ERR, OUT, RECORDS, OutputFiles, Parts
-from compute_executor.endpoint.pool.result_files import ResultRingFiles
+from compute_executor.endpoint.pool.result_files import ResultRingFile, ResultRingFiles
 from compute_executor.endpoint.worker import messages
 from compute_executor.endpoint.worker.result_ring import Outcome
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 RECEIVE = 1 << 16
 """Bytes read from a stream at once. From 128 KiB on, each read would map memory and unmap it: three system calls."""
@@ -72,7 +72,7 @@ class WorkerProcess:
         self, launch: Launch, begun_log: str, ring_files: ResultRingFiles, owner: ProcessOwner
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self.owner = owner
+        self.owner: ProcessOwner = owner
         self._channels = WorkerChannels(ring_files)
         try:
             started = self._channels.start(launch, begun_log)
@@ -295,15 +295,18 @@ class WorkerChannels:
 
     def __init__(self, ring_files: ResultRingFiles) -> None:
         with contextlib.ExitStack() as kept, contextlib.ExitStack() as given:
-            self.output = OutputFiles(ring_files.folder)
+            self.output: OutputFiles = OutputFiles(ring_files.folder)
             kept.callback(self.output.close)
-            self.ring_file = ring_files.take()
+            self.ring_file: ResultRingFile = ring_files.take()
             kept.callback(ring_files.give_back, self.ring_file)
             worker_life, life = os.pipe()
             given.callback(os.close, worker_life)
             self._life = contextlib.ExitStack()
             self._life.callback(os.close, life)
             kept.enter_context(self._life)
+            self.tasks: socket.socket
+            self.worker_tasks: socket.socket
+            self.stream: socket.socket
             self.tasks, self.worker_tasks = map(kept.enter_context, system.task_channel())
             self.stream, worker_stream = socket.socketpair()
             kept.enter_context(self.stream)
@@ -313,7 +316,7 @@ class WorkerChannels:
             self._kept, self._given = kept.pop_all(), given.pop_all()
         self.tasks.setblocking(False)
         self.stream.setblocking(False)
-        self.frames = messages.FrameReader()
+        self.frames: messages.FrameReader = messages.FrameReader()
         self._cut = False
 
     def start(self, launch: Launch, begun_log: str) -> StartedProcess:

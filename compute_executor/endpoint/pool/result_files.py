@@ -25,11 +25,13 @@ class ResultRingFile:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self.file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        self.file: int = os.open(
+            path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+        )
         try:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             system.allocate(self.file, result_ring.SIZE)
-            self.inbox = result_ring.ResultRingReader(self.file)
+            self.inbox: result_ring.ResultRingReader = result_ring.ResultRingReader(self.file)
         except BaseException:
             os.close(self.file)
             os.unlink(path)

@@ -80,7 +80,7 @@ class DurationEstimates:
 
     def __init__(self) -> None:
         self._seconds: dict[int, float] = {}
-        self.mean = UNKNOWN
+        self.mean: float = UNKNOWN
         """Of all functions, the recent tasks weighing most."""
 
     def expected(self, function: int) -> float:
@@ -112,7 +112,7 @@ class WorkerLoad:
     def __init__(self) -> None:
         self.tasks: dict[Key, tuple[Assignment, float]] = {}
         """Outstanding tasks in the order given, each with what it was expected to take."""
-        self.ahead = 0.0
+        self.ahead: float = 0.0
         """Seconds that all of them were expected to take."""
         self.occupied = False
         """Nothing more is given until it reports. Never so without tasks: there would be nothing to report."""

@@ -22,7 +22,7 @@ from compute_executor.endpoint.worker.result_ring import Outcome
 from compute_executor.errors import ServiceUnavailable
 from compute_executor.protocol.frames import Body, Written
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 CODE_EVERY = 0.5
 """Seconds until the code of a function is read again that the store could not give."""
@@ -82,8 +82,9 @@ class WorkerHandle(WorkerLoad):
         self._events = events
         self.begun_log = begun_log
         self.launch = launch
-        self.is_ready = False
-        self.ending = False
+        self.stuck: bool = False
+        self.is_ready: bool = False
+        self.ending: bool = False
         self.expired: Key | None = None
         """The task for whose walltime the process was killed."""
         self._limit: asyncio.TimerHandle | None = None

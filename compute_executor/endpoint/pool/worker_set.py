@@ -24,10 +24,10 @@ from compute_executor.endpoint.pool.worker_handle import WorkerEvents, WorkerHan
 from compute_executor.endpoint.worker import messages
 from compute_executor.endpoint.worker.begun_log import SUFFIX, BegunLog
 from compute_executor.protocol.frames import INLINE_LIMIT, PoolSpec
-from compute_executor.protocol.resources import offer_of
+from compute_executor.protocol.resources import ResourceOffer, offer_of
 from compute_executor.surroundings import local_text
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 MOST_FAILURES = 3
 """Workers in a row that may die before they are ready; then the pool is broken."""
@@ -59,7 +59,7 @@ class BegunLogFiles:
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
-        self.ring_files = ResultRingFiles(folder)
+        self.ring_files: ResultRingFiles = ResultRingFiles(folder)
         self._free: list[BegunLog] = []
 
     def take(self) -> BegunLog:
@@ -86,9 +86,9 @@ class WorkerSet:
         environment: Environment | None = None,
     ) -> None:
         self.spec = spec
-        self.most = spec.max_workers
+        self.most: int = spec.max_workers
         """How many there may be."""
-        self.offer = offer_of(spec, place.memory)
+        self.offer: ResourceOffer = offer_of(spec, place.memory)
         """What they have for tasks, all together."""
         self.handles: list[WorkerHandle] = []
         self._place = place

@@ -114,10 +114,10 @@ class WorkerSetup:
             caller_surroundings,
             *path,
         ) = parts
-        self.ring = os.fsdecode(ring)
-        self.blob_folder = os.fsdecode(blob_folder)
-        self.inline_limit = int(limit)
-        self.durable = durable == b"1"
+        self.ring: str = os.fsdecode(ring)
+        self.blob_folder: str = os.fsdecode(blob_folder)
+        self.inline_limit: int = int(limit)
+        self.durable: bool = durable == b"1"
         self.initializer = initializer
         self._support = [os.fsdecode(folder) for folder in support.split(b"\0") if folder]
         self._caller = caller.decode()
@@ -183,7 +183,7 @@ class PoolLink:
         self._results = results
         self._reader = messages.FrameReader()
         self._lock = threading.Lock()
-        self.told = results.tail
+        self.told: int = results.tail
         """How far the engine knows the result ring to be filled."""
 
     def send(self, kind: int, payload: bytes = b"") -> None:
@@ -253,7 +253,7 @@ class Worker:
         self._tasks = tasks
         self._ring = BegunLog(setup.ring)
         self._setup = setup
-        self.program = Program(reading.read_unit, sys.modules["__main__"], setup.origin)
+        self.program: Program = Program(reading.read_unit, sys.modules["__main__"], setup.origin)
         self._functions: dict[int, tuple[Callable[..., Any], list[Needs]]] = {}
         self._watcher = ChunkWatcher(link)
         self._pid = os.getpid()

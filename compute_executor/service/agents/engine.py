@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from compute_executor.endpoint.environments.environment import Environment
     from compute_executor.service.scheduling.dispatch import Dispatch
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 SHARE = 512
 """Tasks given to one machine before the next has its turn."""

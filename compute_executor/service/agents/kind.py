@@ -57,7 +57,7 @@ class Agents:
         self._events = events
         self._records = LeaseRecords(read, committer)
         self._engine = AgentEngine(events, dispatch, self._records)
-        self.tokens = EndpointTokens(read, committer)
+        self.tokens: EndpointTokens = EndpointTokens(read, committer)
         for row in endpoints.of_kind(KIND):
             group = self._engine.machines(row.id)
             for known in stored_machines(row.state):

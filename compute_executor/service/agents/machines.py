@@ -40,7 +40,7 @@ class Machine(GrantedLeases):
         self.end: Callable[[str], object] = nobody
         self.state: dict[str, Any] = {}
         self.trouble = ""
-        self.busy = time.monotonic()  # when it was given a task last, or has ended one
+        self.busy: float = time.monotonic()  # when it was given a task last, or has ended one
 
     @property
     def id(self) -> bytes:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from compute_executor.service.agents.machines import Machine
     from compute_executor.service.service import Service
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 TAKEN = 4409
 """Close code of ours: another process works under this name."""

@@ -34,7 +34,7 @@ class SendQueue:
     """Frames to one client. ``size``: about how many bytes."""
 
     def __init__(self) -> None:
-        self.size = 0
+        self.size: int = 0
         self._frames: list[ToClient] = []
         self._gathering = 0  # bytes of results in the last frame
         self._accepted: dict[bytes, None] = {}  # in order; sent before all else

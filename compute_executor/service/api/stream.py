@@ -39,7 +39,7 @@ from compute_executor.service.limits import announced
 from compute_executor.service.service import Service
 from compute_executor.service.tasks.groups import body_size, written_size
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 INTERNAL_ERROR = 1011
 RESTARTING = 1012  # RFC 6455's registry: the client may connect again
@@ -175,8 +175,8 @@ class Feed:
     __slots__ = ("live", "sent")
 
     def __init__(self, sent: int) -> None:
-        self.sent = sent
-        self.live = False
+        self.sent: int = sent
+        self.live: bool = False
 
 
 class ClientStream:

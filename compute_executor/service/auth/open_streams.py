@@ -54,7 +54,7 @@ class OpenStreams:
 
     def __init__(self, limits: ServiceLimits) -> None:
         self._limits = limits
-        self.catching_up = asyncio.Lock()
+        self.catching_up: asyncio.Lock = asyncio.Lock()
         self._sessions: set[StreamSession] = set()
 
     def enter(self, who: Identity, token: bytes) -> StreamSession:

@@ -26,7 +26,7 @@ class DiskUse:
     def __init__(self, folder: Path, limit: int) -> None:
         self._folder = folder
         self._limit = limit
-        self.used = 0
+        self.used: int = 0
 
     def measure(self) -> list[BlobFile]:
         """Look at every file; some microseconds each."""

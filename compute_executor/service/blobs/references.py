@@ -12,7 +12,7 @@ from compute_executor.service.blobs.disk import BlobFile, DiskUse
 from compute_executor.service.blobs.folder import BlobFolder
 from compute_executor.service.blobs.rights import missing
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 
 class BlobReferences:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import random
 from collections import OrderedDict
 from collections.abc import Callable
@@ -34,7 +35,7 @@ if TYPE_CHECKING:  # 30 ms at each start of a service, and only one that has a b
     from pika.adapters.asyncio_connection import AsyncioConnection
     from pika.channel import Channel
 
-log = limited_logger(__name__)
+log: logging.Logger = limited_logger(__name__)
 
 _T = TypeVar("_T")
 
@@ -101,9 +102,9 @@ class BrokerLink:
         self._querying = asyncio.Lock()
         self._query_channel: Channel | None = None
         self._query: asyncio.Future[Any] | None = None  # an error closes the query channel
-        self.open = False
-        self.blocked = False
-        self.trouble = "not connected yet"
+        self.open: bool = False
+        self.blocked: bool = False
+        self.trouble: str = "not connected yet"
 
     # -- connecting ---------------------------------------------------------------------------------------
 

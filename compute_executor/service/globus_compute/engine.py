@@ -13,6 +13,7 @@ Tasks are published only to a user endpoint that runs; until then they can be ca
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import uuid
 from collections.abc import Collection
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from compute_executor.service.scheduling.dispatch import Dispatch
     from compute_executor.service.store.committer import Committer
 
-log = limited_logger(__name__)
+log: logging.Logger = limited_logger(__name__)
 
 
 class BrokerEngine:

@@ -64,10 +64,10 @@ class LivenessMonitor:
     """What is known of one user endpoint. Owner: the loop thread."""
 
     def __init__(self) -> None:
-        self.running = False
-        self.recovery_due = False  # it has ended, and its queue was not drained yet
+        self.running: bool = False
+        self.recovery_due: bool = False  # it has ended, and its queue was not drained yet
         self.in_doubt: dict[Task, TasksInDoubt] = {}
-        self.commands = 0  # sent since it last gave a sign of life
+        self.commands: int = 0  # sent since it last gave a sign of life
         self._process = ""
         self._period = DEFAULT_PERIOD
         self._reported = self._hope_until = 0.0

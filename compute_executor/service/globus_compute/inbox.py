@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from compute_executor.service.scheduling.dispatch import Dispatch
     from compute_executor.service.tasks.outcomes import Outcomes
 
-log = limited_logger(__name__)
+log: logging.Logger = limited_logger(__name__)
 
 
 class ResultInbox:
@@ -42,7 +43,7 @@ class ResultInbox:
         self._working: asyncio.Task[None] | None = None
         self._ended: Callable[[bytes, list[TaskEnded]], None] = lambda _pool, _ended: None
         self._detailed: Callable[[UserEndpoint, dict[str, Any]], None] = lambda _one, _details: None
-        self.dropped = 0
+        self.dropped: int = 0
 
     def tell(
         self,

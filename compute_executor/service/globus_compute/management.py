@@ -25,7 +25,7 @@ from compute_executor.errors import ServiceUnavailable
 from compute_executor.service.globus_compute import names
 from compute_executor.service.store.committer import settle
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 PORT = 15672
 PATIENCE = 10.0
@@ -85,7 +85,7 @@ class BrokerCredentials:
         self._management = management or f"http://{self._own.hostname}:{PORT}"
         self._vhost = unquote(self._own.path[1:]) or "/"
         self._made: set[str] = set()
-        self.separate = False
+        self.separate: bool = False
 
     async def probe(self) -> None:
         """Find out whether users can be made; say so in the log."""

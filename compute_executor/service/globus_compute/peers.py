@@ -82,10 +82,10 @@ class GlobusCompute:
         self._settings = settings
         self._link: BrokerLink | None = None
         self._credentials: management.BrokerCredentials | None = None
-        self.users = UserEndpoints(read, committer)
-        self.queues = ResultQueues(read, committer, groups, blobs, details)
+        self.users: UserEndpoints = UserEndpoints(read, committer)
+        self.queues: ResultQueues = ResultQueues(read, committer, groups, blobs, details)
         self._inbox = ResultInbox(events, dispatch, outcomes, blobs, self.users)
-        self.engine = BrokerEngine(
+        self.engine: BrokerEngine = BrokerEngine(
             events=events,
             dispatch=dispatch,
             committer=committer,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from compute_executor.service.store.committer import Committer
     from compute_executor.service.store.writer import Writer
 
-log = limited_logger(__name__)
+log: logging.Logger = limited_logger(__name__)
 
 
 class TaskPublisher:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -29,7 +30,7 @@ from compute_executor.service.globus_compute.user_endpoints import WINDOW, UserE
 if TYPE_CHECKING:
     from compute_executor.service.scheduling.dispatch import Dispatch
 
-log = limited_logger(__name__)
+log: logging.Logger = limited_logger(__name__)
 
 PERIOD = 2.0
 """Seconds between two passes over the user endpoints that have open tasks."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from compute_executor.service.store.reader import Reader
     from compute_executor.service.tasks.groups import TaskGroups
 
-log = limited_logger(__name__)
+log: logging.Logger = limited_logger(__name__)
 
 AT_ONCE = 1024 * 1024
 """About so many bytes of results are read and published before their confirmations are waited for."""

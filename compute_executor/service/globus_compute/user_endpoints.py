@@ -29,16 +29,16 @@ class UserEndpoint:
     __slots__ = ("credit", "declared", "given", "in_flight", "queued", "recent", "row", "uncertain", "watch")
 
     def __init__(self, row: UserEndpointRow) -> None:
-        self.row = row
-        self.watch = LivenessMonitor()
-        self.credit = Credit()
+        self.row: UserEndpointRow = row
+        self.watch: LivenessMonitor = LivenessMonitor()
+        self.credit: Credit = Credit()
         self.credit.workers = workers(row.state)
         self.given: dict[Task, int] = {}
         self.recent: deque[Task] = deque(maxlen=WINDOW)  # given last: the log queue knows of them
         self.queued: deque[Task] = deque(maxlen=MOST)
-        self.in_flight = 0  # published, not confirmed
-        self.uncertain = False  # whether something given has arrived must be looked up
-        self.declared = False  # its queues exist, as far as this connection knows
+        self.in_flight: int = 0  # published, not confirmed
+        self.uncertain: bool = False  # whether something given has arrived must be looked up
+        self.declared: bool = False  # its queues exist, as far as this connection knows
 
     @property
     def pool(self) -> bytes:

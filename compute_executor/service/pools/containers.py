@@ -24,7 +24,7 @@ from compute_executor.service.pools.served import ServedUsers
 from compute_executor.service.store.committer import Committer
 from compute_executor.service.store.reader import Reader
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 MOST = 100_000
 """Containers of all users, about 1 kB of memory each."""

@@ -40,7 +40,7 @@ from compute_executor.surroundings import mpi_launcher, usable_memory, wire_text
 if TYPE_CHECKING:
     from compute_executor.endpoint.pool.engine import Engine
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 NO_POOL = bytes(ID_BYTES)
 """What a batch may say instead of the id of a pool: that of its user's default pool."""

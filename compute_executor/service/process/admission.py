@@ -23,10 +23,10 @@ class Admission:
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self.strangers = max(1, most // 4)
+        self.strangers: int = max(1, most // 4)
         """How many may be strangers' at most."""
-        self.per_network = min(PER_NETWORK, max(1, self.strangers // 2))
-        self.per_user = max(1, most * 3 // 4)
+        self.per_network: int = min(PER_NETWORK, max(1, self.strangers // 2))
+        self.per_user: int = max(1, most * 3 // 4)
         self._networks: dict[str, dict[Peer, None]] = {}  # strangers, oldest first
         self._users: dict[Peer, str] = {}
         self._of_user = Counter[str]()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import resource
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 DESCRIPTORS = 65_536
 """Of this process, at most. Whoever wants to close all there may be, as daemon code does, counts up to the limit."""

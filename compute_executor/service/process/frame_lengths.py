@@ -12,7 +12,7 @@ class FrameLengths:
     frame that has begun, that have not come yet; 0 between two frames and within a head."""
 
     def __init__(self) -> None:
-        self.expected = 0
+        self.expected: int = 0
         self._head = b""
 
     def read(self, data: bytes) -> None:

@@ -18,7 +18,7 @@ from compute_executor.errors import InvalidRequest
 from compute_executor.service.api.error_responses import document
 from compute_executor.service.limits import MAX_BODY
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 HEAD = 16 * 1024
 """Bytes of a request without its body: request line and headers together (h11 and nginx have as much)."""
@@ -35,7 +35,7 @@ class HttpConnection(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.expected = 0
+        self.expected: int = 0
         self._received = 0
         self._without_progress = 0  # bytes since the last of a body, or the end of a head or a message
         self._in_head = True

@@ -23,7 +23,7 @@ from typing import Any, cast
 from compute_executor.service.process.admission import Admission, Peer
 from compute_executor.service.process.http_connection import HttpConnection
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 PIECE = 1024
 """Bytes that are given on at once: 170 pings or 50 requests, some 2 ms of work."""
@@ -306,8 +306,7 @@ class UpperTransport(asyncio.Transport):
         super().__init__()
         self._connection = connection
         self._below = below
-        self.write = below.write  # type: ignore[method-assign] # each result passes here
-        self.is_closing = below.is_closing  # type: ignore[method-assign]
+        vars(self).update(write=below.write, is_closing=below.is_closing)  # each result passes here
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """See asyncio.BaseTransport."""

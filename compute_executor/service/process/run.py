@@ -78,7 +78,7 @@ CLAIM_PATIENCE = 1.0
 LONGEST_LOOK = 1.0
 """Seconds between two looks at whether the service is idle."""
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from compute_executor.service.tasks.task_states import ENDED, SUCCEEDED
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 PERIOD = 2.0
 """Seconds between two looks for tasks that have ended."""

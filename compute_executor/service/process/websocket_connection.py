@@ -24,6 +24,8 @@ What a client sends in a burst is so stored in few transactions; the turn in whi
 class WebSocketConnection(WebSocketsSansIOProtocol):
     """One WebSocket. Belongs to the loop's thread."""
 
+    frames: list[bytes]
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._is_request = False

@@ -19,7 +19,7 @@ from compute_executor.errors import InvalidRequest, ServiceUnavailable
 from compute_executor.local.state import trouble
 from compute_executor.service.system_accounts import AccountUser
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 PASSABLE = 0o711
 _USER, _STATE = "user", "state"

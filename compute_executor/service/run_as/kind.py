@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from compute_executor.service.store.committer import Committer
     from compute_executor.service.store.reader import Reader
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 EMPTY_WITHIN = 30.0
 """Seconds that the process of a closed pool has to leave by itself: it has no task any more."""

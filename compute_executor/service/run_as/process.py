@@ -27,7 +27,7 @@ from compute_executor.errors import ComputeError, ServiceUnavailable, from_docum
 from compute_executor.local.state import HOME
 from compute_executor.service.system_accounts import SystemAccount
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 """Seconds before a process that has died is started again."""

@@ -63,22 +63,22 @@ class OpenBatch:
         functions: Sequence[int],
         with_blobs: bool,
     ) -> None:
-        self.number = number
-        self.prefix = prefix
-        self.owner = owner
-        self.group = group
-        self.endpoint = endpoint
-        self.pool = pool
-        self.count = count
-        self.options = options
-        self.functions = functions
-        self.with_blobs = with_blobs  # whether arguments may lie in files
+        self.number: int = number
+        self.prefix: bytes = prefix
+        self.owner: str = owner
+        self.group: bytes = group
+        self.endpoint: bytes = endpoint
+        self.pool: bytes = pool
+        self.count: int = count
+        self.options: Options = options
+        self.functions: Sequence[int] = functions
+        self.with_blobs: bool = with_blobs  # whether arguments may lie in files
         self.calls: list[Call] | None = None  # decoded, as long as there is room in memory: see `arguments`
         self.denied: dict[int, str] = {}  # functions that may not run any more, and why: see `recheck`
-        self.states = bytearray(count)
+        self.states: bytearray = bytearray(count)
         self.attempts: dict[int, int] = {}
-        self.open = count  # tasks that are not done
-        self.unstored = count  # tasks whose outcome is not stored, nor in the transaction under way
+        self.open: int = count  # tasks that are not done
+        self.unstored: int = count  # tasks whose outcome is not stored, nor in the transaction under way
         self.tally: dict[int, int] | None = {}  # outcomes by status, without values; None after a restart
 
     def recover(self, done: Collection[int], attempts: dict[int, int]) -> None:
@@ -129,9 +129,9 @@ class UserQueue:
     __slots__ = ("counts", "groups", "in_rotation", "open", "owner", "pool", "spans")
 
     def __init__(self, owner: str, pool: PoolQueue, counts: list[int]) -> None:
-        self.owner = owner
-        self.pool = pool
-        self.counts = counts
+        self.owner: str = owner
+        self.pool: PoolQueue = pool
+        self.counts: list[int] = counts
         self.spans: deque[tuple[OpenBatch, int, int]] = deque()
         self.groups: dict[bytes, int] = {}
         self.open = 0
@@ -201,8 +201,8 @@ class PoolQueue:
     __slots__ = ("endpoint", "name", "rotation", "users")
 
     def __init__(self, name: bytes, endpoint: bytes) -> None:
-        self.name = name
-        self.endpoint = endpoint
+        self.name: bytes = name
+        self.endpoint: bytes = endpoint
         self.users: dict[str, UserQueue] = {}
         self.rotation: deque[UserQueue] = deque()
 

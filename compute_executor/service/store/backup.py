@@ -192,7 +192,7 @@ class Digesting(io.RawIOBase):
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        self.digest = hashlib.sha256()
+        self.digest: hashlib._Hash = hashlib.sha256()
 
     def read(self, size: int = -1) -> bytes:
         """See io.RawIOBase."""

@@ -20,7 +20,7 @@ from typing import Any
 from compute_executor.errors import StoreBusy
 from compute_executor.service.store.store import Operation, Store, WriteResult
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 BUSY_PATIENCE = 5.0
 """Seconds that a write waits for a foreign lock on the database (the usual busy_timeout), before it fails."""

@@ -34,7 +34,7 @@ from compute_executor.service.store.damage import (
 )
 from compute_executor.service.store.sql import queries, schema
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 11
 LITTLE = 64 * 1024

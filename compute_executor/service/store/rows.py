@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -147,11 +148,11 @@ def split_ids(joined: bytes) -> list[bytes]:
     return [joined[at : at + ID_BYTES] for at in range(0, len(joined), ID_BYTES)]
 
 
-encode_output = msgspec.msgpack.Encoder().encode
-decode_output = msgspec.msgpack.Decoder(Written).decode
-encode_options = msgspec.msgpack.Encoder().encode
-decode_options = msgspec.msgpack.Decoder(Options).decode
-encode_metadata = msgspec.json.Encoder().encode
-decode_metadata = msgspec.json.Decoder(dict[str, object]).decode
-encode_program = msgspec.json.Encoder().encode
-decode_program = msgspec.json.Decoder(ProgramInfo).decode
+encode_output: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
+decode_output: Callable[[bytes | memoryview], Written] = msgspec.msgpack.Decoder(Written).decode
+encode_options: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
+decode_options: Callable[[bytes | memoryview], Options] = msgspec.msgpack.Decoder(Options).decode
+encode_metadata: Callable[[Any], bytes] = msgspec.json.Encoder().encode
+decode_metadata: Callable[[bytes | str], dict[str, object]] = msgspec.json.Decoder(dict[str, object]).decode
+encode_program: Callable[[Any], bytes] = msgspec.json.Encoder().encode
+decode_program: Callable[[bytes | str], ProgramInfo] = msgspec.json.Decoder(ProgramInfo).decode

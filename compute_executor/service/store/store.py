@@ -30,7 +30,7 @@ from compute_executor.service.store.database import (
 from compute_executor.service.store.reader import Reader
 from compute_executor.service.store.writer import Writer
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 LONG_WAL = 16 * 1024**2
 """Bytes of WAL after which it is copied into the database. SQLite's own default, 4 MB, syncs four times as often,
@@ -58,7 +58,7 @@ class Store:
         self._connection = open_writer(path, durable=durable)
         self._reading = open_reader(path)
         self._writer = Writer(self._connection)
-        self.read = Reader(self._reading)
+        self.read: Reader = Reader(self._reading)
 
     def run(self, operations: Sequence[Operation]) -> list[WriteResult]:
         """Run all in one transaction; returns after the commit. Raises StoreBusy if the file is locked."""

@@ -33,7 +33,7 @@ class Writer:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._queries = queries()
-        self.last_seq = int(self._one("last_seq")[0])  # highest outcome number given; gaps do not matter
+        self.last_seq: int = int(self._one("last_seq")[0])  # highest outcome number given; gaps do not matter
 
     def _execute(self, name: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
         return self._connection.execute(self._queries[name], values)

@@ -15,7 +15,7 @@ from compute_executor.service.scheduling.queues import Call, OpenBatch
 OBJECT_BYTES = 150
 """What one decoded task costs in memory besides its bytes: a tuple, a bytes object, a place in a list."""
 
-decode_calls = msgspec.msgpack.Decoder(list[Call]).decode
+decode_calls: Callable[[bytes | memoryview], list[Call]] = msgspec.msgpack.Decoder(list[Call]).decode
 """The tasks of a Submit. Raises msgspec.DecodeError."""
 
 

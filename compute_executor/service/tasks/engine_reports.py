@@ -28,8 +28,8 @@ from compute_executor.service.tasks.queue_control import QueueControl
 from compute_executor.service.tasks.recheck import AuthorizationRecheck
 from compute_executor.service.tasks.unstored import Entry
 
-log = logging.getLogger(__name__)
-task_log = logging.getLogger("compute_executor.task")
+log: logging.Logger = logging.getLogger(__name__)
+task_log: logging.Logger = logging.getLogger("compute_executor.task")
 
 
 class EngineReports:

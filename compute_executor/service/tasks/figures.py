@@ -96,9 +96,9 @@ class FunctionFigures:
 
     def __init__(self) -> None:
         self.ends: dict[str, int] = dict.fromkeys((SUCCEEDED, FAILED, LOST, CANCELLED), 0)
-        self.ran = 0
-        self.seconds = 0.0
-        self.longest = 0.0
+        self.ran: int = 0
+        self.seconds: float = 0.0
+        self.longest: float = 0.0
 
     def add(self, status: int, count: int, ran: int, seconds: float, longest: float) -> None:
         """Add ``count`` outcomes of one status, of which ``ran`` ran for so many seconds together."""

@@ -19,7 +19,7 @@ from compute_executor.service.scheduling.queues import OpenBatch
 from compute_executor.service.store.reader import SCAN, Reader
 from compute_executor.service.store.rows import decode_program
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 
 class TaskGroup:
@@ -29,10 +29,10 @@ class TaskGroup:
     __slots__ = ("acked", "floor", "open_batches", "owner", "program", "subscribers")
 
     def __init__(self, owner: str, floor: int, acked: int = 0) -> None:
-        self.owner = owner
-        self.floor = floor
-        self.acked = acked
-        self.open_batches = 0
+        self.owner: str = owner
+        self.floor: int = floor
+        self.acked: int = acked
+        self.open_batches: int = 0
         self.program: ProgramInfo | None = None
         self.subscribers: list[Subscriber] = []
 

@@ -24,7 +24,7 @@ from compute_executor.service.scheduling.queues import OpenBatch
 from compute_executor.service.store.committer import Committer
 from compute_executor.service.store.reader import Reader
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 STEP = 500
 """Results that are deleted in one transaction."""
@@ -69,7 +69,7 @@ class LargeResults:
         self._going: deque[tuple[float, LargeResult]] = deque()
         self._kept: deque[LargeResult] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self.waiting = 0
+        self.waiting: int = 0
         """Bytes of results that were not acknowledged."""
 
     def restore(self) -> None:

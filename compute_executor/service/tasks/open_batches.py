@@ -23,7 +23,7 @@ from compute_executor.service.tasks.arguments import DecodedArguments
 from compute_executor.service.tasks.functions import Functions
 from compute_executor.service.tasks.groups import TaskGroups
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 READ_AGAIN = 1.0
 """Seconds until arguments that could not be read are tried again."""

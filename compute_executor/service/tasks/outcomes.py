@@ -23,6 +23,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
+from typing import Any
 
 import msgspec
 
@@ -34,7 +35,7 @@ from compute_executor.service.store.committer import Committer, settle
 from compute_executor.service.store.rows import FinishedBatch
 from compute_executor.service.tasks.unstored import Entry, UnstoredOutcomes
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 """Seconds before a failed write is tried again; doubled each time."""
@@ -50,7 +51,7 @@ published."""
 Publish = Callable[[int, list[Entry]], None]
 Stored = Callable[[list[Entry], list[OpenBatch], list[str]], None]
 
-encode = msgspec.msgpack.Encoder().encode
+encode: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
 
 
 def made_here(tasks: Iterable[tuple[OpenBatch, int]], status: int, reason: Reason) -> list[Entry]:
@@ -95,7 +96,7 @@ class Outcomes:
         self._before = 0  # highest number that was given before
         self._busy = False
         self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
-        self.stalled = False
+        self.stalled: bool = False
 
     def number_from(self, before: int) -> None:
         """Give numbers above ``before``. To be called before anything is put."""

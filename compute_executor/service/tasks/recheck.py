@@ -26,7 +26,7 @@ from compute_executor.service.tasks.open_batches import OpenBatches
 from compute_executor.service.tasks.outcomes import Outcomes, made_here
 from compute_executor.service.tasks.queue_control import QueueControl
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 
 class AuthorizationRecheck:

@@ -32,7 +32,7 @@ from compute_executor.service.tasks.engine_reports import lost_entry
 from compute_executor.service.tasks.open_batches import OpenBatches
 from compute_executor.service.tasks.unstored import Entry
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 Attempts = dict[int, dict[int, int]]  # by batch number, then position
 

@@ -18,7 +18,7 @@ from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.store.committer import Committer
 from compute_executor.service.store.reader import Reader
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 PERIOD = 60.0
 """Seconds between two looks for something to delete."""
@@ -77,7 +77,7 @@ class Retention:
         self._blobs = blobs
         self._limits = limits
         self._acknowledged = acknowledged
-        self.deleted = 0  # batches, since the start
+        self.deleted: int = 0  # batches, since the start
         self._task: asyncio.Task[None] | None = None
         self._cleaning = asyncio.Lock()
 

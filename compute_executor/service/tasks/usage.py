@@ -20,7 +20,7 @@ from typing import NamedTuple
 from compute_executor.service.store.database import open_reader
 from compute_executor.service.store.reader import Reader
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 PERIOD = 30.0
 """Seconds for which a measurement is good."""

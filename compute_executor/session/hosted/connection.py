@@ -45,21 +45,23 @@ if TYPE_CHECKING:
     from compute_executor.session.storage import Storage
     from compute_executor.session.view import SessionView
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 
 class OpenTasks:
     """Open tasks of one session and how they end: what `stream.protocol` is towards a service of this package."""
 
     def __init__(self, owner: ConnectionOwner, client: Client) -> None:
-        self.lock = threading.Lock()
-        self.pending = PendingTasks()
-        self.group = str(uuid.UUID(bytes=owner.settings.group))
+        self.lock: threading.Lock = threading.Lock()
+        self.pending: PendingTasks = PendingTasks()
+        self.group: str = str(uuid.UUID(bytes=owner.settings.group))
         self._owner = owner
         self._versions = Versions()
         self._reading = reading_of(owner.settings.serializer)
         settings = owner.settings
-        self.results = HostedResults(client, self.group, self, settings.grace, settings.amqp_port)
+        self.results: HostedResults = HostedResults(
+            client, self.group, self, settings.grace, settings.amqp_port
+        )
 
     # -- out -------------------------------------------------------------------------------------------------
 
@@ -143,7 +145,7 @@ class HostedConnection:
         self._owner = owner
         self._queue = owner.queue
         self._client = client
-        self.tasks = OpenTasks(owner, client)
+        self.tasks: OpenTasks = OpenTasks(owner, client)
         self._submitter = HostedSubmitter(
             client.text_wire(), client.register_code, self.tasks, self.tasks.group, owner.settings.grace
         )

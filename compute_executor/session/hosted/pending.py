@@ -31,8 +31,8 @@ class PendingTasks:
     """Open tasks by id, and early results."""
 
     def __init__(self, max_early: int = MAX_EARLY, max_early_bytes: int = MAX_EARLY_BYTES) -> None:
-        self.missed = False
-        self.duplicates = 0
+        self.missed: bool = False
+        self.duplicates: int = 0
         self._expected: dict[str, ExpectedResult] = {}
         self._early: dict[str, Outcome] = {}
         self._early_bytes = 0

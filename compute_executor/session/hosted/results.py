@@ -30,7 +30,7 @@ from compute_executor.session.reconnect import ReconnectPolicy
 if TYPE_CHECKING:
     from compute_executor.sdk.client import Client
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 LINGER = 5.0
 """Seconds for which thread and connection stay when nothing is open: connecting costs 20 to 500 ms, which one task
@@ -72,7 +72,7 @@ class HostedResults:
         self._sink = sink
         self._pending = sink.pending
         self._lock = sink.lock
-        self.reconnect = ReconnectPolicy(random.random, grace)
+        self.reconnect: ReconnectPolicy = ReconnectPolicy(random.random, grace)
         self._queues: Queues | None = None
         self._thread: threading.Thread | None = None
         self._to_fetch: set[str] = set()

@@ -70,7 +70,7 @@ class HostedSubmitter:
         self._grace = grace
         self._ids: dict[bytes, str] = {}
         self.resend_unknown = False
-        self.reached = False
+        self.reached: bool = False
 
     def post(self, target: Target, calls: Calls) -> None:
         """Hand in calls of one target. Never raises: what comes of it is told to the place, call by call."""

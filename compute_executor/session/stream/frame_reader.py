@@ -16,7 +16,7 @@ from compute_executor.protocol.frames import EXCEPTION, Result, Results, ToClien
 from compute_executor.protocol.ids import task_uuid
 from compute_executor.serialization import exceptions
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 UNREADABLE = (ValueError, RecursionError)
 """What msgspec raises for bytes that make no message: bad UTF-8 is a UnicodeDecodeError, deep nesting the other."""

@@ -20,7 +20,7 @@ from compute_executor.protocol.ids import in_parts
 from compute_executor.sdk.own_api import MAX_POLL, OwnApi
 from compute_executor.session.stream.protocol import StreamProtocol
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 
 def exchange(protocol: StreamProtocol, api: OwnApi, batches: Iterable[CallBatch]) -> None:

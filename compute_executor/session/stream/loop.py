@@ -39,12 +39,13 @@ from compute_executor.session.stream.handshake import greet
 from compute_executor.session.stream.keepalive import Keepalive
 from compute_executor.session.stream.protocol import StreamProtocol
 from compute_executor.session.stream.websocket import StreamLost, WebSocketStream, connect
+from compute_executor.settings import ExecutorSettings
 
 if TYPE_CHECKING:
     from compute_executor.sdk.own_api import OwnApi
     from compute_executor.session.connection import ConnectionOwner
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 MAX_UNCONFIRMED = 64
 """Batches that the service has not confirmed yet; more wait in the buffer, where they can be cancelled for free."""
@@ -69,9 +70,9 @@ class StreamLoop:
     ) -> None:
         self._clock = clock
         self._owner = owner
-        self.settings = owner.settings
+        self.settings: ExecutorSettings = owner.settings
         self._queue = owner.queue
-        self.protocol = StreamProtocol(
+        self.protocol: StreamProtocol = StreamProtocol(
             self.settings.group,
             self.settings.pool,
             self.settings.spec,
@@ -82,7 +83,9 @@ class StreamLoop:
         self._keepalive = Keepalive(
             self.protocol, self.settings.grace, no_room_pause=self.settings.no_room_pause
         )
-        self.reconnect = ReconnectPolicy(chance, self.settings.grace, self.settings.first_grace)
+        self.reconnect: ReconnectPolicy = ReconnectPolicy(
+            chance, self.settings.grace, self.settings.first_grace
+        )
         self.stream: WebSocketStream | None = None
         self._waker = waker
         self._selector = selectors.DefaultSelector()

@@ -69,7 +69,7 @@ from compute_executor.session.withdrawal import Withdrawal, Withdrawals
 if TYPE_CHECKING:
     from compute_executor.tracing import Trace
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -93,15 +93,15 @@ class StreamProtocol:
     ) -> None:
         """``when_broken`` is called once if the workers of ``pool`` cannot start, before any future ends. ``prints``:
         what tasks write appears in the program. ``reading``: how outcomes are read."""
-        self.sender = Sender(group)
-        self.router = Router()
-        self.groups = {group}
+        self.sender: Sender = Sender(group)
+        self.router: Router = Router()
+        self.groups: set[bytes] = {group}
         self.pool = pool
         self.spec = spec
-        self.broken = False
+        self.broken: bool = False
         self._when_broken = when_broken
         self.storage: Storage | None = None
-        self.located = threading.Event()
+        self.located: threading.Event = threading.Event()
         """Set when it is known where large bodies go, or that it will not be."""
         self._held: dict[str, Blob] = {}  # parts that the service was asked to hold
         self.api: OwnApi | None = None
@@ -125,7 +125,7 @@ class StreamProtocol:
         }
         self.trace: Trace | None = None
         self._reading = reading
-        self.printer = OutputPrinter() if prints else None
+        self.printer: OutputPrinter | None = OutputPrinter() if prints else None
 
     # -- out -------------------------------------------------------------------------------------------------
 

@@ -25,9 +25,9 @@ class Router:
     """Table of open batches by prefix. ``read``: highest result number seen per group (what to acknowledge)."""
 
     def __init__(self) -> None:
-        self.open = 0
-        self.duplicates = 0
-        self.unknown = 0
+        self.open: int = 0
+        self.duplicates: int = 0
+        self.unknown: int = 0
         self.read: dict[bytes, int] = {}
         self._recent: dict[bytes, deque[int]] = {}
         self._batches: dict[bytes, CallBatch] = {}

@@ -46,7 +46,7 @@ class WebSocketStream:
         self._early = list(early)
         self._out = bytearray()
         self._parts: list[bytes] = []  # of a message in fragments
-        self.last_received = time.monotonic()
+        self.last_received: float = time.monotonic()
 
     def fileno(self) -> int:
         """The socket's descriptor."""

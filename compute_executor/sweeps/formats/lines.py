@@ -17,8 +17,8 @@ class JsonLines:
     """Lines of JSON; columns need no room. ``unwritable``: results that JSON cannot hold."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        self.columns = [*names, ERROR]
-        self.unwritable = 0
+        self.columns: list[str] = [*names, ERROR]
+        self.unwritable: int = 0
 
     def widened(self, results: Iterable[str]) -> bool:
         """Note the columns; nothing that was written has to change."""

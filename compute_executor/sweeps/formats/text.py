@@ -19,8 +19,8 @@ class TextLayout:
     for."""
 
     def __init__(self, path: Path, names: Sequence[str]) -> None:
-        self.columns = [*names, ERROR]
-        self.unwritable = 0
+        self.columns: list[str] = [*names, ERROR]
+        self.unwritable: int = 0
         self._delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
 
     def widened(self, results: Iterable[str]) -> bool:

@@ -20,11 +20,11 @@ class Scale:
 
     def __init__(self, values: Sequence[Any], *, logarithmic: bool = False) -> None:
         self._values = in_order(values)
-        self.dates = bool(self._values) and all(isinstance(v, datetime.date) for v in self._values)
-        self.words = not self.dates and any(math.isnan(number(value)) for value in self._values)
-        self.steps = sorted({self.place(value) for value in self._values})
+        self.dates: bool = bool(self._values) and all(isinstance(v, datetime.date) for v in self._values)
+        self.words: bool = not self.dates and any(math.isnan(number(value)) for value in self._values)
+        self.steps: list[float] = sorted({self.place(value) for value in self._values})
         usable = not self.words and not self.dates and bool(self.steps) and self.steps[0] > 0
-        self.logarithmic = usable and (logarithmic or is_geometric(self.steps))
+        self.logarithmic: bool = usable and (logarithmic or is_geometric(self.steps))
 
     def place(self, value: Any) -> float:
         """Where a value is."""

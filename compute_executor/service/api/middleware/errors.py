@@ -12,7 +12,7 @@ from compute_executor.errors import ComputeError
 from compute_executor.service.api.error_responses import Refusal, answer
 from compute_executor.service.audit import Audit, shape
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 
 class ErrorDocuments:

@@ -15,7 +15,7 @@ class HostCheck:
 
     def __init__(self, app: ASGIApp, hosts: Iterable[str]) -> None:
         self.app = app
-        self.hosts = frozenset(host.lower().encode("ascii") for host in hosts)
+        self.hosts: frozenset[bytes] = frozenset(host.lower().encode("ascii") for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         named = [value for name, value in scope["headers"] if name == b"host"]

@@ -15,7 +15,7 @@ class OriginCheck:
 
     def __init__(self, app: ASGIApp, origins: Iterable[str]) -> None:
         self.app = app
-        self.origins = frozenset(origin.lower().encode("ascii") for origin in origins)
+        self.origins: frozenset[bytes] = frozenset(origin.lower().encode("ascii") for origin in origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         named = [value.lower() for name, value in scope["headers"] if name == b"origin"]

@@ -65,7 +65,7 @@ class Accounts:
         self.concerned: IdentityListener | None = None
         self._changed = asyncio.Event()
         self._lock = asyncio.Lock()  # one change at a time: names are checked before they are stored
-        self.book = load_book(read)
+        self.book: AccountBook = load_book(read)
 
     # -- who asks -----------------------------------------------------------------------------------------
 

@@ -57,12 +57,12 @@ class AccountBook:
         members: Iterable[tuple[str, str]] = (),
         tokens: Iterable[StoredToken] = (),
     ) -> None:
-        self.accounts = {one.id: one for one in accounts}
-        self.groups = {one.id: one for one in groups}
+        self.accounts: dict[str, Account] = {one.id: one for one in accounts}
+        self.groups: dict[str, UserGroup] = {one.id: one for one in groups}
         self.members: dict[str, set[str]] = {group: set() for group in self.groups}  # by group
         for group, account in members:
             self.members[group].add(account)
-        self.tokens = {one.digest: one for one in tokens}
+        self.tokens: dict[bytes, StoredToken] = {one.digest: one for one in tokens}
 
     def identity(self, account: str) -> Identity | None:
         """Who an account is now; None if it is gone."""

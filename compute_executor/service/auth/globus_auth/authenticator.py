@@ -23,7 +23,7 @@ ASKERS = 8
 MAX_WAITING = 256
 """Questions at a time; whoever comes then is told to come again, so that a flood of bad tokens takes no memory."""
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 
 class TokenSource(Protocol):

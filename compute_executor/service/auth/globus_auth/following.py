@@ -16,7 +16,7 @@ from compute_executor.service.access import Identity
 from compute_executor.service.auth.globus_auth.authenticator import GlobusAuthenticator, SeenToken
 from compute_executor.service.auth.globus_auth.decisions import LIFE
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 
 class StreamOwner(Protocol):
