@@ -149,7 +149,8 @@ def test_what_the_system_does_not_allow_stays(lab: Lab) -> None:
 def test_a_program_is_observed_as_it_is() -> None:
     source = """
 import os, resource, signal
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored below nohup
+for ignored in signal.SIGHUP, signal.SIGINT, signal.SIGQUIT:  # below nohup, and in the background of a script
+    signal.signal(ignored, signal.SIG_DFL)
 os.umask(0o013); os.nice(2); signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2]); resource.setrlimit(resource.RLIMIT_CORE, (1, 2))
 from compute_executor.surroundings import observe

@@ -13,7 +13,7 @@ from compute_executor.cli.chosen_service import ChosenService, choose
 from compute_executor.endpoint.agent.folder import Credentials, EndpointFolder
 from compute_executor.endpoint.settings import EndpointSettings, StartOrder, load, save
 
-WHOM = {"description": "", "public": False, "group": "", "allowed_functions": []}
+WHOM: dict[str, Any] = {"description": "", "public": False, "group": "", "allowed_functions": []}
 """The settings about whom an endpoint is for, with their defaults. They are the service's; all others are this
 machine's."""
 

@@ -25,7 +25,8 @@ class GroupCard:
     and only what changes is sent to the browser. Owner: the loop thread."""
 
     def __init__(self, cancel: Callable[[], None]) -> None:
-        with ui.card().classes("w-full p-3 gap-1") as self.element:
+        self.element: ui.card = ui.card().classes("w-full p-3 gap-1")
+        with self.element:
             with ui.row().classes("w-full items-center justify-between no-wrap"):
                 with ui.column().classes("gap-0 min-w-0"):
                     self._name = ui.label().classes("font-semibold truncate max-w-full")
