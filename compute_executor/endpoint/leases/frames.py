@@ -260,7 +260,7 @@ ToGrantor = (
     | BodyPart
 )
 
-encode = msgspec.msgpack.Encoder().encode
-decode_to_holder = msgspec.msgpack.Decoder(ToHolder).decode
-decode_to_grantor = msgspec.msgpack.Decoder(ToGrantor).decode
+encode: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
+decode_to_holder: Callable[[bytes | memoryview], ToHolder] = msgspec.msgpack.Decoder(ToHolder).decode
+decode_to_grantor: Callable[[bytes | memoryview], ToGrantor] = msgspec.msgpack.Decoder(ToGrantor).decode
 """Raise msgspec.MsgspecError for what is no such frame."""

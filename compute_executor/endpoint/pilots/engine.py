@@ -74,9 +74,9 @@ class PilotLeases(GrantedLeases):
     def __init__(self, hello: frames.HolderHello, job: str) -> None:
         super().__init__()
         self.job = job
-        self.host = hello.host[:255]
-        self.slot = hello.label[:255]
-        self.python = hello.python[:64]
+        self.host: str = hello.host[:255]
+        self.slot: str = hello.label[:255]
+        self.python: str = hello.python[:64]
         self.session: GrantorSession | None = None
         self.end: Callable[[], object] = _nothing
         self.workers = 0

@@ -114,7 +114,7 @@ class WorkerLoad:
         """Outstanding tasks in the order given, each with what it was expected to take."""
         self.ahead: float = 0.0
         """Seconds that all of them were expected to take."""
-        self.occupied = False
+        self.occupied: bool = False
         """Nothing more is given until it reports. Never so without tasks: there would be nothing to report."""
         self.held: Resources | None = None
         """What its only task takes; None: it has any number of tasks, of one worker each."""

@@ -82,7 +82,7 @@ class WorkerHandle(WorkerLoad):
         self._events = events
         self.begun_log = begun_log
         self.launch = launch
-        self.stuck: bool = False
+        self.occupied: bool = False
         self.is_ready: bool = False
         self.ending: bool = False
         self.expired: Key | None = None
@@ -93,7 +93,7 @@ class WorkerHandle(WorkerLoad):
         self._begin_known = False
         self._texts = TaskTexts()
         self._ran_before: Key | None = None
-        self.process = spare or WorkerProcess(launch, begun_log.path, ring_files, self)
+        self.process: WorkerProcess = spare or WorkerProcess(launch, begun_log.path, ring_files, self)
         self.process.assign(setup, self)
 
     # -- towards the worker --

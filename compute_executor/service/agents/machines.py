@@ -35,7 +35,7 @@ class Machine(GrantedLeases):
     def __init__(self, pool: bytes, known: KnownMachine) -> None:
         super().__init__()
         self.pool = pool
-        self.known = known
+        self.known: KnownMachine = known
         self.session: GrantorSession | None = None
         self.end: Callable[[str], object] = nobody
         self.state: dict[str, Any] = {}

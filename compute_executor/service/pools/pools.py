@@ -75,14 +75,16 @@ class PoolState:
     )
 
     def __init__(self, owner: str, spec: PoolSpec, size: int = 0, user: AccountUser | None = None) -> None:
-        self.owner = owner
-        self.user = user
-        self.size = size
-        self.spec = spec
+        self.owner: str = owner
+        self.user: AccountUser | None = user
+        self.size: int = size
+        self.spec: PoolSpec = spec
         self.base_pool: bytes | None = None
         self.users: list[Subscriber] = []
-        self.running = self.closing = self.permanent = False
-        self.failed = ""
+        self.running: bool = False
+        self.closing: bool = False
+        self.permanent: bool = False
+        self.failed: str = ""
         self.grace_timer: asyncio.TimerHandle | None = None  # for a user to come back
 
 

@@ -134,8 +134,8 @@ class UserQueue:
         self.counts: list[int] = counts
         self.spans: deque[tuple[OpenBatch, int, int]] = deque()
         self.groups: dict[bytes, int] = {}
-        self.open = 0
-        self.in_rotation = False  # whether it is among `PoolQueue.rotation`
+        self.open: int = 0
+        self.in_rotation: bool = False  # whether it is among `PoolQueue.rotation`
 
     def push(self, batch: OpenBatch) -> None:
         """Queue a batch behind what there is."""
