@@ -13,10 +13,9 @@ import msgspec
 from compute_executor.cli.endpoint_registration import admit, look_ahead
 from compute_executor.cli.wrong_input import WrongInput, failed
 from compute_executor.endpoint.agent.folder import EndpointFolder
+from compute_executor.endpoint.engine_kinds import KINDS, strange
 from compute_executor.endpoint.settings import EndpointSettings, StartOrder, load
 from compute_executor.errors import ComputeError, EndpointTaken, InvalidRequest, NotFound
-
-ENGINES = ("process", "slurm", "parsl", "dask", "mpi", "ray")
 
 PATHS = ("config", "certificate", "folder")
 """Settings that name a file or a folder: kept as seen from where the command is given, for later starts are given
@@ -81,7 +80,10 @@ RESTART_WITHIN = 30.0
     "--idle", type=click.FloatRange(0, min_open=True), help="Seconds without work until a block ends."
 )
 @click.option(
-    "--address", metavar="HOST", help="How workers of an engine reach this machine.  [default: found out]"
+    "--address",
+    metavar="HOST",
+    help="How workers of an engine reach this machine.  [default: found out]  Of ray: the address of its cluster, or "
+    "auto.  [default: a Ray of this machine's own]",
 )
 @click.option(
     "--folder", type=click.Path(file_okay=False), help="Where tasks run.  [default: your home folder]"
@@ -193,6 +195,7 @@ def merged(settings: EndpointSettings, given: dict[str, Any]) -> EndpointSetting
         given["url"] = ""
     if "engine" in given:
         given["engine"] = _engine(given["engine"])
+    _check_engine_options(given.get("engine", settings.engine), set(given))
     for name in PATHS:
         if given.get(name):
             given[name] = os.path.abspath(os.path.expanduser(given[name]))
@@ -204,13 +207,22 @@ def merged(settings: EndpointSettings, given: dict[str, Any]) -> EndpointSetting
 def _engine(name: str) -> str:
     """An engine by name, or the absolute path of a file with a function. Raises WrongInput."""
     path, colon, function = name.rpartition(":")
-    if name in ENGINES:
+    if name in KINDS:
         return name
     if colon and function.isidentifier() and path.endswith(".py"):
         if not os.path.isfile(path):
             raise WrongInput(f"--engine {name}: there is no file {path}")
         return f"{os.path.abspath(path)}:{function}"
-    raise WrongInput(f"there is no engine {name!r}; there are: {', '.join(ENGINES)}, and FILE.py:FUNCTION")
+    raise WrongInput(f"there is no engine {name!r}; there are: {', '.join(KINDS)}, and FILE.py:FUNCTION")
+
+
+def _check_engine_options(engine: str, given: set[str]) -> None:
+    for name, engines in strange(engine, given).items():
+        option = "--" + name.replace("_", "-")
+        raise WrongInput(
+            f"{option} is for {' and '.join(engines)}, and the engine of this endpoint is {engine}: leave it out, or "
+            f"choose the engine with --engine"
+        )
 
 
 def _check_walltime(text: str) -> None:

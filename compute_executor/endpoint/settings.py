@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from compute_executor.endpoint.engine_kinds import EngineKind, kind_of
 from compute_executor.errors import InvalidRequest
 from compute_executor.local.toml_file import read_toml
 
@@ -33,10 +34,11 @@ class EndpointSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=False)
     numpy and the like start, 0 for as many as they do by themselves. ``folder``: where tasks run, the home folder if
     empty. ``variables``: in their environment.
 
-    The rest is for engines whose workers are elsewhere: ``address`` by which they reach this machine; ``scheduler``
-    of dask, file of a ``config`` of Parsl, MPI ``ranks``; of Slurm ``partition``, ``account``, ``nodes`` of a block,
-    ``walltime`` (HH:MM:SS), ``worker_init`` (shell commands before the workers), ``scheduler_options`` (lines of
-    #SBATCH); ``min_blocks``, ``max_blocks`` and seconds without a task after which a block ends (``idle``)."""
+    The rest is for engines whose workers are elsewhere: ``address`` by which they reach this machine (of Ray: where
+    that is); ``scheduler`` of dask, file of a ``config`` of Parsl, MPI ``ranks``; of Slurm ``partition``,
+    ``account``, ``nodes`` of a block, ``walltime`` (HH:MM:SS), ``worker_init`` (shell commands before the workers),
+    ``scheduler_options`` (lines of #SBATCH); ``min_blocks``, ``max_blocks`` and seconds without a task after which a
+    block ends (``idle``)."""
 
     engine: str = "process"
     url: str = ""
@@ -69,25 +71,17 @@ class EndpointSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=False)
 
     def options(self) -> dict[str, Any]:
         """What the engine's own process is told."""
-        return {name: getattr(self, name) for name in _OF_ENGINES}
+        return {name: getattr(self, name) for name in self.kind.allowed()}
 
+    @property
+    def kind(self) -> EngineKind:
+        """What is known of its engine."""
+        return kind_of(self.engine)
 
-_OF_ENGINES = (
-    "address",
-    "scheduler",
-    "config",
-    "ranks",
-    "partition",
-    "account",
-    "nodes",
-    "cores_per_node",
-    "walltime",
-    "worker_init",
-    "scheduler_options",
-    "exclusive",
-    "min_blocks",
-    "max_blocks",
-)
+    @property
+    def own_address(self) -> str:
+        """By which workers elsewhere reach this machine; empty: that is to be found out."""
+        return "" if self.kind.has_address else self.address
 
 
 class StartOrder(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from compute_executor.endpoint.agent.folder import EndpointFolder
+from compute_executor.endpoint.engine_kinds import KINDS
 from compute_executor.endpoint.leases.frames import TaskName
 from compute_executor.endpoint.leases.holder import LeaseHolder
 from compute_executor.endpoint.own_workers import local_offer, worker_spec
@@ -16,12 +17,6 @@ from compute_executor.endpoint.pool.engine import Engine, ProcessEngine
 from compute_executor.endpoint.settings import EndpointSettings
 from compute_executor.errors import InvalidRequest
 from compute_executor.protocol.frames import PoolSpec
-
-PROCESS = "process"
-"""The engine of worker processes on the endpoint's own machine."""
-
-ONE_ON_A_MACHINE = (PROCESS, "slurm", "parsl")
-"""Engines whose workers on one machine are all started from one place, which divides the devices among them."""
 
 TRY_AGAIN = 15.0
 """Seconds until workers are started again that could not start."""
@@ -103,13 +98,14 @@ async def open_engine(
     settings: EndpointSettings, folder: EndpointFolder, rings: Path, pool: bytes, holder: LeaseHolder
 ) -> RunningEngine:
     """The engine that the settings name, started. Raises InvalidRequest."""
-    if settings.gpus and settings.engine not in ONE_ON_A_MACHINE:
+    if settings.gpus and not settings.kind.one_on_a_machine:
+        able = [kind.name for kind in KINDS.values() if kind.one_on_a_machine]
         raise InvalidRequest(
-            f"--gpus is for the engines {', '.join(ONE_ON_A_MACHINE)}: of {settings.engine}, several places "
+            f"--gpus is for the engines {', '.join(able)}: of {settings.engine}, several places "
             "for workers may be on one machine, and none knows which devices the others have. Leave it out, and have "
             "the engine give devices to its tasks"
         )
-    if settings.engine == PROCESS:
+    if settings.kind.is_here:
         engine = ProcessEngine(holder, blob_folder=folder.blobs, ring_folder=rings)
         return ProcessWorkers(engine, pool, worker_spec(settings, folder.name), holder)
     from compute_executor.endpoint.agent.pilot_workers import open_pilots  # only engines elsewhere need it

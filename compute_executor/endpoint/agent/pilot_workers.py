@@ -28,13 +28,6 @@ from compute_executor.protocol.resources import ResourceOffer, least
 
 log: logging.Logger = logging.getLogger(__name__)
 
-IDLE = {"slurm": 60.0, "parsl": 60.0}
-"""Seconds without a task after which a block ends: longer where a new one waits in a queue."""
-IDLE_ELSEWHERE = 5.0
-"""The same where a pilot holds a slot of a cluster that others use."""
-
-ANY_NUMBER = 1_000_000
-
 KEPT_OUTPUT = 14 * 86_400.0
 """Seconds for which the output of blocks is kept, at least until the next start."""
 
@@ -190,10 +183,10 @@ async def open_pilots(
 
 
 def _limits(settings: EndpointSettings) -> BlockLimits:
-    most = settings.max_blocks or (1 if settings.engine == "slurm" else ANY_NUMBER)
+    most = settings.max_blocks or settings.kind.max_blocks
     if settings.min_blocks > most:
         raise InvalidRequest(f"min_blocks is {settings.min_blocks}, which is more than max_blocks, {most}")
-    idle = settings.idle or IDLE.get(settings.engine, IDLE_ELSEWHERE)
+    idle = settings.idle or settings.kind.idle
     return BlockLimits(1, settings.min_blocks, most, idle)
 
 
@@ -215,12 +208,12 @@ async def _listen(pilots: PilotEngine, settings: EndpointSettings, file: Path) -
     with contextlib.suppress(OSError, ValueError):
         before = tickets.loads(file.read_text(encoding="utf-8")).addresses[0][1]
     ticket = tickets.new_ticket([])
-    host = settings.address or "0.0.0.0"
+    host = settings.own_address or "0.0.0.0"
     try:
         found = await pilots.listen(host, before, ticket.key)
     except OSError:
         found = await _listen_anywhere(pilots, host, ticket)
-    ticket = ticket._replace(addresses=[(one, found) for one in _addresses(settings.address)])
+    ticket = ticket._replace(addresses=[(one, found) for one in _addresses(settings.own_address)])
     tickets.write(file, ticket)
     return ticket
 

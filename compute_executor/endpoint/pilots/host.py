@@ -18,6 +18,7 @@ import sys
 from typing import IO, Any
 
 from compute_executor import system
+from compute_executor.endpoint.engine_kinds import kind_of
 from compute_executor.endpoint.pilots.slots import EngineGone, SlotOrder, SlotSource, SlotState
 from compute_executor.endpoint.pilots.sources import open_source
 
@@ -33,7 +34,7 @@ def main() -> int:
         source = open_source(asked["engine"], asked["options"], SlotOrder(*asked["order"]))
         _say(answers, {"workers": source.workers, "most": source.most})
     except Exception as error:  # the engine's libraries may raise anything
-        _say(answers, {"error": _words(error)})
+        _say(answers, {"error": _words(error, kind_of(asked["engine"]).extra)})
         return 1
     try:
         for line in sys.stdin:
@@ -67,9 +68,10 @@ def _answer(source: SlotSource, asked: dict[str, Any]) -> dict[str, Any]:
         return {"error": _words(error)}
 
 
-def _words(error: BaseException) -> str:
+def _words(error: BaseException, extra: str = "") -> str:
     if isinstance(error, ImportError):
-        return f"{error}: install what the engine needs beside compute_executor, for instance compute-executor[parsl]"
+        what = f"compute-executor[{extra}]" if extra else "what the engine needs beside compute_executor"
+        return f"{error}: install {what} in the environment of the endpoint"
     return str(error) or type(error).__name__
 
 

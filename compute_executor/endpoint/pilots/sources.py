@@ -181,10 +181,8 @@ def _told(error: BaseException) -> str:
 def open_source(engine: str, options: dict[str, Any], order: SlotOrder) -> SlotSource:
     """The source for the engine of this name. Raises ValueError for what cannot be, ImportError for what is
     missing."""
-    made = {"slurm": _slurm, "parsl": _parsl, "dask": _dask, "mpi": _mpi, "ray": _ray}
-    if engine in made:
-        return made[engine](options, order)
-    return _factory(engine, options, order)
+    opener = OPENERS.get(engine)
+    return opener(options, order) if opener else _factory(engine, options, order)
 
 
 def _slurm(options: dict[str, Any], order: SlotOrder) -> SlotSource:
@@ -315,6 +313,9 @@ def _module(path: str) -> Any:
         raise ValueError(f"{path} cannot be run: {type(error).__name__}: {error}") from error
     return module
 
+
+OPENERS = {"slurm": _slurm, "parsl": _parsl, "dask": _dask, "mpi": _mpi, "ray": _ray}
+"""By the name of the kind: see `endpoint.engine_kinds`."""
 
 # -- what schedulers say ------------------------------------------------------------------------------------
 
