@@ -1,5 +1,6 @@
-"""Systems without file locks, resource limits and Unix sockets, as Windows: a program from which these are hidden.
-It has not been run on Windows itself."""
+"""Systems without file locks, resource limits and Unix sockets, as Windows, and without what only Linux has, as
+macOS: programs from which these are hidden, and from the service and workers that such a program starts. They have
+not been run on Windows and macOS themselves."""
 
 from __future__ import annotations
 
@@ -95,6 +96,96 @@ with client, Executor(1, client=client) as executor:
 """
     )
     assert said == "1024 [1, 2]\n[1, 2, 1024]\n"
+
+
+ONLY_LINUX = """
+import builtins, ctypes, fcntl, io, os, signal, socket
+
+def hidden(function):
+    def guarded(path, *args, **kwargs):
+        name = os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else ""
+        if name.startswith(("/proc", "/sys")):
+            raise FileNotFoundError(2, "No such file or directory", name)
+        return function(path, *args, **kwargs)
+
+    return guarded
+
+for module, names in (
+    (builtins, ("open",)),
+    (io, ("open",)),
+    (os, ("open", "listdir", "scandir", "readlink", "stat", "lstat", "access")),
+):
+    for name in names:
+        setattr(module, name, hidden(getattr(module, name)))
+for module, names in (
+    (os, ("pidfd_open", "posix_fallocate", "sched_getaffinity", "sched_setaffinity", "memfd_create", "pipe2")),
+    (fcntl, ("F_SETSIG",)),
+    (signal, ("pidfd_send_signal", "sigtimedwait")),
+    (socket, ("SOCK_SEQPACKET", "SO_PEERCRED")),
+):
+    for name in names:
+        if hasattr(module, name):
+            delattr(module, name)
+
+class CDLL(ctypes.CDLL):
+    def __getattr__(self, name):
+        if name in ("prctl", "fallocate"):
+            raise AttributeError(name)
+        return super().__getattr__(name)
+
+ctypes.CDLL = CDLL
+
+def note():
+    with open(os.path.join(os.environ["SEEN"], str(os.getpid())), "w"):
+        pass
+
+note()
+os.register_at_fork(after_in_child=note)
+"""
+
+PROGRAM = """
+import os, signal, sys, time
+from pathlib import Path
+from compute_executor import Executor
+from compute_executor.local import embedded
+from compute_executor.local.state import read_announcement
+
+of_service = embedded._environment()  # it does not get the program's search path
+of_service["PYTHONPATH"] += os.pathsep + os.environ["PYTHONPATH"]
+embedded._environment = lambda: of_service
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+with Executor(2) as executor:
+    print(list(executor.map(pow, range(5), [2] * 5)), len(executor.submit(bytes, 1_000_000).result()))
+    print(type(executor.submit(die).exception()).__name__)
+    print(type(executor.options(timeout=0.2).submit(time.sleep, 300).exception()).__name__)
+    workers = {executor.submit(os.getpid).result()}
+    slow = executor.options(retries=1).submit(time.sleep, 0.5)
+    service = read_announcement(Path(os.environ["COMPUTE_EXECUTOR_HOME"]) / "state").pid
+    os.kill(service, signal.SIGKILL)
+    print(slow.result(), executor.submit(abs, -1).result())
+print({str(one) for one in (service, os.getpid(), *workers)} <= set(os.listdir(os.environ["SEEN"])))
+"""
+
+
+def test_the_local_service_does_without_what_linux_alone_has(tmp_path: Path) -> None:
+    """Death of a worker and of the service included: they are noticed by other means."""
+    seen = tmp_path / "seen"
+    seen.mkdir()
+    (tmp_path / "sitecustomize.py").write_text(ONLY_LINUX)
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path), "SEEN": str(seen)}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=environ, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.stdout.splitlines() == [
+        "[0, 1, 4, 9, 16] 1000000",
+        "WorkerLost",
+        "TaskTimeout",
+        "None 1",
+        "True",
+    ], done.stderr
 
 
 def test_a_user_without_a_home_gets_a_place_and_one_warning(tmp_path: Path) -> None:
