@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -66,12 +67,12 @@ class FunctionCalls(Calls):
     ) -> str:
         """Register a function by its source text; its id. The source needs no Python of this version to run.
 
-        ``function_name`` defaults to the last function that the source defines. Raises InvalidRequest for source
-        that does not compile or does not define it.
+        ``function_name`` defaults to the last function that the source defines; it may also be bound by an assignment
+        or an import. Raises InvalidRequest for source that does not compile or does not define it.
         """
         names = _defined(source)
         name = function_name or (names[-1] if names else None)
-        if name not in names:
+        if name not in names and not (name and _binds(source, name)):
             raise InvalidRequest(
                 f"the source defines {', '.join(names) or 'no function'}, not {name or 'any'}"
             )
@@ -138,13 +139,37 @@ def _name_of(function: Any) -> str:
     return _name_of(wrapped) if wrapped is not None else type(function).__name__
 
 
+def _binds(source: str, name: str) -> bool:
+    """Whether a source that compiles gives a value to a name at its top, or may do so: what `import *` brings is not
+    known here."""
+    import symtable
+
+    text = _at_margin(source)
+    try:
+        table = symtable.symtable(text, "<source>", "exec")
+    except SyntaxError as error:
+        raise _refusal(error) from error
+    bound = {one.get_name() for one in table.get_symbols() if one.is_assigned() or one.is_imported()}
+    return name in bound or bool(re.search(r"^\s*from\s.*\simport\s*\*", text, re.MULTILINE))
+
+
+def _refusal(error: SyntaxError) -> InvalidRequest:
+    return InvalidRequest(f"the source does not compile: {error}")
+
+
+def _at_margin(source: str) -> str:
+    """The source as workers compile it: as if its first lines were not indented."""
+    import inspect
+
+    return inspect.cleandoc("\n" + source)
+
+
 def _defined(source: str) -> list[str]:
     """Names of the functions that a source defines at its top."""
     import ast
-    import inspect
 
     try:
-        tree = ast.parse(inspect.cleandoc("\n" + source))
+        tree = ast.parse(_at_margin(source))
     except SyntaxError as error:
-        raise InvalidRequest(f"the source does not compile: {error}") from error
+        raise _refusal(error) from error
     return [node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]

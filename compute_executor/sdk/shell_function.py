@@ -54,6 +54,11 @@ class ShellResult:
         self.returncode = returncode
         self.exception_name = exception_name
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        if type(self) is not ShellResult:
+            return copyreg.__newobj__, (type(self),), vars(self)  # type: ignore[attr-defined]  # not in typeshed
+        return eval, (_MAKE, {"kind": "ShellResult", "fields": vars(self)})
+
     def __str__(self) -> str:
         shown = f"exit code: {self.returncode}\n   stdout:\n{_end_of(self.stdout, 'stdout')}"
         if self.returncode != 0:
@@ -74,9 +79,9 @@ class ShellFunction:
 
     ``cmd`` is formatted with the keyword arguments of the call and run by bash. ``stdout``, ``stderr``: files to
     which the outputs are appended (default: files that are gone afterwards, except in an endpoint's sandbox).
-    ``walltime``: seconds after which the command and all processes of its group are stopped; the return code is
-    then 124. ``snippet_lines``: how many of the last lines of each output the result holds. ``return_dict``: return
-    a dict instead of a ShellResult. ``name``: under which it is registered.
+    ``walltime``: seconds after which the command and all processes of its group are stopped (0: at once); the return
+    code is then 124. ``snippet_lines``: how many of the last lines of each output the result holds. ``return_dict``:
+    return a dict instead of a ShellResult. ``name``: under which it is registered.
 
     Raises ValueError for a name that is none, AssertionError for a negative walltime, as the SDK's.
     """
@@ -121,7 +126,7 @@ class ShellFunction:
                 stderr=stderr,
                 start_new_session=True,
             )
-            code, reason = _waited(process, self.walltime or None)
+            code, reason = _waited(process, self.walltime)
             result = ShellResult(cmd, self._last_lines(stdout), self._last_lines(stderr), code, reason)
         return vars(result) if self.return_dict else result
 

@@ -18,14 +18,13 @@ This module runs inside workers too, so it imports only the standard library unt
 
 from __future__ import annotations
 
-import io
 import pickle
 from collections.abc import Callable
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from compute_executor.errors import ResultDecodeError, SerializationError, UsedInImport
-from compute_executor.serialization import buffers, content
+from compute_executor.serialization import buffers, content, sdk_classes
 from compute_executor.serialization.buffers import BufferSink, Keep
 from compute_executor.serialization.large import Content, Piece, Pieces, parts_of, size, whole
 
@@ -40,7 +39,6 @@ _LISTS = frozenset({list, tuple})
 LOOKED_AT = 1000
 """Entries of a list of which each is looked at before it is pickled: some 20 microseconds."""
 _DILL_MARK = b"dill._dill"
-_SDK_MARK = b"globus_compute_sdk.sdk.shell_function"
 _SNIFF = 64 * 1024
 _LEAST = 48
 """Bytes of the shortest stream that has names or buffers in it, or is of the SDK: most arguments and results have
@@ -133,8 +131,8 @@ def loads(stream: bytes | memoryview) -> Any:
             return reading.load(stream, _key_of)
         head = stream[:_SNIFF]
         start = head if isinstance(head, bytes) else bytes(head)
-        if _SDK_MARK in start:
-            return _SdkUnpickler(io.BytesIO(stream)).load()
+        if sdk_classes.MARK in start:
+            return sdk_classes.load(stream)
         if _DILL_MARK in start:
             import dill  # 50 ms; only streams of dill clients need it
 
@@ -153,15 +151,6 @@ def _key_of(name: Name) -> bytes:
     from compute_executor.serialization import packer  # writing, which most answers do not need
 
     return packer.key_of(name)
-
-
-class _SdkUnpickler(pickle.Unpickler):
-    """Reads what a command on a stock endpoint returned: an instance of the SDK's ShellResult, which is ours here."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if module == "globus_compute_sdk.sdk.shell_function" and name == "ShellResult":
-            module = "compute_executor.sdk.shell_function"
-        return super().find_class(module, name)
 
 
 def dumps_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:

@@ -32,7 +32,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from compute_executor.errors import ComputeError, InvalidRequest, ResultDecodeError, SerializationError
-from compute_executor.serialization import packing
+from compute_executor.serialization import packing, sdk_classes
 
 DATA_METHOD = packing.DATA
 CODE_METHOD = packing.CODE
@@ -113,11 +113,13 @@ def _dill_text(obj: Any) -> str:
 def _dill_object(payload: str) -> Any:
     import dill
 
-    return dill.loads(base64.b64decode(payload))
+    stream = base64.b64decode(payload)
+    return sdk_classes.load(stream) if sdk_classes.MARK in stream else dill.loads(stream)
 
 
 def _pickle_object(payload: str) -> Any:
-    return pickle.loads(base64.b64decode(payload))
+    stream = base64.b64decode(payload)
+    return sdk_classes.load(stream) if sdk_classes.MARK in stream else pickle.loads(stream)
 
 
 # -- source -------------------------------------------------------------------------------------------------

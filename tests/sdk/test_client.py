@@ -173,6 +173,27 @@ def test_source_is_a_function_too(client: Client) -> None:
     assert result_of(client, client.run(function_id=function_id)) == 1
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "f = lambda: 5",
+        "import functools\nf = functools.partial(int, '5')",
+        "try:\n    from nowhere import f\nexcept ImportError:\n    def f():\n        return 5\n",
+        "class f(int):\n    def __new__(cls):\n        return 5\n",
+        "  from posixpath import *\n  globals()['f'] = lambda: 5\n",
+    ],
+)
+def test_source_may_bind_its_function_otherwise(client: Client, source: str) -> None:
+    function_id = client.register_source_code(source, "f")
+    assert result_of(client, client.run(function_id=function_id)) == 5
+
+
+@pytest.mark.parametrize("source", ["x = 1", "def g(): f = 5", "nonlocal f", "f", "def f(:", ""])
+def test_source_that_cannot_bind_its_function_is_refused(client: Client, source: str) -> None:
+    with pytest.raises(InvalidRequest, match="source"):
+        client.register_source_code(source, "f")
+
+
 @pytest.mark.parametrize("source", ["x = 1", "def f(:", ""])
 def test_source_without_a_function_is_refused(client: Client, source: str) -> None:
     with pytest.raises(InvalidRequest, match="source"):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import importlib.util
 import os
 import pickle
+import sys
 import time
+import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +19,7 @@ import pytest
 
 from compute_executor import Executor, MPIFunction, ShellFunction, ShellResult
 from compute_executor.sdk import shell_function
-from compute_executor.serialization import native
+from compute_executor.serialization import native, strategies
 
 PATIENCE = 30.0
 
@@ -180,18 +185,67 @@ def test_its_description_needs_neither_class_by_name() -> None:
     )  # in the text
 
 
-def test_the_sdks_result_is_ours() -> None:
-    body = pickle.dumps(ShellResult("c", "o", "e", 0), 4)
-    name = b"compute_executor.sdk.shell_function"
-    theirs = b"globus_compute_sdk.sdk.shell_function"
-    assert name in body
-    at = body.index(name) - 1
-    stream = body[:at] + bytes([len(theirs)]) + theirs + body[at + 1 + len(name) :]
-    start = stream.index(b"\x95") + 1
-    size = int.from_bytes(stream[start : start + 8], "little") + len(theirs) - len(name)
-    result = native.loads(stream[:start] + size.to_bytes(8, "little") + stream[start + 8 :])
-    assert isinstance(result, ShellResult)
-    assert result.stdout == "o"
+@pytest.fixture
+def stream_of_a_peer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., bytes]:
+    """What a program with the SDK sends: an instance of a class of its, with these attributes."""
+
+    def made(kind: str, **attributes: Any) -> bytes:
+        name = "mpi_function" if kind == "MPIFunction" else "shell_function"
+        place = f"globus_compute_sdk.sdk.{name}"
+        theirs = type(kind, (), {"__module__": place})
+        value = theirs()
+        vars(value).update(attributes)
+        with monkeypatch.context() as patch:
+            for module in ("globus_compute_sdk", "globus_compute_sdk.sdk", place):
+                patch.setitem(sys.modules, module, types.ModuleType(module))
+            setattr(sys.modules[place], kind, theirs)
+            return pickle.dumps(value, 4)
+
+    return made
+
+
+RESULT = {"cmd": "c", "stdout": "o", "stderr": "e", "returncode": 0, "exception_name": None}
+COMMAND = {
+    "cmd": "echo {x}",
+    "stdout": None,
+    "stderr": None,
+    "walltime": None,
+    "snippet_lines": 1000,
+    "return_dict": False,
+    "__name__": "mine",
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "attributes"),
+    [(ShellResult, RESULT), (ShellFunction, COMMAND), (MPIFunction, COMMAND)],
+)
+def test_the_sdks_classes_are_read_as_ours(
+    kind: type, attributes: dict[str, Any], stream_of_a_peer: Callable[..., bytes]
+) -> None:
+    stream = stream_of_a_peer(kind.__name__, **attributes)
+    text = "01\n" + base64.encodebytes(stream).decode()
+    for found in (native.loads(stream), strategies.loads(text), strategies.loads("02" + text[2:])):
+        assert type(found) is kind
+        assert vars(found) == attributes
+
+
+def test_the_sdk_reads_our_result_as_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = dill.dumps(ShellResult("c", "o", "e", 0))
+    place = "globus_compute_sdk.sdk.shell_function"
+    theirs = type("ShellResult", (ShellResult,), {})
+    for module in ("globus_compute_sdk", "globus_compute_sdk.sdk", place):
+        monkeypatch.setitem(sys.modules, module, types.ModuleType(module))
+    monkeypatch.setattr(sys.modules[place], "ShellResult", theirs, raising=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(importlib.util, "find_spec", lambda name: None)  # this package is not there
+        found = dill.loads(stream)
+    assert type(found) is theirs
+    assert vars(found) == RESULT
+
+
+def test_a_walltime_of_zero_ends_it_at_once() -> None:
+    assert run("sleep 60", walltime=0).returncode == 124
 
 
 @pytest.mark.slow
