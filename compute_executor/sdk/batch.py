@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from compute_executor.errors import InvalidRequest
+from compute_executor.errors import InvalidArgument
 from compute_executor.sdk.arguments import named, positional
 from compute_executor.sdk.names import AnyId, canonical
 from compute_executor.sdk.runtime import user_runtime as runtime_of_user
@@ -132,8 +132,9 @@ class Batch:
         The guide's: ``add(*args, endpoint_id=..., function_id=..., **kwargs)``; all but the ids is the task's own.
         Today's: ``add(function_id, args=None, kwargs=None)``, with the endpoint given to ``batch_run``.
 
-        Raises SerializationError for arguments that cannot be bytes, InvalidRequest for ids that are none and
-        for ``args`` or ``kwargs`` of today's form that are no sequence or mapping.
+        Raises SerializationError for arguments that cannot be bytes, InvalidRequest for ids that are none,
+        InvalidArgument, which is a TypeError too, where one is missing and for ``args`` or ``kwargs`` of today's form
+        that are no sequence or mapping.
         """
         if "endpoint_id" in kwargs:
             self._add_guide_form(args, kwargs)
@@ -152,7 +153,7 @@ class Batch:
     def _add_guide_form(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         endpoint_id = canonical(kwargs.pop("endpoint_id"), "endpoint")
         if "function_id" not in kwargs:
-            raise InvalidRequest("function_id is missing: batch.add(*args, endpoint_id=..., function_id=...)")
+            raise InvalidArgument("function_id is missing: batch.add(*args, endpoint_id=..., function_id=...)")
         function_id = canonical(kwargs.pop("function_id"), "function")
         self.calls.append(BatchTask(function_id, endpoint_id, self._encode_call(args, kwargs)))
 
@@ -164,7 +165,7 @@ class Batch:
         **others: Any,
     ) -> None:
         if others or function_id is None:
-            raise InvalidRequest(
+            raise InvalidArgument(
                 "either batch.add(*args, endpoint_id=..., function_id=..., **kwargs) or batch.add(function_id, args, "
                 f"kwargs){': no endpoint_id, but ' + ', '.join(others) if others else ': function_id is missing'}"
             )

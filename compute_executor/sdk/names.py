@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import uuid
 
-from compute_executor.errors import InvalidRequest
+from compute_executor.errors import InvalidArgument, InvalidRequest
 
 AnyId = str | uuid.UUID
 
 
 def canonical(value: AnyId, what: str) -> str:
-    """The id as lower-case text with hyphens. Raises InvalidRequest naming what it should have been.
+    """The id as lower-case text with hyphens. Raises InvalidRequest naming what it should have been, InvalidArgument
+    for what is neither text nor a UUID.
 
     >>> canonical("4B116D3C-1703-4f8f-9f6f-39921e5864df", "endpoint")
     '4b116d3c-1703-4f8f-9f6f-39921e5864df'
@@ -18,7 +19,7 @@ def canonical(value: AnyId, what: str) -> str:
     if isinstance(value, uuid.UUID):
         return str(value)
     if not isinstance(value, str):
-        raise InvalidRequest(f"a {what} id is a UUID or its text, not {type(value).__name__}: {value!r:.100}")
+        raise InvalidArgument(f"a {what} id is a UUID or its text, not {type(value).__name__}: {value!r:.100}")
     try:
         parsed = uuid.UUID(value)
     except ValueError:

@@ -77,6 +77,12 @@ def test_bad_input_is_named_and_adds_nothing(batch: Batch, args: Any, kwargs: An
     assert len(batch) == 0
 
 
+@pytest.mark.parametrize("args", [(), (None,), (5,), (FUNCTION, 5), (FUNCTION, (), 5)])
+def test_a_wrong_type_is_a_type_error_too(batch: Batch, args: Any) -> None:
+    with pytest.raises(TypeError):
+        batch.add(*args)
+
+
 def test_a_name_that_is_none_is_named(batch: Batch) -> None:
     with pytest.raises(TypeError, match="names of arguments as keys, not int: 1"):
         batch.add(FUNCTION, (), {"a": 0, 1: 2})
