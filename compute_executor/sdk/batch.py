@@ -153,7 +153,9 @@ class Batch:
     def _add_guide_form(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         endpoint_id = canonical(kwargs.pop("endpoint_id"), "endpoint")
         if "function_id" not in kwargs:
-            raise InvalidArgument("function_id is missing: batch.add(*args, endpoint_id=..., function_id=...)")
+            raise InvalidArgument(
+                "function_id is missing: batch.add(*args, endpoint_id=..., function_id=...)"
+            )
         function_id = canonical(kwargs.pop("function_id"), "function")
         self.calls.append(BatchTask(function_id, endpoint_id, self._encode_call(args, kwargs)))
 

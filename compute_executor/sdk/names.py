@@ -19,7 +19,9 @@ def canonical(value: AnyId, what: str) -> str:
     if isinstance(value, uuid.UUID):
         return str(value)
     if not isinstance(value, str):
-        raise InvalidArgument(f"a {what} id is a UUID or its text, not {type(value).__name__}: {value!r:.100}")
+        raise InvalidArgument(
+            f"a {what} id is a UUID or its text, not {type(value).__name__}: {value!r:.100}"
+        )
     try:
         parsed = uuid.UUID(value)
     except ValueError:
