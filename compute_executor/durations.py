@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 
@@ -35,6 +36,18 @@ def age(moment: float | None, now: float | None = None) -> str:
     if moment is None:
         return ""
     return f"{length(max(0.0, (time.time() if now is None else now) - moment))} ago"
+
+
+def took(task: dict[str, Any], now: float | None = None) -> str:
+    """How long a task ran, or runs so far, for reading; "" if it has not begun, or that is not known.
+
+    >>> took({"began": 10.0, "ended": 12.5}), took({"began": 10.0, "ended": None}, 55.0), took({"began": None})
+    ('2.5 s', '45 s so far', '')
+    """
+    if not task["began"]:
+        return ""
+    end = task["ended"] or (time.time() if now is None else now)
+    return length(max(0.0, end - task["began"])) + ("" if task["ended"] else " so far")
 
 
 def length(seconds: float) -> str:

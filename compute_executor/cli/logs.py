@@ -7,7 +7,6 @@ import codecs
 import sys
 import time
 from typing import Any
-from urllib.parse import urlencode
 
 import click
 
@@ -27,7 +26,11 @@ PERIOD = 0.5
     "-f", "--follow", is_flag=True, help="Go on with what is printed, until all has ended, or Ctrl-C."
 )
 @click.option(
-    "--limit", default=100, show_default=True, type=click.IntRange(1, 10_000), help="Of a group: tasks."
+    "--limit",
+    default=100,
+    show_default=True,
+    type=click.IntRange(1, 10_000),
+    help="Of a group: tasks that printed, the newest.",
 )
 @click.option("--json", "as_json", is_flag=True, help="As JSON: the output by the id of its task.")
 @on_service
@@ -57,23 +60,44 @@ def logs(service: ChosenService | None, name: str, follow: bool, limit: int, as_
 
 def _printed(service: ChosenService, kind: str, whole: str, limit: int) -> dict[str, str]:
     """The output by task, oldest first; without those that printed nothing."""
-    ids = [whole]
-    if kind == "group":
-        found = service.ask("GET", f"/v3/tasks?{urlencode({'group': whole, 'limit': limit})}")["tasks"]
-        ids = [task["id"] for task in reversed(found) if task["ended"] or task["state"] == "running"]
-    texts = {task: service.ask("GET", f"/v3/tasks/{task}").get("output", "") for task in ids}
-    return {task: text for task, text in texts.items() if text}
+    answer = _until_now(service, kind, whole, limit)
+    return {part["task"]: _text(part) for part in answer["parts"]}
+
+
+def _until_now(service: ChosenService, kind: str, whole: str, limit: int) -> dict[str, Any]:
+    """What was printed until now, that of the newest tasks of a group alone: an answer to go on from."""
+    path = f"/v3/{kind}s/{whole}/output"
+    if kind == "task":
+        return service.ask("GET", path)
+    answer = service.ask("GET", path)
+    after, last = 0, answer["after"]
+    parts: dict[str, dict[str, Any]] = {}
+    while after < last:  # a part of the store at a time, up to what is there now
+        answer = service.ask("GET", f"{path}?after={after}")
+        after = answer["after"]
+        for part in answer["parts"]:
+            parts.pop(part["task"], None)
+            parts[part["task"]] = part
+        parts = dict(list(parts.items())[-limit:])
+    return {**answer, "parts": list(parts.values())} if last else answer
+
+
+def _text(part: dict[str, Any]) -> str:
+    """Both streams of a task; a line says how much before is not kept."""
+    text = ""
+    for stream in ("stdout", "stderr"):
+        start, written = part[stream]["start"], base64.b64decode(part[stream]["bytes"])
+        if written:
+            text += f"[{start} bytes before this are not kept]\n" if start else ""
+            text += written.decode("utf-8", "replace")
+    return text
 
 
 def _follow(service: ChosenService, kind: str, whole: str, limit: int) -> None:
     """Print what there is and what comes."""
     seen = Seen(named=kind == "group")
     path = f"/v3/{kind}s/{whole}/output"
-    answer = service.ask("GET", path)
-    if kind == "group":  # what has ended before; what runs is in the answers
-        tasks = service.ask("GET", f"/v3/tasks?{urlencode({'group': whole, 'limit': limit})}")["tasks"]
-        for task in reversed([task["id"] for task in tasks if task["ended"]]):
-            seen.show(service.ask("GET", f"/v3/tasks/{task}/output")["parts"])
+    answer = _until_now(service, kind, whole, limit)
     try:
         while True:
             seen.show(answer["parts"])

@@ -12,7 +12,7 @@ from compute_executor.cli.named import resolved
 from compute_executor.cli.summary import one_line
 from compute_executor.cli.tables import show_json
 from compute_executor.cli.wrong_input import WrongInput
-from compute_executor.durations import length
+from compute_executor.durations import length, took
 
 
 @click.command()
@@ -35,7 +35,7 @@ def task(service: ChosenService | None, name: str, as_json: bool) -> None:
         if text:
             click.echo(f"{field:10}{one_line(text)}")
     for block in ("traceback", "output"):
-        if found.get(block):
+        if found.get(block) and found[block] != found["error"]:  # a lost task has no traceback
             click.echo(f"\n{harmless(found[block].rstrip())}")
 
 
@@ -65,8 +65,8 @@ def _time_line(task: dict[str, Any]) -> str:
     line = f"submitted {datetime.fromtimestamp(task['submitted']).astimezone().isoformat(' ', 'seconds')}"
     if task["began"]:
         line += f", began {length(max(0.0, task['began'] - task['submitted']))} later"
-    if task["began"] and task["ended"]:
-        line += f", took {length(max(0.0, task['ended'] - task['began']))}"
+    if task["began"]:
+        line += f", took {took(task)}"
     elif task["ended"]:
         line += f", ended {length(max(0.0, task['ended'] - task['submitted']))} later"
     return line

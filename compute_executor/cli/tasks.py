@@ -15,7 +15,7 @@ from compute_executor.cli.chosen_service import ChosenService, on_remote
 from compute_executor.cli.named import named_group
 from compute_executor.cli.tables import show, show_json
 from compute_executor.cli.wrong_input import WrongInput
-from compute_executor.durations import age, length
+from compute_executor.durations import age, took
 
 COLUMNS = ("id", "state", "function", "submitted", "took", "error")
 STATES = ("queued", "running", "succeeded", "failed", "lost", "cancelled")
@@ -99,6 +99,6 @@ def _row(task: dict[str, Any]) -> list[str]:
         task["state"],
         task["function"],
         age(task["submitted"]),
-        length(max(0.0, task["ended"] - task["began"])) if task["began"] and task["ended"] else "",
+        took(task),
         task["error"] or "",
     ]

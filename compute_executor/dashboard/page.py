@@ -13,7 +13,7 @@ from compute_executor.dashboard.chart import options, series
 from compute_executor.dashboard.figures import STATES, Sample
 from compute_executor.dashboard.group_card import GroupCard
 from compute_executor.dashboard.source import PERIOD, Source
-from compute_executor.durations import age, length
+from compute_executor.durations import age, length, took
 from compute_executor.errors import ComputeError
 
 SHOWN = 100
@@ -312,8 +312,7 @@ class Page:
 
 
 def _row(task: dict[str, Any]) -> dict[str, Any]:
-    took = length(max(0.0, task["ended"] - task["began"])) if task["began"] and task["ended"] else ""
-    return {**task, "age": age(task["submitted"]), "took": took, "error": task["error"] or ""}
+    return {**task, "age": age(task["submitted"]), "took": took(task), "error": task["error"] or ""}
 
 
 def _worker_row(worker: dict[str, Any]) -> dict[str, Any]:
@@ -332,14 +331,12 @@ def _function_row(figures: dict[str, Any]) -> dict[str, Any]:
 def _lines(task: dict[str, Any]) -> list[str]:
     moment = datetime.fromtimestamp(task["submitted"]).astimezone().isoformat(" ", "seconds")
     began = f", began {length(max(0.0, task['began'] - task['submitted']))} later" if task["began"] else ""
-    took = (
-        f", took {length(max(0.0, task['ended'] - task['began']))}" if task["began"] and task["ended"] else ""
-    )
+    ran = f", took {took(task)}" if task["began"] else ""
     return [
         task["id"],
         f"group {task['group']} {task.get('group_name', task.get('label', ''))}".rstrip(),
         f"{task.get('program', '')} (process {task.get('pid')} on {task.get('host')})",
-        f"submitted {moment}{began}{took}, attempt {task['attempt']}",
+        f"submitted {moment}{began}{ran}, attempt {task['attempt']}",
         *([f"worker: process {task['worker']}"] if task.get("worker") else []),
         f"endpoint {task['endpoint']}",
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -191,7 +192,11 @@ def test_a_group_is_no_task(command: Command, service: Service) -> None:
 
 
 def test_what_a_task_printed(command: Command, service: Service) -> None:
-    service.answers[f"/v3/tasks/{TASK['id']}"] = {**TASK, "output": "one\n\x1b[31mtwo\n"}
+    written = base64.b64encode(b"one\n\x1b[31mtwo\n").decode()
+    streams = {"stdout": {"start": 0, "bytes": written}, "stderr": {"start": 0, "bytes": ""}}
+    printed = {"parts": [{"task": TASK["id"], "attempt": 1, **streams}], "after": 4, "open": 0}
+    for kind, one in (("tasks", TASK), ("groups", GROUP)):
+        service.answers[f"/v3/{kind}/{one['id']}/output"] = printed
     done = command("logs", "01234567.258")
     assert done.stdout == "one\n\\x1b[31mtwo\n"
     service.answers["/v3/resolve"] = {"group": GROUP["id"]}
@@ -201,6 +206,7 @@ def test_what_a_task_printed(command: Command, service: Service) -> None:
 
 
 def test_nothing_was_printed(command: Command, service: Service) -> None:
+    service.answers[f"/v3/tasks/{TASK['id']}/output"] = {"parts": [], "after": 0, "open": 0}
     done = command("logs", "x")
     assert (done.stdout, "Nothing was printed" in done.stderr) == ("", True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -53,33 +54,54 @@ def test_a_line_says_of_which_task_it_is(capsys: pytest.CaptureFixture[str]) -> 
 
 
 class Service:
-    """A group with one task that has ended, and one that ends at the third look."""
+    """A group of a store with ten outcomes, of which one answer tells five: tasks 2 to 9 have printed and ended.
+    Another one runs; from the third look at the end of the store on, it has ended too."""
 
     def __init__(self) -> None:
         self.looks = 0
         self.asked: list[str] = []
 
     def ask(self, _method: str, path: str) -> dict[str, Any]:
-        self.asked.append(path)
         if path.startswith("/v3/resolve"):
             return {"group": "g"}
-        if path.startswith("/v3/tasks?"):
-            return {"tasks": [{"id": "new", "ended": None}, {"id": "old", "ended": 1.0}]}
-        if path == "/v3/tasks/old/output":
-            return {"parts": [part("old", 0, b"before\n")], "open": 0, "after": 0}
-        self.looks += 1
-        text = b"running\n" * self.looks
-        return {"parts": [part("new", 0, text)], "open": int(self.looks < 3), "after": 10 + self.looks}
+        self.asked.append(path.removeprefix("/v3/groups/g/output"))
+        after = int(path.partition("?after=")[2] or 10)
+        until = max(after, min(10, after + 5))
+        self.looks += after >= 10
+        parts = [part(f"t{seq}", 0, b"%d\n" % seq) for seq in range(max(2, after + 1), min(10, until + 1))]
+        running = part("new", 0, b"running\n" * max(1, self.looks))
+        return {"parts": [*parts, running], "open": int(self.looks < 3), "after": until}
 
 
 def test_a_group_is_followed_to_its_end(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     service = Service()
     monkeypatch.setattr(chosen_service, "choose", lambda *_: service)
     monkeypatch.setattr(logs, "PERIOD", 0.0)
-    done = command("logs", "fit", "-f")
+    done = command("logs", "fit", "-f", "--limit", "3")
     assert done.exit_code == 0
-    assert done.stdout == "== old\nbefore\n== new\nrunning\nrunning\nrunning\n"
-    assert service.asked[-2:] == ["/v3/groups/g/output?after=11", "/v3/groups/g/output?after=12"]
+    assert done.stdout == "== t8\n8\n== t9\n9\n== new\nrunning\nrunning\nrunning\n"
+    assert service.asked == ["", "?after=0", "?after=5", "?after=10", "?after=10"]
+
+
+def test_what_a_group_printed_is_found_however_many_tasks_printed_nothing(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chosen_service, "choose", lambda *_: Service())
+    done = command("logs", "fit", "--json")
+    assert json.loads(done.stdout) == {**{f"t{seq}": f"{seq}\n" for seq in range(2, 10)}, "new": "running\n"}
+    assert command("logs", "fit", "--limit", "2").stdout == "== t9\n9\n== new\nrunning\n"
+
+
+def test_what_is_not_kept_of_a_text_is_said(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    class One(Service):
+        def ask(self, _method: str, path: str) -> dict[str, Any]:
+            if path.startswith("/v3/resolve"):
+                return {"task": "t"}
+            assert path == "/v3/tasks/t/output"
+            return {"parts": [part("t", 7, b"end\n", err=b"oh\n")], "open": 0, "after": 0}
+
+    monkeypatch.setattr(chosen_service, "choose", lambda *_: One())
+    assert command("logs", "t").stdout == "[7 bytes before this are not kept]\nend\noh\n"
 
 
 def test_ctrl_c_ends_it_in_order(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

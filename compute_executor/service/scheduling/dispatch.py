@@ -145,7 +145,7 @@ class Dispatch:
         news = []
         for number, position, attempt, when in tasks:
             batch = self._current((number, position, attempt))
-            if batch is not None and batch.apply(position, Event.BEGIN):
+            if batch is not None and batch.begin(position, when):
                 news.append((batch, position, when))
         return news
 

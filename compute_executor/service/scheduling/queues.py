@@ -27,6 +27,7 @@ class OpenBatch:
 
     __slots__ = (
         "attempts",
+        "began",
         "calls",
         "count",
         "denied",
@@ -77,6 +78,7 @@ class OpenBatch:
         self.denied: dict[int, str] = {}  # functions that may not run any more, and why: see `recheck`
         self.states: bytearray = bytearray(count)
         self.attempts: dict[int, int] = {}
+        self.began: dict[int, float] | None = None  # since when tasks run, of those that last and were told
         self.open: int = count  # tasks that are not done
         self.unstored: int = count  # tasks whose outcome is not stored, nor in the transaction under way
         self.tally: dict[int, int] | None = {}  # outcomes by status, without values; None after a restart
@@ -93,6 +95,21 @@ class OpenBatch:
     def attempt(self, position: int) -> int:
         """Return the attempt that counts for a task."""
         return self.attempts.get(position, FIRST_ATTEMPT)
+
+    def begin(self, position: int, when: float) -> bool:
+        """Let a worker begin a task at this Unix time. False, and nothing changes, if its state has no beginning."""
+        if not self.apply(position, Event.BEGIN):
+            return False
+        if self.began is None:
+            self.began = {}
+        self.began[position] = when
+        return True
+
+    def running_since(self, position: int) -> float | None:
+        """The Unix time at which a task began that runs."""
+        if self.began is None or self.states[position] != BEGAN:
+            return None
+        return self.began.get(position)
 
     def apply(self, position: int, event: Event) -> bool:
         """Let ``event`` happen to a task, as the table of `lifecycle` says. False, and nothing changes, if it means

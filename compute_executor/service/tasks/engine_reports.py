@@ -153,11 +153,13 @@ class EngineReports:
         self._live.forget(batch, position)
         stopped = (batch, position) in self._stopping
         self._stopping.discard((batch, position))
+        began = self._running_since(batch, position)
         lost = self._dispatch.lost(batch, position, attempt, final=stopped)
         if lost is None:
             return
         if stopped:
-            self._outcomes.put([cancelled_entry(lost.batch, position, attempt)])
+            batch_stopped, ended = cancelled_entry(lost.batch, position, attempt)
+            self._outcomes.put([(batch_stopped, ended._replace(began=began))])
             self._queues.shrunk(pool)
             return
         if lost.again:
@@ -167,8 +169,15 @@ class EngineReports:
             self._queues.wake(pool)
             return
         batch_lost, ended = lost_entry(lost.batch, position, attempt, reason)
-        self._outcomes.put([(batch_lost, ended._replace(output=output, worker=worker))])
+        self._outcomes.put([(batch_lost, ended._replace(output=output, worker=worker, began=began))])
         self._queues.shrunk(pool)
+
+    def _running_since(self, number: int, position: int) -> float:
+        """When a task began that runs; 0.0: that was not told."""
+        batch = self._dispatch.by_number(number)
+        if batch is None or not 0 <= position < batch.count:
+            return 0.0
+        return batch.running_since(position) or 0.0
 
     def broken(self, pool: bytes, message: str) -> None:
         """The workers of this pool cannot start: what is queued ends so, and what comes later is refused."""

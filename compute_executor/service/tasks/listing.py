@@ -396,7 +396,8 @@ def _open(batch: OpenBatch | None, position: int) -> dict[str, Any]:
     """A task without a stored outcome. A batch that is stored this moment is not in dispatch yet."""
     state = OPEN[State(batch.states[position])] if batch else QUEUED
     attempt = batch.attempt(position) if batch else 1
-    return {"state": state, "attempt": attempt, "began": None, "ended": None, "error": None, "worker": None}
+    began = batch.running_since(position) if batch else None
+    return {"state": state, "attempt": attempt, "began": began, "ended": None, "error": None, "worker": None}
 
 
 def _ended(row: Any, read_body: ReadBody) -> dict[str, Any]:

@@ -130,6 +130,22 @@ def test_began_is_news_once() -> None:
     assert finish(dispatch, (1, 0)) == [0]
 
 
+def test_since_when_a_task_runs_is_known_while_it_does() -> None:
+    dispatch = Dispatch()
+    batch = add(dispatch, 1, 2, retries=1)
+    assert batch.running_since(0) is None
+    dispatch.take(POOL, 2)
+    dispatch.began([(1, 0, 1, 5.0), (1, 1, 1, 6.0)])
+    assert (batch.running_since(0), batch.running_since(1)) == (5.0, 6.0)
+    dispatch.lost(1, 0, 1)
+    assert batch.running_since(0) is None
+    dispatch.take(POOL, 1)
+    dispatch.began([(1, 0, 2, 9.0)])
+    assert batch.running_since(0) == 9.0
+    dispatch.ended([ended(1, 1, 1)])
+    assert batch.running_since(1) is None
+
+
 def test_returned_tasks_come_first_again_in_their_order() -> None:
     dispatch = Dispatch()
     add(dispatch, 1, 3)

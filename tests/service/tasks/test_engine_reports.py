@@ -73,6 +73,21 @@ async def test_retries_are_for_lost_workers(fixture: ServiceFixture) -> None:
 
 
 @live
+async def test_when_a_lost_task_began_is_kept_if_it_was_told(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
+        await register(service)
+        one = batch([b"a", b"b"])
+        await service.submit(ALICE, one)
+        told, quick = take(fixture)
+        fixture.engine.events.began(DEFAULT_POOL, [(*told[:3], 5.0)])
+        for lost in (told, quick):
+            fixture.engine.events.lost(DEFAULT_POOL, *lost[:3], frames.Reason("killed", -9))
+        await fixture.parts.outcomes.all_stored()
+        found = [service.listing.task(ALICE, one.prefix, position) for position in (0, 1)]
+        assert [(task["state"], task["began"]) for task in found] == [("lost", 5.0), ("lost", None)]
+
+
+@live
 async def test_returned_tasks_are_given_again(fixture: ServiceFixture) -> None:
     async with serving(fixture) as service:
         await register(service)

@@ -84,6 +84,7 @@ async def test_a_task_of_every_ending_is_shown_newest_first(fixture: ServiceFixt
         assert failed["function"] == "f"
         assert failed["error"] == "ValueError: no root in this interval"
         assert found[4]["error"] == "the worker died"
+        assert [task["began"] for task in found[:3]] == [None, None, 5.0], "queued, leased, running"
         assert found[6]["error"] is None
 
 
