@@ -184,7 +184,18 @@ def _service() -> Iterator[tuple[str, str, str]]:
         for user in ("ann", "bob"):
             command("user", "add", user)
             tokens.append(command("token", "new", user))
-        serve = ["serve", "--auth", "token", "--port", "0", "--durability", "process", "--state", str(state)]
+        serve = [
+            "serve",
+            "--auth",
+            "token",
+            "--trust-all-users",
+            "--port",
+            "0",
+            "--durability",
+            "process",
+            "--state",
+            str(state),
+        ]
         with subprocess.Popen([*COMMAND, *serve], env=environment, stdout=subprocess.DEVNULL) as process:
             try:
                 while (found := read_announcement(state)) is None:

@@ -32,6 +32,7 @@ from compute_executor.service.pools.pools import Pools
 from compute_executor.service.pools.served import ServedUsers
 from compute_executor.service.run_as.kind import AccountPools, RunAs
 from compute_executor.service.scheduling.dispatch import Dispatch
+from compute_executor.service.speakers import Speakers
 from compute_executor.service.store.committer import Committer
 from compute_executor.service.store.store import Store
 from compute_executor.service.tasks.after_commit import AfterCommit
@@ -93,6 +94,7 @@ class Components:
         self.store = store
         self.blob_folder = blobs
         self.committer: Committer = Committer(store, self._loop)
+        self.users: Speakers = Speakers()
         self.holds: BlobHolds = BlobHolds(self._loop, self._let_go, self.limits.pool_grace)
         self.disk: DiskUse = DiskUse(blobs.folder, self.limits.disk)
         self.blobs: BlobReferences = BlobReferences(
@@ -187,6 +189,7 @@ class Components:
             ).stored,
             functools.partial(wake_all, self.dispatch, self.engines),
             commit_first=self.store.durable,
+            users=self.users,
         )
         self.queues: QueueControl = QueueControl(self.dispatch, self.engines, self.outcomes, self.pools)
         self.recheck: AuthorizationRecheck = AuthorizationRecheck(
@@ -214,6 +217,7 @@ class Components:
             recheck=self.recheck,
             queues=self.queues,
             usage=self.usage,
+            users=self.users,
             limits=self.limits,
         )
         self.cancelling: Cancelling = Cancelling(

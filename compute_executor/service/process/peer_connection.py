@@ -22,6 +22,7 @@ from typing import Any, cast
 
 from compute_executor.service.process.admission import Admission, Peer
 from compute_executor.service.process.http_connection import HttpConnection
+from compute_executor.service.speakers import RECENT, Speakers
 
 log: logging.Logger = logging.getLogger(__name__)
 
@@ -31,31 +32,10 @@ LARGE_PIECE = 256 * 1024
 """The same of a body or a frame whose length is known: it is only put aside."""
 TURN = 0.001
 """Seconds (of CPU time, and then of the clock) for which one connection is given pieces, and then none."""
-RECENT = 0.05
-"""Seconds for which others are thought to need turns after one of them has said something."""
 UNREAD = 8 * 1024 * 1024
 """Bytes of answers that a peer may leave unread while more is read from it: twice the largest frame of results."""
 SILENCE = 10.0
 """Seconds until a peer has said something and, where TLS is spoken, until its handshake is done."""
-
-
-@dataclass
-class Speakers:
-    """Who of several peers said something last, and when; ``before`` is when the last one before that spoke."""
-
-    last: object = None
-    at: float = float("-inf")
-    before: float = float("-inf")
-
-    def spoke(self, peer: object, now: float) -> None:
-        """Note that ``peer`` has said something."""
-        if peer is not self.last:
-            self.last, self.before = peer, self.at
-        self.at = now
-
-    def another_since(self, peer: object, moment: float) -> bool:
-        """Whether anybody but ``peer`` has said something since ``moment``."""
-        return (self.before if peer is self.last else self.at) >= moment
 
 
 @dataclass

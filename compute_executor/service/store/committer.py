@@ -1,4 +1,4 @@
-"""Grouped commits: whatever arrived while the last commit ran goes into one next transaction.
+"""Grouped commits: whatever arrived while the last commit ran goes into one next transaction, up to a bound.
 
     soon(operation, done) ... -> one transaction -> done(result, error) for each, in order
 
@@ -6,7 +6,8 @@ With a durable store a commit waits for the disk (some 0.3 to 3 ms), so it runs 
 loop goes on collecting. Otherwise it takes some 30 us and runs on the loop thread, once per turn of the loop.
 When the WAL has become long, the helper copies it into the database: some tens of milliseconds, in which commits
 wait.
-Operations are run in the order in which they came, and the callbacks are called in that order, on the loop thread.
+Operations of one user are run in the order in which they came, those of several users in turn (`operations`), and the
+callbacks are called in that order, on the loop thread.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from compute_executor.errors import StoreBusy
+from compute_executor.service.store.operations import OperationQueues
 from compute_executor.service.store.store import Operation, Store, WriteResult
 
 log: logging.Logger = logging.getLogger(__name__)
@@ -26,6 +28,9 @@ BUSY_PATIENCE = 5.0
 """Seconds that a write waits for a foreign lock on the database (the usual busy_timeout), before it fails."""
 BUSY_PAUSE = 0.05
 """Seconds between two tries at a locked database: the loop thread does not wait in SQLite."""
+
+MOST_AT_ONCE = 32
+"""Operations in one transaction: with what follows each, some 4 ms of the loop's time, for which others wait."""
 
 LOOK_AFTER = 16
 """Commits between two looks at the length of the WAL: a look is a system call, a tenth of a small commit."""
@@ -39,15 +44,17 @@ class Committer:
     def __init__(self, store: Store, loop: asyncio.AbstractEventLoop) -> None:
         self._store = store
         self._loop = loop
-        self._waiting: list[tuple[Operation, Callback]] = []
+        self._waiting: OperationQueues[tuple[Operation, Callback]] = OperationQueues()
+        self._again: list[tuple[Operation, Callback]] = []  # those of a transaction that could not begin
         self._running = False  # a turn of the loop, a commit in the helper or a pause is under way
         self._patience = BUSY_PATIENCE
         self._commits = 0
         self._helper = ThreadPoolExecutor(1, "commit")  # starts its thread at the first use
 
-    def soon(self, operation: Operation, done: Callback) -> None:
-        """Run ``operation`` in the next transaction; after its commit, or when it failed, call ``done``."""
-        self._waiting.append((operation, done))
+    def soon(self, operation: Operation, done: Callback, *, user: str = "") -> None:
+        """Run ``operation`` in the next transaction in which it is the turn of ``user`` (the service itself is one);
+        after its commit, or when it failed, call ``done``."""
+        self._waiting.put(user, (operation, done))
         if not self._running:
             self._running = True
             self._loop.call_soon(self._next)
@@ -64,11 +71,9 @@ class Committer:
         return not self._running
 
     async def close(self) -> None:
-        """Wait until everything given so far is committed or failed."""
-        if self._running:
-            future = self._loop.create_future()
-            self.soon(lambda _writer: None, lambda _result, _error: settle(future, None, None))
-            await future
+        """Wait until everything given is committed or failed."""
+        while self._running:
+            await self.commit(lambda _writer: None)
         self._helper.shutdown()
 
     def _next(self) -> None:
@@ -82,7 +87,7 @@ class Committer:
             self._commit()
 
     def _commit(self) -> None:
-        group, self._waiting = self._waiting, []
+        group, self._again = self._again or self._waiting.take(MOST_AT_ONCE), []
         operations = [operation for operation, _ in group]
         if not self._store.durable:
             self._finish(group, *self._attempt(operations))
@@ -102,7 +107,7 @@ class Committer:
     ) -> None:
         if isinstance(error, StoreBusy) and self._patience > 0:
             self._patience -= BUSY_PAUSE
-            self._waiting = group + self._waiting
+            self._again = group
             self._loop.call_later(BUSY_PAUSE, self._next)
             return
         self._patience = BUSY_PATIENCE

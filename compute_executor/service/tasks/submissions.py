@@ -41,6 +41,7 @@ from compute_executor.service.pools.containers import Containers
 from compute_executor.service.pools.pools import Pools
 from compute_executor.service.quotas import is_bounded, require_quota
 from compute_executor.service.scheduling.queues import Call
+from compute_executor.service.speakers import Speakers
 from compute_executor.service.store.committer import Committer, settle
 from compute_executor.service.store.rows import ID_BYTES, NewBatch
 from compute_executor.service.tasks.arguments import decode_calls
@@ -87,6 +88,7 @@ class Submissions:
         recheck: AuthorizationRecheck,
         queues: QueueControl,
         usage: StoredUsage,
+        users: Speakers,
         limits: ServiceLimits,
     ) -> None:
         self._committer = committer
@@ -104,6 +106,7 @@ class Submissions:
         self._recheck = recheck
         self._queues = queues
         self._usage = usage
+        self._users = users
         self._limits = limits
         self._being_stored: dict[bytes, tuple[NewBatch, Accepted]] = {}
         self._tasks_being_stored: Counter[str] = Counter()  # of each user
@@ -113,7 +116,9 @@ class Submissions:
         known = self._known(who, batch)
         if known is not None:
             return known
-        accepted: Accepted = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        accepted: Accepted = loop.create_future()
+        self._users.spoke(who.id, loop.time())
         try:
             checked = self._check(who, batch, key)
         except ComputeError:
@@ -130,6 +135,7 @@ class Submissions:
         self._committer.soon(
             lambda writer: writer.add_batch(checked.row),
             lambda number, error: self._stored(checked, number, error, accepted),
+            user=who.id,
         )
         return accepted
 

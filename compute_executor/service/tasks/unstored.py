@@ -73,11 +73,15 @@ class UnstoredOutcomes:
         self._count(entries)
 
     def put_numbered(self, entries: list[Entry]) -> None:
-        """Put these before all others, of which there must be none yet."""
-        assert not self._waiting, "numbers are given in order"
-        self.numbered = list(entries)
-        self._numbered_before = self._put
+        """Put these before all that have no numbers, and behind those that have."""
+        if not self.numbered:
+            self._numbered_before = self._put
+        self.numbered += entries
         self._count(entries)
+
+    def has(self, owner: str) -> bool:
+        """Return whether outcomes of a user wait that have no numbers."""
+        return owner in self._users
 
     def _count(self, entries: list[Entry]) -> None:
         self._put += len(entries)
@@ -103,6 +107,5 @@ class UnstoredOutcomes:
     @property
     def taken(self) -> int:
         """How many outcomes, the first that ever came, were all taken, at least."""
-        if self.numbered:
-            return self._numbered_before
-        return min((queue.before for queue in self._users.values()), default=self._put)
+        first = self._numbered_before if self.numbered else self._put
+        return min([first, *(queue.before for queue in self._users.values())])

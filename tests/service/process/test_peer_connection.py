@@ -20,14 +20,13 @@ from compute_executor.service.process.admission import Admission
 from compute_executor.service.process.peer_connection import (
     LARGE_PIECE,
     PIECE,
-    RECENT,
     TURN,
     UNREAD,
     Entrance,
     PeerConnection,
-    Speakers,
 )
 from compute_executor.service.process.server import Server, bind
+from compute_executor.service.speakers import RECENT
 from tests.sdk.http.test_direct import self_signed
 
 uvloop.new_event_loop().close()  # libuv opens one pipe for all signals of the process, and keeps it
@@ -465,16 +464,6 @@ def test_nothing_is_waited_for_where_nobody_else_speaks(entrance: Entrance) -> N
     assert len(one.above.pieces) == 100
     assert one.socket.reading
     assert not one.loop.delays
-
-
-def test_who_spoke_last_besides_oneself() -> None:
-    speakers = Speakers()
-    assert not speakers.another_since("a", 0)
-    for peer, now in (("b", 1), ("a", 2), ("a", 3)):
-        speakers.spoke(peer, now)
-    assert speakers.another_since("a", 1)
-    assert not speakers.another_since("a", 1.5)
-    assert speakers.another_since("b", 3)
 
 
 def test_a_protocol_with_room_is_given_more(entrance: Entrance) -> None:

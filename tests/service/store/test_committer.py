@@ -75,6 +75,22 @@ async def test_what_comes_during_a_commit_is_the_next_group(tmp_path: Path) -> N
     store.close()
 
 
+@live
+async def test_no_transaction_is_larger_than_a_bound_and_users_have_their_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(committer_module, "MOST_AT_ONCE", 3)
+    store = Recorder(tmp_path / "store", durable=False)
+    committer = Committer(store, asyncio.get_running_loop())
+    order: list[str] = []
+    for word in ("a1", "a2", "a3", "a4", "a5", "b1"):
+        committer.soon(saying(word), lambda result, _error: order.append(result), user=word[0])
+    await committer.close()
+    assert order == ["a1", "b1", "a2", "a3", "a4", "a5"]
+    assert store.groups[:2] == [3, 3]
+    store.close()
+
+
 @pytest.mark.parametrize("durable", [False, True])
 @live
 async def test_closing_waits_for_what_was_given(tmp_path: Path, durable: bool) -> None:

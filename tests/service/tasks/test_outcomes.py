@@ -11,6 +11,7 @@ from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.protocol.frames import CANCELLED, Reason
 from compute_executor.service.scheduling.dispatch import Dispatch
 from compute_executor.service.scheduling.queues import OpenBatch
+from compute_executor.service.speakers import Speakers
 from compute_executor.service.tasks import outcomes as outcomes_module
 from compute_executor.service.tasks.outcomes import Outcomes, made_here
 from tests.service.fixture import GROUP, live, turn
@@ -59,6 +60,7 @@ class World:
             self._stored,
             self.recovered,
             commit_first=commit_first,
+            users=Speakers(),
         )
 
     def _tell(self, first: int, entries: list[Any]) -> None:
@@ -156,6 +158,7 @@ async def test_what_is_told_and_what_is_not_can_share_a_commit(monkeypatch: pyte
 @live
 async def test_one_user_does_not_wait_for_all_that_another_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outcomes_module, "MOST_AT_ONCE", 4)
+    monkeypatch.setattr(outcomes_module, "MOST_BESIDE_OTHERS", 4)
     world = World(commit_first=True)
     world.end(world.batch(1, 11), *range(11))
     world.end(world.batch(2, 1, owner="bob"), 0)
@@ -167,6 +170,69 @@ async def test_one_user_does_not_wait_for_all_that_another_has(monkeypatch: pyte
     world.commits.succeed()
     await turn()
     assert (world.outcomes.progress, told.done()) == ((12, 12), True)
+
+
+@live
+async def test_parts_are_smaller_while_several_users_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outcomes_module, "MOST_AT_ONCE", 6)
+    monkeypatch.setattr(outcomes_module, "MOST_BESIDE_OTHERS", 3)
+    world = World(commit_first=True)
+    world.end(world.batch(1, 20), *range(20))
+    world.end(world.batch(2, 1, owner="bob"), 0)
+    world.commits.succeed()
+    world.commits.succeed()
+    assert [len(outcomes) for outcomes, _ in world.commits.writes] == [6, 3]
+
+
+@live
+async def test_what_is_kept_of_another_user_is_told_at_once_behind_what_has_numbers() -> None:
+    world = World()
+    ann, bob = world.batch(1, 4), world.batch(2, 2, owner="bob")
+    world.end(ann, 0, kept=True)
+    world.commits.succeed()
+    world.end(ann, 1, kept=True)
+    world.end(ann, 2, kept=True)
+    world.commits.succeed()  # the third is being stored, and not told yet
+    world.end(ann, 3, kept=True)
+    assert world.published == [(1, 1), (2, 1)]
+    world.end(bob, 0, kept=True)
+    assert world.published == [(1, 1), (2, 1), (3, 1), (4, 1)]
+    world.end(bob, 1, kept=True)  # the first of bob's is not stored: these go together
+    assert len(world.published) == 4
+    assert [one.seq for one in world.outcomes.ahead(GROUP, 0)] == [3, 4]
+    assert world.outcomes.progress == (6, 2)
+    while world.commits.waiting:
+        world.commits.succeed()
+    assert world.published[4:] == [(5, 2)]
+    assert world.commits.numbers == [1, 2, 3, 4, 5, 6]
+    assert [one.batch for outcomes, _ in world.commits.writes for one in outcomes] == [1, 1, 1, 2, 1, 2]
+    assert world.outcomes.progress == (6, 6)
+
+
+@live
+async def test_nothing_is_told_at_once_behind_what_is_nowhere_else() -> None:
+    world = World()
+    ann, bob = world.batch(1, 1), world.batch(2, 2, owner="bob")
+    world.end(ann, 0)
+    world.end(bob, 0, kept=True)
+    assert world.published == []
+    world.commits.succeed()
+    assert world.published == [(1, 1)]
+    world.commits.succeed()
+    assert world.published == [(1, 1), (2, 1)]
+
+
+@live
+async def test_outcomes_of_several_users_that_come_together_wait_together() -> None:
+    world = World()
+    ann, bob, eve = world.batch(1, 1), world.batch(2, 1, owner="bob"), world.batch(3, 1, owner="eve")
+    world.end(ann, 0, kept=True)
+    ended = [TaskEnded(batch.number, 0, 1, 0, b"", 1.0, 2.0) for batch in (bob, eve)]
+    world.outcomes.put(world.dispatch.ended(ended), kept=True)
+    assert world.published == [(1, 1)]
+    world.commits.succeed()
+    world.commits.succeed()
+    assert world.published == [(1, 1), (2, 2)]
 
 
 @live
