@@ -50,6 +50,7 @@ from compute_executor.service.pools.subscriber import Subscriber
 from compute_executor.service.quotas import is_bounded, require_quota
 from compute_executor.service.run_as.kind import AccountPools
 from compute_executor.service.store.rows import FunctionRow, GroupBatch, KnownSubmit
+from compute_executor.service.tasks.additions import Addition
 from compute_executor.service.tasks.cancelling import CancelReport
 from compute_executor.service.tasks.functions import FunctionDescription, FunctionSharing, new_function
 from compute_executor.service.tasks.listing import Listing
@@ -323,16 +324,25 @@ class Service:
         self.release()
         await self._parts.pools.open(who, pool, spec, user)
 
-    def check_upload(self, who: Identity, size: int) -> None:
-        """Raise QuotaExceeded if a file of so many bytes is too much for this user."""
+    def begin_upload(self, who: Identity, size: int) -> Addition:
+        """Count a file that was announced with so many bytes; what `end_upload` is to be given. Raises QuotaExceeded
+        if it is too much for this user."""
         if is_bounded(who):
             kept = self._parts.usage.of(who.id)
             require_quota(self.limits, who, "user_stored", kept.bytes, size)
             require_quota(self.limits, who, "user_files", kept.files)
+        announced = Addition(who.id, size, files=1)
+        self._parts.usage.additions.expect(announced)
+        return announced
 
-    def uploaded(self, who: Identity, size: int) -> None:
-        """Count a file that was uploaded."""
-        self._parts.usage.add(who.id, size, files=1)
+    def end_upload(self, announced: Addition, size: int | None) -> None:
+        """Count an uploaded file as it is, which has ``size`` bytes; None: it was not received."""
+        additions = self._parts.usage.additions
+        additions.settled(announced, stored=False)
+        if size is not None:
+            received = announced._replace(bytes=size)
+            additions.expect(received)
+            additions.settled(received, stored=True)
 
     def hold_blobs(self, who: Identity, holder: Subscriber, blobs: list[Blob]) -> None:
         """``holder`` refers to these blobs and may again. What ``who`` may not use, or is not there, is left out."""

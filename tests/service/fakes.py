@@ -14,6 +14,7 @@ from compute_executor.service.access import Identity
 from compute_executor.service.audit import Audit
 from compute_executor.service.service import Service
 from compute_executor.service.store.rows import FunctionRow, GroupBatch, KnownSubmit
+from compute_executor.service.tasks.additions import Addition
 
 
 class View(NamedTuple):
@@ -136,10 +137,11 @@ class FakeService:
             raise NotFound("no such task for you")
         return self.views[prefix, position]
 
-    def check_upload(self, who: Identity, size: int) -> None:
+    def begin_upload(self, who: Identity, size: int) -> Addition:
         """Every file may be uploaded."""
+        return Addition(who.id, size, files=1)
 
-    def uploaded(self, who: Identity, size: int) -> None:
+    def end_upload(self, announced: Addition, size: int | None) -> None:
         """Not counted."""
 
     def task_details(self, outcome: frames.Result) -> dict[str, Any]:

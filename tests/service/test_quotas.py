@@ -17,6 +17,7 @@ from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.quotas import QUOTAS, require_quota
 from compute_executor.service.service import Service
 from compute_executor.service.tasks import usage as module
+from compute_executor.service.tasks.additions import Addition
 from compute_executor.service.tasks.usage import Usage, measure
 from tests.service.api.test_stream import Client
 from tests.service.fixture import (
@@ -134,13 +135,28 @@ async def test_what_is_stored(fixture: ServiceFixture, monkeypatch: pytest.Monke
         with pytest.raises(QuotaExceeded, match=r"6\d,\d{3} bytes kept here .*user_stored"):
             await service.submit(ALICE, batch([b"x" * 60_000]))
         with pytest.raises(QuotaExceeded, match="user_stored"):
-            service.check_upload(ALICE, 60_000)
+            service.begin_upload(ALICE, 60_000)
         await service.submit(BOB, batch([b"x" * 60_000], group=group(BOB)))
         for _ in range(3):
             await service.submit(HOST, batch([b"x" * 60_000], group=group(HOST)))
         fixture.engine.end(DEFAULT_POOL, [task._replace(body=b"") for task in take(fixture)])
         await _measured(fixture)
         await service.submit(ALICE, batch([b"x" * 60_000]))
+
+
+@live
+async def test_a_batch_that_a_measurement_did_not_see_stays_counted(
+    fixture: ServiceFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(fixture, limits=SMALL._replace(user_open_tasks=1000)) as service:
+        await register(service)
+        usage = fixture.parts.usage
+        before = await asyncio.to_thread(measure, fixture.path, fixture.blobs.folder, {})
+        monkeypatch.setattr(module, "measure", lambda *_: before)
+        coming = service.submit_soon(ALICE, batch([b"x" * 60_000]))  # which has it measured
+        await usage.close()
+        await coming
+        assert 60_000 < usage.of(ALICE.id).bytes < 70_000
 
 
 async def _measured(fixture: ServiceFixture) -> None:
@@ -155,12 +171,17 @@ async def _measured(fixture: ServiceFixture) -> None:
 @live
 async def test_files(fixture: ServiceFixture) -> None:
     async with serving(fixture, limits=SMALL._replace(user_stored=10**9)) as service:
-        service.check_upload(ALICE, 70_000)
-        service.uploaded(ALICE, 70_000)
+        failed = service.begin_upload(ALICE, 70_000)
         with pytest.raises(QuotaExceeded, match=r"1 files kept here .*user_files"):
-            service.check_upload(ALICE, 70_000)
-        service.check_upload(BOB, 70_000)
-        service.check_upload(HOST, 10**12)
+            service.begin_upload(ALICE, 70_000)
+        service.end_upload(failed, None)
+        upload = service.begin_upload(ALICE, 70_000)
+        service.end_upload(upload, 80_000)
+        with pytest.raises(QuotaExceeded, match=r"1 files kept here .*user_files"):
+            service.begin_upload(ALICE, 70_000)
+        assert fixture.parts.usage.of(ALICE.id) == Usage(80_000, 1)
+        service.begin_upload(BOB, 70_000)
+        service.begin_upload(HOST, 10**12)
 
 
 @live
@@ -200,9 +221,10 @@ async def test_what_is_kept_for_each_user_is_measured(fixture: ServiceFixture) -
         await turn()
         fresh = {code.name: BOB.id}  # type: ignore[union-attr]
         found = await asyncio.to_thread(measure, fixture.path, blobs.folder, fresh)
-        assert found[BOB.id] == Usage(70_000, 1)
-        assert found[ALICE.id].files == 2
-        assert 141_000 < found[ALICE.id].bytes < 142_000
+        assert found.batches == 1
+        assert found.usages[BOB.id] == Usage(70_000, 1)
+        assert found.usages[ALICE.id].files == 2
+        assert 141_000 < found.usages[ALICE.id].bytes < 142_000
 
 
 @live
@@ -214,7 +236,7 @@ async def test_a_measurement_that_fails_is_made_again_later(
 
     async with serving(fixture):
         usage = fixture.parts.usage
-        usage.add(ALICE.id, 7)
+        usage.additions.expect(Addition(ALICE.id, 7))
         monkeypatch.setattr(module, "measure", fails)
         assert usage.of(ALICE.id) == Usage(7, 0)
         await usage.close()

@@ -17,6 +17,7 @@ from compute_executor.service.quotas import is_bounded, require_quota
 from compute_executor.service.store.committer import Committer
 from compute_executor.service.store.reader import Reader
 from compute_executor.service.store.rows import ID_BYTES, FunctionRow, encode_metadata
+from compute_executor.service.tasks.additions import Addition
 from compute_executor.service.tasks.usage import StoredUsage
 
 DIGEST_BYTES = 32
@@ -56,8 +57,14 @@ class Functions:
         """Store a function; the id under which it (or an equal one of its owner) is known, once committed."""
         self._check_quota(who, row)
         self._check(who, row, code)
-        kept = await self._blobs.keep(code)
-        found = await self._committer.commit(lambda writer: writer.add_function(row, kept))
+        addition, new = Addition(row.owner, row.size if isinstance(code, bytes) else 0), False
+        self._usage.additions.expect(addition)
+        try:
+            kept = await self._blobs.keep(code)
+            found = await self._committer.commit(lambda writer: writer.add_function(row, kept))
+            new = found == row.id
+        finally:
+            self._usage.additions.settled(addition, stored=new)
         if isinstance(kept, Blob) and not self._read.blob_in_use(kept.name):
             self._blobs.delete([kept.name])  # it was known already, with its code in another file
         self._rows.pop(found, None)  # it may have another name now

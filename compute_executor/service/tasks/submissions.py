@@ -44,6 +44,7 @@ from compute_executor.service.scheduling.queues import Call
 from compute_executor.service.speakers import Speakers
 from compute_executor.service.store.committer import Committer, settle
 from compute_executor.service.store.rows import ID_BYTES, NewBatch
+from compute_executor.service.tasks.additions import Addition
 from compute_executor.service.tasks.arguments import decode_calls
 from compute_executor.service.tasks.disk_space import DiskSpace
 from compute_executor.service.tasks.functions import Functions
@@ -129,7 +130,7 @@ class Submissions:
             return accepted
         self._being_stored[batch.prefix] = (checked.row, accepted)
         self._tasks_being_stored[who.id] += batch.count
-        self._usage.add(who.id, len(checked.row.tasks))
+        self._usage.additions.expect(_addition(checked.row))
         if checked.row.parts:
             self._holds.hold(batch.prefix, checked.row.parts)
         self._committer.soon(
@@ -183,6 +184,8 @@ class Submissions:
                 self._open(number, checked)
         except ComputeError as refusal:
             error = refusal
+        stored = error is None and number is not None
+        self._usage.additions.settled(_addition(row), stored=stored, number=number or 0)
         self._groups.forget(row.group)
         if row.parts:
             self._holds.release(row.prefix)
@@ -332,6 +335,11 @@ def function_indexes(calls: list[Call], functions: int) -> bytes | None:
     if functions == 1:
         return None
     return struct.pack(f"<{len(calls)}H", *(function for function, _ in calls))
+
+
+def _addition(row: NewBatch) -> Addition:
+    """What a batch adds to what is kept for its user, besides files."""
+    return Addition(row.owner, len(row.tasks))
 
 
 def _same_owner(owner: str | None, asking: str, prefix: bytes) -> None:

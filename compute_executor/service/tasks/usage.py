@@ -1,4 +1,4 @@
-"""How much the service keeps for each user: measured now and then, and counted up in between.
+"""How much the service keeps for each user: measured now and then, and counted up in between (`additions`).
 
 Bodies of results come and go by thousands, so nothing is counted for them one by one: a thread with a connection of
 its own adds up what the tables and the blob folder have. Nobody asks for the usage of a service of one's own, so
@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from compute_executor.service.store.database import open_reader
 from compute_executor.service.store.reader import Reader
+from compute_executor.service.tasks.additions import Additions
 
 log: logging.Logger = logging.getLogger(__name__)
 
@@ -44,8 +45,8 @@ class StoredUsage:
         self._folder = folder
         self._fresh = fresh
         self._measured: dict[str, Usage] = {}
-        self._added: Counter[str] = Counter()
-        self._files: Counter[str] = Counter()
+        self.additions = Additions()
+        """What comes: whoever stores something says so here."""
         self._good_until = 0.0
         self._measuring: asyncio.Task[None] | None = None
 
@@ -54,12 +55,8 @@ class StoredUsage:
         if self._measuring is None and time.monotonic() > self._good_until:
             self._measuring = asyncio.get_running_loop().create_task(self._measure())
         known = self._measured.get(owner, Usage(0, 0))
-        return Usage(known.bytes + self._added[owner], known.files + self._files[owner])
-
-    def add(self, owner: str, size: int, *, files: int = 0) -> None:
-        """Count what has come since the last measurement."""
-        self._added[owner] += size
-        self._files[owner] += files
+        size, files = self.additions.of(owner)
+        return Usage(known.bytes + size, known.files + files)
 
     async def close(self) -> None:
         """Measure no more."""
@@ -67,24 +64,34 @@ class StoredUsage:
             await asyncio.gather(self._measuring, return_exceptions=True)
 
     async def _measure(self) -> None:
-        began, added, files = time.monotonic(), self._added.copy(), self._files.copy()
+        began, counted = time.monotonic(), None
+        self.additions.begin()
         try:
-            self._measured = await asyncio.to_thread(measure, self._database, self._folder, self._fresh())
-            self._added.subtract(added)
-            self._files.subtract(files)
+            measured = await asyncio.to_thread(measure, self._database, self._folder, self._fresh())
+            self._measured, counted = measured.usages, measured.batches
         except Exception:
             log.exception("what is kept for each user cannot be measured now")
         finally:
+            self.additions.end(counted)
             took = time.monotonic() - began
             self._good_until = time.monotonic() + max(PERIOD, SHARE * took)
             self._measuring = None
 
 
-def measure(database: Path, folder: Path, fresh: dict[str, str]) -> dict[str, Usage]:
-    """The usage of each user, by what the tables and the blob folder have."""
+class Measured(NamedTuple):
+    """The usage of each user, by what tables and blob folder have; the batches up to this number are in it."""
+
+    usages: dict[str, Usage]
+    batches: int
+
+
+def measure(database: Path, folder: Path, fresh: dict[str, str]) -> Measured:
+    """Add up what there is."""
     sizes, names = Counter[str](), defaultdict[str, set[str]](set)
     with contextlib.closing(open_reader(database)) as connection:
+        connection.execute("BEGIN")  # all queries see the same
         read = Reader(connection)
+        ((batches,),) = read.rows("last_batch_number")
         for query in ("kept_arguments", "kept_results", "kept_functions"):
             for owner, size in read.rows(query):
                 sizes[owner] += size
@@ -95,7 +102,9 @@ def measure(database: Path, folder: Path, fresh: dict[str, str]) -> dict[str, Us
     on_disk = {entry.name: entry.stat().st_size for entry in _files(folder)}
     for owner, its in names.items():
         sizes[owner] += sum(on_disk.get(name, 0) for name in its)
-    return {owner: Usage(sizes[owner], len(names[owner])) for owner in {*sizes, *names}}
+    return Measured(
+        {owner: Usage(sizes[owner], len(names[owner])) for owner in {*sizes, *names}}, int(batches)
+    )
 
 
 def _files(folder: Path) -> list[os.DirEntry[str]]:

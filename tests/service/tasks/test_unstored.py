@@ -58,6 +58,21 @@ def test_numbered_ones_come_first_whoever_comes_beside_them() -> None:
     assert (waiting.taken, len(waiting)) == (4, 0)
 
 
+def test_numbers_are_given_beside_those_that_wait_and_behind_those_that_have_some() -> None:
+    waiting = UnstoredOutcomes()
+    waiting.put(ended("ann", 0, 3))
+    assert (waiting.has("ann"), waiting.has("bob")) == (True, False)
+    waiting.put_numbered(ended("bob", 0, 1))
+    waiting.put_numbered(ended("eve", 0, 1))
+    assert not waiting.has("bob")
+    assert [batch.owner for batch, _ in waiting.take(3)] == ["bob", "eve", "ann"]
+    assert (waiting.taken, len(waiting)) == (0, 2)
+    waiting.put_numbered(ended("bob", 1, 1))
+    assert [batch.owner for batch, _ in waiting.take(1)] == ["bob"]
+    waiting.take(2)
+    assert (waiting.taken, len(waiting)) == (6, 0)
+
+
 arrivals = st.lists(st.tuples(st.sampled_from(list(BATCHES)), st.integers(1, 7)), min_size=1, max_size=3)
 steps = st.lists(st.one_of(arrivals, st.integers(1, 9)), max_size=30)
 

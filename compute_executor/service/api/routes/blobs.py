@@ -24,10 +24,12 @@ async def put(request: Request) -> Response:
     blobs, service = shell_of(request).blobs, shell_of(request).service
     blobs.path(name)
     announced = request.headers.get("content-length", "0")
-    service.check_upload(who, int(announced) if announced.isdecimal() else 0)
-    service.blob_rights.put(who, name)
-    size = await blobs.receive(name, request.stream())
-    service.uploaded(who, size)
+    upload, size = service.begin_upload(who, int(announced) if announced.isdecimal() else 0), None
+    try:
+        service.blob_rights.put(who, name)
+        size = await blobs.receive(name, request.stream())
+    finally:
+        service.end_upload(upload, size)
     return json_answer({"name": name, "size": size})
 
 

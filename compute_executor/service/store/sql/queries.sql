@@ -379,6 +379,9 @@ DELETE FROM submit_keys WHERE prefix = ?;
 SELECT (SELECT count(*) FROM batches), (SELECT coalesce(sum(count), 0) FROM batches);
 
 
+-- name: last_batch_number
+SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'batches'), 0);
+
 -- name: kept_arguments
 SELECT owner, sum(length(tasks)) FROM batches WHERE tasks IS NOT NULL GROUP BY owner;
 
