@@ -278,10 +278,6 @@ class Packer(Owner):
         values = tuple(self._names[key][short] for key, short in draft.names)
         key, short = draft.names[0]
         alone = len(values) == 1 and not draft.loans
-        own = per_process.of_the_interpreter(values[0]) if alone else None
-        if own is not None:  # a list or a dict, too, which no pickler asks about
-            draft.stream = pickle.dumps((_Imported(*own),), PROTOCOL)
-            return
         if alone and _is_plain(values[0]) and self._first_name(key, short, values[0]) == short:
             draft.stream = pickle.dumps(values, PROTOCOL)
             if type(values[0]) in _CHANGEABLE:
@@ -314,7 +310,7 @@ class Packer(Owner):
         if found is None:
             names = self._names[key]
             module = names.get("__name__")
-            found = self._by_id[key] = {id(names): "", **well_known.places()}
+            found = self._by_id[key] = {id(names): "", **well_known.places(), **per_process.places()}
             compared = _compared(names, module)
             for name, value in list(names.items()):
                 if name.startswith("__") or "." in name:

@@ -37,6 +37,16 @@ _OF_THE_INTERPRETER = (
 )
 
 
+def places() -> dict[int, str]:
+    """Where each interpreter's own are found, by id: module and attribute, with a dot between them."""
+    found = {}
+    for module, name in _OF_THE_INTERPRETER:
+        one = getattr(sys.modules.get(module), name, None)
+        if one is not None:
+            found[id(one)] = f"{module}.{name}"
+    return found
+
+
 def of_the_interpreter(obj: Any) -> tuple[str, str] | None:
     """The module, and the name in it, of what each interpreter has of its own, and a program changes to change it."""
     for module, name in _OF_THE_INTERPRETER:

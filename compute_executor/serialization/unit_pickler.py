@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import CellType, FunctionType
 from typing import Any, NamedTuple
 
-from compute_executor.serialization import by_value, per_process, reading, views
+from compute_executor.serialization import by_value, per_process, views
 from compute_executor.serialization.namespaces import Loan, Name
 from compute_executor.serialization.pickler import EmptyCell, Owner, Pickler
 
@@ -35,11 +35,6 @@ class NamingPickler(Pickler):
         super().__init__(file, owner, place.own)
         self._place = place
         self._lent = dict(place.loans)
-
-    def reducer_override(self, obj: Any) -> Any:
-        """As in any stream; what each interpreter has of its own is the worker's."""
-        own = per_process.of_the_interpreter(obj)
-        return super().reducer_override(obj) if own is None else (reading.imported, own)
 
     def persistent_id(self, obj: Any) -> tuple[Any, ...] | None:
         """The global name of an object, an empty one for the namespace itself; or where it is lent; None: it is
