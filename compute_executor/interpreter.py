@@ -95,6 +95,48 @@ def _set_numbers(numpy: Any, found: dict[str, dict[str, Any]]) -> None:
     numpy.set_printoptions(**{**_PRINTING, **found.get("printing", {})})
 
 
+def _options(pandas: Any) -> dict[str, Any]:
+    """The options of pandas that are not as they were, of plain values."""
+    found = {}
+    for name, option in pandas._config.config._registered_options.items():
+        value = (
+            pandas.get_option(name)
+            if name not in pandas._config.config._deprecated_options
+            else option.defval
+        )
+        if type(value) in _PLAIN and value != option.defval:
+            found[name] = value
+    return found
+
+
+def _set_options(pandas: Any, found: dict[str, Any]) -> None:
+    for name, value in found.items():
+        with contextlib.suppress(Exception):  # another version
+            pandas.set_option(name, value)
+
+
+def _drawing(matplotlib: Any) -> dict[str, Any]:
+    """What is set for figures and is not as it was when matplotlib was imported, of plain values and texts."""
+    found = {}
+    for name, fresh in matplotlib.rcParamsOrig.items():
+        value = dict.__getitem__(matplotlib.rcParams, name)
+        if value == fresh:
+            continue
+        if type(value).__name__ == "Cycler":
+            found[name] = repr(value)
+        elif type(value) in _PLAIN or (type(value) is list and _PLAIN.issuperset(map(type, value))):
+            found[name] = value
+    return found
+
+
+def _set_drawing(matplotlib: Any, found: dict[str, Any]) -> None:
+    for name, value in found.items():
+        with contextlib.suppress(Exception):  # another version
+            matplotlib.rcParams[name] = value
+
+
+_PLAIN = frozenset({bool, int, float, str, type(None)})
+
 SETTINGS = {
     "recursion": _Setting(
         "sys", lambda it: it.getrecursionlimit(), lambda it, v: it.setrecursionlimit(v), 1000
@@ -118,6 +160,8 @@ SETTINGS = {
     "locale": _Setting("locale", _places, _set_places, {}),
     "stack": _Setting("threading", _stack_size, lambda it, v: it.stack_size(v), 0),
     "numpy": _Setting("numpy", _numbers, _set_numbers, {}),
+    "pandas": _Setting("pandas", _options, _set_options, {}),
+    "matplotlib": _Setting("matplotlib", _drawing, _set_drawing, {}),
 }
 
 
@@ -171,10 +215,8 @@ class AfterImport:
         """importlib's question to an entry of sys.meta_path."""
         if name != self._name:
             return None
-        from importlib.machinery import PathFinder
-
         sys.meta_path.remove(self)
-        spec = PathFinder.find_spec(name, path)
+        spec = self._found_by_others(name, path)
         if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
 
@@ -182,5 +224,13 @@ class AfterImport:
                 execute(module)
                 self._then(module)
 
-            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+            spec.loader.exec_module = exec_module
         return spec
+
+    @staticmethod
+    def _found_by_others(name: str, path: Any) -> Any:
+        for finder in list(sys.meta_path):
+            found = finder.find_spec(name, path) if hasattr(finder, "find_spec") else None
+            if found is not None:
+                return found
+        return None

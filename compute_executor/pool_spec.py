@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from compute_executor import devices
+from compute_executor.functions import module_changes
 from compute_executor.protocol.frames import PoolSpec, WorkerDevices
 from compute_executor.protocol.resources import count
 from compute_executor.serialization import native
@@ -36,9 +37,11 @@ def pool_spec(
     *,
     gpus: Any = None,
     threads: int | None = None,
+    changes: dict[str, bytes] | None = None,
 ) -> PoolSpec:
     """The workers' view of the world: what the caller sees at this moment. ``gpus``, ``threads``: of the workers, as
-    an Executor takes them. Raises TypeError and ValueError for wrong ones."""
+    an Executor takes them; ``changes``: what the program has set in modules that it imports. Raises TypeError and
+    ValueError for wrong ones."""
     shared = [] if gpus is None else [WorkerDevices(*one) for one in devices.of_workers(gpus)]
     threads = 0 if threads is None else count("threads_per_worker", threads)
     try:
@@ -60,7 +63,11 @@ def pool_spec(
         label=label,
         python_version=f"{sys.version_info[0]}.{sys.version_info[1]}",
         interpreter=[wire_text(option) for option in interpreter_options()],
-        surroundings=pack(observe() | (messages() if output == "program" else {})),
+        surroundings=pack(
+            observe()
+            | (messages() if output == "program" else {})
+            | ({"modules": changes} if changes else {})
+        ),
         to_program=output == "program",
         threads=threads,
         devices=shared,
@@ -74,6 +81,12 @@ def as_of_now(
     levels of logging or the globals of the initializer since."""
     output = "program" if first.to_program else "log"
     found = pool_spec(
-        first.max_workers, initializer, initargs, first.label, output, threads=first.threads or None
+        first.max_workers,
+        initializer,
+        initargs,
+        first.label,
+        output,
+        threads=first.threads or None,
+        changes=module_changes.observe(),
     )
     return msgspec.structs.replace(found, devices=first.devices)

@@ -725,6 +725,61 @@ def main(Pool):
             "('app.part', True)",
         ),
         Row(
+            "a library loaded by `ctypes`, and a function that it calls",
+            """
+import ctypes
+lib = ctypes.CDLL(None)
+lib.strtod.restype = ctypes.c_double
+Compare = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_int), ctypes.POINTER(ctypes.c_int))
+@Compare
+def compare(a, b): return a[0] - b[0]
+def f(text):
+    values = (ctypes.c_int * 3)(3, 1, 2)
+    lib.qsort(values, 3, 4, compare)
+    return lib.strtod(text, None), list(values)
+def main(Pool):
+    with Pool() as pool: print(pool.submit(f, b"1.5").result())
+""",
+            "(1.5, [1, 2, 3])",
+        ),
+        Row(
+            "a text and a tuple as sentinels, tested with `is`; NaN as a key",
+            """
+import math
+MISSING, NONE, names = ("missing",), "<none>", {math.nan: 1}
+def f(a=MISSING, b=NONE): return a is MISSING, b is NONE, names.get(math.nan)
+def main(Pool):
+    with Pool() as pool: print(pool.submit(f).result())
+""",
+            "(True, True, 1)",
+        ),
+        Row(
+            "the namespace of `exec`, changed by a task",
+            """
+space = {}
+exec("K = 3\\ndef scaled(x): return K * x", space)
+def f(x):
+    space["K"] = 5
+    return space["scaled"](x)
+def main(Pool):
+    with Pool() as pool: print(pool.submit(f, 2).result())
+""",
+            "10",
+        ),
+        Row(
+            "a view of a `bytearray`",
+            """
+buffer = bytearray(4)
+part = memoryview(buffer)[1:3]
+def f():
+    part[0] = 7
+    return list(buffer)
+def main(Pool):
+    with Pool() as pool: print(pool.submit(f).result())
+""",
+            "[0, 7, 0, 0]",
+        ),
+        Row(
             "a mock",
             """
 from unittest import mock
@@ -1140,6 +1195,40 @@ def main(Pool):
     with Pool(1) as pool: list(pool.map(f, [1, 2]))
 """,
             "task 1\ntask 2",
+        ),
+        Row(
+            "values that the script sets in modules that it imports",
+            """
+import pathlib, sys
+if not pathlib.Path("settings.py").exists():
+    text = "DEBUG, LIMITS = False, {}\\ndef run(x): return x, DEBUG, LIMITS\\ndef debug(): return DEBUG\\n"
+    pathlib.Path("settings.py").write_text(text)
+import settings
+settings.DEBUG = True
+settings.LIMITS["low"] = 1
+def f(x): return settings.run(x)
+def main(Pool):
+    with Pool() as pool: print(pool.submit(f, 2).result(), pool.submit(settings.debug).result())
+""",
+            "(2, True, {'low': 1}) True",
+        ),
+        Row(
+            "a function that the script puts in place of a module's, and one that it registers there",
+            """
+import pathlib
+if not pathlib.Path("steps.py").exists():
+    text = "KNOWN = {}\\ndef add(f):\\n KNOWN[f.__name__] = f\\n return f\\n"
+    text += "def slow(x): return x\\ndef run(x): return slow(x), KNOWN['mine'](x)\\n"
+    pathlib.Path("steps.py").write_text(text)
+import steps
+def fast(x): return 10 * x
+steps.slow = fast
+@steps.add
+def mine(x): return -x
+def main(Pool):
+    with Pool() as pool: print(pool.submit(steps.run, 2).result())
+""",
+            "(20, -2)",
         ),
         Row(
             "a thread prints that a task has left running",

@@ -74,6 +74,7 @@ def main(tasks: int, stream: int, life: int, results: int, records: int) -> None
     worker = Worker(link, channel, setup)
     setup.limit()
     with contextlib.suppress(EOFError, ConnectionError):  # the engine is gone: nobody to tell
+        setup.change_modules(worker.program)
         if initialized(link, setup.initializer, worker.program):
             link.send(messages.READY)
             if not select.select([channel], [], [], FIRST_TASK)[0]:
@@ -149,6 +150,14 @@ class WorkerSetup:
         """Where the caller's program is from; None: its surroundings do not say."""
         said = self._surroundings.get("main")
         return None if said is None else Origin(said["file"], said["modified"])
+
+    def change_modules(self, program: Program) -> None:
+        """Set in modules what the caller's program has set in them."""
+        streams = self._surroundings.get("modules")
+        if streams:
+            from compute_executor.serialization import set_in_modules
+
+            set_in_modules.apply(streams, program)
 
     def limit(self) -> None:
         """Take over the caller's resource limits, once all that this process needs is open."""
