@@ -35,7 +35,9 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _WORDS = {"true": True, "false": False, "null": None, "none": None}
 _MOST_BITS = 4096
 """Of an int whose decimal digits are quick to make."""
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_FORMULA = re.compile(r"'*([=+\-@\t\r]|null\Z)")
+"""What has an apostrophe before it in a table of text: what a spreadsheet takes for a formula, and the word that
+stands for None there."""
 
 
 def typed(text: str) -> Value:
@@ -181,13 +183,14 @@ def json_text(value: Any) -> str:
 
 def storable(value: Any) -> Any:
     """``value`` of the types that column formats know: numbers, text, bytes, times, decimals, lists and mappings.
-    Raises TypeError for a mapping that would lose a key, and what objects of the user raise."""
+    Raises TypeError for a mapping that would lose a key and a decimal that is no number, and what objects of the user
+    raise."""
     if type(value) in _STORED:
         return value
     if isinstance(value, (PurePath, UUID, Fraction)):
         return str(value)
     if isinstance(value, (datetime.date, datetime.time, datetime.timedelta, Decimal, bytes)):
-        return _of_datetime(value)
+        return _as_python(value)
     value = _by_column(value) if _is_frame(value) else plain(value)
     if isinstance(value, Mapping):
         return _by_text(value, storable)
@@ -212,10 +215,12 @@ def _filled(column: Any) -> list[Any]:
     return [None if isinstance(value, float) and math.isnan(value) else value for value in values]
 
 
-def _of_datetime(value: Any) -> Any:
-    """A time of pandas as one of Python, if that can hold it."""
+def _as_python(value: Any) -> Any:
+    """A time of pandas as one of Python, if that can hold it; a decimal if it is a number, bytes."""
+    if isinstance(value, Decimal) and not value.is_finite():
+        raise TypeError("columns of decimals have numbers only; a float may be nan or inf")
     convert = getattr(value, "to_pydatetime", None) or getattr(value, "to_pytimedelta", None)
-    if value.is_nan() if isinstance(value, Decimal) else value != value:  # noqa: PLR0124 - NaT
+    if value != value:  # noqa: PLR0124 - NaT
         return None
     nanoseconds = any(getattr(value, name, 0) for name in ("nanosecond", "nanoseconds"))
     return value if convert is None or nanoseconds else convert()
@@ -286,7 +291,8 @@ def _clean(text: str) -> str:
 
 
 def _safe(text: str) -> str:
-    """Text that a spreadsheet does not take for a formula: an apostrophe is put before it. A number stays."""
+    """Text that a spreadsheet does not take for a formula, and nobody for None: an apostrophe is put before it. A
+    number stays."""
     if text and _FORMULA.match(text) and not _NUMBER.fullmatch(text) and text not in ("-inf", "+inf"):
         return f"'{text}"
     return text
