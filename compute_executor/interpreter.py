@@ -110,9 +110,10 @@ def _options(pandas: Any) -> dict[str, Any]:
 
 
 def _set_options(pandas: Any, found: dict[str, Any]) -> None:
-    for name, value in found.items():
+    for name in {**_options(pandas), **found}:
         with contextlib.suppress(Exception):  # another version
-            pandas.set_option(name, value)
+            fresh = pandas._config.config._registered_options[name].defval
+            pandas.set_option(name, found.get(name, fresh))
 
 
 def _drawing(matplotlib: Any) -> dict[str, Any]:
@@ -130,9 +131,9 @@ def _drawing(matplotlib: Any) -> dict[str, Any]:
 
 
 def _set_drawing(matplotlib: Any, found: dict[str, Any]) -> None:
-    for name, value in found.items():
+    for name in {**_drawing(matplotlib), **found}:
         with contextlib.suppress(Exception):  # another version
-            matplotlib.rcParams[name] = value
+            matplotlib.rcParams[name] = found.get(name, matplotlib.rcParamsOrig[name])
 
 
 _PLAIN = frozenset({bool, int, float, str, type(None)})

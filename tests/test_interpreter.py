@@ -24,12 +24,15 @@ CHANGED: dict[str, Any] = {
     "locale": {"LC_NUMERIC": "C.UTF-8", "LC_TIME": "C.UTF-8"},
     "stack": 1 << 20,
     "numpy": {"errors": {"divide": "raise"}, "printing": {"precision": 3}},
+    "pandas": {"display.precision": 3},
+    "matplotlib": {"lines.linewidth": 7.0},
 }
 
 
 @pytest.fixture(autouse=True)
 def _as_it_was() -> Any:
-    pytest.importorskip("numpy")
+    for name in ("numpy", "pandas", "matplotlib"):
+        pytest.importorskip(name)
     before = {name: one.get(sys.modules[one.module]) for name, one in SETTINGS.items()}
     for one in SETTINGS.values():
         one.put(sys.modules[one.module], one.fresh)

@@ -26,7 +26,7 @@ from compute_executor.serialization.set_in_modules import (
     DISPATCH,
     ITEM,
     VALUE,
-    Change,
+    ModuleChange,
     reached,
 )
 
@@ -86,7 +86,7 @@ def observe() -> dict[str, bytes]:
     if not _WORTH_A_LOOK.search(text):
         return {}
     aliases, targets = _read(text)
-    found: dict[str, dict[tuple[Any, ...], Change]] = {}
+    found: dict[str, dict[tuple[Any, ...], ModuleChange]] = {}
     for target in targets:
         for module, change in _changes(target, aliases, vars(main)):
             found.setdefault(module, {})[change.path, change.kind, repr(change.key)] = change
@@ -206,7 +206,7 @@ def _names(node: ast.expr) -> tuple[str, ...] | None:
 
 def _changes(
     target: _Target, aliases: dict[str, tuple[str, tuple[str, ...]]], names: dict[str, Any]
-) -> Iterator[tuple[str, Change]]:
+) -> Iterator[tuple[str, ModuleChange]]:
     """The changes that a target stands for, each with its module."""
     name, path = _place(target, aliases, names)
     module = by_value.loaded(name)
@@ -228,7 +228,7 @@ def _changes(
     if (name == "sys" and type(value) not in (bool, int)) or isinstance(value, ModuleType):
         return
     if path:
-        yield name, Change(path, target.kind, target.key, value)
+        yield name, ModuleChange(path, target.kind, target.key, value)
 
 
 def _place(
@@ -252,7 +252,7 @@ def _is_imported(module: ModuleType) -> bool:
     return module.__name__.partition(".")[0] not in _CARRIED_OTHERWISE and by_value.travels_by_name(module)
 
 
-def _registrations(module: ModuleType, path: tuple[str, ...]) -> Iterator[tuple[str, Change]]:
+def _registrations(module: ModuleType, path: tuple[str, ...]) -> Iterator[tuple[str, ModuleChange]]:
     """Where a function of a module, or of an object in it, has put functions and classes of the script's."""
     try:
         function = reached(module, path)
@@ -262,7 +262,7 @@ def _registrations(module: ModuleType, path: tuple[str, ...]) -> Iterator[tuple[
     if getattr(owner, "registry", None) is not None and hasattr(owner, "dispatch"):
         own = [(kind, one) for kind, one in owner.registry.items() if _is_own(kind) or _is_own(one)]
         if own:
-            yield module.__name__, Change(path[:-1], DISPATCH, None, own)
+            yield module.__name__, ModuleChange(path[:-1], DISPATCH, None, own)
         return
     home = by_value.loaded(getattr(function, "__module__", None) or "")
     if not isinstance(owner, ModuleType) and path:
@@ -271,24 +271,24 @@ def _registrations(module: ModuleType, path: tuple[str, ...]) -> Iterator[tuple[
         yield from _holding(home, (), home)
 
 
-def _holding(module: ModuleType, path: tuple[str, ...], owner: Any) -> Iterator[tuple[str, Change]]:
+def _holding(module: ModuleType, path: tuple[str, ...], owner: Any) -> Iterator[tuple[str, ModuleChange]]:
     """The containers of an object that hold something of the script's."""
     for name, value in list(getattr(owner, "__dict__", {}).items()):
         if type(value) not in _CONTAINERS or name.startswith("__"):
             continue
         inside = (*value, *value.values()) if isinstance(value, dict) else (*value,)
         if any(map(_is_own, inside)):
-            yield module.__name__, Change((*path, name), CONTENT, None, value)
+            yield module.__name__, ModuleChange((*path, name), CONTENT, None, value)
 
 
-def _accessors() -> Iterator[tuple[str, Change]]:
+def _accessors() -> Iterator[tuple[str, ModuleChange]]:
     """Classes of the script's that are attributes of a library's tables and arrays."""
     for name, classes in _WITH_ACCESSORS.items():
         module = by_value.loaded(name)
         for kind in classes if module is not None else ():
             for short, value in list(vars(getattr(module, kind, object)).items()):
                 if _is_own(getattr(value, "_accessor", None)):
-                    yield name, Change((kind, short), VALUE, None, value)
+                    yield name, ModuleChange((kind, short), VALUE, None, value)
 
 
 _WITH_ACCESSORS = {"pandas": ("Series", "DataFrame", "Index"), "xarray": ("DataArray", "Dataset")}
@@ -298,7 +298,7 @@ def _is_own(obj: Any) -> bool:
     return isinstance(obj, (FunctionType, type)) and not by_value.importable(obj)
 
 
-def _stream(module: str, changes: list[Change]) -> bytes:
+def _stream(module: str, changes: list[ModuleChange]) -> bytes:
     """The stream of the changes that can travel; a warning about each that cannot."""
     good = []
     for change in changes:

@@ -15,6 +15,10 @@ MAX_TRIES = 300
 """Parts that are tried before the search ends where it is."""
 
 
+_FIRST, _LAST = 5, 2
+"""Steps of a long path that are shown."""
+
+
 def why(obj: Any, error: BaseException) -> str:
     """The part of ``obj`` at fault, the way to it, and what pickle says."""
     from compute_executor.serialization.class_parts import OnlyItsStatement
@@ -40,19 +44,29 @@ def why(obj: Any, error: BaseException) -> str:
 
 def _leaf(value: Any) -> tuple[Any, str]:
     """The innermost part that cannot be pickled, and its path."""
-    path, tries = "", 0
+    path: list[str] = []
+    tries = 0
     seen: set[int] = set()
     while True:
         seen.add(id(value))
         for step, part in _parts(value):
             tries += 1
             if tries > MAX_TRIES:
-                return value, path
+                return value, _shown(path)
             if id(part) not in seen and not _picklable(part):
-                value, path = part, path + step
+                value = part
+                path.append(step)
                 break
         else:
-            return value, path
+            return value, _shown(path)
+
+
+def _shown(path: list[str]) -> str:
+    """The steps of a path; of a long one its ends."""
+    if len(path) <= _FIRST + _LAST:
+        return "".join(path)
+    between = f" ... ({len(path) - _FIRST - _LAST} more) ..."
+    return "".join((*path[:_FIRST], between, *path[-_LAST:]))
 
 
 def _picklable(value: Any) -> bool:

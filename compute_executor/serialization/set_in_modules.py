@@ -17,7 +17,7 @@ from compute_executor.serialization.namespaces import Program
 VALUE, ITEM, CONTENT, DISPATCH = "value", "item", "content", "dispatch"
 
 
-class Change(NamedTuple):
+class ModuleChange(NamedTuple):
     """Something in a module. ``path``: its dotted name there; ``kind``: the value of an attribute, an item of what
     the name stands for, all that is in it, or implementations of a generic function."""
 
@@ -57,7 +57,7 @@ def _change(stream: bytes, program: Program, module: Any) -> None:
         )
 
 
-def _make(module: Any, change: Change) -> None:
+def _make(module: Any, change: ModuleChange) -> None:
     path, kind, key, value = change
     if kind == VALUE:
         setattr(reached(module, path[:-1]), path[-1], value)

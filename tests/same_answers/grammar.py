@@ -221,7 +221,7 @@ _EXPRESSIONS = (
     "sorted([str(E), str(K)])",
     "functools.partial(G, E)()",
     "list(map(G, [E, K]))",
-    "G((y := E)) if x else K",
+    "(lambda: G((y := E)) if x else K)()",
     "callable(G) and G.__class__.__name__",
     "sys.modules[__name__].__name__",
     "next(iter([E]))",

@@ -115,3 +115,11 @@ def test_a_lock_that_is_a_global_is_refused_as_an_argument() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert [line[:11] for line in done.stdout.splitlines()] == ["argument 1:", "argument 1:"]
+
+
+def test_of_a_long_way_the_ends_are_shown(script: Script) -> None:
+    script.run("chain = []\ninner = chain\nfor _ in range(20):\n inner.append([])\n inner = inner[0]\n")
+    script.run("inner.append(n for n in 'ab')\ndel inner\ndef use(): return chain\n")
+    with pytest.raises(SerializationError) as caught:
+        script.call("use")
+    assert "in global `chain` ([0][0][0][0][0] ... (14 more) ...[0][0]) of `use`" in str(caught.value)
