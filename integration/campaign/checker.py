@@ -29,6 +29,20 @@ NAMED = frozenset(
 )
 """Ends with a name that says what happened to the task."""
 
+MUST_BE_0 = (
+    "lost",
+    "duplicated",
+    "double_started",
+    "hung",
+    "wrong",
+    "unexpected",
+    "damaged",
+    "leaked_threads",
+    "leaked_descriptors",
+    "leaked_processes",
+    "leaked_files",
+)
+
 
 @dataclass
 class Figures:
@@ -62,9 +76,7 @@ class Figures:
 
     def faults(self) -> dict[str, int]:
         """What must be 0."""
-        names = ("wrong", "unexpected", "lost", "duplicated", "double_started", "hung", "damaged")
-        leaks = ("leaked_threads", "leaked_descriptors", "leaked_processes", "leaked_files")
-        return {name: found for name in (*names, *leaks) if (found := getattr(self, name))}
+        return {name: found for name in MUST_BE_0 if (found := getattr(self, name))}
 
 
 def read_journals(lines_of: Iterable[list[str]]) -> Figures:

@@ -8,20 +8,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from integration.campaign.checker import MUST_BE_0
+
 FIGURES, PAGE = "reliability.json", "reliability.md"
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
-MUST_BE_0 = (
-    "lost",
-    "duplicated",
-    "double_started",
-    "hung",
-    "wrong",
-    "damaged",
-    "leaked_threads",
-    "leaked_descriptors",
-    "leaked_processes",
-    "leaked_files",
-)
 ROOT = Path(__file__).parents[2]
 
 

@@ -7,11 +7,16 @@ that what has been read is `WHOLE`. The file alone, if it says that the log is n
 ends in order takes the row out; another program that opens the file and closes it copies the log into it, and so
 leaves the second value there.
 
+A service that is killed between the two leaves the first one in the log, too, and such a program then a file alone
+that says that the log is needed, though nothing is missing. So a note lies beside the file from before the first to
+after the second, and nothing else is committed as long as it does (`database.checkpoint`).
+
 What a log has lost is found afterwards (`log_lost`), by comparing what lies in it with what SQLite took from it.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import struct
 import sys
@@ -21,8 +26,9 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 
+from compute_executor import system
 from compute_executor.errors import StoreDamaged
-from compute_executor.local.state import BLOBS, RINGS, check_file
+from compute_executor.local.state import BLOBS, RINGS, check_file, trouble
 
 OPEN = "open"
 """A key in ``meta``. Its value: `NEEDED` or `WHOLE`, and the boot of the machine in which the store was opened."""
@@ -47,6 +53,43 @@ def log_of(path: Path) -> Path:
     return path.with_name(f"{path.name}-wal")
 
 
+def note_of(path: Path) -> Path:
+    """The file that is beside the database ``path`` while nothing but `OPEN` is committed."""
+    return path.with_name(f"{path.name}-opening")
+
+
+def needed_now() -> str:
+    """The first value of `OPEN`, since this boot of the machine."""
+    return f"{NEEDED} {system.boot()}"
+
+
+def put_note(path: Path) -> None:
+    """Note that nothing but `OPEN` is committed from now on. Raises ServiceUnavailable."""
+    note = note_of(path)
+    try:
+        file = os.open(note, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
+        with open(file, "w", encoding="ascii") as text:
+            text.write(needed_now())
+    except OSError as error:
+        raise trouble("write", note, error) from error
+
+
+def drop_note(path: Path) -> None:
+    """Let everything be committed again. Raises ServiceUnavailable."""
+    note = note_of(path)
+    try:
+        note.unlink(missing_ok=True)
+    except OSError as error:
+        raise trouble("remove", note, error) from error
+
+
+def _nothing_followed(path: Path) -> bool:
+    """Whether the log held nothing but `OPEN`. After a loss of power it is not known whether the note is an old one:
+    then it counts for nothing."""
+    note = note_of(path)
+    return note.exists() and _beginning(note, len(needed_now()) + 1) == needed_now().encode()
+
+
 def damaged(path: Path, why: object) -> StoreDamaged:
     """The error for a database that is not as it should be."""
     return StoreDamaged(f"the database {path} is damaged ({why}). {REMEDY}")
@@ -67,7 +110,7 @@ def refuse_leftovers(path: Path) -> None:
 
 def refuse_damage(path: Path) -> None:
     """Raise NotAuthorized or StoreDamaged unless these are the files of a store, ours alone, and none is missing."""
-    for file in (path, log_of(path), path.with_name(f"{path.name}-shm")):
+    for file in (path, log_of(path), path.with_name(f"{path.name}-shm"), note_of(path)):
         if file.exists() or file.is_symlink():
             check_file(file, file.lstat())
     size = path.stat().st_size
@@ -86,7 +129,8 @@ def _refuse_without_log(path: Path) -> None:
     """The database alone: it must have been closed in order."""
     uri = f"file:{quote(str(path))}?mode=ro&immutable=1"
     with closing(sqlite3.connect(uri, uri=True)) as connection:
-        if (opened_in(connection) or "").startswith(NEEDED):
+        opened = opened_in(connection) or ""
+        if opened.startswith(NEEDED) and not (opened == needed_now() and _nothing_followed(path)):
             raise damaged(
                 path,
                 f"the service before was killed, and its write-ahead log {log_of(path).name} is gone or empty: what "

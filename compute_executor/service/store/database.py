@@ -23,12 +23,14 @@ from compute_executor.errors import ServiceUnavailable, StorageFull, StoreBusy, 
 from compute_executor.local.filesystems import network_filesystem
 from compute_executor.local.state import trouble
 from compute_executor.service.store.damage import (
-    NEEDED,
     OPEN,
     WHOLE,
     damaged,
+    drop_note,
     log_lost,
+    needed_now,
     opened_in,
+    put_note,
     refuse_damage,
     refuse_leftovers,
 )
@@ -69,7 +71,8 @@ def reopen_writer(path: Path, *, durable: bool) -> sqlite3.Connection:
         with store_errors(path):
             _prepare(connection, durable=durable)
             _migrate(connection, path)
-            checkpoint(connection)
+            if not checkpoint(connection, path):
+                _say_whole(connection, path)
     except BaseException:
         connection.close()
         raise
@@ -81,7 +84,8 @@ def close_writer(connection: sqlite3.Connection, path: Path) -> None:
     try:
         connection.execute(queries()["drop_meta"], (OPEN,))
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    except sqlite3.Error as error:
+        drop_note(path)
+    except (sqlite3.Error, ServiceUnavailable) as error:
         log.warning("the database is closed with what is in its log: %s", error)  # it is as safe there
         _close_with_log(connection, path)
     connection.close()
@@ -97,9 +101,10 @@ def _close_with_log(connection: sqlite3.Connection, path: Path) -> None:
         connection.close()
 
 
-def checkpoint(connection: sqlite3.Connection) -> bool:
+def checkpoint(connection: sqlite3.Connection, path: Path) -> bool:
     """Copy the log into the database, and have it say that there will be more in the log (`damage`). Whether the log
-    begins anew with the next commit: not while somebody reads it."""
+    begins anew with the next commit: not while somebody reads it. If this fails, it must be done before anything is
+    committed."""
     (synchronous,) = connection.execute("PRAGMA synchronous").fetchone()
     # Whatever is lost with the power, the second value is not.
     connection.execute("PRAGMA synchronous = FULL")
@@ -108,12 +113,19 @@ def checkpoint(connection: sqlite3.Connection) -> bool:
         busy, _, _ = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
         if busy:
             return False
-        connection.execute(queries()["set_meta"], (OPEN, f"{NEEDED} {system.boot()}"))
+        put_note(path)
+        connection.execute(queries()["set_meta"], (OPEN, needed_now()))
         connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
-        connection.execute(queries()["set_meta"], (OPEN, f"{WHOLE} {system.boot()}"))
+        _say_whole(connection, path)
         return True
     finally:
         connection.execute(f"PRAGMA synchronous = {synchronous:d}")
+
+
+def _say_whole(connection: sqlite3.Connection, path: Path) -> None:
+    """Have the log say that whoever reads it has everything."""
+    connection.execute(queries()["set_meta"], (OPEN, f"{WHOLE} {system.boot()}"))
+    drop_note(path)
 
 
 def _create(path: Path) -> None:

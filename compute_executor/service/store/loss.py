@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from compute_executor.errors import StoreDamaged
-from compute_executor.service.store.damage import OPEN, log_of, refuse_damage
+from compute_executor.service.store.damage import OPEN, drop_note, log_of, refuse_damage
 from compute_executor.service.store.database import open_plain, store_errors
 from compute_executor.service.store.sql import queries
 
@@ -24,6 +24,7 @@ def accept_loss(path: Path) -> Path | None:
             log.unlink(missing_ok=True)
         with closing(open_plain(path)) as connection:
             connection.execute(queries()["drop_meta"], (OPEN,))
+            drop_note(path)
     return kept
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from compute_executor.errors import StoreBusy
+from compute_executor.errors import ServiceUnavailable, StoreBusy
 from compute_executor.service.store.database import (
     checkpoint,
     close_writer,
@@ -77,10 +77,11 @@ class Store:
         return [self.run([operation])[0] for operation in operations]
 
     def _renew_log(self) -> None:
-        """Begin the log anew before anything is written, if a commit has failed: all its pages may be in the log, and
-        those that nothing is written over would look at a next start like commits that were damaged (`damage`)."""
+        """Begin the log anew before anything is written, if a commit or a checkpoint has failed: the log may say that
+        it is needed, or have all pages of a commit, and those that nothing is written over would look at a next start
+        like commits that were damaged (`damage`)."""
         if self._log_is_false:
-            if not checkpoint(self._connection):
+            if not checkpoint(self._connection, self.path):
                 raise StoreBusy(
                     "somebody reads the service's database, which must be tidied up first; try again."
                 )
@@ -130,10 +131,11 @@ class Store:
         reads, it cannot: then it is tried again when it is twice as long."""
         begun_anew = False
         try:
-            begun_anew = checkpoint(self._connection)
+            begun_anew = checkpoint(self._connection, self.path)
             self._log_is_false = self._log_is_false and not begun_anew
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ServiceUnavailable) as error:
             log.warning("checkpoint: %s", error)  # what is in the WAL is as safe there
+            self._log_is_false = True  # it may say that it is needed, and nothing may follow that
         self._long_wal = LONG_WAL if begun_anew else max(LONG_WAL, 2 * self._wal_size())
 
     def close(self) -> None:

@@ -1,0 +1,21 @@
+"""A service that dies at any statement, or whose writes fail from then on, leaves a store in which damage is found
+where there is some, and nowhere else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("then", ["closed", "gone"])
+@pytest.mark.parametrize("how", ["kill", "locked", "full"])
+def test_at_each_statement(how: str, then: str) -> None:
+    command = [sys.executable, "-m", "tests.service.store.deaths", how, then]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert done.stdout == ""
