@@ -15,12 +15,13 @@ from typing import Any, BinaryIO
 
 import msgspec
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from compute_executor.protocol import frames
 from compute_executor.serialization import packing
 from compute_executor.service.api import documents
 from compute_executor.service.api.request_bodies import JSON
-from compute_executor.service.api.turns import in_thread
+from compute_executor.service.api.turns import in_thread, load_streaming
 from compute_executor.service.blobs.folder import BlobFolder
 from compute_executor.service.tasks.status import TaskView
 
@@ -60,7 +61,16 @@ def answer_of(parts: list[Part], blobs: BlobFolder) -> Response:
     """200 with these parts, one after the other."""
     if all(isinstance(part, bytes) for part in parts):
         return Response(b"".join(part for part in parts if isinstance(part, bytes)), media_type=JSON)
-    return StreamingResponse(_written(parts, blobs), media_type=JSON)
+    return PiecesResponse(_written(parts, blobs), media_type=JSON)
+
+
+class PiecesResponse(StreamingResponse):
+    """An answer in pieces that are made while it is sent."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See starlette."""
+        await load_streaming()
+        await super().__call__(scope, receive, send)
 
 
 async def _written(parts: list[Part], blobs: BlobFolder) -> AsyncIterator[bytes]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -53,3 +55,31 @@ def test_items_are_made_in_another_thread() -> None:
         assert threading.get_ident() not in made
 
     asyncio.run(scenario())
+
+
+IMPORTS = """
+import asyncio, sys, threading
+from starlette.concurrency import run_in_threadpool
+from compute_executor.service.api import turns
+
+imported = []
+
+class Finder:
+    def find_spec(self, name, *_):
+        imported.append((threading.current_thread() is threading.main_thread(), name))
+
+async def answer():
+    await turns.load_streaming()
+    await turns.load_streaming()
+    await run_in_threadpool(int)
+
+sys.meta_path.insert(0, Finder())
+asyncio.run(answer())
+assert any("anyio" in name for _, name in imported)
+print([name for on_the_loop, name in imported if on_the_loop and "anyio" in name])
+"""
+
+
+def test_what_answers_in_pieces_need_is_not_imported_on_the_loop() -> None:
+    done = subprocess.run([sys.executable, "-c", IMPORTS], check=True, capture_output=True, text=True)
+    assert done.stdout == "[]\n"

@@ -5,9 +5,11 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from compute_executor.service.access import absent
 from compute_executor.service.api.context import identity_of, json_answer, shell_of
+from compute_executor.service.api.turns import load_streaming
 
 OCTETS = "application/octet-stream"
 
@@ -16,6 +18,11 @@ class BlobResponse(FileResponse):
     """The file in few, large parts: each is read in a helper thread, which costs a turn of the loop."""
 
     chunk_size = 1024 * 1024
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See starlette."""
+        await load_streaming()
+        await super().__call__(scope, receive, send)
 
 
 async def put(request: Request) -> Response:
