@@ -54,6 +54,8 @@ class AgentEngine:
         self._looking: set[bytes] = set()
         self._recalls: dict[int, asyncio.Future[None]] = {}
         self._last_recall = 0
+        self._unsent: dict[tuple[int, int], list[Assignment]] = {}
+        """Tasks whose leases are being stored, each with those that it was taken with."""
 
     # -- which machines there are -------------------------------------------------------------------------
 
@@ -144,12 +146,14 @@ class AgentEngine:
             asyncio.get_running_loop().call_soon(self._feed, pool)
 
     def withdraw(self, pool: bytes, tasks: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
-        """See Engine. What a machine has is asked back; it says later what had not begun (`returned`)."""
+        """See Engine. What was not sent yet is not sent. What a machine has is asked back; it says later what had not
+        begun (`returned`)."""
+        unsent = {name for name in tasks if self._unsent.pop(name, None) is not None}
         for session, held in self._holders(pool, tasks):
             self._last_recall += 1
             self._recalls[self._last_recall] = asyncio.get_running_loop().create_future()
             session.recall(self._last_recall, held)
-        return set()
+        return unsent
 
     async def recalled(self, pool: bytes) -> None:  # noqa: ARG002 - all are answered soon
         """Return when machines have said what they give back of all that was asked for by now, or do not answer."""
@@ -222,22 +226,28 @@ class AgentEngine:
         group.last(machine)
         machine.busy = time.monotonic()
         keys = [task[:3] for task in tasks]
+        self._unsent.update((task[:2], tasks) for task in tasks)
         self._records.give(machine.id, keys, lambda error: self._recorded(machine, session, tasks, error))
         return True
 
     def _recorded(
         self, machine: Machine, session: GrantorSession, tasks: list[Assignment], error: Exception | None
     ) -> None:
-        if error is None and not session.is_over:
-            session.send(tasks)
+        wanted = [task for task in tasks if self._unsent.get(task[:2]) is tasks]
+        for task in wanted:
+            del self._unsent[task[:2]]
+        sent = wanted if error is None and not session.is_over else []
+        session.send(sent)
+        if len(sent) == len(tasks):
             return
-        keys = [task[:3] for task in tasks]
+        session.reserve(len(sent) - len(tasks))
         if error is not None:
             log.error("tasks for %s wait: %s", machine.name, error)
-            session.reserve(-len(tasks))
         else:
-            self._records.take_back(machine.id, keys)
-        self._events.returned(machine.pool, keys)
+            names = {task[:2] for task in sent}
+            self._records.take_back(machine.id, [task[:3] for task in tasks if task[:2] not in names])
+        if not sent:
+            self._events.returned(machine.pool, [task[:3] for task in wanted])
         self._wake_soon(machine.pool)
 
     def _end_if_all_fail(self, group: EndpointMachines) -> None:

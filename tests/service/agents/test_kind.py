@@ -259,3 +259,28 @@ async def test_what_waits_behind_long_tasks_goes_to_a_machine_that_has_nothing(
         for _ in range(5):
             await turn()
         assert len(first.sent.frames) == count, "nobody has nothing to do"
+
+
+@live
+async def test_what_is_cancelled_while_its_lease_is_stored_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(ServiceFixture()) as service:
+        endpoint = await made(service)
+        held: list[Any] = []
+        records = service.agents.engine._records
+        give = records.give
+        monkeypatch.setattr(records, "give", lambda *lease: held.append(lease))
+        await register(service)
+        listener = Listener()
+        service.subscribe(ALICE, listener, GROUP)
+        sent = batch([b"x"] * 3, endpoint=endpoint.bytes)
+        await service.submit(ALICE, sent)
+        machine = MadeUpMachine(service, endpoint, hello(1), credit=3)
+        while not held:
+            await turn()
+        assert await service.cancel(ALICE, [(sent.prefix, [1])]) == [(sent.prefix, [1])]
+        give(*held.pop())
+        assert [task[1] for task in await machine.tasks(2)] == [0, 2]
+        assert machine.session.room() == 1, "what was not sent takes no room"
+        assert await service.cancel(ALICE, [(sent.prefix, [1])]) == []  # it has ended
+        leased = {name[1] for name in records.leased()}
+        assert leased == {0, 2}
