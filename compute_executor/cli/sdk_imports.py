@@ -175,6 +175,12 @@ class _Search(ast.NodeVisitor):
         if new != ".".join(path):
             self._change(node, new)
 
+    def visit_Name(self, node: ast.Name) -> None:
+        """The package itself, without a name of it."""
+        module = self._modules.get(node.id)
+        if module in PACKAGES and node.id in PACKAGES:
+            self._change(node, _home(module))
+
     def visit_Call(self, node: ast.Call) -> None:
         """Arguments that are other ones here."""
         path = _dotted(node.func)

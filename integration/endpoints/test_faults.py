@@ -246,7 +246,8 @@ def test_a_result_of_a_gigabyte(far: FarMachine, pools: str, kind: str) -> None:
     """It goes from disk to disk in parts: no process on its way has it in memory."""
     size = 1_000_000_000
     engine = {"process": "process", "pilots": pools}[kind]
-    with far.running("large", "--engine", engine) as endpoint, Executor("large") as executor:
+    staying = ("--idle", "300")  # the pilot, until it was looked at
+    with far.running("large", "--engine", engine, *staying) as endpoint, Executor("large") as executor:
         executor.submit(bytes, 10 * MEGABYTE).result(PATIENCE)
         announced = read_announcement(state_folder())
         assert announced is not None

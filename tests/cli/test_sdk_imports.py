@@ -31,6 +31,11 @@ def remarks(source: str) -> list[Remark]:
         ),
         ("from globus_compute_sdk.sdk.client import Client", "from compute_executor import Client"),
         (
+            "import globus_compute_sdk\nprint(globus_compute_sdk, globus_compute_sdk.Client)",
+            "import compute_executor\nprint(compute_executor, compute_executor.Client)",
+        ),
+        ("import globus_compute_sdk as sdk\nprint(sdk)", "import compute_executor as sdk\nprint(sdk)"),
+        (
             "from globus_compute_sdk.sdk.executor import ComputeFuture",
             "from compute_executor import ComputeFuture",
         ),

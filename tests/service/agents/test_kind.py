@@ -262,7 +262,9 @@ async def test_what_waits_behind_long_tasks_goes_to_a_machine_that_has_nothing(
 
 
 @live
-async def test_what_is_cancelled_while_its_lease_is_stored_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_cancelled_while_its_lease_is_stored_is_not_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async with serving(ServiceFixture()) as service:
         endpoint = await made(service)
         held: list[Any] = []
