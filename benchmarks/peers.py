@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any, NamedTuple
 
 WORKERS = 2
@@ -24,8 +25,6 @@ _Connect = Callable[[str], AbstractContextManager[Any]]
 
 def _partial(executor: Any, function: Callable[..., Any], value: Any, inputs: list[Any]) -> list[Any]:
     """``function(value, one)`` for each of the inputs, as a user of `concurrent.futures` writes it."""
-    from functools import partial
-
     return list(executor.map(partial(function, value), inputs))
 
 
@@ -230,7 +229,17 @@ def _ipyparallel(_: str) -> Iterator[Any]:
 
     with ipyparallel.Cluster(n=WORKERS, log_level=40) as client:
         client.wait_for_engines(WORKERS, timeout=60)
-        yield client.load_balanced_view().executor
+        view = client.load_balanced_view()
+        executor = view.executor
+        executor.map = partial(_in_chunks, view)
+        yield executor
+
+
+def _in_chunks(view: Any, function: Callable[..., Any], *iterables: Any, chunksize: int = 1) -> Any:
+    """``map`` of ipyparallel's executor, which itself hands a chunksize to a method that takes none."""
+    if chunksize == 1:
+        return view.imap(function, *iterables)
+    return view.map_async(function, *iterables, chunksize=chunksize)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from benchmarks.jobs import Job
-from benchmarks.peers import OURS, REFERENCE, Peer
+from benchmarks.peers import OURS, REFERENCE, SHARING, Peer
 
 ROOT = Path(__file__).parent.parent
 VENV = ROOT / "benchmarks" / ".venv"
@@ -144,7 +144,7 @@ def _rounds(peers: list[Peer], rounds: tuple[int, int]) -> Iterator[tuple[int, l
 
 
 def _wanted(jobs: list[Job], peers: list[Peer], findings: Findings) -> Iterator[tuple[Job, Peer]]:
-    for job in jobs:
+    for job in sorted(jobs, key=lambda job: job.name not in SHARING):  # with the peers that are for it alone
         for peer in peers:
             failed = (peer.name, "all") in findings.failures or (peer.name, job.name) in findings.failures
             done = len(findings.of(job.name, peer.name)) >= job.rounds
