@@ -23,7 +23,7 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from compute_executor.errors import ResultDecodeError, SerializationError, UsedInImport
+from compute_executor.errors import ComputeError, ResultDecodeError, SerializationError, UsedInImport
 from compute_executor.serialization import buffers, content, sdk_classes
 from compute_executor.serialization.buffers import BufferSink, Keep
 from compute_executor.serialization.large import Content, Piece, Pieces, parts_of, size, whole
@@ -100,9 +100,11 @@ def _is_list_of_atoms(obj: Any) -> bool:
 def _unserializable(obj: Any, error: BaseException) -> SerializationError:
     from compute_executor.serialization import blame
 
+    told = f"cannot serialise {_described(obj)}: {blame.why(obj, error)}"
+    if isinstance(getattr(error, "error", error), ComputeError):  # a ref: it says itself what to do
+        return SerializationError(told)
     return SerializationError(
-        f"cannot serialise {_described(obj)}: {blame.why(obj, error)}. Pass something picklable: "
-        "plain data instead of open files, locks, connections or generators."
+        f"{told}. Pass something picklable: plain data instead of open files, locks, connections or generators."
     )
 
 

@@ -50,7 +50,7 @@ def test_a_function_may_carry_one(ref: Ref) -> None:
 def test_a_released_one_is_refused(ref: Ref) -> None:
     ref.release()
     assert "released" in repr(ref)
-    with pytest.raises(SerializationError, match=r"argument 0: .*was released: put the value again"):
+    with pytest.raises(SerializationError, match=r"argument 0: .*was released: put the value again\n"):
         native.dump_call((ref,), {})
 
 
