@@ -115,3 +115,17 @@ def test_the_link_works_once_and_the_page_holds_no_token(browser: Browser, link:
     answer = stranger.goto(link)
     assert answer is not None
     assert answer.status == 403
+
+
+def test_a_hidden_page_is_told_nothing_until_it_is_seen_again(browser: Browser, link: str) -> None:
+    page = opened(browser, link, 1280, "light")
+    expect(shown(page, "queued")).to_contain_text("9,996", timeout=PATIENCE)
+    page.evaluate("Object.defineProperty(document, 'hidden', {get: () => window.away, configurable: true})")
+    tell = "away => { window.away = away; document.dispatchEvent(new Event('visibilitychange')) }"
+    page.evaluate(tell, arg=True)
+    page.wait_for_timeout(3_000)  # what was under way
+    run("cancel", "fit")
+    page.wait_for_timeout(4_000)
+    assert "9,996" in shown(page, "queued").inner_text()
+    page.evaluate(tell, arg=False)
+    expect(shown(page, "cancelled")).to_contain_text("9,996", timeout=PATIENCE)
