@@ -238,6 +238,7 @@ def main() -> None:
                     flush=True,
                 )
     page = engines_report.page(found, absent, loads, begun)
+    chosen.output.mkdir(exist_ok=True)
     (chosen.output / "benchmarks-engines.md").write_text(page, encoding="utf-8")
 
 

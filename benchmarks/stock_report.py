@@ -86,6 +86,7 @@ def write(found: Samples, loads: list[float], seconds: float, folder: Path) -> N
     text = PAGE.format(
         rounds=len(loads), facts=_facts(loads, seconds), figures=figures(found), aims="\n".join(aims)
     )
+    folder.mkdir(exist_ok=True)
     (folder / "benchmarks-stock.md").write_text(text)
 
 
