@@ -89,12 +89,16 @@ def _is_plain(obj: Any) -> bool:
     """Whether an object is surely made of atoms alone, as the answer of a chunk of calls often is: what makes
     packers is 25 ms of imports in a worker that needs them for nothing else."""
     if type(obj) not in _LISTS:
-        return type(obj) in _ATOMS
-    return len(obj) <= LOOKED_AT and all(type(one) in _ATOMS or _is_list_of_atoms(one) for one in obj)
+        return type(obj) in _ATOMS or _is_of_atoms(obj)
+    return len(obj) <= LOOKED_AT and all(type(one) in _ATOMS or _is_of_atoms(one) for one in obj)
 
 
-def _is_list_of_atoms(obj: Any) -> bool:
-    return type(obj) in _LISTS and len(obj) <= LOOKED_AT and _ATOMS.issuperset(map(type, obj))
+def _is_of_atoms(obj: Any) -> bool:
+    """Whether it is a list, a tuple or a dict of atoms, as the row of a table is."""
+    kind = type(obj)
+    if kind is dict and len(obj) <= LOOKED_AT:
+        return _ATOMS.issuperset(map(type, obj)) and _ATOMS.issuperset(map(type, obj.values()))
+    return kind in _LISTS and len(obj) <= LOOKED_AT and _ATOMS.issuperset(map(type, obj))
 
 
 def _unserializable(obj: Any, error: BaseException) -> SerializationError:

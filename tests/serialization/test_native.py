@@ -201,9 +201,10 @@ def test_a_list_that_holds_a_function_carries_it() -> None:
     assert function(1) == 2
 
 
-def test_the_answer_of_a_chunk_of_calls_needs_no_packer() -> None:
+def test_plain_answers_of_calls_and_of_chunks_need_no_packer() -> None:
     program = (
         "import sys; from compute_executor.serialization import native; native.dump(([1, 'a', b'b'], None)); "
+        "native.dump({'y': 1.5}); native.dump((3, {'y': 1, 'name': 'a'})); "
         "print('compute_executor.serialization.packer' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
