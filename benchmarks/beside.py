@@ -140,7 +140,7 @@ def _ann(url: str, token: str, how: str, function: str, argument: str, queued: i
     with Client(base_url=url, token=token) as client, Executor(client=client) as executor:
         if how == "executor":
             kept = [executor.submit(called, value) for _ in range(queued)]
-            while _open_tasks(url, token) < queued // 2:
+            while _open_tasks(url, token) + sum(future.done() for future in kept) < queued // 2:
                 time.sleep(0.01)
         else:
             kept = []
