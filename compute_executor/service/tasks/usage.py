@@ -45,7 +45,7 @@ class StoredUsage:
         self._folder = folder
         self._fresh = fresh
         self._measured: dict[str, Usage] = {}
-        self.additions = Additions()
+        self.additions: Additions = Additions()
         """What comes: whoever stores something says so here."""
         self._good_until = 0.0
         self._measuring: asyncio.Task[None] | None = None
