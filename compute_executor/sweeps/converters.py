@@ -208,6 +208,8 @@ def _of_numpy(member: type) -> Reader | None:
         import numpy  # whose type it is
 
         value = read(text)
+        if kind in ("i", "u") and not numpy.iinfo(member).min <= value <= numpy.iinfo(member).max:
+            raise OverflowError(f"{value} is outside of {member.__name__}")  # numpy 1 would wrap around
         with numpy.errstate(over="raise"):
             return member(value)
 
