@@ -61,7 +61,7 @@ _MODULES = ("errors", "serialize", "testing")
 
 
 def __getattr__(name: str) -> Any:
-    """The public names are imported when they are asked for (PEP 562): a worker, which imports parts of this
+    """Import the public names when they are asked for (PEP 562): a worker, which imports parts of this
     package only, must start fast and may live where our dependencies are not installed. So are public modules."""
     if name not in _HOMES and name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -66,7 +66,7 @@ class Devices(NamedTuple):
 
 
 def visible(environ: Mapping[str, str], hardware: Hardware) -> Devices:
-    """The devices that a program with this environment may use on such a machine.
+    """Return the devices that a program with this environment may use on such a machine.
 
     >>> visible({"CUDA_VISIBLE_DEVICES": "2,3"}, Hardware(nvidia=("0", "1", "2", "3"))).names
     ('2', '3')
@@ -98,7 +98,7 @@ def _vendor(environ: Mapping[str, str], hardware: Hardware) -> Vendor:
 
 
 def _entries(value: str | None) -> list[str] | None:
-    """The devices that a variable lists; None: it is not set, so all are seen."""
+    """Return the devices that a variable lists; None: it is not set, so all are seen."""
     if value is None:
         return None
     found = []
@@ -110,7 +110,7 @@ def _entries(value: str | None) -> list[str] | None:
 
 
 def _existing(listed: list[str], count: int) -> list[str]:
-    """Those up to the first number that is no device; ``count`` is 0 if it is not known how many there are."""
+    """Return those up to the first number that is no device; ``count`` is 0 if it is not known how many there are."""
     for index, entry in enumerate(listed):
         if entry.isdecimal() and 0 < count <= int(entry):
             return listed[:index]
@@ -141,7 +141,8 @@ def _of_intel(environ: Mapping[str, str], count: int) -> list[str]:
 
 
 def look() -> Hardware:
-    """What the system tells of devices on this machine. Takes as long as ``nvidia-smi -L`` where that is found."""
+    """Return what the system tells of devices on this machine. Takes as long as ``nvidia-smi -L`` where that is
+    found."""
     nvidia, uuids = _nvidia()
     return Hardware(nvidia, uuids, _count_amd(), _count_intel())
 
@@ -164,8 +165,8 @@ def _nvidia() -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def nvidia_names(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The devices that ``nvidia-smi -L`` tells of, and all UUIDs. A device that is divided (MIG) counts as its parts,
-    which only a UUID names; then whole ones are named so too, because CUDA counts in another order."""
+    """Return the devices that ``nvidia-smi -L`` tells of, and all UUIDs. A device that is divided (MIG) counts as its
+    parts, which only a UUID names; then whole ones are named so too, because CUDA counts in another order."""
     parts: dict[str, list[str]] = {}
     whole = ""
     for line in text.splitlines():
@@ -181,7 +182,7 @@ def nvidia_names(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _count_amd() -> int:
-    """The GPUs among the nodes of the kernel's driver; processors are nodes as well, with the number 0."""
+    """Return the GPUs among the nodes of the kernel's driver; processors are nodes as well, with the number 0."""
     if not glob.glob("/dev/kfd"):  # a container may have the folder and not the device
         return 0
     return sum(
@@ -206,16 +207,16 @@ def _text(path: str) -> str:
 
 
 def of_workers(gpus: Any) -> list[tuple[list[str], dict[str, str]]]:
-    """The devices of each worker, and the variables by which it sees no other, by what this program sees of this
-    machine. Raises TypeError and ValueError."""
+    """Return the devices of each worker, and the variables by which it sees no other, by what this program sees of
+    this machine. Raises TypeError and ValueError."""
     there = visible(os.environ, look())
     return [(names, variables(there.vendor, names)) for names in chosen(gpus, there)]
 
 
 def chosen(gpus: Any, devices: Devices) -> list[list[str]]:
-    """The devices of each worker: "all" is one for each of ``devices``; else a list of devices, or of lists of them.
-    A number counts ``devices`` from 0, as libraries do in this program; text is the UUID of a device or of a part of
-    one. Raises TypeError and ValueError."""
+    """Return the devices of each worker: "all" is one for each of ``devices``; else a list of devices, or of lists of
+    them. A number counts ``devices`` from 0, as libraries do in this program; text is the UUID of a device or of a
+    part of one. Raises TypeError and ValueError."""
     if gpus == "all":
         if not devices.names:
             raise ValueError(
@@ -286,7 +287,7 @@ def _check_sets(sets: list[list[str]]) -> None:
 
 
 def variables(vendor: Vendor, names: Sequence[str]) -> dict[str, str]:
-    """The environment variables by which a program sees these devices and no other.
+    """Return the environment variables by which a program sees these devices and no other.
 
     ROCR_VISIBLE_DEVICES is applied before HIP's, and ZE_AFFINITY_MASK before SYCL's, so the latter count from 0.
 

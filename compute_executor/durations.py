@@ -13,7 +13,7 @@ LONGEST = 1e10
 
 
 def seconds_of(text: str) -> float:
-    """The seconds of a duration as people write it: a number and a unit. Raises ValueError.
+    """Return the seconds of a duration as people write it: a number and a unit. Raises ValueError.
 
     >>> seconds_of("90s"), seconds_of("15m"), seconds_of("1.5h"), seconds_of("2d"), seconds_of("1w")
     (90.0, 900.0, 5400.0, 172800.0, 604800.0)
@@ -28,7 +28,7 @@ def seconds_of(text: str) -> float:
 
 
 def age(moment: float | None, now: float | None = None) -> str:
-    """How long ago a Unix time was, for reading.
+    """Return how long ago a Unix time was, for reading.
 
     >>> age(100.0, 145.0), age(100.0, 400.0), age(0.0, 7300.0), age(None)
     ('45 s ago', '5 min ago', '2 h ago', '')
@@ -39,7 +39,7 @@ def age(moment: float | None, now: float | None = None) -> str:
 
 
 def took(task: dict[str, Any], now: float | None = None) -> str:
-    """How long a task ran, or runs so far, for reading; "" if it has not begun, or that is not known.
+    """Return how long a task ran, or runs so far, for reading; "" if it has not begun, or that is not known.
 
     >>> took({"began": 10.0, "ended": 12.5}), took({"began": 10.0, "ended": None}, 55.0), took({"began": None})
     ('2.5 s', '45 s so far', '')
@@ -51,7 +51,7 @@ def took(task: dict[str, Any], now: float | None = None) -> str:
 
 
 def length(seconds: float) -> str:
-    """A duration with its unit.
+    """Return a duration with its unit.
 
     >>> length(0.0123), length(2.5), length(90), length(5400), length(200000)
     ('12.3 ms', '2.5 s', '90 s', '90 min', '2 d')

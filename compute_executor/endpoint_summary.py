@@ -24,7 +24,7 @@ class BlockView(NamedTuple):
 
 
 def blocks_of(endpoint: Mapping[str, Any]) -> list[BlockView]:
-    """The blocks of all machines of an endpoint."""
+    """Return the blocks of all machines of an endpoint."""
     return [block for machine in _connected(endpoint) for block in _blocks(machine)]
 
 
@@ -50,7 +50,7 @@ def _blocks(machine: Mapping[str, Any]) -> Iterator[BlockView]:
 
 
 def _documents(value: Any) -> list[Mapping[str, Any]]:
-    """A list as a machine has sent it, which may be anything."""
+    """Return a list as a machine has sent it, which may be anything."""
     return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
 
 

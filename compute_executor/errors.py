@@ -85,7 +85,7 @@ class ComputeError(Exception):
         return self.message
 
     def document(self) -> dict[str, Any]:
-        """The JSON body with which a service reports this error (the shape of Globus Compute's own)."""
+        """Return the JSON body with which a service reports this error (the shape of Globus Compute's own)."""
         return {
             "status": "Failed",
             "code": self.code,
@@ -415,7 +415,7 @@ class PoolBroken(WorkerLost):
 
 
 def _tree(root: type[ComputeError]) -> dict[str, type[ComputeError]]:
-    """Every class below ``root`` by its name."""
+    """Return every class below ``root`` by its name."""
     found = {root.__name__: root}
     for child in root.__subclasses__():
         found.update(_tree(child))
@@ -423,7 +423,7 @@ def _tree(root: type[ComputeError]) -> dict[str, type[ComputeError]]:
 
 
 def from_document(document: dict[str, Any], *, http_status: int | None = None) -> ComputeError:
-    """The error that a service's answer describes: by our class name, else by HTTP status."""
+    """Return the error that a service's answer describes: by our class name, else by HTTP status."""
     message = str(document.get("reason") or document.get("message") or document)
     named = _tree(ComputeError).get(str(document.get("name")))
     if named is not None:
@@ -432,13 +432,13 @@ def from_document(document: dict[str, Any], *, http_status: int | None = None) -
 
 
 def _status(document: dict[str, Any]) -> int:
-    """The HTTP status in a document; 500 if it has none, or nonsense."""
+    """Return the HTTP status in a document; 500 if it has none, or nonsense."""
     found = document.get("http_status_code")
     return found if isinstance(found, int) else 500
 
 
 def _by_status(status: int) -> type[ComputeError]:
-    """The class for an answer that names none of ours (the hosted service, a proxy in between)."""
+    """Return the class for an answer that names none of ours (the hosted service, a proxy in between)."""
     by_status: dict[int, type[ComputeError]] = {
         400: InvalidRequest,
         401: NotAuthorized,

@@ -330,7 +330,7 @@ class Executor(ExecutorAttributes, concurrent.futures.Executor):
         user_endpoint_config: dict[str, Any] | None = None,
         result_serializers: Iterable[Strategylike] | None = None,
     ) -> Executor:
-        """This Executor with other options per call: a view that shares its connection and its workers.
+        """Return this Executor with other options per call: a view that shares its connection and its workers.
 
         ``endpoint_id``: run there. ``container``: a registered container's id. ``timeout``: seconds after which
         a running call is stopped (TaskTimeout). ``retries``: how often a call is run again when its worker died.
@@ -383,7 +383,8 @@ class Executor(ExecutorAttributes, concurrent.futures.Executor):
         return self._session.put(self._view, value)
 
     def ref(self, ref_id: str) -> Any:
-        """The reference with this id, which another program of yours has put at the same service, and keeps."""
+        """Return the reference with this id, which another program of yours has put at the same service, and
+        keeps."""
         return Ref(part_of(checks.text("ref_id", ref_id)))
 
     def submit_to_registered_function(
@@ -435,7 +436,7 @@ class Executor(ExecutorAttributes, concurrent.futures.Executor):
         return str(self.submit_to_registered_function(function_id).result())
 
     def _client(self) -> AbstractContextManager[Client]:
-        """The Client that this Executor was given; without one, a Client of the same service for one use."""
+        """Return the Client that this Executor was given; without one, a Client of the same service for one use."""
         return self._session.settings.peer.borrowed_client()
 
     def reload_tasks(

@@ -43,8 +43,8 @@ def endpoint_options(
     user_endpoint_config: dict[str, Any] | None,
     result_serializers: Iterable[Strategylike] | None,
 ) -> Options:
-    """The options of calls to an endpoint of Globus Compute. Raises TypeError if they are for another one, and as
-    `with_options` and `strategy_paths` do."""
+    """Return the options of calls to an endpoint of Globus Compute. Raises TypeError if they are for another one, and
+    as `with_options` and `strategy_paths` do."""
     options = with_options(
         Options(),
         resource_specification=resource_specification,
@@ -81,12 +81,12 @@ def check_name(name: str, label: str, task_group_id: object) -> None:
 
 
 def check_batch_size(value: int) -> int:
-    """How many tasks leave together at most. Raises TypeError and ValueError."""
+    """Return how many tasks leave together at most. Raises TypeError and ValueError."""
     return checks.integer("batch_size", value, least=1, most=MAX_BATCH)
 
 
 def check_port(value: int | None) -> int | None:
-    """A port of the broker; None for the one that the service names. Raises TypeError and ValueError."""
+    """Return a port of the broker; None for the one that the service names. Raises TypeError and ValueError."""
     return None if value is None else checks.integer("amqp_port", value, least=1, most=65_535)
 
 
@@ -101,7 +101,7 @@ def pace_of(limit: int | None, window: float | None) -> tuple[int, float] | None
 
 
 def strategies_of(serializer: ComputeSerializer | str | None) -> ComputeSerializer | None:
-    """The serializer whose strategies say how calls travel, if there is one."""
+    """Return the serializer whose strategies say how calls travel, if there is one."""
     return None if isinstance(serializer, str) else serializer
 
 
@@ -117,5 +117,5 @@ def strategy_paths(strategies: Iterable[Strategylike] | None) -> list[str] | Non
 
 
 def id_bytes(value: AnyId | None, what: str) -> bytes:
-    """The 16 bytes of an id; none for None. Raises InvalidRequest for what is no id."""
+    """Return the 16 bytes of an id; none for None. Raises InvalidRequest for what is no id."""
     return b"" if value is None else uuid.UUID(canonical(value, what)).bytes

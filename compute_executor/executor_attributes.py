@@ -160,8 +160,8 @@ class ExecutorAttributes:
         self._view = SessionView(self._session, before.target, origin=before.origin, serializer=chosen)
 
     def _endpoint(self, value: AnyId | None) -> bytes:
-        """The id of an endpoint that is given by id or name; of a name the service is asked. Raises InvalidRequest,
-        NotFound."""
+        """Return the id of an endpoint that is given by id or name; of a name the service is asked. Raises
+        InvalidRequest, NotFound."""
         if isinstance(value, str) and is_endpoint_name(value):
             return self._session.settings.peer.endpoint_named(value)
         return id_bytes(value, "endpoint")

@@ -100,7 +100,7 @@ class TaskOutputText:
         self._streams = tuple(zip(part.streams()[:2], part.starts[:2], strict=True))
 
     def followed_by(self, part: Written) -> TaskOutputText:
-        """This and a further part, or a result's, which has the end of all of it."""
+        """Return this and a further part, or a result's, which has the end of all of it."""
         later = TaskOutputText(part)
         if later._attempt == self._attempt:
             later._streams = tuple(map(joined, self._streams, later._streams))
@@ -197,7 +197,7 @@ class ComputeFuture(Future[T]):
         return Timings(self._submitted, self._began, self._ended)
 
     def output(self, stream: Literal["stdout", "stderr"] | None = None) -> str:
-        """What the task has printed, as far as it has come: stdout, then stderr, or one of them.
+        """Return what the task has printed, as far as it has come: stdout, then stderr, or one of them.
 
         The last 64 KiB of each are kept, behind a line that says how many bytes are missing. Empty where nothing was
         printed, and for tasks of stock endpoints, which do not tell. After `Executor.reload_tasks` it is there when
@@ -206,7 +206,7 @@ class ComputeFuture(Future[T]):
         return "" if self._output is None else self._output.text(stream)
 
     def wrote(self, part: Written) -> None:
-        """The task has written this. For the session's I/O thread."""
+        """Note that the task has written this. For the session's I/O thread."""
         self._output = TaskOutputText(part) if self._output is None else self._output.followed_by(part)
 
     def cancel(self) -> bool:

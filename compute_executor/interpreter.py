@@ -28,7 +28,7 @@ _CONTEXT = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
 
 
 def _exactness(decimal: Any) -> tuple[Any, ...]:
-    """The context of this thread; last of it, the names of the signals that raise."""
+    """Return the context of this thread; last of it, the names of the signals that raise."""
     context = decimal.getcontext()
     traps = sorted(signal.__name__ for signal, raises in context.traps.items() if raises)
     return (*(getattr(context, name) for name in _CONTEXT), traps)
@@ -79,7 +79,7 @@ _PRINTING = {
 
 
 def _numbers(numpy: Any) -> dict[str, dict[str, Any]]:
-    """What numpy does about a division by zero and the like, and how it prints."""
+    """Return what numpy does about a division by zero and the like, and how it prints."""
     errors, printing = numpy.geterr(), numpy.get_printoptions()
     found = {
         "errors": {name: value for name, value in errors.items() if value != _ERRORS.get(name)},
@@ -96,7 +96,7 @@ def _set_numbers(numpy: Any, found: dict[str, dict[str, Any]]) -> None:
 
 
 def _options(pandas: Any) -> dict[str, Any]:
-    """The options of pandas that are not as they were, of plain values."""
+    """Return the options of pandas that are not as they were, of plain values."""
     found = {}
     for name, option in pandas._config.config._registered_options.items():
         value = (
@@ -117,7 +117,7 @@ def _set_options(pandas: Any, found: dict[str, Any]) -> None:
 
 
 def _drawing(matplotlib: Any) -> dict[str, Any]:
-    """What is set for figures and is not as it was when matplotlib was imported, of plain values and texts."""
+    """Return what is set for figures and is not as it was when matplotlib was imported, of plain values and texts."""
     found = {}
     for name, fresh in matplotlib.rcParamsOrig.items():
         value = dict.__getitem__(matplotlib.rcParams, name)
@@ -167,7 +167,7 @@ SETTINGS = {
 
 
 def observe() -> dict[str, Any]:
-    """What is set in this interpreter and thread."""
+    """Return what is set in this interpreter and thread."""
     found = {}
     for name, setting in SETTINGS.items():
         module = sys.modules.get(setting.module)

@@ -133,7 +133,7 @@ class UnchunkedResults(Iterator[Any]):
 
 
 def _two(chunk: Any) -> tuple[Any, Any]:
-    """Values and error of a chunk. Raises ResultDecodeError for what is not both."""
+    """Return values and error of a chunk. Raises ResultDecodeError for what is not both."""
     if isinstance(chunk, (tuple, list)) and len(chunk) == 2 and isinstance(chunk[0], list):
         return chunk[0], chunk[1]
     raise ResultDecodeError("the answer of a chunk of calls is not a list of values and an error")
@@ -146,7 +146,8 @@ def _raise(error: BaseException) -> NoReturn:
 
 
 def _stopped() -> RuntimeError:
-    """The error in place of a StopIteration, which would end the iteration as if all values had come (PEP 479)."""
+    """Return the error in place of a StopIteration, which would end the iteration as if all values had come (PEP
+    479)."""
     return RuntimeError(
         "generator raised StopIteration: a call of this map did, and values may come after it"
     )

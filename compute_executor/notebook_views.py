@@ -16,7 +16,7 @@ LONGEST = 500
 
 
 def table(title: str, rows: list[tuple[str, str]]) -> str:
-    """A table of names and texts under a title."""
+    """Return a table of names and texts under a title."""
     cells = "".join(
         f'<tr><th style="text-align:left">{escape(name)}</th><td style="text-align:left">{escape(text)}</td></tr>'
         for name, text in rows
@@ -26,7 +26,7 @@ def table(title: str, rows: list[tuple[str, str]]) -> str:
 
 
 def of_executor(name: str, label: str, group: str, endpoint: str, state: str) -> str:
-    """The table of an Executor."""
+    """Return the table of an Executor."""
     commands = f"compute-executor tasks --group {group[:8]}"
     rows = [
         ("label", label),
@@ -39,7 +39,7 @@ def of_executor(name: str, label: str, group: str, endpoint: str, state: str) ->
 
 
 def of_future(future: Any) -> str:
-    """The table of a ComputeFuture. One that is running or waiting is not waited for."""
+    """Return the table of a ComputeFuture. One that is running or waiting is not waited for."""
     submitted, began, ended = future.timings
     rows = [
         ("state", _state(future)),

@@ -28,23 +28,23 @@ class ServiceLocator(Protocol):
     """Finds a service and its credentials. May block, start a service, renew a token; raises ComputeError."""
 
     def api(self) -> OwnApi:
-        """The HTTP API of a service of this package: always the same object."""
+        """Return the HTTP API of a service of this package: always the same object."""
         ...
 
     def kind(self, endpoint: bytes) -> EndpointKind:
-        """Who runs the tasks of this endpoint."""
+        """Return who runs the tasks of this endpoint."""
         ...
 
     def endpoint_named(self, name: str) -> bytes:
-        """The id of the endpoint of this package that has this name on the service. Raises NotFound."""
+        """Return the id of the endpoint of this package that has this name on the service. Raises NotFound."""
         ...
 
     def client(self) -> Client:
-        """The Client of a hosted service."""
+        """Return the Client of a hosted service."""
         ...
 
     def borrowed_client(self) -> AbstractContextManager[Client]:
-        """A Client of the service for one use, after which one that was given is as open as before."""
+        """Return a Client of the service for one use, after which one that was given is as open as before."""
         ...
 
 
@@ -56,11 +56,11 @@ class EmbeddedLocator:
         self._versions = Versions()
 
     def api(self) -> OwnApi:
-        """Its API."""
+        """Return its API."""
         return self._api
 
     def kind(self, endpoint: bytes) -> EndpointKind:
-        """Its own workers, or an endpoint that has connected to it."""
+        """Return its own workers, or an endpoint that has connected to it."""
         text = str(uuid.UUID(bytes=endpoint))
         if text in (BUILT_IN_ENDPOINT, TUTORIAL_ENDPOINT):
             return EndpointKind.OURS
@@ -83,7 +83,7 @@ class EmbeddedLocator:
         raise InvalidRequest("this user's local service is no hosted one")
 
     def borrowed_client(self) -> AbstractContextManager[Client]:
-        """A Client with the service's own token."""
+        """Return a Client with the service's own token."""
         from compute_executor.sdk.client import Client  # 30 ms, and only what is rare needs it
 
         found = embedded_address()
@@ -99,7 +99,7 @@ class ClientLocator:
         self._versions = Versions()
 
     def api(self) -> OwnApi:
-        """Its API, under the Client's login."""
+        """Return its API, under the Client's login."""
         if self._client.hosted:
             raise InvalidRequest(NO_ENDPOINT)
         return self._api
@@ -124,11 +124,11 @@ class ClientLocator:
         return self._api.endpoint_named(name)
 
     def client(self) -> Client:
-        """The client itself."""
+        """Return the client itself."""
         return self._client
 
     def borrowed_client(self) -> AbstractContextManager[Client]:
-        """The client itself, which stays open."""
+        """Return the client itself, which stays open."""
         return nullcontext(self._client)
 
 
@@ -160,11 +160,11 @@ class LoginLocator:
         return self._peer().endpoint_named(name)
 
     def client(self) -> Client:
-        """The Client."""
+        """Return the Client."""
         return self._peer().client()
 
     def borrowed_client(self) -> AbstractContextManager[Client]:
-        """The Client."""
+        """Return the Client."""
         return self._peer().borrowed_client()
 
     def _peer(self) -> ClientLocator:
@@ -177,8 +177,8 @@ class LoginLocator:
 
 
 def locator(client: Client | None, profile: str | None, *, own: bool) -> ServiceLocator:
-    """The service of an Executor that was given these. ``own``: it is to run tasks in workers of its own. Raises
-    InvalidRequest if there is no such profile."""
+    """Return the service of an Executor that was given these. ``own``: it is to run tasks in workers of its own.
+    Raises InvalidRequest if there is no such profile."""
     if client is not None:
         return ClientLocator(client)
     if not own or config.find_profile(profile) is not None:

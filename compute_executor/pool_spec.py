@@ -39,9 +39,9 @@ def pool_spec(
     threads: int | None = None,
     changes: dict[str, bytes] | None = None,
 ) -> PoolSpec:
-    """The workers' view of the world: what the caller sees at this moment. ``gpus``, ``threads``: of the workers, as
-    an Executor takes them; ``changes``: what the program has set in modules that it imports. Raises TypeError and
-    ValueError for wrong ones."""
+    """Return the workers' view of the world: what the caller sees at this moment. ``gpus``, ``threads``: of the
+    workers, as an Executor takes them; ``changes``: what the program has set in modules that it imports. Raises
+    TypeError and ValueError for wrong ones."""
     shared = [] if gpus is None else [WorkerDevices(*one) for one in devices.of_workers(gpus)]
     threads = 0 if threads is None else count("threads_per_worker", threads)
     try:
@@ -77,7 +77,7 @@ def pool_spec(
 def as_of_now(
     first: PoolSpec, initializer: Callable[..., object] | None, initargs: tuple[Any, ...]
 ) -> PoolSpec:
-    """The spec ``first`` with what the program sees by now: it may have changed its folder, its variables, its
+    """Return the spec ``first`` with what the program sees by now: it may have changed its folder, its variables, its
     levels of logging or the globals of the initializer since."""
     output = "program" if first.to_program else "log"
     found = pool_spec(

@@ -36,7 +36,7 @@ class _Counter:
         self._changed(self)
 
     def text(self, seconds: float) -> str:
-        """The figures, ``seconds`` after the start."""
+        """Return the figures, ``seconds`` after the start."""
         rate = self.ended / seconds if seconds > 0 else 0.0
         speed = f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.2g}/s"
         of = f"/{self.total:,}" if self.total is not None else ""
@@ -117,7 +117,7 @@ def _bar() -> Progress:
 
 
 def can_draw(stream: TextIO) -> bool:
-    """Whether a bar can move on ``stream``: a terminal, or a Jupyter kernel, which shows it if ipywidgets are
+    """Return whether a bar can move on ``stream``: a terminal, or a Jupyter kernel, which shows it if ipywidgets are
     installed."""
     if "ipykernel" in sys.modules:
         return importlib.util.find_spec("ipywidgets") is not None

@@ -63,24 +63,24 @@ class SerializationStrategy(ABC):
 
     @classmethod
     def get_cached_by_id(cls, identifier: str) -> SerializationStrategy | None:
-        """The strategy with this identifier."""
+        """Return the strategy with this identifier."""
         return cls._known.get(identifier)
 
     @classmethod
     def get_cached_by_class(cls, type_: type[SerializationStrategy]) -> SerializationStrategy:
-        """The one instance of a strategy."""
+        """Return the one instance of a strategy."""
         return cls._known[type_.identifier]
 
     @abstractmethod
     def serialize(self, data: Any) -> str:
-        """The text of an object."""
+        """Return the text of an object."""
 
     @abstractmethod
     def deserialize(self, payload: str) -> Any:
-        """The object of a text that :meth:`serialize` made."""
+        """Return the object of a text that :meth:`serialize` made."""
 
     def chomp(self, payload: str) -> str:
-        """A text without its identifier. Raises DeserializationError if it has another."""
+        """Return a text without its identifier. Raises DeserializationError if it has another."""
         if not payload.startswith(self.identifier):
             raise DeserializationError(f"Buffer does not start with identifier:{self.identifier}")
         return payload[IDENTIFIER_LENGTH:]
@@ -92,7 +92,7 @@ class ComboSerializationStrategy(SerializationStrategy, ABC):
     strategies: ClassVar[list[type[SerializationStrategy]]]
 
     def serialize(self, data: Any) -> str:
-        """The text of an object. Raises SerializationError if no strategy can make one."""
+        """Return the text of an object. Raises SerializationError if no strategy can make one."""
         made, failures = [], []
         for kind in self.strategies:
             try:
@@ -104,7 +104,7 @@ class ComboSerializationStrategy(SerializationStrategy, ABC):
         return self.identifier + packing.pack(made)
 
     def deserialize(self, payload: str) -> Any:
-        """The object of a text. Raises DeserializationError if no strategy can read its part."""
+        """Return the object of a text. Raises DeserializationError if no strategy can read its part."""
         failures = []
         for buffer in packing.unpack(self.chomp(payload)):
             strategy = self.get_cached_by_id(buffer[:IDENTIFIER_LENGTH])
@@ -122,11 +122,11 @@ class _BufferMethod(SerializationStrategy):
     """A strategy that is a method of `serialization.strategies`."""
 
     def serialize(self, data: Any) -> str:
-        """The text of an object. Raises SerializationError."""
+        """Return the text of an object. Raises SerializationError."""
         return strategies.dumps(data, self.identifier[:2])
 
     def deserialize(self, payload: str) -> Any:
-        """The object of a text. Raises DeserializationError."""
+        """Return the object of a text. Raises DeserializationError."""
         self.chomp(payload)
         try:
             return strategies.loads(payload)
@@ -246,7 +246,7 @@ class ValidatedStrategylike(NamedTuple):
 
 
 def validate_strategylike(value: Strategylike, *, for_code: bool | None = None) -> ValidatedStrategylike:
-    """The strategy that is meant. ``for_code``: which kind it must be. Raises SerdeError for any other."""
+    """Return the strategy that is meant. ``for_code``: which kind it must be. Raises SerdeError for any other."""
     found = _imported(value) if isinstance(value, str) else value
     kind = found if isinstance(found, type) else type(found)
     if not issubclass(kind, SerializationStrategy):
@@ -263,7 +263,7 @@ def validate_strategylike(value: Strategylike, *, for_code: bool | None = None) 
 
 
 def _imported(path: str) -> object:
-    """What an import path names; one into the SDK is the class of that name here."""
+    """Return what an import path names; one into the SDK is the class of that name here."""
     module, _, name = path.rpartition(".")
     if module.startswith("globus_compute_sdk"):
         module = __name__
@@ -283,8 +283,8 @@ def _no_strategy(value: object) -> SerdeError:
 def parse_allowlist(
     allowed: Iterable[Strategylike | AllowlistWildcard] | None,
 ) -> set[type[SerializationStrategy]]:
-    """The strategies of an allow list; empty if all are allowed. Raises SerdeError for a list that names no code or
-    no data strategy, or one beside the wildcard of its kind."""
+    """Return the strategies of an allow list; empty if all are allowed. Raises SerdeError for a list that names no
+    code or no data strategy, or one beside the wildcard of its kind."""
     given = list(allowed or ())
     if not given:
         return set()
@@ -330,7 +330,8 @@ class ComputeSerializer:
 
     @staticmethod
     def serialize_from_list(data: Any, strategies: Iterable[Strategylike]) -> str:
-        """The text by the first strategy of a list that can make one. Raises SerializationError if none can."""
+        """Return the text by the first strategy of a list that can make one. Raises SerializationError if none
+        can."""
         failures = []
         for strategy in strategies or [DEFAULT_STRATEGY_DATA, DEFAULT_STRATEGY_CODE]:
             try:
@@ -340,7 +341,7 @@ class ComputeSerializer:
         raise SerializationError("\n* ".join(["All strategies failed.", *failures]))
 
     def serialize(self, data: Any) -> str:
-        """The text of an object. Raises SerializationError."""
+        """Return the text of an object. Raises SerializationError."""
         kind, strategy = ("Code", self.code_serializer) if callable(data) else ("Data", self.data_serializer)
         try:
             return strategy.serialize(data)
@@ -350,8 +351,8 @@ class ComputeSerializer:
             ) from error
 
     def deserialize(self, payload: str) -> Any:
-        """The object of a text. Raises DeserializationError for one that begins with no identifier, is of a strategy
-        that is not allowed, or cannot be read."""
+        """Return the object of a text. Raises DeserializationError for one that begins with no identifier, is of a
+        strategy that is not allowed, or cannot be read."""
         strategy = SerializationStrategy.get_cached_by_id(payload[:IDENTIFIER_LENGTH])
         if strategy is None:
             raise DeserializationError(f"Invalid header: {payload[:IDENTIFIER_LENGTH]} in data payload")
@@ -360,16 +361,16 @@ class ComputeSerializer:
 
     @staticmethod
     def pack_buffers(buffers: list[str]) -> str:
-        """Several texts in one."""
+        """Return several texts in one."""
         return packing.pack(buffers)
 
     @staticmethod
     def unpack_buffers(packed_buffer: str) -> list[str]:
-        """The texts in one that :meth:`pack_buffers` made."""
+        """Return the texts in one that :meth:`pack_buffers` made."""
         return packing.unpack(packed_buffer)
 
     def unpack_and_deserialize(self, packed_buffer: str) -> list[Any]:
-        """The three objects in a packed text. Raises AssertionError if it holds another number."""
+        """Return the three objects in a packed text. Raises AssertionError if it holds another number."""
         found = [self.deserialize(buffer) for buffer in packing.unpack(packed_buffer)]
         if len(found) != 3:
             raise AssertionError(f"Unpack expects 3 buffers, got {len(found)}")

@@ -54,8 +54,8 @@ _OF_RANKS = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK")
 
 
 def wire_text(text: str) -> str:
-    """Text of the operating system (a path, a variable) as it is sent. Bytes of it that are not UTF-8 are sent as the
-    character with their number, behind U+FFFF, which is no character; so is U+FFFF itself.
+    """Return text of the operating system (a path, a variable) as it is sent. Bytes of it that are not UTF-8 are sent
+    as the character with their number, behind U+FFFF, which is no character; so is U+FFFF itself.
 
     >>> wire_text("/home/me"), wire_text("caf\\udce9")
     ('/home/me', 'caf\\uffff\xe9')
@@ -67,7 +67,7 @@ def wire_text(text: str) -> str:
 
 
 def local_text(text: str) -> str:
-    """The text that was sent, from which os.fsencode makes the bytes again.
+    """Return the text that was sent, from which os.fsencode makes the bytes again.
 
     >>> local_text("caf\\uffff\xe9") == "caf\\udce9"
     True
@@ -85,7 +85,7 @@ def _unescaped(found: re.Match[str]) -> str:
 
 
 def observe() -> dict[str, Any]:
-    """The surroundings of this process and thread at this moment, for :func:`apply`."""
+    """Return the surroundings of this process and thread at this moment, for :func:`apply`."""
     return {
         "affinity": _affinity(),
         "niceness": os.getpriority(os.PRIO_PROCESS, 0),
@@ -101,8 +101,8 @@ def observe() -> dict[str, Any]:
 
 
 def _main() -> dict[str, Any]:
-    """Where the program is from, as its ``__main__`` says: file, package, and the module that it is with ``-m``; and
-    when that file was changed last, in ns since 1970."""
+    """Return where the program is from, as its ``__main__`` says: file, package, and the module that it is with
+    ``-m``; and when that file was changed last, in ns since 1970."""
     main = sys.modules.get("__main__")
     spec = getattr(main, "__spec__", None)
     found = getattr(main, "__file__", None), getattr(main, "__package__", None), getattr(spec, "name", None)
@@ -115,7 +115,7 @@ def _main() -> dict[str, Any]:
 
 
 def messages() -> dict[str, Any]:
-    """The program's levels of logging and filters of warnings, for workers that send it both."""
+    """Return the program's levels of logging and filters of warnings, for workers that send it both."""
     import logging  # workers, which need not have it, import this module
     import warnings
 
@@ -135,7 +135,7 @@ _LEVELS = frozenset({"CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG", "NOTSET"})
 def _filter(
     action: str, message: Any, category: Any, module: Any, line: int
 ) -> tuple[str, str, tuple[str, str], str, int]:
-    """A filter of warnings as plain values."""
+    """Return a filter of warnings as plain values."""
     return action, _pattern(message), (category.__module__, category.__qualname__), _pattern(module), line
 
 
@@ -144,18 +144,18 @@ def _pattern(compiled: Any) -> str:
 
 
 def pack(surroundings: dict[str, Any]) -> bytes:
-    """The bytes of surroundings. Only plain values, in a form that every Python since 3.4 reads."""
+    """Return the bytes of surroundings. Only plain values, in a form that every Python since 3.4 reads."""
     return pickle.dumps(surroundings, protocol=4)
 
 
 def unpack(packed: bytes) -> dict[str, Any]:
-    """The surroundings that :func:`pack` made bytes of; of no bytes: none."""
+    """Return the surroundings that :func:`pack` made bytes of; of no bytes: none."""
     found: dict[str, Any] = pickle.loads(packed) if packed else {}
     return found
 
 
 def interpreter_options() -> list[str]:
-    """The options that this interpreter was started with (-O, -W, -X ...), as arguments for another one."""
+    """Return the options that this interpreter was started with (-O, -W, -X ...), as arguments for another one."""
     flags = sys.flags
     letters = {
         "d": flags.debug,
@@ -178,7 +178,7 @@ def interpreter_options() -> list[str]:
 
 
 def _warning_options() -> list[str]:
-    """Those of -W: not what PYTHONWARNINGS, -X dev and -b add by themselves."""
+    """Return those of -W: not what PYTHONWARNINGS, -X dev and -b add by themselves."""
     options = list(sys.warnoptions)
     if sys.flags.dev_mode and options[:1] == ["default"]:
         del options[0]
@@ -275,7 +275,7 @@ def _take_signals(wanted: dict[str, Any]) -> None:
 
 
 def main_module(wanted: dict[str, Any]) -> ModuleType:
-    """A ``__main__`` that says of itself what the program's does. For the rest it is empty."""
+    """Return a ``__main__`` that says of itself what the program's does. For the rest it is empty."""
     made = ModuleType("__main__")
     said = wanted.get("main", {})
     file, name = said.get("file"), said.get("module")
@@ -308,7 +308,7 @@ def apply_limits(wanted: dict[str, Any]) -> None:
 
 
 def _lower(one: int, other: int) -> int:
-    """The lower of two limits, of which -1 is none.
+    """Return the lower of two limits, of which -1 is none.
 
     >>> _lower(-1, 5), _lower(7, -1), _lower(-1, -1), _lower(3, 4)
     (5, 7, -1, 3)
@@ -317,7 +317,7 @@ def _lower(one: int, other: int) -> int:
 
 
 def _try(call: Callable[..., object], *arguments: Any) -> bool:
-    """Whether the system allows it."""
+    """Return whether the system allows it."""
     try:
         call(*arguments)
     except (OSError, ValueError):
@@ -354,8 +354,8 @@ def neutral() -> None:
 
 
 def usable_cpus() -> int:
-    """How many processors this program may use: by its affinity, by the quota of its control group, and by what
-    ``-X cpu_count`` or PYTHON_CPU_COUNT says (from Python 3.13 on). At least 1."""
+    """Return how many processors this program may use: by its affinity, by the quota of its control group, and by
+    what ``-X cpu_count`` or PYTHON_CPU_COUNT says (from Python 3.13 on). At least 1."""
     count: int | None = None
     if hasattr(os, "process_cpu_count"):
         count = os.process_cpu_count()  # pyright: ignore[reportAttributeAccessIssue] - asked for by hasattr
@@ -384,8 +384,8 @@ def cpu_quota(proc: str = "/proc/self/cgroup", root: str = "/sys/fs/cgroup") -> 
 
 
 def usable_memory(proc: str = "/proc/self/cgroup", root: str = "/sys/fs/cgroup") -> int:
-    """Bytes of memory that programs here may have together: the machine's, or less where the control group of this
-    process or one above it has a limit. 0 if the system does not tell.
+    """Return the bytes of memory that programs here may have together: the machine's, or less where the control group
+    of this process or one above it has a limit. 0 if the system does not tell.
 
     Source: memory.max (version 2), memory.limit_in_bytes (version 1), kernel documentation.
     """
@@ -402,8 +402,8 @@ def usable_memory(proc: str = "/proc/self/cgroup", root: str = "/sys/fs/cgroup")
 def _groups(
     controller: str, second: tuple[str, ...], first: tuple[str, ...], proc: str, root: str
 ) -> list[tuple[list[str], str, tuple[str, ...]]]:
-    """Where the settings of a controller are for this process: mount points, path below them, and the files of the
-    second or first version of control groups."""
+    """Return where the settings of a controller are for this process: mount points, path below them, and the files of
+    the second or first version of control groups."""
     try:
         with open(proc, encoding="utf-8", errors="surrogateescape") as file:
             lines = [line.rstrip("\n").split(":", 2) for line in file]
@@ -419,8 +419,8 @@ def _groups(
 
 
 def _settings(mounts: Iterable[str], path: str, files: tuple[str, ...]) -> list[list[str]]:
-    """The words of the settings of a group and of all above it. In a container the path may be that of the host: then
-    only the mount's own is found."""
+    """Return the words of the settings of a group and of all above it. In a container the path may be that of the
+    host: then only the mount's own is found."""
     parts = [part for part in path.split("/") if part and part != ".."]
     found = []
     for mount in mounts:
@@ -437,7 +437,7 @@ def _read(path: str) -> str:
 
 
 def mpi_launcher(environ: Mapping[str, str]) -> str:
-    """The command that starts MPI ranks on this machine for a process with these variables: what
+    """Return the command that starts MPI ranks on this machine for a process with these variables: what
     COMPUTE_EXECUTOR_MPI_LAUNCHER says, else mpiexec or mpirun of PATH. "" if there is none, or the process is a rank
     itself: launchers do not start ranks in ranks."""
     import shutil  # workers, which need not have it, import this module

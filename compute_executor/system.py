@@ -22,7 +22,7 @@ NO_LOCAL_SERVICE = (
 
 
 def has_local_service() -> bool:
-    """Whether this system can run the local service: one with file locks and Unix sockets."""
+    """Return whether this system can run the local service: one with file locks and Unix sockets."""
     return fcntl is not None and hasattr(socket, "AF_UNIX")
 
 
@@ -42,8 +42,8 @@ def allocate(file: int, size: int) -> None:
 
 
 def is_locked(file: int) -> bool:
-    """Whether another descriptor of the file has its lock (flock). It is asked by taking a shared one: close this
-    descriptor to let it go."""
+    """Return whether another descriptor of the file has its lock (flock). It is asked by taking a shared one: close
+    this descriptor to let it go."""
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -66,7 +66,7 @@ _ENDED = (b"Z", b"X")  # states of what is dead and waits to be reaped
 
 
 def death_notice(pid: int) -> int | None:
-    """A descriptor that becomes readable when child ``pid`` is dead, or None where there is no such thing."""
+    """Return a descriptor that becomes readable when child ``pid`` is dead, or None where there is no such thing."""
     try:
         return os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
     except OSError:  # a kernel before 5.3, or a sandbox that does not know the call
@@ -97,8 +97,8 @@ def _choose_signal(module: Any, pipe: int) -> None:
 
 
 def network() -> str:
-    """The network namespace of this process: processes in two of them do not reach each other on 127.0.0.1. Empty
-    where the system does not tell."""
+    """Return the network namespace of this process: processes in two of them do not reach each other on 127.0.0.1.
+    Empty where the system does not tell."""
     try:
         return os.readlink("/proc/self/ns/net")
     except OSError:
@@ -124,7 +124,7 @@ them."""
 
 
 def out_of_the_way(file: int) -> int:
-    """A copy of a descriptor above FIRST_FILE, or as far up as the limit of open files leaves room."""
+    """Return a copy of a descriptor above FIRST_FILE, or as far up as the limit of open files leaves room."""
     try:
         return int(fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, FIRST_FILE))
     except OSError:
@@ -136,8 +136,8 @@ def out_of_the_way(file: int) -> int:
 
 
 def scratch_file(folder: str) -> int:
-    """A descriptor of a new file without a name, on the disk of ``folder``, to which everybody appends, whoever
-    truncates it meanwhile."""
+    """Return a descriptor of a new file without a name, on the disk of ``folder``, to which everybody appends,
+    whoever truncates it meanwhile."""
     import tempfile  # 5 ms, which workers need not spend
 
     with tempfile.TemporaryFile(dir=folder) as unnamed:
@@ -159,8 +159,8 @@ def adopt_orphans() -> bool:
 
 
 def descendants(pid: int) -> list[int]:
-    """The processes that come from this one and live, whatever session they are in: none where the system does not
-    tell. A service that somebody started (`local.embedded`) is everybody's, and not among them."""
+    """Return the processes that come from this one and live, whatever session they are in: none where the system does
+    not tell. A service that somebody started (`local.embedded`) is everybody's, and not among them."""
     found: list[int] = []
     waiting = _children(pid)
     while waiting:
@@ -215,7 +215,7 @@ def _left_by(leader: int, started: int, mark: str) -> list[int]:
 
 
 def _processes() -> list[int]:
-    """All there are, as far as the system tells."""
+    """Return all there are, as far as the system tells."""
     try:
         return [int(name) for name in os.listdir("/proc") if name.isdigit()]
     except OSError:
@@ -231,7 +231,7 @@ def _has_mark(pid: int, mark: str) -> bool:
 
 
 def _of_service(pid: int) -> bool:
-    """Whether a process is a service, or comes from one."""
+    """Return whether a process is a service, or comes from one."""
     while pid > 1:
         if _is_service(pid):
             return True
@@ -267,7 +267,7 @@ def boot() -> str:
 
 
 def has_children() -> bool:
-    """Whether this process has children, running or ended. Leaves them as they are."""
+    """Return whether this process has children, running or ended. Leaves them as they are."""
     if not hasattr(os, "waitid"):
         return False
     try:

@@ -17,7 +17,7 @@ THREAD_VARIABLES = (
 
 
 def thread_variables(threads: int) -> dict[str, str]:
-    """The environment variables by which these libraries start ``threads`` threads."""
+    """Return the environment variables by which these libraries start ``threads`` threads."""
     return dict.fromkeys(THREAD_VARIABLES, str(threads))
 
 

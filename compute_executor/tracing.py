@@ -119,7 +119,7 @@ class Trace:
 
 
 def spans(task_id: str, name: str, places: dict[str, float]) -> list[dict[str, Any]]:
-    """The events of one task. ``places``: Unix times; 0.0: not known, then its span joins the next."""
+    """Return the events of one task. ``places``: Unix times; 0.0: not known, then its span joins the next."""
     common = {"cat": "task", "id": task_id, "pid": os.getpid(), "tid": 0}
     began = places["submitted"]
     events = [{"ph": "b", "name": name, "ts": began * 1e6, "args": {"task": task_id}, **common}]

@@ -84,3 +84,32 @@ def test_what_docstrings_and_comments_refer_to_exists() -> None:
             if ours and not known.issuperset(parts) and not keyword.iskeyword(reference):
                 stale.append((str(path.relative_to(PACKAGE)), reference))
     assert stale == []
+
+
+NO_VERBS = {
+    *("the", "a", "an", "all", "its", "these", "this", "those"),
+    *("what", "whether", "how", "which", "why", "who", "whose"),
+}
+
+
+def _docstrings_without_a_verb() -> list[str]:
+    """Return the functions and methods, but for properties and commands, whose docstring begins with another word."""
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                continue
+            decorators = " ".join(ast.unparse(one) for one in node.decorator_list)
+            text = ast.get_docstring(node)
+            if text is None or any(
+                one in decorators
+                for one in ("property", "setter", "click", "command", "group", "contextmanager")
+            ):
+                continue
+            if text.split()[0].lower() in NO_VERBS:
+                found.append(f"{path.relative_to(PACKAGE)}: {node.name}: {text[:60]}")
+    return found
+
+
+def test_docstrings_of_functions_begin_with_a_verb() -> None:
+    assert _docstrings_without_a_verb() == []

@@ -84,7 +84,7 @@ def commands() -> None:
 
 
 def main() -> None:
-    """The program. After a signal it leaves at once: the interpreter's own end would wait for what is running."""
+    """Run the program. After a signal it leaves at once: the interpreter's own end would wait for what is running."""
     _print_anything()
     try:
         commands(prog_name="compute-executor")

@@ -21,7 +21,7 @@ class Ago(ParamType):
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The Unix time."""
+        """Return the Unix time."""
         try:
             return max(0.0, time.time() - seconds_of(str(value)))
         except ValueError as error:

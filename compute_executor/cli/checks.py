@@ -38,7 +38,7 @@ class Finding(NamedTuple):
 
 
 def trouble(name: str, error: ComputeError) -> Finding:
-    """Something could not even be looked at."""
+    """Note that something could not even be looked at."""
     return Finding(name, WRONG, str(error), _advice(error))
 
 
@@ -57,7 +57,7 @@ def _advice(error: ComputeError) -> str:
 
 
 def configuration(place: str, there: bool, profiles: Iterable[str], troubles: Mapping[str, str]) -> Finding:
-    """The configuration file. ``troubles``: what is wrong with the files that profiles name, by profile."""
+    """Return the configuration file. ``troubles``: what is wrong with the files that profiles name, by profile."""
     if not there:
         return Finding("configuration", OK, f"there is no {place}, and none is needed")
     if troubles:
@@ -68,7 +68,7 @@ def configuration(place: str, there: bool, profiles: Iterable[str], troubles: Ma
 
 
 def service(document: Mapping[str, Any], url: str) -> Finding:
-    """Which service answers."""
+    """Return which service answers."""
     ours = document.get("compute_executor")
     if ours is None:
         return Finding(
@@ -85,7 +85,7 @@ def service(document: Mapping[str, Any], url: str) -> Finding:
 
 
 def clocks(date_header: str | None, now: float) -> Finding:
-    """How far the service's clock is from ours. ``now``: Unix time at which the answer came."""
+    """Return how far the service's clock is from ours. ``now``: Unix time at which the answer came."""
     try:
         skew = parsedate_to_datetime(date_header or "").timestamp() - now
     except (ValueError, TypeError):
@@ -101,7 +101,7 @@ def clocks(date_header: str | None, now: float) -> Finding:
 
 
 def endpoint(document: Mapping[str, Any], status: Mapping[str, Any]) -> Finding:
-    """An endpoint, and whether what it runs fits what is here."""
+    """Return an endpoint, and whether what it runs fits what is here."""
     name = f"endpoint {document.get('name') or document.get('uuid')}"
     if status.get("status") != "online":
         return Finding(
@@ -122,7 +122,7 @@ def endpoint(document: Mapping[str, Any], status: Mapping[str, Any]) -> Finding:
 
 
 def agent(document: Mapping[str, Any]) -> Iterator[Finding]:
-    """An endpoint of this package, and its machines as far as whoever asks may see them."""
+    """Yield an endpoint of this package, and its machines as far as whoever asks may see them."""
     name = f"endpoint {document['name']}"
     if not document["online"]:
         text = f"is offline, with {document['open']:,} open tasks"
@@ -152,7 +152,7 @@ def agent(document: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def broker(url_shown: str, error: Exception | None, trouble: str = "") -> Finding:
-    """Whether the result queues' broker lets us in, and takes messages. ``url_shown``: without the password;
+    """Return whether the result queues' broker lets us in, and takes messages. ``url_shown``: without the password;
     ``trouble``: what the service says of it."""
     if error is None and trouble:
         advice = (

@@ -42,7 +42,7 @@ class ChosenService(NamedTuple):
     verified: bool = True
 
     def ask(self, method: str, path: str, document: object = None) -> dict[str, Any]:
-        """The answer to one request. Raises ServiceUnavailable, or the error that it answers with."""
+        """Return the answer to one request. Raises ServiceUnavailable, or the error that it answers with."""
         connection = self._connection()
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
         body = None if document is None else json.dumps(document)
@@ -59,7 +59,7 @@ class ChosenService(NamedTuple):
         return found
 
     def _refusal(self, error: ComputeError) -> ComputeError:
-        """The error of an answer; of a service without the route, that it is older."""
+        """Return the error of an answer; of a service without the route, that it is older."""
         if isinstance(error, NotFound) and "no route" in str(error):
             return ServiceUnavailable(f"the service at {self.url} is older than this command: {error}")
         return error
@@ -87,14 +87,14 @@ of_folder: Callable[..., Any] = click.option(
 
 
 def on_service(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options that choose a service, and hands it to the command as ``service`` (None: there is none, and
+    """Add the options that choose a service, and hands it to the command as ``service`` (None: there is none, and
     nothing is stored). Errors of the service end the command with their message."""
     decorated: Callable[..., Any] = of_folder(on_remote(command))
     return decorated
 
 
 def on_running(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options that choose a service, and hands it to the command as ``service``: a RunningService, or None.
+    """Add the options that choose a service, and hands it to the command as ``service``: a RunningService, or None.
     None is started."""
 
     @of_folder
@@ -110,7 +110,7 @@ def on_running(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def on_remote(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The same for a command that has an option for the folder (``folder``) of its own."""
+    """Return the same for a command that has an option for the folder (``folder``) of its own."""
 
     @click.option("--profile", help="A service of the configuration file.")
     @click.option("--url", help="The address of a service; its token is in COMPUTE_EXECUTOR_TOKEN.")
@@ -134,8 +134,8 @@ def errors_told() -> Iterator[None]:
 
 
 def choose(folder: Path | None, profile: str | None, url: str | None) -> ChosenService | None:
-    """The service that the options name, else that of the profile which the environment or the configuration names,
-    else that of this machine. Raises WrongInput, ComputeError."""
+    """Return the service that the options name, else that of the profile which the environment or the configuration
+    names, else that of this machine. Raises WrongInput, ComputeError."""
     return _elsewhere(folder, profile, url) or _here(folder)
 
 
@@ -147,7 +147,7 @@ class RunningService(NamedTuple):
 
 
 def look(folder: Path | None, profile: str | None, url: str | None) -> RunningService | None:
-    """The same service if it runs; none is started. Raises WrongInput, ComputeError."""
+    """Return the same service if it runs; none is started. Raises WrongInput, ComputeError."""
     found = _elsewhere(folder, profile, url)
     if found is not None:
         return RunningService(found, None)
@@ -160,7 +160,7 @@ def _of(local: local_service.LocalService) -> ChosenService:
 
 
 def _elsewhere(folder: Path | None, profile: str | None, url: str | None) -> ChosenService | None:
-    """The service that is named by an address; None: that of this machine or of a folder is meant."""
+    """Return the service that is named by an address; None: that of this machine or of a folder is meant."""
     if sum(option is not None for option in (folder, profile, url)) > 1:
         raise WrongInput("--state, --profile and --url each name a service: give one of them")
     if url is not None:
@@ -173,7 +173,8 @@ def _elsewhere(folder: Path | None, profile: str | None, url: str | None) -> Cho
 
 
 def _here(folder: Path | None) -> ChosenService | None:
-    """The service of a folder that runs; that of this machine is started, without running what it has stored."""
+    """Return the service of a folder that runs; that of this machine is started, without running what it has
+    stored."""
     running = local_service.running(folder)
     if running is not None:
         return _of(running)

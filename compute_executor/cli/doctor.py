@@ -64,7 +64,7 @@ def _findings(url: str | None, token_variable: str | None, endpoint_id: str | No
 
 
 def _configuration() -> Finding:
-    """The configuration file, with what services and profiles need of it."""
+    """Return the configuration file, with what services and profiles need of it."""
     from compute_executor.local import config
     from compute_executor.service.limits import limits_of
 
@@ -98,7 +98,7 @@ def _service(client: Client) -> Iterator[Finding]:
 
 
 def _login(client: Client) -> Finding:
-    """Something that only who is let in may ask."""
+    """Return something that only who is let in may ask."""
     client.get_endpoints()
     return Finding("login", checks.OK, "the service lets us in")
 
@@ -144,7 +144,7 @@ def _broker(client: Client) -> Finding:
 
 
 def _endpoint(client: Client, name: str, own: bool) -> Iterator[Finding]:
-    """An endpoint of this package, by name or id; or one of Globus Compute, by its id."""
+    """Yield an endpoint of this package, by name or id; or one of Globus Compute, by its id."""
     if own:
         try:
             document = client.own_api().look_at_endpoint(name)

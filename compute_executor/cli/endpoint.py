@@ -111,7 +111,8 @@ def _row(one: dict[str, Any]) -> list[str]:
 
 
 def _of(name: str) -> ChosenService | None:
-    """The service that an endpoint of this machine is for; the one that is usual for commands, for any other name."""
+    """Return the service that an endpoint of this machine is for; the one that is usual for commands, for any other
+    name."""
     settings = load(EndpointFolder(name).settings)
     return choose(None, settings.profile or None, settings.url or None)
 

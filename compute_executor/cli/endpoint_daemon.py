@@ -67,7 +67,7 @@ def _wait(pipe: IO[str], folder: EndpointFolder) -> bool:
 
 
 def main() -> None:
-    """The process that `start_daemon` starts. Its order is in its standard input, which others do not see."""
+    """Run the process that `start_daemon` starts. Its order is in its standard input, which others do not see."""
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=StartOrder)
     neutral()
     with open(int(sys.argv[1]), "w", encoding="utf-8") as pipe:

@@ -19,8 +19,8 @@ machine's."""
 
 
 def admit(order: StartOrder) -> Credentials:
-    """The id of an endpoint and its token, registered anew where that is needed; from now on its settings hold.
-    Raises what the service answers."""
+    """Return the id of an endpoint and its token, registered anew where that is needed; from now on its settings
+    hold. Raises what the service answers."""
     folder = EndpointFolder(order.name)
     known = _known(folder, order.settings)
     said = to_say(order.settings, order.chosen, {} if known is None else known.said or {})
@@ -43,8 +43,9 @@ def look_ahead(order: StartOrder) -> None:
 
 
 def to_say(settings: EndpointSettings, chosen: Collection[str], said: dict[str, Any]) -> dict[str, Any]:
-    """What the service is told: what differs from the defaults, what was chosen now, and what it was told before,
-    which may have become the default again. Of the rest it keeps what another machine of the endpoint has said.
+    """Return what the service is told: what differs from the defaults, what was chosen now, and what it was told
+    before, which may have become the default again. Of the rest it keeps what another machine of the endpoint has
+    said.
 
     >>> to_say(EndpointSettings(public=True), [], {"group": "5d1c"})
     {'public': True, 'group': None}
@@ -63,8 +64,8 @@ def to_say(settings: EndpointSettings, chosen: Collection[str], said: dict[str, 
 
 
 def _known(folder: EndpointFolder, settings: EndpointSettings) -> Credentials | None:
-    """What the service of these settings gave the endpoint. Where it was not noted what that was told, it was told
-    what the file of its settings says."""
+    """Return what the service of these settings gave the endpoint. Where it was not noted what that was told, it was
+    told what the file of its settings says."""
     known = folder.credentials()
     if known is None or known.service != place_of(settings):
         return None
@@ -72,12 +73,12 @@ def _known(folder: EndpointFolder, settings: EndpointSettings) -> Credentials | 
 
 
 def place_of(settings: EndpointSettings) -> str:
-    """What says for which service a token is."""
+    """Return what says for which service a token is."""
     return settings.url or (f"profile {settings.profile}" if settings.profile else "")
 
 
 def service_of(settings: EndpointSettings) -> ChosenService:
-    """The service, as this user. The local one is started if there is none."""
+    """Return the service, as this user. The local one is started if there is none."""
     if settings.url and settings.certificate:
         from compute_executor.local import config
 

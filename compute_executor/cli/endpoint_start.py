@@ -151,7 +151,7 @@ def _end(folder: EndpointFolder, drain: bool) -> bool:
 
 
 def _in_background(pid: int) -> bool:
-    """Whether a process leads a session of its own: `--detach` and systemd start it so, a shell does not."""
+    """Return whether a process leads a session of its own: `--detach` and systemd start it so, a shell does not."""
     try:
         return os.getsid(pid) == pid
     except ProcessLookupError:
@@ -159,7 +159,7 @@ def _in_background(pid: int) -> bool:
 
 
 def _ordered(name: str, chosen: dict[str, Any], *, join: bool = False, replace: bool = False) -> StartOrder:
-    """What is to be run: with the settings of earlier starts, and what is chosen now. Raises WrongInput,
+    """Return what is to be run: with the settings of earlier starts, and what is chosen now. Raises WrongInput,
     ComputeError."""
     folder = EndpointFolder(name)
     folder.prepare()
@@ -175,7 +175,7 @@ def _ordered(name: str, chosen: dict[str, Any], *, join: bool = False, replace: 
 
 
 def _given(chosen: dict[str, Any]) -> dict[str, Any]:
-    """The options that were given, by the names of settings."""
+    """Return the options that were given, by the names of settings."""
     given = {name: value for name, value in chosen.items() if value is not None and value != ()}
     if "allowed" in given:
         given["allowed_functions"] = list(given.pop("allowed"))
@@ -183,7 +183,7 @@ def _given(chosen: dict[str, Any]) -> dict[str, Any]:
 
 
 def merged(settings: EndpointSettings, given: dict[str, Any]) -> EndpointSettings:
-    """The settings with what is given now. Raises WrongInput."""
+    """Return the settings with what is given now. Raises WrongInput."""
     given = dict(given)
     if "variables" in given:
         given["variables"] = {**settings.variables, **dict(map(_pair, given["variables"]))}
@@ -205,7 +205,7 @@ def merged(settings: EndpointSettings, given: dict[str, Any]) -> EndpointSetting
 
 
 def _engine(name: str) -> str:
-    """An engine by name, or the absolute path of a file with a function. Raises WrongInput."""
+    """Return an engine by name, or the absolute path of a file with a function. Raises WrongInput."""
     path, colon, function = name.rpartition(":")
     if name in KINDS:
         return name

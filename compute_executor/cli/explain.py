@@ -39,7 +39,7 @@ def explain(error: str | None) -> None:
 
 
 def sections() -> dict[str, str]:
-    """The text of each error by the name of its class."""
+    """Return the text of each error by the name of its class."""
     page = (resources.files("compute_executor") / PAGE).read_text(encoding="utf-8")
     return {name: plain(text) for name, text in SECTION.findall(page)}
 

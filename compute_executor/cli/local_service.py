@@ -37,7 +37,7 @@ class LocalService(NamedTuple):
 
 
 def ask(url: str, token: str, method: str, path: str, document: object = None) -> dict[str, Any]:
-    """The answer of the service whose state folder is ours to one request, which carries ``document`` as JSON.
+    """Return the answer of the service whose state folder is ours to one request, which carries ``document`` as JSON.
     Raises ServiceUnavailable, or the error that it answers with."""
     connection = _connection(url)
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
@@ -63,8 +63,8 @@ def _connection(url: str) -> http.client.HTTPConnection:
 
 
 def running(folder: Path | None = None) -> LocalService | None:
-    """The service of this machine, or of that folder, if one runs; one that begins or ends is waited for. Raises
-    ClickException when there is one that cannot be talked to."""
+    """Return the service of this machine, or of that folder, if one runs; one that begins or ends is waited for.
+    Raises ClickException when there is one that cannot be talked to."""
     place = folder or state_folder()
     deadline = time.monotonic() + PATIENCE
     while True:
@@ -93,5 +93,5 @@ def _answers(announced: ServiceInfo) -> bool:
 
 
 def ended(folder: Path) -> bool:
-    """Whether no service holds this state folder any more."""
+    """Return whether no service holds this state folder any more."""
     return not is_held(folder / SERVICE_LOCK)

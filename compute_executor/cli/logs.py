@@ -59,13 +59,13 @@ def logs(service: ChosenService | None, name: str, follow: bool, limit: int, as_
 
 
 def _printed(service: ChosenService, kind: str, whole: str, limit: int) -> dict[str, str]:
-    """The output by task, oldest first; without those that printed nothing."""
+    """Return the output by task, oldest first; without those that printed nothing."""
     answer = _until_now(service, kind, whole, limit)
     return {part["task"]: _text(part) for part in answer["parts"]}
 
 
 def _until_now(service: ChosenService, kind: str, whole: str, limit: int) -> dict[str, Any]:
-    """What was printed until now, that of the newest tasks of a group alone: an answer to go on from."""
+    """Return what was printed until now, that of the newest tasks of a group alone: an answer to go on from."""
     path = f"/v3/{kind}s/{whole}/output"
     if kind == "task":
         return service.ask("GET", path)
@@ -83,7 +83,7 @@ def _until_now(service: ChosenService, kind: str, whole: str, limit: int) -> dic
 
 
 def _text(part: dict[str, Any]) -> str:
-    """Both streams of a task; a line says how much before is not kept."""
+    """Return both streams of a task; a line says how much before is not kept."""
     text = ""
     for stream in ("stdout", "stderr"):
         start, written = part[stream]["start"], base64.b64decode(part[stream]["bytes"])

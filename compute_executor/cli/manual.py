@@ -25,7 +25,7 @@ def manual(context: click.Context) -> None:
 
 
 def page(command: click.Command) -> str:
-    """The page of a program in the language of man(7)."""
+    """Return the page of a program in the language of man(7)."""
     name = "compute-executor"
     about = command.get_short_help_str(limit=200).rstrip(".")
     head = [
@@ -44,7 +44,7 @@ def page(command: click.Command) -> str:
 def help_texts(
     command: click.Command, name: str, parent: click.Context | None = None
 ) -> Iterator[tuple[str, str]]:
-    """The help of a command and of all below it, with the words by which each is called."""
+    """Yield the help of a command and of all below it, with the words by which each is called."""
     context = click.Context(command, parent=parent, info_name=name, terminal_width=WIDTH)
     yield context.command_path, command.get_help(context)
     if isinstance(command, click.Group):
@@ -55,6 +55,6 @@ def help_texts(
 
 
 def roff(line: str) -> str:
-    """A line of text such that troff prints it as it is."""
+    """Return a line of text such that troff prints it as it is."""
     escaped = line.replace("\\", "\\e").replace("-", "\\-")
     return f"\\&{escaped}" if escaped.startswith((".", "'")) else escaped

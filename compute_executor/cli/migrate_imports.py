@@ -44,7 +44,7 @@ def migrate_imports(files: tuple[Path, ...], write: bool) -> None:
 
 
 def _keywords() -> dict[str, set[str]]:
-    """What the classes take, by class. A signature with ``**`` takes everything."""
+    """Return what the classes take, by class. A signature with ``**`` takes everything."""
     from compute_executor import Client, Executor, MPIFunction, ShellFunction
 
     found = {}
@@ -56,7 +56,7 @@ def _keywords() -> dict[str, set[str]]:
 
 
 def _read(path: Path) -> tuple[str, str]:
-    """The text with its line ends as they are, and its encoding."""
+    """Return the text with its line ends as they are, and its encoding."""
     with path.open("rb") as file:
         encoding, _ = tokenize.detect_encoding(file.readline)
     with path.open(encoding=encoding, newline="") as text:

@@ -9,7 +9,7 @@ from compute_executor.cli.wrong_input import WrongInput
 
 
 def resolved(service: ChosenService | None, name: str) -> tuple[str, str]:
-    """The kind (``task`` or ``group``) and the whole id. Raises WrongInput, NotFound, InvalidRequest."""
+    """Return the kind (``task`` or ``group``) and the whole id. Raises WrongInput, NotFound, InvalidRequest."""
     if service is None:
         raise WrongInput(f"there is no task or task group {name}")
     found = service.ask("GET", f"/v3/resolve?name={quote(name, safe='')}")
@@ -18,7 +18,7 @@ def resolved(service: ChosenService | None, name: str) -> tuple[str, str]:
 
 
 def named_group(service: ChosenService, name: str) -> str:
-    """The whole id of a group. Raises WrongInput if it is a task."""
+    """Return the whole id of a group. Raises WrongInput if it is a task."""
     kind, whole = resolved(service, name)
     if kind != "group":
         raise WrongInput(f"{name} is a task, not a task group; see it with: compute-executor task {name}")

@@ -40,7 +40,7 @@ _OPTIONS = (
 
 
 def plot_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds them."""
+    """Add them."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command

@@ -82,15 +82,15 @@ class Findings(NamedTuple):
     remarks: list[Remark]
 
     def apply(self, source: str) -> str:
-        """The program with its changes made."""
+        """Return the program with its changes made."""
         for change in sorted(self.changes, reverse=True):
             source = source[: change.start] + change.text + source[change.end :]
         return source
 
 
 def find(source: str, keywords: Mapping[str, set[str]]) -> Findings:
-    """What is to change in a program. ``keywords``: those that classes take here, by class; others are told. Raises
-    SyntaxError for what is no Python."""
+    """Return what is to change in a program. ``keywords``: those that classes take here, by class; others are told.
+    Raises SyntaxError for what is no Python."""
     return _Search(source, keywords).run()
 
 
@@ -157,7 +157,7 @@ class _Search(ast.NodeVisitor):
     # -- uses ------------------------------------------------------------------------------------------------
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
-        """A name of a module that was imported as a whole."""
+        """Change a name of a module that was imported as a whole."""
         path = _dotted(node)
         module = self._modules.get(path[0]) if path else None
         if module is None:
@@ -176,13 +176,13 @@ class _Search(ast.NodeVisitor):
             self._change(node, new)
 
     def visit_Name(self, node: ast.Name) -> None:
-        """The package itself, without a name of it."""
+        """Change the package itself, without a name of it."""
         module = self._modules.get(node.id)
         if module in PACKAGES and node.id in PACKAGES:
             self._change(node, _home(module))
 
     def visit_Call(self, node: ast.Call) -> None:
-        """Arguments that are other ones here."""
+        """Change arguments that are other ones here."""
         path = _dotted(node.func)
         kind = self._called(path)
         for text in self._about_call(kind, path[-1] if path else "", node):
@@ -232,7 +232,7 @@ class _Search(ast.NodeVisitor):
         return self._offset(node.lineno, node.col_offset), self._offset(node.end_lineno, node.end_col_offset)
 
     def _offset(self, line: int, column: int) -> int:
-        """A place as the parser says it, which counts bytes."""
+        """Return a place as the parser says it, which counts bytes."""
         start = self._starts[line - 1]
         text = self._source[start : self._starts[line]].encode()[:column]
         return start + len(text.decode())
@@ -247,7 +247,7 @@ def _named(name: str, local: str | None) -> str:
 
 
 def _home(module: str) -> str:
-    """The module that is imported in place of one of the SDK's as a whole."""
+    """Return the module that is imported in place of one of the SDK's as a whole."""
     if module in (f"{SDK}.errors", f"{SDK}.serialize", f"{SDK}.sdk.batch", f"{SDK}.sdk.login_manager"):
         return OURS + module.removeprefix(SDK)
     return next(iter(COUNTERPARTS[module].values())).rpartition(".")[0]
@@ -263,7 +263,7 @@ def _dotted(node: ast.AST) -> list[str]:
 
 
 def _counterpart(path: list[str]) -> str | None:
-    """What a dotted name is here, with what follows it."""
+    """Return what a dotted name is here, with what follows it."""
     for length in range(len(path) - 1, 0, -1):
         known = COUNTERPARTS.get(".".join(path[:length]))
         if known is not None and path[length] in known:

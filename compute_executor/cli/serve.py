@@ -198,7 +198,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _own_names(host: str) -> tuple[str, ...]:
-    """What this machine is called, if it is listened to from elsewhere."""
+    """Return what this machine is called, if it is listened to from elsewhere."""
     return () if _is_loopback(host) else (socket.gethostname(), socket.getfqdn())
 
 
@@ -208,7 +208,7 @@ def _client() -> tuple[str, str] | None:
 
 
 def _globus(auth: str) -> AppRegistration | None:
-    """The registration with Globus Auth. It leaves the environment in any case."""
+    """Return the registration with Globus Auth. It leaves the environment in any case."""
     from compute_executor.service.auth.globus_auth.registration import take_registration
 
     try:
@@ -253,7 +253,7 @@ def _run_as(said: str | None, auth: str, *, trust_all_users: bool) -> AccountMap
 
 
 def _limits(given: tuple[str, ...]) -> ServiceLimits:
-    """The bounds: those of the configuration file, unless they are given as name=value. Raises WrongInput."""
+    """Return the bounds: those of the configuration file, unless they are given as name=value. Raises WrongInput."""
     from compute_executor.local import config
     from compute_executor.service.limits import limits_of
 

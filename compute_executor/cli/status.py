@@ -49,7 +49,7 @@ def status(service: RunningService | None, watch: bool, as_json: bool) -> None:
 
 
 def look_at(running: RunningService) -> Look:
-    """All that the service answers, of everybody's tasks if whoever asks may see them. Raises ComputeError."""
+    """Return all that the service answers, of everybody's tasks if whoever asks may see them. Raises ComputeError."""
     ask = running.service.ask
     overview: dict[str, Any] | None
     try:
@@ -67,7 +67,7 @@ def look_at(running: RunningService) -> Look:
 
 
 def _endpoints(service: ChosenService) -> list[dict[str, Any]]:
-    """Those of this package that whoever asks may use; of an older service none."""
+    """Return those of this package that whoever asks may use; of an older service none."""
     try:
         found: list[dict[str, Any]] = service.ask("GET", "/v3/agents")["endpoints"]
     except ServiceUnavailable:

@@ -50,12 +50,12 @@ class Look(NamedTuple):
         }
 
     def ended(self) -> int:
-        """Tasks that have ended, of all that are kept."""
+        """Return tasks that have ended, of all that are kept."""
         return sum(self.figures["tasks"][state] for state in ENDED)
 
 
 def lines(seen: Look, before: Look | None = None) -> list[str]:
-    """What is shown, line by line. ``before``: an earlier look, for the rate between the two."""
+    """Return what is shown, line by line. ``before``: an earlier look, for the rate between the two."""
     rows = [
         *_service(seen),
         *_tasks(seen, before),
@@ -69,14 +69,14 @@ def lines(seen: Look, before: Look | None = None) -> list[str]:
 
 
 def one_line_of(seen: Look, before: Look | None) -> str:
-    """The same in one line, for a log."""
+    """Return the same in one line, for a log."""
     moment = datetime.fromtimestamp(seen.now).astimezone().isoformat(" ", "seconds")
     counts = ", ".join(f"{seen.figures['tasks'][state]:,} {state}" for state in STATES)
     return f"{moment}  {counts}, {_per_second(rate(seen, before))}"
 
 
 def rate(seen: Look, before: Look | None) -> float:
-    """Tasks that ended per second: since ``before``, or in the last minute."""
+    """Return tasks that ended per second: since ``before``, or in the last minute."""
     if before is None or seen.now <= before.now:
         return float(seen.figures["rate"])
     return max(0, seen.ended() - before.ended()) / (seen.now - before.now)
@@ -107,7 +107,7 @@ def _disk(disk: dict[str, int] | None) -> list[tuple[str, str]]:
 
 
 def size_of(count: int) -> str:
-    """Bytes, for reading.
+    """Return the bytes, for reading.
 
     >>> size_of(0), size_of(1_500), size_of(2_340_000), size_of(12_000_000_000)
     ('0 B', '1.5 KB', '2.3 MB', '12 GB')

@@ -62,7 +62,7 @@ def _say(document: dict[str, Any], text: str, as_json: bool) -> None:
 
 
 def _started() -> RunningService | None:
-    """A service over what is stored on this machine, to discard it; it runs nothing of it."""
+    """Return a service over what is stored on this machine, to discard it; it runs nothing of it."""
     return look(None, None, None) if choose(None, None, None) is not None else None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def one_line(text: str, limit: int = 200) -> str:
-    """Text of unknown origin, safe for a terminal: no line breaks, no control characters, not too long."""
+    """Return text of unknown origin, safe for a terminal: no line breaks, no control characters, not too long."""
     clean = "".join(letter if letter.isprintable() else " " for letter in text)
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 

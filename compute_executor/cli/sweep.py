@@ -185,7 +185,8 @@ def sweep(ctx: click.Context, /, **options: Any) -> None:
 
 
 def open_executor(request: SweepRequest) -> Executor:
-    """The executor that the command line asks for; tests give another one as the object of the click context."""
+    """Return the executor that the command line asks for; tests give another one as the object of the click
+    context."""
     from compute_executor import executor  # what --help and wrong inputs need not load
     from compute_executor.surroundings import usable_cpus
 
@@ -206,7 +207,7 @@ def open_executor(request: SweepRequest) -> Executor:
 
 
 def _client(request: SweepRequest) -> Any:
-    """A Client of the service at an address; None: that of the profile, or of this machine."""
+    """Return a Client of the service at an address; None: that of the profile, or of this machine."""
     if request.url is None:
         return None
     from compute_executor.local import config

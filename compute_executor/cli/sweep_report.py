@@ -37,11 +37,11 @@ class SweepEnding(NamedTuple):
     seconds: float
 
     def rows(self) -> Iterator[Record]:
-        """The rows of this sweep, from its book."""
+        """Return the rows of this sweep, from its book."""
         return tabulated(self.study.book, self.study.request.taken, whole=False).flat()
 
     def results(self) -> list[str]:
-        """The columns of its results."""
+        """Return the columns of its results."""
         return tabulated(self.study.book, self.study.request.taken, whole=False).results()
 
 
@@ -100,7 +100,7 @@ def _tell_unknown_units(ending: SweepEnding, say: Any) -> None:
 
 
 def _tell_failures(ending: SweepEnding, say: Any) -> None:
-    """The first failure with its parameters and the worker's traceback; then which there are, with counts."""
+    """Tell the first failure with its parameters and the worker's traceback; then which there are, with counts."""
     first = next(iter(failures(ending.study.book)))
     where = ", ".join(f"{name} = {pictures.shown(value)}" for name, value in first.parameters.items())
     say(f"first failure: {one_line(first.error)}")
@@ -158,6 +158,6 @@ def _draw(ending: SweepEnding, results: list[str], title: str, best: Record | No
 
 
 def _say(ending: SweepEnding) -> Any:
-    """What prints a line: on stderr where the table is on the standard output."""
+    """Return what prints a line: on stderr where the table is on the standard output."""
     to_stderr = is_stdout(ending.request.out)
     return lambda text: click.echo(os.fspath(text), err=to_stderr)

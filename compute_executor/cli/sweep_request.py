@@ -59,7 +59,7 @@ class SweepRequest:
     url: str | None
 
     def check(self) -> None:
-        """Raises WrongInput for what the options say together."""
+        """Raise WrongInput for what the options say together."""
         self._exclude("minimize", "maximize")
         self._exclude("resume", "overwrite")
         self._exclude("retry_failed", "overwrite")
@@ -92,7 +92,7 @@ class SweepRequest:
             raise WrongInput("a search needs a --range name=low:high for each parameter that it may change")
 
     def _check_files(self) -> None:
-        """What is written must be no other file of the command."""
+        """Check that what is written must be no other file of the command."""
         written = {"--errors": self.errors, "--plot": self.plot}
         if self.out.name and not is_stdout(self.out):
             written = {"--out": self.out, "the book of --out": book_of(self.out), **written}
@@ -110,7 +110,7 @@ class SweepRequest:
         return self.evaluations is not None
 
     def best(self) -> Best | None:
-        """The row asked for by --minimize or --maximize."""
+        """Return the row asked for by --minimize or --maximize."""
         column = self.minimize or self.maximize
         return Best(column, greatest=column == self.maximize) if column else None
 

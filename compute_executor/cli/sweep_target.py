@@ -49,7 +49,7 @@ class SweepTarget:
 
 
 def found(request: SweepRequest) -> SweepTarget:
-    """What ``request`` names, loaded and checked. Raises InvalidRequest."""
+    """Return what ``request`` names, loaded and checked. Raises InvalidRequest."""
     check_collect(request.collect)
     if request.program:
         return _program(request)
@@ -70,7 +70,8 @@ def found(request: SweepRequest) -> SweepTarget:
 
 
 def _is_elsewhere(request: SweepRequest) -> bool:
-    """Whether workers do not see this machine's files. Raises InvalidRequest for a profile that there is not."""
+    """Return whether workers do not see this machine's files. Raises InvalidRequest for a profile that there is
+    not."""
     if request.endpoint is not None or request.url:
         return True
     from compute_executor.local import (
@@ -139,7 +140,7 @@ def _notebook(request: SweepRequest, path: Path) -> SweepTarget:
 
 
 def _folder(request: SweepRequest) -> Path:
-    """Where rows have their folders: ``results.files`` beside ``results.csv``."""
+    """Return where rows have their folders: ``results.files`` beside ``results.csv``."""
     out = request.out.absolute()
     return out.with_name(f"{out.stem if str(request.out) != '-' else 'results'}.files")
 

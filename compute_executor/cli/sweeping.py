@@ -94,7 +94,7 @@ class SweepCommand:
             study.close()
 
     def _open(self, open_executor: Callable[[SweepRequest], Executor]) -> tuple[Executor, Study]:
-        """The executor, then the files. Raises WrongInput, ClickException."""
+        """Return the executor, then the files. Raises WrongInput, ClickException."""
         try:
             with wrong_input():
                 executor = open_executor(self._request)
@@ -186,7 +186,7 @@ class SweepCommand:
 
 
 def _resumed(again: list[str]) -> list[str]:
-    """The command that goes on."""
+    """Return the command that goes on."""
     at = again.index("--") if "--" in again else len(again)
     options = [word for word in again[:at] if word != "--overwrite"]
     return [*options, *([] if "--resume" in options else ["--resume"]), *again[at:]]

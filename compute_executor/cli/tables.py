@@ -55,7 +55,7 @@ def _table(columns: Sequence[str], widths: Sequence[int], *, ellipsis: bool) -> 
 
 
 def _literal(text: str) -> Any:
-    """Text in which square brackets are no markup."""
+    """Return text in which square brackets are no markup."""
     from rich.text import Text
 
     return Text(text)

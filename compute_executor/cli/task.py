@@ -73,7 +73,7 @@ def _time_line(task: dict[str, Any]) -> str:
 
 
 def harmless(text: str) -> str:
-    """Text of several lines in which control characters are shown, not executed."""
+    """Return text of several lines in which control characters are shown, not executed."""
     return "".join(
         sign if sign in "\n\t" or sign.isprintable() else sign.encode("unicode_escape").decode()
         for sign in text

@@ -22,7 +22,7 @@ STATES = ("queued", "running", "succeeded", "failed", "lost", "cancelled")
 
 
 def _state_or_folder(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Tells the two meanings of ``--state`` apart: of a task, and of a service, as for the other commands."""
+    """Tell the two meanings of ``--state`` apart: of a task, and of a service, as for the other commands."""
 
     @functools.wraps(command)
     def told_apart(*, states: tuple[str, ...], **kwargs: Any) -> Any:

@@ -26,5 +26,6 @@ def wrong_input() -> Iterator[None]:
 
 
 def failed(error: ComputeError, words: str | None = None) -> click.ClickException:
-    """What a command ends with after an error: exit code 1, ``words`` or the error's own, and where its remedy is."""
+    """Return what a command ends with after an error: exit code 1, ``words`` or the error's own, and where its remedy
+    is."""
     return click.ClickException(f"{error.message if words is None else words}\n{error.help}")

@@ -13,7 +13,7 @@ _LINES = {"tasks/s": "rate", "queued": "queued", "running": "running", "workers"
 
 
 def options() -> dict[str, Any]:
-    """A chart without lines. Tasks a second are on its left axis, all else on the right one."""
+    """Return a chart without lines. Tasks a second are on its left axis, all else on the right one."""
     return {
         "animation": False,
         "tooltip": {"trigger": "axis"},
@@ -30,7 +30,7 @@ def options() -> dict[str, Any]:
 
 
 def series(samples: Sequence[Sample]) -> list[dict[str, Any]]:
-    """The lines through these samples."""
+    """Return the lines through these samples."""
     return [
         {
             "name": name,

@@ -41,7 +41,8 @@ class History:
         self._ended, self._time = ended, now
 
     def corners(self) -> list[Sample]:
-        """The samples without those that lie between two with the same figures: the same lines with fewer points."""
+        """Return the samples without those that lie between two with the same figures: the same lines with fewer
+        points."""
         found: list[Sample] = []
         for one in self.samples:
             if len(found) > 1 and found[-2][1:] == found[-1][1:] == one[1:]:
@@ -58,7 +59,7 @@ class Progress(NamedTuple):
 
 
 def progress(group: dict[str, Any], rate: float) -> Progress:
-    """The progress of a group whose tasks end at ``rate`` a second.
+    """Return the progress of a group whose tasks end at ``rate`` a second.
 
     >>> group = {"queued": 40, "running": 10, "succeeded": 45, "failed": 5, "lost": 0, "cancelled": 0}
     >>> progress(group, 10.0)
@@ -74,7 +75,7 @@ def progress(group: dict[str, Any], rate: float) -> Progress:
 def rates(
     before: Iterable[dict[str, Any]], after: Iterable[dict[str, Any]], seconds: float
 ) -> dict[str, float]:
-    """Tasks a second by group, between two answers."""
+    """Return tasks a second by group, between two answers."""
     ended = {group["id"]: sum(group[name] for name in ENDED) for group in before}
     return {
         group["id"]: max(0, sum(group[name] for name in ENDED) - ended[group["id"]]) / seconds
@@ -103,7 +104,8 @@ def failures(tasks: Iterable[dict[str, Any]]) -> list[Failure]:
 
 
 def user_rows(groups: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The users that own these groups, with their tasks by state; who has most that has not ended comes first."""
+    """Return the users that own these groups, with their tasks by state; who has most that has not ended comes
+    first."""
     found: dict[str, dict[str, Any]] = {}
     for group in groups:
         row = found.setdefault(
@@ -118,8 +120,8 @@ def user_rows(groups: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 def endpoint_row(
     endpoint: dict[str, Any], state: dict[str, Any], agent: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """An endpoint: its name, how it is, and the load that it has told of itself. ``agent``: what the service tells of
-    one of this package."""
+    """Return an endpoint: its name, how it is, and the load that it has told of itself. ``agent``: what the service
+    tells of one of this package."""
     details = state.get("details") or {}
     shown = ("pending_tasks", "running_tasks", "total_workers", "idle_workers", "managers")
     load = ", ".join(f"{details[name]} {name.replace('_', ' ')}" for name in shown if name in details)

@@ -243,7 +243,7 @@ class Page:
         await self._chosen_again()
 
     async def _chosen_again(self) -> None:
-        """Another list or filter was chosen: it is asked for at once."""
+        """Note that another list or filter was chosen: it is asked for at once."""
         self._listed, self._rest_until, self._list_trouble = None, 0.0, ""
         await self._refresh_list()
 

@@ -30,7 +30,7 @@ def serve(service: AskedService, listener: socket.socket, opened: Callable[[str]
 
 
 def make_app(source: Source) -> FastAPI:
-    """The application: one page. The source is asked while it is served."""
+    """Yield the application: one page. The source is asked while it is served."""
 
     @contextlib.asynccontextmanager
     async def asking(_: FastAPI) -> AsyncIterator[None]:

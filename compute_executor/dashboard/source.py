@@ -40,7 +40,7 @@ class AskedService(Protocol):
         ...
 
     def ask(self, method: str, path: str, document: object = None) -> dict[str, Any]:
-        """The answer to one request. Raises ComputeError."""
+        """Return the answer to one request. Raises ComputeError."""
         ...
 
 
@@ -100,7 +100,7 @@ class Source:
         return f"everybody={'true' if self.operator else 'false'}"
 
     async def functions(self) -> list[dict[str, Any]]:
-        """The functions with most tasks, how these ended and how long they took. Raises ComputeError."""
+        """Return the functions with most tasks, how these ended and how long they took. Raises ComputeError."""
         return list((await self._ask("GET", f"/v3/figures?{self._everybody()}"))["functions"])
 
     async def _look_over(self) -> None:
@@ -112,7 +112,7 @@ class Source:
             self.operator = False
 
     async def endpoints(self) -> list[dict[str, Any]]:
-        """The endpoints that the user may see, each with what it last said of itself. Raises ComputeError."""
+        """Return the endpoints that the user may see, each with what it last said of itself. Raises ComputeError."""
         found = await self._ask_list("/v2/endpoints")
         agents = await self._agents()
         return [
@@ -121,7 +121,7 @@ class Source:
         ]
 
     async def _agents(self) -> dict[str, dict[str, Any]]:
-        """The endpoints of this package, by id; of an older service none."""
+        """Return the endpoints of this package, by id; of an older service none."""
         try:
             found = (await self._ask("GET", "/v3/agents"))["endpoints"]
         except ComputeError:
@@ -142,17 +142,17 @@ class Source:
         return user_rows(groups)
 
     async def tasks(self, **wanted: object) -> list[dict[str, Any]]:
-        """Tasks, newest first. Raises ComputeError."""
+        """Return tasks, newest first. Raises ComputeError."""
         query = urlencode({name: value for name, value in wanted.items() if value})
         found = (await self._ask("GET", f"/v3/tasks?{query}"))["tasks"]
         return list(found)
 
     async def task(self, task_id: str) -> dict[str, Any]:
-        """Everything about one task. Raises ComputeError."""
+        """Return everything about one task. Raises ComputeError."""
         return await self._ask("GET", f"/v3/tasks/{task_id}")
 
     async def failures(self) -> list[Failure]:
-        """The newest failed tasks by their error. Raises ComputeError."""
+        """Return the newest failed tasks by their error. Raises ComputeError."""
         return failures(await self.tasks(state="failed", limit=FAILED))
 
     async def cancel(self, kind: str, thing: str, *, running: bool) -> dict[str, Any]:

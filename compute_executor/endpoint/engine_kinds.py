@@ -32,7 +32,7 @@ class EngineKind(NamedTuple):
         return self.name == PROCESS
 
     def allowed(self) -> tuple[str, ...]:
-        """The settings that mean something to it, beside those that every endpoint has."""
+        """Return the settings that mean something to it, beside those that every endpoint has."""
         return self.options if self.is_here else (*self.options, *OF_BLOCKS)
 
 
@@ -67,7 +67,7 @@ KINDS = {
 
 
 def kind_of(engine: str) -> EngineKind:
-    """The kind of an engine. What has no name of a kind is a file with a function that returns an executor.
+    """Return the kind of an engine. What has no name of a kind is a file with a function that returns an executor.
 
     >>> kind_of("slurm").max_blocks, kind_of("pools.py:make").options
     (1, ())
@@ -76,7 +76,7 @@ def kind_of(engine: str) -> EngineKind:
 
 
 def strange(engine: str, given: set[str]) -> dict[str, list[str]]:
-    """Those of the given settings that mean nothing to an engine, with the engines to which they do.
+    """Return those of the given settings that mean nothing to an engine, with the engines to which they do.
 
     >>> strange("dask", {"partition", "scheduler", "folder"})
     {'partition': ['slurm']}

@@ -24,7 +24,7 @@ _OURS = ("PYTHONPATH", "PYTHONSAFEPATH", "COMPUTE_EXECUTOR_TOKEN", ENGINE_VARIAB
 
 
 def worker_spec(settings: EndpointSettings, name: str) -> PoolSpec:
-    """The workers of an endpoint: its own interpreter, packages and environment, with what is configured."""
+    """Return the workers of an endpoint: its own interpreter, packages and environment, with what is configured."""
     environ = {key: value for key, value in os.environ.items() if key not in _OURS} | settings.variables
     threads = settings.threads_per_worker
     seen = _devices(settings.gpus)
@@ -49,7 +49,7 @@ def worker_spec(settings: EndpointSettings, name: str) -> PoolSpec:
 
 
 def local_offer(spec: PoolSpec) -> ResourceOffer:
-    """What such workers have on this machine."""
+    """Return what such workers have on this machine."""
     return offer_of(spec, usable_memory(), mpi_launcher(spec.variables()))
 
 

@@ -70,7 +70,7 @@ class EndpointSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=False)
     idle: float = 0.0
 
     def options(self) -> dict[str, Any]:
-        """What the engine's own process is told."""
+        """Return what the engine's own process is told."""
         return {name: getattr(self, name) for name in self.kind.allowed()}
 
     @property
@@ -96,7 +96,8 @@ class StartOrder(msgspec.Struct, frozen=True):
 
 
 def load(path: Path) -> EndpointSettings:
-    """The configuration; the default one where there is no file. Raises InvalidRequest that names what is wrong."""
+    """Return the configuration; the default one where there is no file. Raises InvalidRequest that names what is
+    wrong."""
     return read_toml(path, EndpointSettings, _check_names) or EndpointSettings()
 
 
@@ -108,7 +109,7 @@ def save(path: Path, settings: EndpointSettings) -> None:
 
 
 def text_of(settings: EndpointSettings) -> str:
-    """The configuration as TOML, without what is as by default.
+    """Return the configuration as TOML, without what is as by default.
 
     >>> print(text_of(EndpointSettings(workers=4, variables={"A": "b"})), end="")
     engine = "process"
@@ -131,7 +132,7 @@ def text_of(settings: EndpointSettings) -> str:
 
 
 def _value(value: Any) -> str:
-    """A value in TOML, whose strings and lists are those of JSON."""
+    """Return a value in TOML, whose strings and lists are those of JSON."""
     return json.dumps(value, ensure_ascii=False)
 
 

@@ -27,11 +27,11 @@ class Serializer(Protocol):
     """What programs give as a serializer: `compute_executor.serialize.ComputeSerializer`, or one like it."""
 
     def serialize(self, data: Any) -> str:
-        """The text of an object. Raises SerializationError."""
+        """Return the text of an object. Raises SerializationError."""
         ...
 
     def pack_buffers(self, buffers: list[str]) -> str:
-        """Several texts in one."""
+        """Return several texts in one."""
         ...
 
 
@@ -46,7 +46,7 @@ class Codec:
     keep: Keep | None = None
 
     def call(self, route: FunctionRef, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Content:
-        """The body of one call. Raises SerializationError."""
+        """Return the body of one call. Raises SerializationError."""
         return self.dump_call(route.arguments(args), kwargs, route.is_generic, self.keep)
 
     def target(self, target: Target) -> Target:
@@ -62,7 +62,7 @@ class JsonCodec(Codec):
     asks: bool = False
 
     def call(self, route: FunctionRef, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Content:
-        """The body of one call. Raises SerializationError that names the argument at fault."""
+        """Return the body of one call. Raises SerializationError that names the argument at fault."""
         call = json_form.checked_calls(args[0]) if route.each else json_form.checked_call(args, kwargs)
         if not route.is_generic:
             return json_form.body(call)
@@ -85,7 +85,7 @@ class StrategyCodec(Codec):
     base: Codec | None = None
 
     def call(self, route: FunctionRef, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Content:
-        """The body of one call. Raises SerializationError."""
+        """Return the body of one call. Raises SerializationError."""
         if route.is_generic and self.base is not None:
             return self.base.call(route, args, kwargs)
         return self.dump_call(args, kwargs, False, None)
@@ -150,8 +150,8 @@ def codec_for_python(version: str) -> Codec:
 
 
 def _as_source(function: Any) -> Any:
-    """What travels for a function: what workers have anyway as itself. Raises SerializationError for a function that
-    is more than its source."""
+    """Return what travels for a function: what workers have anyway as itself. Raises SerializationError for a
+    function that is more than its source."""
     if isinstance(function, (EachOf, json_form.InJson)):
         return type(function)(_as_source(function.function))
     is_ours = importable(function) or isinstance(function, NamedCaller)

@@ -48,7 +48,7 @@ MAX_VISITS = 2000
 
 
 def importable(obj: Any) -> bool:
-    """Whether a worker gets this function or class by importing it: pickled by name, not by value."""
+    """Return whether a worker gets this function or class by importing it: pickled by name, not by value."""
     return isinstance(obj, (FunctionType, BuiltinFunctionType, type)) and by_value.importable(obj)
 
 
@@ -69,7 +69,7 @@ class Snapshot:
         self._cells: list[tuple[Any, int, Any]] = []  # function, which of its cells, content
 
     def unchanged(self, function: Any) -> bool:
-        """Whether ``function``, of which this was taken, would be serialised to the same again."""
+        """Return whether ``function``, of which this was taken, would be serialised to the same again."""
         for one, code, defaults, keywords in self._functions:
             this = function if one is _ROOT else one
             if this.__code__ is not code or this.__defaults__ is not defaults:
@@ -83,7 +83,7 @@ class Snapshot:
         return self._same_names(function)
 
     def _submodules_came(self) -> bool:
-        """Whether a submodule has been imported that its code may refer to."""
+        """Return whether a submodule has been imported that its code may refer to."""
         self._loaded = len(sys.modules)
         return not self._modules.isdisjoint(sys.modules)
 
@@ -102,7 +102,7 @@ class Snapshot:
 
 
 def snapshot(function: FunctionType) -> Snapshot | None:
-    """The snapshot of ``function``; None if it refers to something that may change in place."""
+    """Return the snapshot of ``function``; None if it refers to something that may change in place."""
     walk = _Walk(function)
     try:
         walk.function(function)
@@ -148,7 +148,7 @@ class _Walk:
             self._submodules(function.__globals__.get(name), code)
 
     def _built_in(self, name: str) -> None:
-        """A name that the program may put among the built-in ones, or has put there."""
+        """Note a name that the program may put among the built-in ones, or has put there."""
         names = vars(builtins)
         if name in names and well_known.is_of_python(name):
             self.taken._names.append((names, name, names[name]))
@@ -156,7 +156,7 @@ class _Walk:
             self._name(names, name)
 
     def _submodules(self, value: Any, code: CodeType) -> None:
-        """What of a package may be imported later, and then is an attribute of it that the code refers to."""
+        """Note what of a package may be imported later, and then is an attribute of it that the code refers to."""
         if type(value) is ModuleType and hasattr(value, "__path__"):
             packages = [value.__name__]
             while packages:

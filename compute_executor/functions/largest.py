@@ -34,7 +34,7 @@ def check_size(function: Any, size: int, limit: int) -> None:
 
 
 def largest(function: Any) -> Carried | None:
-    """The largest value that a function takes along; None if there is none to name."""
+    """Return the largest value that a function takes along; None if there is none to name."""
     return max(_carried(function, "", set()), key=lambda one: one.size, default=None)
 
 

@@ -100,7 +100,7 @@ def observe() -> dict[str, bytes]:
 
 
 def _texts(main: ModuleType) -> list[str]:
-    """The text of the script, or of the cells of a notebook."""
+    """Return the text of the script, or of the cells of a notebook."""
     cells = vars(main).get("In")
     if isinstance(cells, list) and "get_ipython" in vars(main):
         return [f"{cell}\n" for cell in cells if isinstance(cell, str) and _parsed(cell) is not None]
@@ -123,7 +123,7 @@ def _parsed(text: str) -> ast.Module | None:
 
 @functools.lru_cache(maxsize=4)
 def _read(text: str) -> tuple[dict[str, tuple[str, tuple[str, ...]]], list[_Target]]:
-    """What names the script imports, each with module and dotted name in it; and what it changes."""
+    """Return what names the script imports, each with module and dotted name in it; and what it changes."""
     tree = _parsed(text)
     aliases: dict[str, tuple[str, tuple[str, ...]]] = {}
     targets: list[_Target] = []
@@ -186,14 +186,14 @@ def _called(node: ast.Call) -> Iterator[_Target]:
 
 
 def _used(node: ast.expr) -> Iterator[_Target]:
-    """A function that is called with something of the script's, which it may put somewhere."""
+    """Yield a function that is called with something of the script's, which it may put somewhere."""
     names = _names(node)
     if names is not None:
         yield _Target(names[0], names[1:], "call")
 
 
 def _names(node: ast.expr) -> tuple[str, ...] | None:
-    """The names of a dotted one; None: it is something else."""
+    """Return the names of a dotted one; None: it is something else."""
     found: list[str] = []
     while isinstance(node, ast.Attribute):
         found.append(node.attr)
@@ -207,7 +207,7 @@ def _names(node: ast.expr) -> tuple[str, ...] | None:
 def _changes(
     target: _Target, aliases: dict[str, tuple[str, tuple[str, ...]]], names: dict[str, Any]
 ) -> Iterator[tuple[str, ModuleChange]]:
-    """The changes that a target stands for, each with its module."""
+    """Yield the changes that a target stands for, each with its module."""
     name, path = _place(target, aliases, names)
     module = by_value.loaded(name)
     if module is None or not _is_imported(module):
@@ -253,7 +253,7 @@ def _is_imported(module: ModuleType) -> bool:
 
 
 def _registrations(module: ModuleType, path: tuple[str, ...]) -> Iterator[tuple[str, ModuleChange]]:
-    """Where a function of a module, or of an object in it, has put functions and classes of the script's."""
+    """Yield where a function of a module, or of an object in it, has put functions and classes of the script's."""
     try:
         function = reached(module, path)
         owner = reached(module, path[:-1])
@@ -272,7 +272,7 @@ def _registrations(module: ModuleType, path: tuple[str, ...]) -> Iterator[tuple[
 
 
 def _holding(module: ModuleType, path: tuple[str, ...], owner: Any) -> Iterator[tuple[str, ModuleChange]]:
-    """The containers of an object that hold something of the script's."""
+    """Yield the containers of an object that hold something of the script's."""
     for name, value in list(getattr(owner, "__dict__", {}).items()):
         if type(value) not in _CONTAINERS or name.startswith("__"):
             continue
@@ -299,7 +299,7 @@ def _is_own(obj: Any) -> bool:
 
 
 def _stream(module: str, changes: list[ModuleChange]) -> bytes:
-    """The stream of the changes that can travel; a warning about each that cannot."""
+    """Return the stream of the changes that can travel; a warning about each that cannot."""
     good = []
     for change in changes:
         where = ".".join((module, *change.path)) + (f"[{change.key!r}]" if change.kind == ITEM else "")

@@ -55,7 +55,7 @@ class FunctionRef(NamedTuple):
         return self.subject is not _NOTHING
 
     def arguments(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The positional arguments that travel."""
+        """Return the positional arguments that travel."""
         return args if self.subject is _NOTHING else (self.subject, *args)
 
 
@@ -73,7 +73,7 @@ class Remote(Protocol):
         """The generic caller."""
 
     def named(self, name: str, /) -> Any:
-        """The generic caller for what has this name; `call`, where names do not matter."""
+        """Return the generic caller for what has this name; `call`, where names do not matter."""
 
     @property
     def EachOf(self) -> Callable[[Any], Any]:
@@ -116,7 +116,7 @@ class Registry:
         self._news: remote.PathNews = (), ()
 
     def route(self, function: Any) -> FunctionRef:
-        """How to call ``function`` now. Raises SerializationError if it cannot become bytes."""
+        """Return how to call ``function`` now. Raises SerializationError if it cannot become bytes."""
         if self._by_value != registrations():
             self._by_value = set(registrations())
             self._entries.clear()
@@ -215,7 +215,7 @@ class Registry:
         return route
 
     def _generic(self, function: Any) -> Function:
-        """The generic caller for a function of this name."""
+        """Return the generic caller for a function of this name."""
         name = function_name(function)
         if name not in self._callers and len(self._callers) >= MAX_CALLERS:
             name = ""

@@ -11,7 +11,7 @@ from compute_executor.serialization import exceptions, native
 
 
 def call(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    """The generic caller: for what is not worth a registration of its own (partials, bound methods, ...)."""
+    """Return the generic caller: for what is not worth a registration of its own (partials, bound methods, ...)."""
     return function(*args, **kwargs)
 
 
@@ -27,7 +27,7 @@ class NamedCaller:
 
 
 def named(name: str) -> NamedCaller:
-    """The generic caller for what has this name."""
+    """Return the generic caller for what has this name."""
     return NamedCaller(name)
 
 
@@ -36,8 +36,8 @@ PathNews = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 def loads_with_path(path: PathNews, stream: bytes) -> Any:
-    """The function of a stream, which may be of a module that is found in folders that the caller has added to its
-    ``sys.path`` since the workers were started."""
+    """Return the function of a stream, which may be of a module that is found in folders that the caller has added to
+    its ``sys.path`` since the workers were started."""
     first, last = ([folder for folder in folders if folder not in sys.path] for folders in path)
     if first or last:
         sys.path[:] = [*first, *sys.path, *last]

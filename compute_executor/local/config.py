@@ -52,7 +52,7 @@ class Profile:
     certificate: str | None = None
 
     def token(self) -> str:
-        """The token, read anew. Raises NotAuthorized."""
+        """Return the token, read anew. Raises NotAuthorized."""
         if self.token_file is not None:
             return _from_file(Path(self.token_file).expanduser())
         if self.token_command is not None:
@@ -82,7 +82,7 @@ class Configuration:
 
 
 def config_file() -> Path:
-    """Where the file is, or would be."""
+    """Return where the file is, or would be."""
     chosen = os.environ.get(CONFIG)
     if chosen:
         return Path(chosen).expanduser()
@@ -95,13 +95,14 @@ def config_file() -> Path:
 
 
 def load(path: Path | None = None) -> Configuration:
-    """The configuration; an empty one where there is no file. Raises InvalidRequest that names what is wrong."""
+    """Return the configuration; an empty one where there is no file. Raises InvalidRequest that names what is
+    wrong."""
     return read_toml(path or config_file(), Configuration, _check_keys) or Configuration()
 
 
 def find_profile(name: str | None = None) -> Profile | None:
-    """The profile of this name; without one, that of the environment or the file's own choice, None if there is none.
-    Raises InvalidRequest."""
+    """Return the profile of this name; without one, that of the environment or the file's own choice, None if there
+    is none. Raises InvalidRequest."""
     configuration = load()
     chosen = name or os.environ.get(PROFILE) or configuration.profile
     if not chosen:
@@ -117,7 +118,7 @@ def find_profile(name: str | None = None) -> Profile | None:
 
 
 def troubles(configuration: Configuration) -> dict[str, str]:
-    """What is wrong with the files that profiles name, by profile. No token command is run."""
+    """Return what is wrong with the files that profiles name, by profile. No token command is run."""
     found = {}
     for name, profile in configuration.profiles.items():
         if wrong := _file_troubles(profile):
@@ -170,7 +171,7 @@ def _from_file(path: Path) -> str:
 
 
 def _from_command(command: list[str] | str) -> str:
-    """What a command prints. Its output is shown to nobody."""
+    """Return what a command prints. Its output is shown to nobody."""
     words = shlex.split(command) if isinstance(command, str) else command
     try:
         done = subprocess.run(words, stdout=subprocess.PIPE, timeout=_COMMAND_PATIENCE, check=True)

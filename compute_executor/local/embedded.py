@@ -75,7 +75,7 @@ class ServiceAddress(NamedTuple):
 
 
 def find_or_start(*, held: bool = False) -> ServiceAddress:
-    """The address of this user's service, which answers at this moment; started if there was none.
+    """Return the address of this user's service, which answers at this moment; started if there was none.
 
     It may end by itself when nobody uses it (``$COMPUTE_EXECUTOR_IDLE`` seconds): a client that is refused a
     connection later asks here again. ``held``: one that is started here runs no stored task before a client comes
@@ -87,8 +87,8 @@ def find_or_start(*, held: bool = False) -> ServiceAddress:
 
 
 def find() -> ServiceAddress | None:
-    """The address of this user's service if one is running and answers. Raises NotAuthorized if its files are not
-    ours alone."""
+    """Return the address of this user's service if one is running and answers. Raises NotAuthorized if its files are
+    not ours alone."""
     announced = living(state_folder())
     if announced is None:
         return None
@@ -107,8 +107,8 @@ def find() -> ServiceAddress | None:
 
 
 def _answers(announced: ServiceInfo) -> bool:
-    """Whether the service at this address is the announced one. Only asked while its process holds its lock, so
-    the token is not shown to a stranger who got the port later."""
+    """Return whether the service at this address is the announced one. Only asked while its process holds its lock,
+    so the token is not shown to a stranger who got the port later."""
     host, _, port = announced.url.removeprefix("http://").rpartition(":")
     request = (
         f"GET /v2/version HTTP/1.1\r\nHost: {host}:{port}\r\nAuthorization: Bearer {announced.token}\r\n"
@@ -188,7 +188,7 @@ def _spawn(folder: Path, deadline: float, held: bool) -> None:
 
 
 def _run_service(folder: Path, log: int, pipe: tuple[int, int], deadline: float, held: bool) -> bytes:
-    """The service's report on its start: JSON, or nothing if it died. Closes the writing end of ``pipe``."""
+    """Return the service's report on its start: JSON, or nothing if it died. Closes the writing end of ``pipe``."""
     import subprocess  # 10 ms, and only who starts a service needs it
 
     ready, report = pipe
@@ -225,7 +225,8 @@ def _run_service(folder: Path, log: int, pipe: tuple[int, int], deadline: float,
 
 
 def _read_report(ready: int, deadline: float) -> bytes | None:
-    """All that comes through the pipe until its other end is closed; None if that is not before ``deadline``."""
+    """Return all that comes through the pipe until its other end is closed; None if that is not before
+    ``deadline``."""
     poller = select.poll()
     poller.register(ready, select.POLLIN)
     message = b""
@@ -264,7 +265,7 @@ def _log_end(log: int, start: int) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """The caller's environment without what steers its own interpreter, and with the way to our packages."""
+    """Return the caller's environment without what steers its own interpreter, and with the way to our packages."""
     environment = {
         name: value
         for name, value in os.environ.items()
@@ -279,7 +280,7 @@ def _environment() -> dict[str, str]:
 
 
 def _search_path() -> list[str]:
-    """Where this process finds what the service imports, beyond what its interpreter finds by itself."""
+    """Return where this process finds what the service imports, beyond what its interpreter finds by itself."""
     import site
     from importlib.util import find_spec
 

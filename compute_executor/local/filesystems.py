@@ -12,14 +12,14 @@ NETWORK_FILESYSTEMS = frozenset(
 
 
 def network_filesystem(path: Path) -> str:
-    """The type of the network filesystem that ``path`` lies on; "" if it lies on none, or that is not known, as on
-    other systems than Linux."""
+    """Return the type of the network filesystem that ``path`` lies on; "" if it lies on none, or that is not known,
+    as on other systems than Linux."""
     kind = filesystem(path, MOUNTS)
     return kind if kind in NETWORK_FILESYSTEMS else ""
 
 
 def filesystem(path: Path, mounts: Path) -> str:
-    """The type of the filesystem that ``path`` lies on, by the longest mount point above it; "" if unknown."""
+    """Return the type of the filesystem that ``path`` lies on, by the longest mount point above it; "" if unknown."""
     if not mounts.exists():
         return ""
     place, best, kind = str(path.parent.resolve()), "", ""

@@ -50,7 +50,7 @@ def wait_lock(path: Path, deadline: float) -> int | None:
 
 
 def is_held(path: Path) -> bool:
-    """Whether some process has the lock. It is asked by taking a shared one for an instant."""
+    """Return whether some process has the lock. It is asked by taking a shared one for an instant."""
     try:
         descriptor = open_private(path, os.O_RDONLY)
     except FileNotFoundError:
@@ -62,8 +62,8 @@ def is_held(path: Path) -> bool:
 
 
 def living(folder: Path) -> ServiceInfo | None:
-    """What the service of a state folder has announced, if its process lives. Raises NotAuthorized if the folder's
-    files are not ours alone."""
+    """Return what the service of a state folder has announced, if its process lives. Raises NotAuthorized if the
+    folder's files are not ours alone."""
     announced = read_announcement(folder)
     if announced is None or not is_held(folder / SERVICE_LOCK):
         return None

@@ -48,7 +48,7 @@ def open_log(folder_log: Path, *, take_output: bool, as_json: bool = False) -> l
 
 
 def escaped(text: str) -> str:
-    """The text in one line (line breaks become indented ones) and without what could steer a terminal."""
+    """Return the text in one line (line breaks become indented ones) and without what could steer a terminal."""
     visible = _CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text)
     return visible.rstrip("\n").replace("\n", INDENT)
 
@@ -85,7 +85,7 @@ class _LogFile(logging.handlers.RotatingFileHandler):
         )
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """A line for which the disk has no room is lost: a traceback for each, on the standard error, which may be
+        """Drop a line for which the disk has no room: a traceback for each, on the standard error, which may be
         this file, would help nobody."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handleError(record)

@@ -22,14 +22,14 @@ _SPOKEN_OF = ("HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "TMPDIR")
 
 
 def usual_place() -> Path:
-    """The folder, which may not exist yet. Raises NotAuthorized if the one in the temporary directory is another
-    user's."""
+    """Return the folder, which may not exist yet. Raises NotAuthorized if the one in the temporary directory is
+    another user's."""
     return _place(tuple(os.environ.get(name, "") for name in _SPOKEN_OF))
 
 
 @cache
 def _place(_environment: tuple[str, ...]) -> Path:
-    """The same, found out once for an environment."""
+    """Return the same, found out once for an environment."""
     import platformdirs  # 20 ms, and not needed where COMPUTE_EXECUTOR_HOME is set
 
     try:
@@ -50,7 +50,7 @@ def _place(_environment: tuple[str, ...]) -> Path:
 
 
 def _trouble(usual: Path) -> str:
-    """Why this folder cannot be used; "" if it can, as far as can be seen."""
+    """Return why this folder cannot be used; "" if it can, as far as can be seen."""
     if kind := network_filesystem(usual):
         return f"{usual} lies on a network filesystem ({kind}), where SQLite can corrupt its data"
     there = next(place for place in (usual, *usual.parents) if place.exists())

@@ -61,7 +61,7 @@ class ServiceInfo(NamedTuple):
 
 
 def state_folder() -> Path:
-    """The folder of this user; it may not exist yet."""
+    """Return the folder of this user; it may not exist yet."""
     return home() / FOLDER
 
 
@@ -113,8 +113,8 @@ def _check_found(folder: Path, found: os.stat_result) -> None:
 
 
 def open_private(path: Path, flags: int) -> int:
-    """A descriptor of a file that is ours and that nobody else may read; created 0600 if ``flags`` say so. If a pipe
-    lies in its place, its other end is not waited for.
+    """Return a descriptor of a file that is ours and that nobody else may read; created 0600 if ``flags`` say so. If
+    a pipe lies in its place, its other end is not waited for.
 
     Raises FileNotFoundError if it is not there, NotAuthorized if it is a link, foreign or readable by others,
     ServiceUnavailable for any other trouble.
@@ -158,7 +158,7 @@ def _no_plain_file(path: Path) -> NotAuthorized:
 
 
 def read_announcement(folder: Path) -> ServiceInfo | None:
-    """What the service of this folder announces; None if nothing is there, or an empty file (a loss of power).
+    """Return what the service of this folder announces; None if nothing is there, or an empty file (a loss of power).
 
     Raises NotAuthorized or ServiceUnavailable as `open_private` does, StoreDamaged if no service wrote it: it is
     written whole or not at all.
@@ -216,7 +216,7 @@ def remove_announcement(folder: Path, instance: str) -> None:
 
 
 def trouble(doing: str, path: Path, error: OSError) -> NotAuthorized | ServiceUnavailable:
-    """What the operating system refused, as a named error with the path and what to do."""
+    """Return what the operating system refused, as a named error with the path and what to do."""
     if error.errno == errno.ELOOP:
         return NotAuthorized(f"{path} is a symbolic link, which is not followed. Remove it")
     if error.errno in (errno.EACCES, errno.EPERM):

@@ -12,8 +12,8 @@ T = TypeVar("T")
 
 
 def read_toml(path: Path, kind: type[T], check: Callable[[dict[str, Any], Path], None]) -> T | None:
-    """What a file says; None where there is none. ``check``: raises for names that ``kind`` does not know. Raises
-    InvalidRequest that names what is wrong."""
+    """Return what a file says; None where there is none. ``check``: raises for names that ``kind`` does not know.
+    Raises InvalidRequest that names what is wrong."""
     try:
         text = path.read_bytes()
     except FileNotFoundError:

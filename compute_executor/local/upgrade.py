@@ -17,7 +17,7 @@ from compute_executor.local.state import DATABASE, SERVICE_LOCK, START_LOCK, hom
 
 
 def earlier_folders() -> list[Path]:
-    """The folders of earlier versions that hold a database, the one written last first."""
+    """Return the folders of earlier versions that hold a database, the one written last first."""
     found = [place for place in home().glob("v*-*") if (place / DATABASE).is_file()]
     return sorted(found, key=lambda place: (place / DATABASE).stat().st_mtime, reverse=True)
 

@@ -24,7 +24,7 @@ OURS, AGENT, STOCK, HOSTED = EndpointKind.OURS, EndpointKind.AGENT, EndpointKind
 
 
 def _plain(value: Any) -> int | float:
-    """A number of numpy's, for instance, as one that travels. Raises TypeError for anything else."""
+    """Return a number of numpy's, for instance, as one that travels. Raises TypeError for anything else."""
     return operator.index(value) if hasattr(value, "__index__") else checks.real("a value", value)
 
 
@@ -33,7 +33,7 @@ _decode = msgspec.msgpack.Decoder(Options).decode
 
 
 def _keep(name: str, value: Any) -> float:
-    """How long outcomes are kept, in seconds. Raises TypeError and ValueError."""
+    """Return how long outcomes are kept, in seconds. Raises TypeError and ValueError."""
     if value == "until taken":
         return UNTIL_TAKEN
     if isinstance(value, str):

@@ -20,7 +20,7 @@ class EndpointKind(enum.Enum):
 
 
 def kind_of(document: Mapping[str, Any]) -> EndpointKind:
-    """The kind of an endpoint by what a service of ours says of it."""
+    """Return the kind of an endpoint by what a service of ours says of it."""
     if document.get("built_in"):
         return EndpointKind.OURS
     return EndpointKind.AGENT if document.get("kind") == AGENTS else EndpointKind.STOCK

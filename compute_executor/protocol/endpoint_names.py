@@ -12,7 +12,7 @@ RULE = f"letters, digits, '.', '_' and '-', {LONGEST} at most, the first a lette
 
 
 def is_endpoint_name(value: object) -> bool:
-    """Whether this can be the name of an endpoint.
+    """Return whether this can be the name of an endpoint.
 
     >>> is_endpoint_name("workstation"), is_endpoint_name("4b116d3c-1703-4f8f-9f6f-39921e5864df")
     (True, False)

@@ -71,7 +71,8 @@ _BLOB_NAME = re.compile("[0-9a-f]{32}")
 
 
 def blob_name(blob: Blob) -> str:
-    """The name of a blob, which may be put into a path or a URL. Raises ResultDecodeError for any other text."""
+    """Return the name of a blob, which may be put into a path or a URL. Raises ResultDecodeError for any other
+    text."""
     if not _BLOB_NAME.fullmatch(blob.name):
         raise ResultDecodeError(
             f"a body of {blob.size} bytes is named {blob.name[:100]!r}, which is no blob name (32 hexadecimal digits)"
@@ -80,7 +81,7 @@ def blob_name(blob: Blob) -> str:
 
 
 def gone(blob: Blob) -> ResultGone:
-    """The error for a result whose file is not there any more."""
+    """Return the error for a result whose file is not there any more."""
     return ResultGone(
         f"the result of {blob.size:,} bytes ({blob.name}) was taken by its client before, and its file is deleted "
         'to free the disk. To read results again later, submit with ex.options(keep="14d"), or have the service keep '
@@ -164,7 +165,7 @@ class PoolSpec(msgspec.Struct, array_like=True, frozen=True):
     devices: list[WorkerDevices] = []
 
     def variables(self) -> dict[str, str]:
-        """The environment variables as they are on this machine."""
+        """Return the environment variables as they are on this machine."""
         return {local_text(name): local_text(value) for name, value in self.environ.items()}
 
 
@@ -336,7 +337,7 @@ class Written(msgspec.Struct, array_like=True, frozen=True):
     attempt: int = 0
 
     def streams(self) -> tuple[bytes, bytes, bytes]:
-        """The bytes of the three streams."""
+        """Return the bytes of the three streams."""
         return self.out, self.err, self.records
 
 

@@ -44,7 +44,7 @@ def new_prefix() -> bytes:
 
 
 def task_uuid(prefix: bytes, position: int) -> str:
-    """The task's id as text.
+    """Return the task's id as text.
 
     >>> task_uuid(bytes.fromhex("0123456789ab8def8123beef"), 258)
     '01234567-89ab-8def-8123-beef00000102'
@@ -63,7 +63,7 @@ def split_task_id(task_id: str | uuid.UUID) -> tuple[bytes, int]:
 
 
 def by_batch(tasks: Iterable[tuple[bytes, int]]) -> TaskPositions:
-    """Tasks given by prefix and position, grouped by prefix in the order in which the prefixes first came.
+    """Return tasks given by prefix and position, grouped by prefix in the order in which the prefixes first came.
 
     >>> by_batch([(b"a", 1), (b"b", 0), (b"a", 0)])
     [(b'a', [1, 0]), (b'b', [0])]
@@ -75,12 +75,12 @@ def by_batch(tasks: Iterable[tuple[bytes, int]]) -> TaskPositions:
 
 
 def each_task(tasks: TaskPositions) -> list[tuple[bytes, int]]:
-    """The reverse of :func:`by_batch`: prefix and position of each task."""
+    """Return the reverse of :func:`by_batch`: prefix and position of each task."""
     return [(prefix, position) for prefix, positions in tasks for position in positions]
 
 
 def in_parts(tasks: Iterable[tuple[bytes, list[int]]], size: int) -> Iterator[TaskPositions]:
-    """The tasks in lists of at most ``size`` tasks each."""
+    """Yield the tasks in lists of at most ``size`` tasks each."""
     part: TaskPositions = []
     room = size
     for prefix, positions in tasks:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def entries(value: bytes) -> int | None:
-    r"""The entries that the list or mapping has which begins so; None if it is neither.
+    r"""Return the entries that the list or mapping has which begins so; None if it is neither.
 
     >>> entries(b"\x93\x01\x02\x03"), entries(b"\xdd\x00\x01\x00\x00"), entries(b"\xc4\x01x")
     (3, 65536, None)

@@ -67,7 +67,7 @@ class WorkerShare(NamedTuple):
 
 
 def count(name: str, value: Any) -> int:
-    """A number of things. Raises TypeError for what is no whole number (True, "4", 4.0), ValueError
+    """Return a number of things. Raises TypeError for what is no whole number (True, "4", 4.0), ValueError
     outside of 1 to `MOST`."""
     if isinstance(value, bool):
         raise TypeError(f"{name} must be an integer, not {value!r} of type bool")
@@ -75,7 +75,7 @@ def count(name: str, value: Any) -> int:
 
 
 def memory_size(name: str, value: Any) -> int:
-    """Bytes, of a number of them or of text. Raises TypeError and ValueError.
+    """Return the bytes, of a number of them or of text. Raises TypeError and ValueError.
 
     >>> memory_size("memory", "8GB"), memory_size("memory", "1.5 GiB"), memory_size("memory", 4096)
     (8000000000, 1610612736, 4096)
@@ -97,7 +97,7 @@ def memory_size(name: str, value: Any) -> int:
 
 
 def resources_of(options: Options) -> Resources | None:
-    """What each call with these options takes; None if that is one worker, as for most."""
+    """Return what each call with these options takes; None if that is one worker, as for most."""
     asked = (options.cores, options.memory, options.gpus, options.nodes, options.ranks)
     if asked == (None, None, None, None, None):
         return None
@@ -126,13 +126,13 @@ def check_values(options: Options) -> None:
 
 
 def offer_of(spec: PoolSpec, memory: int = 0, launcher: str | None = None) -> ResourceOffer:
-    """What a pool of workers offers, on a machine with so much memory."""
+    """Return what a pool of workers offers, on a machine with so much memory."""
     gpus = len(spec.devices[0].names) if spec.devices else 0
     return ResourceOffer(spec.max_workers, spec.threads or 1, memory, gpus, launcher)
 
 
 def offer_from(document: object) -> ResourceOffer | None:
-    """The offer in what a machine says of itself (its ``_asdict``); None if there is none that can be one."""
+    """Return the offer in what a machine says of itself (its ``_asdict``); None if there is none that can be one."""
     if not isinstance(document, dict):
         return None
     known = {name: document[name] for name in ResourceOffer._fields if name in document}
@@ -143,7 +143,7 @@ def offer_from(document: object) -> ResourceOffer | None:
 
 
 def least(offers: Sequence[ResourceOffer]) -> ResourceOffer | None:
-    """What each of several machines has, of which any may be given a call; None of none."""
+    """Return what each of several machines has, of which any may be given a call; None of none."""
     if not offers:
         return None
     sizes = [one.memory for one in offers if one.memory]
@@ -158,7 +158,7 @@ def least(offers: Sequence[ResourceOffer]) -> ResourceOffer | None:
 
 
 def share_of(asked: Resources, offer: ResourceOffer) -> WorkerShare:
-    """What a call occupies.
+    """Return what a call occupies.
 
     >>> share_of(Resources(cores=4), ResourceOffer(workers=8, cores=2))
     WorkerShare(workers=2, memory=0)
@@ -167,7 +167,7 @@ def share_of(asked: Resources, offer: ResourceOffer) -> WorkerShare:
 
 
 def misfits(asked: Resources, offer: ResourceOffer) -> str:
-    """What of it the offer cannot give, with both figures; "" if it fits."""
+    """Return what of it the offer cannot give, with both figures; "" if it fits."""
     found = []
     there = offer.workers * offer.cores
     if asked.all_cores > there:
@@ -200,7 +200,7 @@ def check_fit(asked: Resources | None, offer: Callable[[], ResourceOffer], who: 
 
 
 def size_text(size: int) -> str:
-    """Bytes for people.
+    """Return the bytes for people.
 
     >>> size_text(8_000_000_000), size_text(512)
     ('7.5 GiB (8000000000 bytes)', '512 bytes')
@@ -219,8 +219,8 @@ def _things(number: int, name: str) -> str:
 
 
 def stock_specification(options: Options) -> dict[str, Any] | None:
-    """The ``resource_specification`` of Parsl's MPI mode that nodes and ranks mean. Raises ResourcesNotOffered where
-    they mean none. Source: "MPI and Multi-node Apps" in Parsl's user guide."""
+    """Return the ``resource_specification`` of Parsl's MPI mode that nodes and ranks mean. Raises ResourcesNotOffered
+    where they mean none. Source: "MPI and Multi-node Apps" in Parsl's user guide."""
     given = options.resource_specification
     if options.nodes is None and options.ranks is None:
         return given

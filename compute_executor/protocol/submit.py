@@ -26,7 +26,8 @@ def build_submit(
     options: Options,
     parts: list[Blob],
 ) -> Submit:
-    """A Submit of ``calls``, in their order: of each the name of its function (a digest or an id) and its arguments.
+    """Return a Submit of ``calls``, in their order: of each the name of its function (a digest or an id) and its
+    arguments.
 
     A function that several calls share is named once. For the other arguments see `Submit`.
     """
@@ -52,7 +53,7 @@ def endpoint_options(
     result_serializers: list[str] | None,
     user_runtime: dict[str, Any] | None,
 ) -> Options:
-    """The options of a batch that stock endpoints read. See `Options`."""
+    """Return the options of a batch that stock endpoints read. See `Options`."""
     return Options(
         resource_specification=resource_specification,
         user_endpoint_config=user_endpoint_config,

@@ -12,7 +12,7 @@ Stream = tuple[bytes, int]
 
 
 def joined(one: Stream, two: Stream) -> Stream:
-    """The end of two parts of a stream, of which the second begins where the first ends, or later or earlier.
+    """Return the end of two parts of a stream, of which the second begins where the first ends, or later or earlier.
 
     >>> joined((b"abc", 0), (b"de", 3)), joined((b"abc", 0), (b"bcd", 1)), joined((b"abc", 0), (b"z", 9))
     ((b'abcde', 0), (b'abcd', 0), (b'z', 9))
@@ -29,7 +29,7 @@ def joined(one: Stream, two: Stream) -> Stream:
 
 
 def followed(one: Written, two: Written) -> Written:
-    """What a task has written, with a further part; of another attempt, that part alone."""
+    """Return what a task has written, with a further part; of another attempt, that part alone."""
     if one.attempt != two.attempt:
         return two
     out = joined((one.out, one.starts[0]), (two.out, two.starts[0]))

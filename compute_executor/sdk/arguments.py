@@ -9,7 +9,8 @@ from compute_executor.errors import InvalidArgument
 
 
 def positional(args: Any) -> tuple[Any, ...]:
-    """What is passed by position; None for nothing. Raises InvalidArgument for what is no sequence of arguments."""
+    """Return what is passed by position; None for nothing. Raises InvalidArgument for what is no sequence of
+    arguments."""
     if args is None:
         return ()
     if isinstance(args, Sequence) and not isinstance(args, (str, bytes, bytearray, memoryview)):
@@ -20,7 +21,7 @@ def positional(args: Any) -> tuple[Any, ...]:
 
 
 def named(kwargs: Any) -> dict[str, Any]:
-    """What is passed by name; None for nothing. Raises InvalidArgument for what is no mapping from names."""
+    """Return what is passed by name; None for nothing. Raises InvalidArgument for what is no mapping from names."""
     if kwargs is None:
         return {}
     if isinstance(kwargs, Mapping):

@@ -55,7 +55,7 @@ class Backend(NamedTuple):
 
 
 def choose(wanted: BackendChoice) -> Backend:
-    """The backend for what a Client was given. Logs in where a login manager is used.
+    """Return the backend for what a Client was given. Logs in where a login manager is used.
 
     Raises InvalidRequest for arguments that exclude each other, NotAuthorized if the login fails.
     """
@@ -78,7 +78,8 @@ def choose(wanted: BackendChoice) -> Backend:
 
 
 def _nothing_said(wanted: BackendChoice) -> bool:
-    """Whether neither a service nor a login was named, so that the configured profile is meant, if there is one."""
+    """Return whether neither a service nor a login was named, so that the configured profile is meant, if there is
+    one."""
     return not (wanted.force_login or any(getattr(wanted, name) is not None for name in (*_LOGINS, *_PLACES)))
 
 
@@ -111,7 +112,7 @@ def _check(wanted: BackendChoice) -> None:
 
 
 def _url(wanted: BackendChoice) -> str:
-    """The service of a given login: Globus Compute's unless another is named."""
+    """Return the service of a given login: Globus Compute's unless another is named."""
     named = wanted.environment or environments.named_environment() or environments.PRODUCTION
     url = wanted.base_url or environments.service_url(named)
     return fixed_place(url, "a-token-will-be-sent", insecure=wanted.insecure_http).url
@@ -136,7 +137,7 @@ def _given_login(wanted: BackendChoice) -> Backend:
 
 
 def _log_in(manager: LoginManagerProtocol, force: bool) -> None:
-    """Our own login manager can be told to log in again; the protocol knows no way to say it."""
+    """Log in, again if ``force`` and it is our own manager: the protocol knows no way to say it."""
     from compute_executor.sdk.login_manager.manager import LoginManager  # imports globus_sdk
 
     if force and isinstance(manager, LoginManager):
@@ -166,7 +167,7 @@ def _at_url(wanted: BackendChoice, url: str, client: ClientCredentials | None) -
 
 
 def _own_login(url: str, client: ClientCredentials) -> Any:
-    """A web client with client credentials of a service of our own, which answers the token route itself."""
+    """Return a web client with client credentials of a service of our own, which answers the token route itself."""
     from globus_sdk import ClientCredentialsAuthorizer, ConfidentialAppAuthClient
 
     login = ConfidentialAppAuthClient(client.client_id, client.client_secret, base_url=url)
@@ -190,12 +191,12 @@ def _own(url: str) -> bool | None:
 
 
 def _logged_in() -> bool:
-    """Whether a person has logged in to Globus Compute from here."""
+    """Return whether a person has logged in to Globus Compute from here."""
     return bool(tokens.load(tokens.user_namespace(environments.PRODUCTION)))
 
 
 def _embedded_token(url: str) -> str | None:
-    """The token of the embedded service if this is its URL."""
+    """Return the token of the embedded service if this is its URL."""
     from compute_executor.local import embedded
 
     found = embedded.find()

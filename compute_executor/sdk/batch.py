@@ -114,7 +114,7 @@ class Batch:
         return found
 
     def prepare(self) -> dict[str, Any]:
-        """The document with which the batch is submitted to Globus Compute."""
+        """Return the document with which the batch is submitted to Globus Compute."""
         tasks = {str(function_id): payloads for function_id, payloads in self.tasks.items()}
         options = {
             "task_group_id": self.options.task_group_id,

@@ -26,15 +26,15 @@ class Calls(Protocol):
         ...
 
     def _encode_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-        """The payload of a call."""
+        """Return the payload of a call."""
         ...
 
     def _endpoint(self, endpoint_id: AnyId | None) -> str | None:
-        """The id of an endpoint that is given by id, or by its name on one of our own services."""
+        """Return the id of an endpoint that is given by id, or by its name on one of our own services."""
         ...
 
     def _function_text(self, function: Callable[..., Any]) -> str:
-        """The ``function_code`` of a registration."""
+        """Return the ``function_code`` of a registration."""
         ...
 
     @property
@@ -43,5 +43,5 @@ class Calls(Protocol):
         ...
 
     def _result_serializers(self, endpoint_id: str | None) -> list[str] | None:
-        """How an endpoint is asked to write results, if the batch says nothing about it."""
+        """Return how an endpoint is asked to write results, if the batch says nothing about it."""
         ...

@@ -195,8 +195,8 @@ class Client(EndpointCalls, ContainerCalls):
             versions.check_endpoint(document, self.address(), endpoint_version)
 
     def get_result_amqp_url(self) -> dict[str, str]:
-        """Where results are streamed by AMQP: ``connection_url``, which holds a password, and ``queue_prefix``.
-        Raises NotFound if nowhere."""
+        """Return where results are streamed by AMQP: ``connection_url``, which holds a password, and
+        ``queue_prefix``. Raises NotFound if nowhere."""
         return mapping(self._session.get("/v2/get_amqp_result_connection_url"))
 
     @property
@@ -218,15 +218,15 @@ class Client(EndpointCalls, ContainerCalls):
     # -- for the Executor -----------------------------------------------------------------------------------
 
     def address(self) -> str:
-        """The service's base URL. The embedded service is found, or started, for it."""
+        """Return the service's base URL. The embedded service is found, or started, for it."""
         return self._session.transport.address()
 
     def authorization(self) -> str | None:
-        """The value of the Authorization header that this Client's requests have."""
+        """Return the value of the Authorization header that this Client's requests have."""
         return self._session.transport.authorization()
 
     def is_own_service(self) -> bool:
-        """Whether the service is one of this package, so that streams, frames and cancelling can be used."""
+        """Return whether the service is one of this package, so that streams, frames and cancelling can be used."""
         with self._asking:
             if self._own is None:
                 self._own = self._ask_whether_own()
@@ -238,14 +238,14 @@ class Client(EndpointCalls, ContainerCalls):
         return self._hosted
 
     def look(self) -> tuple[dict[str, Any], str | None]:
-        """The service's version document, and the time that it says it is (a Date header)."""
+        """Return the service's version document, and the time that it says it is (a Date header)."""
         answer = self._session.call(Request("GET", "/v2/version", query={"service": "all"}))
         document = answer.document()
         return (document if isinstance(document, dict) else {"api": document}), answer.headers.get("date")
 
     def result_queues(self, *, trouble: bool = False) -> ResultQueueAddress:
-        """Where results are streamed by AMQP, with credentials of this moment; with ``trouble``, a service of this
-        package is asked how the broker is. Raises NotFound if nowhere."""
+        """Return where results are streamed by AMQP, with credentials of this moment; with ``trouble``, a service of
+        this package is asked how the broker is. Raises NotFound if nowhere."""
         query = {"trouble": "true"} if trouble else {}
         document = self._session.get("/v2/get_amqp_result_connection_url", query)
         return ResultQueueAddress(
@@ -265,16 +265,16 @@ class Client(EndpointCalls, ContainerCalls):
         return self._register(document, None)
 
     def group_tasks(self, group: str) -> list[str]:
-        """The ids of a task group's tasks. Raises NotFound."""
+        """Return the ids of a task group's tasks. Raises NotFound."""
         tasks = sequence(field(self._session.get(f"/v2/taskgroup/{group}"), "tasks"))
         return [str(field(task, "id")) for task in tasks]
 
     def text_wire(self) -> TextWire:
-        """The way of speaking that every service understands."""
+        """Return the way of speaking that every service understands."""
         return TextWire(self._session)
 
     def own_api(self) -> OwnApi:
-        """The HTTP API of an own service, under this Client's login. Asks nothing."""
+        """Return the HTTP API of an own service, under this Client's login. Asks nothing."""
         return OwnApi(self._session)
 
     def _endpoint(self, endpoint_id: AnyId | None) -> str | None:
@@ -319,7 +319,7 @@ class Client(EndpointCalls, ContainerCalls):
         return [json_source.STRATEGY] if self._json and self._is_stock(endpoint_id) else None
 
     def _is_stock(self, endpoint_id: str | None) -> bool:
-        """Whether an endpoint is one of Globus Compute. A service of ours is asked once for each."""
+        """Return whether an endpoint is one of Globus Compute. A service of ours is asked once for each."""
         if not self.is_own_service():
             return True
         if endpoint_id is None:
@@ -329,7 +329,7 @@ class Client(EndpointCalls, ContainerCalls):
         return self._stock[endpoint_id]
 
     def _ask_whether_own(self, headers: Mapping[str, str] = _NOTHING) -> bool:
-        """Our services name themselves in their version document; stock ones have no such entry."""
+        """Return our services name themselves in their version document; stock ones have no such entry."""
         document = _version_document(self._session, headers)
         if self._checks_version:
             versions.check(document, self.address())
@@ -337,7 +337,7 @@ class Client(EndpointCalls, ContainerCalls):
 
 
 def _version_document(session: ApiClient, headers: Mapping[str, str] = _NOTHING) -> dict[str, Any]:
-    """What the service says of its versions; empty if it says nothing."""
+    """Return what the service says of its versions; empty if it says nothing."""
     try:
         found = session.call(
             Request("GET", "/v2/version", query={"service": "all"}, headers=headers)

@@ -41,7 +41,7 @@ class ContainerSpec(msgspec.Struct):
             raise InvalidRequest(f"python_version is such as '3.12' or '3.12.4', not {version!r:.100}")
 
     def to_json(self) -> dict[str, Any]:
-        """The document that a service builds from."""
+        """Return the document that a service builds from."""
         document = {key: value for key, value in msgspec.structs.asdict(self).items() if value is not None}
         return {key: list(value) if isinstance(value, tuple) else value for key, value in document.items()}
 
@@ -84,17 +84,17 @@ class ContainerCalls(Calls):
         return str(field(self._session.post("/v2/containers/build", document), "container_id"))
 
     def get_container(self, container_uuid: AnyId, container_type: str | None = None) -> dict[str, Any]:
-        """What is known of a container. Raises NotFound."""
+        """Return what is known of a container. Raises NotFound."""
         path = f"/v2/containers/{canonical(container_uuid, 'container')}"
         document = self._session.get(f"{path}/{container_type}" if container_type else path)
         return mapping(field(document, "container"))
 
     def get_container_build_status(self, container_id: AnyId) -> str:
-        """How its build stands: ``"queued"``, ``"building"``, ``"ready"``, ``"failed"``. Raises NotFound."""
+        """Return how its build stands: ``"queued"``, ``"building"``, ``"ready"``, ``"failed"``. Raises NotFound."""
         return str(field(self._build(container_id), "status"))
 
     def get_container_build_log(self, container_id: AnyId) -> str:
-        """What the build has said so far. Raises NotFound."""
+        """Return what the build has said so far. Raises NotFound."""
         return str(self._build(container_id).get("log", ""))
 
     def _build(self, container_id: AnyId) -> dict[str, Any]:

@@ -43,7 +43,7 @@ _OF_WORKERS: dict[int, type[WorkerLost]] = {LOST: WorkerLost, BROKEN: PoolBroken
 
 
 def value_of(body: bytes | memoryview) -> Any:
-    """The object in a result's body: a pickle stream, or a text buffer where a stock worker chose so.
+    """Return the object in a result's body: a pickle stream, or a text buffer where a stock worker chose so.
 
     Raises ResultDecodeError, or whatever unpickling raises.
     """
@@ -53,7 +53,7 @@ def value_of(body: bytes | memoryview) -> Any:
 
 
 def _text(body: bytes) -> str:
-    """The text buffer in a body that is no pickle stream. Raises ResultDecodeError."""
+    """Return the text buffer in a body that is no pickle stream. Raises ResultDecodeError."""
     try:
         return packing.result_to_text(body)
     except (InvalidRequest, IndexError) as error:
@@ -63,7 +63,7 @@ def _text(body: bytes) -> str:
 
 
 def value_allowed(body: bytes, serializer: ComputeSerializer) -> Any:
-    """The object in a result's body, read by what the ``serializer`` allows. Raises DeserializationError."""
+    """Return the object in a result's body, read by what the ``serializer`` allows. Raises DeserializationError."""
     if body[:1] != _PICKLE:
         return serializer.deserialize(_text(body))
     if DillDataBase64 in serializer.allowed_deserializer_types:
@@ -75,8 +75,8 @@ def value_allowed(body: bytes, serializer: ComputeSerializer) -> Any:
 
 
 def exception_allowed(status: int, body: bytes, task_id: str, serializer: ComputeSerializer) -> BaseException:
-    """The exception of a task; where it is a pickle stream that the ``serializer`` does not allow, only that there
-    was one. Raises as :func:`exception_of`."""
+    """Return the exception of a task; where it is a pickle stream that the ``serializer`` does not allow, only that
+    there was one. Raises as :func:`exception_of`."""
     pickled = status == EXCEPTION and body[:1] == _PICKLE
     if pickled and DillDataBase64 not in serializer.allowed_deserializer_types:
         return TaskExecutionFailed(
@@ -88,7 +88,7 @@ def exception_allowed(status: int, body: bytes, task_id: str, serializer: Comput
 
 
 def exception_of(status: int, body: bytes | memoryview, task_id: str | None) -> BaseException:
-    """The exception of a task that ended with this status of `frames`, which is not VALUE.
+    """Return the exception of a task that ended with this status of `frames`, which is not VALUE.
 
     Raises ResultDecodeError for a status or a body that is none, and whatever unpickling raises.
     """
@@ -137,7 +137,7 @@ JSON_ONLY = Reading(json_form.value_of, _json_exception, json_form.raised_in_chu
 
 
 def allowing(serializer: ComputeSerializer) -> Reading:
-    """What the allow list of a serializer allows, and nothing else."""
+    """Return what the allow list of a serializer allows, and nothing else."""
     return Reading(
         lambda body: value_allowed(bytes(body), serializer),
         lambda status, body, task_id: exception_allowed(status, bytes(body), task_id or "", serializer),
@@ -145,7 +145,7 @@ def allowing(serializer: ComputeSerializer) -> Reading:
 
 
 def reading_of(serializer: ComputeSerializer | str | None) -> Reading:
-    """How outcomes are read with this ``serializer`` of an Executor or Client."""
+    """Return how outcomes are read with this ``serializer`` of an Executor or Client."""
     if serializer is None:
         return ANYTHING
     if isinstance(serializer, str):

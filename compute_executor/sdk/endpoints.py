@@ -39,15 +39,15 @@ class EndpointCalls(FunctionCalls, TaskCalls):
     """Part of Client."""
 
     def get_endpoints(self, role: str | None = None) -> list[dict[str, Any]]:
-        """The endpoints that the caller may use; ``role="owner"``: the caller's own."""
+        """Return the endpoints that the caller may use; ``role="owner"``: the caller's own."""
         return sequence(self._session.get("/v2/endpoints", {"role": role} if role else None))
 
     def get_endpoint_status(self, endpoint_uuid: AnyId) -> dict[str, Any]:
-        """Whether an endpoint is online, and what it last said of itself. Raises NotFound."""
+        """Return whether an endpoint is online, and what it last said of itself. Raises NotFound."""
         return mapping(self._session.get(f"{_path(endpoint_uuid)}/status"))
 
     def get_endpoint_metadata(self, endpoint_uuid: AnyId) -> dict[str, Any]:
-        """What is known of an endpoint: name, host, versions. Raises NotFound."""
+        """Return what is known of an endpoint: name, host, versions. Raises NotFound."""
         return mapping(self._session.get(_path(endpoint_uuid)))
 
     def register_endpoint(  # noqa: PLR0917 - today's signature
@@ -98,7 +98,7 @@ class EndpointCalls(FunctionCalls, TaskCalls):
         return mapping(self._session.delete(_path(endpoint_id)))
 
     def get_allowed_functions(self, endpoint_id: AnyId) -> dict[str, Any]:
-        """Which functions an endpoint runs, if it is restricted to some. Raises NotFound."""
+        """Return which functions an endpoint runs, if it is restricted to some. Raises NotFound."""
         return mapping(
             self._session.get(f"/v3/endpoints/{canonical(endpoint_id, 'endpoint')}/allowed_functions")
         )

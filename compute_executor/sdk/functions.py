@@ -86,7 +86,7 @@ class FunctionCalls(Calls):
         return self._register(document, metadata)
 
     def get_function(self, function_id: AnyId) -> dict[str, Any]:
-        """The document of a registered function: name, description, code, metadata. Raises NotFound."""
+        """Return the document of a registered function: name, description, code, metadata. Raises NotFound."""
         return mapping(self._session.get(f"/v2/functions/{canonical(function_id, 'function')}"))
 
     def delete_function(self, function_id: AnyId) -> dict[str, Any]:
@@ -118,7 +118,7 @@ class FunctionCalls(Calls):
 def _sharing(
     public: bool, group: AnyId | None, container_uuid: AnyId | None, ha_endpoint_id: AnyId | None
 ) -> dict[str, Any]:
-    """The fields that say who may run it, and where. Raises InvalidRequest for a function of a high assurance
+    """Return the fields that say who may run it, and where. Raises InvalidRequest for a function of a high assurance
     endpoint that is shared."""
     if ha_endpoint_id and (public or group):
         raise InvalidRequest("`ha_endpoint_id` is mutually exclusive with `public` and `group`")
@@ -131,7 +131,7 @@ def _sharing(
 
 
 def _name_of(function: Any) -> str:
-    """What the function is called: its own name, that of what a partial wraps, or that of its class."""
+    """Return what the function is called: its own name, that of what a partial wraps, or that of its class."""
     name = getattr(function, "__name__", None)
     if isinstance(name, str):
         return name
@@ -140,8 +140,8 @@ def _name_of(function: Any) -> str:
 
 
 def _binds(source: str, name: str) -> bool:
-    """Whether a source that compiles gives a value to a name at its top, or may do so: what `import *` brings is not
-    known here."""
+    """Return whether a source that compiles gives a value to a name at its top, or may do so: what `import *` brings
+    is not known here."""
     import symtable
 
     text = _at_margin(source)
@@ -158,14 +158,14 @@ def _refusal(error: SyntaxError) -> InvalidRequest:
 
 
 def _at_margin(source: str) -> str:
-    """The source as workers compile it: as if its first lines were not indented."""
+    """Return the source as workers compile it: as if its first lines were not indented."""
     import inspect
 
     return inspect.cleandoc("\n" + source)
 
 
 def _defined(source: str) -> list[str]:
-    """Names of the functions that a source defines at its top."""
+    """Return names of the functions that a source defines at its top."""
     import ast
 
     try:

@@ -10,8 +10,8 @@ AnyId = str | uuid.UUID
 
 
 def canonical(value: AnyId, what: str) -> str:
-    """The id as lower-case text with hyphens. Raises InvalidRequest naming what it should have been, InvalidArgument
-    for what is neither text nor a UUID.
+    """Return the id as lower-case text with hyphens. Raises InvalidRequest naming what it should have been,
+    InvalidArgument for what is neither text nor a UUID.
 
     >>> canonical("4B116D3C-1703-4f8f-9f6f-39921e5864df", "endpoint")
     '4b116d3c-1703-4f8f-9f6f-39921e5864df'

@@ -33,8 +33,8 @@ class Outcome(NamedTuple):
         return self.kind is None
 
     def value(self, reading: Reading = ANYTHING) -> Any:
-        """The result. Raises the function's own exception, TaskPending, or why there is neither. ``reading``: by
-        which alone anything is read."""
+        """Return the result. Raises the function's own exception, TaskPending, or why there is neither. ``reading``:
+        by which alone anything is read."""
         if self.pending:
             raise TaskPending(
                 f"task {self.task_id} is still pending: it is {self.status}",
@@ -46,7 +46,7 @@ class Outcome(NamedTuple):
         return reading.value(self.body)
 
     def exception(self, reading: Reading = ANYTHING) -> BaseException:
-        """Why the task failed. ``reading``: as for :meth:`value`."""
+        """Return why the task failed. ``reading``: as for :meth:`value`."""
         assert self.kind is not None, "a pending task has no exception"
         try:
             return reading.exception(self.kind, self.body, self.task_id)
@@ -54,7 +54,7 @@ class Outcome(NamedTuple):
             return error
 
     def document(self, reading: Reading = ANYTHING) -> dict[str, Any]:
-        """The entry of ``get_batch_result`` and ``get_task``, in the guide's words."""
+        """Return the entry of ``get_batch_result`` and ``get_task``, in the guide's words."""
         if self.pending:
             return {"pending": True, "status": self.status}
         document: dict[str, Any] = {"pending": False, "status": self.status, **self._ending(reading)}
@@ -64,7 +64,7 @@ class Outcome(NamedTuple):
         return document
 
     def _ending(self, reading: Reading) -> dict[str, Any]:
-        """The result; or the exception, also where the result cannot be read here."""
+        """Return the result; or the exception, also where the result cannot be read here."""
         if self.kind != frames.VALUE:
             return {"exception": self.exception(reading)}
         try:

@@ -63,13 +63,14 @@ class OwnApi:
         self._patient = patient
 
     def impatient(self) -> OwnApi:
-        """The same service under the same login, with each request made once: for callers who retry themselves."""
+        """Return the same service under the same login, with each request made once: for callers who retry
+        themselves."""
         return OwnApi(self._requests, patient=False)
 
     # -- where the service is, and as whom it is asked -----------------------------------------------------------
 
     def locate(self) -> str:
-        """The service's URL, looked up anew; an embedded service is started if there is none."""
+        """Return the service's URL, looked up anew; an embedded service is started if there is none."""
         self._requests.transport.relocate()
         return self._requests.transport.address()
 
@@ -91,7 +92,7 @@ class OwnApi:
         return found
 
     def _renewed(self, refused: str) -> str | None:
-        """Another value of the Authorization header than the ``refused`` one, if one can be had.
+        """Return another value of the Authorization header than the ``refused`` one, if one can be had.
 
         Asked by a request, because a globus_sdk login is renewed by the refusal of one.
         """
@@ -151,24 +152,25 @@ class OwnApi:
     # -- endpoints -----------------------------------------------------------------------------------------------
 
     def endpoint_named(self, name: str) -> bytes:
-        """The id, 16 bytes, of the endpoint of this package with this name or id. Raises NotFound, InvalidRequest."""
+        """Return the id, 16 bytes, of the endpoint of this package with this name or id. Raises NotFound,
+        InvalidRequest."""
         return self.find_endpoint(name).endpoint_id.bytes
 
     def find_endpoint(self, name: str) -> FoundEndpoint:
-        """The same with what its workers have. Raises NotFound, InvalidRequest."""
+        """Return the same with what its workers have. Raises NotFound, InvalidRequest."""
         path = f"/v3/agents/{quote(name, safe='')}"
         return self._requests.call(Request("GET", path), patient=self._patient).read(FoundEndpoint)
 
     def look_at_endpoint(self, name: str) -> dict[str, Any]:
-        """All that the service tells of it. Raises NotFound, InvalidRequest."""
+        """Return all that the service tells of it. Raises NotFound, InvalidRequest."""
         path = f"/v3/agents/{quote(name, safe='')}"
         return self._requests.call(Request("GET", path), patient=self._patient).read(dict[str, Any])
 
     # -- tasks ---------------------------------------------------------------------------------------------------
 
     def poll(self, tasks: TaskPositions) -> list[frames.Result]:
-        """The results of those of at most MAX_POLL tasks that have ended. A task that the service does not know
-        counts as lost, so only tasks that it has confirmed may be asked about."""
+        """Return the results of those of at most MAX_POLL tasks that have ended. A task that the service does not
+        know counts as lost, so only tasks that it has confirmed may be asked about."""
         return self._ask("/v2/batch_status", tasks, list[frames.Result])
 
     def cancel(self, tasks: TaskPositions) -> TaskPositions:
@@ -176,14 +178,14 @@ class OwnApi:
         return self._ask("/v3/tasks/cancel", tasks, TaskPositions)
 
     def find_group(self, name: str) -> str | None:
-        """The id of the newest task group with this label; None if there is none."""
+        """Return the id of the newest task group with this label; None if there is none."""
         query = {"label": name, "limit": "1"}
         request = Request("GET", "/v3/groups", query=query)
         found = self._requests.call(request, patient=self._patient).read(_Groups).groups
         return found[0].id if found else None
 
     def group_tasks(self, group: uuid.UUID) -> dict[bytes, int]:
-        """The batches of a task group in the order of their submission: prefix and number of tasks.
+        """Return the batches of a task group in the order of their submission: prefix and number of tasks.
 
         Raises NotFound.
         """

@@ -23,7 +23,7 @@ class ResultCache:
         self._lock = threading.Lock()
 
     def get(self, task_id: str) -> Outcome | None:
-        """The outcome, if it is here."""
+        """Return the outcome, if it is here."""
         with self._lock:
             outcome = self._found.get(task_id)
             if outcome is not None:

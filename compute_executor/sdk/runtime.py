@@ -13,7 +13,8 @@ SDK = "4.19.0"
 
 
 def user_runtime() -> dict[str, Any]:
-    """What the stock SDK tells of its own process with every submit; endpoints may choose an environment by it."""
+    """Return what the stock SDK tells of its own process with every submit; endpoints may choose an environment by
+    it."""
     from globus_sdk import __version__ as globus_sdk_version
 
     return {

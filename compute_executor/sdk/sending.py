@@ -107,7 +107,7 @@ class _Sender:
 
 
 def _parts(wire: Wire, tasks: Sequence[BatchTask]) -> Iterator[_SubmittedPart]:
-    """Parts of one endpoint each, within the service's limits. Raises PayloadTooLarge for a task that alone is
+    """Yield parts of one endpoint each, within the service's limits. Raises PayloadTooLarge for a task that alone is
     over them, before anything is sent."""
     sizes = [wire.size(task) for task in tasks]
     for place, size in enumerate(sizes):

@@ -215,7 +215,8 @@ def _signal(group: int, number: int) -> None:
 
 
 def _file(path: str | None, folder: str | None, suffix: str) -> IO[bytes]:
-    """A named file, appended to; or one that is gone when it is closed, unless it is in an endpoint's sandbox."""
+    """Return a named file, appended to; or one that is gone when it is closed, unless it is in an endpoint's
+    sandbox."""
     if path is None:
         prefix = os.environ.get("GC_TASK_UUID", "shell") + "."
         return tempfile.NamedTemporaryFile(prefix=prefix, suffix=suffix, dir=folder, delete=folder is None)

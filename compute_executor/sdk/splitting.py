@@ -34,7 +34,7 @@ def parts(sizes: Sequence[int], limits: RequestLimits) -> Iterator[list[int]]:
 
 
 def smaller(functions: Sequence[str], error: ComputeError) -> list[list[int]]:
-    """Parts of what was refused with ``error``; ``functions``: of each item the id of its function.
+    """Return parts of what was refused with ``error``; ``functions``: of each item the id of its function.
 
     One for each function, because one that is unknown must not hurt the others; in halves where one item is to blame.
     """

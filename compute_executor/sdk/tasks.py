@@ -28,14 +28,14 @@ class TaskCalls(Calls):
         return sending.send(self._wire, [task], None, BatchOptions(), self._result_serializers).task_ids[0]
 
     def get_task(self, task_id: AnyId) -> dict[str, Any]:
-        """How a task stands: ``{"pending": True, "status": ...}``, or with its result or exception once ended.
+        """Return how a task stands: ``{"pending": True, "status": ...}``, or with its result or exception once ended.
 
         Raises NotFound for a task that is not the caller's.
         """
         return self._outcome(canonical(task_id, "task")).document(self._reading)
 
     def get_result(self, task_id: AnyId) -> Any:
-        """The result of a task.
+        """Return the result of a task.
 
         Raises the exception that the function raised; TaskPending, whose ``status`` says how it stands, before it
         has ended; TaskExecutionFailed where only the exception's text is known; WorkerLost, TaskTimeout,
@@ -51,7 +51,7 @@ class TaskCalls(Calls):
         create_websocket_queue: bool = False,
         result_serializers: list[str] | None = None,
     ) -> Batch:
-        """A batch to add calls to. All but ``task_group_id`` are for endpoints of Globus Compute."""
+        """Return a batch to add calls to. All but ``task_group_id`` are for endpoints of Globus Compute."""
         return Batch(
             task_group_id,
             resource_specification,
@@ -86,8 +86,8 @@ class TaskCalls(Calls):
         return _todays_answer(batch, self._send(batch, chosen), chosen)
 
     def get_batch_result(self, task_id_list: Iterable[AnyId]) -> dict[str, dict[str, Any]]:
-        """How these tasks stand, by id, in the order asked: pending ones with their status word, ended ones with
-        ``result`` or ``exception`` and ``completion_t``. Failed ones are not left out."""
+        """Return how these tasks stand, by id, in the order asked: pending ones with their status word, ended ones
+        with ``result`` or ``exception`` and ``completion_t``. Failed ones are not left out."""
         if isinstance(task_id_list, str) or not isinstance(task_id_list, Iterable):
             raise InvalidRequest(f"a list of task ids is needed, not {task_id_list!r:.100}")
         task_ids = list(dict.fromkeys(canonical(task_id, "task") for task_id in task_id_list))

@@ -46,7 +46,7 @@ def check_endpoint(document: Mapping[str, Any], address: str, version: str) -> N
 
 
 def _release(version: str) -> tuple[int, ...]:
-    """The numbers that a version begins with, without zeros at their end.
+    """Return the numbers that a version begins with, without zeros at their end.
 
     >>> _release("4.19.0rc1"), _release("nonsense")
     ((4, 19), ())

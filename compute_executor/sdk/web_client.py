@@ -43,7 +43,7 @@ class WebClient(BaseClient):
         return [ComputeScopes.all]
 
     def authorization(self) -> str | None:
-        """The value of the Authorization header, renewed if it is about to expire."""
+        """Return the value of the Authorization header, renewed if it is about to expire."""
         authorizer = self.authorizer
         if self._app is not None:
             authorizer = self._app.get_authorizer(ComputeScopes.resource_server)

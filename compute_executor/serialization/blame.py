@@ -20,7 +20,7 @@ _FIRST, _LAST = 5, 2
 
 
 def why(obj: Any, error: BaseException) -> str:
-    """The part of ``obj`` at fault, the way to it, and what pickle says."""
+    """Return the part of ``obj`` at fault, the way to it, and what pickle says."""
     from compute_executor.serialization.class_parts import OnlyItsStatement
     from compute_executor.serialization.packer import Unserializable
 
@@ -43,7 +43,7 @@ def why(obj: Any, error: BaseException) -> str:
 
 
 def _leaf(value: Any) -> tuple[Any, str]:
-    """The innermost part that cannot be pickled, and its path."""
+    """Return the innermost part that cannot be pickled, and its path."""
     path: list[str] = []
     tries = 0
     seen: set[int] = set()
@@ -62,7 +62,7 @@ def _leaf(value: Any) -> tuple[Any, str]:
 
 
 def _shown(path: list[str]) -> str:
-    """The steps of a path; of a long one its ends."""
+    """Return the steps of a path; of a long one its ends."""
     if len(path) <= _FIRST + _LAST:
         return "".join(path)
     between = f" ... ({len(path) - _FIRST - _LAST} more) ..."
@@ -82,7 +82,7 @@ def _picklable(value: Any) -> bool:
 
 
 def _parts(value: Any) -> Iterator[tuple[str, Any]]:
-    """What an object is made of, with the text that leads there."""
+    """Yield what an object is made of, with the text that leads there."""
     if isinstance(value, dict):
         yield from ((f"[{key!r:.40}]", part) for key, part in value.items())
     elif isinstance(value, (list, tuple)):
@@ -121,8 +121,8 @@ def _name(obj: Any) -> str:
 
 
 def unreadable(stream: bytes, loads: Callable[[bytes], Any]) -> int | None:
-    """The number of the first argument in a stream of arguments that ``loads`` cannot read; None if that cannot be
-    told. The stream is read up to the end of one argument after the other."""
+    """Return the number of the first argument in a stream of arguments that ``loads`` cannot read; None if that
+    cannot be told. The stream is read up to the end of one argument after the other."""
     try:
         prefixes = _prefixes(stream)
     except Exception:  # no stream of a tuple, or cut short
@@ -141,8 +141,9 @@ _TUPLE = (b"\x85", b"\x86", b"\x87")
 
 
 def _prefixes(stream: bytes) -> list[bytes]:
-    """The streams of the first argument, of the first two, and so on. An argument ends where the stack is as high as
-    it is once that argument is on it, for the last time. Frames, whose lengths would be wrong, are left out."""
+    """Return the streams of the first argument, of the first two, and so on. An argument ends where the stack is as
+    high as it is once that argument is on it, for the last time. Frames, whose lengths would be wrong, are left
+    out."""
     import pickletools
 
     clean = b""
@@ -165,7 +166,7 @@ def _prefixes(stream: bytes) -> list[bytes]:
 
 
 def _height(operation: Any, height: int, marks: list[int]) -> int:
-    """How high the stack is after an operation."""
+    """Return how high the stack is after an operation."""
     if operation.name == "MARK":
         marks.append(height)
         return height + 1

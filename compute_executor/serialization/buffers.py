@@ -97,20 +97,21 @@ class BufferSink(Sink):
         self.pieces.append(content)
 
     def _awaits_payload(self) -> bool:
-        """Whether the last write ended with the header of a payload, which comes in the next one."""
+        """Return whether the last write ended with the header of a payload, which comes in the next one."""
         for piece in self.pieces[self._seen :]:
             self._expects = not self._expects and _header(piece) > 0
         self._seen = len(self.pieces)
         return self._expects
 
     def content(self, base: int = 0, keep: Keep | None = None) -> Content:
-        """All that was written, and behind it what was taken; see `with_buffers`."""
+        """Return all that was written, and behind it what was taken; see `with_buffers`."""
         return with_buffers(super().content(), self.taken, base, keep)
 
 
 def _header(piece: Piece) -> int:
-    """The length of the header that a write of the pickler ends with; 0: it ends with something else. A write is
-    whole frames; or it ends, behind them, with at most three bytes that were too short for a frame, and a header."""
+    """Return the length of the header that a write of the pickler ends with; 0: it ends with something else. A write
+    is whole frames; or it ends, behind them, with at most three bytes that were too short for a frame, and a
+    header."""
     at = len(_PROTO) if piece[:2] == _PROTO else 0
     while piece[at : at + 1] == _FRAME:
         at += 1 + _LENGTH.size + int.from_bytes(piece[at + 1 : at + 1 + _LENGTH.size], "little")
@@ -123,8 +124,8 @@ def _header(piece: Piece) -> int:
 def with_buffers(
     stream: Content, taken: list[Taken], base: int = 0, keep: Keep | None = None, parts: Iterable[Part] = ()
 ) -> Content:
-    """A stream with the buffers that were taken out of it. ``base``: where in its file it will begin; ``keep``: makes
-    parts of buffers; ``parts``: others that it refers to."""
+    """Return a stream with the buffers that were taken out of it. ``base``: where in its file it will begin;
+    ``keep``: makes parts of buffers; ``parts``: others that it refers to."""
     if not taken and not parts:
         return stream
     pieces = Pieces([stream] if isinstance(stream, bytes) else stream)
@@ -151,13 +152,13 @@ def with_buffers(
 
 
 def has_buffers(stream: bytes | memoryview) -> bool:
-    """Whether buffers were taken out of this stream."""
+    """Return whether buffers were taken out of this stream."""
     return stream[: len(MAGIC)] == MAGIC
 
 
 def split(stream: bytes | memoryview) -> tuple[memoryview, list[Any]]:
-    """The stream itself, and its buffers for pickle. Raises OSError if a part is not there, ResultDecodeError if
-    there is no such place."""
+    """Return the stream itself, and its buffers for pickle. Raises OSError if a part is not there, ResultDecodeError
+    if there is no such place."""
     view = memoryview(stream)
     entries, inner = _table(view)
     return view[inner:], [_object(view, *entry) for entry in entries]
@@ -170,7 +171,7 @@ def _table(view: memoryview) -> tuple[list[Any], int]:
 
 
 def refers_to_parts(stream: bytes | memoryview) -> bool:
-    """Whether a stream cannot be read without other blobs."""
+    """Return whether a stream cannot be read without other blobs."""
     return has_buffers(stream) and any(entry[1] != _NO_NAME for entry in _table(memoryview(stream))[0])
 
 
@@ -203,7 +204,7 @@ class PartReader:
         self._size = 0
 
     def find(self, kind: int, name: str, size: int) -> Any:
-        """The object of a part. Raises OSError, ResultDecodeError."""
+        """Return the object of a part. Raises OSError, ResultDecodeError."""
         if name in self._kept:
             self._kept.move_to_end(name)
             return self._kept[name]
@@ -213,7 +214,7 @@ class PartReader:
         return made
 
     def read(self, name: str, size: int) -> memoryview:
-        """The bytes of a part, which may be written to."""
+        """Return the bytes of a part, which may be written to."""
         if not self.folder:
             raise ResultDecodeError(f"part {name} of {size} bytes can only be read by a worker")
         content = large.read(os.path.join(self.folder, name))
@@ -237,7 +238,7 @@ def use_folder(folder: str) -> None:
 
 
 def part(name: str, size: int) -> memoryview:
-    """The bytes of a part, which may be written to. Raises OSError, ResultDecodeError."""
+    """Return the bytes of a part, which may be written to. Raises OSError, ResultDecodeError."""
     return _parts.read(name, size)
 
 
@@ -245,7 +246,7 @@ def part(name: str, size: int) -> memoryview:
 
 
 def in_band(stream: bytes) -> bytes:
-    """The same stream with its buffers in it. Nothing is unpickled: opcodes are listed. Raises OSError and
+    """Return the same stream with its buffers in it. Nothing is unpickled: opcodes are listed. Raises OSError and
     ResultDecodeError as `split` does."""
     if not has_buffers(stream):
         return stream

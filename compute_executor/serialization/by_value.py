@@ -22,12 +22,12 @@ class Home(NamedTuple):
     """The module whose namespace it is; None if it is no module's."""
 
     def by_name(self) -> bool:
-        """Whether a worker finds it by importing that module."""
+        """Return whether a worker finds it by importing that module."""
         return self.module is not None and travels_by_name(self.module)
 
 
 def home(obj: Any) -> Home | None:
-    """Where ``obj`` is found by its own module and name; None if it is not."""
+    """Return where ``obj`` is found by its own module and name; None if it is not."""
     name = getattr(obj, "__qualname__", None)
     if not isinstance(name, str):
         name = getattr(obj, "__name__", None)
@@ -44,7 +44,7 @@ def home(obj: Any) -> Home | None:
 
 
 def module_of(names: dict[str, Any]) -> ModuleType | None:
-    """The loaded module whose namespace ``names`` is."""
+    """Return the loaded module whose namespace ``names`` is."""
     main = sys.modules.get("__main__")
     if main is not None and getattr(main, "__dict__", None) is names:
         return main
@@ -53,26 +53,26 @@ def module_of(names: dict[str, Any]) -> ModuleType | None:
 
 
 def loaded(name: str) -> ModuleType | None:
-    """The module that is loaded under this name."""
+    """Return the module that is loaded under this name."""
     found = sys.modules.get(name)
     return found if isinstance(found, ModuleType) else None
 
 
 def comes_along(name: str) -> ModuleType | None:
-    """The module of that name that code cannot import in a worker, because only this process has it; None: there is
-    none, or it is the program itself."""
+    """Return the module of that name that code cannot import in a worker, because only this process has it; None:
+    there is none, or it is the program itself."""
     found = loaded(name)
     return None if found is None or is_main(found) or travels_by_name(found) else found
 
 
 def importable(obj: Any) -> bool:
-    """Whether a worker gets this function or class by importing it."""
+    """Return whether a worker gets this function or class by importing it."""
     found = home(obj)
     return found is not None and found.by_name()
 
 
 def method_of_module(method: Any) -> tuple[str, str] | None:
-    """The module that workers import, and the name in it, of a method that is a function of that module, as
+    """Return the module that workers import, and the name in it, of a method that is a function of that module, as
     `random.random` is: of an object that each process has of its own."""
     owner, name = method.__self__, method.__name__
     if owner is None or isinstance(owner, (ModuleType, type)):
@@ -86,13 +86,13 @@ def method_of_module(method: Any) -> tuple[str, str] | None:
 
 
 def travels_by_name(module: ModuleType) -> bool:
-    """Whether workers import this module, rather than get it by value."""
+    """Return whether workers import this module, rather than get it by value."""
     name = module.__name__
     return not is_main(module) and not registered(name) and can_be_imported(module)
 
 
 def registered(name: str) -> bool:
-    """Whether the module, or a package that it is in, was registered to travel by value."""
+    """Return whether the module, or a package that it is in, was registered to travel by value."""
     found = registrations()
     while found and name:
         if name in found:
@@ -102,14 +102,14 @@ def registered(name: str) -> bool:
 
 
 def registrations() -> set[str]:
-    """The names registered with cloudpickle."""
+    """Return the names registered with cloudpickle."""
     cloudpickle = sys.modules.get("cloudpickle.cloudpickle")
     found: set[str] = getattr(cloudpickle, "_PICKLE_BY_VALUE_MODULES", None) or set()
     return found
 
 
 def can_be_imported(module: ModuleType) -> bool:
-    """Whether another process with this search path imports the same module under this name."""
+    """Return whether another process with this search path imports the same module under this name."""
     name = getattr(module, "__name__", "")
     known = _importable.get(name)
     if known is not None and known[0] is module:
@@ -124,7 +124,7 @@ _importable: dict[str, tuple[ModuleType, bool]] = {}
 
 
 def is_main(module: ModuleType) -> bool:
-    """Whether it is the program itself."""
+    """Return whether it is the program itself."""
     return module is sys.modules.get("__main__") or module.__name__ == "__main__"
 
 
@@ -149,7 +149,7 @@ def _look_for(module: ModuleType, name: str) -> bool:
 
 
 def _is_at(module: ModuleType, name: str, folders: list[str] | None) -> bool:
-    """Whether the import system finds this very module when it is asked anew."""
+    """Return whether the import system finds this very module when it is asked anew."""
     spec = getattr(module, "__spec__", None)
     origin = getattr(spec, "origin", None) or getattr(module, "__file__", None)
     if spec is None and origin is None:
@@ -174,7 +174,8 @@ def _others() -> list[Any]:
 
 
 def found(names: dict[str, Any], path: tuple[str, ...]) -> Any:
-    """What a dotted name stands for in a namespace; nothing that anything else is, if it stands for nothing."""
+    """Return what a dotted name stands for in a namespace; nothing that anything else is, if it stands for
+    nothing."""
     value = names.get(path[0], _NOTHING)
     for name in path[1:]:
         try:

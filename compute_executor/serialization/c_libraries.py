@@ -16,7 +16,7 @@ _THUNK = "CThunkObject"
 
 
 def of_type(cls: Any) -> tuple[Any, ...] | None:
-    """What makes such a type again, which ctypes keeps once made; None: the program has made it itself."""
+    """Return what makes such a type again, which ctypes keeps once made; None: the program has made it itself."""
     if cls.__qualname__ in ("CFUNCTYPE.<locals>.CFunctionType", "PYFUNCTYPE.<locals>.CFunctionType"):
         return remade.function_type, (cls._flags_, cls._restype_, *cls._argtypes_)
     item = getattr(cls, "_type_", None)
@@ -31,7 +31,7 @@ def of_type(cls: Any) -> tuple[Any, ...] | None:
 
 
 def of_library(library: Any) -> tuple[Any, ...]:
-    """What loads a library again, with what the program has said about its functions."""
+    """Return what loads a library again, with what the program has said about its functions."""
     flags = library._FuncPtr._flags_
     functions = {name: said(one) for name, one in vars(library).items() if isinstance(one, library._FuncPtr)}
     own = {
@@ -44,12 +44,13 @@ def of_library(library: Any) -> tuple[Any, ...]:
 
 
 def said(function: Any) -> tuple[Any, Any, Any]:
-    """What the program has said about a function of a library: types of arguments and result, and what checks it."""
+    """Return what the program has said about a function of a library: types of arguments and result, and what checks
+    it."""
     return function.argtypes, function.restype, getattr(function, "errcheck", None)
 
 
 def of_function(one: Any) -> tuple[Any, ...] | None:
-    """What makes a function of a library again, or one of Python's for C code; None for any other object."""
+    """Return what makes a function of a library again, or one of Python's for C code; None for any other object."""
     kind = type(one)
     inside: Any = getattr(one, "_objects", None) or {}
     library = inside.get("0")

@@ -109,27 +109,27 @@ _LOADED = re.compile(re.escape(MARK) + r" ([A-Za-z0-9+/]+={0,2})\s*$")
 
 
 def carrying(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, wrapped so that what it raises can be unloaded from the text of its traceback."""
+    """Return the function, wrapped so that what it raises can be unloaded from the text of its traceback."""
     wrapped: Callable[..., Any] = _space(function)[CARRYING]
     wrapped.__name__ = wrapped.__qualname__ = getattr(function, "__name__", "call")
     return wrapped
 
 
 def each(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function made to take many argument tuples at once: its answer is ``(values, error)``, the error as the
-    text of its traceback."""
+    """Return the function made to take many argument tuples at once: its answer is ``(values, error)``, the error as
+    the text of its traceback."""
     made: Callable[..., Any] = _space(function)[EACH]
     return made
 
 
 def calling() -> Callable[..., Any]:
-    """The generic caller, wrapped."""
+    """Return the generic caller, wrapped."""
     return carrying(_space(None)[CALLING])
 
 
 def source(name: str, text: str) -> str:
-    """The source of the function ``name``, which is ``text``, and of what carries it: `CARRYING` and `EACH`. The
-    function keeps its name, by which it may call itself."""
+    """Return the source of the function ``name``, which is ``text``, and of what carries it: `CARRYING` and `EACH`.
+    The function keeps its name, by which it may call itself."""
     return f"{SOURCE}\n\n{text}\n\n_carried = {name}\n"
 
 
@@ -140,8 +140,8 @@ def _space(function: Callable[..., Any] | None) -> dict[str, Any]:
 
 
 def unload(text: str) -> Exception | None:
-    """The exception that rides in a traceback's text, with the rest of that text as its cause; None if none does,
-    or none that can be rebuilt here."""
+    """Return the exception that rides in a traceback's text, with the rest of that text as its cause; None if none
+    does, or none that can be rebuilt here."""
     found = _LOADED.search(text)
     if found is None or len(found[1]) > 8 * MAX_DESCRIPTION:
         return None
@@ -155,7 +155,7 @@ def unload(text: str) -> Exception | None:
 
 
 def _class_of(module: str, name: str) -> type[Exception]:
-    """The exception class of that name. Raises TypeError if none is loaded."""
+    """Return the exception class of that name. Raises TypeError if none is loaded."""
     found: Any = sys.modules.get(module)
     for part in name.split("."):
         found = getattr(found, part, None)
@@ -165,7 +165,7 @@ def _class_of(module: str, name: str) -> type[Exception]:
 
 
 def _rebuilt(kind: type[Exception], args: tuple[Any, ...], attributes: dict[str, Any]) -> Exception:
-    """An instance without its ``__init__``, whose parameters may be others than ``args``."""
+    """Return an instance without its ``__init__``, whose parameters may be others than ``args``."""
     error = kind.__new__(kind, *args)
     error.args = tuple(args)
     error.__dict__.update(attributes)

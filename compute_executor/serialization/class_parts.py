@@ -40,14 +40,14 @@ LAYOUT = ("_fields_", "_pack_", "_anonymous_", "_type_", "_length_", "_flags_", 
 
 
 def maker(metaclass: type) -> type:
-    """The first of a metaclass's classes that is not the program's own."""
+    """Return the first of a metaclass's classes that is not the program's own."""
     if metaclass.__name__ == "_TypedDictMeta":  # which refuses bases that it has given itself
         return type
     return next(one for one in metaclass.__mro__ if "__new__" in vars(one) and by_value.importable(one))
 
 
 def attributes(cls: type) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the class statement is to know, and the rest."""
+    """Return what the class statement is to know, and the rest."""
     found = dict(vars(cls))
     first = {name: found.pop(name) for name in _FIRST if name in found}
     first["__qualname__"] = cls.__qualname__
@@ -68,7 +68,7 @@ def attributes(cls: type) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _slots(cls: type, slots: Any) -> Any:
-    """The slots in the form that they had; an iterator is spent by now, but its descriptors are there."""
+    """Return the slots in the form that they had; an iterator is spent by now, but its descriptors are there."""
     if isinstance(slots, (tuple, list, dict)):
         return slots
     found = [name for name, value in vars(cls).items() if isinstance(value, MemberDescriptorType)]
@@ -76,7 +76,7 @@ def _slots(cls: type, slots: Any) -> Any:
 
 
 def virtual(cls: type) -> list[type]:
-    """The classes that were registered with an abstract one."""
+    """Return the classes that were registered with an abstract one."""
     if not isinstance(cls, abc.ABCMeta):
         return []
     return _registered(cls)
@@ -90,7 +90,7 @@ class _Registrations:
         self._found: tuple[Any, dict[int, list[type]]] = None, {}
 
     def of(self, cls: type) -> list[type]:
-        """Those of one class."""
+        """Return those of one class."""
         count, found = self._found
         if count != abc.get_cache_token():
             count, found = abc.get_cache_token(), _all_registrations()
@@ -140,7 +140,7 @@ _EXACT: dict[type, Any] = {
 
 
 def mixed_in(kind: Any, member: Any) -> tuple[Any, ...] | None:
-    """The type that is mixed into an enum, and the arguments that make its part of a member."""
+    """Return the type that is mixed into an enum, and the arguments that make its part of a member."""
     if kind is object:
         return None
     if kind in _EXACT:

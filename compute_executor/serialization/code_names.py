@@ -46,12 +46,12 @@ class _Names(NamedTuple):
 
 
 def looked_up(code: CodeType) -> list[str]:
-    """The global names that code reads, sets or deletes, in order."""
+    """Return the global names that code reads, sets or deletes, in order."""
     return list(_names(code).looked_up)
 
 
 def perhaps(code: CodeType, names: dict[str, Any]) -> list[str]:
-    """Those of ``names``, the function's namespace, that it may find besides."""
+    """Return those of ``names``, the function's namespace, that it may find besides."""
     found = _names(code)
     if found.any:
         return _plain(names)
@@ -63,17 +63,17 @@ def perhaps(code: CodeType, names: dict[str, Any]) -> list[str]:
 
 
 def imported(code: CodeType) -> list[str]:
-    """The modules that code imports, and the packages that they are in."""
+    """Return the modules that code imports, and the packages that they are in."""
     return list(_names(code).imported)
 
 
 def compared(code: CodeType) -> frozenset[str]:
-    """The global names of what code compares by ``is``: of these an equal object is not as good."""
+    """Return the global names of what code compares by ``is``: of these an equal object is not as good."""
     return _names(code).compared
 
 
 def may_find_any(code: CodeType) -> bool:
-    """Whether it may find whatever there is."""
+    """Return whether it may find whatever there is."""
     return _names(code).any
 
 
@@ -87,7 +87,7 @@ def _plain(names: Any) -> list[str]:
 
 
 def _reads(value: Any) -> bool:
-    """Whether this is a module that reads pickles, or something out of one."""
+    """Return whether this is a module that reads pickles, or something out of one."""
     module = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
     return isinstance(module, str) and module.partition(".")[0] in _READERS
 
@@ -130,7 +130,7 @@ def _arguments(code: CodeType, operations: frozenset[str]) -> Iterator[str]:
 
 
 def _compared(code: CodeType) -> Iterator[str]:
-    """The global names of what is an operand of ``is`` itself."""
+    """Yield the global names of what is an operand of ``is`` itself."""
     before: list[dis.Instruction] = []
     for one in dis.get_instructions(code):
         if one.opname == "IS_OP":
@@ -139,7 +139,8 @@ def _compared(code: CodeType) -> Iterator[str]:
 
 
 def _called_imports(code: CodeType) -> Iterator[str]:
-    """The modules that ``__import__`` and `importlib.import_module` are called for; "" for one that is not named."""
+    """Yield the modules that ``__import__`` and `importlib.import_module` are called for; "" for one that is not
+    named."""
     called = False
     for one in dis.get_instructions(code):
         if called and one.opname not in _NOTHING_YET:

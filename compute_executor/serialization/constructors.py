@@ -16,7 +16,7 @@ FILE_NAME = 10
 
 
 def make_code(*args: Any) -> CodeType:
-    """A code object; the file name comes as its number in the stream."""
+    """Return a code object; the file name comes as its number in the stream."""
     make: Any = CodeType  # its parameters differ from version to version
     return cast(
         "CodeType", make(*args[:FILE_NAME], reading.file_name(args[FILE_NAME]), *args[FILE_NAME + 1 :])
@@ -24,7 +24,7 @@ def make_code(*args: Any) -> CodeType:
 
 
 def make_cell() -> CellType:
-    """A cell that is not filled yet."""
+    """Return a cell that is not filled yet."""
     return CellType()
 
 
@@ -35,14 +35,14 @@ def fill_cell(cell: CellType, contents: tuple[Any, ...]) -> None:
 
 
 def same(obj: Any) -> Any:
-    """The object itself."""
+    """Return the object itself."""
     return obj
 
 
 def make_function(
     own: str, code: CodeType, space: str, name: str, cells: tuple[CellType, ...] | None
 ) -> FunctionType:
-    """A function in its namespace, without defaults, attributes and the contents of its cells."""
+    """Return a function in its namespace, without defaults, attributes and the contents of its cells."""
     made = FunctionType(code, reading.space(space), name, None, cells)
     reading.made(own, made)
     return made
@@ -51,7 +51,7 @@ def make_function(
 def fill_function(
     function: FunctionType, state: tuple[dict[str, Any], dict[str, Any], tuple[Any, ...]]
 ) -> None:
-    """The rest of a function."""
+    """Fill in the rest of a function."""
     attributes, special, cells = state
     for one in special.pop("overloads", ()):
         typing.overload(one)
@@ -82,7 +82,7 @@ class ClassPlan(NamedTuple):
 
 
 def make_class(own: str, plan: ClassPlan) -> Any:
-    """A class that is to be filled; the class itself where it is known already."""
+    """Return a class that is to be filled; the class itself where it is known already."""
 
     def make() -> Any:
         if plan.maker is None:
@@ -110,7 +110,7 @@ _fresh: set[int] = set()
 
 
 def fill_class(cls: type, state: tuple[dict[str, Any], list[type], list[type]]) -> None:
-    """The attributes of a class. In an answer, one that was here before keeps its own."""
+    """Fill in the attributes of a class. In an answer, one that was here before keeps its own."""
     if id(cls) not in _fresh and reading.is_answer():
         return
     _fresh.discard(id(cls))
@@ -136,8 +136,8 @@ def _set(cls: type, name: str, value: Any) -> None:
 def make_enum(
     own: str, plan: ClassPlan, members: list[tuple[str, Any, Any]], keywords: dict[str, Any]
 ) -> Any:
-    """An enum with its members. Each comes as name, value, and what makes its part of the type that is mixed in: its
-    own ``__new__`` and ``__init__`` have run where it comes from."""
+    """Return an enum with its members. Each comes as name, value, and what makes its part of the type that is mixed
+    in: its own ``__new__`` and ``__init__`` have run where it comes from."""
     return _made(own, plan, lambda: _enum(plan, members, keywords))
 
 
@@ -171,7 +171,7 @@ def _no_init(*_: Any) -> None:
 def fill_enum(
     cls: Any, state: tuple[dict[str, Any], dict[str, dict[str, Any]], dict[str, str], list[type]]
 ) -> None:
-    """The methods of an enum, the attributes of its members, and their further names."""
+    """Fill in the methods of an enum, the attributes of its members, and their further names."""
     attributes, members, aliases, registered_with = state
     fill_class(cls, (attributes, [], registered_with))
     for name, own in members.items():

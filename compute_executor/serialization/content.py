@@ -18,12 +18,12 @@ _LENGTH = 8
 
 
 def has_names(stream: bytes | memoryview) -> bool:
-    """Whether functions or classes travel by value in this stream, from which no buffers were taken out."""
+    """Return whether functions or classes travel by value in this stream, from which no buffers were taken out."""
     return stream[: len(HEAD)] == HEAD
 
 
 def digest(stream: bytes | memoryview) -> bytes:
-    """The sha256 of a stream's content."""
+    """Return the sha256 of a stream's content."""
     view = memoryview(stream)
     found = hashlib.sha256()
     if view[: len(MAGIC)] == MAGIC:  # buffers that were taken out: a table of them comes first
@@ -39,13 +39,13 @@ def digest(stream: bytes | memoryview) -> bytes:
 
 
 def binary(content: bytes) -> bytes:
-    """What a bytes object begins with in a stream."""
+    """Return what a bytes object begins with in a stream."""
     return BEGIN + len(content).to_bytes(_LENGTH, "little")
 
 
 def _cut(view: memoryview) -> tuple[memoryview, memoryview]:
-    """The bytes object at the beginning of ``view``, and what is behind it. One that is cut short is what there
-    is."""
+    """Return the bytes object at the beginning of ``view``, and what is behind it. One that is cut short is what
+    there is."""
     start = len(BEGIN) + _LENGTH
     end = start + int.from_bytes(view[len(BEGIN) : start], "little")
     return view[start:end], view[end:]

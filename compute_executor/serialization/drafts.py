@@ -36,7 +36,8 @@ _OF_A_PLAIN_ONE = 4
 
 
 def may_hold(obj: Any) -> bool:
-    """Whether a tuple or frozenset may have something in it that changes. Those of numbers and text have not."""
+    """Return whether a tuple or frozenset may have something in it that changes. Those of numbers and text have
+    not."""
     return type(obj) in (tuple, frozenset) and any(type(one) not in _PLAIN for one in obj)
 
 
@@ -82,7 +83,7 @@ class Draft:
 
 
 def _changeable(objects: list[Any], held: dict[int, Any]) -> dict[int, Any]:
-    """What may change, or is known by its identity, by id."""
+    """Return what may change, or is known by its identity, by id."""
     found = {}
     for obj in objects:
         kind: Any = type(obj)
@@ -102,8 +103,8 @@ _OWN_REFERENCES = 4
 
 
 def seen_from_outside(objects: Mapping[int, Any], inside: list[Any], held: Mapping[int, Any]) -> set[int]:
-    """The ids of those objects to which something refers that is not inside. ``held``: those that the pickler holds.
-    One that is wrongly taken for such an object costs a search; one that is not noticed, its being shared."""
+    """Return the ids of those objects to which something refers that is not inside. ``held``: those that the pickler
+    holds. One that is wrongly taken for such an object costs a search; one that is not noticed, its being shared."""
     counts = Counter(map(id, gc.get_referents(*inside, *_closures(inside))))
     return {
         identity
@@ -113,7 +114,7 @@ def seen_from_outside(objects: Mapping[int, Any], inside: list[Any], held: Mappi
 
 
 def _is_held(identity: int, held: Mapping[int, Any]) -> bool:
-    """Whether there is one more reference. What a pickler writes is another object for a cell."""
+    """Return whether there is one more reference. What a pickler writes is another object for a cell."""
     return identity in held and type(held[identity]) is not CellType
 
 

@@ -16,7 +16,8 @@ _HEAP_TYPE = 1 << 9
 
 
 def reduce(error: BaseException) -> tuple[Any, ...] | None:
-    """What makes an exception again that is a value or an argument, with its causes; None: pickle does it right."""
+    """Return what makes an exception again that is a value or an argument, with its causes; None: pickle does it
+    right."""
     if _says_how(error):
         return _as_it_says(error)
     if not (has_own_init(error) or _has_chain(error) or forgotten(error)):
@@ -57,8 +58,8 @@ def _has_chain(error: BaseException) -> bool:
 
 
 def has_own_init(error: BaseException) -> bool:
-    """Whether making it from its ``args`` would run code of the program's, which may take others than those, and
-    whose class does not say how it is pickled."""
+    """Return whether making it from its ``args`` would run code of the program's, which may take others than those,
+    and whose class does not say how it is pickled."""
     kind: Any = type(error)
     base = _builtin_base(kind)
     own = any(getattr(kind, name) is not getattr(base, name) for name in ("__init__", "__new__"))
@@ -66,7 +67,7 @@ def has_own_init(error: BaseException) -> bool:
 
 
 def _says_how(error: BaseException) -> bool:
-    """Whether its class says how it is pickled."""
+    """Return whether its class says how it is pickled."""
     kind: Any = type(error)
     base = _builtin_base(kind)
     return any(
@@ -76,13 +77,13 @@ def _says_how(error: BaseException) -> bool:
 
 
 def arguments(error: BaseException) -> tuple[Any, ...]:
-    """What the builtin class below was made from: of an OSError more than its ``args``."""
+    """Return what the builtin class below was made from: of an OSError more than its ``args``."""
     found: tuple[Any, ...] = _builtin_base(type(error)).__reduce__(error)[1]
     return found
 
 
 def make(kind: type[BaseException], *arguments: Any) -> BaseException:
-    """An exception without the ``__new__`` and the ``__init__`` of the program's classes."""
+    """Return an exception without the ``__new__`` and the ``__init__`` of the program's classes."""
     base = _builtin_base(kind)
     error: BaseException = base.__new__(kind, *arguments)
     with contextlib.suppress(TypeError):  # of a builtin class whose ``args`` were set to something else
@@ -91,7 +92,7 @@ def make(kind: type[BaseException], *arguments: Any) -> BaseException:
 
 
 def fill(error: BaseException, state: tuple[Any, ...]) -> None:
-    """What else it has."""
+    """Fill in what else it has."""
     args, attributes, slots, chain = state
     set_part(error, "args", args)
     set_attributes(error, attributes, slots)
@@ -99,7 +100,7 @@ def fill(error: BaseException, state: tuple[Any, ...]) -> None:
 
 
 def set_chain(error: BaseException, chain: tuple[Any, Any, bool]) -> None:
-    """What it comes from."""
+    """Set what it comes from."""
     cause, context, suppress = chain
     set_part(error, "__cause__", cause)
     set_part(error, "__context__", context)
@@ -113,15 +114,15 @@ def _builtin_base(kind: type[BaseException]) -> Any:
 
 
 def forgotten(error: BaseException) -> dict[str, Any]:
-    """What builtin exceptions have beside their ``args``, and pickle leaves out: the name that was not found. (From
-    Python 3.12 on it takes that of an AttributeError along.)"""
+    """Return what builtin exceptions have beside their ``args``, and pickle leaves out: the name that was not found.
+    (From Python 3.12 on it takes that of an AttributeError along.)"""
     if not isinstance(error, (AttributeError, NameError)) or error.name is None or _says_how(error):
         return {}
     return {"name": error.name} if type(error.name) is str else {}
 
 
 def slots_of(error: BaseException) -> list[str]:
-    """The slots of an exception that have a value: its own pickling forgets them."""
+    """Return the slots of an exception that have a value: its own pickling forgets them."""
     return [
         name
         for kind in type(error).__mro__

@@ -63,8 +63,8 @@ class RemoteTraceback(Exception):
 
 
 def encode(error: BaseException, skip_frames: int = 0) -> bytes:
-    """The exception as bytes. Never raises. ``skip_frames``: how many of the worker's own frames to leave out, and
-    then those of what calls on our behalf."""
+    """Return the exception as bytes. Never raises. ``skip_frames``: how many of the worker's own frames to leave out,
+    and then those of what calls on our behalf."""
     tb = _of_the_function(error.__traceback__, skip_frames)
     text = _format(error, tb)
     traceback.clear_frames(
@@ -87,7 +87,7 @@ def _of_the_function(tb: TracebackType | None, skip_frames: int) -> TracebackTyp
 
 
 def decode(data: bytes | memoryview, task_id: str | None = None) -> BaseException:
-    """The exception again, with a RemoteTraceback at the end of its causes.
+    """Return the exception again, with a RemoteTraceback at the end of its causes.
 
     A :class:`TaskExecutionFailed` with the text stands in for one that cannot be rebuilt here. Raises
     ResultDecodeError if the bytes are not what :func:`encode` makes.
@@ -120,7 +120,7 @@ def detached(error: E) -> E:
 
 
 def _linked(error: BaseException) -> list[BaseException]:
-    """The exception, its causes and contexts, each once: user code may have made a ring of them."""
+    """Return the exception, its causes and contexts, each once: user code may have made a ring of them."""
     found: dict[int, BaseException] = {}
     waiting: list[BaseException | None] = [error]
     while waiting:
@@ -132,7 +132,7 @@ def _linked(error: BaseException) -> list[BaseException]:
 
 
 def _format(error: BaseException, tb: TracebackType | None) -> str:
-    """The traceback as text, without where the remedy is: the error itself says that, once."""
+    """Return the traceback as text, without where the remedy is: the error itself says that, once."""
     try:
         lines = "".join(traceback.format_exception(type(error), error, tb)).splitlines(keepends=True)
         return "".join(line for line in lines if not line.startswith(HELP))
@@ -172,7 +172,7 @@ def _context_node(error: BaseException, depth: int) -> Any:
 
 
 def _members(error: BaseException) -> tuple[BaseException, ...] | None:
-    """The exceptions in a group; None: it is no group."""
+    """Return the exceptions in a group; None: it is no group."""
     return error.exceptions if _GROUP is not None and isinstance(error, _GROUP) else None  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -180,7 +180,7 @@ _GROUP: Any = getattr(builtins, "BaseExceptionGroup", None)  # Python 3.11
 
 
 def _stream(error: BaseException, whole: bool) -> bytes | None:
-    """The exception alone: whole if a round trip works, else in parts, else nothing."""
+    """Return the exception alone: whole if a round trip works, else in parts, else nothing."""
     for form in (_Alone(error), _Parts(error)) if whole else (_Parts(error),):
         with contextlib.suppress(Exception):
             stream = native.dumps(form)
@@ -229,7 +229,7 @@ class _GroupParts(NamedTuple):
     slots: dict[str, Any]
 
     def with_members(self, members: list[BaseException]) -> BaseException:
-        """The group. Its class may have a ``__new__`` of its own, with other parameters."""
+        """Return the group. Its class may have a ``__new__`` of its own, with other parameters."""
         made: BaseException = _GROUP.__new__(self.kind, self.message, members)
         return set_attributes(made, self.state, self.slots)
 
@@ -250,7 +250,7 @@ class StayedBehind:
 
 
 def _is_open(value: Any) -> bool:
-    """Whether it is a file, a response, a socket: reading it would be a guess, and may block."""
+    """Return whether it is a file, a response, a socket: reading it would be a guess, and may block."""
     return hasattr(value, "read") and hasattr(value, "close") and not isinstance(value, type)
 
 
@@ -292,7 +292,7 @@ def _rebuild_chain(node: _Node | None) -> BaseException | None:
 
 
 def _rebuilt(node: _Node | None) -> BaseException | None:
-    """The exception of a node, or one that says what it was."""
+    """Return the exception of a node, or one that says what it was."""
     if node is None:
         return None
     error = _rebuild_chain(node)

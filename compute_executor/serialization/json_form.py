@@ -18,12 +18,12 @@ _PICKLE = b"\x80"
 
 
 def buffer(value: Any) -> str:
-    """The text buffer of a value that has no fault."""
+    """Return the text buffer of a value that has no fault."""
     return f"{METHOD}\n{strict_json.dumps(value)}"
 
 
 def dump_call(args: Iterable[Any], kwargs: dict[str, Any]) -> bytes:
-    """The packed text of a call. Raises SerializationError that names the argument at fault."""
+    """Return the packed text of a call. Raises SerializationError that names the argument at fault."""
     return body(checked_call(args, kwargs))
 
 
@@ -47,7 +47,7 @@ def checked_calls(calls: Sequence[Sequence[Any]]) -> list[Any]:
 
 
 def body(call: list[Any]) -> bytes:
-    """The packed text of ``[args, kwargs]``."""
+    """Return the packed text of ``[args, kwargs]``."""
     return packing.pack([buffer(one) for one in call]).encode()
 
 
@@ -55,18 +55,18 @@ def body(call: list[Any]) -> bytes:
 
 
 def written(value: Any) -> WrittenAnswer:
-    """What a function returned, as JSON. Raises SerializationError."""
+    """Return what a function returned, as JSON. Raises SerializationError."""
     return value if isinstance(value, WrittenAnswer) else unchecked(checked(value))
 
 
 def checked(value: Any) -> Any:
-    """What a function returned. Raises SerializationError."""
+    """Return what a function returned. Raises SerializationError."""
     _check(value, "the result")
     return value
 
 
 def unchecked(value: Any) -> WrittenAnswer:
-    """The answer of a value that has no fault."""
+    """Return the answer of a value that has no fault."""
     return WrittenAnswer(packing.pack([buffer(value)]).encode())
 
 
@@ -102,7 +102,7 @@ class EachOf(InJson):
 
 
 def call(function: Callable[..., Any], text: str, /) -> Any:
-    """The generic caller, which gets ``[args, kwargs]`` as JSON."""
+    """Return the generic caller, which gets ``[args, kwargs]`` as JSON."""
     args, kwargs = strict_json.loads(text)
     return function(*args, **kwargs)
 
@@ -111,7 +111,7 @@ def call(function: Callable[..., Any], text: str, /) -> Any:
 
 
 def value_of(body: bytes | memoryview) -> Any:
-    """The value in a result's body. Raises ResultDecodeError for what is not JSON; nothing is unpickled."""
+    """Return the value in a result's body. Raises ResultDecodeError for what is not JSON; nothing is unpickled."""
     if body[:1] == _PICKLE:
         raise ResultDecodeError(
             f'the result is a pickle stream of {len(body)} bytes, which serializer="json" does not read: submit the '
@@ -129,7 +129,7 @@ def value_of(body: bytes | memoryview) -> Any:
 
 
 def raised(body: bytes | memoryview, task_id: str | None = None) -> TaskExecutionFailed:
-    """What a task raised, as the texts in it: nothing is unpickled, and no class is looked up. Raises
+    """Return what a task raised, as the texts in it: nothing is unpickled, and no class is looked up. Raises
     ResultDecodeError."""
     if body[:1] == _PICKLE:
         return failed(*packing.exception_texts(bytes(body)), task_id)
@@ -139,7 +139,7 @@ def raised(body: bytes | memoryview, task_id: str | None = None) -> TaskExecutio
 
 
 def failed(name: str, message: str, traceback: str, task_id: str | None = None) -> TaskExecutionFailed:
-    """An exception that is known by its texts."""
+    """Return an exception that is known by its texts."""
     error = TaskExecutionFailed(
         f"{name}: {message}" if message else name,
         task_id=task_id,
@@ -151,7 +151,7 @@ def failed(name: str, message: str, traceback: str, task_id: str | None = None) 
 
 
 def raised_in_chunk(texts: Any) -> TaskExecutionFailed:
-    """What one of many calls raised. Raises ResultDecodeError for what is not its three texts."""
+    """Return what one of many calls raised. Raises ResultDecodeError for what is not its three texts."""
     try:
         name, message, traceback = texts
         return failed(str(name), str(message), str(traceback))

@@ -59,7 +59,7 @@ def _calling(function, text, /):
 
 
 def wrapped(function: Callable[..., Any] | None, wrapper: str = IN_JSON) -> Callable[..., Any]:
-    """The function in one of the wrappers; None: the generic caller, in the first."""
+    """Return the function in one of the wrappers; None: the generic caller, in the first."""
     space: dict[str, Any] = {"__name__": NAME, "_carried": function}
     exec(compile(_whole(), "<json>", "exec"), space)  # our own source, see the module's docstring
     if function is None:
@@ -70,7 +70,7 @@ def wrapped(function: Callable[..., Any] | None, wrapper: str = IN_JSON) -> Call
 
 
 def source(name: str, text: str) -> str:
-    """The source of the function ``name``, which is ``text``, and of its wrappers."""
+    """Return the source of the function ``name``, which is ``text``, and of its wrappers."""
     return f"{_whole()}\n\n{text}\n\n_carried = {name}\n"
 
 

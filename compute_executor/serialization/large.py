@@ -60,17 +60,17 @@ class Sink:
         self.pieces.append(piece.raw() if isinstance(piece, PickleBuffer) else piece)
 
     def content(self) -> Content:
-        """All that was written."""
+        """Return all that was written."""
         return bytes(self.pieces[0]) if len(self.pieces) == 1 else self.pieces
 
 
 def size(content: Content) -> int:
-    """How many bytes it is."""
+    """Return how many bytes it is."""
     return len(content) if isinstance(content, bytes) else sum(map(len, content))
 
 
 def whole(content: Content) -> bytes:
-    """The same in one bytes object."""
+    """Return the same in one bytes object."""
     return content if isinstance(content, bytes) else b"".join(content)
 
 
@@ -87,13 +87,13 @@ def write(file: int, content: Content) -> None:
 
 
 def parts_of(content: Content) -> tuple[Part, ...]:
-    """What a content refers to."""
+    """Return what a content refers to."""
     return content.parts if isinstance(content, Pieces) else ()
 
 
 def read(path: str) -> bytes | memoryview:
-    """The content of a file; that of a large one may be written to, which changes neither the file nor what others
-    read: a private mapping, or a copy. Raises OSError.
+    """Return the content of a file; that of a large one may be written to, which changes neither the file nor what
+    others read: a private mapping, or a copy. Raises OSError.
 
     The file must not be shortened while the view is in use. Blobs never are.
     """
@@ -111,8 +111,8 @@ def read(path: str) -> bytes | memoryview:
 
 
 def is_content_of(path: str, content: Piece) -> bool:
-    """Whether a file holds exactly this. Raises OSError. A piece at a time, which stays in the processor's cache:
-    some 5 GB/s."""
+    """Return whether a file holds exactly this. Raises OSError. A piece at a time, which stays in the processor's
+    cache: some 5 GB/s."""
     view = memoryview(content)
     piece = bytearray(COMPARED)
     with open(path, "rb", buffering=0) as file:

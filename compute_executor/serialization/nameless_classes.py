@@ -18,7 +18,7 @@ _lock = threading.RLock()
 
 
 def tracker(cls: type) -> str:
-    """A text that stands for a class of this process wherever it is sent."""
+    """Return a text that stands for a class of this process wherever it is sent."""
     import uuid
 
     with _lock:
@@ -31,7 +31,7 @@ def tracker(cls: type) -> str:
 
 
 def find_or_make(tracked: str, make: Callable[[], Any]) -> Any:
-    """The class of a tracker, which ``make`` makes if it is not here. An empty one stands for none."""
+    """Return the class of a tracker, which ``make`` makes if it is not here. An empty one stands for none."""
     with _lock:
         found = _by_tracker.get(tracked) if tracked else None
         if found is None:
@@ -43,5 +43,5 @@ def find_or_make(tracked: str, make: Callable[[], Any]) -> Any:
 
 
 def is_own(obj: Any) -> bool:
-    """Whether this is a class of this process that was sent: not one that was read."""
+    """Return whether this is a class of this process that was sent: not one that was read."""
     return isinstance(obj, type) and obj in _own

@@ -165,7 +165,7 @@ class Program:
             self._spaces[b"", MAIN] = Space(MAIN, main)
 
     def needs(self, table: Table, sources: list[Sources]) -> Needs:
-        """The units of a stream, whose program becomes the current one."""
+        """Return the units of a stream, whose program becomes the current one."""
         self.select(table.main)
         units: dict[Name, Unit] = {}
         for record, source in zip(table.units, sources, strict=True):
@@ -214,14 +214,14 @@ class Program:
         self._attempt.clear()
 
     def space(self, key: str) -> Space:
-        """The namespace of that key, of the program that is current."""
+        """Return the namespace of that key, of the program that is current."""
         found = self._spaces.get((self._main, key))
         if found is None:
             found = self._spaces[self._main, key] = Space(key, self._module(key))
         return found
 
     def value(self, name: Name) -> Any:
-        """What a global name is now. Raises AttributeError."""
+        """Return what a global name is now. Raises AttributeError."""
         key, short = name
         space = self.space(key)
         unit = space.current.get(short)
@@ -237,14 +237,14 @@ class Program:
             raise AttributeError(f"{key} has no {short!r} in this worker") from None
 
     def original(self, name: Name) -> Any:
-        """What a global name was when its unit was loaded: what other globals refer to, whatever a task has stored
-        under the name since. Raises AttributeError."""
+        """Return what a global name was when its unit was loaded: what other globals refer to, whatever a task has
+        stored under the name since. Raises AttributeError."""
         found = self.value(name)
         unit = self.space(name[0]).current.get(name[1])
         return found if unit is None else unit.made.get(name, found)
 
     def lent(self, loan: Loan, borrower: Unit | None) -> Any:
-        """The object of a loan, as it is now. Raises AttributeError."""
+        """Return the object of a loan, as it is now. Raises AttributeError."""
         key, short = loan.name
         unit = self.space(key).current.get(short)
         if unit is None:
@@ -377,14 +377,15 @@ def issued(key: bytes, name: Name, obj: Any) -> None:
 
 
 def known(key: bytes, name: Name) -> Any:
-    """The object that a unit's name stands for here; ABSENT if there is none."""
+    """Return the object that a unit's name stands for here; ABSENT if there is none."""
     held = _objects.get((key, name))
     found = None if held is None else held()
     return ABSENT if found is None else found
 
 
 def _was_sent(key: bytes, name: Name, obj: Any) -> bool:
-    """Whether a unit that is read has come back to where it is from: what was sent from here stays the object."""
+    """Return whether a unit that is read has come back to where it is from: what was sent from here stays the
+    object."""
     return known(key, name) is not ABSENT or nameless_classes.is_own(obj)
 
 
@@ -398,7 +399,7 @@ def remember(obj: Any, name: Name, unit: Unit) -> None:
 
 
 def unit_of(obj: Any) -> tuple[Name, Unit] | None:
-    """The name and the unit that ``obj`` was made from."""
+    """Return the name and the unit that ``obj`` was made from."""
     found = _units.get(id(obj))
     if found is None or found[0]() is not obj or not _is_known_by_identity(obj):
         return None
@@ -419,7 +420,7 @@ def _held(obj: Any, gone: Callable[[Any], Any]) -> Callable[[], Any] | None:
 
 
 def _is_known_by_identity(obj: Any) -> bool:
-    """Whether an equal object is not as good."""
+    """Return whether an equal object is not as good."""
     if callable(obj) or type(obj).__module__ in _OF_IDENTITY:
         return True
     if type(obj) in _PLAIN:

@@ -47,7 +47,7 @@ _LENGTH_BYTES = 4
 
 
 def dumps(obj: Any) -> bytes:
-    """One pickle stream. Raises SerializationError naming the type that cannot be pickled, and the cause."""
+    """Return one pickle stream. Raises SerializationError naming the type that cannot be pickled, and the cause."""
     try:
         return whole(dump(obj))
     except (SystemExit, GeneratorExit) as error:  # a __reduce__ is the user's code, which may call sys.exit
@@ -55,7 +55,8 @@ def dumps(obj: Any) -> bytes:
 
 
 def dump_function(function: Any, keep: Keep | None = None) -> Content:
-    """The stream of a function, in one piece; and what it refers to. Raises SerializationError as `dumps` does."""
+    """Return the stream of a function, in one piece; and what it refers to. Raises SerializationError as `dumps`
+    does."""
     try:
         found = dump(function, keep, function_in(function))
     except (SystemExit, GeneratorExit) as error:
@@ -68,15 +69,15 @@ def dump_function(function: Any, keep: Keep | None = None) -> Content:
 
 
 def function_in(obj: Any) -> FunctionType | None:
-    """The function that this is, or that it was made for to take many arguments."""
+    """Return the function that this is, or that it was made for to take many arguments."""
     found = getattr(obj, "function", obj)
     return found if type(found) is FunctionType else None
 
 
 def dump(obj: Any, keep: Keep | None = None, function: FunctionType | None = None) -> Content:
-    """The stream of `dumps`; a large one in pieces, of which some are the object's own memory. A ``__reduce__``
-    that calls sys.exit ends the task with SystemExit. ``keep``: makes parts of large buffers; ``function``: see
-    `packer.Packer.pack`."""
+    """Return the stream of `dumps`; a large one in pieces, of which some are the object's own memory. A
+    ``__reduce__`` that calls sys.exit ends the task with SystemExit. ``keep``: makes parts of large buffers;
+    ``function``: see `packer.Packer.pack`."""
     try:
         if type(obj) in _SCALARS:
             return pickle.dumps(obj, PROTOCOL)
@@ -86,7 +87,7 @@ def dump(obj: Any, keep: Keep | None = None, function: FunctionType | None = Non
 
 
 def _is_plain(obj: Any) -> bool:
-    """Whether an object is surely made of atoms alone, as the answer of a chunk of calls often is: what makes
+    """Return whether an object is surely made of atoms alone, as the answer of a chunk of calls often is: what makes
     packers is 25 ms of imports in a worker that needs them for nothing else."""
     if type(obj) not in _LISTS:
         return type(obj) in _ATOMS or _is_of_atoms(obj)
@@ -94,7 +95,7 @@ def _is_plain(obj: Any) -> bool:
 
 
 def _is_of_atoms(obj: Any) -> bool:
-    """Whether it is a list, a tuple or a dict of atoms, as the row of a table is."""
+    """Return whether it is a list, a tuple or a dict of atoms, as the row of a table is."""
     kind = type(obj)
     if kind is dict and len(obj) <= LOOKED_AT:
         return _ATOMS.issuperset(map(type, obj)) and _ATOMS.issuperset(map(type, obj.values()))
@@ -115,8 +116,8 @@ def _unserializable(obj: Any, error: BaseException) -> SerializationError:
 def _in_pieces(
     obj: Any, plain: bool, keep: Keep | None, base: int = 0, function: FunctionType | None = None
 ) -> Content:
-    """A stream in pieces if it is large. ``plain``: nothing in ``obj`` has to travel by value. ``base``: where in its
-    file it will begin."""
+    """Return a stream in pieces if it is large. ``plain``: nothing in ``obj`` has to travel by value. ``base``: where
+    in its file it will begin."""
     if plain:
         sink = BufferSink()
         pickle.Pickler(sink, PROTOCOL).dump(obj)
@@ -127,7 +128,7 @@ def _in_pieces(
 
 
 def loads(stream: bytes | memoryview) -> Any:
-    """The object of a stream made by pickle, cloudpickle or dill. Raises ResultDecodeError."""
+    """Return the object of a stream made by pickle, cloudpickle or dill. Raises ResultDecodeError."""
     try:
         if len(stream) < _LEAST and type(stream) is bytes and _DILL_MARK not in stream:
             return pickle.loads(stream)
@@ -160,7 +161,7 @@ def _key_of(name: Name) -> bytes:
 
 
 def dumps_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-    """The call payload of ``f(*args, **kwargs)``. Raises SerializationError naming the argument at fault."""
+    """Return the call payload of ``f(*args, **kwargs)``. Raises SerializationError naming the argument at fault."""
     return whole(dump_call(args, kwargs))
 
 
@@ -170,9 +171,9 @@ def dump_call(
     first_is_function: bool = False,
     keep: Keep | None = None,
 ) -> Content:
-    """The same; a large one in pieces, of which some are the arguments' own memory. ``first_is_function``: the first
-    is what is called (by the generic caller), so that the numbers of arguments in errors begin behind it. ``keep``:
-    makes parts of large buffers."""
+    """Return the same; a large one in pieces, of which some are the arguments' own memory. ``first_is_function``: the
+    first is what is called (by the generic caller), so that the numbers of arguments in errors begin behind it.
+    ``keep``: makes parts of large buffers."""
     try:
         if not kwargs and _SCALARS.issuperset(map(type, args)):
             stream = pickle.dumps(args, PROTOCOL)
@@ -204,7 +205,7 @@ def _listed(content: Content) -> list[Piece]:
 
 
 def split_call(payload: bytes | memoryview) -> tuple[memoryview, memoryview]:
-    """The two streams of a call payload, unread; the second is empty if there are no keyword arguments."""
+    """Return the two streams of a call payload, unread; the second is empty if there are no keyword arguments."""
     view = memoryview(payload)
     length = int.from_bytes(view[:4], "big")
     if len(view) < 4 + length or length == 0:
@@ -223,7 +224,7 @@ def loads_call(payload: bytes | memoryview) -> tuple[tuple[Any, ...], dict[str, 
 
 
 def _arguments(stream: bytes | memoryview) -> Any:
-    """The positional arguments. Raises ResultDecodeError that names the one that cannot be read."""
+    """Return the positional arguments. Raises ResultDecodeError that names the one that cannot be read."""
     try:
         return loads(stream)
     except ResultDecodeError as error:
@@ -242,9 +243,9 @@ def failing_argument(
     tell: Callable[[BaseException], str],
     first_is_function: bool = False,
 ) -> tuple[str, str] | None:
-    """Which argument ``dump`` refuses, and why as ``tell`` says it: found by trying each alone, which only a failed
-    call pays for. None: each alone is taken. The error itself is not handed out: its traceback holds this frame and
-    those of its callers, which would keep the error in a circle and whatever they know alive."""
+    """Return which argument ``dump`` refuses, and why as ``tell`` says it: found by trying each alone, which only a
+    failed call pays for. None: each alone is taken. The error itself is not handed out: its traceback holds this
+    frame and those of its callers, which would keep the error in a circle and whatever they know alive."""
     numbers = range(-first_is_function, len(args))
     named = [
         (f"argument {number}" if number >= 0 else "the function", value)

@@ -41,8 +41,8 @@ class Copy:
         self._folders = [(old, new) for old, new in moved if old != new and old and new]
 
     def _is_same(self, script: str, sources: list[Sources]) -> bool:
-        """Whether the stream's script is a copy of the one here, and no other program that has registered a function
-        for this one to call: by the lines where functions and classes begin, else by the name."""
+        """Return whether the stream's script is a copy of the one here, and no other program that has registered a
+        function for this one to call: by the lines where functions and classes begin, else by the name."""
         begins = {
             first: text.partition("\n")[0]
             for one in sources
@@ -57,7 +57,7 @@ class Copy:
         return all(_begin(lines, first) == _code(begin) for first, begin in begins.items())
 
     def file(self, name: str) -> str:
-        """What a file of the stream is called here."""
+        """Return what a file of the stream is called here."""
         if name in self._exact:
             return self._exact[name]
         for old, new in self._folders:
@@ -66,7 +66,7 @@ class Copy:
         return name
 
     def sources(self, sources: Sources) -> Sources:
-        """The files and texts of a stream, or of a unit in it, as they are here."""
+        """Return the files and texts of a stream, or of a unit in it, as they are here."""
         return Sources(tuple(self._source(name, texts) for name, texts in sources.files))
 
     def _source(self, name: str, texts: dict[int, str]) -> tuple[str, dict[int, str]]:
@@ -76,7 +76,8 @@ class Copy:
         return new, texts if new == name else _not_in(new, texts)
 
     def bases(self, bases: Bases) -> Bases:
-        """What is said of namespaces, without that of ``__main__``, which says itself where the program is from."""
+        """Return what is said of namespaces, without that of ``__main__``, which says itself where the program is
+        from."""
         return {
             key: base | ({"__file__": self.file(base["__file__"])} if "__file__" in base else {})
             for key, base in bases.items()
@@ -89,12 +90,12 @@ def _begin(lines: list[str], first: int) -> str:
 
 
 def _code(line: str) -> str:
-    """A line without its comment, or what may be one."""
+    """Return a line without its comment, or what may be one."""
     return line.partition("#")[0].strip()
 
 
 def _is_as_it_was(origin: Origin) -> bool:
-    """Whether the script has not been changed since the program started its workers."""
+    """Return whether the script has not been changed since the program started its workers."""
     try:
         return origin.file is not None and os.stat(origin.file).st_mtime_ns == origin.modified
     except (OSError, ValueError):
@@ -106,8 +107,8 @@ def _folder(file: str) -> str:
 
 
 def _moved(module: str, file: str) -> tuple[str, str]:
-    """The folder of the search path that a module was found in, and the one in which it is found here; twice the same
-    if it is not found."""
+    """Return the folder of the search path that a module was found in, and the one in which it is found here; twice
+    the same if it is not found."""
     top, *rest = module.split(".")
     try:
         spec = PathFinder.find_spec(top)
@@ -128,7 +129,7 @@ def _above(file: str, levels: int) -> str:
 
 
 def _not_in(file: str, texts: dict[int, str]) -> dict[int, str]:
-    """The texts whose first line is not where it should be in a file."""
+    """Return the texts whose first line is not where it should be in a file."""
     lines = linecache.getlines(file)
     return {
         first: text

@@ -74,8 +74,8 @@ class Packer(Owner):
         self._root: tuple[Any, FunctionType | None] = None, None
 
     def pack(self, obj: Any, function: FunctionType | None = None) -> Content:
-        """The stream of ``obj``. ``function``: the one that it is, or holds; then objects that this function shares
-        with globals of the program are those. Raises what pickle raises; Unserializable for a global that is
+        """Return the stream of ``obj``. ``function``: the one that it is, or holds; then objects that this function
+        shares with globals of the program are those. Raises what pickle raises; Unserializable for a global that is
         needed."""
         draft = Draft((), None)
         self._root = obj, function
@@ -113,7 +113,7 @@ class Packer(Owner):
         return list({part.name: part for part in found}.values())
 
     def key_of(self, name: Name) -> bytes:
-        """The key of the unit that this global would be. Raises as `pack` does."""
+        """Return the key of the unit that this global would be. Raises as `pack` does."""
         module = by_value.loaded(name[0])
         if module is None or name[1] not in vars(module):
             return b""
@@ -125,7 +125,7 @@ class Packer(Owner):
     # -- what picklers ask for: Owner ------------------------------------------------------------------------
 
     def space(self, names: dict[str, Any], module: ModuleType | None, example: FunctionType | None) -> str:
-        """The key of a namespace: a module's name, or a token."""
+        """Return the key of a namespace: a module's name, or a token."""
         key = self._keys.get(id(names))
         if key is None:
             key = self._keys[id(names)] = tokens.key_of(names, module, example)
@@ -151,7 +151,7 @@ class Packer(Owner):
             self._absent[name] = None
 
     def _namespace(self, key: str) -> dict[str, Any] | None:
-        """The namespace of that key; None: it is gone."""
+        """Return the namespace of that key; None: it is gone."""
         if key in self._names:
             return self._names[key]
         names = tokens.find(key)
@@ -169,7 +169,7 @@ class Packer(Owner):
             self.need(name, names, optional=True)
 
     def name_of(self, obj: Any, names: dict[str, Any], module: ModuleType | None) -> Name | None:
-        """The global name that stands for ``obj`` in a namespace."""
+        """Return the global name that stands for ``obj`` in a namespace."""
         key = self.space(names, module, obj if isinstance(obj, FunctionType) else None)
         short = self._named(key).get(id(obj))
         return None if short is None else (key, short)
@@ -223,9 +223,9 @@ class Packer(Owner):
             self._write(self._waiting.pop())
 
     def _look_elsewhere(self, root: Draft | None) -> list[Draft]:
-        """All drafts, also those of globals that are not asked for and lend something to those that are. Nothing is
-        looked for that the root alone has: functions that are no globals may be many, each with a part of something
-        large."""
+        """Return all drafts, also those of globals that are not asked for and lend something to those that are.
+        Nothing is looked for that the root alone has: functions that are no globals may be many, each with a part of
+        something large."""
         looked_for: set[int] = set()
         while True:
             shared = {one for draft in self._all() for one in draft.outside} - looked_for
@@ -237,12 +237,12 @@ class Packer(Owner):
             self._write_waiting()
 
     def _value(self, name: Name) -> Any:
-        """The value of a global, of which there is no draft."""
+        """Return the value of a global, of which there is no draft."""
         names = None if name in self._drafts else self._namespace(name[0])
         return None if names is None else names.get(name[1])
 
     def _inner(self, name: Name) -> Mapping[int, Any] | None:
-        """What is in a global, by id; None: there is no draft of it."""
+        """Return what is in a global, by id; None: there is no draft of it."""
         draft = self._drafts.get(name)
         return None if draft is None else draft.inner
 
@@ -304,7 +304,7 @@ class Packer(Owner):
         return self._named(key).get(id(value), name)
 
     def _named(self, key: str) -> dict[int, str]:
-        """The objects of a namespace that other globals may share, by id, each under the first of its names; a
+        """Return the objects of a namespace that other globals may share, by id, each under the first of its names; a
         function or class under its own, by which what it refers to finds it; the namespace itself without one."""
         found = self._by_id.get(key)
         if found is None:
@@ -324,7 +324,7 @@ class Packer(Owner):
         return found
 
     def _failed(self, draft: Draft, value: Any, error: BaseException) -> None:
-        """What to do without a name: have the worker import it, or leave it out, if that can be."""
+        """Decide what to do without a name: have the worker import it, or leave it out, if that can be."""
         key, short = draft.names[0]
         module = by_value.module_of(self._names[key])
         if module is not None and by_value.travels_by_name(module):
@@ -366,7 +366,7 @@ class Packer(Owner):
         return list({id(draft): draft for draft in self._drafts.values()}.values())
 
     def _key(self, draft: Draft) -> bytes:
-        """The digest of a unit and of all that its objects refer to."""
+        """Return the digest of a unit and of all that its objects refer to."""
         reached, waiting = {id(draft): draft}, [draft]
         while waiting:
             for name in waiting.pop().direct:
@@ -395,7 +395,7 @@ class Packer(Owner):
 
 
 def key_of(name: Name) -> bytes:
-    """The key of the unit that a global of this process would be; nothing if it cannot travel."""
+    """Return the key of the unit that a global of this process would be; nothing if it cannot travel."""
     try:
         return Packer().key_of(name)
     except Exception:
@@ -420,7 +420,7 @@ _CHANGEABLE = frozenset({list, set, dict})
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether it is nothing but numbers and text, of which pickle alone is the quickest way."""
+    """Return whether it is nothing but numbers and text, of which pickle alone is the quickest way."""
     kind = type(value)
     if kind in _CONTAINERS:
         return _is_all_plain(value)
@@ -437,7 +437,7 @@ def _is_all_plain(values: Collection[Any]) -> bool:
 
 
 def _compared(names: dict[str, Any], module: Any) -> set[str]:
-    """The names whose values functions and methods of this namespace compare by ``is``."""
+    """Return the names whose values functions and methods of this namespace compare by ``is``."""
     found: set[str] = set()
     for value in list(names.values()):
         if type(value) is FunctionType:

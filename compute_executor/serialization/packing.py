@@ -36,7 +36,7 @@ _LENGTH_DIGITS = 10
 
 
 def pack(buffers: Iterable[str]) -> str:
-    r"""All buffers in one text.
+    r"""Return all buffers in one text.
 
     >>> pack(["11\n1", "00\ngAROLg==\n"])
     '4\n11\n112\n00\ngAROLg==\n'
@@ -45,7 +45,7 @@ def pack(buffers: Iterable[str]) -> str:
 
 
 def unpack(packed: str) -> list[str]:
-    r"""The buffers of a packed text. Raises InvalidRequest saying where it is broken.
+    r"""Return the buffers of a packed text. Raises InvalidRequest saying where it is broken.
 
     >>> unpack('4\n11\n112\n00\ngAROLg==\n')
     ['11\n1', '00\ngAROLg==\n']
@@ -66,7 +66,7 @@ def unpack(packed: str) -> list[str]:
 
 
 def is_text(body: bytes) -> bool:
-    """Whether a body is packed text rather than native.
+    """Return whether a body is packed text rather than native.
 
     A native function or result is a pickle stream (first byte 0x80), a native call payload has one after its
     4 bytes of length. Text has neither: its first five characters are digits, newlines and a method.
@@ -78,7 +78,7 @@ def is_text(body: bytes) -> bool:
 
 
 def call_from_text(packed: str) -> bytes:
-    """The body of a call that came as ``pack([args, kwargs])``. Raises InvalidRequest."""
+    """Return the body of a call that came as ``pack([args, kwargs])``. Raises InvalidRequest."""
     buffers = unpack(packed)
     if len(buffers) != 2:
         raise InvalidRequest(
@@ -92,7 +92,7 @@ def call_from_text(packed: str) -> bytes:
 
 
 def function_from_text(packed: str) -> bytes:
-    """The body of a function that came as ``pack([function])``. Raises InvalidRequest."""
+    """Return the body of a function that came as ``pack([function])``. Raises InvalidRequest."""
     buffers = unpack(packed)
     if len(buffers) != 1:
         raise InvalidRequest(f"a function's code is one packed buffer; this has {len(buffers)}")
@@ -100,12 +100,12 @@ def function_from_text(packed: str) -> bytes:
 
 
 def function_from_source(name: str, source: str) -> bytes:
-    """The body of a function given as bare source text (a registration with ``serialized: false``)."""
+    """Return the body of a function given as bare source text (a registration with ``serialized: false``)."""
     return _encoded(pack([f"{SOURCE}\n{name}:{source}"]))
 
 
 def result_from_text(buffer: str) -> bytes:
-    """The body of a result that came as one buffer, not packed. Raises InvalidRequest."""
+    """Return the body of a result that came as one buffer, not packed. Raises InvalidRequest."""
     return _stream(buffer, DATA) or _stream(buffer, CODE) or _encoded(pack([buffer]))
 
 
@@ -126,23 +126,23 @@ def function_to_text(body: bytes) -> str:
 
 
 def task_to_text(function: bytes, call: bytes) -> str:
-    """The task buffer of a stock endpoint: function, args and kwargs, packed one after the other."""
+    """Return the task buffer of a stock endpoint: function, args and kwargs, packed one after the other."""
     return function_to_text(function) + call_to_text(call)
 
 
 def result_to_text(body: bytes) -> str:
-    """The one buffer, not packed, that a stock SDK reads as a result."""
+    """Return the one buffer, not packed, that a stock SDK reads as a result."""
     return unpack(_decoded(body))[0] if is_text(body) else _buffer(DATA, body)
 
 
 def exception_from_text(name: str, message: str, text: str) -> bytes:
-    """What ``serialization.exceptions.encode`` would have made, of an exception that came as the text of its
+    """Return what ``serialization.exceptions.encode`` would have made, of an exception that came as the text of its
     traceback only: nothing in it can be rebuilt."""
     return pickle.dumps((name, message, text, None), native.PROTOCOL)
 
 
 def exception_to_text(body: bytes) -> str:
-    """The traceback out of what ``serialization.exceptions.encode`` made, for peers that want text. Raises
+    """Return the traceback out of what ``serialization.exceptions.encode`` made, for peers that want text. Raises
     ResultDecodeError."""
     return exception_texts(body)[2]
 
@@ -175,7 +175,7 @@ def exception_texts(body: bytes) -> tuple[str, str, str]:
 
 
 def _stream(buffer: str, method: str) -> bytes | None:
-    """The pickle stream of a buffer of this method; None if it is of another, or older than protocol 2."""
+    """Return the pickle stream of a buffer of this method; None if it is of another, or older than protocol 2."""
     _check(buffer)
     if buffer[:2] != method:
         return None

@@ -38,7 +38,7 @@ _OF_THE_INTERPRETER = (
 
 
 def places() -> dict[int, str]:
-    """Where each interpreter's own are found, by id: module and attribute, with a dot between them."""
+    """Return where each interpreter's own are found, by id: module and attribute, with a dot between them."""
     found = {}
     for module, name in _OF_THE_INTERPRETER:
         one = getattr(sys.modules.get(module), name, None)
@@ -48,7 +48,8 @@ def places() -> dict[int, str]:
 
 
 def of_the_interpreter(obj: Any) -> tuple[str, str] | None:
-    """The module, and the name in it, of what each interpreter has of its own, and a program changes to change it."""
+    """Return the module, and the name in it, of what each interpreter has of its own, and a program changes to change
+    it."""
     for module, name in _OF_THE_INTERPRETER:
         if module in sys.modules and getattr(sys.modules[module], name, None) is obj:
             return module, name
@@ -56,13 +57,13 @@ def of_the_interpreter(obj: Any) -> tuple[str, str] | None:
 
 
 def method_of_the_interpreter(method: Any) -> tuple[str, str] | None:
-    """The same for a method of such an object: `os.environ.get`."""
+    """Return the same for a method of such an object: `os.environ.get`."""
     found = of_the_interpreter(method.__self__)
     return None if found is None else (found[0], f"{found[1]}.{method.__name__}")
 
 
 def reduce(obj: Any) -> tuple[Any, ...] | None:
-    """What makes such an object again; None for any other."""
+    """Return what makes such an object again; None for any other."""
     kind = type(obj)
     make = _LOCKS.get(kind)
     if make is not None:
@@ -79,8 +80,8 @@ def reduce(obj: Any) -> tuple[Any, ...] | None:
 
 
 def _file(file: Any) -> tuple[Any, ...] | None:
-    """A file on disk, or a device, that is open for writing, or for reading bytes. (Text that is open for reading
-    travels as its content, as an argument does.)"""
+    """Return a file on disk, or a device, that is open for writing, or for reading bytes. (Text that is open for
+    reading travels as its content, as an argument does.)"""
     mode, name = str(getattr(file, "mode", "")), getattr(file, "name", None)
     if mode in ("", "r") or not isinstance(name, str) or file.closed or not _can_be_opened_again(name):
         return None

@@ -54,7 +54,7 @@ class Owner:
     """What a pickler asks for: implemented by `packer.Packer`."""
 
     def space(self, names: dict[str, Any], module: ModuleType | None, example: FunctionType | None) -> str:
-        """The key of a namespace."""
+        """Return the key of a namespace."""
         raise NotImplementedError
 
     def need(self, name: Name, names: dict[str, Any], *, optional: bool = False) -> None:
@@ -62,7 +62,7 @@ class Owner:
         raise NotImplementedError
 
     def name_of(self, obj: Any, names: dict[str, Any], module: ModuleType | None) -> Name | None:
-        """The global name that stands for ``obj`` in a namespace."""
+        """Return the global name that stands for ``obj`` in a namespace."""
         raise NotImplementedError
 
     def need_unit(self, name: Name, unit: namespaces.Unit) -> None:
@@ -102,7 +102,7 @@ class Pickler(TheirPickler):
         self._cells: dict[int, EmptyCell] = {}
 
     def reducer_override(self, obj: Any) -> Any:
-        """How one object is taken apart; NotImplemented: as pickle and cloudpickle do."""
+        """Return how one object is taken apart; NotImplemented: as pickle and cloudpickle do."""
         kind = type(obj)
         if issubclass(kind, type):
             return self._class(obj)
@@ -124,7 +124,8 @@ class Pickler(TheirPickler):
     # -- references ------------------------------------------------------------------------------------------
 
     def _by_name(self, obj: Any) -> Any:
-        """The reference to what is found by its name: by that of a module, or of the program; None: it is not."""
+        """Return the reference to what is found by its name: by that of a module, or of the program; None: it is
+        not."""
         made = namespaces.unit_of(obj)
         if made is not None and made[0] not in self._own:
             self._owner.need_unit(*made)
@@ -142,8 +143,8 @@ class Pickler(TheirPickler):
         return self._reference(name, home.path[1:])
 
     def _by_another_name(self, obj: Any) -> Any:
-        """The reference to a function or class that is a global of the program, not under the name that it was made
-        with: a lambda, what a decorator or a factory has given back."""
+        """Return the reference to a function or class that is a global of the program, not under the name that it was
+        made with: a lambda, what a decorator or a factory has given back."""
         module = by_value.loaded(getattr(obj, "__module__", None) or "")
         if module is not None and by_value.travels_by_name(module):
             short = next((short for short, value in list(vars(module).items()) if value is obj), None)
@@ -168,17 +169,17 @@ class Pickler(TheirPickler):
         return reduced
 
     def _method(self, method: Any) -> Any:
-        """A bound method: of an object that each process has of its own, it is the worker's."""
+        """Return a bound method: of an object that each process has of its own, it is the worker's."""
         found = by_value.method_of_module(method) or per_process.method_of_the_interpreter(method)
         return self._other(method) if found is None else (reading.imported, found)
 
     def _own_name(self, obj: Any) -> str:
-        """The name that the stream defines with this object; "" if it is another one's."""
+        """Return the name that the stream defines with this object; "" if it is another one's."""
         name = getattr(obj, "__qualname__", "")
         return name if any(name == short for _, short in self._own) and by_value.home(obj) is not None else ""
 
     def _other(self, obj: Any) -> Any:
-        """An object of any other kind."""
+        """Return an object of any other kind."""
         if reducers.is_decorator(obj):
             found = self._by_name(obj)
             reduced = reducers.decorator(obj) if found is None else found
@@ -199,7 +200,8 @@ class Pickler(TheirPickler):
         return NotImplemented if found is None else found
 
     def _sentinel(self, obj: Any) -> Any:
-        """The reference to an object of which an equal one would not do; None: it is none, or travels as it is."""
+        """Return the reference to an object of which an equal one would not do; None: it is none, or travels as it
+        is."""
         found: Any = sentinels.member(obj) if isinstance(obj, Enum) else None
         if found is not None:
             return found
@@ -209,7 +211,7 @@ class Pickler(TheirPickler):
         return self._by_identity(obj) if sentinels.is_known_by_identity(obj) else None
 
     def _by_its_own_name(self, obj: Any, given: str) -> Any:
-        """The reference to an object whose ``__reduce__`` gives the name of the global that it is."""
+        """Return the reference to an object whose ``__reduce__`` gives the name of the global that it is."""
         module = by_value.loaded(getattr(obj, "__module__", None) or type(obj).__module__)
         if module is None or by_value.travels_by_name(module):
             return given
@@ -226,8 +228,8 @@ class Pickler(TheirPickler):
         return self._reference(name, tuple(path))
 
     def _by_identity(self, obj: Any) -> Any:
-        """The reference to an object that is known by its identity, if a global of the program is it, or an attribute
-        of one of its classes."""
+        """Return the reference to an object that is known by its identity, if a global of the program is it, or an
+        attribute of one of its classes."""
         imported = sentinels.imported(obj)
         if imported is not None:
             return reading.imported, imported
@@ -317,11 +319,11 @@ class Pickler(TheirPickler):
         return self._cells.setdefault(id(cell), EmptyCell())
 
     def _contents(self, cell: CellType) -> tuple[Any, ...]:
-        """What a new cell is to be filled with."""
+        """Return what a new cell is to be filled with."""
         return _contents(cell)
 
     def numbers(self) -> dict[int, tuple[int, Any]]:
-        """What is in the stream, with its number there, by id."""
+        """Return what is in the stream, with its number there, by id."""
         found: dict[int, tuple[int, Any]] = self.memo.copy()
         for identity, made in self._cells.items():
             if id(made) in found:
@@ -468,7 +470,8 @@ _PARTS: dict[type, Any] = {
 
 
 def _namespace(obj: Any) -> dict[str, Any] | None:
-    """The globals of the program that a function looks up, or a class was made in; None: an imported module's."""
+    """Return the globals of the program that a function looks up, or a class was made in; None: an imported
+    module's."""
     if isinstance(obj, FunctionType):
         names = obj.__globals__
         module = by_value.module_of(names)

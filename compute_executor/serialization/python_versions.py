@@ -15,7 +15,7 @@ class VersionsDiffer(UserWarning):
 
 
 def here() -> dict[str, str]:
-    """The versions of this process, under the names that results have."""
+    """Return the versions of this process, under the names that results have."""
     import dill  # 50 ms; whoever asks has read a dill stream
 
     return {"python_version": platform.python_version(), "dill_version": str(dill.__version__)}
@@ -38,7 +38,7 @@ def difference(there: dict[str, Any] | None) -> str | None:
 
 
 def met(there: dict[str, Any] | None) -> str:
-    """Which versions met, for the error of a result that cannot be read."""
+    """Return which versions met, for the error of a result that cannot be read."""
     ours = here()
     theirs = there or {}
     return (
@@ -53,13 +53,13 @@ _told: dict[str, dict[str, Any]] = {}
 
 
 def told(endpoint_id: str) -> dict[str, Any] | None:
-    """What was last told of the workers of an endpoint; None if nothing was."""
+    """Return what was last told of the workers of an endpoint; None if nothing was."""
     return _told.get(endpoint_id)
 
 
 def other_python(endpoint_id: str) -> str:
-    """The version of Python that the workers of an endpoint were told to have, if bytecode of this one is not theirs;
-    else nothing."""
+    """Return the version of Python that the workers of an endpoint were told to have, if bytecode of this one is not
+    theirs; else nothing."""
     version = str((_told.get(endpoint_id) or {}).get("python_version") or "")
     return version if version and _head(version, 2) != _head(platform.python_version(), 2) else ""
 

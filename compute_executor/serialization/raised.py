@@ -9,7 +9,7 @@ _PICKLE = b"\x80"
 
 
 def raised(body: bytes | memoryview, task_id: str | None = None) -> BaseException:
-    """The exception; as a TaskExecutionFailed where there is only its text. Raises ResultDecodeError."""
+    """Return the exception; as a TaskExecutionFailed where there is only its text. Raises ResultDecodeError."""
     if body[:1] == _PICKLE:
         error = exceptions.decode(body, task_id)
         text = error.remote_traceback if isinstance(error, TaskExecutionFailed) else ""
@@ -18,7 +18,7 @@ def raised(body: bytes | memoryview, task_id: str | None = None) -> BaseExceptio
 
 
 def of_text(text: str, task_id: str | None = None) -> BaseException:
-    """The exception that the text of a traceback carries, if it carries one."""
+    """Return the exception that the text of a traceback carries, if it carries one."""
     carried = carrier.unload(text)
     if carried is not None:
         return carried

@@ -68,13 +68,14 @@ _state = _State()
 
 
 def worker_reads() -> bool:
-    """Whether this is the thread of a worker in which it reads a function or arguments, and imports what they are
-    from."""
+    """Return whether this is the thread of a worker in which it reads a function or arguments, and imports what they
+    are from."""
     return _state.program is not None
 
 
 def adopt(read: Callable[[], Any], program: Program) -> tuple[Any, list[Needs]]:
-    """What ``read`` reads, with its names made current in ``program``, and what has to be current when it is used."""
+    """Return what ``read`` reads, with its names made current in ``program``, and what has to be current when it is
+    used."""
     before = _state.program, _state.entered
     entered: list[Needs] = []
     _state.program, _state.entered = program, entered
@@ -85,8 +86,8 @@ def adopt(read: Callable[[], Any], program: Program) -> tuple[Any, list[Needs]]:
 
 
 def load(stream: bytes | memoryview, key_of: KeyOf | None = None) -> Any:
-    """The object of a stream made by `packer`, which may be one inside of another. ``key_of``: with which objects of
-    this process those of the stream are compared."""
+    """Return the object of a stream made by `packer`, which may be one inside of another. ``key_of``: with which
+    objects of this process those of the stream are compared."""
     found: list[Any] | None = None
     if buffers.has_buffers(stream):
         stream, found = buffers.split(stream)
@@ -153,8 +154,8 @@ class _UnitReader(pickle.Unpickler):
     """Reads a stream in which other globals are referred to by their names."""
 
     def persistent_load(self, pid: Any) -> Any:
-        """The object of such a name; without one: the namespace; with a number: an object in that global's unit;
-        without a namespace: an attribute of a module."""
+        """Return the object of such a name; without one: the namespace; with a number: an object in that global's
+        unit; without a namespace: an attribute of a module."""
         if len(pid) > 2:
             return _lent(Loan(pid[:2], pid[2]))
         if not pid[0]:
@@ -163,7 +164,7 @@ class _UnitReader(pickle.Unpickler):
 
 
 def _of_python(module: str, name: str) -> Any:
-    """What `well_known` refers to: NaN also where there is no numpy."""
+    """Return what `well_known` refers to: NaN also where there is no numpy."""
     try:
         return imported(module, name)
     except ImportError:
@@ -178,7 +179,7 @@ def _lent(loan: Loan) -> Any:
 
 
 def read_unit(unit: Unit) -> tuple[Any, ...]:
-    """The values of a unit's names."""
+    """Return the values of a unit's names."""
     before = _state.stream
     outer: dict[Name, UnitRecord] = {} if before is None else before.table
     program = None if before is None else before.program
@@ -224,7 +225,7 @@ _foreign_lock = threading.RLock()
 
 
 def named(*name: str) -> Any:
-    """The object of a global name."""
+    """Return the object of a global name."""
     stream = _current()
     where: Name = (name[0], name[1])
     if stream.program is not None:
@@ -246,7 +247,7 @@ def _walk(found: Any, path: tuple[str, ...]) -> Any:
 
 
 def _own(name: Name, record: UnitRecord | None) -> Any:
-    """The object that this process has itself under the name; ABSENT if it is another one, or none."""
+    """Return the object that this process has itself under the name; ABSENT if it is another one, or none."""
     if record is None:
         return ABSENT
     found = namespaces.known(record.key, name)
@@ -263,7 +264,7 @@ def _own(name: Name, record: UnitRecord | None) -> Any:
 
 
 def space(key: str) -> dict[str, Any]:
-    """The namespace of that key, for the globals of a function."""
+    """Return the namespace of that key, for the globals of a function."""
     stream = _current()
     if stream.program is not None:
         return stream.program.space(key).names
@@ -282,12 +283,12 @@ def space(key: str) -> dict[str, Any]:
 
 
 def imported(module: str, name: str) -> Any:
-    """What a dotted name stands for in a module that is imported here."""
+    """Return what a dotted name stands for in a module that is imported here."""
     return _walk(importlib.import_module(module), tuple(name.split(".")))
 
 
 def module(key: str) -> ModuleType:
-    """The module of that key."""
+    """Return the module of that key."""
     stream = _current()
     found = sys.modules.get(key)
     if stream.program is None and isinstance(found, ModuleType):
@@ -296,18 +297,18 @@ def module(key: str) -> ModuleType:
 
 
 def file_name(number: int) -> str:
-    """The file name of the code object that is being made."""
+    """Return the file name of the code object that is being made."""
     files = _current().sources.files
     return files[number][0] if number < len(files) else "<dynamic-code>"
 
 
 def is_answer() -> bool:
-    """Whether what is being read comes back to a process that may have sent it."""
+    """Return whether what is being read comes back to a process that may have sent it."""
     return _state.program is None
 
 
 def made(own: str, obj: Any) -> None:
-    """A named object is made, and not filled yet: what it is filled with may refer to it."""
+    """Note that a named object is made, and not filled yet: what it is filled with may refer to it."""
     unit = _current().unit if own else None
     if unit is not None:
         for name in unit.names:

@@ -29,7 +29,7 @@ class Reducer(NamedTuple):
 
 
 def find(kind: type) -> Reducer | None:
-    """The reducer for objects of exactly this type."""
+    """Return the reducer for objects of exactly this type."""
     found = _REDUCERS.get(kind)
     if found is None and kind.__module__ == "ctypes" and kind.__name__.endswith("DLL"):
         return Reducer(c_libraries().of_library, "nothing")
@@ -37,7 +37,7 @@ def find(kind: type) -> Reducer | None:
 
 
 def c_libraries() -> Any:
-    """What takes apart the objects of ctypes, which most programs do not have."""
+    """Return what takes apart the objects of ctypes, which most programs do not have."""
     from compute_executor.serialization import c_libraries
 
     return c_libraries
@@ -136,7 +136,8 @@ def _type_variable_tuple(one: Any) -> tuple[Any, ...]:
 
 
 def _type_alias(one: Any) -> tuple[Any, ...]:
-    """A type alias. What a statement has made computes its value when it is asked for, and may refer to itself."""
+    """Return a type alias. What a statement has made computes its value when it is asked for, and may refer to
+    itself."""
     compute = [part for part in gc.get_referents(one) if type(part) is FunctionType]
     if not compute:
         return made.type_alias, (type(one), one.__name__, one.__value__, one.__type_params__)
@@ -152,7 +153,7 @@ def _type_alias(one: Any) -> tuple[Any, ...]:
 
 
 def _parameter(one: Any) -> made.Parameter:
-    """A parameter of a type alias."""
+    """Return a parameter of a type alias."""
     stars = {"TypeVarTuple": "*", "ParamSpec": "**"}.get(type(one).__name__, "")
     bound = getattr(one, "__bound__", None)
     constraints = getattr(one, "__constraints__", ())
@@ -161,7 +162,7 @@ def _parameter(one: Any) -> made.Parameter:
 
 
 def overloads(function: FunctionType) -> list[Any]:
-    """What `typing.get_overloads` tells of a function."""
+    """Return what `typing.get_overloads` tells of a function."""
     known: Any = getattr(typing, "_overload_registry", None)  # from Python 3.11 on
     if not known or function.__module__ not in known:
         return []
@@ -173,7 +174,7 @@ def overloads(function: FunctionType) -> list[Any]:
 
 
 def _compare_key(one: Any) -> tuple[Any, ...]:
-    """What `functools.cmp_to_key` gives; it shows its function to nobody but the garbage collector."""
+    """Return what `functools.cmp_to_key` gives; it shows its function to nobody but the garbage collector."""
     function, *rest = [part for part in gc.get_referents(one) if part is not type(one)]
     if rest:
         raise TypeError(f"cannot pickle '{type(one).__name__}' object that holds a value")
@@ -181,7 +182,7 @@ def _compare_key(one: Any) -> tuple[Any, ...]:
 
 
 def _generator_manager(one: Any) -> tuple[Any, ...]:
-    """A context manager made of a generator that has not begun."""
+    """Return a context manager made of a generator that has not begun."""
     if "func" not in vars(one):
         raise TypeError(f"cannot pickle '{type(one).__name__}' object that was entered")
     return made.generator_manager, (type(one), one.func, one.args, one.kwds)
@@ -209,7 +210,7 @@ def _context_variable(one: Any) -> tuple[Any, ...]:
 
 
 def is_decorator(obj: Any) -> bool:
-    """Whether an object stands in place of the function that it decorates, under its name."""
+    """Return whether an object stands in place of the function that it decorates, under its name."""
     try:
         return "__qualname__" in obj.__dict__ or type(obj).__module__ in _OF_WRAPT
     except Exception:  # without attributes, or with a __getattr__ of the program's that does not expect this
@@ -217,8 +218,8 @@ def is_decorator(obj: Any) -> bool:
 
 
 def decorator(obj: Any) -> tuple[Any, ...] | None:
-    """What makes such an object again whose class pickles it by its name: what the name stands for in a worker is to
-    be this one. None: it pickles as any other."""
+    """Return what makes such an object again whose class pickles it by its name: what the name stands for in a worker
+    is to be this one. None: it pickles as any other."""
     kind: Any = type(obj)
     if kind.__module__ in _OF_WRAPT and kind.__name__ == "FunctionWrapper":
         return made.wrapped, (obj.__wrapped__, obj._self_wrapper, obj._self_enabled)
@@ -235,8 +236,8 @@ _OWN_STATE = ("__getstate__", "__setstate__", "__getnewargs__", "__getnewargs_ex
 
 
 def asks_itself(kind: Any) -> bool:
-    """Whether pickle's questions to an object of this class end in a ``__getattr__`` of the program's, which may need
-    attributes that are not there yet."""
+    """Return whether pickle's questions to an object of this class end in a ``__getattr__`` of the program's, which
+    may need attributes that are not there yet."""
     if not hasattr(kind, "__getattr__") or not sentinels.pickles_plainly(kind):
         return False
     of_python = all(base is object or base.__flags__ & 1 << 9 for base in kind.__mro__)
@@ -244,7 +245,7 @@ def asks_itself(kind: Any) -> bool:
 
 
 def plainly(obj: Any, make: Callable[..., Any] = made.new) -> tuple[Any, ...]:
-    """What makes such an object again, from its attributes."""
+    """Return what makes such an object again, from its attributes."""
     kind: Any = type(obj)
     read = object.__getattribute__
     attributes = dict(read(obj, "__dict__")) if kind.__dictoffset__ else {}
@@ -256,8 +257,8 @@ def plainly(obj: Any, make: Callable[..., Any] = made.new) -> tuple[Any, ...]:
 
 
 def numpy_function(one: Any) -> tuple[Any, ...] | None:
-    """What `numpy.frompyfunc` gives; it shows its function to nobody but the garbage collector. None: it is one of
-    numpy's own."""
+    """Return what `numpy.frompyfunc` gives; it shows its function to nobody but the garbage collector. None: it is
+    one of numpy's own."""
     import numpy  # is there, as this came from it
 
     functions = [part for part in gc.get_referents(one) if callable(part)]
@@ -265,7 +266,7 @@ def numpy_function(one: Any) -> tuple[Any, ...] | None:
 
 
 def is_disguised(obj: Any) -> bool:
-    """Whether it says that it is of another class than it is, as a mock with a specification does."""
+    """Return whether it says that it is of another class than it is, as a mock with a specification does."""
     kind = type(obj)
     if not sentinels.pickles_plainly(kind):
         return False
@@ -276,7 +277,7 @@ def is_disguised(obj: Any) -> bool:
 
 
 def disguised(obj: Any) -> tuple[Any, ...]:
-    """What makes such an object again."""
+    """Return what makes such an object again."""
     kind: Any = type(obj)
     reduced: Any = object.__reduce_ex__(obj, 2)
     make, args, *state = reduced
@@ -285,7 +286,7 @@ def disguised(obj: Any) -> tuple[Any, ...]:
 
 
 def _system_random(one: Any) -> tuple[Any, ...]:
-    """A source of random numbers that has no state."""
+    """Return a source of random numbers that has no state."""
     return type(one), ()
 
 
@@ -310,7 +311,7 @@ if sys.version_info >= (3, 12):
 
 
 def names_in(annotation: str) -> Iterator[str]:
-    """The names that an annotation in text form refers to."""
+    """Yield the names that an annotation in text form refers to."""
     try:
         code = compile(annotation.strip(), "<annotation>", "eval")
     except (SyntaxError, ValueError):

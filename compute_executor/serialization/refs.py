@@ -39,7 +39,7 @@ class Ref:
         self._part = None
 
     def part(self) -> Part:
-        """What has to be kept. Raises InvalidRequest if it was released."""
+        """Return what has to be kept. Raises InvalidRequest if it was released."""
         if self._part is None:
             raise InvalidRequest(f"the ref {self.id} was released: put the value again")
         return self._part
@@ -57,7 +57,7 @@ class Ref:
 
 
 def part_of(ref_id: str) -> Part:
-    """The part that an id names. Raises InvalidRequest for what is no id of a ref."""
+    """Return the part that an id names. Raises InvalidRequest for what is no id of a ref."""
     found = _ID.fullmatch(ref_id)
     if found is None:
         raise InvalidRequest(f"{ref_id[:100]!r} is no id of a ref: pass what `ref.id` is")
@@ -65,5 +65,5 @@ def part_of(ref_id: str) -> Part:
 
 
 def load(name: str, size: int) -> Any:
-    """The value of a ref, in a worker."""
+    """Return the value of a ref, in a worker."""
     return reading.load(buffers.part(name, size))

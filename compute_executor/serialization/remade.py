@@ -16,14 +16,14 @@ from compute_executor.serialization import reading
 
 
 def cached(function: Any, size: int | None, typed: bool, attributes: dict[str, Any]) -> Any:
-    """A function with a cache of its own, which is empty."""
+    """Return a function with a cache of its own, which is empty."""
     made = functools.lru_cache(maxsize=size, typed=typed)(function)
     vars(made).update(attributes)
     return made
 
 
 def cached_property(kind: Any, function: Any, name: str | None, text: str | None) -> Any:
-    """A cached property with a lock of its own, where Python still gives it one."""
+    """Return a cached property with a lock of its own, where Python still gives it one."""
     made = kind(function)
     made.attrname = name
     made.__doc__ = text
@@ -31,12 +31,12 @@ def cached_property(kind: Any, function: Any, name: str | None, text: str | None
 
 
 def single_dispatch(base: Any) -> Any:
-    """A generic function with no more than what it does with any object."""
+    """Return a generic function with no more than what it does with any object."""
     return functools.singledispatch(base)
 
 
 def fill_single_dispatch(function: Any, state: tuple[list[tuple[type, Any]], dict[str, Any]]) -> None:
-    """Its implementations for other types, and its attributes."""
+    """Fill in its implementations for other types, and its attributes."""
     implementations, attributes = state
     for kind, one in implementations:
         function.register(kind, one)
@@ -44,24 +44,24 @@ def fill_single_dispatch(function: Any, state: tuple[list[tuple[type, Any]], dic
 
 
 def part_of_single_dispatch(base: Any, name: str) -> Any:
-    """The ``dispatch`` or ``register`` of such a function."""
+    """Return the ``dispatch`` or ``register`` of such a function."""
     return getattr(functools.singledispatch(base), name)
 
 
 def fill_registry(part: Any, implementations: list[tuple[type, Any]]) -> None:
-    """The implementations that it finds."""
+    """Fill in the implementations that it finds."""
     registry_of(part).update(implementations)
 
 
 def registry_of(part: Any) -> dict[type, Any]:
-    """The implementations that a part of a generic function has in its closure."""
+    """Return the implementations that a part of a generic function has in its closure."""
     cells = dict(zip(part.__code__.co_freevars, part.__closure__, strict=True))
     found: dict[type, Any] = cells["registry"].cell_contents
     return found
 
 
 def new_type(name: str, qualified: str, module: str, kind: Any) -> Any:
-    """A `typing.NewType`."""
+    """Return a `typing.NewType`."""
     make: Any = NewType  # a checker wants the name in the source
     made = make(name, kind)
     made.__qualname__ = qualified
@@ -72,14 +72,14 @@ def new_type(name: str, qualified: str, module: str, kind: Any) -> Any:
 def type_variable(
     kind: Any, name: str, constraints: tuple[Any, ...], keywords: dict[str, Any], module: str
 ) -> Any:
-    """A `typing.TypeVar`, ParamSpec or TypeVarTuple."""
+    """Return a `typing.TypeVar`, ParamSpec or TypeVarTuple."""
     made = kind(name, *constraints, **keywords)
     made.__module__ = module
     return made
 
 
 def type_alias(kind: Any, name: str, value: Any, parameters: tuple[Any, ...]) -> Any:
-    """A type alias, with its value as it was."""
+    """Return a type alias, with its value as it was."""
     return kind(name, value, type_params=parameters)
 
 
@@ -100,7 +100,7 @@ class Parameter(NamedTuple):
 
 
 def lazy_alias(name: str, module: str, parameters: list[Parameter]) -> Any:
-    """A type alias of a statement: its value is computed when it is asked for."""
+    """Return a type alias of a statement: its value is computed when it is asked for."""
     names: dict[str, Any] = {"__name__": module}
     for number, one in enumerate(parameters):
         names.update({f"_{number}_{index}": limit for index, limit in enumerate(one.limits)})
@@ -111,7 +111,7 @@ def lazy_alias(name: str, module: str, parameters: list[Parameter]) -> Any:
 
 
 def fill_alias(alias: Any, compute: FunctionType) -> None:
-    """What computes its value, of its own parameters."""
+    """Fill in what computes its value, of its own parameters."""
     cells = dict(zip(compute.__code__.co_freevars, compute.__closure__ or (), strict=True))
     for one in alias.__type_params__:
         if one.__name__ in cells:
@@ -121,17 +121,17 @@ def fill_alias(alias: Any, compute: FunctionType) -> None:
 
 
 def generator_manager(kind: Any, function: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-    """A context manager made of a generator."""
+    """Return a context manager made of a generator."""
     return kind(function, args, keywords)
 
 
 def new(kind: Any, *args: Any) -> Any:
-    """An object of that class, whatever it says that its class is."""
+    """Return an object of that class, whatever it says that its class is."""
     return kind.__new__(kind, *args)
 
 
 def bare(kind: Any) -> Any:
-    """An object of that class, without what its ``__new__`` does."""
+    """Return an object of that class, without what its ``__new__`` does."""
     return object.__new__(kind)
 
 
@@ -145,25 +145,25 @@ def set_attributes(obj: Any, state: tuple[dict[str, Any], dict[str, Any]]) -> No
 
 
 def wrapped(function: Any, wrapper: Any, enabled: Any) -> Any:
-    """A function that a decorator of the library wrapt has wrapped."""
+    """Return a function that a decorator of the library wrapt has wrapped."""
     made: Any = importlib.import_module("wrapt")
     return made.FunctionWrapper(function, wrapper, enabled)
 
 
 def memory(content: bytes | bytearray, form: str, shape: tuple[int, ...]) -> memoryview:
-    """A view of memory of its own."""
+    """Return a view of memory of its own."""
     view = memoryview(content)
     return view if form == "B" and len(shape) == 1 else view.cast(form, shape)  # type: ignore[call-overload]
 
 
 def context_variable(name: str, default: tuple[Any, ...]) -> Any:
-    """A context variable that has no value yet."""
+    """Return a context variable that has no value yet."""
     make: Any = ContextVar  # a checker wants the name in the source
     return make(name, default=default[0]) if default else make(name)
 
 
 def set_context_variable(variable: Any, value: tuple[Any, ...]) -> None:
-    """Its value in the context in which tasks run."""
+    """Set its value in the context in which tasks run."""
     variable.set(*value)
 
 
@@ -171,7 +171,7 @@ def set_context_variable(variable: Any, value: tuple[Any, ...]) -> None:
 
 
 def function_type(flags: int, result: Any, *arguments: Any) -> Any:
-    """A type of functions, which ctypes keeps once made."""
+    """Return a type of functions, which ctypes keeps once made."""
     import ctypes
 
     if flags & 4:  # of Python's own functions
@@ -180,12 +180,12 @@ def function_type(flags: int, result: Any, *arguments: Any) -> Any:
 
 
 def library(kind: Any, name: str | None, errno: bool, last_error: bool) -> Any:
-    """A library of C code, as ctypes loads it."""
+    """Return a library of C code, as ctypes loads it."""
     return kind(name, use_errno=errno, use_last_error=last_error)
 
 
 def fill_library(library: Any, state: tuple[dict[str, tuple[Any, Any, Any]], dict[str, Any]]) -> None:
-    """What the program has said about its functions, and set beside."""
+    """Fill in what the program has said about its functions, and set beside."""
     functions, own = state
     for name, said in functions.items():
         fill_library_function(getattr(library, name), said)
@@ -193,12 +193,12 @@ def fill_library(library: Any, state: tuple[dict[str, tuple[Any, Any, Any]], dic
 
 
 def library_function(library: Any, name: str) -> Any:
-    """A function of a library, not the one that is its attribute."""
+    """Return a function of a library, not the one that is its attribute."""
     return library[name]
 
 
 def fill_library_function(function: Any, said: tuple[Any, Any, Any]) -> None:
-    """What the program has said about it."""
+    """Fill in what the program has said about it."""
     arguments, result, check = said
     if arguments is not None:
         function.argtypes = arguments
@@ -211,17 +211,17 @@ def fill_library_function(function: Any, said: tuple[Any, Any, Any]) -> None:
 
 
 def thread_local(kind: Any) -> Any:
-    """A thread's own values. The ``__init__`` of a class of the program's has run where they come from."""
+    """Return a thread's own values. The ``__init__`` of a class of the program's has run where they come from."""
     return threading.local.__new__(kind)
 
 
 def fill_thread_local(one: Any, values: dict[str, Any]) -> None:
-    """The values of this thread."""
+    """Fill in the values of this thread."""
     vars(one).update(values)
 
 
 def open_file(path: str, mode: str, position: int | None, text: dict[str, Any]) -> Any:
-    """A file that is opened again, at the place where it was; for writing: at its end."""
+    """Return a file that is opened again, at the place where it was; for writing: at its end."""
     file = open(path, mode, **text)  # noqa: SIM115 - as long as the program's global
     if position is not None:
         file.seek(position)
@@ -229,12 +229,13 @@ def open_file(path: str, mode: str, position: int | None, text: dict[str, Any]) 
 
 
 def temporary_file(file: Any, name: str) -> Any:
-    """A temporary file of the caller's, who deletes it."""
+    """Return a temporary file of the caller's, who deletes it."""
     return tempfile._TemporaryFileWrapper(file, name, delete=False)
 
 
 def weak(kind: Any, *target: Any) -> Any:
-    """A weak reference to what lives as long as the reference's unit; to nothing, if there is nothing any more."""
+    """Return a weak reference to what lives as long as the reference's unit; to nothing, if there is nothing any
+    more."""
     return kind(reading.keep(target[0])) if target else kind(_Gone())
 
 
@@ -243,7 +244,7 @@ class _Gone:
 
 
 def weak_container(kind: Any, items: Any) -> Any:
-    """A container of weak references to what lives as long as its unit."""
+    """Return a container of weak references to what lives as long as its unit."""
     return kind(reading.keep(items))
 
 
@@ -261,7 +262,7 @@ class Piece(NamedTuple):
 
 
 def memory_view(owner: Any, piece: Piece) -> memoryview:
-    """A view of an object's memory."""
+    """Return a view of an object's memory."""
     found: Any = memoryview(owner).cast("B")[piece.start : piece.start + piece.length]
     if piece.form != "B" or len(piece.shape) != 1:
         found = found.cast(piece.form, piece.shape) if len(piece.shape) != 1 else found.cast(piece.form)
@@ -271,7 +272,7 @@ def memory_view(owner: Any, piece: Piece) -> memoryview:
 
 
 def view(mapping: Any, name: str) -> Any:
-    """A view of a dictionary."""
+    """Return a view of a dictionary."""
     return getattr(mapping, name)()
 
 
@@ -290,7 +291,7 @@ class Layout(NamedTuple):
 
 
 def array_view(base: Any, layout: Layout) -> Any:
-    """An array in the memory of another one."""
+    """Return an array in the memory of another one."""
     numpy: Any = importlib.import_module("numpy")
     is_array = isinstance(base, numpy.ndarray)
     memory = base.ravel(order="K").view("uint8") if is_array else numpy.frombuffer(base, "uint8")

@@ -17,7 +17,7 @@ _NAMES = ("ShellFunction", "ShellResult", "MPIFunction")
 
 
 def load(stream: bytes | memoryview) -> Any:
-    """The object of a stream that a stock peer has written."""
+    """Return the object of a stream that a stock peer has written."""
     import dill  # 50 ms; only streams of stock peers need it
 
     class Unpickler(dill.Unpickler):  # type: ignore[misc]  # dill has no types

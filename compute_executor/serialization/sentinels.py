@@ -19,19 +19,20 @@ from compute_executor.serialization import by_value
 
 
 def is_known_by_identity(obj: Any) -> bool:
-    """Whether another object of the same kind and content would not do."""
+    """Return whether another object of the same kind and content would not do."""
     kind = type(obj)
     return kind is object or is_stateless(obj, kind)
 
 
 def names_itself(kind: Any) -> bool:
-    """Whether a class of the program's says itself how its objects are pickled: perhaps by the name of a global."""
+    """Return whether a class of the program's says itself how its objects are pickled: perhaps by the name of a
+    global."""
     own = type(kind.__reduce__) is FunctionType or type(kind.__reduce_ex__) is FunctionType
     return own and not by_value.importable(kind)
 
 
 def is_one_of_a_kind(obj: Any) -> bool:
-    """Whether it is known by its identity, or says that it is a global."""
+    """Return whether it is known by its identity, or says that it is a global."""
     if names_itself(type(obj)):
         try:
             return isinstance(obj.__reduce_ex__(4), str)
@@ -45,7 +46,7 @@ _stateless: weakref.WeakKeyDictionary[type, bool] = weakref.WeakKeyDictionary()
 
 
 def is_stateless(obj: Any, kind: type) -> bool:
-    """Whether nothing but its identity makes out this object."""
+    """Return whether nothing but its identity makes out this object."""
     try:
         known = _stateless.get(kind)
         if known is None:
@@ -59,7 +60,7 @@ def is_stateless(obj: Any, kind: type) -> bool:
 
 
 def pickles_plainly(kind: Any) -> bool:
-    """Whether neither a class nor what it is derived from says how its objects are pickled."""
+    """Return whether neither a class nor what it is derived from says how its objects are pickled."""
     return kind.__reduce_ex__ is object.__reduce_ex__ and kind.__reduce__ is object.__reduce__
 
 
@@ -92,7 +93,7 @@ class _OfModules:
         self._found: tuple[int, dict[int, tuple[Any, str, str]]] = 0, {}
 
     def where(self, obj: Any) -> tuple[str, str] | None:
-        """The module of one, and its dotted name in it."""
+        """Return the module of one, and its dotted name in it."""
         count, known = self._found
         if count != len(sys.modules):
             count, known = len(sys.modules), {}
@@ -119,7 +120,8 @@ _of_modules = _OfModules()
 
 
 def imported(obj: Any) -> tuple[str, str] | None:
-    """The module that workers import, and the dotted name in it, of an object that is known by its identity."""
+    """Return the module that workers import, and the dotted name in it, of an object that is known by its
+    identity."""
     if type(obj) is object:
         return _of_modules.where(obj)
     module = by_value.loaded(type(obj).__module__)
@@ -130,7 +132,7 @@ def imported(obj: Any) -> tuple[str, str] | None:
 
 
 def holder(obj: Any, module: ModuleType) -> tuple[type, str] | None:
-    """The class of a module that has ``obj`` as an attribute, and the attribute's name."""
+    """Return the class of a module that has ``obj`` as an attribute, and the attribute's name."""
     waiting = [one for one in list(vars(module).values()) if _is_of(one, module)]
     seen: set[int] = set()
     while waiting:
@@ -151,8 +153,8 @@ def _is_of(cls: Any, module: ModuleType) -> bool:
 
 
 def member(obj: Enum) -> tuple[Any, ...] | None:
-    """How an enum's member is found again whose value may be equal to no other, such as `object()`: by its name.
-    None: by its value, as pickle does it, or as its class says."""
+    """Return how an enum's member is found again whose value may be equal to no other, such as `object()`: by its
+    name. None: by its value, as pickle does it, or as its class says."""
     kind = type(obj)
     if (
         type(obj._value_) in _EQUAL

@@ -28,7 +28,7 @@ class ModuleChange(NamedTuple):
 
 
 def reached(obj: Any, path: tuple[str, ...]) -> Any:
-    """What a dotted name stands for."""
+    """Return what a dotted name stands for."""
     for name in path:
         obj = getattr(obj, name)
     return obj

@@ -40,8 +40,8 @@ def remember(drafts: list[Draft]) -> None:
 def lenders(
     shared: set[int], value: Callable[[Name], Any], inner: Callable[[Name], Collection[int] | None]
 ) -> list[Name]:
-    """The globals that were sent before and have one of these objects in them. ``value``: that of a global; None
-    if it need not be looked into; ``inner``: what was found in it already; None: it was not looked into."""
+    """Return the globals that were sent before and have one of these objects in them. ``value``: that of a global;
+    None if it need not be looked into; ``inner``: what was found in it already; None: it was not looked into."""
     hints: dict[Name, set[int]] = {}
     for one in shared:
         if (name := _sent_in.get(one)) is not None:  # other threads write there
@@ -59,7 +59,7 @@ def lenders(
 
 
 def in_order(drafts: list[Draft]) -> list[tuple[Draft, dict[int, Draft]]]:
-    """The drafts that borrow, each behind its lenders: with the lender of each object, by id."""
+    """Return the drafts that borrow, each behind its lenders: with the lender of each object, by id."""
     loans = _loans(drafts)
     if not loans:
         return []
@@ -114,13 +114,13 @@ def _loans(drafts: list[Draft]) -> dict[int, dict[int, Draft]]:
 
 
 def _place(draft: Draft, identity: int) -> tuple[Any, ...]:
-    """Where a draft stands among those that could lend an object: the smallest does."""
+    """Return where a draft stands among those that could lend an object: the smallest does."""
     rank = min((_ranks.get(name, MAX_SENT) for name in draft.names), default=2 * MAX_SENT)
     return _sent_in.get(identity) not in draft.names, rank, len(draft.direct), draft.names
 
 
 def found_in(value: Any, wanted: set[int]) -> Iterator[int]:
-    """Those of the objects with these ids that are in a value."""
+    """Yield those of the objects with these ids that are in a value."""
     missing = set(wanted)
     waiting = list(vars(value).values()) if isinstance(value, type) else [value]
     seen: set[int] = set()
@@ -143,7 +143,7 @@ _Node = TypeVar("_Node", bound=Hashable)
 
 
 def circles(edges: Mapping[_Node, set[_Node]]) -> list[list[_Node]]:
-    """The nodes that lead to each other.
+    """Return the nodes that lead to each other.
 
     >>> circles({1: {2}, 2: {3}, 3: {2}, 4: {1}})
     [[2, 3]]

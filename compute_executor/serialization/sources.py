@@ -24,7 +24,7 @@ class SourceFiles:
         self._room = MAX_TEXT
 
     def number(self, code: CodeType) -> int:
-        """The number of this code's file; its text is taken along."""
+        """Return the number of this code's file; its text is taken along."""
         name = code.co_filename
         number = self._numbers.get(name)
         if number is None:
@@ -38,13 +38,13 @@ class SourceFiles:
         return number
 
     def record(self) -> tuple[tuple[str, dict[int, str]], ...]:
-        """What travels."""
+        """Return what travels."""
         return tuple(self._texts)
 
 
 def _text(code: CodeType) -> tuple[int, str]:
-    """The lines of a code object, with the first one behind it, where `inspect` sees its end; the number of the
-    first."""
+    """Return the lines of a code object, with the first one behind it, where `inspect` sees its end; the number of
+    the first."""
     lines = _lines(code.co_filename)
     first = code.co_firstlineno
     end = max(first, *(line for part in _parts(code) for _, _, line in part.co_lines() if line))
@@ -68,7 +68,7 @@ def _lines(file: str) -> list[str]:
 
 
 def _shown(file: str) -> str:
-    """What a traceback calls this file: a notebook knows the cell."""
+    """Return what a traceback calls this file: a notebook knows the cell."""
     shell = sys.modules.get("IPython")
     current = getattr(shell, "get_ipython", lambda: None)()
     describe = getattr(getattr(current, "compile", None), "format_code_name", None)

@@ -28,7 +28,7 @@ _PLAIN = frozenset({int, float, bool, type(None), complex, str, bytes})
 
 
 def dumps_for_all(function: Any) -> bytes:
-    """The stream of a function as it is, for workers of either kind: those of stock endpoints need not have
+    """Return the stream of a function as it is, for workers of either kind: those of stock endpoints need not have
     cloudpickle. For ours alone is what only cloudpickle serialises, or serialises otherwise: dill does not know of
     modules that were registered to travel by value, and a class that it makes anew does not come back as itself.
     Raises SerializationError."""
@@ -48,7 +48,7 @@ def dump_call(
     first_is_function: bool = False,
     _keep: Keep | None = None,
 ) -> Content:
-    """A call payload as `native` has it, of streams that dill reads; there are no parts. Raises
+    """Return a call payload as `native` has it, of streams that dill reads; there are no parts. Raises
     SerializationError."""
     try:
         first = _stream(args, plain=_PLAIN.issuperset(map(type, args)))
@@ -72,7 +72,7 @@ call: _Caller = _Caller()
 
 
 def named(_name: str) -> _Caller:
-    """The generic caller, for what has any name: a registration at the hosted service stays."""
+    """Return the generic caller, for what has any name: a registration at the hosted service stays."""
     return call
 
 
@@ -97,7 +97,7 @@ class Stream:
 
 
 def dumps(function: Any) -> bytes:
-    """The stream of a function, of the generic caller, or of an EachOf. Raises SerializationError."""
+    """Return the stream of a function, of the generic caller, or of an EachOf. Raises SerializationError."""
     try:
         if function is call:
             return _stream(carrier.calling())
@@ -110,14 +110,14 @@ def dumps(function: Any) -> bytes:
 
 
 def dumps_in_json_for_all(function: Any) -> bytes:
-    """The stream of a function that answers only with what JSON can hold, for workers of either kind. Raises
+    """Return the stream of a function that answers only with what JSON can hold, for workers of either kind. Raises
     SerializationError."""
     return dumps_for_all(json_source.wrapped(function, json_source.ANYWHERE))
 
 
 def dumps_in_json(function: Any, *, each: bool = False) -> bytes:
-    """The stream of a function that answers only with what JSON can hold (`json_source`), or of the generic caller.
-    ``each``: made to take many argument tuples. Raises SerializationError."""
+    """Return the stream of a function that answers only with what JSON can hold (`json_source`), or of the generic
+    caller. ``each``: made to take many argument tuples. Raises SerializationError."""
     wrapper = json_source.EACH if each else json_source.IN_JSON
     try:
         return _stream(json_source.wrapped(None if function is call else function, wrapper))
@@ -126,7 +126,7 @@ def dumps_in_json(function: Any, *, each: bool = False) -> bytes:
 
 
 def dumps_in_json_as_source(function: Any, *, each: bool = False) -> bytes:
-    """The packed text of the same. Raises SerializationError for a function that is more than its source."""
+    """Return the packed text of the same. Raises SerializationError for a function that is more than its source."""
     if function is call:
         raise SerializationError("what is not made by `def` cannot travel as source")
     wrapper = json_source.EACH if each else json_source.IN_JSON
@@ -134,8 +134,8 @@ def dumps_in_json_as_source(function: Any, *, each: bool = False) -> bytes:
 
 
 def dumps_as_source(function: Any) -> bytes:
-    """The packed text of the same. Raises SerializationError for a function that is more than its source: a closure,
-    a method, something without a file."""
+    """Return the packed text of the same. Raises SerializationError for a function that is more than its source: a
+    closure, a method, something without a file."""
     if function is call:
         return packing.function_from_source(carrier.CARRYING, carrier.source(carrier.CALLING, ""))
     if isinstance(function, EachOf):

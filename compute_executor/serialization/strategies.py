@@ -48,7 +48,7 @@ class Method(NamedTuple):
 
 
 def dumps(obj: Any, method: str | None = None) -> str:
-    """The buffer of an object, by the default method for it or by the one named.
+    """Return the buffer of an object, by the default method for it or by the one named.
 
     Raises SerializationError with the method and the reason; InvalidRequest for a method there is not.
     """
@@ -63,7 +63,7 @@ def dumps(obj: Any, method: str | None = None) -> str:
 
 
 def loads(buffer: str) -> Any:
-    """The object of a buffer. Raises ResultDecodeError with the method and the reason.
+    """Return the object of a buffer. Raises ResultDecodeError with the method and the reason.
 
     >>> loads('11\\n[1, 2]')
     [1, 2]
@@ -86,12 +86,12 @@ def loads_call(packed: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 def dumps_call(args: Sequence[Any], kwargs: dict[str, Any]) -> str:
-    """The packed call ``pack([args, kwargs])`` by the default method."""
+    """Return the packed call ``pack([args, kwargs])`` by the default method."""
     return packing.pack([dumps(tuple(args), DATA_METHOD), dumps(kwargs, DATA_METHOD)])
 
 
 def dumps_function(function: Callable[..., Any], method: str | None = None) -> str:
-    """The packed function ``pack([function])``."""
+    """Return the packed function ``pack([function])``."""
     return packing.pack([dumps(function, method or CODE_METHOD)])
 
 
@@ -158,7 +158,7 @@ def _function_of_stream(payload: str) -> Any:
 
 
 def _compiled(name: str, source: str) -> Any:
-    """The object called ``name`` after running the source in a namespace of its own.
+    """Return the object called ``name`` after running the source in a namespace of its own.
 
     The source is put into linecache, so that tracebacks show its lines.
     """
@@ -174,7 +174,7 @@ def _compiled(name: str, source: str) -> Any:
 
 
 def _attempts(*methods: str) -> Callable[[Any], str]:
-    """A packed list of what those of ``methods`` make that can."""
+    """Return a packed list of what those of ``methods`` make that can."""
 
     def write(obj: Any) -> str:
         made, failures = [], []

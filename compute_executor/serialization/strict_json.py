@@ -29,8 +29,8 @@ _PLAIN = "JSON has None, bool, int, float, str, list, and dict with texts as key
 
 
 def fault(value: Any, where: str) -> str:
-    """What keeps ``value``, which is called ``where``, from being the same after a journey as JSON; "" if nothing
-    does.
+    """Return what keeps ``value``, which is called ``where``, from being the same after a journey as JSON; "" if
+    nothing does.
 
     >>> fault([1, {"a": {2}}], "argument 0")
     "argument 0[1]['a'] is a set: use a sorted list"
@@ -59,7 +59,7 @@ def fault(value: Any, where: str) -> str:
 
 
 def _told(path: Any) -> str:
-    """The steps of a path, of which the first leads to the value itself."""
+    """Return the steps of a path, of which the first leads to the value itself."""
     steps: list[str] = []
     while path is not None:
         path, step = path
@@ -99,12 +99,12 @@ def _of_text(value: str) -> str:
 
 
 def dumps(value: Any) -> str:
-    """The JSON of a value that has no fault: ASCII."""
+    """Return the JSON of a value that has no fault: ASCII."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False)
 
 
 def loads(text: str) -> Any:
-    """The value of a JSON text. Raises ValueError for what is none, NaN and Infinity included, or nested too
+    """Return the value of a JSON text. Raises ValueError for what is none, NaN and Infinity included, or nested too
     deeply."""
     try:
         return json.loads(text, parse_constant=_no_number)

@@ -24,14 +24,14 @@ _FLAGS = (
 
 
 def is_struct(metaclass: type) -> bool:
-    """Whether a metaclass makes classes of msgspec."""
+    """Return whether a metaclass makes classes of msgspec."""
     return any(
         one.__module__ == "msgspec._core" and one.__name__ == "StructMeta" for one in metaclass.__mro__
     )
 
 
 def fields(cls: Any) -> dict[str, Any]:
-    """The fields that a class has itself, as its statement gives them: with default and name in documents."""
+    """Return the fields that a class has itself, as its statement gives them: with default and name in documents."""
     own = vars(cls).get("__annotations__", {})
     defaults = cls.__struct_defaults__
     absent = (importlib.import_module("msgspec").NODEFAULT,) * (len(cls.__struct_fields__) - len(defaults))
@@ -57,7 +57,7 @@ class Field:
 
 
 def field(default: Any, factory: Any, written: str) -> Any:
-    """What stands for a field in a class statement."""
+    """Return what stands for a field in a class statement."""
     made: Any = importlib.import_module("msgspec")
     if factory is not None:
         return made.field(default_factory=factory, name=written)
@@ -65,7 +65,7 @@ def field(default: Any, factory: Any, written: str) -> Any:
 
 
 def options(cls: Any) -> dict[str, Any]:
-    """The keywords of its class statement."""
+    """Return the keywords of its class statement."""
     config = cls.__struct_config__
     found = {name: getattr(config, name) for name in _FLAGS if hasattr(config, name)}
     if config.tag is not None:

@@ -34,7 +34,7 @@ def _names_of(holder: _Holder) -> dict[str, Any]:
 
 
 def find(key: str) -> dict[str, Any] | None:
-    """The namespace of that token, as long as a function lives in it."""
+    """Return the namespace of that token, as long as a function lives in it."""
     for identity, (token, holders) in list(_tokens.items()):
         if token == key:
             return next((names for names in map(_names_of, holders) if id(names) == identity), None)

@@ -12,7 +12,7 @@ from compute_executor.serialization.pickler import EmptyCell, Owner, Pickler
 
 
 def is_function_of(obj: Any, names: dict[str, Any]) -> bool:
-    """Whether it is a function that finds its globals there."""
+    """Return whether it is a function that finds its globals there."""
     return type(obj) is FunctionType and obj.__globals__ is names
 
 
@@ -37,8 +37,8 @@ class NamingPickler(Pickler):
         self._lent = dict(place.loans)
 
     def persistent_id(self, obj: Any) -> tuple[Any, ...] | None:
-        """The global name of an object, an empty one for the namespace itself; or where it is lent; None: it is
-        written here."""
+        """Return the global name of an object, an empty one for the namespace itself; or where it is lent; None: it
+        is written here."""
         identity = id(obj)  # asked about every object that is written: two look-ups for most
         short = self._place.named.get(identity)
         if short is None and identity not in self._lent:
@@ -46,8 +46,8 @@ class NamingPickler(Pickler):
         return self._reference_to(obj, short)
 
     def _other_namespace(self, names: dict[str, Any]) -> tuple[Any, ...] | None:
-        """A dict that is the namespace of functions: of `exec`, or of a module. None: there are no functions in it
-        by which it is found, and it is a dict like others."""
+        """Return a dict that is the namespace of functions: of `exec`, or of a module. None: there are no functions
+        in it by which it is found, and it is a dict like others."""
         module = by_value.module_of(names)
         if module is not None and by_value.travels_by_name(module):
             return "", f"{module.__name__}.__dict__"
@@ -82,7 +82,7 @@ class NamingPickler(Pickler):
         return *loan.name, loan.number
 
     def _namespace_itself(self, key: str, names: dict[str, Any]) -> Name:
-        """The dict of globals, as the value of something: what is in it is needed, if it can be had."""
+        """Return the dict of globals, as the value of something: what is in it is needed, if it can be had."""
         for short in list(names):
             if not short.startswith("__"):
                 self.edges[key, short] = None

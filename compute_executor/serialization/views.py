@@ -26,7 +26,7 @@ _OWNERS = (bytearray, array.array)
 
 
 def reduce(obj: Any, others: Iterable[Any]) -> tuple[Any, ...] | None:
-    """What makes such an object again; None for any other. ``others``: values of globals."""
+    """Return what makes such an object again; None for any other. ``others``: values of globals."""
     kind: Any = type(obj)
     if kind is types.MappingProxyType:
         return types.MappingProxyType, (gc.get_referents(obj)[0],)
@@ -44,7 +44,7 @@ def reduce(obj: Any, others: Iterable[Any]) -> tuple[Any, ...] | None:
 
 
 def _array(obj: Any, kind: Any, others: Iterable[Any]) -> tuple[Any, ...] | None:
-    """An array that shares its memory with another global."""
+    """Return an array that shares its memory with another global."""
     owner = _owner(obj, kind)
     if obj.dtype.hasobject or owner is None:
         return None
@@ -61,7 +61,7 @@ def _array(obj: Any, kind: Any, others: Iterable[Any]) -> tuple[Any, ...] | None
 
 
 def _owner(obj: Any, kind: Any) -> Any:
-    """What has the memory that an array shows; None: nothing that is known here."""
+    """Return what has the memory that an array shows; None: nothing that is known here."""
     found = obj.base
     if isinstance(found, kind) and type(found.base) is memoryview:
         found = found.base
@@ -75,12 +75,13 @@ def _shares(one: Any, owner: Any, obj: Any) -> bool:
 
 
 def _is_whole(base: Any, kind: Any) -> bool:
-    """Whether it is an array without gaps."""
+    """Return whether it is an array without gaps."""
     return type(base) is kind and bool(base.flags.c_contiguous or base.flags.f_contiguous)
 
 
 def _memory(view: Any) -> tuple[Any, ...] | None:
-    """A view of memory that others may have too. None: nobody else can have it, or it has gaps in two directions."""
+    """Return a view of memory that others may have too. None: nobody else can have it, or it has gaps in two
+    directions."""
     numpy: Any = sys.modules.get("numpy")
     owner = view.obj
     if not (type(owner) in _OWNERS or (numpy is not None and _is_whole(owner, numpy.ndarray))):
@@ -101,7 +102,7 @@ def _memory(view: Any) -> tuple[Any, ...] | None:
 
 
 def address(view: memoryview) -> int:
-    """Where in memory the first element of a view is."""
+    """Return where in memory the first element of a view is."""
     import ctypes  # what most programs do without
 
     class Buffer(ctypes.Structure):

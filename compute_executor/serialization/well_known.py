@@ -14,7 +14,7 @@ _NUMBERS = frozenset({int, float, bool})
 
 
 def places() -> dict[int, str]:
-    """Where they are found, by id: module and attribute, with a dot between them, as no global name has it."""
+    """Return where they are found, by id: module and attribute, with a dot between them, as no global name has it."""
     found = {id(vars(builtins)): "builtins.__dict__", id(math.nan): "math.nan"}
     numpy: Any = sys.modules.get("numpy")
     nan = getattr(numpy, "nan", None)
@@ -24,7 +24,7 @@ def places() -> dict[int, str]:
 
 
 def is_of_python(name: str) -> bool:
-    """Whether every Python has this built-in name."""
+    """Return whether every Python has this built-in name."""
     value = vars(builtins)[name]
     module = getattr(value, "__module__", None)
     return module in _OF_PYTHON or type(value).__module__ in _OF_PYTHON - {"builtins"} or name in _CONSTANTS
@@ -38,7 +38,7 @@ _CONSTANTS = frozenset(
 
 
 def may_be_nan(values: Collection[Any], kinds: set[type]) -> bool:
-    """Whether one of them is NaN; or infinite numbers, or very large ones, make it hard to say."""
+    """Return whether one of them is NaN; or infinite numbers, or very large ones, make it hard to say."""
     if kinds <= _NUMBERS:
         try:
             total = sum(values)

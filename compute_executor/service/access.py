@@ -56,7 +56,7 @@ class Owned(NamedTuple):
 
 
 def may(who: Identity, action: str, thing: Owned) -> bool:
-    """Whether the table allows ``who`` this. Raises KeyError for an action that is not in it."""
+    """Return whether the table allows ``who`` this. Raises KeyError for an action that is not in it."""
     return not RULES[action].isdisjoint(_relations(who, thing))
 
 
@@ -65,7 +65,7 @@ NOBODYS = Owned("\0")
 
 
 def owned_by(owner: str | None) -> Owned:
-    """What rules need to know of a thing that is never shared; None: it is not there."""
+    """Return what rules need to know of a thing that is never shared; None: it is not there."""
     return NOBODYS if owner is None else Owned(owner)
 
 
@@ -102,13 +102,13 @@ class _Absent(NotFound):
 
 
 def absent(name: str, forbidden: str | None = None) -> NotFound:
-    """The one answer for what is not there, or not for whoever asks. ``name``: a kind of thing and its id;
+    """Return the one answer for what is not there, or not for whoever asks. ``name``: a kind of thing and its id;
     ``forbidden``: the action, if it is there, which the service's own log says and nobody else learns."""
     return _Absent(name.rpartition(" ")[0], name, forbidden)
 
 
 def forbidden_action(error: BaseException) -> str | None:
-    """What was not allowed, if that is what an error is about, or its cause."""
+    """Return what was not allowed, if that is what an error is about, or its cause."""
     found = error if isinstance(error, _Absent) else error.__cause__
     return found.forbidden if isinstance(found, _Absent) else None
 
@@ -117,7 +117,7 @@ def forbidden_action(error: BaseException) -> str | None:
 
 
 def group_id(text: str) -> str:
-    """A group's id in its canonical form, as `Identity.groups` and rows have it. Raises InvalidRequest."""
+    """Return a group's id in its canonical form, as `Identity.groups` and rows have it. Raises InvalidRequest."""
     try:
         return str(uuid.UUID(text))
     except ValueError:
@@ -125,8 +125,8 @@ def group_id(text: str) -> str:
 
 
 def shareable(who: Identity, group: str | None) -> str | None:
-    """The group that ``who`` shares something with: one that it is in. Raises NotFound, InvalidRequest. The local
-    user may name any: a service of one person knows no groups, and the same program must run there."""
+    """Return the group that ``who`` shares something with: one that it is in. Raises NotFound, InvalidRequest. The
+    local user may name any: a service of one person knows no groups, and the same program must run there."""
     if group is None:
         return None
     canonical = group_id(group)
@@ -156,7 +156,7 @@ _SUBJECTS = uuid.UUID("c0de0000-0000-8000-8000-00000000a3e9")
 
 
 def subject(identity: str) -> str:
-    """The UUID that stock peers know an identity by."""
+    """Return the UUID that stock peers know an identity by."""
     try:
         return str(uuid.UUID(identity))
     except ValueError:

@@ -50,8 +50,8 @@ class Audit:
         self._lines = 0
 
     def refused(self, who: Identity | None, where: str, error: BaseException, at: str = "") -> None:
-        """Something went wrong: written if it is a refusal. ``who``: None for strangers, of whom only the address
-        ``at`` is known; ``where``: route or frame."""
+        """Note that something went wrong: written if it is a refusal. ``who``: None for strangers, of whom only the
+        address ``at`` is known; ``where``: route or frame."""
         why = _why(error)
         if why is None:
             return
@@ -76,7 +76,7 @@ class Audit:
 
 
 def shape(path: str) -> str:
-    """A path without what a client put into it: ``/v2/tasks/*``."""
+    """Return a path without what a client put into it: ``/v2/tasks/*``."""
     parts = path.split("/", LONGEST_PATH + 1)
     return "/".join(part if not part or _WORD.fullmatch(part) else "*" for part in parts[:LONGEST_PATH])
 

@@ -34,8 +34,8 @@ MAX_ANSWER = 64 * 1024**2
 
 
 def announced(*, parts: bool = True) -> dict[str, int]:
-    """What a client is told at the start of a stream (`frames.Welcome.limits`). ``resources``: 1, which says that
-    what calls and workers take of a machine is read here. ``parts``: whether its calls may share values;
+    """Return what a client is told at the start of a stream (`frames.Welcome.limits`). ``resources``: 1, which says
+    that what calls and workers take of a machine is read here. ``parts``: whether its calls may share values;
     ``endpoint_parts``: 1, that those to endpoints of our own may."""
     limits = {
         "max_body": MAX_BODY,
@@ -84,8 +84,8 @@ class ServiceLimits(NamedTuple):
 
 
 def limits_of(given: Mapping[str, object]) -> ServiceLimits:
-    """The bounds, with those changed that are given: numbers, or for times also text such as "14d" or "36h". Raises
-    InvalidRequest that names what is wrong."""
+    """Return the bounds, with those changed that are given: numbers, or for times also text such as "14d" or "36h".
+    Raises InvalidRequest that names what is wrong."""
     standard = ServiceLimits()
     given = {name.replace("-", "_"): value for name, value in given.items()}
     for name in given:

@@ -45,7 +45,7 @@ QUOTAS = {
 
 
 def is_bounded(who: Identity) -> bool:
-    """Whether there are bounds for this user."""
+    """Return whether there are bounds for this user."""
     return who.id != LOCAL_USER and who.endpoint is None
 
 

@@ -153,7 +153,7 @@ class Service:
         parts.queues.wake_all()
 
     async def _identities(self) -> dict[str, Identity | None]:
-        """Who they are now that had tasks open when the service ended."""
+        """Return who they are now that had tasks open when the service ended."""
         found: dict[str, Identity | None] = {}
         if self._who_is is None:
             return found
@@ -203,7 +203,8 @@ class Service:
         container: bytes | None = None,
         only_on: bytes | None = None,
     ) -> bytes:
-        """The id (16 bytes) of a function; the same for the same code, sharing and owner. Returns when stored."""
+        """Return the id (16 bytes) of a function; the same for the same code, sharing and owner. Returns when
+        stored."""
         size = len(code) if isinstance(code, bytes) else code.size
         group = shareable(who, group)
         if container is not None:
@@ -215,7 +216,7 @@ class Service:
         return await self._parts.functions.register(who, row, code)
 
     async def registered(self, who: Identity, frame: Register) -> Registered:
-        """The answer to a frame that registers a function. Trouble is in the answer."""
+        """Return the answer to a frame that registers a function. Trouble is in the answer."""
         try:
             function = await self.register(
                 who,
@@ -233,18 +234,18 @@ class Service:
         return Registered(frame.digest, function)
 
     def function(self, who: Identity, function: bytes) -> FunctionRow:
-        """A function that ``who`` may see. Raises NotFound."""
+        """Return a function that ``who`` may see. Raises NotFound."""
         return self._parts.functions.row(who, function)
 
     def find_functions(
         self, who: Identity, text: str = "", *, limit: int = 1000, offset: int = 0
     ) -> list[FunctionRow]:
-        """Functions that ``who`` may see, with this text in name or description: so many after the first ``offset``,
-        one's own first, then the newest."""
+        """Return functions that ``who`` may see, with this text in name or description: so many after the first
+        ``offset``, one's own first, then the newest."""
         return self._parts.functions.visible(who, text, limit, offset)
 
     def function_body(self, who: Identity, function: bytes) -> Body:
-        """The code of a function that ``who`` may see. Raises NotFound."""
+        """Return the code of a function that ``who`` may see. Raises NotFound."""
         return self._parts.functions.body(who, function)
 
     async def delete_function(self, who: Identity, function: bytes) -> None:
@@ -263,18 +264,20 @@ class Service:
         await asyncio.shield(self.submit_soon(who, batch, key))
 
     def submit_soon(self, who: Identity, batch: Submit, key: Key | None = None) -> asyncio.Future[None]:
-        """The same, for callers that go on meanwhile: checked now, in order; the future is done when stored."""
+        """Return the same, for callers that go on meanwhile: checked now, in order; the future is done when
+        stored."""
         self.release()
         self._parts.recheck.seen(who)
         return self._parts.submissions.submit(who, batch, key)
 
     def batch_number(self, prefix: bytes) -> int | None:
-        """What engines call an open batch."""
+        """Return what engines call an open batch."""
         batch = self._parts.dispatch.by_prefix(prefix)
         return None if batch is None else batch.number
 
     def known_submit(self, who: Identity, key: Key) -> KnownSubmit | None:
-        """What was submitted with this Idempotency-Key before. Raises InvalidRequest if it was something else."""
+        """Return what was submitted with this Idempotency-Key before. Raises InvalidRequest if it was something
+        else."""
         text, digest = key
         found = self._parts.store.read.known_submit(who.id, text)
         if found is not None and found.digest != digest:
@@ -294,7 +297,7 @@ class Service:
     async def cancel_task(
         self, who: Identity, prefix: bytes, position: int, *, running: bool
     ) -> CancelReport:
-        """The same for one task. Raises NotFound."""
+        """Return the same for one task. Raises NotFound."""
         return await self._parts.cancelling.cancel_task(who, prefix, position, running=running)
 
     async def discard(self) -> CancelReport:
@@ -307,11 +310,11 @@ class Service:
         return report
 
     def task(self, who: Identity, prefix: bytes, position: int) -> TaskView:
-        """One task. Raises NotFound."""
+        """Return one task. Raises NotFound."""
         return self._parts.status.task(who, prefix, position)
 
     def group_tasks(self, who: Identity, group: bytes) -> list[GroupBatch]:
-        """Every batch of a group. Raises NotFound."""
+        """Return every batch of a group. Raises NotFound."""
         self._parts.groups.known(who, group)
         return self._parts.store.read.group_batches(group)
 
@@ -358,7 +361,7 @@ class Service:
         self._parts.holds.release(holder, names)
 
     def close_pool(self, who: Identity, pool: bytes) -> None:
-        """No more tasks will come; the workers end when the pool is empty."""
+        """Note that no more tasks will come; the workers end when the pool is empty."""
         self._parts.pools.close(who, pool)
 
     # -- registered endpoints -----------------------------------------------------------------------------
@@ -370,25 +373,26 @@ class Service:
         await self._parts.engines.kind(row.kind).deleted(row)
 
     def holders(self, endpoint: uuid.UUID) -> Agents | AccountPools:
-        """Who speaks with the machine of this endpoint's token: one of our own, or that of a pool of an account."""
+        """Return who speaks with the machine of this endpoint's token: one of our own, or that of a pool of an
+        account."""
         pools = self.account_pools
         return pools if pools is not None and pools.runs(endpoint) else self.agents
 
     def takes_parts(self, who: Identity) -> bool:
-        """Whether workers of ``who`` on the built-in endpoint read values that calls share in this service's folder:
-        those under an account of their own cannot."""
+        """Return whether workers of ``who`` on the built-in endpoint read values that calls share in this service's
+        folder: those under an account of their own cannot."""
         return self.account_pools is None or who.id in self._parts.served
 
     def is_online(self, endpoint: EndpointRow) -> bool:
-        """Whether a registered endpoint was heard of lately."""
+        """Return whether a registered endpoint was heard of lately."""
         return self._parts.engines.kind(endpoint.kind).online(endpoint)
 
     def worker_versions(self, endpoint: EndpointRow) -> dict[str, str]:
-        """The versions of the workers of a registered endpoint by name, as far as they are known."""
+        """Return the versions of the workers of a registered endpoint by name, as far as they are known."""
         return self._parts.engines.kind(endpoint.kind).versions(endpoint)
 
     def task_details(self, outcome: Result) -> dict[str, Any]:
-        """What is known of the workers that ran a task, and when they did."""
+        """Return what is known of the workers that ran a task, and when they did."""
         return self._parts.status.task_details(outcome)
 
     # -- subscribers --------------------------------------------------------------------------------------
@@ -422,7 +426,7 @@ class Service:
         return found, until, all_of_them
 
     def ack(self, who: Identity, group: bytes, seq: int) -> None:
-        """The client has set the futures of all outcomes of the group up to ``seq``."""
+        """Note that the client has set the futures of all outcomes of the group up to ``seq``."""
         self._parts.groups.acknowledge(who, group, seq)
         self._parts.large_results.acknowledge(group, seq)
 
@@ -445,7 +449,7 @@ class Service:
     # -- users and what changes for them ------------------------------------------------------------------
 
     def accounts(self) -> Accounts:
-        """Users, groups and tokens as the store has them; made once, by whoever serves them."""
+        """Return users, groups and tokens as the store has them; made once, by whoever serves them."""
         return Accounts(self._parts.store.read, self._parts.committer.commit)
 
     def reconsider(self, user: str, identity: Identity | None) -> None:
@@ -458,7 +462,7 @@ class Service:
         self._parts.recheck.reconsider(user, identity)
 
     def stream_tokens(self) -> set[bytes]:
-        """The hashes of the tokens of the open streams."""
+        """Return the hashes of the tokens of the open streams."""
         return self.open_streams.tokens()
 
     def token_died(self, digest: bytes) -> None:
@@ -467,13 +471,13 @@ class Service:
         self.open_streams.token_died(digest)
 
     def waiting_users(self) -> set[str]:
-        """Who has open tasks."""
+        """Return who has open tasks."""
         return {batch.owner for batch in self._parts.dispatch.batches()}
 
     # -- how it is doing ----------------------------------------------------------------------------------
 
     def busy(self) -> bool:
-        """Whether anything is open or anybody connected."""
+        """Return whether anything is open or anybody connected."""
         waiting = (
             self._parts.submissions.pending or self._parts.outcomes.pending or not self._parts.committer.idle
         )
@@ -482,7 +486,7 @@ class Service:
         return bool(self._connections or to_run or waiting or building)
 
     def overview(self) -> dict[str, Any]:
-        """What `status` shows: tasks by state, workers, pools, uptime; plain values."""
+        """Return what `status` shows: tasks by state, workers, pools, uptime; plain values."""
         return self._parts.status.overview(len(self._connections))
 
     async def collect(self, older: float | None = None) -> dict[str, int]:
@@ -494,7 +498,7 @@ class Service:
     async def task_figures(
         self, who: Identity, *, everybody: bool, counts_only: bool = False
     ) -> dict[str, Any]:
-        """The figures of all that is kept of the tasks of ``who``, or of everybody (for an operator); with
+        """Return the figures of all that is kept of the tasks of ``who``, or of everybody (for an operator); with
         ``counts_only`` those by state alone, for which no store is read. Raises NotFound."""
         if everybody:
             check(who, "see service", SERVICE, "figures of all users")
@@ -502,7 +506,7 @@ class Service:
         return await (figures.tasks_of(owner) if counts_only else figures.of(owner))
 
     def figures(self, who: Identity) -> dict[str, Any]:
-        """What ``who`` is shown of that: all of it, or only the figures of its own tasks."""
+        """Return what ``who`` is shown of that: all of it, or only the figures of its own tasks."""
         if may(who, "see service", SERVICE):
             return self.overview()
         return self._parts.status.own(who)

@@ -26,7 +26,7 @@ class Speakers:
         self.at = now
 
     def another_since(self, peer: object, moment: float) -> bool:
-        """Whether anybody but ``peer`` has said something since ``moment``."""
+        """Return whether anybody but ``peer`` has said something since ``moment``."""
         return (self.before if peer is self.last else self.at) >= moment
 
     def several_since(self, moment: float) -> bool:

@@ -41,12 +41,12 @@ class SystemAccount(NamedTuple):
     shell: str
 
     def environment(self) -> dict[str, str]:
-        """The variables of a login, and nothing of this process's but its language."""
+        """Return the variables of a login, and nothing of this process's but its language."""
         language = {name: text for name in ("LANG", "LC_ALL", "TZ") if (text := os.environ.get(name))}
         return {**language, **self.identity(), "PATH": "/usr/local/bin:/usr/bin:/bin"}
 
     def identity(self) -> dict[str, str]:
-        """Those of them that say who one is."""
+        """Return those of them that say who one is."""
         shell = self.shell or "/bin/sh"
         return {"HOME": self.home, "USER": self.name, "LOGNAME": self.name, "SHELL": shell}
 
@@ -73,7 +73,7 @@ class AccountMap:
                 raise InvalidRequest(f"tasks of {user} cannot run as {account}: {error}") from None
 
     def find(self, user: str) -> SystemAccount:
-        """The account of the user of this name, as it is now. Raises EndpointNotShared if there is none."""
+        """Return the account of the user of this name, as it is now. Raises EndpointNotShared if there is none."""
         if self._named is None:
             account, least = user, first_of_people()
             remedy = f"an account called {user}"
@@ -93,7 +93,8 @@ class AccountMap:
 
 
 def read_map(said: str) -> AccountMap:
-    """The map that `--run-as` says. Raises InvalidRequest for a file that is none, or that others could change."""
+    """Return the map that `--run-as` says. Raises InvalidRequest for a file that is none, or that others could
+    change."""
     if said == SAME_NAMES:
         return AccountMap(None)
     path = Path(said)
@@ -119,7 +120,7 @@ def read_map(said: str) -> AccountMap:
 
 
 def _find(name: str, least: int) -> SystemAccount:
-    """An account of this machine with a uid of at least that. Raises ValueError that says why not."""
+    """Return an account of this machine with a uid of at least that. Raises ValueError that says why not."""
     import pwd
 
     try:
@@ -135,7 +136,7 @@ def _find(name: str, least: int) -> SystemAccount:
 
 
 def first_of_people(path: Path = _LOGIN_DEFS) -> int:
-    """The first uid that is a person's (UID_MIN of login.defs(5))."""
+    """Return the first uid that is a person's (UID_MIN of login.defs(5))."""
     try:
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             name, *rest = line.split() or [""]

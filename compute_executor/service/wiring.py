@@ -317,5 +317,5 @@ class Components:
         return made
 
     def exists(self, pool: bytes) -> bool:
-        """Whether tasks of this pool can be run."""
+        """Return whether tasks of this pool can be run."""
         return self.engines.endpoint_of(pool) is not None or self.pools.exists(pool)

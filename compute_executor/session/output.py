@@ -56,16 +56,16 @@ class OutputPrinter:
         self._warned: set[tuple[Any, ...]] = set()
 
     def part(self, task: Task, part: Written, cell: Cell = None) -> None:
-        """A task that runs has written this. ``cell``: where its call was made."""
+        """Note that a task that runs has written this. ``cell``: where its call was made."""
         self._print([self._news(task, part)], cell)
 
     def late_part(self, task: Task, part: Written) -> None:
-        """What a task has left running has written this, after its result."""
+        """Note what a task has left running has written this, after its result."""
         if task[0] in self._ended:
             self._print([self._news(task, part)], self._ended[task[0]])
 
     def results(self, results: Iterable[tuple[Result, Cell]]) -> None:
-        """These tasks have ended: print what was not printed."""
+        """Note that these tasks have ended: print what was not printed."""
         news: list[News] = []
         before: Cell = None
         for result, cell in results:
@@ -92,7 +92,7 @@ class OutputPrinter:
         self.console.close()
 
     def _news(self, task: Task, part: Written, *, ended: bool = False) -> News:
-        """What of the three streams was not printed yet. It is noted only for a task that goes on."""
+        """Return what of the three streams was not printed yet. It is noted only for a task that goes on."""
         if ended and part.starts == _BEGIN and task not in self._printed:
             return part.out, part.err, part.records
         attempt, positions = self._printed.get(task, (part.attempt, [0, 0, 0]))
@@ -141,7 +141,7 @@ class OutputPrinter:
 
 
 def unseen(text: bytes, start: int, stream: int, positions: list[int]) -> bytes:
-    """What of a part was not seen yet, after a line about what is missing before it; ``positions`` go forward.
+    """Return what of a part was not seen yet, after a line about what is missing before it; ``positions`` go forward.
 
     >>> positions = [4, 0, 0]
     >>> unseen(b"23456", 2, 0, positions), positions
@@ -241,7 +241,8 @@ def _put(stream: Any, text: str) -> None:
 
 
 def _may_block(stream: Any) -> select.poll | None:
-    """What tells whether a stream of the system can be written to; None: it is an object that takes everything."""
+    """Return what tells whether a stream of the system can be written to; None: it is an object that takes
+    everything."""
     try:
         poll = select.poll()
         poll.register(stream.fileno(), select.POLLOUT)

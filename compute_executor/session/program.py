@@ -16,12 +16,13 @@ _shown: set[str] = set()
 
 
 def describe(label: str) -> ProgramInfo:
-    """The running program, with the label of an Executor."""
+    """Return the running program, with the label of an Executor."""
     return ProgramInfo(_printable(label), _printable(_name()), _printable(socket.gethostname()), os.getpid())
 
 
 def forgotten_notice(work: list[ForgottenWork]) -> str:
-    """What a user is told, once in a process, of open tasks of programs that have ended; "" if there is nothing new.
+    """Return what a user is told, once in a process, of open tasks of programs that have ended; "" if there is
+    nothing new.
 
     A program that runs on this machine, and is only between two connections, has forgotten nothing.
     """
@@ -61,7 +62,7 @@ def _runs_here(program: ProgramInfo) -> bool:
 
 
 def _name() -> str:
-    """The notebook, script or module that runs, or the option with which Python was given the program.
+    """Return the notebook, script or module that runs, or the option with which Python was given the program.
 
     Jupyter names the notebook in ``JPY_SESSION_NAME`` (jupyter_server 2), Visual Studio Code in a global of
     ``__main__``.
@@ -80,5 +81,5 @@ def _name() -> str:
 
 
 def _printable(text: str) -> str:
-    """The end of a text without lone surrogates, which are not UTF-8."""
+    """Return the end of a text without lone surrogates, which are not UTF-8."""
     return text[-LONGEST:].encode("utf-8", "backslashreplace").decode()

@@ -10,13 +10,13 @@ _reason = msgspec.msgpack.Decoder(Reason).decode
 
 
 def reason_of(result: Result) -> str:
-    """The message of an outcome that comes with a reason; it may be unreadable, then that is said."""
+    """Return the message of an outcome that comes with a reason; it may be unreadable, then that is said."""
     reason = _read(result)
     return reason.message if reason else "the service gives no reason that can be read here"
 
 
 def container_of(result: Result) -> bytes | None:
-    """The container that could not be used, if that is the reason."""
+    """Return the container that could not be used, if that is the reason."""
     reason = _read(result)
     return reason.container if reason else None
 

@@ -364,14 +364,14 @@ class Session:
             self.join()
 
     def _is_own_thread(self) -> bool:
-        """Whether the caller runs on one of the session's own threads, which would wait for itself."""
+        """Return whether the caller runs on one of the session's own threads, which would wait for itself."""
         return self._is_io_thread() or self._callbacks.is_own_thread()
 
     def _is_io_thread(self) -> bool:
         return self._connection is not None and self._connection.is_own_thread()
 
     def release(self) -> None:
-        """The Executor is gone. Takes no lock (see the module)."""
+        """Note that the Executor is gone. Takes no lock (see the module)."""
         self.released = True
         self.queue.wake()
 
@@ -401,7 +401,7 @@ class Session:
         self._thread = None
 
     def forked(self) -> None:
-        """This is the child of a fork: the thread is not here, and the socket is the parent's."""
+        """Note that this is the child of a fork: the thread is not here, and the socket is the parent's."""
         self.closed = True
         forked()
         self._callbacks = CallbackRunner()
@@ -433,7 +433,7 @@ class Session:
 
 
 def _importing() -> str:
-    """What people call the module that is imported in this thread."""
+    """Return what people call the module that is imported in this thread."""
     frame: FrameType | None = sys._getframe()
     while frame is not None and frame.f_code.co_name != "<module>":
         frame = frame.f_back

@@ -62,7 +62,7 @@ class Storage:
         return Blob(name, size)
 
     def takes_parts(self, *, elsewhere: bool = False) -> bool:
-        """Whether batches may name parts; ``elsewhere``: those to an endpoint of ours."""
+        """Return whether batches may name parts; ``elsewhere``: those to an endpoint of ours."""
         return self._elsewhere if elsewhere else self._takes_parts
 
     @property
@@ -71,7 +71,7 @@ class Storage:
         return self._folder is not None
 
     def has_content(self, part: large.Part, content: large.Piece) -> bool:
-        """Whether the file of a part holds exactly this; also False if it cannot be read."""
+        """Return whether the file of a part holds exactly this; also False if it cannot be read."""
         assert self._folder is not None
         try:
             return large.is_content_of(str(self._folder / part.name), content)
@@ -85,8 +85,8 @@ class Storage:
                 (self._folder / blob_name(body)).unlink()
 
     def fetch(self, blob: Blob) -> bytes | memoryview:
-        """The content of a blob. Raises ComputeError; ResultGone if it was deleted, ResultDecodeError for a name that
-        is none."""
+        """Return the content of a blob. Raises ComputeError; ResultGone if it was deleted, ResultDecodeError for a
+        name that is none."""
         if self._folder is None:
             return self._api.get_blob(blob)
         path = self._folder / blob_name(blob)
@@ -99,7 +99,7 @@ class Storage:
 
 
 def usable(folder: str | None) -> Path | None:
-    """The service's blob folder, if it is one of this user on this machine."""
+    """Return the service's blob folder, if it is one of this user on this machine."""
     if folder is None:
         return None
     path = Path(folder)

@@ -28,13 +28,13 @@ class Conversion:
         self.collection: CollectionType | None = next(filter(None, map(collection_of, self._members)), None)
 
     def __call__(self, text: str) -> Value:
-        """The value of a text."""
+        """Return the value of a text."""
         stripped = text if str in self._members else text.strip()
         return self._told(stripped, lambda: self._read(stripped))
 
     def of(self, value: Value) -> Value:
-        """The value of one that a document brings with its type, which must be that of the annotation, or one whose
-        text stands for it: ``1`` for a float, ``"2026-01-02"`` for a date."""
+        """Return the value of one that a document brings with its type, which must be that of the annotation, or one
+        whose text stands for it: ``1`` for a float, ``"2026-01-02"`` for a date."""
         if type(value) in self._members:
             return value
         if isinstance(value, (list, dict)) and self.collection is not None:
@@ -49,7 +49,7 @@ class Conversion:
         return self("null" if value is None else unescaped(cell(value)))
 
     def each(self, text: str) -> list[Value]:
-        """The values of a list of collections: ``[1, 2], [3]``."""
+        """Return the values of a list of collections: ``[1, 2], [3]``."""
         try:
             found = json.loads(f"[{text}]", parse_float=floating)
         except ValueError as error:
@@ -77,16 +77,16 @@ class Parameters:
         self._hints = _hints(function)
 
     def converter(self, name: str) -> Conversion | None:
-        """What makes values of parameter ``name``; None where the text decides."""
+        """Return what makes values of parameter ``name``; None where the text decides."""
         return _conversion(name, self._hints.get(name))
 
     def whole(self, name: str) -> bool:
-        """Whether parameter ``name`` is annotated as an int."""
+        """Return whether parameter ``name`` is annotated as an int."""
         members = converters.members(self._hints.get(name))
         return int in members and float not in members
 
     def textual(self, name: str) -> bool:
-        """Whether a colon in a value of ``name`` is a letter of it, not a range: a str, a Path, a date."""
+        """Return whether a colon in a value of ``name`` is a letter of it, not a range: a str, a Path, a date."""
         annotation = self._hints.get(name)
         return self.converter(name) is not None and not converters.is_number(annotation)
 
@@ -97,7 +97,7 @@ def _conversion(name: str, annotation: Any) -> Conversion | None:
 
 
 def _item(annotation: Any, value: Value) -> Value:
-    """A value inside a collection."""
+    """Return a value inside a collection."""
     conversion = _conversion("an item", annotation)
     return value if conversion is None else conversion.of(value)
 
@@ -113,12 +113,13 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _none(function: Callable[..., Any]) -> list[str]:
-    """The parameters whose default is None: whatever their annotation says, they may be."""
+    """Return the parameters whose default is None: whatever their annotation says, they may be."""
     return [one.name for one in inspect.signature(function).parameters.values() if one.default is None]
 
 
 def _reader(annotation: Any) -> converters.Reader | None:
-    """What makes a value of a text; raises ValueError and the like. None for an annotation that is not known."""
+    """Return what makes a value of a text; raises ValueError and the like. None for an annotation that is not
+    known."""
     members = converters.members(annotation)
     if len(members) == 1:
         return _one(members[0])
@@ -141,7 +142,8 @@ def _in_json(collection: CollectionType) -> converters.Reader:
 
 
 def _union(members: tuple[Any, ...]) -> converters.Reader | None:
-    """Each member in turn, a str last: it takes any text. A text that reads as just one of the members is that."""
+    """Return each member in turn, a str last: it takes any text. A text that reads as just one of the members is
+    that."""
     ordered = sorted((m for m in members if m is not type(None)), key=lambda member: member is str)
     if int in members and not {float, str}.isdisjoint(members):  # the int in 1e3 and 2.0 is theirs
         ordered = [member for member in ordered if member is not int]

@@ -20,7 +20,7 @@ class Best(NamedTuple):
     greatest: bool
 
     def of(self, table: Iterable[Record]) -> Record | None:
-        """The row; the first of equals; None if no row has a number there."""
+        """Return the row; the first of equals; None if no row has a number there."""
         sign = -1.0 if self.greatest else 1.0
         numbered = ((sign * number(row.get(self.column)), row) for row in table)
         return min(
@@ -38,7 +38,7 @@ class Best(NamedTuple):
 
 
 def number(value: Any) -> float:
-    """The value as a number; NaN if it is none, as a boolean is."""
+    """Return the value as a number; NaN if it is none, as a boolean is."""
     if type(value) in (int, float):
         return float(value) if abs(value) < 1e308 else math.copysign(math.inf, value)
     if value is None or isinstance(value, (str, bool)) or getattr(value, "shape", ()) != ():
@@ -50,7 +50,7 @@ def number(value: Any) -> float:
 
 
 def short(value: Any) -> str:
-    """A value for reading: five significant digits of a float."""
+    """Return a value for reading: five significant digits of a float."""
     if type(value) is float:
         return f"{value:.5g}"
     try:
@@ -60,7 +60,8 @@ def short(value: Any) -> str:
 
 
 def numeric_column(columns: Sequence[str], wanted: str | None, table: Iterable[Record]) -> str:
-    """The column ``wanted``, else the first that holds a number somewhere. Raises InvalidRequest if there is none."""
+    """Return the column ``wanted``, else the first that holds a number somewhere. Raises InvalidRequest if there is
+    none."""
     there = f"the results are: {', '.join(columns)}" if columns else "there is no result"
     if wanted is not None and wanted not in columns:
         raise InvalidRequest(f"no result is called {wanted!r}; {there}")

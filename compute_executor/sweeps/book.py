@@ -64,7 +64,7 @@ class BookRow(NamedTuple):
     end: CallEnd | None
 
     def value(self) -> Any:
-        """What the call returned. Raises what unpickling raises."""
+        """Return what the call returned. Raises what unpickling raises."""
         assert self.end is not None
         assert self.end.value is not None
         return pickle.loads(self.end.value)
@@ -193,39 +193,39 @@ class Book:
     # -- reading ---------------------------------------------------------------------------------------------
 
     def get(self, key: str, default: Any = None) -> Any:
-        """What was kept under ``key``."""
+        """Return what was kept under ``key``."""
         found = self._connection.execute("select value from about where key = ?", (key,)).fetchone()
         return default if found is None else pickle.loads(found[0])
 
     def groups(self) -> list[str]:
-        """The task groups whose calls may still run."""
+        """Return the task groups whose calls may still run."""
         return [row[0] for row in self._connection.execute("select task_group from groups")]
 
     def is_empty(self) -> bool:
-        """Whether no call was ever noted."""
+        """Return whether no call was ever noted."""
         return bool(self._one("select not exists (select 1 from calls)"))
 
     def next_id(self) -> int:
-        """An id that no call has, nor any greater one."""
+        """Return an id that no call has, nor any greater one."""
         return int(self._one("select coalesce(max(id) + 1, 0) from calls"))
 
     def counts(self) -> tuple[int, int]:
-        """How many rows have a value, and how many an error."""
+        """Return how many rows have a value, and how many an error."""
         failed = int(self._one("select count(*) from ends where error != ''"))
         return int(self._one("select count(*) from ends")) - failed, failed
 
     def open_calls(self) -> int:
-        """How many calls were noted and have not ended."""
+        """Return how many calls were noted and have not ended."""
         return int(self._one("select count(*) from calls where id not in (select id from ends)"))
 
     def foreign(self) -> int:
-        """How many rows have ended that are not in the present design."""
+        """Return how many rows have ended that are not in the present design."""
         if self._one("select not exists (select 1 from places)"):
             return 0
         return int(self._one("select count(*) from ends where id not in (select id from places)"))
 
     def end(self, number: int) -> CallEnd | None:
-        """How the call ``number`` ended; None if it has not."""
+        """Return how the call ``number`` ended; None if it has not."""
         found = self._connection.execute("select * from ends where id = ?", (number,)).fetchone()
         return None if found is None else CallEnd(*found)
 
@@ -236,8 +236,8 @@ class Book:
             yield number, pickle.loads(stream), error
 
     def rows(self, *, ended: bool = True, placed: bool = False) -> Iterator[BookRow]:
-        """The rows in the order of the sweep, then those that are not in its present design. ``ended``: only those
-        that have. ``placed``: only those of the present design."""
+        """Yield the rows in the order of the sweep, then those that are not in its present design. ``ended``: only
+        those that have. ``placed``: only those of the present design."""
         join = "join" if ended else "left join"
         fields = "calls.id, parameters, " + ", ".join(f"ends.{name}" for name in CallEnd._fields)
         if self._one("select not exists (select 1 from places)"):
@@ -254,8 +254,8 @@ class Book:
                 yield BookRow(place, number, pickle.loads(stream), found)
 
     def batches(self) -> dict[bytes, int]:
-        """How many ends are noted of each batch of tasks, by its prefix: of a batch with all its ends here, the
-        service need not be asked."""
+        """Return how many ends are noted of each batch of tasks, by its prefix: of a batch with all its ends here,
+        the service need not be asked."""
         query = "select substr(task, 1, 12), count(*) from ends where task is not null group by 1"
         return dict(self._connection.execute(query))
 
@@ -278,7 +278,7 @@ def dump(value: Any) -> bytes:
 
 
 def book_of(table: Path) -> Path:
-    """Where the book of a table is."""
+    """Return where the book of a table is."""
     return table.with_name(table.name + ENDING)
 
 

@@ -45,7 +45,7 @@ class CollectionType(NamedTuple):
         return {item(name, key): item(inside, part) for key, part in value.items()}
 
     def _each(self, count: int) -> list[Any]:
-        """The annotation of each item: a tuple's may differ. Raises ValueError for a wrong number of them."""
+        """Return the annotation of each item: a tuple's may differ. Raises ValueError for a wrong number of them."""
         if self.kind is not tuple or self.items[1:] == (...,):
             return [self.items[0] if self.items else Any] * count
         if self.items and len(self.items) != count:
@@ -57,7 +57,7 @@ class CollectionType(NamedTuple):
 
 
 def collection_of(member: Any) -> CollectionType | None:
-    """What a member of an annotation says of its items; None if it is no collection."""
+    """Return what a member of an annotation says of its items; None if it is no collection."""
     kind = typing.get_origin(member) or member
     known = isinstance(kind, type) and (kind in _LISTS or kind in _MAPPINGS or _is_array(kind))
     return CollectionType(kind, typing.get_args(member)) if known else None

@@ -15,7 +15,7 @@ _PLAIN = (int, float, str, bool, type(None))
 
 
 def as_result(value: Any) -> Mapping[str, Any]:
-    """The columns in a value, those of a mapping in it as ``a.b``; else one called ``result``.
+    """Return the columns in a value, those of a mapping in it as ``a.b``; else one called ``result``.
 
     >>> as_result({"a": {"b": 1}}), as_result(5)
     ({'a.b': 1}, {'result': 5})
@@ -29,14 +29,15 @@ def as_result(value: Any) -> Mapping[str, Any]:
 
 
 def named(result: Mapping[str, Any], taken: frozenset[str]) -> Mapping[str, Any]:
-    """The same with a name of its own, ``result.NAME``, for what is called like a parameter or like ``error``."""
+    """Return the same with a name of its own, ``result.NAME``, for what is called like a parameter or like
+    ``error``."""
     if taken.isdisjoint(result):
         return result
     return {f"{RESULT}.{key}" if key in taken else key: value for key, value in result.items()}
 
 
 def _fields(value: Any) -> Any:
-    """The columns in a value, or itself: a frame is one value, a mapping is many."""
+    """Return the columns in a value, or itself: a frame is one value, a mapping is many."""
     if hasattr(value, "dims"):  # of xarray: one value with labels of its own
         return value
     if isinstance(value, (Mapping, enum.Enum)) or hasattr(value, "columns"):

@@ -81,14 +81,14 @@ class Condition:
             raise InvalidRequest(f"--where {text} is no expression: {error}") from None
 
     def check(self, names: Sequence[str]) -> None:
-        """Raises InvalidRequest unless all names in it are among ``names``."""
+        """Raise InvalidRequest unless all names in it are among ``names``."""
         for name in sorted(self.names.difference(names)):
             close = difflib.get_close_matches(name, list(names), 1)
             hint = f"; did you mean {close[0]}?" if close else f"; there is {', '.join(names)}"
             raise InvalidRequest(f"--where {self.text}: {name!r} is no parameter of this sweep{hint}")
 
     def holds(self, row: Mapping[str, Any]) -> bool:
-        """Whether it is true of a row. Raises InvalidRequest if it cannot be told."""
+        """Return whether it is true of a row. Raises InvalidRequest if it cannot be told."""
         try:
             return bool(self._evaluate(row))
         except KeyError as error:

@@ -34,7 +34,8 @@ _ISO = re.compile(
 
 
 def members(annotation: Any) -> tuple[Any, ...]:
-    """The types that a value may have, those of a union one by one, without what only names or comments them."""
+    """Return the types that a value may have, those of a union one by one, without what only names or comments
+    them."""
     annotation = getattr(annotation, "__supertype__", annotation)  # a NewType
     origin = typing.get_origin(annotation)
     if origin is Annotated:
@@ -45,7 +46,7 @@ def members(annotation: Any) -> tuple[Any, ...]:
 
 
 def reader(member: Any) -> Reader | None:
-    """What makes a value of a member; None if it is not known."""
+    """Return what makes a value of a member; None if it is not known."""
     if typing.get_origin(member) is typing.Literal:
         return _one_of({_text(option): option for option in typing.get_args(member)})
     if not _is_class(member):
@@ -59,24 +60,24 @@ def reader(member: Any) -> Reader | None:
 
 
 def is_number(annotation: Any) -> bool:
-    """Whether a value may be a number, or one of given ones: a range of numbers then makes sense."""
+    """Return whether a value may be a number, or one of given ones: a range of numbers then makes sense."""
     return any(_is_number(member) for member in members(annotation))
 
 
 def is_choice(found: tuple[Any, ...]) -> bool:
-    """Whether an annotation lists its values."""
+    """Return whether an annotation lists its values."""
     return any(typing.get_origin(member) is typing.Literal for member in found)
 
 
 def shown(annotation: Any) -> str:
-    """An annotation for a person."""
+    """Return an annotation for a person."""
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
         return f"{annotation.__name__} ({', '.join(annotation.__members__)})"
     return annotation.__name__ if _is_class(annotation) else str(annotation).replace("typing.", "")
 
 
 def _is_class(member: Any) -> bool:
-    """Whether it is a class; in Python 3.10 ``list[int]`` is one, too, of which nothing can be a subclass."""
+    """Return whether it is a class; in Python 3.10 ``list[int]`` is one, too, of which nothing can be a subclass."""
     return isinstance(member, type) and typing.get_origin(member) is None
 
 
@@ -110,7 +111,7 @@ def _known(options: dict[str, Any], text: str) -> Any:
 
 
 def _text(option: Any) -> str:
-    """How an option is written on the command line."""
+    """Return how an option is written on the command line."""
     if option is None:
         return "null"
     return str(option).lower() if isinstance(option, bool) else str(option)
@@ -187,7 +188,8 @@ def _is_numpy(member: type) -> bool:
 
 
 def _kind(member: type) -> str:
-    """The letter of a scalar type of numpy; empty for others, and for those that stand for many (``floating``)."""
+    """Return the letter of a scalar type of numpy; empty for others, and for those that stand for many
+    (``floating``)."""
     if not _is_numpy(member) or member.__subclasses__():
         return ""
     import numpy  # whose type it is
@@ -196,7 +198,7 @@ def _kind(member: type) -> str:
 
 
 def _of_numpy(member: type) -> Reader | None:
-    """Numbers and times of numpy. What one cannot hold is refused."""
+    """Return numbers and times of numpy. What one cannot hold is refused."""
     kind = _kind(member)
     if kind in ("M", "m", "U"):
         return member

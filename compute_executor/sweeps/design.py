@@ -72,7 +72,7 @@ class Design:
         self.count: int | None = self._counted()
 
     def rows(self) -> Iterator[Row]:
-        """The cells of each row, in order."""
+        """Return the cells of each row, in order."""
         rows = self._points()
         if self._conditions:
             rows = (row for row in rows if all(condition.holds(row) for condition in self._conditions))
@@ -84,11 +84,11 @@ class Design:
         return self._seeded(rows, self.seed)
 
     def call(self, row: Row) -> Row:
-        """The keyword arguments of a row: without the columns that are only carried along."""
+        """Return the keyword arguments of a row: without the columns that are only carried along."""
         return {name: row[name] for name in row if name not in self.carried} if self.carried else row
 
     def varying(self) -> list[str]:
-        """The parameters that take more than one value; those are the axes of a picture."""
+        """Return the parameters that take more than one value; those are the axes of a picture."""
         return [
             *(n for n in (self._table.varying if self._table else ()) if n not in self.carried),
             *(self.sample.names if self.sample else ()),
@@ -96,11 +96,11 @@ class Design:
         ]
 
     def is_grid(self) -> bool:
-        """Whether the rows are the points of a product of axes: what can become the dimensions of an array."""
+        """Return whether the rows are the points of a product of axes: what can become the dimensions of an array."""
         return self._table is None and self.sample is None
 
     def description(self) -> Mapping[str, Any]:
-        """What a later reader of the book needs to know of the design."""
+        """Return what a later reader of the book needs to know of the design."""
         return {
             "names": self.names,
             "carried": sorted(self.carried),
@@ -123,7 +123,7 @@ class Design:
             yield {**row, SEED: child_seed(seed, place)}
 
     def _counted(self) -> int | None:
-        """How many rows there are. Raises InvalidRequest if a condition leaves none."""
+        """Return how many rows there are. Raises InvalidRequest if a condition leaves none."""
         points: int | None = self.points
         if self._conditions:
             points = self._fulfilled() if self.points <= COUNTED else None

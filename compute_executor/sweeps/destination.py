@@ -16,7 +16,7 @@ DEVICES = (Path("/dev"), Path("/proc"))
 
 
 def destination(path: Path) -> Path:
-    """The regular file, there or not, that ``path`` stands for. Raises InvalidRequest."""
+    """Return the regular file, there or not, that ``path`` stands for. Raises InvalidRequest."""
     if any(folder in path.absolute().parents for folder in DEVICES) or (path.exists() and not path.is_file()):
         raise InvalidRequest(f"cannot write {path}: it is not a regular file")
     found = Path(os.path.realpath(path)) if path.is_symlink() else path
@@ -26,7 +26,7 @@ def destination(path: Path) -> Path:
 
 
 def same_file(one: Path, other: Path) -> bool:
-    """Whether two names stand for one file, there or not."""
+    """Return whether two names stand for one file, there or not."""
     try:
         return one.samefile(other)
     except OSError:
@@ -34,7 +34,7 @@ def same_file(one: Path, other: Path) -> bool:
 
 
 def check_folder(path: Path) -> None:
-    """Raises InvalidRequest unless a file can be made beside ``path``."""
+    """Raise InvalidRequest unless a file can be made beside ``path``."""
     folder = destination(path).parent
     if not folder.is_dir():
         raise InvalidRequest(f"cannot write {path}: there is no folder {folder}")
@@ -69,5 +69,5 @@ def replaced_path(path: Path) -> Iterator[Path]:
 
 
 def reason(error: OSError) -> str:
-    """Why the operating system refused, without the number and the path that ``str(error)`` adds."""
+    """Return why the operating system refused, without the number and the path that ``str(error)`` adds."""
     return error.strerror or str(error)

@@ -20,7 +20,7 @@ _EXPONENT = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)[eE][-+]?[0-9]+")
 
 
 def optional(module: str, extra: str, purpose: str) -> Any:
-    """An optional library. Raises InvalidRequest, naming the extra to install."""
+    """Return an optional library. Raises InvalidRequest, naming the extra to install."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -67,7 +67,7 @@ def _yaml(path: Path) -> Any:
 
 
 def _loader(yaml: Any) -> Any:
-    """The library's safe loader, with the floats of YAML 1.2, and no name twice."""
+    """Return the library's safe loader, with the floats of YAML 1.2, and no name twice."""
 
     class Loader(yaml.SafeLoader):  # type: ignore[misc]  # the library is optional
         """Records of parameters."""
@@ -102,7 +102,7 @@ def _parquet(path: Path) -> Any:
 
 
 def _workbook(path: Path) -> Any:
-    """The rows of the first sheet, below its first line, which names the columns."""
+    """Return the rows of the first sheet, below its first line, which names the columns."""
     excel: Any = optional("openpyxl", "table", f"{path}")
     try:
         book = excel.load_workbook(path, read_only=True, data_only=True)

@@ -28,7 +28,7 @@ class SweepFailure(NamedTuple):
     attempts: int
 
     def text(self) -> str:
-        """All of it, for a person."""
+        """Return all of it, for a person."""
         where = ", ".join(f"{name} = {_shown(value)}" for name, value in self.parameters.items())
         tries = f" ({self.attempts} attempts)" if self.attempts > 1 else ""
         parts = [f"row {self.row}{tries}: {where}", self.traceback.strip() or self.error]
@@ -45,7 +45,7 @@ class FailureGroup(NamedTuple):
 
 
 def kind_of_failure(error: str) -> str:
-    """What failures that are alike share: the error without its numbers and quoted values.
+    """Return what failures that are alike share: the error without its numbers and quoted values.
 
     >>> kind_of_failure("ValueError: 17 is odd"), kind_of_failure("KeyError: 'b'")
     ('ValueError: # is odd', 'KeyError: #')
@@ -82,7 +82,7 @@ class FailureLimit:
 
 
 def failures(book: Book) -> Iterable[SweepFailure]:
-    """The failed rows of a book, in order."""
+    """Yield the failed rows of a book, in order."""
     for number, row in enumerate(book.rows(), 1):
         end = row.end
         if end is not None and end.error:

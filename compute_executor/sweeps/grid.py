@@ -55,7 +55,8 @@ def _made(count: int, at: Callable[[int], Value]) -> Sequence[Value]:
 
 
 def parse_axis(text: str, parameters: Parameters | None = None) -> Axis:
-    """The axis that one ``--grid`` asks for, with values as ``parameters`` annotates them. Raises InvalidRequest.
+    """Return the axis that one ``--grid`` asks for, with values as ``parameters`` annotates them. Raises
+    InvalidRequest.
 
     >>> parse_axis("rate=1,2,5")
     Axis(name='rate', values=[1, 2, 5])
@@ -76,7 +77,7 @@ def parse_axis(text: str, parameters: Parameters | None = None) -> Axis:
 
 
 def parse_constant(text: str, parameters: Parameters | None = None) -> Axis:
-    """The axis of one value that ``--set name=value`` asks for: all of the text after the first ``=``."""
+    """Return the axis of one value that ``--set name=value`` asks for: all of the text after the first ``=``."""
     name, value = _named(text, "--set")
     convert = (parameters.converter(name) if parameters else None) or typed
     try:
@@ -110,7 +111,8 @@ def _converted(texts: Iterable[str], convert: Callable[[str], Value]) -> list[Va
 
 
 def _fitting(made: Sequence[Value], convert: Conversion) -> Sequence[Value]:
-    """A range as the parameter's annotation wants it. A long one that is right as it is is not made at once."""
+    """Return a range as the parameter's annotation wants it. A long one that is right as it is is not made at
+    once."""
     ends = [made[0], made[len(made) // 2], made[len(made) - 1]]
     if len(made) > HELD and all(_same(convert(cell(value)), value) for value in ends):
         return made
@@ -122,7 +124,7 @@ def _same(one: Value, other: Value) -> bool:
 
 
 def _sequence(text: str) -> Sequence[Value] | None:
-    """A range; None if the text is a list of values."""
+    """Return a range; None if the text is a list of values."""
     if ":" in text:
         return _range(text)
     stepped = _STEPPED.fullmatch(text)

@@ -29,7 +29,7 @@ _RUN = (
 
 
 def other_python(asked: str | None, environ: Mapping[str, str]) -> str | None:
-    """The interpreter that shall run the function, if it is not this one: ``asked``, else that of the virtual
+    """Return the interpreter that shall run the function, if it is not this one: ``asked``, else that of the virtual
     environment or conda environment that is active. Raises InvalidRequest for one that is not there."""
     if _started:
         return None
@@ -50,8 +50,8 @@ def started_with(python: str) -> None:
 
 
 def command_with(python: str, arguments: list[str]) -> list[str]:
-    """The command that runs this one with another Python: with its own compute_executor, or with ours if it is of the
-    same version. Raises InvalidRequest."""
+    """Return the command that runs this one with another Python: with its own compute_executor, or with ours if it is
+    of the same version. Raises InvalidRequest."""
     try:
         done = subprocess.run(
             [python, "-c", _PROBE], capture_output=True, text=True, timeout=60, check=True, cwd="/"
@@ -69,7 +69,7 @@ def command_with(python: str, arguments: list[str]) -> list[str]:
 
 
 def _own_folders() -> str:
-    """Where this package is, and what it needs: behind what the other Python has of its own."""
+    """Return where this package is, and what it needs: behind what the other Python has of its own."""
     homes = [Path(module.__file__ or "").parent.parent for module in (compute_executor, click)]
     return "\n".join(dict.fromkeys(map(str, homes)))
 
@@ -83,8 +83,8 @@ def _active(environ: Mapping[str, str]) -> str | None:
 
 
 def _same(one: Path, other: Path) -> bool:
-    """Whether two paths are one interpreter of one environment: links of an environment lead to the same program, but
-    the folder they are in decides what is installed."""
+    """Return whether two paths are one interpreter of one environment: links of an environment lead to the same
+    program, but the folder they are in decides what is installed."""
     if one.parent.resolve() == other.parent.resolve():
         return True
     inside = any((path.parent.parent / "pyvenv.cfg").exists() for path in (one, other))

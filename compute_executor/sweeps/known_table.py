@@ -24,7 +24,7 @@ class KnownTable(NamedTuple):
 
 
 def known_table(path: Path) -> KnownTable:
-    """The table at ``path``, or that of a book. Raises InvalidRequest."""
+    """Return the table at ``path``, or that of a book. Raises InvalidRequest."""
     if path.suffix == ENDING:
         return _of_book(path)
     columns, rows = read_table(path)
@@ -41,7 +41,7 @@ def known_table(path: Path) -> KnownTable:
 
 
 def open_book(path: Path) -> Book:
-    """The book of a sweep. Raises InvalidRequest if there is none."""
+    """Return the book of a sweep. Raises InvalidRequest if there is none."""
     if not path.is_file():
         raise InvalidRequest(f"cannot read {path}: there is no such file")
     return Book(path)

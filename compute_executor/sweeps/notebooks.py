@@ -59,7 +59,7 @@ class NotebookCall:
 
 
 def _printed(cell: Any) -> str:
-    """What a cell has printed, or the text of its value."""
+    """Return what a cell has printed, or the text of its value."""
     texts = []
     for output in cell.get("outputs", ()):
         if output.get("output_type") == "stream" and output.get("name") == "stdout":

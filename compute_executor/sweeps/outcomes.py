@@ -36,7 +36,7 @@ class CallOutcome(NamedTuple):
 
 
 def outcome(future: Future[Any]) -> CallOutcome:
-    """How a call ended. Raises what would meet every other row too."""
+    """Return how a call ended. Raises what would meet every other row too."""
     if future.cancelled():
         return CallOutcome(None, None, "cancelled", "CancelledError")
     error = future.exception()
@@ -50,7 +50,7 @@ def outcome(future: Future[Any]) -> CallOutcome:
 
 
 def call_end(found: CallOutcome, number: int, future: Future[Any], attempts: int) -> CallEnd:
-    """The same for the book, with times and output where the future knows them."""
+    """Return the same for the book, with times and output where the future knows them."""
     value, error, kind = None, found.error, found.kind
     if not error:
         try:
@@ -69,7 +69,7 @@ def call_end(found: CallOutcome, number: int, future: Future[Any], attempts: int
 
 
 def _traceback(error: BaseException) -> str:
-    """The worker's traceback, without the frames that are ours."""
+    """Return the worker's traceback, without the frames that are ours."""
     cause = error.__cause__
     if cause is not None and type(cause).__name__ in ("RemoteTraceback", "_RemoteTraceback"):
         text = str(cause).strip().strip('"').strip("\n")

@@ -68,7 +68,7 @@ class ParamTable:
         return [name for name in self.names if self._known is not None and name not in self._known]
 
     def rows(self) -> Iterator[dict[str, Value]]:
-        """The parameters of each call, in the order of the file."""
+        """Yield the parameters of each call, in the order of the file."""
         for _, values in self._read():
             yield self._row(values)
 
@@ -82,7 +82,7 @@ class ParamTable:
         }
 
     def _examine(self) -> tuple[list[Kind], list[str], int]:
-        """The type of each column, the columns that vary, and how many rows there are."""
+        """Return the type of each column, the columns that vary, and how many rows there are."""
         kinds: list[Kind] = [None for _ in self.names]
         varies = [False for _ in self.names]
         first: list[Any] | None = None
@@ -99,7 +99,8 @@ class ParamTable:
         return kinds, list(itertools.compress(self.names, varies)), count
 
     def _seen(self, line: int, place: int, value: Any, kind: Kind) -> Kind:
-        """The type of a column after one more value of it; an annotated one is converted to see whether it can be."""
+        """Return the type of a column after one more value of it; an annotated one is converted to see whether it can
+        be."""
         name, convert = self.names[place], self._converters[place]
         try:
             if value is _ABSENT:
@@ -148,7 +149,7 @@ class ParamTable:
         return names
 
     def _check_meant(self, names: Sequence[str]) -> None:
-        """Raises InvalidRequest for a table without a parameter, or with one whose name is written otherwise."""
+        """Raise InvalidRequest for a table without a parameter, or with one whose name is written otherwise."""
         known = self._known or ()
         if self._known is not None and not set(names).intersection(known):
             raise InvalidRequest(
@@ -165,7 +166,7 @@ class ParamTable:
 
 
 def _folded(name: str) -> str:
-    """A name without its case, blanks and hyphens."""
+    """Return a name without its case, blanks and hyphens."""
     return re.sub(r"[\s_-]", "", name.casefold())
 
 
@@ -204,11 +205,11 @@ class _TextTable:
                     yield reader.line_num, [unescaped(text.strip()) or _ABSENT for text in texts]
 
     def kind(self, value: str, kind: Kind) -> Kind:
-        """The type of a column after one more value of it."""
+        """Return the type of a column after one more value of it."""
         return kind_of([typed(value)], kind)
 
     def value(self, value: str, kind: Kind, convert: Conversion | None) -> Value:
-        """What a text stands for. Raises InvalidRequest."""
+        """Return what a text stands for. Raises InvalidRequest."""
         return as_kind(value, kind) if convert is None else convert(value)
 
     def _cells(self, file: Any) -> Any:
@@ -239,16 +240,16 @@ class _DocumentTable:
             yield number, [record.get(name, _ABSENT) for name in self.names]
 
     def kind(self, _value: Any, kind: Kind) -> Kind:
-        """The type of a column: each value has its own."""
+        """Return the type of a column: each value has its own."""
         return kind
 
     def value(self, value: Any, _kind: Kind, convert: Conversion | None) -> Value:
-        """The value, if the annotation allows it. Raises InvalidRequest."""
+        """Return the value, if the annotation allows it. Raises InvalidRequest."""
         return value if convert is None else convert.of(value)
 
 
 def _from_stdin() -> Path:
-    """The standard input as a file, which can be read twice. What begins as JSON is JSON, or JSON lines."""
+    """Return the standard input as a file, which can be read twice. What begins as JSON is JSON, or JSON lines."""
     text = sys.stdin.buffer.read()
     first = text.lstrip()[:1]
     ending = ".json" if first == b"[" else ".jsonl" if first == b"{" else ".csv"

@@ -82,13 +82,14 @@ class ProgramCall:
         return {**own, **columns, "folder": folder}
 
     def _remove_collected(self, folder: str) -> None:
-        """What an earlier attempt, or an earlier sweep, has left there is not taken for what this one writes."""
+        """Remove what is to be collected: what an earlier attempt, or an earlier sweep, has left there is not taken
+        for what this one writes."""
         for wanted in filter(_is_file, self._collect):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(os.path.join(folder, wanted))
 
     def command(self, values: Mapping[str, Any]) -> list[str]:
-        """The arguments of one row."""
+        """Return the arguments of one row."""
         return [filled(text, values) for text in self._arguments]
 
     def _run(self, command: list[str], folder: str) -> int:
@@ -138,13 +139,13 @@ class ScriptCall(ProgramCall):
         return inspect.Signature([inspect.Parameter("parameters", inspect.Parameter.VAR_KEYWORD)])
 
     def command(self, values: Mapping[str, Any]) -> list[str]:
-        """The arguments of one row."""
+        """Return the arguments of one row."""
         given = [(f"--{name}", text_of(values[name])) for name in self._names if values.get(name) is not None]
         return [*self._arguments, *(word for pair in given for word in pair)]
 
 
 def placeholders(text: str) -> list[str]:
-    """The names in braces. Raises InvalidRequest for braces around something else.
+    """Return the names in braces. Raises InvalidRequest for braces around something else.
 
     >>> placeholders("--out={row}.dat {{literal}}"), placeholders("{rate:.3f}")
     (['row'], ['rate'])
@@ -175,14 +176,14 @@ def filled(text: str, values: Mapping[str, Any]) -> str:
 
 
 def text_of(value: Any) -> str:
-    """A value as an argument of a command line."""
+    """Return a value as an argument of a command line."""
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
     return str(value)
 
 
 def absolute(arguments: Sequence[str], folder: Path) -> list[str]:
-    """Arguments that name files of ``folder`` with their full paths: the program runs in another."""
+    """Return arguments that name files of ``folder`` with their full paths: the program runs in another."""
     found = []
     for text in arguments:
         path = folder / text if text and not text.startswith("-") and "{" not in text else None
@@ -192,14 +193,14 @@ def absolute(arguments: Sequence[str], folder: Path) -> list[str]:
 
 
 def check_program(name: str) -> None:
-    """Raises InvalidRequest for a program that is not on this machine. One with parameters in its name may be."""
+    """Raise InvalidRequest for a program that is not on this machine. One with parameters in its name may be."""
     if "{" not in name and shutil.which(name) is None:
         why = "it may not be executed" if os.path.isfile(name) else "there is no such program"
         raise InvalidRequest(f"cannot run {name}: {why}")
 
 
 def columns_of(folder: str, collect: Sequence[str]) -> dict[str, Any]:
-    """What a program has found: the JSON object on the last line of its output, if there is one, then what
+    """Return what a program has found: the JSON object on the last line of its output, if there is one, then what
     ``collect`` asks for. ``NAME=PATTERN`` is what the group of a regular expression matches last in the output (the
     pattern is all of it, or what follows ``NAME=``); a file name is a csv that the program wrote. Raises
     ProgramFailed."""
@@ -211,7 +212,7 @@ def columns_of(folder: str, collect: Sequence[str]) -> dict[str, Any]:
 
 
 def check_collect(collect: Sequence[str]) -> None:
-    """Raises InvalidRequest for what can collect nothing."""
+    """Raise InvalidRequest for what can collect nothing."""
     seen = set()
     for wanted in collect:
         if _is_file(wanted):
@@ -250,7 +251,7 @@ def _matched(output: str, wanted: str) -> dict[str, Any]:
 
 
 def _table(folder: str, wanted: str) -> dict[str, Any]:
-    """The columns of a csv: values if it has one row, lists if it has more."""
+    """Return the columns of a csv: values if it has one row, lists if it has more."""
     path = os.path.join(folder, wanted)
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
@@ -272,7 +273,7 @@ def _table(folder: str, wanted: str) -> dict[str, Any]:
 
 
 def value_of(text: str | None) -> Any:
-    """The number that a text is, or the text. Raises ProgramFailed for a number that no float can hold."""
+    """Return the number that a text is, or the text. Raises ProgramFailed for a number that no float can hold."""
     text = (text or "").strip()
     try:
         value = typed(text)

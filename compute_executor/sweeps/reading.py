@@ -35,7 +35,7 @@ def read_table(path: Path) -> tuple[list[str], list[Mapping[str, Any]]]:
 
 
 def header(path: Path) -> list[str]:
-    """The columns in the first line of a text table; nothing for other formats. Raises OSError."""
+    """Return the columns in the first line of a text table; nothing for other formats. Raises OSError."""
     if path.suffix.lower() not in DELIMITERS:
         return []
     with path.open("rb") as file:
@@ -80,7 +80,7 @@ def _text(path: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def _cell(text: str) -> Value:
-    """The value that is written as ``text``; None where nothing is written."""
+    """Return the value that is written as ``text``; None where nothing is written."""
     if not text:
         return None
     plain = unescaped(text)

@@ -50,7 +50,7 @@ class SweepResult:
         study.close()
 
     def __len__(self) -> int:
-        """How many rows have ended."""
+        """Return how many rows have ended."""
         return self.counts.values + self.counts.failed
 
     def __repr__(self) -> str:
@@ -64,7 +64,7 @@ class SweepResult:
         return self._read(lambda book: list(failing.failures(book)))
 
     def records(self) -> list[dict[str, Any]]:
-        """Each row as a mapping: parameters, results (``result`` where the function returned no mapping),
+        """Return each row as a mapping: parameters, results (``result`` where the function returned no mapping),
         ``error``."""
         return self._read(lambda book: list(self._table(book).flat()))
 
@@ -72,13 +72,13 @@ class SweepResult:
         return iter(self.records())
 
     def best(self, column: str, *, greatest: bool = False) -> dict[str, Any] | None:
-        """The row with the least (greatest) number in ``column``; None if there is none."""
+        """Return the row with the least (greatest) number in ``column``; None if there is none."""
         sign = -1 if greatest else 1
         rows = [row for row in self.records() if is_number(row.get(column))]
         return min(rows, key=lambda row: sign * row[column], default=None)
 
     def to_pandas(self) -> Any:
-        """The rows as a ``pandas.DataFrame``. Raises InvalidRequest if pandas is not installed."""
+        """Return the rows as a ``pandas.DataFrame``. Raises InvalidRequest if pandas is not installed."""
         pandas: Any = optional("pandas", "table", "to_pandas()")
         rows = self._read(lambda book: (self._table(book).names, list(self._table(book).flat())))
         columns = [*rows[0], *(name for row in rows[1] for name in row), "error"]
@@ -87,8 +87,8 @@ class SweepResult:
         return pandas.DataFrame(frame)
 
     def to_xarray(self) -> Any:
-        """The rows as an ``xarray.Dataset``: the parameters of a grid are its dimensions. Raises InvalidRequest for
-        values that have no place in one."""
+        """Return the rows as an ``xarray.Dataset``: the parameters of a grid are its dimensions. Raises
+        InvalidRequest for values that have no place in one."""
         from compute_executor.sweeps.formats.netcdf import dataset  # only who asks for it needs it
 
         return self._read(lambda book: dataset(self._table(book)))
@@ -135,7 +135,7 @@ class SweepResult:
 
 
 def _series(pandas: Any, values: list[Any]) -> Any:
-    """A column of a frame. Ints and booleans stay what they are where some rows have none."""
+    """Return a column of a frame. Ints and booleans stay what they are where some rows have none."""
     kinds = {type(value) for value in values if value is not None}
     nullable = {int: "Int64", bool: "boolean"}.get(kinds.pop()) if len(kinds) == 1 else None
     if nullable is None or all(value is not None for value in values):
@@ -147,7 +147,7 @@ def _series(pandas: Any, values: list[Any]) -> Any:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a number that can be compared."""
+    """Return whether a value is a number that can be compared."""
     try:
         return not isinstance(value, (bool, str)) and value is not None and not math.isnan(value)
     except TypeError:
@@ -155,7 +155,7 @@ def is_number(value: Any) -> bool:
 
 
 def check_column(columns: list[str], wanted: str) -> None:
-    """Raises InvalidRequest if no result has this name."""
+    """Raise InvalidRequest if no result has this name."""
     if wanted not in columns:
         there = f"the results are: {', '.join(columns)}" if columns else "there is no result"
         raise InvalidRequest(f"no result is called {wanted!r}; {there}")

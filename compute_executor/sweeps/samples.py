@@ -29,7 +29,7 @@ class Range(NamedTuple):
     whole: bool = False
 
     def at(self, part: float) -> Value:
-        """The value at ``part`` of the way, 0 to 1."""
+        """Return the value at ``part`` of the way, 0 to 1."""
         low, high = (self.low, self.high + 1) if self.whole else (self.low, self.high)
         if self.logarithmic:
             value = math.exp(math.log(low) + part * (math.log(high) - math.log(low)))
@@ -40,7 +40,8 @@ class Range(NamedTuple):
 
 
 def parse_range(text: str, parameters: Parameters | None = None) -> Range:
-    """The range that one ``--range`` asks for. Ints where the parameter is annotated int. Raises InvalidRequest.
+    """Return the range that one ``--range`` asks for. Ints where the parameter is annotated int. Raises
+    InvalidRequest.
 
     >>> parse_range("rate=0.1:10:log")
     Range(name='rate', low=0.1, high=10.0, logarithmic=True, whole=False)
@@ -58,7 +59,7 @@ def parse_range(text: str, parameters: Parameters | None = None) -> Range:
 
 
 def checked_range(one: Range) -> Range:
-    """The same. Raises InvalidRequest for bounds between which there is nothing."""
+    """Return the same. Raises InvalidRequest for bounds between which there is nothing."""
     shown = f"the range of {one.name}, {one.low:g} to {one.high:g}"
     if not one.low < one.high or not math.isfinite(one.high - one.low):
         raise InvalidRequest(f"{shown}: the first must be less than the second")
@@ -92,7 +93,7 @@ class Sampling:
         self.names: list[str] = [one.name for one in ranges]
 
     def rows(self) -> Iterator[dict[str, Value]]:
-        """The points, in the order of the sequence."""
+        """Yield the points, in the order of the sequence."""
         for point in self._unit_points():
             yield {one.name: one.at(float(part)) for one, part in zip(self.ranges, point, strict=True)}
 
@@ -103,7 +104,7 @@ class Sampling:
             yield from draw(min(step, self.count - start))
 
     def _drawer(self) -> Any:
-        """What draws the next so many points of the unit cube."""
+        """Return what draws the next so many points of the unit cube."""
         numpy: Any = optional("numpy", "sample", "--sample")
         generator = numpy.random.default_rng(self.seed)
         size = len(self.ranges)
@@ -118,7 +119,7 @@ class Sampling:
 
 
 def _seeding(qmc: Any, generator: Any) -> dict[str, Any]:
-    """The keyword for the generator: ``rng`` since scipy 1.15, ``seed`` before."""
+    """Return the keyword for the generator: ``rng`` since scipy 1.15, ``seed`` before."""
     import inspect  # only who draws samples needs it
 
     return {"rng" if "rng" in inspect.signature(qmc.Sobol).parameters else "seed": generator}
@@ -134,7 +135,7 @@ def _sobol(engine: Any, count: int) -> Any:
 
 
 def fits(one: Range, convert: Conversion | None) -> Range:
-    """The same. Raises InvalidRequest if the annotation of the parameter refuses its bounds."""
+    """Return the same. Raises InvalidRequest if the annotation of the parameter refuses its bounds."""
     if convert is not None:
         for bound in (one.low, one.high):
             convert(cell(int(bound) if one.whole else bound))

@@ -88,7 +88,7 @@ class Search:
 
     @classmethod
     def asked(cls, request: SearchOptions, design: Design) -> Search:
-        """The search that the options ask for. Raises InvalidRequest."""
+        """Return the search that the options ask for. Raises InvalidRequest."""
         kind = "adaptive" if request.adaptive else "minimize" if request.minimize else "maximize"
         column = request.adaptive or request.minimize or request.maximize or ""
         assert design.sample is not None, "a search has ranges"
@@ -133,8 +133,8 @@ class Search:
             yield {**self._constants, **drawn}
 
     def _result(self, end: CallEnd | None) -> float:
-        """The number that a call returned in the column; NaN where it failed. Raises InvalidRequest if there is no
-        such column."""
+        """Return the number that a call returned in the column; NaN where it failed. Raises InvalidRequest if there
+        is no such column."""
         if end is None or end.error or end.value is None:
             return math.nan
         import pickle  # the book's own form
@@ -166,7 +166,7 @@ class Search:
         )
 
     def _losses(self, values: Sequence[float]) -> list[float]:
-        """What is to become least. Infinity for a call that failed."""
+        """Return what is to become least. Infinity for a call that failed."""
         sign = -1.0 if self._kind == "maximize" else 1.0
         return [math.inf if math.isnan(value) else sign * value for value in values]
 
@@ -199,7 +199,7 @@ class Search:
 
 
 def _seeding(optimize: Any, seed: int) -> dict[str, Any]:
-    """The keyword for the generator: ``rng`` since scipy 1.15, ``seed`` before."""
+    """Return the keyword for the generator: ``rng`` since scipy 1.15, ``seed`` before."""
     import inspect  # only searches need it
 
     known = inspect.signature(optimize.differential_evolution).parameters

@@ -8,7 +8,7 @@ from compute_executor.sweeps.documents import optional
 
 
 def child_seed(seed: int, place: int) -> int:
-    """The seed of row ``place``: ``SeedSequence(seed).spawn(place + 1)[place].generate_state(1)[0]`` of numpy.
+    """Return the seed of row ``place``: ``SeedSequence(seed).spawn(place + 1)[place].generate_state(1)[0]`` of numpy.
 
     Children of one seed are independent of each other, whatever their number (numpy's documentation of
     ``SeedSequence``); 32 bits, which every library takes as a seed.

@@ -10,7 +10,7 @@ from compute_executor.sweeps.tabulation import Tabulation
 
 
 def is_stdout(path: Path) -> bool:
-    """Whether it stands for the standard output."""
+    """Return whether it stands for the standard output."""
     return str(path) == "-"
 
 

@@ -105,7 +105,8 @@ class Study:
     # -- what is there ---------------------------------------------------------------------------------------
 
     def _opened(self) -> Book:
-        """The book, locked. Raises InvalidRequest for a table that is there already, of another sweep, in use."""
+        """Return the book, locked. Raises InvalidRequest for a table that is there already, of another sweep, in
+        use."""
         request = self.request
         if request.out is None:
             going_on = self._scratch is not None
@@ -157,7 +158,7 @@ class Study:
         return self._begun(book)
 
     def _check_same(self, book: Book, out: Path) -> None:
-        """Raises InvalidRequest if the book is of another function or has other parameters."""
+        """Raise InvalidRequest if the book is of another function or has other parameters."""
         design, names = book.get("design", {}), self.request.design.names
         before = design.get("names", names)
         why = ""
@@ -252,14 +253,14 @@ class Study:
         return {**arguments, ROW: entry.id + 1} if self.request.numbered else arguments
 
     def _to_run(self, rows: Iterator[Row], run: SweepRun) -> Iterator[RowCall]:
-        """The calls to make, each noted before it is given out."""
+        """Yield the calls to make, each noted before it is given out."""
         while chunk := list(itertools.islice(rows, NOTED)):
             calls = self._calls_of(chunk)
             self.book.add_calls((entry.id, entry.row) for entry in calls)
             yield from [entry for entry in calls if not self._is_withheld(entry, run)]
 
     def _calls_of(self, chunk: Sequence[Row]) -> list[RowCall]:
-        """The calls of rows, without those that an earlier sweep has answered or that are not to be run."""
+        """Return the calls of rows, without those that an earlier sweep has answered or that are not to be run."""
         first = self._place
         self._place += len(chunk)
         if not self._resumed:
@@ -269,7 +270,7 @@ class Study:
         return [entry for entry, wanted in found if wanted]
 
     def _claimed(self, row: Row, place: int) -> tuple[RowCall, bool]:
-        """The call of a row, under the id that it has in the book; and whether it is to be made."""
+        """Return the call of a row, under the id that it has in the book; and whether it is to be made."""
         found = self.book.claim(self._key(row))
         failed_only = self.request.retry_failed
         if found is None:
@@ -288,7 +289,7 @@ class Study:
         return key_bytes((row.get(name, ABSENT) for name in self.request.design.names), loose=self._untyped)
 
     def _is_withheld(self, entry: RowCall, run: SweepRun) -> bool:
-        """Whether a call waits because it may be among those that an earlier sweep left in the service."""
+        """Return whether a call waits because it may be among those that an earlier sweep left in the service."""
         if not run.adopted or entry.attempts > 1 or entry.id >= self._first_new:
             return False
         self._withheld[entry.id] = entry
@@ -339,8 +340,8 @@ class Study:
             self._committed = self._clock()
 
     def _adopted_call(self, number: int | None) -> RowCall | None:
-        """The row of a call of an earlier sweep. None if it did not tell: its row is run again when the last of the
-        earlier calls has ended."""
+        """Return the row of a call of an earlier sweep. None if it did not tell: its row is run again when the last
+        of the earlier calls has ended."""
         if number is None:
             return None
         return self._withheld.pop(number, None) or RowCall(number, -1, {})
@@ -377,7 +378,7 @@ class Study:
     # -- the end ---------------------------------------------------------------------------------------------
 
     def table(self) -> Tabulation:
-        """The table of what has ended so far."""
+        """Return the table of what has ended so far."""
         return tabulated(self.book, self.request.taken)
 
     def finish(self) -> None:
@@ -418,7 +419,7 @@ class Study:
             self.book.close()
 
     def abandon(self) -> None:
-        """The same after an error, without a word."""
+        """End the same after an error, without a word."""
         if not self._closed:
             self._closed = True
             if self._live is not None:

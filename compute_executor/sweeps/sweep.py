@@ -132,7 +132,7 @@ def run_request(
 
 
 def check_function(function: Callable[..., Any], design: Design) -> None:
-    """Raises InvalidRequest unless ``function`` takes just what the design has."""
+    """Raise InvalidRequest unless ``function`` takes just what the design has."""
     known = target.accepted(function)
     if design.seed is not None and known is not None and SEED not in known:
         raise InvalidRequest(

@@ -42,15 +42,15 @@ class Tabulation:
         self._records = records
 
     def records(self) -> Iterator[TableRecord]:
-        """The lines in order, from the first."""
+        """Return the lines in order, from the first."""
         return iter(self._records())
 
     def results(self) -> list[str]:
-        """The columns that hold results, in the order in which they turn up."""
+        """Return the columns that hold results, in the order in which they turn up."""
         return list(dict.fromkeys(name for record in self.records() for name in record.results))
 
     def flat(self) -> Iterator[dict[str, Any]]:
-        """Each line as one mapping; ``error`` is None where there is none."""
+        """Yield each line as one mapping; ``error`` is None where there is none."""
         for record in self.records():
             yield {**record.parameters, **record.results, ERROR: record.error or None}
 
@@ -62,7 +62,7 @@ def tabulated(
     *,
     whole: bool = True,
 ) -> Tabulation:
-    """The table of a book. ``whole``: with the rows that are not in its present design, at the end."""
+    """Yield the table of a book. ``whole``: with the rows that are not in its present design, at the end."""
     about = book.get("design", {})
     names = about.get("names", [])
     shown = frozenset([*taken, *book.get("taken", ()), *names, ERROR])
@@ -94,7 +94,7 @@ def _recorded(row: BookRow, taken: frozenset[str]) -> TableRecord:
 
 
 def recorded(parameters: dict[str, Any], value: Any, taken: frozenset[str]) -> TableRecord:
-    """The line of a call that returned ``value``."""
+    """Return the line of a call that returned ``value``."""
     try:
         return TableRecord(parameters, dict(named(as_result(value), taken)), "")
     except Exception as bad:  # objects of the user are asked for their fields

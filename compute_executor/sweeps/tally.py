@@ -22,7 +22,7 @@ class Tally:
         return self.ended + self.skipped
 
     def text(self, seconds: float) -> str:
-        """One line, ``seconds`` after the start.
+        """Return one line, ``seconds`` after the start.
 
         >>> Tally(total=3600, ended=1200, failed=2).text(2.0)
         '1,200/3,600 rows, 600/s, 0:00:04 left, 2 failed'

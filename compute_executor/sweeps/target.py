@@ -27,7 +27,7 @@ from compute_executor.errors import InvalidRequest
 
 
 def load(target: str, *, elsewhere: bool = False) -> Callable[..., Any]:
-    """The function that ``target`` names. ``elsewhere``: the workers do not see this machine's files.
+    """Return the function that ``target`` names. ``elsewhere``: the workers do not see this machine's files.
 
     Raises InvalidRequest: no such file, an error while it is imported, no such function, not callable.
     """
@@ -44,7 +44,8 @@ def load(target: str, *, elsewhere: bool = False) -> Callable[..., Any]:
 
 
 def _installed(name: str, elsewhere: bool) -> ModuleType:
-    """The module of a dotted name: installed, or below the working directory. Elsewhere it must be installed."""
+    """Return the module of a dotted name: installed, or below the working directory. Elsewhere it must be
+    installed."""
     folder = str(Path.cwd())
     if not elsewhere and folder not in sys.path:
         sys.path.insert(0, folder)
@@ -55,7 +56,7 @@ def _installed(name: str, elsewhere: bool) -> ModuleType:
 
 
 def check_parameters(function: Callable[..., Any], names: Sequence[str]) -> None:
-    """Raises InvalidRequest unless ``function`` can be called with just these keyword arguments."""
+    """Raise InvalidRequest unless ``function`` can be called with just these keyword arguments."""
     parameters = signature(function)
     if parameters is None:
         return
@@ -69,7 +70,7 @@ def check_parameters(function: Callable[..., Any], names: Sequence[str]) -> None
 
 
 def signature(function: Callable[..., Any]) -> dict[str, inspect.Parameter] | None:
-    """The parameters of ``function`` by name; None for a builtin that does not tell."""
+    """Return the parameters of ``function`` by name; None for a builtin that does not tell."""
     try:
         return dict(inspect.signature(function).parameters)
     except (ValueError, TypeError):
@@ -77,7 +78,7 @@ def signature(function: Callable[..., Any]) -> dict[str, inspect.Parameter] | No
 
 
 def accepted(function: Callable[..., Any]) -> set[str] | None:
-    """The names that ``function`` takes as keywords; None if it takes any."""
+    """Return the names that ``function`` takes as keywords; None if it takes any."""
     parameters = signature(function)
     if parameters is None or any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return None
@@ -85,7 +86,7 @@ def accepted(function: Callable[..., Any]) -> set[str] | None:
 
 
 def optional_parameters(function: Callable[..., Any]) -> set[str]:
-    """The names that may be left out because they have a default."""
+    """Return the names that may be left out because they have a default."""
     return {p.name for p in (signature(function) or {}).values() if p.default is not p.empty}
 
 
@@ -121,7 +122,7 @@ def _import(path: Path, elsewhere: bool) -> ModuleType:
 
 
 def _module_name(path: Path) -> tuple[Path, str]:
-    """The folder to import from, and the dotted name there: one up for every ``__init__.py``."""
+    """Return the folder to import from, and the dotted name there: one up for every ``__init__.py``."""
     root, names = path.parent, [path.stem]
     while (root / "__init__.py").is_file() and root != root.parent:
         names.insert(0, root.name)
@@ -138,7 +139,7 @@ def _by_name(path: Path, name: str) -> ModuleType:
 
 
 def _under_other_name(path: Path) -> ModuleType:
-    """Its name is another module's: under a name of its own, which only this process knows."""
+    """Load it although its name is another module's: under a name of its own, which only this process knows."""
     import cloudpickle  # only such files need it here
 
     name = "swept_" + "".join(letter if letter.isalnum() else "_" for letter in path.stem)
@@ -161,14 +162,14 @@ def _travel_by_value(root: Path) -> None:
 
 
 def _where(error: BaseException, path: Path) -> str:
-    """The last line of the file itself that the error passed through."""
+    """Return the last line of the file itself that the error passed through."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == path]
     return f"line {lines[-1]}: " if lines else ""
 
 
 def _is_own(value: Any, module: ModuleType) -> bool:
-    """Whether a module defines something that can be called, and has not imported it."""
+    """Return whether a module defines something that can be called, and has not imported it."""
     return callable(value) and getattr(value, "__module__", None) == module.__name__
 
 

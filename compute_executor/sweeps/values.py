@@ -41,7 +41,7 @@ stands for None there."""
 
 
 def typed(text: str) -> Value:
-    """The value that one text stands for. Raises InvalidRequest for a number that no float can hold.
+    """Return the value that one text stands for. Raises InvalidRequest for a number that no float can hold.
 
     >>> [typed("5"), typed("0.5"), typed("1e3"), typed("007"), typed(" fast "), typed("true"), typed("null")]
     [5, 0.5, 1000.0, '007', 'fast', True, None]
@@ -60,8 +60,8 @@ def typed(text: str) -> Value:
 
 
 def floating(text: str) -> float:
-    """The float nearest to ``text``. Raises ValueError for a word (``1_000`` and digits of other scripts included),
-    InvalidRequest where infinity or zero would take the place of a number."""
+    """Return the float nearest to ``text``. Raises ValueError for a word (``1_000`` and digits of other scripts
+    included), InvalidRequest where infinity or zero would take the place of a number."""
     if "_" in text or not text.isascii():
         raise ValueError(text)
     value = float(text)
@@ -72,12 +72,12 @@ def floating(text: str) -> float:
 
 
 def whole_number(text: str) -> int:
-    """An int of any number of digits (``int`` itself reads 4,300)."""
+    """Return an int of any number of digits (``int`` itself reads 4,300)."""
     return int(text) if len(text) < 4000 else int(Decimal(text))
 
 
 def typed_alike(texts: Sequence[str]) -> list[Value]:
-    """The values of one parameter. Raises InvalidRequest for booleans among numbers.
+    """Return the values of one parameter. Raises InvalidRequest for booleans among numbers.
 
     >>> typed_alike(["1", "2", "5"]), typed_alike(["1", "2.5"]), typed_alike(["1", "many", "null"])
     ([1, 2, 5], [1.0, 2.5], ['1', 'many', None])
@@ -91,7 +91,8 @@ Kind: TypeAlias = "type | None"
 
 
 def kind_of(values: Iterable[Value], kind: Kind = None) -> Kind:
-    """The one type that can hold all of ``values``: bool, int, float or str. Raises InvalidRequest, see above."""
+    """Return the one type that can hold all of ``values``: bool, int, float or str. Raises InvalidRequest, see
+    above."""
     for value in values:
         kind = _joined(kind, value)
     return kind
@@ -137,7 +138,7 @@ def _exact_float(value: int) -> float:
 
 
 def digits(value: int) -> str:
-    """All digits of an int (``str`` itself writes 4,300)."""
+    """Return all digits of an int (``str`` itself writes 4,300)."""
     try:
         return str(value)
     except ValueError:
@@ -147,7 +148,8 @@ def digits(value: int) -> str:
 
 
 def cell(value: Any) -> str:
-    """How a value is written into a table of text; a float in the shortest form that reads back as the same float.
+    """Return how a value is written into a table of text; a float in the shortest form that reads back as the same
+    float.
 
     Nothing is shortened: arrays, frames and containers are written whole, as JSON. A text file has no NUL, and csv
     readers stumble over one (Python's own until 3.11).
@@ -166,7 +168,8 @@ def cell(value: Any) -> str:
 
 
 def array_text(value: Any) -> str:
-    """The text of a value, whole, as it is: without what makes it safe in a table of text. Raises TypeError."""
+    """Return the text of a value, whole, as it is: without what makes it safe in a table of text. Raises
+    TypeError."""
     if isinstance(value, str):
         return value
     return digits(value) if type(value) is int else unescaped(cell(value))
@@ -200,7 +203,7 @@ def storable(value: Any) -> Any:
 
 
 def _by_column(value: Any) -> Any:
-    """A pandas frame whose columns have one type each; row by row where their names are none."""
+    """Return a pandas frame whose columns have one type each; row by row where their names are none."""
     names = value.columns.tolist()
     if not all(type(name) is str for name in names) or not value.columns.is_unique:
         return plain(value)
@@ -208,7 +211,7 @@ def _by_column(value: Any) -> Any:
 
 
 def _filled(column: Any) -> list[Any]:
-    """The values of a column. Where no text is, pandas has NaN."""
+    """Return the values of a column. Where no text is, pandas has NaN."""
     values: list[Any] = column.tolist()
     if getattr(column.dtype, "kind", "O") != "O":
         return values
@@ -216,7 +219,7 @@ def _filled(column: Any) -> list[Any]:
 
 
 def _as_python(value: Any) -> Any:
-    """A time of pandas as one of Python, if that can hold it; a decimal if it is a number, bytes."""
+    """Return a time of pandas as one of Python, if that can hold it; a decimal if it is a number, bytes."""
     if isinstance(value, Decimal) and not value.is_finite():
         raise TypeError("columns of decimals have numbers only; a float may be nan or inf")
     convert = getattr(value, "to_pydatetime", None) or getattr(value, "to_pytimedelta", None)
@@ -230,7 +233,7 @@ _STORED = (int, float, str, bool, type(None), bytes)
 
 
 def parameter_cell(value: Value) -> str:
-    """The same for a parameter, where nothing (the default) and None are different."""
+    """Return the same for a parameter, where nothing (the default) and None are different."""
     return "null" if value is None else cell(value)
 
 
@@ -243,7 +246,8 @@ def plain(value: Any) -> Any:
 
 
 def _shown(value: Any) -> str:
-    """The text of an object that says itself what it is; not ``<Grid object at 0x7f...>``, nor an array's ``...``."""
+    """Return the text of an object that says itself what it is; not ``<Grid object at 0x7f...>``, nor an array's
+    ``...``."""
     kind = type(value)
     silent = all(vars(one).keys().isdisjoint(("__str__", "__repr__")) for one in kind.__mro__[:-1])
     if silent or callable(value) or getattr(value, "shape", ()) != () or hasattr(value, "__next__"):
@@ -291,15 +295,15 @@ def _clean(text: str) -> str:
 
 
 def _safe(text: str) -> str:
-    """Text that a spreadsheet does not take for a formula, and nobody for None: an apostrophe is put before it. A
-    number stays."""
+    """Return text that a spreadsheet does not take for a formula, and nobody for None: an apostrophe is put before
+    it. A number stays."""
     if text and _FORMULA.match(text) and not _NUMBER.fullmatch(text) and text not in ("-inf", "+inf"):
         return f"'{text}"
     return text
 
 
 def unescaped(text: str) -> str:
-    """A cell as it was before the apostrophe was put there."""
+    """Return a cell as it was before the apostrophe was put there."""
     return text[1:] if text.startswith("'") and _FORMULA.match(text[1:]) else text
 
 
@@ -322,7 +326,7 @@ def _has(*names: str) -> Callable[[Any], bool]:
 
 
 def _enumerated(value: enum.Enum) -> str:
-    """A member's name. A combination of flags has none in Python 3.10, and no flag none at all."""
+    """Return a member's name. A combination of flags has none in Python 3.10, and no flag none at all."""
     if value.name is not None:
         return value.name
     parts = [one.name for one in type(value) if one.value and one.value & value.value == one.value]
@@ -330,7 +334,7 @@ def _enumerated(value: enum.Enum) -> str:
 
 
 def _frame(value: Any) -> Any:
-    """A pandas frame, row by row: a name of a column may be there twice."""
+    """Return a pandas frame, row by row: a name of a column may be there twice."""
     return {
         "index": value.index.tolist(),
         "columns": value.columns.tolist(),
@@ -343,7 +347,7 @@ def _sequence(value: Any) -> list[Any] | bytes:
 
 
 def _is_sequence(value: Any) -> bool:
-    """A deque, a range, an array of the standard library: whatever is no list and no text."""
+    """Return a deque, a range, an array of the standard library: whatever is no list and no text."""
     known = (str, bytes, list, tuple, set, frozenset)
     return isinstance(value, (Sequence, Set, memoryview)) and not isinstance(value, known)
 
@@ -352,15 +356,15 @@ _is_frame = _has("index", "columns", "to_dict")  # of pandas
 
 
 def _series(value: Any) -> Any:
-    """A pandas series: by its labels, or labels beside values where a label is there twice."""
+    """Return a pandas series: by its labels, or labels beside values where a label is there twice."""
     if value.index.is_unique:
         return value.to_dict()
     return {"index": value.index.tolist(), "values": value.tolist()}
 
 
 def _array(value: Any) -> Any:
-    """Numbers and arrays of numpy and its like. Times as text: ``tolist`` makes bare nanoseconds of them. Records by
-    the names of their fields, which ``tolist`` forgets."""
+    """Return numbers and arrays of numpy and its like. Times as text: ``tolist`` makes bare nanoseconds of them.
+    Records by the names of their fields, which ``tolist`` forgets."""
     if getattr(value.dtype, "names", None):
         return {name: value[name] for name in value.dtype.names}
     return value.astype(str).tolist() if getattr(value.dtype, "kind", "") in ("m", "M") else value.tolist()
@@ -385,7 +389,7 @@ _PLAIN: tuple[tuple[Callable[[Any], bool], Callable[[Any], Any]], ...] = (
 
 
 def key(values: Iterable[Any]) -> tuple[Value, ...]:
-    """What two rows share if their parameters are equal, whether read from a file or about to be run.
+    """Return what two rows share if their parameters are equal, whether read from a file or about to be run.
 
     >>> key(["1", "fast"]) == key([1.0, "fast"])
     True
@@ -398,8 +402,8 @@ ABSENT: Any = object()
 
 
 def key_bytes(values: Iterable[Any], *, loose: bool = False) -> bytes:
-    """What tells rows apart, in a few bytes, for an index: their values, with their types. Only an int and a float
-    may be equal. ``loose``: the same for values that were read from text, where ``"5"`` is 5."""
+    """Return what tells rows apart, in a few bytes, for an index: their values, with their types. Only an int and a
+    float may be equal. ``loose``: the same for values that were read from text, where ``"5"`` is 5."""
     text = repr(tuple(map(_loosely_keyed if loose else _keyed, values))).encode("utf-8", "backslashreplace")
     return text if len(text) <= 64 else hashlib.blake2b(text, digest_size=16).digest()
 

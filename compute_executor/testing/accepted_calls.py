@@ -29,7 +29,7 @@ class AcceptedCall(NamedTuple):
 
 
 def calls_of(batch: Submit) -> list[AcceptedCall]:
-    """The calls of a batch, in order."""
+    """Return the calls of a batch, in order."""
     tasks = _tasks(bytes(batch.tasks))
     return [AcceptedCall(batch, n, batch.functions[index], body) for n, (index, body) in enumerate(tasks)]
 
@@ -81,7 +81,7 @@ class AcceptedCalls:
         return [(call, self.end(call, CANCELLED, reason)) for call in withdrawn]
 
     def results(self, group: bytes, after: int) -> list[Result]:
-        """The results of a group with higher numbers."""
+        """Return the results of a group with higher numbers."""
         return [result for result in self._results.get(group, []) if result.seq > after]
 
     def acknowledge(self, group: bytes, number: int) -> None:
@@ -90,7 +90,7 @@ class AcceptedCalls:
 
 
 def by_batch(calls: Iterable[AcceptedCall]) -> TaskPositions:
-    """Calls as frames name them."""
+    """Return calls as frames name them."""
     positions: dict[bytes, list[int]] = {}
     for call in calls:
         positions.setdefault(call.batch.prefix, []).append(call.position)

@@ -33,8 +33,8 @@ class Faults:
     """Whether results that are sent together come in the reverse order."""
 
     def happens(self, name: str) -> bool:
-        """Whether the fault that is counted under ``name`` happens now; then one less is left. The caller holds
-        the service's lock."""
+        """Return whether the fault that is counted under ``name`` happens now; then one less is left. The caller
+        holds the service's lock."""
         left = int(getattr(self, name))
         if left:
             setattr(self, name, left - 1)

@@ -29,23 +29,23 @@ class RunningEngine(Protocol):
     def engine(self) -> Engine: ...
 
     def workers(self) -> int:
-        """How many tasks can run at a time now, or could if they came."""
+        """Return how many tasks can run at a time now, or could if they came."""
         ...
 
     def failed(self, message: str) -> None:
-        """The pool is broken: open it again after a while."""
+        """Note that the pool is broken: open it again after a while."""
 
     def queued(self, count: int) -> None:
         """So many tasks wait at the service."""
 
     def shared_dropped(self, names: list[str]) -> None:
-        """Nobody needs these shared values any more."""
+        """Note that nobody needs these shared values any more."""
 
     def recall(self, tasks: list[TaskName], done: Callable[[], None]) -> None:
         """Ask workers elsewhere for these tasks; ``done`` is called when they have given back what has not begun."""
 
     def state(self) -> dict[str, Any]:
-        """How it is doing, for people to look at."""
+        """Return how it is doing, for people to look at."""
         ...
 
 
@@ -97,7 +97,7 @@ OpenEngine = Callable[[EndpointSettings, EndpointFolder, Path, bytes, LeaseHolde
 async def open_engine(
     settings: EndpointSettings, folder: EndpointFolder, rings: Path, pool: bytes, holder: LeaseHolder
 ) -> RunningEngine:
-    """The engine that the settings name, started. Raises InvalidRequest."""
+    """Return the engine that the settings name, started. Raises InvalidRequest."""
     if settings.gpus and not settings.kind.one_on_a_machine:
         able = [kind.name for kind in KINDS.values() if kind.one_on_a_machine]
         raise InvalidRequest(

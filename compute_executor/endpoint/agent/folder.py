@@ -106,19 +106,19 @@ class EndpointFolder:
         return try_lock(self._lock)
 
     def running(self) -> RunningAgent | None:
-        """The process that runs this endpoint on this machine."""
+        """Return the process that runs this endpoint on this machine."""
         if not self.here.is_dir() or not is_held(self._lock):
             return None
         found = _read(self._process)
         return RunningAgent(*(int(found.get(name, 0)) for name in RunningAgent._fields))
 
     def announce(self, generation: int) -> None:
-        """This process runs it."""
+        """Note that this process runs it."""
         pid = os.getpid()
         _write(self._process, RunningAgent(pid, system.start_time(pid), generation)._asdict())
 
     def machine(self) -> str:
-        """What names this machine to the service: 32 hex digits, drawn once."""
+        """Return what names this machine to the service: 32 hex digits, drawn once."""
         found = _read(self._machine).get("machine")
         if not found:
             found = secrets.token_hex(16)
@@ -126,7 +126,7 @@ class EndpointFolder:
         return str(found)
 
     def next_generation(self) -> int:
-        """The number of this start. It is on the disk before anything is done under it."""
+        """Return the number of this start. It is on the disk before anything is done under it."""
         number = int(_read(self._generation).get("generation", 0)) + 1
         _write(self._generation, {"generation": number})
         return number
@@ -139,8 +139,8 @@ class EndpointFolder:
         return f"{ENGINE_VARIABLE}={self.machine()}"
 
     def announce_engine(self, pid: int) -> None:
-        """The engine lives in this process, which leads a session. It is on the disk before the engine is asked for
-        anything."""
+        """Note that the engine lives in this process, which leads a session. It is on the disk before the engine is
+        asked for anything."""
         _write(self._engine, EngineRecord(pid, system.start_time(pid), system.boot())._asdict())
 
     def end_engine_left(self) -> int:
@@ -158,7 +158,7 @@ class EndpointFolder:
     # -- blocks --
 
     def block_logs(self, name: str) -> list[Path]:
-        """The files that a block has written, by its name or that of its job. Raises NotFound."""
+        """Return the files that a block has written, by its name or that of its job. Raises NotFound."""
         jobs = {path.stem: path.read_text(encoding="utf-8") for path in sorted(self.jobs.glob("*.job"))}
         for block, job in jobs.items():
             if name in (block, job):
@@ -173,7 +173,7 @@ class EndpointFolder:
     # -- credentials --
 
     def credentials(self) -> Credentials | None:
-        """What the service gave this endpoint, if it did."""
+        """Return what the service gave this endpoint, if it did."""
         found = _read(self._credentials)
         if not found.get("token"):
             return None
@@ -190,18 +190,18 @@ class EndpointFolder:
         _write(self._credentials, credentials._asdict())
 
     def forget_credentials(self) -> None:
-        """They are no longer valid."""
+        """Delete them: they are no longer valid."""
         self._credentials.unlink(missing_ok=True)
 
 
 def names() -> list[str]:
-    """The endpoints that this user has here."""
+    """Return the endpoints that this user has here."""
     folder = home() / "endpoints"
     return sorted(path.parent.name for path in folder.glob("*/endpoint.toml"))
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """A small private document; empty if it is not there, or cut short."""
+    """Return a small private document; empty if it is not there, or cut short."""
     try:
         descriptor = open_private(path, os.O_RDONLY)
     except FileNotFoundError:

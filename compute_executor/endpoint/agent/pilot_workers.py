@@ -50,7 +50,7 @@ class PilotWorkers:
         self._running = asyncio.ensure_future(self.blocks.run())
 
     def demand(self) -> int:
-        """How many tasks run or wait, here and at the service."""
+        """Return how many tasks run or wait, here and at the service."""
         return self._holder.open + self._queued
 
     async def close(self) -> None:
@@ -116,7 +116,7 @@ class _Closing:
 async def open_pilots(
     settings: EndpointSettings, folder: EndpointFolder, rings: Path, pool: bytes, holder: LeaseHolder
 ) -> PilotWorkers:
-    """The engine that the settings name, started, with what an earlier start has left ended. Raises
+    """Return the engine that the settings name, started, with what an earlier start has left ended. Raises
     InvalidRequest."""
     records = PilotRecords(rings)
     made: list[PilotWorkers] = []
@@ -191,7 +191,7 @@ def _limits(settings: EndpointSettings) -> BlockLimits:
 
 
 def _scripts(folder: EndpointFolder) -> Path:
-    """The folder for the scripts and output of jobs, without those of long ago."""
+    """Return the folder for the scripts and output of jobs, without those of long ago."""
     folder.jobs.mkdir(mode=0o700, exist_ok=True)
     oldest = time.time() - KEPT_OUTPUT
     for path in folder.jobs.iterdir():
@@ -226,7 +226,7 @@ async def _listen_anywhere(pilots: PilotEngine, host: str, ticket: tickets.Ticke
 
 
 def _addresses(chosen: str) -> list[str]:
-    """How this machine may be reached from others: a pilot tries them in turn."""
+    """Return how this machine may be reached from others: a pilot tries them in turn."""
     if chosen:
         return [chosen]
     found: list[str] = []

@@ -58,7 +58,7 @@ class PoolTicket(msgspec.Struct, frozen=True):
 
 
 def packed(ticket: PoolTicket) -> bytes:
-    """A ticket as it is written into the standard input of the process."""
+    """Return a ticket as it is written into the standard input of the process."""
     body = msgspec.msgpack.encode(ticket)
     return _LENGTH.pack(len(body)) + body
 
@@ -95,7 +95,7 @@ def main() -> None:
 
 
 def _take_standard_streams() -> tuple[int, int]:
-    """The service's two pipes, under numbers that no worker inherits."""
+    """Return the service's two pipes, under numbers that no worker inherits."""
     service, report = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
@@ -142,7 +142,7 @@ async def _run(ticket: PoolTicket, service: int, report: int) -> None:
 
 
 async def _lock(folder: EndpointFolder) -> int:
-    """The lock of the folder. The process before, of a service that was killed, may be ending."""
+    """Return the lock of the folder. The process before, of a service that was killed, may be ending."""
     deadline = time.monotonic() + FREE_WITHIN
     while (lock := folder.lock()) is None:
         if time.monotonic() > deadline:

@@ -223,12 +223,12 @@ class AgentProcess:
         self._engine.queued(count)
 
     def _failed(self, message: str) -> None:
-        """No worker can start: try again after a while."""
+        """Note that no worker can start: try again after a while."""
         log.error("no worker can start: %s", message)
         self._engine.failed(message)
 
     def _stored(self, outcomes: list[TaskEnded]) -> None:
-        """The service has these: their files are of no use here any more."""
+        """Note that the service has these: their files are of no use here any more."""
         discard(self._folder.blobs, [one.body.name for one in outcomes if isinstance(one.body, Blob)])
 
     def _shared_dropped(self, names: list[str]) -> None:

@@ -56,12 +56,12 @@ class EarlierGenerations:
             shutil.rmtree(folder, ignore_errors=True)
 
     def bodies(self) -> set[str]:
-        """The names of files that results refer to."""
+        """Return the names of files that results refer to."""
         return {one.body.name for one in self._finished.values() if isinstance(one.body, Blob)}
 
 
 async def earlier(rings: Path, generation: int, blobs: Path, host: str) -> EarlierGenerations:
-    """What generations before this one have left. Returns when none of their workers runs any more."""
+    """Return what generations before this one have left. Returns when none of their workers runs any more."""
     folders = sorted(one for one in rings.iterdir() if one.is_dir() and one.name != str(generation))
     for folder in folders:
         await leftovers.wait_until_gone(folder)

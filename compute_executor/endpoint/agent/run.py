@@ -58,7 +58,7 @@ def run_endpoint(
 
 
 def already(folder: EndpointFolder) -> EndpointTaken:
-    """What is said when this machine runs the endpoint already."""
+    """Return what is said when this machine runs the endpoint already."""
     found = folder.running()
     who = f"process {found.pid}" if found is not None and found.pid else "another process"
     return EndpointTaken(
@@ -68,7 +68,7 @@ def already(folder: EndpointFolder) -> EndpointTaken:
 
 
 def locator(settings: EndpointSettings) -> Locate:
-    """Finds the service that the settings name. Raises InvalidRequest for an unknown profile."""
+    """Find the service that the settings name. Raises InvalidRequest for an unknown profile."""
     if settings.url:
         place = ServicePlace(settings.url, settings.certificate)
         return lambda: place

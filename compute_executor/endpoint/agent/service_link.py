@@ -72,7 +72,7 @@ class ServicePlace(NamedTuple):
     local: bool = False
 
     def tls(self) -> ssl.SSLContext | None:
-        """The settings of a connection to it."""
+        """Return the settings of a connection to it."""
         if not self.url.startswith("https"):
             return None
         if not self.pinned:
@@ -157,7 +157,7 @@ class ServiceLink:
         self.trouble = text
 
     async def _once(self) -> None:
-        """One connection, from its beginning to its end."""
+        """Hold one connection, from its beginning to its end."""
         from websockets.exceptions import ConnectionClosed
 
         place = await asyncio.to_thread(self._locate)
@@ -258,12 +258,12 @@ class ServiceLink:
 
 
 def _is_loopback(url: str) -> bool:
-    """Whether it is this machine's own address, which no proxy reaches."""
+    """Return whether it is this machine's own address, which no proxy reaches."""
     return (urlsplit(url).hostname or "") in ("localhost", "127.0.0.1", "::1")
 
 
 def _binary(message: str | bytes) -> bytes:
-    """A frame after the first. Raises TypeError for text."""
+    """Return a frame after the first. Raises TypeError for text."""
     if isinstance(message, str):
         raise TypeError("it is text")
     return message
@@ -305,7 +305,7 @@ def _raise_final(code: int, reason: str) -> None:
 
 
 def _usable(folder: str | None) -> Path | None:
-    """The service's folder of bodies, if it is one of this user on this machine."""
+    """Return the service's folder of bodies, if it is one of this user on this machine."""
     if not folder:
         return None
     path = Path(folder)

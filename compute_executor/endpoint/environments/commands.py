@@ -41,7 +41,7 @@ class BuildLog:
             file.write(line + "\n")
 
     def end(self, most: int = LAST_WORDS) -> str:
-        """The last characters of it."""
+        """Return the last characters of it."""
         with contextlib.suppress(FileNotFoundError), self.path.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - most))
             return file.read().decode(errors="replace").strip()
@@ -49,7 +49,8 @@ class BuildLog:
 
 
 def environ() -> dict[str, str]:
-    """The environment variables of a build: ours, without what would make it install elsewhere, and no secrets."""
+    """Return the environment variables of a build: ours, without what would make it install elsewhere, and no
+    secrets."""
     return {
         name: value
         for name, value in os.environ.items()

@@ -24,14 +24,15 @@ class Environment(msgspec.Struct, frozen=True):
     path: tuple[str, ...] = ()
 
     def caller_path(self, spec: PoolSpec) -> list[str]:
-        """What of the caller's sys.path the workers see as well: the folders of programs, none of packages, which
-        are what an environment is there to replace. Nothing of it is inside an image."""
+        """Return what of the caller's sys.path the workers see as well: the folders of programs, none of packages,
+        which are what an environment is there to replace. Nothing of it is inside an image."""
         if self.image:
             return []
         return [entry for entry in map(local_text, spec.path) if not _of_packages(entry)]
 
     def environ(self, spec: PoolSpec) -> dict[str, str]:
-        """The caller's environment variables, with those of an interpreter replaced. (An image has its own.)"""
+        """Return the caller's environment variables, with those of an interpreter replaced. (An image has its
+        own.)"""
         binaries = os.path.dirname(self.python)
         given = spec.variables()
         kept = {name: value for name, value in given.items() if name not in _OF_AN_INTERPRETER}
@@ -41,7 +42,7 @@ class Environment(msgspec.Struct, frozen=True):
 
 
 def _of_packages(entry: str) -> bool:
-    """Whether an entry of sys.path is an interpreter's own: its library or installed packages.
+    """Return whether an entry of sys.path is an interpreter's own: its library or installed packages.
 
     >>> [_of_packages(one) for one in ("/usr/lib/python3.11", "/v/lib/python3.11/site-packages", "/home/me/work")]
     [True, True, False]

@@ -73,7 +73,7 @@ class Environments:
         return FAILED if self._failure(name) else QUEUED
 
     def log(self, source: Source) -> str:
-        """What the builds of it have said so far."""
+        """Return what the builds of it have said so far."""
         return BuildLog(self._folder / digest(source) / "log").end(MOST_LOG)
 
     def start(self, source: Source) -> None:
@@ -85,8 +85,8 @@ class Environments:
             self._job(source)
 
     async def ready(self, source: Source) -> Environment:
-        """The environment, when it is complete. Raises PoolBroken with the end of the log if its build fails, or has
-        failed and was not asked for again."""
+        """Return the environment, when it is complete. Raises PoolBroken with the end of the log if its build fails,
+        or has failed and was not asked for again."""
         name = digest(source)
         found = self._found(source)
         if found is not None:
@@ -105,7 +105,7 @@ class Environments:
         return len(self._jobs)
 
     def all(self) -> list[dict[str, str]]:
-        """What `status` shows: every environment that has a folder, and how it is."""
+        """Return what `status` shows: every environment that has a folder, and how it is."""
         found = []
         for place in sorted(self._folder.glob("*/log")):
             name = place.parent.name
@@ -131,7 +131,7 @@ class Environments:
         return self._jobs[name]
 
     async def _make(self, source: Source, name: str) -> Environment | str:
-        """The environment, or why there is none."""
+        """Return the environment, or why there is none."""
         async with self._room:
             self._running.add(name)
             try:
@@ -188,13 +188,13 @@ def _is_venv(source: Source) -> bool:
 
 
 def _remove_attempts(place: Path) -> None:
-    """What builds that did not end well have left."""
+    """Remove what builds that did not end well have left."""
     for left in place.glob("attempt-*"):
         shutil.rmtree(left, ignore_errors=True)
 
 
 def _write(path: Path, content: bytes) -> None:
-    """All of it or nothing."""
+    """Write all of it or nothing."""
     part = path.with_suffix(".part")
     part.write_bytes(content)
     part.rename(path)

@@ -22,7 +22,7 @@ PYTHON = "python3"
 
 
 def containerfile(recipe: Recipe) -> str:
-    """How the image of a recipe is made. Packages are passed as words, not through a shell."""
+    """Return how the image of a recipe is made. Packages are passed as words, not through a shell."""
     lines = [f"FROM {os.environ.get(BASE, USUAL_BASE).format(version=recipe.python_version)}"]
     if recipe.apt:
         lines.append('RUN ["apt-get", "update"]')
@@ -37,7 +37,7 @@ def containerfile(recipe: Recipe) -> str:
 
 
 def tag(recipe: Recipe) -> str:
-    """The name of the image of a recipe: by its content, to which the base belongs."""
+    """Return the name of the image of a recipe: by its content, to which the base belongs."""
     content = containerfile(recipe) + recipe.payload_url
     return f"localhost/compute-executor:{hashlib.sha256(content.encode()).hexdigest()[:32]}"
 
@@ -47,8 +47,8 @@ def _run(*words: str) -> str:
 
 
 async def build(recipe: Recipe, folder: Path, log: BuildLog) -> Environment:
-    """The image of a recipe, in the runtime's own store; one of the same content is there already the second time.
-    Raises PoolBroken, InvalidRequest."""
+    """Return the image of a recipe, in the runtime's own store; one of the same content is there already the second
+    time. Raises PoolBroken, InvalidRequest."""
     runtime = await runtimes.find(recipe.kind)
     name = tag(recipe)
     code, _ = await commands.output(runtime, "image", "inspect", name)
@@ -68,12 +68,12 @@ async def _build(recipe: Recipe, folder: Path, log: BuildLog, command: list[str]
 
 
 async def unpack(url: str, target: Path, log: BuildLog) -> None:
-    """The payload of a recipe into a new folder. Raises PoolBroken."""
+    """Unpack the payload of a recipe into a new folder. Raises PoolBroken."""
     await commands.run([sys.executable, "-I", fetch.__file__, url, str(target)], log, target.parent)
 
 
 async def existing(image: Image, folder: Path, log: BuildLog) -> Environment:
-    """An image that is here, or is fetched now. Raises PoolBroken, InvalidRequest."""
+    """Return an image that is here, or is fetched now. Raises PoolBroken, InvalidRequest."""
     runtime = await runtimes.find(image.kind)
     if not runtimes.is_oci(runtime):
         await commands.run([runtime, "exec", image.location, PYTHON, "--version"], log, folder)

@@ -16,7 +16,7 @@ _LOOK = "import sys, venv, ensurepip; print('.'.join(map(str, sys.version_info[:
 
 
 async def find(version: str) -> str:
-    """The path of a Python ``version`` ("3.12", "3.12.4"). Raises PoolBroken naming what was tried."""
+    """Return the path of a Python ``version`` ("3.12", "3.12.4"). Raises PoolBroken naming what was tried."""
     tried = []
     async for candidate in _candidates(version):
         code, text = await commands.output(candidate, "-c", _LOOK)
@@ -32,7 +32,7 @@ async def find(version: str) -> str:
 
 
 def fits(found: str, wanted: str) -> bool:
-    """Whether a version is the wanted one, which may be less exact.
+    """Return whether a version is the wanted one, which may be less exact.
 
     >>> fits("3.12.4", "3.12"), fits("3.12.4", "3.1"), fits("3.12.4", "3.12.4")
     (True, False, True)

@@ -77,7 +77,7 @@ class ImageDocument(msgspec.Struct):
 
 
 def digest(source: Source) -> str:
-    """The name of the content.
+    """Return the name of the content.
 
     >>> one = recipe(RecipeDocument(pip=["b", "a"], name="x", python_version="3.12"))
     >>> digest(one) == digest(recipe(RecipeDocument(pip=["a", "b"], python_version="3.12")))
@@ -87,7 +87,7 @@ def digest(source: Source) -> str:
 
 
 def recipe(document: RecipeDocument) -> Recipe:
-    """The recipe of a document. Raises InvalidRequest saying what cannot be."""
+    """Return the recipe of a document. Raises InvalidRequest saying what cannot be."""
     kind = (document.container_type or (VENV if not document.apt else "podman")).lower()
     if kind not in BUILT_KINDS:
         raise InvalidRequest(f"an environment is built as {', '.join(BUILT_KINDS)}, not as {kind[:100]!r}")
@@ -112,7 +112,7 @@ def recipe(document: RecipeDocument) -> Recipe:
 
 
 def image(document: ImageDocument) -> Image:
-    """The image of a document. Raises InvalidRequest saying what cannot be."""
+    """Return the image of a document. Raises InvalidRequest saying what cannot be."""
     kind = document.type.lower()
     if kind not in IMAGE_KINDS:
         raise InvalidRequest(f"a container's type is one of {', '.join(IMAGE_KINDS)}, not {kind[:100]!r}")
@@ -141,7 +141,7 @@ def _packages(manager: str, names: list[str]) -> tuple[str, ...]:
 
 
 def _package(manager: str, name: str) -> str:
-    """One package. What begins with a hyphen would be an option of the installer."""
+    """Return one package. What begins with a hyphen would be an option of the installer."""
     if not name or name.startswith("-") or not name.isprintable() or len(name) > MOST_CHARACTERS:
         raise InvalidRequest(f"{manager} lists packages, {name[:100]!r} is none")
     if manager == "apt" and not _APT.fullmatch(name):
@@ -160,7 +160,7 @@ def _payload(url: str | None) -> str:
 
 
 def described(source: Source) -> dict[str, Any]:
-    """The source as a document for people and clients."""
+    """Return the source as a document for people and clients."""
     document: dict[str, Any] = msgspec.to_builtins(source)
     return {key: value for key, value in document.items() if value and key not in ("type", "kind")} | {
         "type": source.kind

@@ -36,7 +36,7 @@ class Mount(NamedTuple):
 
 
 async def find(kind: str) -> str:
-    """The path of the program for a kind of image. Raises InvalidRequest saying what this endpoint can run."""
+    """Return the path of the program for a kind of image. Raises InvalidRequest saying what this endpoint can run."""
     reasons = []
     for name in CAN_RUN[kind]:
         trouble = await _trouble(name)
@@ -49,7 +49,7 @@ async def find(kind: str) -> str:
 
 
 async def runnable() -> list[str]:
-    """Everything that workers can be started in here."""
+    """Return everything that workers can be started in here."""
     troubles = await asyncio.gather(*map(_trouble, _PROBES))
     working = {name for name, trouble in zip(_PROBES, troubles, strict=True) if not trouble}
     kinds = [kind for kind, programs in CAN_RUN.items() if working.intersection(programs)]
@@ -57,7 +57,7 @@ async def runnable() -> list[str]:
 
 
 async def _trouble(name: str) -> str:
-    """Why a program cannot be used; "" if it can."""
+    """Return why a program cannot be used; "" if it can."""
     path = shutil.which(name)
     if path is None:
         return "is not installed"
@@ -66,12 +66,12 @@ async def _trouble(name: str) -> str:
 
 
 def is_oci(runtime: str) -> bool:
-    """Whether it is podman or docker, which keep images by name."""
+    """Return whether it is podman or docker, which keep images by name."""
     return os.path.basename(runtime) in ("podman", "docker")
 
 
 def command(runtime: str, image: str, python: str, mounts: Sequence[Mount]) -> list[str]:
-    """The command line that runs ``python`` in a container of ``image``; its arguments are to be appended.
+    """Return the command line that runs ``python`` in a container of ``image``; its arguments are to be appended.
 
     The container has the network of the host, as all workers have, and no privilege that the endpoint lacks. It
     runs as us: root in a container of rootless podman is its user outside, a docker container is given our ids.

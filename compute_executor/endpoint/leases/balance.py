@@ -18,8 +18,8 @@ class Load(NamedTuple):
 
 
 def keeping(loads: Sequence[Load]) -> list[bool]:
-    """Which holders have tasks that wait behind others, while a worker elsewhere has none and nothing else waits.
-    They are asked for all that has not begun, because only they know what that is.
+    """Return which holders have tasks that wait behind others, while a worker elsewhere has none and nothing else
+    waits. They are asked for all that has not begun, because only they know what that is.
 
     >>> keeping([Load(2, 4), Load(2, 0)]), keeping([Load(2, 3), Load(1, 1), Load(2, 1)])
     ([True, False], [True, False, False])

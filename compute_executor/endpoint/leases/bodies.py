@@ -31,7 +31,7 @@ KEPT_SHARE = 4
 
 
 def shared_room(folder: Path) -> int:
-    """Bytes for shared values that no task needs now."""
+    """Return the bytes for shared values that no task needs now."""
     return shutil.disk_usage(folder).free // KEPT_SHARE
 
 
@@ -102,7 +102,7 @@ class BodyExchange:
     # -- out --
 
     def announce(self, blob: Blob) -> None:
-        """The peer is told of this body, and may ask for it."""
+        """Note that the peer is told of this body, and may ask for it."""
         self._handed_out.add(blob.name)
         if self._proven and self._theirs is not None:
             source = self._folder / blob.name
@@ -111,7 +111,7 @@ class BodyExchange:
             _put(source, self._theirs / blob.name, blob.size)
 
     def wanted(self, frame: BodyWanted) -> None:
-        """The peer asks for a body."""
+        """Note that the peer asks for a body."""
         if frame.name in self._handed_out:
             self._frames.put_file(FileSource(frame.name, self._folder / frame.name, frame.offset))
         else:
@@ -120,14 +120,14 @@ class BodyExchange:
     # -- in --
 
     def holds(self, blob: Blob) -> bool:
-        """Whether a body is here, whole."""
+        """Return whether a body is here, whole."""
         try:
             return (self._folder / blob_name(blob)).stat().st_size == blob.size
         except (OSError, ResultDecodeError):
             return False
 
     def has(self, name: str) -> bool:
-        """Whether a body of this name is here."""
+        """Return whether a body of this name is here."""
         with contextlib.suppress(OSError, ResultDecodeError):
             return (self._folder / blob_name(Blob(name, 0))).is_file()
         return False
@@ -147,7 +147,7 @@ class BodyExchange:
             self._ask(name, blob.size, done)
 
     def _linked(self, name: str, size: int) -> bool:
-        """Whether the peer's own file could be taken."""
+        """Return whether the peer's own file could be taken."""
         return self._theirs is not None and _put(self._theirs / name, self._folder / name, size)
 
     def _ask(self, name: str, size: int, done: Done) -> None:
@@ -160,7 +160,7 @@ class BodyExchange:
         self._frames.put(BodyWanted(name, 0))
 
     def part(self, frame: BodyPart) -> None:
-        """Part of a body has come."""
+        """Note that part of a body has come."""
         incoming = self._incoming.get(frame.name)
         if incoming is None:
             return
@@ -195,7 +195,7 @@ class BodyExchange:
             done(trouble)
 
     def close(self) -> None:
-        """The connection has ended: what was on its way is asked for again on the next one."""
+        """Note that the connection has ended: what was on its way is asked for again on the next one."""
         for incoming in self._incoming.values():
             incoming.close()
             incoming.path.unlink(missing_ok=True)
@@ -203,7 +203,7 @@ class BodyExchange:
 
 
 def _put(source: Path, target: Path, size: int) -> bool:
-    """Whether a file of this size is there under another name now: by a link, or as a copy."""
+    """Return whether a file of this size is there under another name now: by a link, or as a copy."""
     with contextlib.suppress(OSError):
         if source.stat().st_size != size:
             return False

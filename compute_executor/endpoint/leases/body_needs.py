@@ -43,8 +43,8 @@ class BodyNeeds:
         )  # shared values that no task needs, with their sizes
 
     def add(self, key: Key, own: Iterable[Blob], shared: Sequence[Blob]) -> list[Blob]:
-        """A task needs these; those of them that are to be asked for. ``own``: its arguments, its function;
-        ``shared``: what all tasks of its batch need."""
+        """Note that a task needs these; return those of them that are to be asked for. ``own``: its arguments, its
+        function; ``shared``: what all tasks of its batch need."""
         wanted: list[Blob] = []
         if shared:
             self._add_shared(key, shared, wanted)
@@ -73,21 +73,21 @@ class BodyNeeds:
         users[user] = None
 
     def lasts(self, name: str) -> None:
-        """This one is needed for good, once it is here: the code of a function."""
+        """Note that this one is needed for good, once it is here: the code of a function."""
         self._lasting.add(name)
 
     def shared_by(self, batch: int) -> Sequence[Blob]:
-        """What the tasks of a batch share, as long as one of them is held."""
+        """Return what the tasks of a batch share, as long as one of them is held."""
         found = self._batches.get(batch)
         return () if found is None else found.blobs
 
     def complete(self, key: Key) -> bool:
-        """Whether all that a task needs is here."""
+        """Return whether all that a task needs is here."""
         shared = self._batches.get(key[0])
         return key not in self._missing and (shared is None or not shared.missing)
 
     def incomplete(self) -> list[Key]:
-        """The tasks of which something is not here."""
+        """Return the tasks of which something is not here."""
         waiting = set(self._missing)
         for shared in self._batches.values():
             if shared.missing:
@@ -95,14 +95,14 @@ class BodyNeeds:
         return list(waiting)
 
     def waiting_for(self, name: str) -> list[Key]:
-        """The tasks that need this body."""
+        """Return the tasks that need this body."""
         found: list[Key] = []
         for user in self._users.get(name, ()):
             found += self._batches[user].tasks if isinstance(user, int) else [user]
         return found
 
     def came(self, blob: Blob) -> list[Key]:
-        """A body is here; the tasks of which nothing is missing any more."""
+        """Note that a body is here; return the tasks of which nothing is missing any more."""
         self._here[blob.name] = blob.size
         ready: list[Key] = []
         for user in self._users[blob.name]:
@@ -117,11 +117,11 @@ class BodyNeeds:
         return [key for key in ready if self.complete(key)]
 
     def needed(self, name: str) -> bool:
-        """Whether any task needs this body."""
+        """Return whether any task needs this body."""
         return bool(self._users.get(name))
 
     def remove(self, key: Key) -> list[str]:
-        """A task is not held any more; the bodies whose files can go."""
+        """Note that a task is not held any more; return the bodies whose files can go."""
         gone: list[str] = []
         self._missing.pop(key, None)
         for name in self._own.pop(key, ()):
@@ -158,7 +158,7 @@ class BodyNeeds:
         return name
 
     def _over(self) -> list[str]:
-        """The shared values that were not needed for longest, as far as all take more room than there is."""
+        """Return the shared values that were not needed for longest, as far as all take more room than there is."""
         gone: list[str] = []
         size = sum(self._kept.values())
         while size > self._room:
@@ -168,7 +168,7 @@ class BodyNeeds:
         return gone
 
     def drop(self, names: Iterable[str]) -> list[str]:
-        """The grantor has no use for these shared values any more; those whose files can go now."""
+        """Note that the grantor has no use for these shared values any more; return those whose files can go now."""
         gone = []
         for name in names:
             if self.needed(name):
@@ -178,5 +178,5 @@ class BodyNeeds:
         return gone
 
     def shared_here(self) -> list[str]:
-        """The shared values that are here."""
+        """Return the shared values that are here."""
         return [name for name in self._here if name in self._shared]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def ahead(sent: float, received: float, theirs: float) -> float:
-    """Seconds that the clock here is ahead, where the other machine said ``theirs`` between ``sent`` and
+    """Return the seconds that the clock here is ahead, where the other machine said ``theirs`` between ``sent`` and
     ``received``; 0.0 if the clocks may be equal. Unix times.
 
     >>> ahead(100.0, 102.0, 101.5), ahead(100.0, 102.0, 50.0), ahead(100.0, 102.0, 151.0)

@@ -20,7 +20,7 @@ FIRST = 2
 
 
 def wanted(workers: int, mean: float | None, prefetch: float = PREFETCH) -> int:
-    """Tasks that a holder with so many workers should hold, those that run included, where tasks take ``mean``
+    """Return tasks that a holder with so many workers should hold, those that run included, where tasks take ``mean``
     seconds.
 
     >>> wanted(2, None), wanted(2, 0.00002), wanted(2, 0.01), wanted(4, 3600.0)
@@ -34,5 +34,5 @@ def wanted(workers: int, mean: float | None, prefetch: float = PREFETCH) -> int:
 
 
 def worth_sending(limit: int, sent: int, target: int) -> bool:
-    """Whether a new limit differs enough from the one sent last to be worth a frame."""
+    """Return whether a new limit differs enough from the one sent last to be worth a frame."""
     return limit - sent >= max(1, target // 4)

@@ -17,11 +17,11 @@ class FunctionTable:
         self._of_connection: dict[int, int] = {}
 
     def new_connection(self) -> None:
-        """The grantor's numbers mean nothing any more."""
+        """Note that the grantor's numbers mean nothing any more."""
         self._of_connection.clear()
 
     def add(self, number: int, code: Body) -> None:
-        """The grantor calls this function ``number``."""
+        """Note that the grantor calls this function ``number``."""
         content = code.name.encode() if isinstance(code, Blob) else hashlib.sha256(code).digest()
         local = self._numbers.get(content)
         if local is None:
@@ -30,9 +30,9 @@ class FunctionTable:
         self._of_connection[number] = local
 
     def local(self, number: int) -> int:
-        """What the function is called here that the grantor calls ``number``. Raises KeyError."""
+        """Return what the function is called here that the grantor calls ``number``. Raises KeyError."""
         return self._of_connection[number]
 
     def code(self, local: int) -> Body:
-        """The code of a function."""
+        """Return the code of a function."""
         return self._codes[local]

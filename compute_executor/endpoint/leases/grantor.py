@@ -47,11 +47,11 @@ class GrantedLeases:
         self.leased: dict[frames.TaskName, int] = {}
 
     def holds(self, key: Key) -> bool:
-        """Whether it holds this task at this attempt."""
+        """Return whether it holds this task at this attempt."""
         return self.leased.get(key[:2]) == key[2]
 
     def keys(self) -> list[Key]:
-        """All that it holds."""
+        """Return all that it holds."""
         return [(*name, attempt) for name, attempt in self.leased.items()]
 
 
@@ -59,38 +59,38 @@ class GrantorEvents(Protocol):
     """Who is told what a holder says: an engine."""
 
     def settled(self, session: GrantorSession) -> None:
-        """Both sides agree on what the holder holds: it can be given more."""
+        """Note that both sides agree on what the holder holds: it can be given more."""
 
     def has_credit(self, session: GrantorSession) -> None:
-        """It may be given more than before."""
+        """Note that it may be given more than before."""
 
     def began(self, tasks: list[tuple[int, int, int, float]]) -> None:
-        """These run."""
+        """Note that these run."""
 
     def output(self, tasks: list[tuple[int, int, Written]]) -> None:
-        """What tasks write."""
+        """Pass on what tasks write."""
 
     def ended(self, session: GrantorSession, outcomes: list[TaskEnded]) -> None:
-        """These have ended, and are nobody's any more."""
+        """Note that these have ended, and are nobody's any more."""
 
     def progress(self) -> tuple[int, int]:
-        """How many outcomes came by now, in all, and how many of these, the first, are stored."""
+        """Return how many outcomes came by now, in all, and how many of these, the first, are stored."""
         ...
 
     def returned(self, session: GrantorSession, tasks: list[Key]) -> None:
-        """These have not begun, and are nobody's any more."""
+        """Note that these have not begun, and are nobody's any more."""
 
     def recall_answered(self, session: GrantorSession, request: int) -> None:
-        """A Recall is answered."""
+        """Note that a Recall is answered."""
 
     def failed(self, session: GrantorSession, message: str) -> None:
-        """No worker can start there; empty: they can again."""
+        """Note that no worker can start there; empty: they can again."""
 
     def state(self, session: GrantorSession, document: dict[str, object]) -> None:
-        """How it is doing."""
+        """Note how it is doing."""
 
     def leaving(self, session: GrantorSession) -> None:
-        """It ends in order."""
+        """Note that it ends in order."""
 
 
 class OpenReport:
@@ -140,14 +140,14 @@ class GrantorSession:
         self.frames.put(frames.Leased(self.granted.keys()))
 
     def end(self) -> None:
-        """The connection is gone. What was leased stays so."""
+        """Note that the connection is gone. What was leased stays so."""
         self.is_over = True
         self._bodies.close()
 
     # -- giving -------------------------------------------------------------------------------------------
 
     def room(self) -> int:
-        """How many more tasks may be sent now."""
+        """Return how many more tasks may be sent now."""
         return self._limit - self._given if self.is_settled and not self.is_over else 0
 
     def reserve(self, count: int) -> None:
@@ -174,7 +174,7 @@ class GrantorSession:
         return found
 
     def shared_gone(self, names: Iterable[str]) -> None:
-        """These bodies are deleted: the holder need not keep those that are shared values."""
+        """Note that these bodies are deleted: the holder need not keep those that are shared values."""
         if gone := [name for name in names if name in self._shared]:
             self._shared.difference_update(gone)
             self.frames.put(frames.SharedDropped(gone))
@@ -221,7 +221,7 @@ class GrantorSession:
     # -- receiving ------------------------------------------------------------------------------------------
 
     def received(self, data: bytes) -> None:
-        """A frame has come. Raises InvalidRequest for what cannot be one."""
+        """Note that a frame has come. Raises InvalidRequest for what cannot be one."""
         try:
             frame = frames.decode_to_grantor(data)
         except (msgspec.MsgspecError, RecursionError, ValueError) as error:
@@ -247,7 +247,7 @@ class GrantorSession:
         self._events.returned(self, self._release(frame.tasks))
 
     def _release(self, keys: Iterable[Key]) -> list[Key]:
-        """Those of the tasks that it held; it holds them no more."""
+        """Return those of the tasks that it held; it holds them no more."""
         held = [key for key in keys if self.granted.holds(key)]
         for key in held:
             self.granted.leased.pop(key[:2], None)
@@ -318,13 +318,13 @@ class GrantorSession:
 
 
 def _without_body(outcome: TaskEnded, body: Blob, trouble: BodyTrouble) -> TaskEnded:
-    """The outcome of a task whose result is gone."""
+    """Return the outcome of a task whose result is gone."""
     text = f"the result of {body.size} bytes did not come from the endpoint: {trouble.text}"
     return outcome._replace(status=LOST, body=frames.encode(Reason(text)))
 
 
 def reason_of(outcome: TaskEnded) -> Reason:
-    """Why a task was lost."""
+    """Return why a task was lost."""
     try:
         return _decode_reason(outcome.body) if isinstance(outcome.body, bytes) else Reason("its worker died")
     except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -332,7 +332,7 @@ def reason_of(outcome: TaskEnded) -> Reason:
 
 
 def _chunks(tasks: list[Assignment]) -> Iterable[list[Assignment]]:
-    """The tasks in groups that fit one frame each."""
+    """Yield the tasks in groups that fit one frame each."""
     chunk: list[Assignment] = []
     size = 0
     for task in tasks:

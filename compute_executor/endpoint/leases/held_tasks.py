@@ -40,20 +40,20 @@ class HeldTasks:
         return list(self._held)
 
     def running(self) -> set[Key]:
-        """Those with the engine."""
+        """Return those with the engine."""
         return set(self._with_engine)
 
     def add(self, task: Assignment) -> None:
-        """This one was received; it is ready when its body is."""
+        """Note that this one was received; it is ready when its body is."""
         self._held[task[:3]] = task
 
     def ready(self, key: Key) -> None:
-        """Its body is here: the engine may have it."""
+        """Note that its body is here: the engine may have it."""
         if key in self._held:
             self._waiting.append(key)
 
     def take(self, limit: int) -> list[Assignment]:
-        """Up to ``limit`` of those that are ready, oldest first; they are with the engine from here on."""
+        """Return up to ``limit`` of those that are ready, oldest first; they are with the engine from here on."""
         taken: list[Assignment] = []
         while self._waiting and len(taken) < limit:
             key = self._waiting.popleft()
@@ -64,13 +64,13 @@ class HeldTasks:
         return taken
 
     def came_back(self, keys: Iterable[Key]) -> None:
-        """The engine has not begun these: they are the first to be taken again."""
+        """Note that the engine has not begun these: they are the first to be taken again."""
         back = [key for key in keys if key in self._with_engine]
         self._with_engine.difference_update(back)
         self._waiting.extendleft(reversed(back))
 
     def remove(self, key: Key) -> bool:
-        """This one has ended, or is given up; whether it was held."""
+        """Note that this one has ended, or is given up; return whether it was held."""
         self._with_engine.discard(key)
         if self._held.pop(key, None) is None:
             return False

@@ -13,7 +13,7 @@ from compute_executor.endpoint.leases import frames
 def hello_of(
     machine: str, generation: int, host: str, engine: str, *, join: bool, replace: bool, label: str = ""
 ) -> frames.HolderHello:
-    """What this process says of itself."""
+    """Return what this process says of itself."""
     return frames.HolderHello(
         frames.PROTOCOL,
         __version__,

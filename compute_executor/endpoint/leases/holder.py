@@ -72,11 +72,11 @@ class Leftovers(Protocol):
     """What is known of tasks that an earlier process of this holder had: see `agent.recovery`."""
 
     def outcome(self, key: Key) -> TaskEnded | None:
-        """How this task ended: with a result, or lost, because it had begun. None: it has surely not begun."""
+        """Return how this task ended: with a result, or lost, because it had begun. None: it has surely not begun."""
         ...
 
     def settled(self) -> None:
-        """Everything that was asked about is stored: forget the rest."""
+        """Note that everything that was asked about is stored: forget the rest."""
 
 
 class LeaseHolder:
@@ -154,7 +154,7 @@ class LeaseHolder:
     # -- the connection -----------------------------------------------------------------------------------
 
     def connected(self, connection: HolderConnection) -> None:
-        """There is a connection; the grantor's `Leased` comes first on it."""
+        """Note that there is a connection; the grantor's `Leased` comes first on it."""
         self._connection = connection
         if self._gone_timer is not None:
             self._gone_timer.cancel()
@@ -164,7 +164,7 @@ class LeaseHolder:
             self._send(frames.WorkersFailed(self._failure))
 
     def disconnected(self) -> None:
-        """It is gone. What runs goes on, and what has ended is kept."""
+        """Note that it is gone. What runs goes on, and what has ended is kept."""
         self._connection = None
         self._gone_timer = asyncio.get_running_loop().call_later(GONE_AFTER, self._grantor_is_gone)
 
@@ -178,7 +178,7 @@ class LeaseHolder:
     # -- from the grantor -----------------------------------------------------------------------------------
 
     def received(self, frame: object) -> None:
-        """A frame has come."""
+        """Note that a frame has come."""
         handler: Callable[[LeaseHolder, Any], None] = _HANDLERS[type(frame)]
         handler(self, frame)
 
@@ -204,7 +204,7 @@ class LeaseHolder:
         self._forget_leftovers()
 
     def _drop(self, keys: list[Key]) -> None:
-        """The grantor has leased these to us no more."""
+        """Note that the grantor has leased these to us no more."""
         if not keys:
             return
         log.warning("%d tasks are leased to this machine no more: they are dropped", len(keys))
@@ -257,7 +257,8 @@ class LeaseHolder:
             self.engine.wake(self._pool)
 
     def _not_fetched(self, blob: Blob, trouble: BodyTrouble) -> None:
-        """A body cannot come. Where there is no room for it here, others may have some; else it is nowhere."""
+        """Note that a body cannot come. Where there is no room for it here, others may have some; else it is
+        nowhere."""
         waiting = self._needs.waiting_for(blob.name)
         log.warning("%d tasks cannot run here: %s", len(waiting), trouble.text)
         if trouble.here:
@@ -274,7 +275,7 @@ class LeaseHolder:
             self._discard(unneeded)
 
     def shared_by(self, batch: int) -> Sequence[Blob]:
-        """What the tasks of a batch share, as long as one of them is held."""
+        """Return what the tasks of a batch share, as long as one of them is held."""
         return self._needs.shared_by(batch)
 
     def _on_shared_dropped(self, frame: frames.SharedDropped) -> None:
@@ -341,7 +342,7 @@ class LeaseHolder:
     # -- credit -------------------------------------------------------------------------------------------
 
     def _mean(self) -> float | None:
-        """Seconds that tasks take; at least as long as none has ended though some run."""
+        """Return the seconds that tasks take; at least as long as none has ended though some run."""
         since_progress = time.monotonic() - self._last_progress
         if not self._known:
             return since_progress if since_progress > self._prefetch and self.running else None
@@ -353,7 +354,7 @@ class LeaseHolder:
         return self._mean() or 0.0
 
     def target(self) -> int:
-        """How many tasks to hold."""
+        """Return how many tasks to hold."""
         if self.draining or time.monotonic() < self._paused_until:
             return 0
         return credit.wanted(self._workers(), self._mean(), self._prefetch)
@@ -366,7 +367,7 @@ class LeaseHolder:
             self._send(frames.CreditLimit(limit))
 
     def workers_changed(self) -> None:
-        """There are more or fewer workers than before."""
+        """Note that there are more or fewer workers than before."""
         self._send_credit()
 
     def _keep_looking(self) -> None:
@@ -452,7 +453,7 @@ class LeaseHolder:
         self._return(self._held.give_back_newest(0))
 
     def working(self) -> None:
-        """Workers can start again, as far as is known."""
+        """Note that workers can start again, as far as is known."""
         self._failure = ""
         self._send(frames.WorkersFailed(""))
         self._send_credit(at_once=True)
@@ -464,7 +465,7 @@ class LeaseHolder:
     # -- reports ------------------------------------------------------------------------------------------
 
     def _report_soon(self) -> None:
-        """Results that come in the same turn of the loop travel in one frame."""
+        """Report soon: results that come in the same turn of the loop travel in one frame."""
         if not self._reporting:
             self._reporting = True
             asyncio.get_running_loop().call_soon(self._report)
@@ -488,7 +489,7 @@ class LeaseHolder:
 
 
 def _by_grantor(outcome: TaskEnded, ahead: float) -> TaskEnded:
-    """An outcome with its times by the grantor's clock."""
+    """Return an outcome with its times by the grantor's clock."""
     began = outcome.began - ahead if outcome.began else 0.0
     return outcome._replace(began=began, ended=outcome.ended - ahead)
 

@@ -29,12 +29,12 @@ class ReportOutbox:
         self._last = self._put = self._stored = 0
 
     def add(self, outcomes: list[TaskEnded]) -> None:
-        """These have ended."""
+        """Note that these have ended."""
         self._waiting += outcomes
         self._put += len(outcomes)
 
     def close_report(self) -> NumberedReport | None:
-        """The next report: all that was added since the last one. None if that is nothing."""
+        """Return the next report: all that was added since the last one. None if that is nothing."""
         if not self._waiting:
             return None
         self._last += 1
@@ -44,7 +44,7 @@ class ReportOutbox:
         return report
 
     def stored(self, number: int) -> list[TaskEnded]:
-        """Reports up to this number are stored; the outcomes for which that is news."""
+        """Report up to this number are stored; the outcomes for which that is news."""
         news: list[TaskEnded] = []
         while self._reports and self._reports[0].number <= number:
             report = self._reports.popleft()
@@ -53,11 +53,11 @@ class ReportOutbox:
         return news
 
     def unstored(self) -> list[NumberedReport]:
-        """What is to be sent again on a new connection."""
+        """Return what is to be sent again on a new connection."""
         return list(self._reports)
 
     def names(self) -> set[tuple[int, int, int]]:
-        """The tasks, with attempts, whose outcomes are here."""
+        """Return the tasks, with attempts, whose outcomes are here."""
         outcomes = [*self._waiting, *(one for report in self._reports for one in report.outcomes)]
         return {(one.batch, one.position, one.attempt) for one in outcomes}
 
@@ -72,7 +72,7 @@ class ReportOutbox:
         return self._last
 
     def holds_through(self, number: int) -> bool:
-        """Whether a report up to this number is not stored."""
+        """Return whether a report up to this number is not stored."""
         return bool(self._reports) and self._reports[0].number <= number
 
     @property

@@ -25,7 +25,7 @@ class FileSource:
         self._offset = offset
 
     def next_part(self) -> tuple[bytes, bool]:
-        """The next frame, and whether more follow."""
+        """Return the next frame, and whether more follow."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._offset)

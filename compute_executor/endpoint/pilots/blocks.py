@@ -84,20 +84,20 @@ class Blocks:
         self.trouble: str = ""
 
     def reason(self, slot: str) -> str | None:
-        """Why a slot has ended; None if it has not, or is none of ours."""
+        """Return why a slot has ended; None if it has not, or is none of ours."""
         return self._reasons.get(slot)
 
     def look_soon(self) -> None:
-        """Something has ended: ask the engine at the next step."""
+        """Note that something has ended: ask the engine at the next step."""
         self._looked = 0.0
 
     def job(self, slot: str) -> str:
-        """What people call a slot: the job that it is."""
+        """Return what people call a slot: the job that it is."""
         state = self._slots.get(slot)
         return f"job {state.job}" if state is not None and state.job else ""
 
     def view(self) -> list[dict[str, Any]]:
-        """The blocks, for people to look at."""
+        """Return the blocks, for people to look at."""
         return [
             {"slot": slot, "job": state.job, "state": state.state, "reason": state.reason}
             for slot, state in self._slots.items()
@@ -148,7 +148,7 @@ class Blocks:
             self.trouble = ""
 
     def _bounded(self) -> BlockLimits:
-        """The limits, with what the engine can give at this moment."""
+        """Return the limits, with what the engine can give at this moment."""
         most = max(0, min(self._limits.most, self._process.most))
         return self._limits._replace(workers=max(1, self._process.workers), most=most)
 
@@ -224,7 +224,7 @@ class Blocks:
             await self._end_pending(alive)
 
     async def _end_pending(self, alive: list[str]) -> None:
-        """Nobody needs those that still wait in the scheduler's queue."""
+        """Note that nobody needs those that still wait in the scheduler's queue."""
         waiting = [slot for slot in alive if self._slots[slot].state == PENDING and slot not in self._served]
         if waiting:
             self._ending.update(waiting)

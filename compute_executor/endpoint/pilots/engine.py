@@ -92,7 +92,7 @@ class PilotLeases(GrantedLeases):
         self.losses: list[tuple[float, TaskEnded]] = []
 
     def expect(self, task: Assignment, seconds: float) -> None:
-        """It is given this task, which will take so long."""
+        """Note that it is given this task, which will take so long."""
         workers = 1
         if task.needs is not None and self.offer is not None:
             workers = share_of(task.needs, self.offer).workers
@@ -101,7 +101,7 @@ class PilotLeases(GrantedLeases):
         self.occupied += workers
 
     def has_ended(self, name: tuple[int, int]) -> int | None:
-        """It has this task no more; the number of its function, if it had it."""
+        """Note that it has this task no more; return the number of its function, if it had it."""
         function, seconds, workers = self.expected.pop(name, (None, 0.0, 0))
         self.ahead = self.ahead - seconds * workers if self.expected else 0.0
         self.occupied -= workers
@@ -245,12 +245,12 @@ class PilotEngine:
                 pilot.session.recall(frames.NOBODY_WAITS, list(pilot.expected))
 
     def _working(self) -> list[PilotLeases]:
-        """Those with a connection, the least busy first."""
+        """Return those with a connection, the least busy first."""
         connected = [one for one in self._pilots.values() if one.session is not None]
         return sorted(connected, key=lambda one: one.occupied - one.workers)
 
     def _gone(self, machine: str, pilot: PilotLeases) -> None:
-        """A pilot will not come back: what it had been sent counts as begun."""
+        """Note that a pilot will not come back: what it had been sent counts as begun."""
         self._pilots.pop(machine, None)
         keys = pilot.keys()
         pilot.leased.clear()
@@ -273,17 +273,17 @@ class PilotEngine:
         return []
 
     def shared_gone(self, names: list[str]) -> None:
-        """Nobody needs these shared values any more."""
+        """Note that nobody needs these shared values any more."""
         for pilot in self._pilots.values():
             if pilot.session is not None:
                 pilot.session.shared_gone(names)
 
     def count(self) -> int:
-        """How many workers the connected pilots have."""
+        """Return how many workers the connected pilots have."""
         return sum(one.workers for one in self._pilots.values() if one.session is not None)
 
     def pilots(self) -> list[PilotLeases]:
-        """All of them."""
+        """Return all of them."""
         return list(self._pilots.values())
 
     def end_slot(self, slot: str) -> None:
@@ -474,7 +474,7 @@ class PilotEngine:
         return self._put, max(self._kept, self._events.progress()[1])
 
     def _acknowledge(self) -> None:
-        """More is stored: have pilots forget it, and make room in our own files."""
+        """Note that more is stored: have pilots forget it, and make room in our own files."""
         self._records.stored(self._put, self._events.progress()[1])
         count = self.progress()[1]
         for pilot in self._pilots.values():

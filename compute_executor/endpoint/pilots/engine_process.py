@@ -40,7 +40,7 @@ END_WITHIN = 15.0
 
 
 def _mpiexec() -> str:
-    """The program that starts MPI processes: beside our interpreter, or on the search path."""
+    """Return the program that starts MPI processes: beside our interpreter, or on the search path."""
     places = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])
     return shutil.which("mpiexec", path=places) or "mpiexec"
 
@@ -115,7 +115,7 @@ class EngineProcess:
         self.workers, self.most = int(answer["workers"]), int(answer["most"])
 
     async def _ask(self, document: dict[str, Any]) -> dict[str, Any]:
-        """The answer to one request. Raises ServiceUnavailable if the process is dead by now, and why."""
+        """Return the answer to one request. Raises ServiceUnavailable if the process is dead by now, and why."""
         process = self._process
         if process is None or process.stdin is None or process.stdout is None:
             raise ServiceUnavailable("the engine does not run")
@@ -156,7 +156,7 @@ class EngineProcess:
         return SlotState(*(await self._done({"do": "start", "slot": slot}))["slot"])
 
     async def look(self) -> dict[str, SlotState]:
-        """All slots. Raises InvalidRequest, ServiceUnavailable."""
+        """Return all slots. Raises InvalidRequest, ServiceUnavailable."""
         answer = await self._done({"do": "look"})
         assert self._process is not None
         system.reap_adopted(self._process.pid)
@@ -168,7 +168,7 @@ class EngineProcess:
         await self._done({"do": "end", "slots": slots})
 
     async def adopt(self, slots: dict[str, SlotState]) -> None:
-        """These were started by an earlier process. Raises InvalidRequest, ServiceUnavailable."""
+        """Note that these were started by an earlier process. Raises InvalidRequest, ServiceUnavailable."""
         await self._done({"do": "adopt", "slots": slots})
 
     async def _end_all(self) -> None:
@@ -201,7 +201,8 @@ class EngineProcess:
 
 
 async def _first_of(answer: Coroutine[Any, Any, bytes], death: Coroutine[Any, Any, None]) -> bytes:
-    """The answer; nothing if the process is dead: what it has started may hold its pipe open. Raises TimeoutError."""
+    """Return the answer; nothing if the process is dead: what it has started may hold its pipe open. Raises
+    TimeoutError."""
     line, dead = asyncio.ensure_future(answer), asyncio.ensure_future(death)
     try:
         await asyncio.wait([line, dead], timeout=ANSWER_WITHIN, return_when=asyncio.FIRST_COMPLETED)

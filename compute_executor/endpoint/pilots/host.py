@@ -24,7 +24,7 @@ from compute_executor.endpoint.pilots.sources import open_source
 
 
 def main() -> int:
-    """The program."""
+    """Return the program."""
     answers = _take_output()
     first = sys.stdin.readline()
     if not first:
@@ -76,7 +76,7 @@ def _words(error: BaseException, extra: str = "") -> str:
 
 
 def _take_output() -> IO[str]:
-    """Where answers go; what libraries print goes to the standard error."""
+    """Return where answers go; what libraries print goes to the standard error."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return answers

@@ -241,8 +241,8 @@ class Pilot:
 
 
 def shared_folder(named: str | None, ticket: Ticket) -> Path | None:
-    """The endpoint's folder of bodies, if the file systems of this machine have it: then this very ticket lies beside
-    it. None for one of the same name that is another machine's."""
+    """Return the endpoint's folder of bodies, if the file systems of this machine have it: then this very ticket lies
+    beside it. None for one of the same name that is another machine's."""
     if not named:
         return None
     folder = Path(named)
@@ -255,7 +255,7 @@ def shared_folder(named: str | None, ticket: Ticket) -> Path | None:
 
 
 def time_limit() -> float | None:
-    """The Unix time at which Slurm ends the job that this process is in, if it does."""
+    """Return the Unix time at which Slurm ends the job that this process is in, if it does."""
     job = os.environ.get("SLURM_JOB_ID")
     if not job or not shutil.which("squeue"):
         return None
@@ -269,7 +269,7 @@ def time_limit() -> float | None:
 
 
 def main() -> int:
-    """The program."""
+    """Return the program."""
     parser = argparse.ArgumentParser(
         prog="python -m compute_executor.endpoint.pilots.pilot", description=__doc__
     )

@@ -24,7 +24,7 @@ class RayTasks(Executor):
         return found
 
     def slots(self) -> int:
-        """How many tasks can run at a time. Raises EngineGone."""
+        """Return how many tasks can run at a time. Raises EngineGone."""
         try:
             return int(ray.cluster_resources().get("CPU", 1))
         except Exception as error:

@@ -30,7 +30,7 @@ class PilotRecords:
         self._ring = ResultRing(self._file.file)
 
     def give(self, tasks: list[Key]) -> None:
-        """These are about to be sent to a pilot."""
+        """Note that these are about to be sent to a pilot."""
         for key in tasks:
             self._given.mark(*key)
 
@@ -49,7 +49,7 @@ class PilotRecords:
         )
 
     def stored(self, put: int, stored: int) -> None:
-        """Everything kept so far is among the first ``put`` outcomes, of which ``stored`` are stored."""
+        """Note that everything kept so far is among the first ``put`` outcomes, of which ``stored`` are stored."""
         self._file.inbox.read(self._ring.tail)
         self._file.reported(put)
         self._file.stored(stored)

@@ -22,7 +22,7 @@ class BlockLimits(NamedTuple):
 
 
 def wanted(limits: BlockLimits, tasks: int) -> int:
-    """Blocks for so many tasks that run or wait.
+    """Return blocks for so many tasks that run or wait.
 
     >>> limits = BlockLimits(workers=4, least=1, most=3)
     >>> wanted(limits, 0), wanted(limits, 5), wanted(limits, 10_000)
@@ -32,12 +32,12 @@ def wanted(limits: BlockLimits, tasks: int) -> int:
 
 
 def to_start(limits: BlockLimits, tasks: int, blocks: int) -> int:
-    """How many more to ask for, where there are ``blocks`` that wait or run."""
+    """Return how many more to ask for, where there are ``blocks`` that wait or run."""
     return max(0, wanted(limits, tasks) - blocks)
 
 
 def may_go(limits: BlockLimits, tasks: int, blocks: int, idle: float) -> bool:
-    """Whether a block without a task for ``idle`` seconds is to end.
+    """Return whether a block without a task for ``idle`` seconds is to end.
 
     >>> limits = BlockLimits(workers=4, least=0, most=3, idle=5.0)
     >>> may_go(limits, 0, 1, 6.0), may_go(limits, 0, 1, 4.0), may_go(limits, 5, 2, 60.0)

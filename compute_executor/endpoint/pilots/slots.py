@@ -36,7 +36,7 @@ class SlotOrder(NamedTuple):
     threads: int = 0
 
     def pilot_options(self) -> list[str]:
-        """What a pilot is told of its workers, besides its ticket and slot."""
+        """Return what a pilot is told of its workers, besides its ticket and slot."""
         return [
             *("--workers", str(self.workers), "--folder", self.work_folder),
             *("--gpus", self.gpus, "--threads", str(self.threads)),
@@ -62,14 +62,14 @@ class SlotSource(Protocol):
         ...
 
     def look(self) -> dict[str, SlotState]:
-        """All slots."""
+        """Return all slots."""
         ...
 
     def end(self, slots: list[str]) -> None:
         """End these at once."""
 
     def adopt(self, slots: dict[str, SlotState]) -> None:
-        """These were started by an earlier process of this kind, and are to be looked after, or ended."""
+        """Note that these were started by an earlier process of this kind, and are to be looked after, or ended."""
 
     def close(self) -> None:
         """End everything."""

@@ -179,7 +179,7 @@ def _told(error: BaseException) -> str:
 
 
 def open_source(engine: str, options: dict[str, Any], order: SlotOrder) -> SlotSource:
-    """The source for the engine of this name. Raises ValueError for what cannot be, ImportError for what is
+    """Return the source for the engine of this name. Raises ValueError for what cannot be, ImportError for what is
     missing."""
     opener = OPENERS.get(engine)
     return opener(options, order) if opener else _factory(engine, options, order)
@@ -244,7 +244,7 @@ def _parsl(options: dict[str, Any], order: SlotOrder) -> SlotSource:
 
 
 def _whole(value: Any) -> int:
-    """A number that is one; Parsl writes infinity where there is no bound."""
+    """Return a number that is one; Parsl writes infinity where there is no bound."""
     return int(value) if isinstance(value, (int, float)) and 0 < value < 1e6 else 0
 
 
@@ -300,7 +300,7 @@ def _factory(engine: str, options: dict[str, Any], order: SlotOrder) -> SlotSour
 
 
 def _module(path: str) -> Any:
-    """What this file defines. Raises ValueError."""
+    """Return what this file defines. Raises ValueError."""
     if not os.path.isfile(path):
         raise ValueError(f"there is no file {path!r}")
     spec = importlib.util.spec_from_file_location(f"_compute_executor_engine_{abs(hash(path))}", path)
@@ -321,13 +321,13 @@ OPENERS = {"slurm": _slurm, "parsl": _parsl, "dask": _dask, "mpi": _mpi, "ray": 
 
 
 def _said_by_scheduler(error: Exception) -> str:
-    """What sbatch and the like say in an error of Parsl's."""
+    """Return what sbatch and the like say in an error of Parsl's."""
     said = " ".join(str(getattr(error, name, "") or "").strip() for name in ("stdout", "stderr")).strip()
     return said or str(error)
 
 
 def _slurm_reason(job: str) -> str:
-    """What Slurm says of a job: its state and reason. Empty where there is none."""
+    """Return what Slurm says of a job: its state and reason. Empty where there is none."""
     if not shutil.which("scontrol") or not job.isdigit():
         return ""
     shown = subprocess.run(
@@ -339,7 +339,7 @@ def _slurm_reason(job: str) -> str:
 
 
 def _last_lines(status: Any) -> str:
-    """The end of what a job wrote to its standard error."""
+    """Return the end of what a job wrote to its standard error."""
     path = str(getattr(status, "stderr_path", None) or "")
     try:
         with open(path, encoding="utf-8", errors="replace") as file:

@@ -34,5 +34,6 @@ def run_pilot(ticket: str, slot: str, options: list[str], variables: dict[str, s
 
 
 def command(python: str, ticket: str, slot: str, options: list[str]) -> list[str]:
-    """The command line of a pilot. ``ticket``: its file, or - for the standard input; ``options``: of its workers."""
+    """Return the command line of a pilot. ``ticket``: its file, or - for the standard input; ``options``: of its
+    workers."""
     return [python, "-c", CODE, ticket, "--slot", slot, *options]

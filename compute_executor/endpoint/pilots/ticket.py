@@ -31,7 +31,7 @@ class Ticket(NamedTuple):
 
 
 def new_ticket(addresses: list[tuple[str, int]]) -> Ticket:
-    """A ticket with a secret of its own."""
+    """Return a ticket with a secret of its own."""
     return Ticket(addresses, secrets.token_hex(SECRET_BYTES))
 
 
@@ -46,7 +46,7 @@ def write(path: Path, ticket: Ticket) -> None:
 
 
 def loads(text: str) -> Ticket:
-    """The ticket that this text is. Raises ValueError."""
+    """Return the ticket that this text is. Raises ValueError."""
     found = json.loads(text)
     try:
         addresses = [(str(host), int(port)) for host, port in found["addresses"]]
@@ -56,5 +56,5 @@ def loads(text: str) -> Ticket:
 
 
 def dumps(ticket: Ticket) -> str:
-    """The ticket as text."""
+    """Return the ticket as text."""
     return json.dumps(ticket._asdict())

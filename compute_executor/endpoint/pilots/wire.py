@@ -55,8 +55,8 @@ class PilotWire:
         await self._writer.drain()
 
     async def receive(self) -> bytes:
-        """The next frame. Raises ServiceUnavailable when the connection has ended, NotAuthorized for a frame that is
-        not the peer's."""
+        """Return the next frame. Raises ServiceUnavailable when the connection has ended, NotAuthorized for a frame
+        that is not the peer's."""
         try:
             (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
             if length > MAX_FRAME:
@@ -83,7 +83,7 @@ class PilotWire:
 
 
 async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, key: bytes) -> PilotWire:
-    """The endpoint's side of the handshake. Raises NotAuthorized, ServiceUnavailable."""
+    """Return the endpoint's side of the handshake. Raises NotAuthorized, ServiceUnavailable."""
     writer.transport.set_write_buffer_limits(HIGH_WATER)
     return await _within(_accept(reader, writer, key))
 
@@ -107,7 +107,7 @@ async def _accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ke
 
 
 async def connect(host: str, port: int, key: bytes) -> PilotWire:
-    """The pilot's side: a connection to the endpoint. Raises NotAuthorized, ServiceUnavailable."""
+    """Return the pilot's side: a connection to the endpoint. Raises NotAuthorized, ServiceUnavailable."""
     return await _within(_connect(host, port, key))
 
 
@@ -144,7 +144,7 @@ async def _within(handshake: Coroutine[Any, Any, PilotWire]) -> PilotWire:
 
 
 def _proof(key: bytes, who: bytes, one: bytes, other: bytes) -> bytes:
-    """What only somebody with the key can make of these."""
+    """Return what only somebody with the key can make of these."""
     return hmac.digest(key, who + one + other, "sha256")
 
 

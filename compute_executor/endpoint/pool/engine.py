@@ -24,10 +24,11 @@ class Engine(Protocol):
     """What runs tasks. All calls are made on the loop's thread and return at once."""
 
     def open(self, pool: bytes, spec: PoolSpec, environment: Environment | None = None) -> None:
-        """There is a pool; its workers start in ``environment``. Again with the same name: nothing happens."""
+        """Note that there is a pool; its workers start in ``environment``. Again with the same name: nothing
+        happens."""
 
     def wake(self, pool: bytes) -> None:
-        """There is work to take for it."""
+        """Note that there is work to take for it."""
 
     def withdraw(self, pool: bytes, tasks: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
         """Of these (batch, position) that the engine has taken: those that now surely do not run and are not the
@@ -40,10 +41,11 @@ class Engine(Protocol):
         ...
 
     def close_pool(self, pool: bytes) -> None:
-        """No more work will come: its workers end when it is done. A name that is not open: nothing happens."""
+        """Note that no more work will come: its workers end when it is done. A name that is not open: nothing
+        happens."""
 
     def workers(self) -> list[WorkerView]:
-        """All workers there are."""
+        """Return all workers there are."""
         ...
 
     async def close(self) -> None:

@@ -38,27 +38,28 @@ class EngineEvents(Protocol):
     """The other side of an engine. Methods must not block; they may call the engine's."""
 
     def take(self, pool: bytes, limit: int) -> list[Assignment]:
-        """Up to ``limit`` tasks to run now; from here on they are the engine's until it reports on each."""
+        """Return up to ``limit`` tasks to run now; from here on they are the engine's until it reports on each."""
         ...
 
     def function_code(self, number: int) -> Body:
-        """The code of a function that was assigned. Asked once per worker and function."""
+        """Return the code of a function that was assigned. Asked once per worker and function."""
         ...
 
     def began(self, pool: bytes, tasks: list[tuple[int, int, int, float]]) -> None:
-        """These (batch, position, attempt, unix time) run, and for so long that it is worth saying."""
+        """Note that these (batch, position, attempt, unix time) run, and for so long that it is worth saying."""
 
     def ended(self, pool: bytes, outcomes: list[TaskEnded], *, kept: bool = False) -> None:
-        """These have ended. ``kept``: each is in the result ring of its worker, and stays there until `progress` says
-        that it is stored."""
+        """Note that these have ended. ``kept``: each is in the result ring of its worker, and stays there until
+        `progress` says that it is stored."""
 
     def progress(self) -> tuple[int, int]:
-        """How many outcomes were ever taken in, by `ended` or otherwise, and how many of these, the first, are
+        """Return how many outcomes were ever taken in, by `ended` or otherwise, and how many of these, the first, are
         stored."""
         ...
 
     def returned(self, pool: bytes, tasks: list[Key]) -> None:
-        """These have surely not begun and are not the engine's any more: to be given again, at the same attempt."""
+        """Note that these have surely not begun and are not the engine's any more: to be given again, at the same
+        attempt."""
 
     def lost(
         self,
@@ -71,13 +72,13 @@ class EngineEvents(Protocol):
         output: Written | None = None,
         worker: int = 0,
     ) -> None:
-        """This one had begun, and its worker is dead. ``output``: the end of what it has written. ``worker``: the
-        process that it was."""
+        """Note that this one had begun, and its worker is dead. ``output``: the end of what it has written.
+        ``worker``: the process that it was."""
 
     def broken(self, pool: bytes, message: str) -> None:
-        """Workers of this pool cannot start, or its initializer raised: it takes no more tasks. What still runs
-        is reported as usual, what had not begun was returned before."""
+        """Note that workers of this pool cannot start, or its initializer raised: it takes no more tasks. What still
+        runs is reported as usual, what had not begun was returned before."""
 
     def output(self, pool: bytes, batch: int, position: int, part: Written) -> None:
-        """What the task has written since the last such call, while it runs, before it ends with more than fits its
-        result, or in its last moments."""
+        """Pass on what the task has written since the last such call, while it runs, before it ends with more than
+        fits its result, or in its last moments."""

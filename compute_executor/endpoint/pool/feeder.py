@@ -54,11 +54,11 @@ class TaskFeeder:
         return scheduling_policy.to_start(ready, workers.starting(), len(self._waiting), self.estimates, most)
 
     def put_back(self, tasks: Iterable[Assignment]) -> None:
-        """These, in order, come before all others."""
+        """Put these back:, in order, come before all others."""
         self._waiting.extendleft(reversed(list(tasks)))
 
     def withdraw(self, tasks: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
-        """Those of ``tasks`` that wait here or that their worker has not received; they are gone from both."""
+        """Return those of ``tasks`` that wait here or that their worker has not received; they are gone from both."""
         wanted = set(tasks)
         for handle in self._workers.ready():
             if any(key[:2] in wanted for key in handle.tasks):
@@ -68,7 +68,7 @@ class TaskFeeder:
         return found
 
     def drain(self) -> list[Key]:
-        """All that waits; nothing waits any more."""
+        """Return all that waits; nothing waits any more."""
         keys = [task[:3] for task in self._waiting]
         self._waiting.clear()
         return keys

@@ -65,7 +65,7 @@ class Launch(Protocol):
 
 
 def launch(spec: PoolSpec, environment: Environment | None, blob_folder: str) -> Launch:
-    """The way to start the workers of a pool."""
+    """Return the way to start the workers of a pool."""
     cwd = local_text(spec.cwd)
     options = [local_text(option) for option in spec.interpreter]
     if environment is None:
@@ -162,13 +162,14 @@ class ContainerLaunch:
 
 
 def _pickling() -> list[str]:
-    """The folders of the packages that workers need for pickling."""
+    """Return the folders of the packages that workers need for pickling."""
     specs = [importlib.util.find_spec(name) for name in sorted(SupportFolders.NAMES)]
     return [folder for spec in specs if spec for folder in spec.submodule_search_locations or ()]
 
 
 def _linked(environments: Path) -> str:
-    """A folder with a link to this package, and nothing else. It is made anew if this package is elsewhere now."""
+    """Return a folder with a link to this package, and nothing else. It is made anew if this package is elsewhere
+    now."""
     folder = environments / LINKS
     folder.mkdir(exist_ok=True)
     link = folder / PACKAGE.name

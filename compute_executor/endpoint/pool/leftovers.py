@@ -54,7 +54,7 @@ async def _all_gone(folder: str | os.PathLike[str], patience: float) -> bool:
 
 
 def _alive(folder: str | os.PathLike[str]) -> list[str]:
-    """The result rings of workers that are not dead."""
+    """Return the result rings of workers that are not dead."""
     return [path for path in _paths(folder) if _is_held(path) and not _is_dead(path)]
 
 
@@ -67,8 +67,8 @@ def _is_held(path: str) -> bool:
 
 
 def _is_dead(path: str) -> bool:
-    """Whether the worker is known to be dead, though somebody holds its result ring: a process that a task has forked
-    and let go, which runs no tasks. Of a worker in a container only the lock is known."""
+    """Return whether the worker is known to be dead, though somebody holds its result ring: a process that a task has
+    forked and let go, which runs no tasks. Of a worker in a container only the lock is known."""
     pid, started = _user(path)
     return pid > 1 and started > 0 and system.start_time(pid) != started
 
@@ -87,7 +87,7 @@ def _user(path: str) -> tuple[int, int]:
 
 
 def finished(folder: str | os.PathLike[str]) -> Iterator[TaskEnded]:
-    """What workers had finished and may not be stored, in the order in which each worker did."""
+    """Yield what workers had finished and may not be stored, in the order in which each worker did."""
     for path in _paths(folder):
         with open(path, "rb") as file:
             data = file.read(result_ring.SIZE + 1)
@@ -113,7 +113,8 @@ def clear(folder: str | os.PathLike[str]) -> None:
 
 
 def _paths(folder: str | os.PathLike[str]) -> list[str]:
-    """The files of workers. What has taken their place (a pipe, a link) is nobody's, and reading it might not end."""
+    """Return the files of workers. What has taken their place (a pipe, a link) is nobody's, and reading it might not
+    end."""
     with os.scandir(folder) as entries:
         found = [entry for entry in entries if entry.name.endswith(SUFFIX)]
     strange = [entry.path for entry in found if not entry.is_file(follow_symlinks=False)]

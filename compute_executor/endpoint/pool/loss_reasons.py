@@ -20,7 +20,7 @@ _HINTS = {
 
 
 def ending(exit_code: int) -> str:
-    """How a process ended, from its ``Popen.returncode``.
+    """Return how a process ended, from its ``Popen.returncode``.
 
     >>> ending(3)
     'exited with code 3'
@@ -37,23 +37,23 @@ def ending(exit_code: int) -> str:
 
 
 def lost(pid: int, exit_code: int, final_output: bytes) -> str:
-    """The task had begun in this worker, which is dead."""
+    """Say that the task had begun in this worker, which is dead."""
     message = f"worker process {pid} {ending(exit_code)} while it ran this task"
     return f"{message}. Its last output:\n{_end_of(final_output)}" if final_output else message
 
 
 def stopped(pid: int) -> str:
-    """The task had begun in this worker, which was stopped because its pool or the service ends."""
+    """Say that the task had begun in this worker, which was stopped because its pool or the service ends."""
     return f"worker process {pid} was stopped while it ran this task, because its pool was stopped"
 
 
 def timed_out(walltime: float) -> str:
-    """The task has used up its time."""
+    """Say that the task has used up its time."""
     return f"stopped after {walltime:g} s, the timeout set for it; its process and what it had started were killed"
 
 
 def cannot_start(spec: PoolSpec, exit_code: int, final_output: bytes, times: int) -> str:
-    """Workers die before they are ready, again and again."""
+    """Return workers die before they are ready, again and again."""
     return (
         f"workers cannot start: {local_text(spec.python)} {ending(exit_code)}, {times} times before it was ready. "
         f"Its last output:\n{_end_of(final_output) or '(none)'}"
@@ -61,7 +61,7 @@ def cannot_start(spec: PoolSpec, exit_code: int, final_output: bytes, times: int
 
 
 def cannot_run(spec: PoolSpec, error: OSError) -> str:
-    """The operating system would not even start the process."""
+    """Say that the operating system would not even start the process."""
     if spec.cwd and not os.path.isdir(local_text(spec.cwd)):
         cwd = local_text(spec.cwd)
         return f"workers cannot start: their working directory {cwd} is gone or cannot be entered: {error}"

@@ -45,20 +45,20 @@ class OutputFiles:
         self._freed = [0] * STREAMS
 
     def new(self) -> bool:
-        """Whether something was written that was not read."""
+        """Return whether something was written that was not read."""
         return any(end > read for end, read in zip(self.ends(), self._read, strict=True))
 
     def ends(self) -> tuple[int, ...]:
-        """How far what is written goes, in each file."""
+        """Return how far what is written goes, in each file."""
         return tuple(os.fstat(file).st_size for file in self.files)
 
     def read(self) -> Parts:
-        """What was written since the last call."""
+        """Return what was written since the last call."""
         return self._parts(self.ends())
 
     def read_each(self, ends: list[tuple[int, ...]]) -> list[Parts]:
-        """What was written since the last call, up to each of these positions, which rise: cut from one piece, as
-        many short tasks write little. Written out for speed: it is done for each task that prints."""
+        """Return what was written since the last call, up to each of these positions, which rise: cut from one piece,
+        as many short tasks write little. Written out for speed: it is done for each task that prints."""
         last = ends[-1]
         if len(ends) == 1 or max(map(int.__sub__, last, self._read)) > MOST_AT_ONCE:
             return [self._parts(each) for each in ends]
@@ -106,7 +106,7 @@ class TaskTexts:
         self._ends: dict[Key, Written] = {}
 
     def add(self, key: Key, parts: Parts) -> Written:
-        """A task has written this; these parts as a client gets them."""
+        """Note that a task has written this; return these parts as a client gets them."""
         before = self._ends.get(key, NOTHING)
         if before is NOTHING and size(parts) <= KEPT:  # nearly always
             (_, out), (_, err), (_, records) = parts
@@ -117,13 +117,14 @@ class TaskTexts:
         return part
 
     def sent(self, key: Key) -> None:
-        """What a task has written went without its result, which had gone before: only how much it was is kept."""
+        """Note that what a task has written went without its result, which had gone before: only how much it was is
+        kept."""
         end = self._ends[key]
         starts = [start + len(text) for start, text in zip(end.starts, end.streams(), strict=True)]
         self._ends[key] = Written(starts=(starts[OUT], starts[ERR], starts[RECORDS]), attempt=end.attempt)
 
     def take(self, key: Key) -> Written | None:
-        """The end of what a task has written; None if that is nothing. It is forgotten."""
+        """Return the end of what a task has written; None if that is nothing. It is forgotten."""
         return self._ends.pop(key, None)
 
 
@@ -131,7 +132,7 @@ NOTHING = Written()
 
 
 def following(before: Written, parts: Parts, attempt: int) -> Written:
-    """Parts of a task's output that come after ``before``."""
+    """Return parts of a task's output that come after ``before``."""
     (out_count, out), (err_count, err), (count, records) = parts
     if before is NOTHING:
         starts = out_count - len(out), err_count - len(err), count - len(records)
@@ -145,7 +146,7 @@ def following(before: Written, parts: Parts, attempt: int) -> Written:
 
 
 def end_of(before: Written, part: Written) -> Written:
-    """The end of both."""
+    """Return the end of both."""
     if before is NOTHING and max(map(len, part.streams())) <= KEPT:
         return part
     ends = []
@@ -161,6 +162,6 @@ def end_of(before: Written, part: Written) -> Written:
 
 
 def size(parts: Parts) -> int:
-    """Bytes in the longest of the parts."""
+    """Return the bytes in the longest of the parts."""
     (out, _), (err, _), (records, _) = parts
     return max(out, err, records)

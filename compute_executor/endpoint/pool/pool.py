@@ -94,7 +94,7 @@ class WorkerPool:
         self._end_if_done()
 
     def withdraw(self, tasks: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
-        """Those of ``tasks`` that the engine has and that surely will not run now."""
+        """Return those of ``tasks`` that the engine has and that surely will not run now."""
         found = self._feeder.withdraw(tasks)
         self.feed()
         return found
@@ -122,18 +122,18 @@ class WorkerPool:
         self._leave_if_empty()
 
     def views(self) -> list[WorkerView]:
-        """The workers, for people to look at."""
+        """Return the workers, for people to look at."""
         return [handle.view(self._name) for handle in self._workers.handles]
 
     # -- WorkerEvents: what workers report --
 
     def ready(self) -> None:
-        """A worker has started."""
+        """Note that a worker has started."""
         self._workers.worker_started()
         self.feed()
 
     def finished(self, handle: WorkerHandle, outcomes: list[Outcome]) -> None:
-        """A worker has run these."""
+        """Note that a worker has run these."""
         ended = []
         pid = handle.process.pid
         took: dict[int, list[float]] = {}
@@ -151,16 +151,16 @@ class WorkerPool:
         self.feed()
 
     def has_room(self, handle: WorkerHandle) -> bool:
-        """A worker's result ring is full: whether enough of it is stored."""
+        """Return whether enough is stored of a worker's result ring that is full."""
         return handle.process.has_room(self._events.progress()[1])
 
     def handed_back(self, tasks: list[Assignment]) -> None:
-        """A worker will not come to these soon."""
+        """Note that a worker will not come to these soon."""
         self._feeder.put_back(tasks)
         self.feed()
 
     def begun(self, handle: WorkerHandle, key: Key, moment: float) -> None:
-        """A task with a walltime has begun."""
+        """Note that a task with a walltime has begun."""
         entry = handle.tasks.get(key)
         if entry is None:
             return
@@ -169,20 +169,20 @@ class WorkerPool:
             handle.limit(key, min(walltime, moment + walltime - time.time()))
 
     def failed(self, handle: WorkerHandle, message: str) -> None:
-        """The initializer raised in a worker."""
+        """Note that the initializer raised in a worker."""
         handle.ending = True
         self._break(message)
 
     def code(self, function: int) -> Body:
-        """The code of a function."""
+        """Return the code of a function."""
         return self._events.function_code(function)
 
     def output(self, key: Key, part: Written) -> None:
-        """A task has written something."""
+        """Note that a task has written something."""
         self._events.output(self._name, key[0], key[1], part)
 
     def died(self, handle: WorkerHandle, exit_code: int) -> None:
-        """A worker is dead. What it had not begun is returned, what it had begun is lost or timed out."""
+        """Note that a worker is dead. What it had not begun is returned, what it had begun is lost or timed out."""
         self._workers.remove(handle)
         handle.process.reported(*self._events.progress())  # its result ring goes if that is stored
         last_output = handle.last_output()
@@ -279,14 +279,14 @@ class WorkerPool:
                 return
 
     def _start_again(self, exit_code: int, final_output: bytes) -> None:
-        """A worker died before it was ready."""
+        """Note that a worker died before it was ready."""
         if (message := self._workers.failed(exit_code, final_output)) is not None:
             self._break(message)
         elif self._phase != ENDING:
             self._start(1)
 
     def _break(self, message: str) -> None:
-        """No worker can start: give back what waits, run no more."""
+        """Note that no worker can start: give back what waits, run no more."""
         if self._phase != ENDING:
             self._phase = ENDING
             self._give_back(self._feeder.drain())
@@ -309,7 +309,7 @@ class WorkerPool:
 
 
 def look_after(mean: float) -> float:
-    """Seconds until the next look, where tasks take ``mean`` seconds.
+    """Return the seconds until the next look, where tasks take ``mean`` seconds.
 
     >>> look_after(0.00001), look_after(0.02), look_after(600.0)
     (0.01, 0.02, 0.025)
@@ -318,6 +318,6 @@ def look_after(mean: float) -> float:
 
 
 def blob(reference: bytes) -> Blob:
-    """The file that ``<name> <size>`` in a result refers to."""
+    """Return the file that ``<name> <size>`` in a result refers to."""
     name, size = reference.decode().split()
     return Blob(name, int(size))

@@ -61,7 +61,7 @@ class PrestartedWorker:
             self._timer = asyncio.get_running_loop().call_later(KEPT_FOR, self._end)
 
     def take(self, launch: Launch, path: Iterable[str]) -> WorkerProcess | None:
-        """The spare, if it was started as a worker of this pool would be."""
+        """Return the spare, if it was started as a worker of this pool would be."""
         if self._process is None or _like(launch, path) != self._like:
             return None
         process = self._process
@@ -69,7 +69,7 @@ class PrestartedWorker:
         return process
 
     def lost(self, process_owner: _Unclaimed) -> None:
-        """It is dead: killed by somebody, or its interpreter does not start."""
+        """Note that it is dead: killed by somebody, or its interpreter does not start."""
         if self._process is not None and self._process.owner is process_owner:
             self._forget()
 
@@ -104,7 +104,7 @@ class _Unclaimed:
         self._spare = spare
 
     def received(self, kind: int, payload: bytes) -> None:
-        """It says nothing before its SETUP."""
+        """Note that it says nothing before its SETUP."""
 
     def died(self, exit_code: int) -> None:  # noqa: ARG002 - of no interest
         """See PrestartedWorker.lost."""
@@ -121,7 +121,7 @@ class _Ending:
         """Nothing."""
 
     def died(self, exit_code: int) -> None:  # noqa: ARG002 - of no interest
-        """It is gone."""
+        """Note that it is gone."""
         self._gone.set_result(None)
 
 
@@ -144,6 +144,6 @@ def _stamp(path: str) -> tuple[int, ...] | None:
 
 
 def _place(folder: str) -> tuple[int, ...] | None:
-    """Which folder it is; one of the same name, made anew, is another. What lies in it is of no interest."""
+    """Return which folder it is; one of the same name, made anew, is another. What lies in it is of no interest."""
     stamp = _stamp(folder)
     return stamp and stamp[:2]

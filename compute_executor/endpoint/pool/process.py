@@ -58,10 +58,10 @@ class ProcessOwner(Protocol):
     """Who is told what a worker does. Called on the loop's thread."""
 
     def received(self, kind: int, payload: bytes) -> None:
-        """A frame came."""
+        """Note that a frame came."""
 
     def died(self, exit_code: int) -> None:
-        """The process is dead and reaped; its result ring and output can still be read. Called once."""
+        """Note that the process is dead and reaped; its result ring and output can still be read. Called once."""
 
 
 class WorkerProcess:
@@ -111,7 +111,7 @@ class WorkerProcess:
         return True
 
     def take_back(self) -> list[bytes]:
-        """All datagrams that the worker has not received, oldest first. It will not see them."""
+        """Return all datagrams that the worker has not received, oldest first. It will not see them."""
         taken = []
         with contextlib.suppress(BlockingIOError):
             while datagram := self._channels.worker_tasks.recv(DATAGRAM, socket.MSG_DONTWAIT):
@@ -119,8 +119,8 @@ class WorkerProcess:
         return taken
 
     def results(self, tail: int | None = None) -> list[Outcome]:
-        """The results up to ``tail`` that were not read yet; None: all there are, of a dead worker. Raises ValueError
-        if a living one's cannot be read."""
+        """Return the results up to ``tail`` that were not read yet; None: all there are, of a dead worker. Raises
+        ValueError if a living one's cannot be read."""
         inbox = self._channels.ring_file.inbox
         if tail is not None:
             return inbox.read(tail)
@@ -131,30 +131,31 @@ class WorkerProcess:
             return []
 
     def reported(self, count: int, stored: int) -> None:
-        """What `results` gave is among the first ``count`` outcomes told to the service, which stored so many."""
+        """Note that what `results` gave is among the first ``count`` outcomes told to the service, which stored so
+        many."""
         self._channels.ring_file.reported(count)
         self._channels.ring_file.stored(stored)
 
     def has_room(self, stored: int) -> bool:
-        """Whether the worker can put down another result, now that so many outcomes are stored."""
+        """Return whether the worker can put down another result, now that so many outcomes are stored."""
         ring_file = self._channels.ring_file
         ring_file.stored(stored)
         return ring_file.settled() or ring_file.has_room()
 
     def has_output(self) -> bool:
-        """Whether something was written that was not read."""
+        """Return whether something was written that was not read."""
         return self._channels.output.new()
 
     def output_ends(self) -> tuple[int, ...]:
-        """How far what was written goes."""
+        """Return how far what was written goes."""
         return self._channels.output.ends()
 
     def output(self) -> Parts:
-        """What was written since the last call."""
+        """Return what was written since the last call."""
         return self._channels.output.read()
 
     def outputs(self, ends: list[tuple[int, ...]]) -> list[Parts]:
-        """What was written since the last call, up to each of these positions, which rise."""
+        """Return what was written since the last call, up to each of these positions, which rise."""
         return self._channels.output.read_each(ends)
 
     # -- the stream --
@@ -240,7 +241,8 @@ class WorkerProcess:
             self._timers.append(self._loop.call_later(RUNTIME_AFTER, self._signal, signal.SIGKILL))
 
     def _end_descendants(self) -> None:
-        """What a worker has started is found while it lives; it is stopped, so that it starts nothing more."""
+        """End descendants: what a worker has started is found while it lives; it is stopped, so that it starts
+        nothing more."""
         if self._popen.returncode is None and system.descendants(self.pid):
             self._signal(signal.SIGSTOP)
             system.end_descendants(self.pid)
@@ -279,7 +281,7 @@ class WorkerProcess:
         self._channels.close()
 
     def _read_rest(self) -> None:
-        """Frames that the worker sent before it died."""
+        """Read the frames that the worker sent before it died."""
         if self._turn is not None:
             self._turn.cancel()
         with contextlib.suppress(OSError, LookupError, ValueError, struct.error):  # see _go_on

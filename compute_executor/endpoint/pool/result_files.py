@@ -39,7 +39,8 @@ class ResultRingFile:
         self._unstored: deque[tuple[int, int]] = deque()  # outcomes reported so far, how far read by then
 
     def reported(self, count: int) -> None:
-        """All that was read is among the first ``count`` outcomes of which the engine ever told the service."""
+        """Note that all that was read is among the first ``count`` outcomes of which the engine ever told the
+        service."""
         self._unstored.append((count, self.inbox.position))
 
     def stored(self, count: int) -> None:
@@ -51,15 +52,15 @@ class ResultRingFile:
             self.inbox.release(position)
 
     def settled(self) -> bool:
-        """Whether everything is stored that was ever read."""
+        """Return whether everything is stored that was ever read."""
         return not self._unstored
 
     def has_room(self) -> bool:
-        """Whether half of it is free, so that a worker can go on that had to wait. No record is longer."""
+        """Return whether half of it is free, so that a worker can go on that had to wait. No record is longer."""
         return self.inbox.room() >= result_ring.CAPACITY // 2
 
     def remove(self) -> None:
-        """Nobody needs it any more."""
+        """Note that nobody needs it any more."""
         self.inbox.close()
         os.close(self.file)
         os.unlink(self._path)
@@ -73,13 +74,14 @@ class ResultRingFiles:
         self._free: list[ResultRingFile] = []
 
     def take(self) -> ResultRingFile:
-        """One that no living worker uses. Raises OSError."""
+        """Return one that no living worker uses. Raises OSError."""
         if self._free:
             return self._free.pop()
         return ResultRingFile(os.path.join(self.folder, os.urandom(8).hex() + SUFFIX))
 
     def give_back(self, ring_file: ResultRingFile) -> None:
-        """Its worker is dead. What it still holds stays until it is stored, or until the next service reads it."""
+        """Note that its worker is dead. What it still holds stays until it is stored, or until the next service reads
+        it."""
         if ring_file.settled():
             ring_file.remove()
         else:

@@ -84,7 +84,7 @@ class DurationEstimates:
         """Of all functions, the recent tasks weighing most."""
 
     def expected(self, function: int) -> float:
-        """Seconds that the next task of this function will take, or UNKNOWN."""
+        """Return the seconds that the next task of this function will take, or UNKNOWN."""
         return self._seconds.get(function, UNKNOWN)
 
     def learn(self, function: int, count: int, seconds: float) -> None:
@@ -120,7 +120,7 @@ class WorkerLoad:
         """What its only task takes; None: it has any number of tasks, of one worker each."""
 
     def add(self, tasks: Iterable[Assignment], estimates: DurationEstimates) -> None:
-        """These were given to the worker."""
+        """Note that these were given to the worker."""
         mine, expected_of = self.tasks, estimates.expected
         for task in tasks:
             expected = expected_of(task.function)
@@ -130,7 +130,7 @@ class WorkerLoad:
                 self.held = task.needs
 
     def remove(self, key: Key) -> Assignment | None:
-        """This one has ended or come back; None if the worker does not have it."""
+        """Note that this one has ended or come back; None if the worker does not have it."""
         entry = self.tasks.pop(key, None)
         if entry is None:
             return None
@@ -140,7 +140,7 @@ class WorkerLoad:
         return entry[0]
 
     def has_room(self) -> bool:
-        """Whether the worker should be given more."""
+        """Return whether the worker should be given more."""
         count = len(self.tasks)
         if self.occupied or self.held is not None:
             return False
@@ -154,8 +154,8 @@ SomeLoad = TypeVar("SomeLoad", bound=WorkerLoad)
 
 
 def demand(loads: Iterable[WorkerLoad], waiting: int, estimates: DurationEstimates, coming: int) -> int:
-    """How many tasks to ask the service for. ``coming``: how many more workers there are soon or could be; work
-    for some of them is worth knowing about although nobody has room for it yet."""
+    """Return how many tasks to ask the service for. ``coming``: how many more workers there are soon or could be;
+    work for some of them is worth knowing about although nobody has room for it yet."""
     wanted = sum(_room(load, estimates.mean) for load in loads if load.has_room())
     return max(wanted, min(coming, MAX_STARTING)) - waiting
 
@@ -166,12 +166,12 @@ def _room(load: WorkerLoad, mean: float) -> int:
 
 
 def least_loaded(loads: Iterable[SomeLoad]) -> SomeLoad | None:
-    """Who gets the next chunk: the one with room that will be free first."""
+    """Return who gets the next chunk: the one with room that will be free first."""
     return min((load for load in loads if load.has_room()), key=lambda load: load.ahead, default=None)
 
 
 def free_share(loads: Iterable[WorkerLoad], offer: ResourceOffer) -> WorkerShare:
-    """What of a pool is not taken. ``loads``: all its workers."""
+    """Return what of a pool is not taken. ``loads``: all its workers."""
     workers, memory = offer.workers, offer.memory
     for load in loads:
         if load.tasks:
@@ -182,8 +182,8 @@ def free_share(loads: Iterable[WorkerLoad], offer: ResourceOffer) -> WorkerShare
 
 
 def fits(task: Assignment, free: WorkerShare, offer: ResourceOffer) -> bool:
-    """Whether a task can begin on a worker that has none, with so much free. What memory there is may not be known:
-    then it counts as enough."""
+    """Return whether a task can begin on a worker that has none, with so much free. What memory there is may not be
+    known: then it counts as enough."""
     share = ONE_WORKER if task.needs is None else share_of(task.needs, offer)
     return share.workers <= free.workers and (not offer.memory or share.memory <= free.memory)
 
@@ -191,7 +191,7 @@ def fits(task: Assignment, free: WorkerShare, offer: ResourceOffer) -> bool:
 def who_may_take(
     task: Assignment, loads: Iterable[SomeLoad], free: WorkerShare, offer: ResourceOffer
 ) -> SomeLoad | None:
-    """Who gets this task, the next in turn; None: nobody now, and nothing behind it is given out either."""
+    """Return who gets this task, the next in turn; None: nobody now, and nothing behind it is given out either."""
     idle = fits(task, free, offer)
     if task.needs is None:
         return least_loaded(load for load in loads if idle or load.tasks)
@@ -219,7 +219,7 @@ def next_chunk(waiting: deque[Assignment], workers: int, estimates: DurationEsti
 
 
 def worth_stealing(loads: Iterable[SomeLoad]) -> SomeLoad | None:
-    """Whose unreceived tasks an idle worker should take over: the one with most to do beyond a single task."""
+    """Return whose unreceived tasks an idle worker should take over: the one with most to do beyond a single task."""
     most = max(
         (load for load in loads if len(load.tasks) > 1),
         key=lambda load: (load.occupied, load.ahead),
@@ -231,7 +231,7 @@ def worth_stealing(loads: Iterable[SomeLoad]) -> SomeLoad | None:
 def to_start(
     loads: Collection[WorkerLoad], starting: int, waiting: int, estimates: DurationEstimates, most: int
 ) -> int:
-    """How many more workers to start. ``loads`` are the running workers, ``most`` all there may be."""
+    """Return how many more workers to start. ``loads`` are the running workers, ``most`` all there may be."""
     queued = waiting + sum(max(0, len(load.tasks) - 1) for load in loads)
     room = min(most - len(loads) - starting, MAX_STARTING - starting, queued - starting)
     if room <= 0 or any(not load.tasks for load in loads):

@@ -35,33 +35,33 @@ class WorkerEvents(Protocol):
     """What a worker reports to its pool, which implements this."""
 
     def ready(self) -> None:
-        """A worker has started, its initializer has run."""
+        """Note that a worker has started, its initializer has run."""
 
     def finished(self, handle: WorkerHandle, outcomes: list[Outcome]) -> None:
-        """It has run these."""
+        """Note that it has run these."""
 
     def has_room(self, handle: WorkerHandle) -> bool:
-        """Whether so much of what it has finished is stored that its result ring takes another result."""
+        """Return whether so much of what it has finished is stored that its result ring takes another result."""
         ...
 
     def handed_back(self, tasks: list[Assignment]) -> None:
-        """A worker will not run these, which it had received: a task before them takes long."""
+        """Note that a worker will not run these, which it had received: a task before them takes long."""
 
     def begun(self, handle: WorkerHandle, key: Key, moment: float) -> None:
-        """It has begun a task that has a walltime."""
+        """Note that it has begun a task that has a walltime."""
 
     def failed(self, handle: WorkerHandle, message: str) -> None:
-        """Its initializer raised."""
+        """Note that its initializer raised."""
 
     def code(self, function: int) -> Body:
-        """The code of a function."""
+        """Return the code of a function."""
         ...
 
     def output(self, key: Key, part: Written) -> None:
-        """This task wrote that, which is to be sent on before its end."""
+        """Note that this task wrote that, which is to be sent on before its end."""
 
     def died(self, handle: WorkerHandle, exit_code: int) -> None:
-        """Its process is gone."""
+        """Note that its process is gone."""
 
 
 class WorkerHandle(WorkerLoad):
@@ -109,7 +109,7 @@ class WorkerHandle(WorkerLoad):
         return True
 
     def take_back(self) -> list[Assignment]:
-        """What it has not received, in order. It will not run it."""
+        """Return what it has not received, in order. It will not run it."""
         keys = [task[:3] for datagram in self.process.take_back() for task in _tasks(datagram)]
         return self.give_up(keys)
 
@@ -139,16 +139,16 @@ class WorkerHandle(WorkerLoad):
     # -- what it has begun --
 
     def current(self) -> Key | None:
-        """The task it runs now, as far as its begun log tells."""
+        """Return the task it runs now, as far as its begun log tells."""
         newest = next(self.begun_log.recent(1), None)
         return newest if newest in self.tasks else None
 
     def begun(self) -> set[Key]:
-        """Those of its outstanding tasks that it has begun."""
+        """Return those of its outstanding tasks that it has begun."""
         return set(self.begun_log.recent(len(self.tasks))).intersection(self.tasks)
 
     def look(self) -> Assignment | None:
-        """The task that it already ran at the last look; each is returned once, and makes it occupied."""
+        """Return the task that it already ran at the last look; each is returned once, and makes it occupied."""
         count = self.begun_log.count()
         if count != self._seen:
             self._seen = count
@@ -160,11 +160,11 @@ class WorkerHandle(WorkerLoad):
         return self.tasks[key][0]
 
     def begin_unknown(self) -> bool:
-        """Whether it may run a task whose beginning is not known yet."""
+        """Return whether it may run a task whose beginning is not known yet."""
         return bool(self.tasks) and not self._begin_known
 
     def view(self, pool: bytes) -> WorkerView:
-        """This worker, for people to look at."""
+        """Return this worker, for people to look at."""
         states = {self.ending: "ending", not self.is_ready: "starting", bool(self.tasks): "running"}
         current = self.current()
         return WorkerView(self.process.pid, pool, states.get(True, "idle"), current and current[:2])
@@ -172,11 +172,11 @@ class WorkerHandle(WorkerLoad):
     # -- from the worker: process.ProcessOwner --
 
     def received(self, kind: int, payload: bytes) -> None:
-        """A frame came."""
+        """Note that a frame came."""
         _HANDLERS[kind](self, payload)
 
     def died(self, exit_code: int) -> None:
-        """The process is gone; what it had finished counts."""
+        """Note that the process is gone; what it had finished counts."""
         self._forget_limit()
         if self._waiting is not None:
             self._waiting.cancel()
@@ -226,7 +226,7 @@ class WorkerHandle(WorkerLoad):
             self._waiting = asyncio.get_running_loop().call_later(ROOM_EVERY, self._on_room, b"")
 
     def _on_output(self, payload: bytes) -> None:
-        """Tasks have ended, about whose results the next frame is; this is how far what they wrote goes."""
+        """Note that tasks have ended, about whose results the next frame is; this is how far what they wrote goes."""
         notes = list(messages.WRITTEN.iter_unpack(payload))
         for note, parts in zip(notes, self.process.outputs([note[3:] for note in notes]), strict=True):
             key = note[:3]
@@ -238,7 +238,8 @@ class WorkerHandle(WorkerLoad):
                 self._texts.sent(key)
 
     def _writer(self) -> Key | None:
-        """The task that it runs now, if what the one before has written is known: all that is new is of this one."""
+        """Return the task that it runs now, if what the one before has written is known: all that is new is of this
+        one."""
         key, before = self.current(), next(islice(self.begun_log.recent(2), 1, None), None)
         return None if before in self.tasks else key
 
@@ -255,7 +256,7 @@ class WorkerHandle(WorkerLoad):
         self._events.output(key, self._texts.add(key, parts))
 
     def last_output(self) -> Parts:
-        """What a dead worker has written and not reported."""
+        """Return what a dead worker has written and not reported."""
         return self.process.output()
 
     def final_output(self, key: Key, parts: Parts) -> None:
@@ -263,7 +264,7 @@ class WorkerHandle(WorkerLoad):
         self._events.output(key, self._texts.add(key, parts))
 
     def written(self, key: Key) -> Written | None:
-        """The end of what a task has written that has ended."""
+        """Return the end of what a task has written that has ended."""
         return self._texts.take(key)
 
     def _on_failed(self, payload: bytes) -> None:

@@ -63,13 +63,13 @@ class BegunLogFiles:
         self._free: list[BegunLog] = []
 
     def take(self) -> BegunLog:
-        """One that no living worker uses."""
+        """Return one that no living worker uses."""
         if self._free:
             return self._free.pop()
         return BegunLog(os.path.join(self._folder, os.urandom(8).hex() + SUFFIX))
 
     def give_back(self, begun_log: BegunLog) -> None:
-        """Its worker is dead."""
+        """Note that its worker is dead."""
         self._free.append(begun_log)
 
 
@@ -103,11 +103,11 @@ class WorkerSet:
         self._scarce_since: float | None = None
 
     def ready(self) -> list[WorkerHandle]:
-        """Those that can be given tasks."""
+        """Return those that can be given tasks."""
         return [handle for handle in self.handles if handle.is_ready and not handle.ending]
 
     def starting(self) -> int:
-        """How many are not ready yet."""
+        """Return how many are not ready yet."""
         return sum(not handle.is_ready and not handle.ending for handle in self.handles)
 
     def start(self, events: WorkerEvents) -> None:
@@ -125,7 +125,7 @@ class WorkerSet:
             raise
 
     def _next_launch(self) -> Launch:
-        """How to start another: with the devices that fewest workers have. Those that end count last."""
+        """Return how to start another: with the devices that fewest workers have. Those that end count last."""
 
         def taken(plan: Launch) -> tuple[int, int]:
             its = [handle.ending for handle in self.handles if handle.launch is plan]
@@ -155,18 +155,18 @@ class WorkerSet:
         )
 
     def remove(self, handle: WorkerHandle) -> None:
-        """This one is dead."""
+        """Note that this one is dead."""
         self.handles.remove(handle)
         self._begun_logs.give_back(handle.begun_log)
 
     def leave_spare(self) -> None:
-        """All are gone: let one wait for the next pool of this kind, if they worked."""
+        """Note that all are gone: let one wait for the next pool of this kind, if they worked."""
         if not self._failures:
             self._spare.prepare(self._launches[0], self._path)
 
     def could_not_start(self, error: OSError, again: Callable[[], None]) -> bool:
-        """The system would not start another. Whether the pool can go on: with those that there are, or by waiting
-        until the system has room (``again`` is called then), but not for ever if there are none."""
+        """Note that the system would not start another. Return whether the pool can go on: with those that there are,
+        or by waiting until the system has room (``again`` is called then), but not for ever if there are none."""
         self.most = len(self.handles)
         if error.errno not in SCARCE:
             return self.most > 0
@@ -186,12 +186,12 @@ class WorkerSet:
         again()
 
     def worker_started(self) -> None:
-        """A worker has become ready, so they can."""
+        """Note that a worker has become ready, so they can."""
         self._failures = 0
         self._scarce_since = None
 
     def failed(self, exit_code: int, final_output: bytes) -> str | None:
-        """A worker died before it was ready. What to say if that is once too often."""
+        """Note that a worker died before it was ready. Return what to say if that is once too often."""
         self._failures += 1
         if self._failures < MOST_FAILURES:
             return None
@@ -226,7 +226,7 @@ class WorkerSet:
 
 
 def specs_by_devices(spec: PoolSpec) -> list[PoolSpec]:
-    """The specification with the variables of each worker's devices; as it is, if it has none."""
+    """Return the specification with the variables of each worker's devices; as it is, if it has none."""
     if not spec.devices:
         return [spec]
     return [msgspec.structs.replace(spec, environ={**spec.environ, **one.variables}) for one in spec.devices]

@@ -45,7 +45,7 @@ class BegunLog:
         self._count = self._words[0]
 
     def mark(self, batch: int, position: int, attempt: int) -> None:
-        """This task begins now. The entry is complete before the counter says so."""
+        """Note that this task begins now. The entry is complete before the counter says so."""
         words = self._words
         count = self._count
         slot = 1 + 2 * (count % CAPACITY)
@@ -54,11 +54,11 @@ class BegunLog:
         words[0] = self._count = count + 1
 
     def count(self) -> int:
-        """How many tasks were ever marked here."""
+        """Return how many tasks were ever marked here."""
         return self._words[0]
 
     def recent(self, most: int) -> Iterator[Key]:
-        """The tasks marked last, the newest first."""
+        """Yield the tasks marked last, the newest first."""
         count = self._words[0]
         for index in range(count - 1, max(count - min(most, CAPACITY), 0) - 1, -1):
             slot = 1 + 2 * (index % CAPACITY)
@@ -70,7 +70,8 @@ def _key(batch: int, packed: int) -> Key:
 
 
 def begun(folder: str | os.PathLike[str]) -> set[Key]:
-    """All tasks that the logs of ``folder`` still know, as (batch, position, attempt). Ignores damaged files."""
+    """Return all tasks that the logs of ``folder`` still know, as (batch, position, attempt). Ignores damaged
+    files."""
     found: set[Key] = set()
     for path in _paths(folder):
         with open(path, "rb") as file:

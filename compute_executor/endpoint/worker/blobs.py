@@ -13,13 +13,13 @@ from compute_executor.serialization import large
 
 
 def read_blob(folder: str, name: bytes) -> bytes | memoryview:
-    """The content of a blob. Raises OSError if it is not there."""
+    """Return the content of a blob. Raises OSError if it is not there."""
     return large.read(os.path.join(folder, os.fsdecode(name)))
 
 
 def write_blob(folder: str, content: large.Content, durable: bool) -> bytes:
-    """A new blob; returns ``<name> <size>``. ``durable``: it survives a power loss as well. Raises OSError: then
-    nothing is left behind, so that a full disk has room again for the word that it was full."""
+    """Return a new blob; returns ``<name> <size>``. ``durable``: it survives a power loss as well. Raises OSError:
+    then nothing is left behind, so that a full disk has room again for the word that it was full."""
     name = os.urandom(16).hex()
     path = os.path.join(folder, name)
     try:
@@ -43,7 +43,8 @@ def _private(path: str, flags: int) -> int:
 
 
 def sync_folder(folder: str | os.PathLike[str]) -> None:
-    """A new name is on disk when its folder is: a sync of another file, as that of the store, need not bring it."""
+    """Put a new name on disk, which it is when its folder is: a sync of another file, as that of the store, need not
+    bring it."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

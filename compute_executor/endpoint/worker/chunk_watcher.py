@@ -31,7 +31,7 @@ class BeginListener(Protocol):
         """Send a frame."""
 
     def holding(self) -> bool:
-        """Whether there are results that the engine was not told of."""
+        """Return whether there are results that the engine was not told of."""
         ...
 
     def tell_results(self) -> None:
@@ -66,11 +66,11 @@ class ChunkWatcher:
         return self._thread is not None
 
     def awake(self) -> bool:
-        """Whether the thread is looking."""
+        """Return whether the thread is looking."""
         return self._awake.is_set()
 
     def next_task(self) -> TaskRecord | None:
-        """The next task of the chunk, or None when it is done or was handed back."""
+        """Return the next task of the chunk, or None when it is done or was handed back."""
         self._turns += 1
         try:
             return self._queue.popleft()

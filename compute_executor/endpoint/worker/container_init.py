@@ -17,7 +17,7 @@ FILES = 7
 
 
 def main(socket_file: str) -> int:
-    """What the worker ended with, as a shell would say it: 128 and the signal's number if it was one."""
+    """Return what the worker ended with, as a shell would say it: 128 and the signal's number if it was one."""
     if sys.version_info < OLDEST:
         print(
             f"this image has Python {sys.version.split()[0]}; workers need {OLDEST[0]}.{OLDEST[1]} or newer"
@@ -49,7 +49,7 @@ def work(files: "list[int]") -> None:
 
 
 def hand_on(worker: int) -> None:
-    """The worker is to end."""
+    """Note that the worker is to end."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(worker, signal.SIGTERM)
 

@@ -51,7 +51,7 @@ TaskRecord = tuple[int, int, int, int, int, bytes]
 
 
 def frame(kind: int, payload: bytes = b"") -> bytes:
-    """One frame of the stream."""
+    """Return one frame of the stream."""
     return FRAME.pack(kind, len(payload)) + payload
 
 
@@ -69,7 +69,7 @@ class FrameReader:
         self._pending = b""
 
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Each frame that ``data`` completes, as (kind, payload)."""
+        """Yield each frame that ``data`` completes, as (kind, payload)."""
         data = self._pending + data
         start = 0
         while len(data) - start >= FRAME.size:
@@ -86,12 +86,12 @@ class FrameReader:
 
 
 def pack_task(task: TaskRecord) -> bytes:
-    """One task record; a datagram is any number of them joined."""
+    """Return one task record; a datagram is any number of them joined."""
     return TASK.pack(*task[:5], len(task[5])) + task[5]
 
 
 def unpack_tasks(datagram: bytes) -> list[TaskRecord]:
-    """The task records of a datagram."""
+    """Return the task records of a datagram."""
     tasks = []
     start, size = 0, TASK.size
     while start < len(datagram):
@@ -103,12 +103,12 @@ def unpack_tasks(datagram: bytes) -> list[TaskRecord]:
 
 
 def pack_keys(keys: list[Key]) -> bytes:
-    """The payload of RETURNED."""
+    """Return the payload of RETURNED."""
     return b"".join(KEY.pack(*key) for key in keys)
 
 
 def unpack_keys(payload: bytes) -> list[Key]:
-    """The keys in a payload of RETURNED."""
+    """Return the keys in a payload of RETURNED."""
     return list(KEY.iter_unpack(payload))
 
 
@@ -122,7 +122,7 @@ def pack_parts(parts: list[bytes]) -> bytes:
 
 
 def unpack_parts(payload: bytes) -> list[bytes]:
-    """The byte strings of :func:`pack_parts`."""
+    """Return the byte strings of :func:`pack_parts`."""
     parts = []
     start = 0
     while start < len(payload):

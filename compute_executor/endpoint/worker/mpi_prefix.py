@@ -29,7 +29,7 @@ def set_for(ranks: int) -> Iterator[None]:
 
 
 def prefix(ranks: int) -> str:
-    """What to write before a command, on this machine."""
+    """Return what to write before a command, on this machine."""
     launcher = surroundings.mpi_launcher(os.environ)
     hidden = " ".join(f"-u {name}" for name in _OF_SLURM if name in os.environ)
     return f"env {hidden} {launcher} -n {ranks}" if hidden else f"{launcher} -n {ranks}"

@@ -41,7 +41,7 @@ class TaskOutput:
             self._notes.append(messages.WRITTEN.pack(*key, *ends))
 
     def notes(self) -> bytes:
-        """The payload of OUTPUT: all that was noted since the last call."""
+        """Return the payload of OUTPUT: all that was noted since the last call."""
         taken = []
         while self._notes:
             try:

@@ -78,7 +78,7 @@ def _prepare(logging: Any, file: int, levels: dict[str, int], disabled: int) -> 
 
 
 def _plain(record: Any, logging: Any) -> dict[str, Any]:
-    """The attributes of a record, with its message and traceback as text."""
+    """Return the attributes of a record, with its message and traceback as text."""
     fields = dict(record.__dict__)
     if record.exc_info and not record.exc_text:
         fields["exc_text"] = logging.Formatter().formatException(record.exc_info)
@@ -96,7 +96,7 @@ def _show(
     _stream: Any = None,
     _line: str | None = None,
 ) -> None:
-    """What takes the place of ``warnings.showwarning``."""
+    """Show a warning: what takes the place of ``warnings.showwarning``."""
     kind = [category.__module__, category.__qualname__]
     _write(file, {"warning": str(message), "category": kind, "filename": filename, "lineno": lineno})
 

@@ -97,11 +97,11 @@ class ResultRingReader:
         self._released: int = self._words[_KEPT]  # our own copy: the memory is a worker's, too
 
     def written(self) -> int:
-        """How far the worker has filled it; to be believed only when the worker is dead."""
+        """Return how far the worker has filled it; to be believed only when the worker is dead."""
         return self._words[_TAIL]
 
     def read(self, tail: int) -> list[Outcome]:
-        """The results up to ``tail`` that were not read yet. Their places are kept until `release`.
+        """Return the results up to ``tail`` that were not read yet. Their places are kept until `release`.
 
         Raises ValueError if a task has written over the memory: no more is read from here then.
         """
@@ -128,15 +128,15 @@ class ResultRingReader:
         return outcomes
 
     def release(self, position: int) -> None:
-        """The outcomes of all records before it are stored: their room can be used again."""
+        """Note that the outcomes of all records before it are stored: their room can be used again."""
         self._words[_KEPT] = self._released = position
 
     def room(self) -> int:
-        """Bytes that can be written before more is released, if everything written was read."""
+        """Return the bytes that can be written before more is released, if everything written was read."""
         return CAPACITY - (self.position - self._released)
 
     def used_by(self, pid: int, started: int) -> None:
-        """The worker that writes here from now on."""
+        """Name the worker that writes here from now on."""
         self._words[_PID], self._words[_STARTED] = pid, started
 
     def close(self) -> None:
@@ -159,8 +159,8 @@ def user(data: bytes) -> tuple[int, int]:
 
 
 def intact(data: bytes) -> Iterator[Outcome]:
-    """The results in the bytes of a result ring whose service and worker are dead, from the first that may not be
-    stored to the last that is whole. Of damaged bytes, or bytes that are none: what comes before the damage."""
+    """Yield the results in the bytes of a result ring whose service and worker are dead, from the first that may not
+    be stored to the last that is whole. Of damaged bytes, or bytes that are none: what comes before the damage."""
     if len(data) != SIZE:
         return
     form, tail, kept, *_ = _WORDS.unpack_from(data)
@@ -181,7 +181,7 @@ def intact(data: bytes) -> Iterator[Outcome]:
 
 
 def _record(data: bytes, at: int, most: int) -> Outcome | None:
-    """The record at this position, of ``most`` bytes with its body, if it is whole."""
+    """Return the record at this position, of ``most`` bytes with its body, if it is whole."""
     start = _BASE + at % CAPACITY
     if most < HEAD:
         return None

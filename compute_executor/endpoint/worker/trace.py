@@ -24,14 +24,14 @@ _watching = 0
 
 
 def watch() -> None:
-    """Somebody traces."""
+    """Note that somebody traces."""
     global marks, _watching  # noqa: PLW0603 - one for the process
     _watching += 1
     marks = {} if marks is None else marks
 
 
 def unwatch() -> None:
-    """One less traces."""
+    """Note that one less traces."""
     global marks, _watching  # noqa: PLW0603 - one for the process
     _watching -= 1
     if not _watching:
@@ -39,12 +39,12 @@ def unwatch() -> None:
 
 
 def committed(marked: Marks, batch: int) -> None:
-    """This batch is stored, and may run from now on."""
+    """Note that this batch is stored, and may run from now on."""
     marked[batch, WHOLE] = [time.time()]
 
 
 def sent(marked: Marks, tasks: Iterable[Sequence[Any]]) -> None:
-    """These (batch, position, ...) have been sent to a worker."""
+    """Note that these (batch, position, ...) have been sent to a worker."""
     now = time.time()
     if len(marked) > MOST:
         for key in list(marked)[: MOST // 2]:
@@ -54,7 +54,7 @@ def sent(marked: Marks, tasks: Iterable[Sequence[Any]]) -> None:
 
 
 def reported(marked: Marks, outcomes: Iterable[Sequence[Any]]) -> None:
-    """The outcomes (batch, position, ...) of these have come from a worker."""
+    """Note that the outcomes (batch, position, ...) of these have come from a worker."""
     now = time.time()
     for outcome in outcomes:
         known = marked.get((outcome[0], outcome[1]))

@@ -222,7 +222,7 @@ class PoolLink:
             self.ask(messages.ROOM)
 
     def holding(self) -> bool:
-        """Whether results lie in the result ring that the engine was not told of."""
+        """Return whether results lie in the result ring that the engine was not told of."""
         return self._results.tail > self.told
 
     def tell_results(self) -> None:
@@ -283,7 +283,7 @@ class Worker:
                 self._run_chunk(chunk)
 
     def _next_datagram(self) -> bytes:
-        """The next datagram; results are told before waiting for it."""
+        """Return the next datagram; results are told before waiting for it."""
         if self._link.holding():
             try:
                 return self._receive(socket.MSG_DONTWAIT)
@@ -318,7 +318,7 @@ class Worker:
                 link.tell_results()
 
     def _run(self, task: TaskRecord) -> None:
-        """One task from its mark in the begun log to its result in the result ring."""
+        """Run one task, from its mark in the begun log to its result in the result ring."""
         batch, position, attempt, number, flags, body = task
         code = None if number in self._functions else self._ask_function(number)
         began = time()
@@ -352,7 +352,7 @@ class Worker:
             return messages.EXCEPTION, encode_exception(error)
 
     def _in_file(self, status: int, result: Content) -> tuple[int, bool, bytes]:
-        """A large result as a blob. A disk that is full is this task's exception, not this worker's end."""
+        """Return a large result as a blob. A disk that is full is this task's exception, not this worker's end."""
         try:
             return status, True, write_blob(self._setup.blob_folder, result, self._setup.durable)
         except OSError as error:
@@ -364,14 +364,15 @@ class Worker:
         return self._link.ask(messages.FUNCTION, messages.NUMBER.pack(number))
 
     def _known(self, number: int) -> Callable[..., Any]:
-        """A function that was loaded before, with the globals that it was sent with. It becomes the one used last."""
+        """Return a function that was loaded before, with the globals that it was sent with. It becomes the one used
+        last."""
         function, needs = self._functions[number] = self._functions.pop(number)
         for need in needs:
             need.apply()
         return function
 
     def _load(self, number: int, code: bytes) -> Callable[..., Any]:
-        """The function, kept for next time. The least recently used makes room."""
+        """Return the function, kept for next time. The least recently used makes room."""
         flags, body = code[0], code[1:]
         stream = read_blob(self._setup.blob_folder, body) if flags & messages.BLOB else body
         function: Callable[..., Any]
@@ -383,7 +384,7 @@ class Worker:
 
 
 def load_function(code: bytes | memoryview) -> Callable[..., Any]:
-    """The function of a native stream or of a stock client's packed text."""
+    """Return the function of a native stream or of a stock client's packed text."""
     if code[:1] == b"\x80":
         function: Callable[..., Any] = native.loads(code)
         return function
@@ -412,7 +413,8 @@ def _free(frames: TracebackType | None) -> None:
 
 
 def encode_exception(error: BaseException) -> bytes:
-    """The exception as bytes, without our own frames; one whose text or pickling ends the interpreter, by name."""
+    """Return the exception as bytes, without our own frames; one whose text or pickling ends the interpreter, by
+    name."""
     if isinstance(error, MemoryError):
         _free(error.__traceback__)
     from compute_executor.serialization import exceptions

@@ -49,7 +49,8 @@ class ServerAddress(NamedTuple):
 
 
 def fixed_place(url: str, token: str | None, *, insecure: bool = False) -> ServerAddress:
-    """An address that the user gave. Raises InvalidRequest for a URL that is none, or that would show the token.
+    """Return an address that the user gave. Raises InvalidRequest for a URL that is none, or that would show the
+    token.
 
     ``insecure`` allows plain http to another machine: whoever can read the wire then has the token.
     """
@@ -72,7 +73,7 @@ def fixed_place(url: str, token: str | None, *, insecure: bool = False) -> Serve
 
 
 def embedded_address() -> ServerAddress:
-    """Where this user's local service is, which is started if there is none. Raises ServiceUnavailable."""
+    """Return where this user's local service is, which is started if there is none. Raises ServiceUnavailable."""
     from compute_executor.local import embedded
 
     found = embedded.find_or_start()
@@ -80,7 +81,7 @@ def embedded_address() -> ServerAddress:
 
 
 def url_parts(url: str) -> SplitResult:
-    """The parts of a URL that can be connected to. Raises InvalidRequest for any other, before it is used."""
+    """Return the parts of a URL that can be connected to. Raises InvalidRequest for any other, before it is used."""
     wrong = f"{url!r:.200} is no http or https URL of a service, such as https://compute.example.org:8443"
     try:
         if _BLANK.search(url):  # urlsplit leaves out some of them
@@ -132,16 +133,16 @@ class DirectTransport:
         self.relocate()
 
     def relocate(self) -> None:
-        """The same."""
+        """Look again where the service is, and what its token is now."""
         with self._locating:
             self._place = None
 
     def address(self) -> str:
-        """The base URL."""
+        """Return the base URL."""
         return self._found().url
 
     def authorization(self) -> str | None:
-        """The value of the Authorization header."""
+        """Return the value of the Authorization header."""
         token = self._found().token
         return f"Bearer {token}" if token else None
 
@@ -160,7 +161,7 @@ class DirectTransport:
             return self._place
 
     def _connection(self, place: ServerAddress, *, reuse: bool) -> tuple[http.client.HTTPConnection, bool]:
-        """A connection, and whether it is a new one. After a fork the parent's are not ours to speak on."""
+        """Return a connection, and whether it is a new one. After a fork the parent's are not ours to speak on."""
         if self._owner != os.getpid():
             self._owner = os.getpid()
             self.close()
@@ -236,7 +237,7 @@ _UNKNOWN_SIGNERS = (18, 19, 20, 21)
 
 
 def untrusted(url: str, error: ssl.SSLCertVerificationError) -> ServiceUnavailable:
-    """What to say of a certificate that does not hold, and what to do about it."""
+    """Return what to say of a certificate that does not hold, and what to do about it."""
     said = f"the certificate of {url} does not hold: {error.verify_message}"
     if error.verify_code in _UNKNOWN_SIGNERS:
         said += (

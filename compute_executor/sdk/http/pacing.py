@@ -18,7 +18,7 @@ class Pacer:
         self._starts: deque[float] = deque(maxlen=limit)
 
     def reserve(self, now: float) -> float:
-        """Seconds to wait from ``now`` until the next request may start. It counts as started then."""
+        """Return the seconds to wait from ``now`` until the next request may start. It counts as started then."""
         start = now
         if len(self._starts) == self.limit:
             start = max(now, self._starts[0] + self.window)

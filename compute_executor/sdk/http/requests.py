@@ -80,7 +80,7 @@ class ApiClient:
         self._clock = clock or monotonic
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
-        """The document at ``path``."""
+        """Return the document at ``path``."""
         return self.call(Request("GET", path, query=query or {})).document()
 
     def post(self, path: str, document: Any, **options: Any) -> Any:
@@ -101,7 +101,7 @@ class ApiClient:
         return self.call(Request("DELETE", path)).document()
 
     def call(self, call: Request, *, patient: bool = True) -> Response:
-        """The answer to a call, if it is one of success. Raises an error of errors.py otherwise.
+        """Return the answer to a call, if it is one of success. Raises an error of errors.py otherwise.
 
         ``patient``: whether the call is made again where that may help.
         """
@@ -128,7 +128,7 @@ class ApiClient:
         raise AssertionError("the loop is left by return or raise only")
 
     def _attempt(self, call: Request) -> Response | ComputeError:
-        """The answer, or why there was none. Raises SubmitOutcomeUnknown if that must not be tried again."""
+        """Return the answer, or why there was none. Raises SubmitOutcomeUnknown if that must not be tried again."""
         try:
             answer = self.transport.send(call)
         except RequestNotSent as error:
@@ -145,7 +145,7 @@ class ApiClient:
         return attempts >= ATTEMPTS or (isinstance(trouble, NoAnswer) and waited > LONGEST_SILENCE)
 
     def _open(self) -> None:
-        """Calls of the opening itself find it under way, and go through."""
+        """Open it: calls of the opening itself find it under way, and go through."""
         opening, self._opening = self._opening, None
         if opening is not None:
             try:
@@ -168,7 +168,7 @@ def _json(document: Any) -> bytes:
 
 
 def _repeatable(call: Request, error: NoAnswer) -> NoAnswer:
-    """The error itself if the call may be made again; else raises what is to be told."""
+    """Return the error itself if the call may be made again; else raises what is to be told."""
     if call.repeatable:
         return error
     raise SubmitOutcomeUnknown(
@@ -178,12 +178,13 @@ def _repeatable(call: Request, error: NoAnswer) -> NoAnswer:
 
 
 def _wants_renewal(answer: Response) -> bool:
-    """Whether a new token may help: it is expired, or the service names what the login must hold besides."""
+    """Return whether a new token may help: it is expired, or the service names what the login must hold besides."""
     return answer.status == 401 or (answer.status == 403 and b"authorization_parameters" in answer.body)
 
 
 def _refusal_pause(call: Request, answer: Response, backoff: Backoff) -> float:
-    """Seconds until the call may be made again. Raises the refusal if it stays one however often it is asked."""
+    """Return the seconds until the call may be made again. Raises the refusal if it stays one however often it is
+    asked."""
     asked = _retry_after(answer)
     if asked > LONGEST_RETRY_AFTER:
         raise _refusal(answer)
@@ -197,13 +198,13 @@ def _refusal_pause(call: Request, answer: Response, backoff: Backoff) -> float:
 
 
 def _retry_after(answer: Response) -> float:
-    """Seconds of a Retry-After header; 0 if there is none, or one with a date."""
+    """Return the seconds of a Retry-After header; 0 if there is none, or one with a date."""
     value = answer.headers.get("retry-after", "")
     return float(value) if value.isascii() and value.isdigit() else 0.0
 
 
 def _refusal(answer: Response) -> ComputeError:
-    """What an answer of failure says, as an error."""
+    """Return what an answer of failure says, as an error."""
     document: Any = None
     if answer.headers.get("content-type", JSON).startswith(JSON):
         try:

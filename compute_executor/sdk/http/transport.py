@@ -34,7 +34,7 @@ class Request(NamedTuple):
     repeatable: bool = True
 
     def all_headers(self) -> dict[str, str]:
-        """The headers to send, authorisation apart."""
+        """Return the headers to send, authorisation apart."""
         found = {"Accept": self.accept, **self.headers}
         if self.body is not None:
             found["Content-Type"] = self.content_type
@@ -54,14 +54,15 @@ class Response(NamedTuple):
         return 200 <= self.status < 300
 
     def document(self) -> Any:
-        """The body as JSON. Raises ComputeError if it is none (a proxy's error page, say)."""
+        """Return the body as JSON. Raises ComputeError if it is none (a proxy's error page, say)."""
         try:
             return json.loads(self.body or b"null")
         except (ValueError, RecursionError) as error:
             raise self._unreadable("no JSON") from error
 
     def read(self, kind: type[T]) -> T:
-        """The body as JSON of a type. Raises ComputeError, with the beginning of the body, if it is another."""
+        """Return the body as JSON of a type. Raises ComputeError, with the beginning of the body, if it is
+        another."""
         try:
             return msgspec.json.decode(self.body, type=kind)
         except (ValueError, RecursionError) as error:
@@ -74,21 +75,21 @@ class Response(NamedTuple):
 
 
 def mapping(document: Any) -> dict[str, Any]:
-    """A document that must be an object. Raises ComputeError, with its beginning, if it is none."""
+    """Return a document that must be an object. Raises ComputeError, with its beginning, if it is none."""
     if isinstance(document, dict):
         return document
     raise ComputeError(f"the service answered with {document!r:.200} where an object was expected")
 
 
 def sequence(document: Any) -> list[Any]:
-    """A document that must be a list. Raises ComputeError, with its beginning, if it is none."""
+    """Return a document that must be a list. Raises ComputeError, with its beginning, if it is none."""
     if isinstance(document, list):
         return document
     raise ComputeError(f"the service answered with {document!r:.200} where a list was expected")
 
 
 def field(document: Any, name: str) -> Any:
-    """A field of a document. Raises ComputeError, with the document's beginning, if it is not there."""
+    """Return a field of a document. Raises ComputeError, with the document's beginning, if it is not there."""
     found = mapping(document)
     if name in found:
         return found[name]
@@ -109,11 +110,11 @@ class Transport(Protocol):
         """Look up anew where the service is, before the next request."""
 
     def address(self) -> str:
-        """The service's base URL, without a slash at its end."""
+        """Return the service's base URL, without a slash at its end."""
         ...
 
     def authorization(self) -> str | None:
-        """The value of the Authorization header, for connections that are made elsewhere."""
+        """Return the value of the Authorization header, for connections that are made elsewhere."""
 
     def close(self) -> None:
         """Close the connections. Later requests open new ones."""

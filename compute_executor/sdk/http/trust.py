@@ -27,7 +27,7 @@ def trust(url: str, certificate: str) -> None:
 
 
 def context(url: str) -> ssl.SSLContext:
-    """The TLS settings for a connection to ``url``."""
+    """Return the TLS settings for a connection to ``url``."""
     import ssl
 
     return ssl.create_default_context(cafile=_certificates.get(urlsplit(url).netloc))

@@ -74,11 +74,11 @@ class WebTransport:
             raise NotAuthorized(f"the login that the service demands failed: {error}") from None
 
     def address(self) -> str:
-        """The base URL."""
+        """Return the base URL."""
         return self._url
 
     def authorization(self) -> str | None:
-        """The value of the Authorization header, renewed if need be; None if the web client does not tell.
+        """Return the value of the Authorization header, renewed if need be; None if the web client does not tell.
 
         Raises RequestNotSent if Globus Auth cannot be reached, NotAuthorized if it refuses or the login cannot be
         used, ServiceUnavailable if its certificate does not hold.
@@ -115,7 +115,7 @@ class WebTransport:
 
 
 def _demand(error: Any) -> Any:
-    """What a refusal demands of the login, as a GARE of globus_sdk; None if nothing."""
+    """Return what a refusal demands of the login, as a GARE of globus_sdk; None if nothing."""
     from globus_sdk.gare import to_gare
 
     return to_gare(error) if error.http_status == 403 else None
@@ -147,7 +147,7 @@ def _header(client: Any) -> str | None:
 
 
 def _network_trouble(url: str, call: Request, error: Any) -> RequestNotSent | NoAnswer:
-    """Whether the request may have arrived, by what lies beneath globus_sdk's error."""
+    """Return whether the request may have arrived, by what lies beneath globus_sdk's error."""
     import globus_sdk
     from urllib3.exceptions import NameResolutionError, NewConnectionError
 

@@ -26,7 +26,7 @@ class ClientCredentials(NamedTuple):
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> ClientCredentials | None:
-    """The credentials that are set, if any.
+    """Return the credentials that are set, if any.
 
     Raises InvalidRequest (a ValueError) if only one of a pair is set: to go on under another identity than the
     one that was meant would be worse.

@@ -48,12 +48,12 @@ def service_url(environment: str) -> str:
 
 
 def named_environment(environ: Mapping[str, str] = os.environ) -> str | None:
-    """The deployment that the process environment names, if it does."""
+    """Return the deployment that the process environment names, if it does."""
     return next((environ[name] for name in ENVIRONMENT_VARIABLES if environ.get(name)), None)
 
 
 def is_hosted(url: str) -> bool:
-    """Whether a URL is one of Globus Compute's own.
+    """Return whether a URL is one of Globus Compute's own.
 
     >>> is_hosted("https://compute.api.globus.org"), is_hosted("https://compute.example.org")
     (True, False)

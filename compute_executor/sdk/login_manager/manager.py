@@ -56,7 +56,7 @@ class LoginManager:
         return True
 
     def is_logged_in(self) -> bool:
-        """Whether there are tokens of a login, or credentials to get them with. Nobody is asked."""
+        """Return whether there are tokens of a login, or credentials to get them with. Nobody is asked."""
         return isinstance(self._app, ClientApp) or self._has_tokens()
 
     def logout(self) -> bool:
@@ -66,15 +66,15 @@ class LoginManager:
         return had_tokens
 
     def get_auth_client(self) -> AuthClient:
-        """A client of Globus Auth, to ask who is logged in."""
+        """Return a client of Globus Auth, to ask who is logged in."""
         return AuthClient(app=self._app, app_scopes=self._who())
 
     def get_web_client(self, *, base_url: str) -> WebClient:
-        """The client that every request goes through."""
+        """Return the client that every request goes through."""
         return WebClient(base_url=base_url, app=self._app)
 
     def _who(self) -> list[Scope]:
-        """What Globus Auth may tell us: of a person name and address as well, which the guide announces."""
+        """Return what Globus Auth may tell us: of a person name and address as well, which the guide announces."""
         if isinstance(self._app, ClientApp):
             return [AuthScopes.openid]
         return [AuthScopes.openid, AuthScopes.email, AuthScopes.profile]

@@ -21,9 +21,9 @@ class LoginManagerProtocol(Protocol):
         """Forget and revoke the tokens."""
 
     def get_auth_client(self) -> globus_sdk.AuthClient:
-        """A client of Globus Auth with a token for ``openid``."""
+        """Return a client of Globus Auth with a token for ``openid``."""
         ...
 
     def get_web_client(self, *, base_url: str) -> WebClient:
-        """The client that every request goes through, with a token for ``Client.FUNCX_SCOPE``."""
+        """Return the client that every request goes through, with a token for ``Client.FUNCX_SCOPE``."""
         ...

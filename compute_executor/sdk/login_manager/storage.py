@@ -21,7 +21,7 @@ class TokenFile(TokenStorage):
         )
 
     def get_token_data_by_resource_server(self) -> dict[str, TokenStorageData]:
-        """All tokens of this login."""
+        """Return all tokens of this login."""
         return {
             name: TokenStorageData.from_dict(found) for name, found in tokens.load(self.namespace).items()
         }

@@ -26,22 +26,22 @@ Document = dict[str, Any]
 
 
 def token_path() -> Path:
-    """Where the file is or would be."""
+    """Return where the file is or would be."""
     return state.home() / FILE
 
 
 def user_namespace(environment: str) -> str:
-    """The namespace of the person logged in to a deployment."""
+    """Return the namespace of the person logged in to a deployment."""
     return f"user/{environment}"
 
 
 def client_namespace(environment: str, client_id: str) -> str:
-    """The namespace of a client with credentials (the name is globus-compute-sdk's)."""
+    """Return the namespace of a client with credentials (the name is globus-compute-sdk's)."""
     return f"clientprofile/{environment}/{client_id}"
 
 
 def load(namespace: str) -> dict[str, Document]:
-    """The token documents of one login by resource server; empty if there is none.
+    """Return the token documents of one login by resource server; empty if there is none.
 
     Raises NotAuthorized if the file is a link, foreign, or can be read by others.
     """

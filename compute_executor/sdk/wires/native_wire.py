@@ -44,19 +44,19 @@ class NativeWire:
         self._group = uuid.uuid4()
 
     def encode_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-        """A native call payload."""
+        """Return a native call payload."""
         return native.dumps_call(args, kwargs)
 
     def packed_call(self, packed: str) -> bytes:
-        """A native payload where there is one for it, else the text."""
+        """Return a native payload where there is one for it, else the text."""
         return packing.call_from_text(packed)
 
     def function_text(self, function: Callable[..., Any]) -> str:
-        """A stream that workers of either kind read, in a stock buffer: the service takes it out again."""
+        """Return a stream that workers of either kind read, in a stock buffer: the service takes it out again."""
         return packing.function_to_text(stock.dumps_for_all(function))
 
     def size(self, task: BatchTask) -> int:
-        """Bytes in the frame; a large body is not in it."""
+        """Return the bytes in the frame; a large body is not in it."""
         return _TASK_FRAME + min(len(task.payload), frames.INLINE_LIMIT)
 
     def submit(self, part: BatchPart) -> SubmitAnswer:
@@ -84,14 +84,14 @@ class NativeWire:
         )
 
     def outcome(self, task_id: str) -> Outcome:
-        """How a task stands. Raises NotFound."""
+        """Return how a task stands. Raises NotFound."""
         found = self._api.poll(by_batch([split_task_id(task_id)]))
         if found:
             return self._ended(task_id, found[0])
         return _open(task_id, self._session.get(f"/v2/tasks/{task_id}"))
 
     def outcomes(self, task_ids: Sequence[str]) -> dict[str, Outcome]:
-        """How these tasks stand: ended ones with their bodies, the others by their status word."""
+        """Return how these tasks stand: ended ones with their bodies, the others by their status word."""
         found: dict[str, Outcome] = {}
         for some in chunks(task_ids, self.limits.status_tasks):
             for result in self._api.poll(by_batch(map(split_task_id, some))):
@@ -116,8 +116,8 @@ class NativeWire:
         return frames.Blob(name, len(payload))
 
     def _ended(self, task_id: str, result: frames.Result) -> Outcome:
-        """The outcome, with its body fetched. Raises NotFound: the service answers about a task that it does not
-        know as about one that was lost in no attempt, so that nobody waits for it."""
+        """Return the outcome, with its body fetched. Raises NotFound: the service answers about a task that it does
+        not know as about one that was lost in no attempt, so that nobody waits for it."""
         body = result.body if isinstance(result.body, bytes) else self._api.get_blob(result.body)
         if result.status == frames.LOST:
             reason = msgspec.msgpack.decode(body, type=frames.Reason)
@@ -133,7 +133,7 @@ class NativeWire:
 
 
 def _open(task_id: str, document: dict[str, Any]) -> Outcome:
-    """A task that had not ended when it was polled. If it has by now, the next question tells how."""
+    """Return a task that had not ended when it was polled. If it has by now, the next question tells how."""
     status = str(mapping(document).get("status", outcomes.WAITING))
     return outcomes.pending(
         task_id, outcomes.RUNNING if status in (outcomes.SUCCESS, outcomes.FAILED) else status

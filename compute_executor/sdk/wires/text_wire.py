@@ -44,7 +44,7 @@ class TextWire:
         return strategies.dumps_call(args, kwargs).encode()
 
     def packed_call(self, packed: str) -> bytes:
-        """The text."""
+        """Return the text."""
         return packed.encode()
 
     def function_text(self, function: Callable[..., Any]) -> str:
@@ -52,7 +52,7 @@ class TextWire:
         return strategies.dumps_function(carrier.carrying(function))
 
     def size(self, task: BatchTask) -> int:
-        """Bytes in the JSON: a newline is two there, and base64 has one after 76 characters."""
+        """Return the bytes in the JSON: a newline is two there, and base64 has one after 76 characters."""
         payload = task.payload
         if packing.is_text(payload):
             return len(payload) + payload.count(b"\n") + _QUOTES_AND_COMMA
@@ -74,11 +74,12 @@ class TextWire:
         return SubmitAnswer(_in_order(part.tasks, answer), *_names(answer, part))
 
     def outcome(self, task_id: str) -> Outcome:
-        """How a task stands. Raises NotFound."""
+        """Return how a task stands. Raises NotFound."""
         return outcomes.of_document(task_id, self._session.get(f"/v2/tasks/{task_id}"))
 
     def outcomes(self, task_ids: Sequence[str]) -> dict[str, Outcome]:
-        """How these tasks stand. Ones that the service leaves out of its answer are not there for this caller."""
+        """Return how these tasks stand. Ones that the service leaves out of its answer are not there for this
+        caller."""
         found: dict[str, Outcome] = {}
         for some in chunks(task_ids, self.limits.status_tasks):
             answer = self._session.post("/v2/batch_status", {"task_ids": list(some)})
@@ -93,7 +94,7 @@ class TextWire:
 
 
 def _options(part: BatchPart) -> dict[str, Any]:
-    """The options that are set; the service's own default holds for the others."""
+    """Return the options that are set; the service's own default holds for the others."""
     options = part.options
     document = {
         "task_group_id": options.task_group_id,

@@ -39,19 +39,19 @@ class Wire(Protocol):
     limits: RequestLimits
 
     def encode_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-        """The payload of a call."""
+        """Return the payload of a call."""
         ...
 
     def packed_call(self, packed: str) -> bytes:
-        """The payload of a call that is packed text already."""
+        """Return the payload of a call that is packed text already."""
         ...
 
     def function_text(self, function: Callable[..., Any]) -> str:
-        """The ``function_code`` of a registration."""
+        """Return the ``function_code`` of a registration."""
         ...
 
     def size(self, task: BatchTask) -> int:
-        """Bytes that a task adds to a submit."""
+        """Return the bytes that a task adds to a submit."""
         ...
 
     def submit(self, part: BatchPart) -> SubmitAnswer:
@@ -59,11 +59,11 @@ class Wire(Protocol):
         ...
 
     def outcome(self, task_id: str) -> Outcome:
-        """How a task stands. Raises NotFound."""
+        """Return how a task stands. Raises NotFound."""
         ...
 
     def outcomes(self, task_ids: Sequence[str]) -> dict[str, Outcome]:
-        """How these tasks stand. One that is not there for the caller has failed, with NotFound."""
+        """Return how these tasks stand. One that is not there for the caller has failed, with NotFound."""
         ...
 
     def cancel(self, task_ids: Sequence[str]) -> set[str]:
@@ -72,5 +72,5 @@ class Wire(Protocol):
 
 
 def chunks(items: Sequence[T], count: int) -> Iterator[Sequence[T]]:
-    """The items, at most ``count`` at a time."""
+    """Return the items, at most ``count`` at a time."""
     return (items[start : start + count] for start in range(0, len(items), count))

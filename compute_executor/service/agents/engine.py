@@ -60,16 +60,16 @@ class AgentEngine:
     # -- which machines there are -------------------------------------------------------------------------
 
     def machines(self, endpoint: uuid.UUID) -> EndpointMachines:
-        """Those of an endpoint of this kind."""
+        """Return those of an endpoint of this kind."""
         return self._pools.setdefault(endpoint.bytes, EndpointMachines(endpoint))
 
     def knows(self, pool: bytes) -> uuid.UUID | None:
-        """The endpoint that a pool is on, if it is one of this kind."""
+        """Return the endpoint that a pool is on, if it is one of this kind."""
         found = self._pools.get(pool)
         return None if found is None else found.endpoint
 
     def open_in(self, pool: bytes) -> int:
-        """How many tasks for an endpoint are not done."""
+        """Return how many tasks for an endpoint are not done."""
         return self._dispatch.open_in(pool)
 
     def restore(self) -> None:
@@ -83,12 +83,12 @@ class AgentEngine:
             machine.leased[batch, position] = attempt
 
     def connect(self, machine: Machine, session: GrantorSession, end: Callable[[str], object]) -> None:
-        """A machine has a new connection, which ``end`` ends; an older one of it is over."""
+        """Note that a machine has a new connection, which ``end`` ends; an older one of it is over."""
         machine.end("the same machine has connected again")
         machine.session, machine.end, machine.trouble = session, end, ""
 
     def disconnect(self, machine: Machine, session: GrantorSession) -> None:
-        """A connection has ended."""
+        """Note that a connection has ended."""
         session.end()
         if machine.session is session:
             machine.session, machine.end = None, nobody
@@ -110,7 +110,7 @@ class AgentEngine:
         self._wake_soon(group.pool)
 
     def drop(self, endpoint: uuid.UUID, why: str) -> None:
-        """The endpoint is deleted: what waits for it ends, and what is with its machines."""
+        """Note that the endpoint is deleted: what waits for it ends, and what is with its machines."""
         group = self.machines(endpoint)
         for machine in group:
             self.forget(group, machine, why)
@@ -171,7 +171,7 @@ class AgentEngine:
     def _holders(
         self, pool: bytes, tasks: Collection[tuple[int, int]]
     ) -> list[tuple[GrantorSession, list[tuple[int, int]]]]:
-        """The connected machines that hold any of these tasks, with those that they hold."""
+        """Return the connected machines that hold any of these tasks, with those that they hold."""
         group = self._pools.get(pool)
         found = []
         for machine in group.connected() if group is not None else ():
@@ -251,7 +251,7 @@ class AgentEngine:
         self._wake_soon(machine.pool)
 
     def _end_if_all_fail(self, group: EndpointMachines) -> None:
-        """Nobody will run what is queued if no machine that is there can start a worker."""
+        """Note that nobody will run what is queued if no machine that is there can start a worker."""
         failing = [one for one in group.connected() if one.trouble]
         if failing and self._dispatch.open_in(group.pool):
             told = "; ".join(f"{one.name}: {one.trouble}" for one in failing)
@@ -300,7 +300,7 @@ class AgentEngine:
         return self._events.progress()
 
     def stored(self) -> None:
-        """More outcomes are stored: tell those whose reports are among them."""
+        """Note that more outcomes are stored: tell those whose reports are among them."""
         count = self._events.progress()[1]
         for group in self._pools.values():
             for machine in group.connected():
@@ -308,7 +308,7 @@ class AgentEngine:
                 machine.session.stored(count)
 
     def shared_gone(self, names: list[str]) -> None:
-        """These bodies are deleted: machines need not keep those that are shared values."""
+        """Note that these bodies are deleted: machines need not keep those that are shared values."""
         for group in self._pools.values():
             for machine in group.connected():
                 assert machine.session is not None

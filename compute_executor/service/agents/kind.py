@@ -134,7 +134,8 @@ class Agents:
     # -- registering --------------------------------------------------------------------------------------
 
     async def register(self, who: Identity, said: EndpointRegistration) -> tuple[EndpointRow, str]:
-        """An endpoint of ``who`` under this name, new or changed, and a token for it. Raises InvalidRequest."""
+        """Return an endpoint of ``who`` under this name, new or changed, and a token for it. Raises
+        InvalidRequest."""
         known = self.owned(who, said.name)
         row = await self._endpoints.register(who, KIND, said, known.id if known else None)
         self._engine.machines(row.id)
@@ -142,7 +143,7 @@ class Agents:
         return row, await self.tokens.issue(row.id)
 
     def owned(self, who: Identity, name: str) -> EndpointRow | None:
-        """The endpoint that ``who`` has registered under this name."""
+        """Return the endpoint that ``who`` has registered under this name."""
         mine = self._endpoints.visible(who, "owner")
         return next((row for row in mine if row.kind == KIND and row.name == name), None)
 
@@ -153,11 +154,11 @@ class Agents:
             raise EndpointTaken(_taken(row.name, others))
 
     def visible(self, who: Identity) -> list[EndpointRow]:
-        """All of this kind that ``who`` may see."""
+        """Return all of this kind that ``who`` may see."""
         return [row for row in self._endpoints.visible(who, None) if row.kind == KIND]
 
     def find(self, who: Identity, name: str, action: str = "read endpoint") -> EndpointRow:
-        """The endpoint of this name or id with which ``who`` may do this; its own first. Raises NotFound,
+        """Return the endpoint of this name or id with which ``who`` may do this; its own first. Raises NotFound,
         InvalidRequest."""
         named = [row for row in self._endpoints.of_kind(KIND) if name in (str(row.id), row.name)]
         found = [row for row in named if may(who, action, row.owned)]
@@ -175,7 +176,8 @@ class Agents:
         return (mine or found)[0]
 
     def view(self, who: Identity, row: EndpointRow) -> dict[str, Any]:
-        """What is shown of an endpoint; its machines to those who may manage it, to others how many there are."""
+        """Return what is shown of an endpoint; its machines to those who may manage it, to others how many there
+        are."""
         machines = [one.view() for one in self._engine.machines(row.id)]
         connected = [one for one in machines if one["connected"]]
         shown = {
@@ -216,25 +218,25 @@ class Agents:
             self.check_place(row, hello.machine)
 
     def machine(self, endpoint: uuid.UUID, hello: HolderHello) -> Machine:
-        """The machine that says this of itself, and was welcome."""
+        """Return the machine that says this of itself, and was welcome."""
         return self._engine.machines(endpoint).require(known_of(hello))
 
     def connected(self, machine: Machine, session: GrantorSession, end: Callable[[str], object]) -> None:
-        """A machine is connected by ``session``; ``end`` ends that connection for a reason."""
+        """Note that a machine is connected by ``session``; ``end`` ends that connection for a reason."""
         self._engine.connect(machine, session, end)
         self._store(uuid.UUID(bytes=machine.pool))
 
     def disconnected(self, machine: Machine, session: GrantorSession) -> None:
-        """Its connection has ended."""
+        """Note that its connection has ended."""
         self._engine.disconnect(machine, session)
         self._store(uuid.UUID(bytes=machine.pool))
 
     def code(self, number: int) -> Body:
-        """The code of a function, by the number that tasks name it by."""
+        """Return the code of a function, by the number that tasks name it by."""
         return self._events.function_code(number)
 
     def shared(self, number: int) -> Sequence[Blob]:
-        """What the tasks of a batch share, by the number of the batch."""
+        """Return what the tasks of a batch share, by the number of the batch."""
         return self._shared(number)
 
     def _store(self, endpoint: uuid.UUID) -> None:
@@ -259,7 +261,7 @@ class Agents:
         return count
 
     def _named(self, row: EndpointRow, machine: str) -> list[Machine]:
-        """The machines of an endpoint: all, or those of this host or id. Raises NotFound."""
+        """Return the machines of an endpoint: all, or those of this host or id. Raises NotFound."""
         every = list(self._engine.machines(row.id))
         found = [one for one in every if machine in ("", one.known.host, one.known.machine)]
         if machine and not found:
@@ -269,7 +271,7 @@ class Agents:
 
 
 def registration(name: str, before: EndpointRow | None) -> EndpointRegistration:
-    """What is registered under a name; of a new one, nothing but that."""
+    """Return what is registered under a name; of a new one, nothing but that."""
     if before is None:
         return EndpointRegistration(name, name)
     return EndpointRegistration(

@@ -60,5 +60,5 @@ class LeaseRecords:
         return found
 
     def finished(self, batch: int) -> None:
-        """Every outcome of a batch is stored."""
+        """Note that every outcome of a batch is stored."""
         self._committer.soon(lambda writer: writer.run("drop_given", (batch,)), lambda _result, _error: None)

@@ -59,15 +59,15 @@ class Machine(GrantedLeases):
         return Load(workers if isinstance(workers, int) else 0, len(self.leased))
 
     def heard(self) -> None:
-        """It has said something."""
+        """Note that it has said something."""
         self.known = self.known._replace(heard=time.time())
 
     def is_away(self) -> bool:
-        """Whether nothing is to be expected of it and nothing lost with it."""
+        """Return whether nothing is to be expected of it and nothing lost with it."""
         return self.session is None and not self.leased and time.time() - self.known.heard > SILENT
 
     def view(self) -> dict[str, Any]:
-        """What `status` shows of it."""
+        """Return what `status` shows of it."""
         return {
             "machine": self.known.machine,
             "host": self.known.host,
@@ -98,42 +98,42 @@ class EndpointMachines:
         return iter(list(self._machines.values()))
 
     def find(self, machine: bytes) -> Machine | None:
-        """The machine of this id."""
+        """Return the machine of this id."""
         return self._machines.get(machine)
 
     def require(self, known: KnownMachine) -> Machine:
-        """The machine, made if it is new; what it says of itself now counts."""
+        """Return the machine, made if it is new; what it says of itself now counts."""
         machine = self._machines.setdefault(bytes.fromhex(known.machine), Machine(self.pool, known))
         machine.known = known
         return machine
 
     def remove(self, machine: Machine) -> None:
-        """It is no machine of this endpoint any more."""
+        """Note that it is no machine of this endpoint any more."""
         self._machines.pop(machine.id, None)
 
     def others(self, machine: bytes) -> list[Machine]:
-        """Those beside this one that are at work, or hold tasks."""
+        """Return those beside this one that are at work, or hold tasks."""
         return [one for one in self if one.id != machine and not one.is_away()]
 
     def connected(self) -> list[Machine]:
-        """Those with a connection."""
+        """Return those with a connection."""
         return [one for one in self if one.session is not None]
 
     def working(self) -> list[tuple[Machine, GrantorSession]]:
-        """Those that can be given tasks; the one that was given some last comes last."""
+        """Return those that can be given tasks; the one that was given some last comes last."""
         return [(one, one.session) for one in self if one.session is not None and not one.trouble]
 
     def last(self, machine: Machine) -> None:
-        """This one was given tasks."""
+        """Note that this one was given tasks."""
         self._machines[machine.id] = self._machines.pop(machine.id)
 
     def offers(self) -> list[ResourceOffer]:
-        """What the connected machines have for a call, of those that have told."""
+        """Return what the connected machines have for a call, of those that have told."""
         found = (offer_from(one.state.get("offer")) for one in self.connected())
         return [offer for offer in found if offer is not None]
 
     def known(self) -> list[dict[str, Any]]:
-        """What is stored."""
+        """Return what is stored."""
         return [one.known._asdict() for one in self]
 
 
@@ -142,7 +142,7 @@ def nobody(_reason: str) -> None:
 
 
 def known_of(hello: HolderHello) -> KnownMachine:
-    """What a machine says of itself."""
+    """Return what a machine says of itself."""
     return KnownMachine(
         hello.machine,
         hello.host[:255],
@@ -155,7 +155,7 @@ def known_of(hello: HolderHello) -> KnownMachine:
 
 
 def stored_machines(state: dict[str, Any]) -> list[KnownMachine]:
-    """What an endpoint's row has of its machines; entries that are none are left out."""
+    """Return what an endpoint's row has of its machines; entries that are none are left out."""
     found = []
     for entry in state.get("machines", ()):
         if isinstance(entry, dict) and set(KnownMachine._fields) <= set(entry):
@@ -164,5 +164,5 @@ def stored_machines(state: dict[str, Any]) -> list[KnownMachine]:
 
 
 def unknown_machine(machine: bytes) -> KnownMachine:
-    """A machine of which only its leases are known."""
+    """Return a machine of which only its leases are known."""
     return KnownMachine(machine.hex(), "a machine that is not known any more", 0, "", "", "", 0.0)

@@ -94,7 +94,7 @@ ROUTES: Sequence[BaseRoute] = [
 
 
 def make_app(shell: AppContext, doors: AccessConfig) -> Starlette:
-    """The application. Nothing is opened or started by it."""
+    """Return the application. Nothing is opened or started by it."""
     app = Starlette(
         routes=ROUTES,
         middleware=[

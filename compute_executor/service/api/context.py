@@ -36,17 +36,18 @@ class AppContext:
 
 
 def shell_of(request: HTTPConnection) -> AppContext:
-    """The shell that the application was made with."""
+    """Return the shell that the application was made with."""
     return cast(AppContext, request.app.state.shell)
 
 
 def identity_of(request: HTTPConnection) -> Identity:
-    """Who is asking: put there by `middleware.token`, which lets nobody else through."""
+    """Return who is asking: put there by `middleware.token`, which lets nobody else through."""
     return cast(Identity, request.scope["identity"])
 
 
 def is_ours(request: HTTPConnection) -> bool:
-    """Whether a client of this package is asking: it names itself, or nothing (for requests without a stream)."""
+    """Return whether a client of this package is asking: it names itself, or nothing (for requests without a
+    stream)."""
     agent = request.headers.get("User-Agent", "")
     return not agent or agent.startswith("compute-executor/")
 

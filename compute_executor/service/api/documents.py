@@ -94,7 +94,7 @@ class TaskIds(msgspec.Struct):
 
 
 def version(instance: str) -> dict[str, Any]:
-    """The version document. ``instance`` tells our own clients which run of a service this is."""
+    """Return the version document. ``instance`` tells our own clients which run of a service this is."""
     return {
         "api": API_VERSION,
         "min_sdk_version": OLDEST_SDK,
@@ -108,12 +108,12 @@ def version(instance: str) -> dict[str, Any]:
 
 
 def function(row: FunctionRow, code: bytes) -> dict[str, Any]:
-    """A registered function with its packed code."""
+    """Return a registered function with its packed code."""
     return {**listed_function(row), "function_code": packing.function_to_text(code)}
 
 
 def listed_function(row: FunctionRow) -> dict[str, Any]:
-    """A registered function without its code."""
+    """Return a registered function without its code."""
     return {
         "function_uuid": str(uuid.UUID(bytes=row.id)),
         "function_name": row.name,
@@ -128,7 +128,7 @@ def listed_function(row: FunctionRow) -> dict[str, Any]:
 def submitted(
     request_id: uuid.UUID, endpoint: uuid.UUID, group: bytes, ids: list[str], counts: dict[str, int]
 ) -> dict[str, Any]:
-    """The answer to a v3 submit: the ids of the tasks in the order sent. ``counts``: tasks by function."""
+    """Return the answer to a v3 submit: the ids of the tasks in the order sent. ``counts``: tasks by function."""
     tasks: dict[str, list[str]] = {}
     position = 0
     for function_id, count in counts.items():
@@ -143,36 +143,37 @@ def submitted(
 
 
 def time_text(when: float) -> str:
-    """A Unix time as stock documents have it: ISO 8601, of UTC, which is not said."""
+    """Return a Unix time as stock documents have it: ISO 8601, of UTC, which is not said."""
     return datetime.fromtimestamp(when, timezone.utc).replace(tzinfo=None).isoformat()
 
 
 def accepted_task(task_id: str) -> dict[str, Any]:
-    """What the answer to a v2 submit says of a task that was accepted."""
+    """Return what the answer to a v2 submit says of a task that was accepted."""
     return {"status": "success", "task_uuid": task_id, "http_status_code": 200, "reason": None}
 
 
 def refused_task(error: ComputeError) -> dict[str, Any]:
-    """What the answer to a v2 submit says of a task that was not accepted."""
+    """Return what the answer to a v2 submit says of a task that was not accepted."""
     code = error.http_status
     return {"status": "failed", "task_uuid": None, "http_status_code": code, "reason": error.message}
 
 
 def legacy_submitted(group: str, results: list[dict[str, Any]], *, whole: bool) -> dict[str, Any]:
-    """The answer to a v2 submit. ``results``: of each task, in the order sent; ``whole``: all were accepted."""
+    """Return the answer to a v2 submit. ``results``: of each task, in the order sent; ``whole``: all were
+    accepted."""
     return {"response": "success" if whole else "failed", "task_group_id": group, "results": results}
 
 
 def open_task(task_id: str, status: str) -> dict[str, Any]:
-    """The document of a task that has not ended."""
+    """Return the document of a task that has not ended."""
     return {"task_id": task_id, "status": status}
 
 
 def ended_task(
     task_id: str, outcome: frames.Result, read: ReadBody, details: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The document of a task that has ended. ``read`` fetches a body that lies in a file; ``details``: what the
-    worker said of itself."""
+    """Return the document of a task that has ended. ``read`` fetches a body that lies in a file; ``details``: what
+    the worker said of itself."""
     document = {"task_id": task_id, "completion_t": str(outcome.ended), "details": details}
     success, text = outcome_text(task_id, outcome, read)
     if success:
@@ -181,7 +182,7 @@ def ended_task(
 
 
 def large_task(task_id: str, outcome: frames.Result, details: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The document of a task that has succeeded, without its result, which is written after it."""
+    """Return the document of a task that has succeeded, without its result, which is written after it."""
     return {"task_id": task_id, "completion_t": str(outcome.ended), "details": details, "status": SUCCESS}
 
 
@@ -192,7 +193,7 @@ def unknown_task(task_id: str, now: float) -> dict[str, Any]:
 
 
 def endpoint() -> dict[str, Any]:
-    """The built-in endpoint, as endpoint lists and lookups show it."""
+    """Return the built-in endpoint, as endpoint lists and lookups show it."""
     return {
         "uuid": str(BUILT_IN),
         "name": "built-in",
@@ -204,7 +205,7 @@ def endpoint() -> dict[str, Any]:
 
 
 def registered_endpoint(row: EndpointRow) -> dict[str, Any]:
-    """A registered endpoint, as lists show it."""
+    """Return a registered endpoint, as lists show it."""
     return {
         "uuid": str(row.id),
         "kind": row.kind,
@@ -219,8 +220,8 @@ def registered_endpoint(row: EndpointRow) -> dict[str, Any]:
 
 
 def whole_endpoint(row: EndpointRow, *, managed: bool) -> dict[str, Any]:
-    """A registered endpoint, as a lookup shows it: all that it said of itself. ``managed``: to somebody who may
-    change it, who may read its configuration too."""
+    """Return a registered endpoint, as a lookup shows it: all that it said of itself. ``managed``: to somebody who
+    may change it, who may read its configuration too."""
     said = {name: row.metadata.get(name) for name in (*_DESCRIBED, *(_CONFIGURATION if managed else ()))}
     return {**registered_endpoint(row), **said}
 
@@ -233,7 +234,7 @@ _CONFIGURATION = ("endpoint_config", "user_config_template")
 
 
 def registered_endpoint_status(online: bool, row: EndpointRow) -> dict[str, Any]:
-    """Whether it was heard of late, and what it said."""
+    """Return whether it was heard of late, and what it said."""
     return {"status": "online" if online else "offline", "details": row.state}
 
 

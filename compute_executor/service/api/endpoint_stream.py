@@ -149,7 +149,7 @@ class MachineStream:
             await asyncio.gather(sender, receiver, return_exceptions=True)
 
     def _end(self, reason: str) -> None:
-        """Another connection has taken the place of this one, or its machine is given up."""
+        """Note that another connection has taken the place of this one, or its machine is given up."""
         if not self._over.done():
             self._over.set_result(reason)
 

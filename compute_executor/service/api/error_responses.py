@@ -20,18 +20,18 @@ class Refusal(Exception):
 
 
 def refusal(status: int, reason: str, headers: dict[str, str] | None = None) -> Refusal:
-    """A malformed or unwelcome request, with the status that says which way."""
+    """Return a malformed or unwelcome request, with the status that says which way."""
     return Refusal(status, InvalidRequest(reason), headers)
 
 
 def unauthenticated() -> Refusal:
-    """The one answer to a missing, malformed, wrong or misplaced token: it does not tell which."""
+    """Return the one answer to a missing, malformed, wrong or misplaced token: it does not tell which."""
     error = NotAuthorized("a valid bearer token is needed: Authorization: Bearer <token>")
     return Refusal(error.http_status, error, {"WWW-Authenticate": "Bearer"})
 
 
 def answer(error: ComputeError | Refusal) -> JSONResponse:
-    """The response with the error's document. Starlette sends it on a WebSocket handshake too."""
+    """Return the response with the error's document. Starlette sends it on a WebSocket handshake too."""
     if isinstance(error, Refusal):
         return JSONResponse(document(error.error, error.status), error.status, error.headers)
     headers = None if error.retry_after is None else {"Retry-After": str(error.retry_after)}
@@ -39,8 +39,8 @@ def answer(error: ComputeError | Refusal) -> JSONResponse:
 
 
 def document(error: ComputeError, status: int) -> dict[str, Any]:
-    """The error's document with the status it is answered with. ``errors`` is where globus-sdk finds a message and a
-    code that is a word (globus_sdk 4.10, exc/api.py); ``code`` is the number of Globus Compute."""
+    """Return the error's document with the status it is answered with. ``errors`` is where globus-sdk finds a message
+    and a code that is a word (globus_sdk 4.10, exc/api.py); ``code`` is the number of Globus Compute."""
     said = error.document()
     errors = [{"code": said["name"], "message": said["reason"]}]
     return {**said, "http_status_code": status, "errors": errors}

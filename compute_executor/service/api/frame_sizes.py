@@ -48,7 +48,8 @@ def check_frame(frame: bytes) -> None:
 
 
 def check_message(body: bytes, kind: Any) -> None:
-    """The same for the body of a request that is a ``kind``: a message of the stream without its tag or a list."""
+    """Check the same for the body of a request that is a ``kind``: a message of the stream without its tag or a
+    list."""
     if len(body) <= SMALL:
         return
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
@@ -87,7 +88,7 @@ def _check_size(value: bytes, name: str) -> None:
 
 @cache
 def _nested(kind: type[msgspec.Struct]) -> dict[str, type[msgspec.Struct]]:
-    """The fields that are messages themselves."""
+    """Return the fields that are messages themselves."""
     hints = typing.get_type_hints(kind)
     return {
         name: hint

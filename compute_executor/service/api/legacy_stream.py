@@ -102,7 +102,7 @@ class LegacyClientStream:
         await asyncio.sleep(0)
 
     def _text(self, task_id: str, result: Result) -> str:
-        """The frame of one result, made in a helper thread: it may have to be read from a file."""
+        """Return the frame of one result, made in a helper thread: it may have to be read from a file."""
         document = documents.ended_task(
             task_id, result, lambda body: self._service.blobs.read(body, MAX_FRAME)
         )
@@ -114,7 +114,7 @@ class LegacyClientStream:
         """Read from the store, once they are there."""
 
     def stored(self, group: bytes) -> None:  # noqa: ARG002 - every group is looked at
-        """There are new ones."""
+        """Note that there are new ones."""
         self._work.set()
 
     def began(self, tasks: list[Began]) -> None:

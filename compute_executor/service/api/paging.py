@@ -20,7 +20,7 @@ class ListPart(NamedTuple):
 
 
 def page_of(request: Request) -> ListPart:
-    """The part that a request asks for. Raises InvalidRequest."""
+    """Return the part that a request asks for. Raises InvalidRequest."""
     limit, offset = (_number(request, name, standard) for name, standard in (("limit", MOST), ("offset", 0)))
     if not 1 <= limit <= MOST:
         raise InvalidRequest(f"limit is 1 to {MOST}, not {limit}")

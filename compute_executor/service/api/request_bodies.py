@@ -36,12 +36,12 @@ def content_type(request: Request) -> str:
 
 
 def wants_msgpack(request: Request) -> bool:
-    """Whether the client prefers msgpack in the answer."""
+    """Return whether the client prefers msgpack in the answer."""
     return MSGPACK in request.headers.get("accept", "")
 
 
 async def read_json(request: Request, kind: type[T]) -> T:
-    """The JSON body as a ``kind``. Raises InvalidRequest, or the refusal of another content type."""
+    """Return the JSON body as a ``kind``. Raises InvalidRequest, or the refusal of another content type."""
     if content_type(request) != JSON:
         raise refusal(415, f"this route takes {JSON} only")
     body = await request.body()
@@ -55,7 +55,7 @@ async def read_json(request: Request, kind: type[T]) -> T:
 
 
 def strict_json(body: bytes, kind: type[T]) -> T:
-    """The JSON of a body that is here already, as `read_json` reads it. Raises InvalidRequest."""
+    """Return the JSON of a body that is here already, as `read_json` reads it. Raises InvalidRequest."""
     value = parse_json(body, kind)
     check_once_more(body, value)
     return value
@@ -103,7 +103,7 @@ def _check_weight(body: bytes) -> None:
 
 
 def read_msgpack(body: bytes, kind: type[T]) -> T:
-    """The msgpack body as a ``kind``. Raises InvalidRequest."""
+    """Return the msgpack body as a ``kind``. Raises InvalidRequest."""
     try:
         check_message(body, kind)
         value = msgspec.msgpack.decode(body, type=kind)
@@ -114,7 +114,7 @@ def read_msgpack(body: bytes, kind: type[T]) -> T:
 
 
 def parse_uuid(text: str, what: str) -> uuid.UUID:
-    """The id in its canonical form, or InvalidRequest. Python's UUID() would take braces and urn: too."""
+    """Return the id in its canonical form, or InvalidRequest. Python's UUID() would take braces and urn: too."""
     try:
         parsed = uuid.UUID(text)
     except ValueError:

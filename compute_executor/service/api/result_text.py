@@ -37,7 +37,8 @@ Part = bytes | frames.Blob
 
 
 def task_parts(task_id: str, view: TaskView, blobs: BlobFolder, details: dict[str, Any] | None) -> list[Part]:
-    """The document of a task, open or ended. Files of exceptions are read: call it in a helper thread for those."""
+    """Return the document of a task, open or ended. Files of exceptions are read: call it in a helper thread for
+    those."""
     outcome = view.outcome
     if outcome is None:
         return [msgspec.json.encode(documents.open_task(task_id, view.status))]
@@ -53,7 +54,7 @@ def task_parts(task_id: str, view: TaskView, blobs: BlobFolder, details: dict[st
 
 
 def needs_thread(view: TaskView) -> bool:
-    """Whether making its document reads a file."""
+    """Return whether making its document reads a file."""
     return view.outcome is not None and isinstance(view.outcome.body, frames.Blob)
 
 
@@ -83,7 +84,7 @@ async def _written(parts: list[Part], blobs: BlobFolder) -> AsyncIterator[bytes]
 
 
 def result_pieces(path: Path) -> Iterator[bytes]:
-    """The buffer of a stock SDK for the result in this file, as it stands between the quotes of a JSON text."""
+    """Yield the buffer of a stock SDK for the result in this file, as it stands between the quotes of a JSON text."""
     with path.open("rb") as file:
         if packing.is_text(file.peek(8)[:8]):
             yield from _text_pieces(file)
@@ -110,7 +111,7 @@ def _escaped(text: str) -> bytes:
 async def parts_of(
     task_id: str, view: TaskView, blobs: BlobFolder, details: dict[str, Any] | None
 ) -> list[Part]:
-    """The same as `task_parts`, in a helper thread where that reads a file."""
+    """Return the same as `task_parts`, in a helper thread where that reads a file."""
     if needs_thread(view):
         return await asyncio.to_thread(task_parts, task_id, view, blobs, details)
     return task_parts(task_id, view, blobs, details)

@@ -132,7 +132,7 @@ async def _serve_legacy(
 
 
 async def _first_frame(websocket: WebSocket) -> str:
-    """What tells which protocol is spoken."""
+    """Return what tells which protocol is spoken."""
     try:
         return await asyncio.wait_for(websocket.receive_text(), HELLO_PATIENCE)
     except (KeyError, asyncio.TimeoutError):
@@ -142,7 +142,7 @@ async def _first_frame(websocket: WebSocket) -> str:
 
 
 async def _greet(websocket: WebSocket, service: Service, who: Identity, first: str) -> frames.Hello:
-    """The first frames: Hello and Welcome."""
+    """Return the first frames: Hello and Welcome."""
     try:
         hello = _decode_hello(first)
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
@@ -241,10 +241,10 @@ class ClientStream:
         self._work.set()
 
     def stored(self, group: bytes) -> None:
-        """What was not queued by then is read in its turn."""
+        """Go on: what was not queued by then is read in its turn."""
 
     def _fitting(self, results: list[frames.Result]) -> tuple[list[frames.Result], int]:
-        """The first of the results, as many as there is room for, and about how many bytes they are."""
+        """Return the first of the results, as many as there is room for, and about how many bytes they are."""
         size = sum(map(body_size, results))
         room = self._limit - self._send_queue.size
         if size <= room:

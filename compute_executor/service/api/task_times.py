@@ -26,23 +26,23 @@ class TaskTimes:
         trace.watch()
 
     def close(self) -> None:
-        """Nobody traces here any more."""
+        """Note that nobody traces here any more."""
         trace.unwatch()
 
     def received(self, prefix: bytes, count: int) -> None:
-        """A batch of so many tasks has come."""
+        """Note that a batch of so many tasks has come."""
         self._received[prefix] = time.time()
         self._left[prefix] = count
 
     def committed(self, prefix: bytes, number: int | None) -> None:
-        """A batch is stored and may run. ``number``: what engines call it, if it is open still."""
+        """Note that a batch is stored and may run. ``number``: what engines call it, if it is open still."""
         received = self._received.pop(prefix, 0.0)
         if number is not None:
             (when,) = (trace.marks or {}).pop((number, trace.WHOLE), (0.0,))
             self._batches[prefix] = (number, received, when)
 
     def stored(self, results: Iterable[frames.Result]) -> None:
-        """Outcomes are stored, and about to be queued for the client."""
+        """Note that outcomes are stored, and about to be queued for the client."""
         now = time.time()
         marks = trace.marks or {}
         for result in results:
@@ -60,7 +60,7 @@ class TaskTimes:
             self._batches.pop(prefix, None)
 
     def take(self) -> frames.Hops | None:
-        """What is to be said with the results that are sent now."""
+        """Return what is to be said with the results that are sent now."""
         if not self._ready:
             return None
         ready, self._ready = self._ready, []

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 async def in_turns(items: Iterable[T]) -> AsyncIterator[T]:
-    """The items, with a pause for everybody else whenever a turn is over."""
+    """Yield the items, with a pause for everybody else whenever a turn is over."""
     ends = time.monotonic() + TURN
     for number, item in enumerate(items, 1):
         yield item
@@ -29,7 +29,7 @@ async def in_turns(items: Iterable[T]) -> AsyncIterator[T]:
 
 
 async def in_thread(items: Iterator[T]) -> AsyncIterator[T]:
-    """The items, each made in a helper thread."""
+    """Yield the items, each made in a helper thread."""
     nothing = object()
     while (item := await asyncio.to_thread(next, items, nothing)) is not nothing:
         yield item  # type: ignore[misc] # it is none of the iterator's only at the end

@@ -19,7 +19,7 @@ class Authenticator(Protocol):
     """Knows tokens."""
 
     async def identify(self, token: str) -> Identity | None:
-        """Whose token it is; None if nobody's."""
+        """Return whose token it is; None if nobody's."""
         ...
 
 
@@ -40,7 +40,7 @@ class LocalToken:
         self._identity = identity or Identity(LOCAL_USER, LOCAL_USER, admin=True)
 
     async def identify(self, token: str) -> Identity | None:
-        """The local user, if it is the token. Hashes are compared, so the time taken says nothing about it."""
+        """Return the local user, if it is the token. Hashes are compared, so the time taken says nothing about it."""
         return self._identity if hmac.compare_digest(token_digest(token), self._digest) else None
 
 
@@ -70,5 +70,5 @@ def new_token() -> str:
 
 
 def token_digest(token: str) -> bytes:
-    """What is kept of a token: its SHA-256 (a token has 256 random bits, so nothing slower is needed)."""
+    """Return what is kept of a token: its SHA-256 (a token has 256 random bits, so nothing slower is needed)."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

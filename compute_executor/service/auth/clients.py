@@ -28,11 +28,11 @@ class Clients(Protocol):
     """Knows clients, and gives them tokens."""
 
     async def check_client(self, client_id: str, secret: str) -> Identity | None:
-        """Whose client it is; None if nobody's, or if the secret is wrong."""
+        """Return whose client it is; None if nobody's, or if the secret is wrong."""
         ...
 
     async def issue_token(self, identity: Identity) -> Issued:
-        """A new token for an identity."""
+        """Return a new token for an identity."""
         ...
 
 

@@ -34,7 +34,7 @@ class EndpointTokens:
         return Identity(name, name, endpoint=endpoint)
 
     async def issue(self, endpoint: uuid.UUID) -> str:
-        """A new token for an endpoint; its others stay good, for its other machines."""
+        """Return a new token for an endpoint; its others stay good, for its other machines."""
         token = new_token()
         digest, now = token_digest(token), time.time()
         await self._committer.commit(
@@ -44,7 +44,7 @@ class EndpointTokens:
         return token
 
     async def revoke(self, endpoint: uuid.UUID) -> int:
-        """No token of this endpoint is good any more; how many there were."""
+        """Return no token of this endpoint is good any more; how many there were."""
         dead = [digest for digest, its in self._endpoints.items() if its == endpoint]
         await self._committer.commit(lambda writer: writer.run("drop_endpoint_tokens", (endpoint.bytes,)))
         for digest in dead:

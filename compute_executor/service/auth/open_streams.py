@@ -32,7 +32,7 @@ class StreamSession:
         self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def end(self, reason: str) -> None:
-        """The stream ends as soon as the loop gets to it."""
+        """Note that the stream ends as soon as the loop gets to it."""
         if not self._over.done():
             self._over.set_result(reason)
 
@@ -68,15 +68,15 @@ class OpenStreams:
         return session
 
     def leave(self, session: StreamSession) -> None:
-        """A stream has ended."""
+        """Note that a stream has ended."""
         self._sessions.discard(session)
 
     def tokens(self) -> set[bytes]:
-        """The hashes of the tokens that the open streams came with."""
+        """Return the hashes of the tokens that the open streams came with."""
         return {session.token for session in self._sessions}
 
     def changed(self, user: str, identity: Identity | None) -> None:
-        """All streams of this user get the new identity, or end if there is none."""
+        """Note that all streams of this user get the new identity, or end if there is none."""
         for session in self._sessions:
             if session.who.id != user:
                 continue
@@ -86,7 +86,7 @@ class OpenStreams:
                 session.who = identity
 
     def token_died(self, token: bytes) -> None:
-        """The token of this hash is no longer valid: its streams end."""
+        """Note that the token of this hash is no longer valid: its streams end."""
         for session in self._sessions:
             if session.token == token:
                 session.end(TOKEN_DEAD)

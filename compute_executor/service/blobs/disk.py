@@ -42,7 +42,7 @@ class DiskUse:
         return files
 
     def add(self, size: int) -> None:
-        """Files of so many bytes have come; negative: have gone."""
+        """Note that files of so many bytes have come; negative: have gone."""
         self.used = max(0, self.used + size)
 
     @property
@@ -57,7 +57,7 @@ class DiskUse:
         return self._limit or (self.used + self.free) // 2
 
     def is_full(self) -> bool:
-        """Whether they take as much as they may. Where there are none, the database is told of a full disk."""
+        """Return whether they take as much as they may. Where there are none, the database is told of a full disk."""
         return 0 < self.used >= self.budget
 
     def check(self, waiting: int) -> None:
@@ -71,5 +71,5 @@ class DiskUse:
             )
 
     def view(self) -> dict[str, int]:
-        """What `status` shows."""
+        """Return what `status` shows."""
         return {"used": self.used, "budget": self.budget, "free": self.free}

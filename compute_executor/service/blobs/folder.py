@@ -37,20 +37,22 @@ class BlobFolder:
         self._sync = sync
 
     def path(self, name: str) -> Path:
-        """Where the blob of this name lies. Raises InvalidRequest for what is no blob name (so for any path)."""
+        """Return where the blob of this name lies. Raises InvalidRequest for what is no blob name (so for any
+        path)."""
         if not _NAME.fullmatch(name):
             raise InvalidRequest(f"{name[:100]!r} is no blob name (32 lower-case hex digits)")
         return self.folder / name
 
     def size(self, name: str) -> int:
-        """Its bytes. Raises FileNotFoundError if there is none, or something else in its place (a pipe, a link)."""
+        """Return its bytes. Raises FileNotFoundError if there is none, or something else in its place (a pipe, a
+        link)."""
         found = self.path(name).lstat()
         if not stat.S_ISREG(found.st_mode):
             raise FileNotFoundError(errno.ENOENT, "it is no plain file", name)
         return found.st_size
 
     def holds(self, blob: Blob) -> bool:
-        """Whether this blob is there, whole."""
+        """Return whether this blob is there, whole."""
         try:
             return self.size(blob.name) == blob.size
         except (OSError, InvalidRequest):
@@ -75,14 +77,15 @@ class BlobFolder:
         return size
 
     async def keep(self, data: bytes) -> Body:
-        """The data as a body: itself if it is small, else a new blob that holds it."""
+        """Return the data as a body: itself if it is small, else a new blob that holds it."""
         if len(data) <= INLINE_LIMIT:
             return data
         name = secrets.token_hex(16)
         return Blob(name, await self.receive(name, _only(data)))
 
     def read(self, body: Body, most: int = MAX_BLOB) -> bytes:
-        """The bytes of a body. Raises NotFound if its file is gone, PayloadTooLarge if it has more than ``most``."""
+        """Return the bytes of a body. Raises NotFound if its file is gone, PayloadTooLarge if it has more than
+        ``most``."""
         if isinstance(body, bytes):
             return body
         try:
@@ -106,7 +109,7 @@ async def _only(data: bytes) -> AsyncIterator[bytes]:
 
 
 async def _gathered(parts: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    """The parts in pieces of some `GATHERED` bytes: a helper thread writes each, because a disk may be slow."""
+    """Yield the parts in pieces of some `GATHERED` bytes: a helper thread writes each, because a disk may be slow."""
     waiting: list[bytes] = []
     size = 0
     async for part in parts:

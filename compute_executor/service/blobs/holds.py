@@ -49,12 +49,13 @@ class BlobHolds:
         return not holders
 
     def left(self, holder: object) -> None:
-        """The stream of ``holder`` has ended: it lets go of everything in a while, unless it is `close`d before."""
+        """Note that the stream of ``holder`` has ended: it lets go of everything in a while, unless it is `close`d
+        before."""
         if holder in self._held:
             self._leaving[holder] = self._loop.call_later(self._grace, self._gone, holder)
 
     def restore(self, names: Iterable[str]) -> None:
-        """The service has started, and clients of the one before may come back for these."""
+        """Note that the service has started, and clients of the one before may come back for these."""
         self.hold(self, names)
         self.left(self)
 
@@ -63,11 +64,11 @@ class BlobHolds:
         self.release(holder)
 
     def held(self, name: str) -> bool:
-        """Whether anybody holds this blob."""
+        """Return whether anybody holds this blob."""
         return name in self._holders
 
     def close(self) -> None:
-        """The service ends: whoever has left does not come back to this one."""
+        """Note that the service ends: whoever has left does not come back to this one."""
         for holder, timer in list(self._leaving.items()):
             timer.cancel()
             self._gone(holder)

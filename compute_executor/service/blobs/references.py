@@ -38,15 +38,15 @@ class BlobReferences:
         self._held = held
 
     async def keep(self, body: Body) -> Body:
-        """The body itself if it is a blob or small, else a new blob that holds it."""
+        """Return the body itself if it is a blob or small, else a new blob that holds it."""
         return body if isinstance(body, Blob) else await self._folder.keep(body)
 
     def read(self, body: Body) -> bytes:
-        """The bytes of a body."""
+        """Return the bytes of a body."""
         return self._folder.read(body)
 
     def holds(self, body: Body) -> bool:
-        """Whether a body can be read: it is inline, or its blob is there, whole."""
+        """Return whether a body can be read: it is inline, or its blob is there, whole."""
         return not isinstance(body, Blob) or self._folder.holds(body)
 
     def require(self, blobs: Iterable[Blob]) -> None:
@@ -72,7 +72,7 @@ class BlobReferences:
             self._deleted(gone)
 
     def _removed(self, name: str) -> bool:
-        """Whether the file of a blob could be removed."""
+        """Return whether the file of a blob could be removed."""
         try:
             path = self._folder.path(name)
             size = path.lstat().st_size
@@ -86,7 +86,7 @@ class BlobReferences:
         return True
 
     def named(self, name: str) -> Blob:
-        """The blob of this name; of no bytes if its file is gone."""
+        """Return the blob of this name; of no bytes if its file is gone."""
         try:
             return Blob(name, self._folder.size(name))
         except OSError:
@@ -98,7 +98,7 @@ class BlobReferences:
         return self.sweep_of(self._disk.measure(), older_than)
 
     def sweep_of(self, files: Iterable[BlobFile], older_than: float) -> int:
-        """The same, of these files of the folder.
+        """Return the same, of these files of the folder.
 
         Their age is counted until something was last put there or removed: a clock that has jumped ahead makes
         nothing old that somebody has put a moment ago and is about to refer to."""

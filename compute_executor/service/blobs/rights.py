@@ -27,7 +27,7 @@ class BlobRights:
         self._fresh: dict[str, str] = {}
 
     def unreferred(self) -> dict[str, str]:
-        """The owners of blobs that were put and nothing refers to yet, by name."""
+        """Return the owners of blobs that were put and nothing refers to yet, by name."""
         return dict(self._fresh)
 
     def check_read(self, who: Identity, name: str) -> None:
@@ -46,7 +46,7 @@ class BlobRights:
         return any(may(who, "read function", owned) for owned in shared)
 
     def put(self, who: Identity, name: str) -> None:
-        """A blob is about to be put. Raises NotFound if the name is somebody else's."""
+        """Note that a blob is about to be put. Raises NotFound if the name is somebody else's."""
         if self._foreign(who, name):
             raise absent(f"blob {name}", forbidden="put blob")
         self._fresh[name] = who.id
@@ -54,7 +54,7 @@ class BlobRights:
             del self._fresh[next(iter(self._fresh))]
 
     def is_free(self, name: str) -> bool:
-        """Whether this name is nobody's: nothing refers to it, and nobody has put a body under it."""
+        """Return whether this name is nobody's: nothing refers to it, and nobody has put a body under it."""
         return name not in self._fresh and not self._owners(name)
 
     def check_use(self, who: Identity, blobs: Iterable[Blob]) -> None:
@@ -64,7 +64,7 @@ class BlobRights:
                 raise missing(blob.name) from absent(f"blob {blob.name}", forbidden="use blob")
 
     def may_use(self, who: Identity, name: str) -> bool:
-        """Whether ``who`` may refer to this blob."""
+        """Return whether ``who`` may refer to this blob."""
         return not self._foreign(who, name)
 
     def _foreign(self, who: Identity, name: str) -> bool:
@@ -77,5 +77,5 @@ class BlobRights:
 
 
 def missing(name: str) -> InvalidRequest:
-    """The refusal of a reference to a blob that is not there, for whoever refers to it."""
+    """Return the refusal of a reference to a blob that is not there, for whoever refers to it."""
     return InvalidRequest(f"blob {name} is not there: put it before it is referred to")

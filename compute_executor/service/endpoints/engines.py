@@ -49,28 +49,30 @@ class Engines:
         self._accounts[0].open(pool, spec, user)
 
     def released(self, exists: Callable[[bytes], bool]) -> None:
-        """All pools that there were before a restart and are needed are open again; ``exists``: which are known."""
+        """Note that all pools that there were before a restart and are needed are open again; ``exists``: which are
+        known."""
         for kind in self._accounts:
             kind.released(exists)
 
     # -- registered endpoints -----------------------------------------------------------------------------
 
     def kind(self, name: str) -> RemoteKind:
-        """The kind that registered endpoints of this name are of."""
+        """Return the kind that registered endpoints of this name are of."""
         return self._kinds[name]
 
     def endpoint_of(self, pool: bytes) -> uuid.UUID | None:
-        """The endpoint that a pool is on; None if it is a pool of the service's own workers."""
+        """Return the endpoint that a pool is on; None if it is a pool of the service's own workers."""
         kind = self._remote(pool)
         return None if kind is None else kind.endpoint_of(pool)
 
     def worker_details(self, pool: bytes) -> dict[str, Any] | None:
-        """What the workers of a pool say of themselves; None if they are our own, or have not said anything."""
+        """Return what the workers of a pool say of themselves; None if they are our own, or have not said
+        anything."""
         kind = self._remote(pool)
         return None if kind is None else kind.worker_details(pool)
 
     def batch_finished(self, pool: bytes, batch: int) -> None:
-        """Every outcome of a batch of this pool is stored."""
+        """Note that every outcome of a batch of this pool is stored."""
         kind = self._remote(pool)
         if kind is not None:
             kind.batch_finished(pool, batch)
@@ -82,17 +84,17 @@ class Engines:
             await kind.recalled(pool)
 
     def outcomes_stored(self) -> None:
-        """More outcomes are stored."""
+        """Note that more outcomes are stored."""
         for kind in self._kinds.values():
             kind.outcomes_stored()
 
     def bodies_deleted(self, names: list[str]) -> None:
-        """The files of these bodies are deleted."""
+        """Note that the files of these bodies are deleted."""
         for kind in self._kinds.values():
             kind.bodies_deleted(names)
 
     def takes_shared(self, pool: bytes) -> bool:
-        """Whether the workers of a pool can be given values that calls share."""
+        """Return whether the workers of a pool can be given values that calls share."""
         kind = self._remote(pool)
         return kind is None or kind.takes_shared
 

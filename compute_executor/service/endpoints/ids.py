@@ -12,5 +12,5 @@ TUTORIAL = uuid.UUID("4b116d3c-1703-4f8f-9f6f-39921e5864df")
 
 
 def is_built_in(endpoint_id: uuid.UUID) -> bool:
-    """Whether the built-in endpoint is meant by this id."""
+    """Return whether the built-in endpoint is meant by this id."""
     return endpoint_id in (BUILT_IN, TUTORIAL)

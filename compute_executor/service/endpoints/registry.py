@@ -72,7 +72,7 @@ class Endpoints:
         return row
 
     async def lock(self, who: Identity, endpoint: uuid.UUID) -> float:
-        """It may not register for a while; until which Unix time. Raises NotFound."""
+        """Note that it may not register for a while; return until which Unix time. Raises NotFound."""
         row = self.managed(who, endpoint)
         until = time.time() + LOCKED
         await self._committer.commit(lambda writer: writer.run("lock_endpoint", (until, endpoint.bytes)))
@@ -86,7 +86,7 @@ class Endpoints:
         self._rows.pop(endpoint, None)
 
     def heard(self, endpoint: uuid.UUID, state: dict[str, Any]) -> bool:
-        """A heartbeat came; whether it is one that we know. It is stored with the next commit."""
+        """Note that a heartbeat came; return whether it is one that we know. It is stored with the next commit."""
         row = self._rows.get(endpoint)
         if row is None:
             return False
@@ -99,15 +99,15 @@ class Endpoints:
     # -- looking ------------------------------------------------------------------------------------------
 
     def find(self, endpoint: uuid.UUID) -> EndpointRow | None:
-        """An endpoint, for the service itself."""
+        """Return an endpoint, for the service itself."""
         return self._rows.get(endpoint)
 
     def of_kind(self, kind: str) -> list[EndpointRow]:
-        """All endpoints of a kind, for the service itself."""
+        """Return all endpoints of a kind, for the service itself."""
         return [row for row in self._rows.values() if row.kind == kind]
 
     def visible(self, who: Identity, role: str | None) -> list[EndpointRow]:
-        """All that ``who`` may see, its own first; with role ``owner`` only those."""
+        """Return all that ``who`` may see, its own first; with role ``owner`` only those."""
         own = [row for row in self._rows.values() if row.owner == who.id]
         if role == "owner":
             return own
@@ -115,18 +115,18 @@ class Endpoints:
         return [*own, *(row for row in others if may(who, "read endpoint", row.owned))]
 
     def row(self, who: Identity, endpoint: uuid.UUID, action: str = "read endpoint") -> EndpointRow:
-        """An endpoint that ``who`` may see, or change. Raises NotFound."""
+        """Return an endpoint that ``who`` may see, or change. Raises NotFound."""
         found = self._rows.get(endpoint)
         check(who, action, NOBODYS if found is None else found.owned, f"endpoint {endpoint}")
         assert found is not None
         return found
 
     def managed(self, who: Identity, endpoint: uuid.UUID) -> EndpointRow:
-        """An endpoint that ``who`` may change. Raises NotFound."""
+        """Return an endpoint that ``who`` may change. Raises NotFound."""
         return self.row(who, endpoint, "manage endpoint")
 
     def require(self, who: Identity, endpoint: uuid.UUID, functions: list[bytes]) -> EndpointRow:
-        """An endpoint on which ``who`` may run these functions. Raises NotFound, FunctionNotPermitted."""
+        """Return an endpoint on which ``who`` may run these functions. Raises NotFound, FunctionNotPermitted."""
         row = self.row(who, endpoint)
         check(who, "run on endpoint", row.usable, f"endpoint {endpoint}")
         for function in functions:
@@ -152,7 +152,7 @@ def _check_return(old: EndpointRow, kind: str, now: float) -> None:
 
 
 def registration(document: Any) -> EndpointRegistration:
-    """What a `documents.EndpointDocument` says. Raises InvalidRequest."""
+    """Return what a `documents.EndpointDocument` says. Raises InvalidRequest."""
     _check_release(document.metadata or {}, bool(document.multi_user))
     allowed = document.allowed_functions
     try:
@@ -171,7 +171,7 @@ def registration(document: Any) -> EndpointRegistration:
 
 
 def _said_beside(document: Any) -> dict[str, Any]:
-    """What an endpoint says of itself beside its metadata, and is only shown again."""
+    """Return what an endpoint says of itself beside its metadata, and is only shown again."""
     names = ("description", "subscription_uuid", "high_assurance")
     return {name: said for name in names if (said := getattr(document, name)) is not None}
 

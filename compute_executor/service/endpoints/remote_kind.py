@@ -41,23 +41,24 @@ class RemoteKind(Protocol):
         """Recover which tasks endpoints hold from before a restart, before any task is taken."""
 
     def place(self, who: Identity, endpoint: EndpointRow, options: Options) -> bytes:
-        """The id of the pool on this endpoint for tasks of ``who``, who may run there. Raises ComputeError."""
+        """Return the id of the pool on this endpoint for tasks of ``who``, who may run there. Raises ComputeError."""
         ...
 
     def endpoint_of(self, pool: bytes) -> uuid.UUID | None:
-        """The endpoint that a pool is on; None if the pool is none of this kind."""
+        """Return the endpoint that a pool is on; None if the pool is none of this kind."""
         ...
 
     def online(self, endpoint: EndpointRow) -> bool:
-        """Whether an endpoint was heard of lately."""
+        """Return whether an endpoint was heard of lately."""
         ...
 
     def versions(self, endpoint: EndpointRow) -> dict[str, str]:
-        """The versions of its workers by name (``python_version``, ``dill_version``), as far as they are known."""
+        """Return the versions of its workers by name (``python_version``, ``dill_version``), as far as they are
+        known."""
         ...
 
     def worker_details(self, pool: bytes) -> dict[str, Any] | None:
-        """What the workers of a pool say of themselves; None if nothing is known."""
+        """Return what the workers of a pool say of themselves; None if nothing is known."""
         ...
 
     def batch_finished(self, pool: bytes, batch: int) -> None:
@@ -70,7 +71,8 @@ class RemoteKind(Protocol):
         """Acknowledge what endpoints have reported and is stored by now."""
 
     def bodies_deleted(self, names: list[str]) -> None:
-        """The files of these bodies are deleted: endpoints that keep one as a shared value need it no more."""
+        """Note that the files of these bodies are deleted: endpoints that keep one as a shared value need it no
+        more."""
 
     async def deleted(self, endpoint: EndpointRow) -> None:
         """End the tasks that wait for an endpoint, which is registered no more."""

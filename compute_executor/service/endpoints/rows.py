@@ -41,12 +41,12 @@ class EndpointRow(NamedTuple):
         return Owned(self.owner, self.group, self.public and self.multi_user)
 
     def permits(self, function: bytes) -> bool:
-        """Whether it runs this function at all."""
+        """Return whether it runs this function at all."""
         return self.allowed is None or str(uuid.UUID(bytes=function)) in self.allowed
 
 
 def endpoint(row: Any) -> EndpointRow:
-    """A row of query all_endpoints."""
+    """Return a row of query all_endpoints."""
     id, kind, owner, name, display_name, multi_user, public, group, allowed, metadata, state, *times = row
     return EndpointRow(
         uuid.UUID(bytes=id),
@@ -65,7 +65,7 @@ def endpoint(row: Any) -> EndpointRow:
 
 
 def endpoint_values(row: EndpointRow) -> tuple[Any, ...]:
-    """The values of query put_endpoint."""
+    """Return the values of query put_endpoint."""
     return (
         row.id.bytes,
         row.kind,

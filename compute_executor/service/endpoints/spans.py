@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 def spans(tasks: Iterable[tuple[int, int, int]]) -> list[tuple[int, int, int, int]]:
-    """Tasks (batch, position, attempt), in order, as runs (batch, start, stop, attempt).
+    """Return tasks (batch, position, attempt), in order, as runs (batch, start, stop, attempt).
 
     >>> spans([(1, 0, 1), (1, 1, 1), (1, 3, 1), (2, 4, 1)])
     [(1, 0, 2, 1), (1, 3, 4, 1), (2, 4, 5, 1)]

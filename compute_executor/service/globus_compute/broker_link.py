@@ -377,7 +377,7 @@ def _acknowledge(channel: Channel, tag: int) -> None:
 
 
 def _parameters(url: str) -> pika.URLParameters:
-    """Raises InvalidRequest, without the password that may be in it."""
+    """Raise InvalidRequest, without the password that may be in it."""
     import pika
 
     try:
@@ -391,7 +391,7 @@ def _parameters(url: str) -> pika.URLParameters:
 
 
 def _words(error: Any) -> str:
-    """What went wrong. pika wraps it, in errors that say nothing themselves."""
+    """Return what went wrong. pika wraps it, in errors that say nothing themselves."""
     while (inner := _wrapped(error)) is not None:
         error = inner
     return str(error) or type(error).__name__

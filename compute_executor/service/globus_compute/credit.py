@@ -48,21 +48,21 @@ class Credit:
         self._seconds: OrderedDict[int, float] = OrderedDict()
 
     def room(self) -> int:
-        """How many tasks it may be given now; when they are, there may be room for more."""
+        """Return how many tasks it may be given now; when they are, there may be room for more."""
         least = LEAST * self.workers - len(self._out)
         if self._ahead < AHEAD * self.workers:
             least = max(least, STEP)
         return max(0, min(least, MOST - len(self._out)))
 
     def given(self, task: Task, function: int | None) -> None:
-        """It was given a task of a function (None: of one that is not known any more)."""
+        """Note that it was given a task of a function (None: of one that is not known any more)."""
         self.dropped(task)
         seconds = UNKNOWN if function is None else self._seconds.get(function, UNKNOWN)
         self._out[task] = (function, seconds)
         self._ahead += seconds
 
     def ended(self, task: Task, seconds: float | None) -> None:
-        """A task has ended after so many seconds in its worker, if that is known."""
+        """Note that a task has ended after so many seconds in its worker, if that is known."""
         function = self.dropped(task)
         if function is None or seconds is None:
             return
@@ -74,15 +74,15 @@ class Credit:
             self._seconds.popitem(last=False)
 
     def dropped(self, task: Task) -> int | None:
-        """A task is not there any more. Its function, if that is known."""
+        """Note that a task is not there any more. Return its function, if that is known."""
         function, seconds = self._out.pop(task, (None, 0.0))
         self._ahead = self._ahead - seconds if self._out else 0.0
         return function
 
 
 def workers(state: dict[str, Any]) -> int:
-    """How many workers an endpoint has, or would have if there were enough to do, by its heartbeat: one that starts
-    blocks as needed counts what waits, and has none before."""
+    """Return how many workers an endpoint has, or would have if there were enough to do, by its heartbeat: one that
+    starts blocks as needed counts what waits, and has none before."""
     scaled = _number(state, "max_blocks") * _number(state, "nodes_per_block", 1)
     scaled *= _number(state, "max_workers_per_node", 1)
     return max(1, _number(state, "total_workers"), scaled if state.get("scaling_enabled") else 0)

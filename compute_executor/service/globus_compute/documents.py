@@ -12,7 +12,7 @@ from compute_executor.service.globus_compute import names
 
 
 def registration(endpoint: uuid.UUID, url: str) -> dict[str, Any]:
-    """The answer to a registration. ``url``: of the broker, with this endpoint's credentials."""
+    """Return the answer to a registration. ``url``: of the broker, with this endpoint's credentials."""
     return {
         "endpoint_id": str(endpoint),
         "command_queue_info": {"connection_url": url, "queue": names.command_queue(endpoint)},
@@ -28,8 +28,8 @@ def start_command(  # noqa: PLR0917 - the fields of the command
     config: dict[str, Any],
     runtime: dict[str, Any],
 ) -> dict[str, Any]:
-    """The command to start a user endpoint. ``url``: with the user endpoint's credentials; ``who``: subject and
-    name of the user that it is for."""
+    """Return the command to start a user endpoint. ``url``: with the user endpoint's credentials; ``who``: subject
+    and name of the user that it is for."""
     subject, name = who
     credentials = {
         "endpoint_id": str(user_endpoint),
@@ -79,7 +79,8 @@ def _publishing(endpoint: uuid.UUID, exchange: str, url: str) -> dict[str, Any]:
 
 
 def runtime_of(given: dict[str, Any] | None) -> dict[str, Any]:
-    """What a start command says of the submitting Python, if the submit said nothing: templates may look at it."""
+    """Return what a start command says of the submitting Python, if the submit said nothing: templates may look at
+    it."""
     return given or {
         "globus_compute_sdk_version": "4.19.0",
         "globus_sdk_version": "4.9.1",

@@ -115,14 +115,14 @@ class BrokerEngine:
         await asyncio.gather(*under_way, return_exceptions=True)
 
     def opened(self) -> None:
-        """The broker can be reached (again)."""
+        """Note that the broker can be reached (again)."""
         now = time.monotonic()
         for one in self._users:
             one.watch.connected(now)
         self._due.set()
 
     def closed(self) -> None:
-        """The broker cannot be reached any more."""
+        """Note that the broker cannot be reached any more."""
         for one in self._users:
             one.declared = False
             one.in_flight = 0
@@ -157,7 +157,7 @@ class BrokerEngine:
     # -- hearing ------------------------------------------------------------------------------------------
 
     def ended(self, pool: bytes, outcomes: list[TaskEnded]) -> None:
-        """Results came (and are being stored)."""
+        """Note that results came (and are being stored)."""
         one = self._users.get(pool)
         if one is None:
             return
@@ -169,7 +169,7 @@ class BrokerEngine:
         self._publisher.feed(one)
 
     def heartbeat(self, delivery: Delivery) -> None:
-        """A heartbeat of an endpoint or a user endpoint; acknowledged when it is stored."""
+        """Take a heartbeat of an endpoint or a user endpoint; acknowledged when it is stored."""
         heard = self._inbox.report(delivery)
         if heard is not None:
             one = self._users.get(heard.endpoint_id.bytes)
@@ -209,7 +209,7 @@ class BrokerEngine:
         self._events.broken(one.pool, message)
 
     def abandon(self, one: UserEndpoint, message: str) -> None:
-        """Its endpoint is deleted: what waits or is out ends."""
+        """Note that its endpoint is deleted: what waits or is out ends."""
         out = [(*task, attempt) for task, attempt in one.given.items()]
         for task in list(one.given):
             one.forget(task)
@@ -218,7 +218,7 @@ class BrokerEngine:
         self._users.forget(one)
 
     def parent_restarted(self, endpoint: uuid.UUID) -> None:
-        """An endpoint has registered again: what it had started before ends."""
+        """Note that an endpoint has registered again: what it had started before ends."""
         for one in self._users:
             if one.row.endpoint == endpoint:
                 one.watch.parent_restarted()

@@ -53,7 +53,7 @@ class TasksInDoubt(NamedTuple):
 
 
 def is_online(state: Mapping[str, object], seen: float, now: float) -> bool:
-    """Whether an endpoint that was heard of at ``seen``, with this heartbeat, counts as online."""
+    """Return whether an endpoint that was heard of at ``seen``, with this heartbeat, counts as online."""
     period = state.get("heartbeat_period")
     if not isinstance(period, (int, float)) or period <= 0:
         period = DEFAULT_PERIOD
@@ -84,12 +84,12 @@ class LivenessMonitor:
     # -- what is seen -------------------------------------------------------------------------------------
 
     def restored(self, process: str) -> None:
-        """It has tasks from before we were restarted: it is taken to run until it is missed."""
+        """Note that it has tasks from before we were restarted: it is taken to run until it is missed."""
         self._process = process
         self.running = True
 
     def connected(self, now: float) -> None:
-        """We can hear again: what we did not hear before means nothing."""
+        """Note that we can hear again: what we did not hear before means nothing."""
         self._reported = now
         self._alone_since = None
 
@@ -111,7 +111,7 @@ class LivenessMonitor:
         return cleared
 
     def given(self) -> None:
-        """A task was given to it."""
+        """Note that a task was given to it."""
         self._idle_since = None
 
     def observed(self, consumers: int, now: float) -> None:
@@ -127,7 +127,7 @@ class LivenessMonitor:
             self._end()
 
     def parent_restarted(self) -> None:
-        """The endpoint that started it is a new process; its children end with it."""
+        """Note that the endpoint that started it is a new process; its children end with it."""
         if self.running:
             self._end()
         self._commanded = None
@@ -149,7 +149,7 @@ class LivenessMonitor:
         self.in_doubt.update((task, TasksInDoubt(attempt, "")) for task, attempt in tasks)
 
     def ended(self, task: Task) -> None:
-        """The task has an outcome."""
+        """Note that the task has an outcome."""
         self.in_doubt.pop(task, None)
 
     # -- what follows -------------------------------------------------------------------------------------
@@ -163,11 +163,11 @@ class LivenessMonitor:
         return {task: one.attempt for task, one in lost.items()}
 
     def expiry_due(self, now: float) -> bool:
-        """Whether tasks may have to be given up now, once all results that have come were read."""
+        """Return whether tasks may have to be given up now, once all results that have come were read."""
         return bool(self.in_doubt and now >= self._hope_until) or self.forgotten(now)
 
     def starting(self, now: float) -> bool:
-        """Whether it is expected to come up any moment."""
+        """Return whether it is expected to come up any moment."""
         return not self.running and self._commanded is not None and now - self._commanded < STARTING
 
     @property
@@ -176,20 +176,22 @@ class LivenessMonitor:
         return not self.running and not self.recovery_due and not self.in_doubt
 
     def forgotten(self, now: float) -> bool:
-        """Whether it has said for so long that it has nothing to do that what it had taken will have no result. A
-        stock endpoint forgets the results that the broker had not confirmed when the connection was lost."""
+        """Return whether it has said for so long that it has nothing to do that what it had taken will have no
+        result. A stock endpoint forgets the results that the broker had not confirmed when the connection was
+        lost."""
         if self._idle_since is None or not self.running:
             return False
         return now - self._idle_since >= MISSED * self._period + ALONE
 
     def command_due(self, now: float) -> bool:
-        """Whether a start command is to be sent, if there is work and an endpoint to send it to."""
+        """Return whether a start command is to be sent, if there is work and an endpoint to send it to."""
         if self.running or self.recovery_due:
             return False
         return self._commanded is None or now - self._commanded > 1.5 * COMMAND_LIFE
 
     def refused(self, text: str, now: float) -> bool:
-        """It did not start, for this reason. Whether another try would be in vain; else there will be one."""
+        """Note that it did not start, for this reason. Return whether another try would be in vain; else there will
+        be one."""
         if STILL_THERE not in text:
             return True
         self._commanded = now - 1.5 * COMMAND_LIFE + TRIED_AGAIN

@@ -50,7 +50,7 @@ class ResultInbox:
         ended: Callable[[bytes, list[TaskEnded]], None],
         detailed: Callable[[UserEndpoint, dict[str, Any]], None],
     ) -> None:
-        """Who hears of tasks that have ended, and of what workers say of themselves."""
+        """Set who hears of tasks that have ended, and of what workers say of themselves."""
         self._ended = ended
         self._detailed = detailed
 
@@ -60,13 +60,13 @@ class ResultInbox:
         return self._working is None
 
     def came(self, delivery: Delivery) -> None:
-        """A result has come."""
+        """Note that a result has come."""
         self._waiting.append(delivery)
         if self._working is None:
             self._working = asyncio.get_running_loop().create_task(self._work())
 
     async def close(self) -> None:
-        """What is not stored will come again."""
+        """Close it: what is not stored will come again."""
         if self._working is not None:
             self._working.cancel()
             await asyncio.gather(self._working, return_exceptions=True)
@@ -117,7 +117,7 @@ class ResultInbox:
             self._detailed(one, outcome.details)
 
     def report(self, delivery: Delivery) -> messages.ReportData | None:
-        """A heartbeat; None if it cannot be read, or is about another endpoint than the one that sent it."""
+        """Return a heartbeat; None if it cannot be read, or is about another endpoint than the one that sent it."""
         try:
             report = messages.read_report(delivery.body)
             if delivery.key != names.routing_key(report.endpoint_id, names.HEARTBEATS):

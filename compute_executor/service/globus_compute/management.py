@@ -101,7 +101,7 @@ class BrokerCredentials:
             )
 
     async def url(self, name: str, rights: BrokerRights) -> str:
-        """The broker's address with credentials for ``name``. Raises ServiceUnavailable."""
+        """Return the broker's address with credentials for ``name``. Raises ServiceUnavailable."""
         if not self.separate:
             return self._address(
                 unquote(self._own.username or "guest"), unquote(self._own.password or "guest")
@@ -113,7 +113,7 @@ class BrokerCredentials:
         return self._address(name, password)
 
     async def alarms(self) -> str:
-        """Why the broker takes no messages, by its own account; empty if it takes them, or cannot be asked."""
+        """Return why the broker takes no messages, by its own account; empty if it takes them, or cannot be asked."""
         if not self.separate:
             return ""
         try:
@@ -123,7 +123,7 @@ class BrokerCredentials:
         return ""
 
     async def drop(self, name: str) -> None:
-        """There is no such user any more."""
+        """Note that there is no such user any more."""
         self._made.discard(name)
         if self.separate:
             try:
@@ -148,7 +148,7 @@ class BrokerCredentials:
         return urlunsplit((self._public.scheme, f"{login}@{place}", path, self._public.query, ""))
 
     async def _ask(self, method: str, path: str, document: Any = None) -> None:
-        """Raises ServiceUnavailable. In a thread that the end of the process does not wait for."""
+        """Raise ServiceUnavailable. In a thread that the end of the process does not wait for."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[None] = loop.create_future()
 

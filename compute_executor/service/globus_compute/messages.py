@@ -91,14 +91,14 @@ def _unpack(body: bytes, kind: str) -> msgspec.Raw:
 
 
 def task(task_id: str, buffer: str) -> bytes:
-    """The message of one task. ``buffer``: function, args and kwargs, packed."""
+    """Return the message of one task. ``buffer``: function, args and kwargs, packed."""
     return _pack("task", {"task_id": task_id, "container_id": None, "task_buffer": buffer, "container": None})
 
 
 def task_headers(
     task_id: str, function: bytes, resources: dict[str, Any] | None, serializers: list[str] | None
 ) -> dict[str, Any]:
-    """What a user endpoint looks at before it reads the message."""
+    """Return what a user endpoint looks at before it reads the message."""
     return {
         "task_uuid": task_id,
         "function_uuid": str(uuid.UUID(bytes=function)),
@@ -108,7 +108,7 @@ def task_headers(
 
 
 def read_result(body: bytes) -> ResultData:
-    """The message of one result. Raises InvalidRequest."""
+    """Return the message of one result. Raises InvalidRequest."""
     try:
         return peer_json.decode(bytes(_unpack(body, "result")), ResultData)
     except ValueError as error:
@@ -116,7 +116,7 @@ def read_result(body: bytes) -> ResultData:
 
 
 def read_report(body: bytes) -> ReportData:
-    """The message of one heartbeat. Raises InvalidRequest."""
+    """Return the message of one heartbeat. Raises InvalidRequest."""
     try:
         return peer_json.decode(bytes(_unpack(body, "ep_status_report")), ReportData)
     except ValueError as error:
@@ -124,7 +124,7 @@ def read_report(body: bytes) -> ReportData:
 
 
 def outcome(result: ResultData, now: float) -> ResultMessage:
-    """What a result means. One that cannot be read is an outcome, too: its task must end."""
+    """Return what a result means. One that cannot be read is an outcome, too: its task must end."""
     prefix, position = split_task_id(result.task_id)
     began, ended = _times(result, now)
     status, body = _status_and_body(result)
@@ -172,7 +172,7 @@ def _times(result: ResultData, now: float) -> tuple[float, float]:
 
 
 def result(task_id: str, outcome: frames.Result, text: str, details: dict[str, Any] | None) -> bytes:
-    """The message of one result for an SDK. ``text``: the buffer, or what went wrong."""
+    """Return the message of one result for an SDK. ``text``: the buffer, or what went wrong."""
     failed = outcome.status != frames.VALUE
     return _pack(
         "result",

@@ -149,7 +149,7 @@ class GlobusCompute:
     async def register(
         self, who: Identity, said: EndpointRegistration, endpoint: uuid.UUID | None
     ) -> dict[str, Any]:
-        """The registration document of an endpoint. Raises ServiceUnavailable, NotFound, EndpointLocked,
+        """Return the registration document of an endpoint. Raises ServiceUnavailable, NotFound, EndpointLocked,
         InvalidRequest."""
         link, credentials = self._broker()
         row = await self._endpoints.register(who, KIND, said, endpoint)
@@ -227,14 +227,14 @@ class GlobusCompute:
     # -- for SDKs -----------------------------------------------------------------------------------------
 
     async def result_address(self, who: Identity) -> dict[str, str]:
-        """Where results of ``who`` are published. Raises ServiceUnavailable."""
+        """Return where results of ``who`` are published. Raises ServiceUnavailable."""
         _, credentials = self._broker()
         prefix = names.result_prefix(who.id)
         url = await credentials.url(prefix + "listener", management.listener_rights(who.id))
         return {"queue_prefix": prefix, "connection_url": url}
 
     async def broker_trouble(self) -> str:
-        """Why the broker takes no messages; empty if it takes them. Raises ServiceUnavailable."""
+        """Return why the broker takes no messages; empty if it takes them. Raises ServiceUnavailable."""
         link, credentials = self._broker()
         if not link.open:
             return f"the service has no connection to it: {link.trouble}"

@@ -63,7 +63,7 @@ class TaskPublisher:
             self._record(one, keys, back=False, done=lambda error: self._recorded(one, assignments, error))
 
     def _take(self, one: UserEndpoint) -> list[Assignment]:
-        """What it may be given now: noted, and to be recorded and published."""
+        """Return what it may be given now: noted, and to be recorded and published."""
         taken: list[Assignment] = []
         while (room := min(WINDOW - one.in_flight, one.credit.room())) > 0:
             some = self._events.take(one.pool, room)

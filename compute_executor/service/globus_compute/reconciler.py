@@ -94,7 +94,7 @@ class Reconciler:
         return is_due or pause >= seconds
 
     def _is_due(self, one: UserEndpoint, link: BrokerLink) -> bool:
-        """Whether there is something to find out: nothing is asked about one whose endpoint is off."""
+        """Return whether there is something to find out: nothing is asked about one whose endpoint is off."""
         if not link.open or not self._dispatch.open_in(one.pool):
             return False
         return not one.watch.dormant or one.uncertain or self._online(one)
@@ -140,7 +140,8 @@ class Reconciler:
         return depth
 
     def _queue_deleted(self, one: UserEndpoint) -> None:
-        """What was in the queue is gone. Whether the user endpoint had it, if it runs, only a result can tell."""
+        """Note that what was in the queue is gone. Whether the user endpoint had it, if it runs, only a result can
+        tell."""
         one.declared = False
         gone = [task for task in dict.fromkeys(one.queued) if task in one.given]
         one.queued.clear()
@@ -211,7 +212,7 @@ class Reconciler:
         return True
 
     async def _heard_everything(self, link: BrokerLink) -> bool:
-        """Whether no result waits that would clear a task in doubt."""
+        """Return whether no result waits that would clear a task in doubt."""
         return self._inbox.empty and not (await link.inspect(names.RESULTS)).ready
 
     def expire(self, one: UserEndpoint, heard_everything: bool, waiting: int = 0) -> None:

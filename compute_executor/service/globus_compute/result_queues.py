@@ -102,12 +102,12 @@ class ResultQueues:
             self._subscribe(ResultQueue(bytes(group), owner, sent, self._publish))
 
     def opened(self) -> None:
-        """The broker can be reached (again)."""
+        """Note that the broker can be reached (again)."""
         for queue in list(self._queues.values()):
             self._run(self._make_again(queue, 0.0))
 
     async def close(self) -> None:
-        """What is not noted as published is published again by the next service."""
+        """Close it: what is not noted as published is published again by the next service."""
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
@@ -231,4 +231,4 @@ class ResultQueues:
 
 
 def _ignore(_result: object, _error: Exception | None) -> None:
-    """What could not be noted is published twice after a restart; SDKs drop what they know."""
+    """Ignore a failure: what could not be noted is published twice after a restart; SDKs drop what they know."""

@@ -33,14 +33,14 @@ class PublishedRange(NamedTuple):
 
 
 def user_endpoint(row: Any) -> UserEndpointRow:
-    """A row of query all_user_endpoints."""
+    """Return a row of query all_user_endpoints."""
     id, endpoint, owner, owner_name, *documents, seen = row
     ids = (uuid.UUID(bytes=id), uuid.UUID(bytes=endpoint))
     return UserEndpointRow._make((*ids, owner, owner_name, *map(json.loads, documents), seen))
 
 
 def user_endpoint_values(row: UserEndpointRow) -> tuple[Any, ...]:
-    """The values of query put_user_endpoint."""
+    """Return the values of query put_user_endpoint."""
     return (
         row.id.bytes,
         row.endpoint.bytes,
@@ -52,5 +52,5 @@ def user_endpoint_values(row: UserEndpointRow) -> tuple[Any, ...]:
 
 
 def given(row: Any) -> PublishedRange:
-    """A row of query all_given."""
+    """Return a row of query all_given."""
     return PublishedRange._make((*row[:5], bool(row[5])))

@@ -31,7 +31,7 @@ class TaskWriter:
         self._texts: OrderedDict[int, str] = OrderedDict()
 
     def name(self, task: tuple[int, int]) -> str:
-        """The id of an open task (batch and position) as text; "" if it is not open."""
+        """Return the id of an open task (batch and position) as text; "" if it is not open."""
         batch = self._dispatch.by_number(task[0])
         return task_uuid(batch.prefix, task[1]) if batch is not None else ""
 

@@ -46,7 +46,7 @@ class UserEndpoint:
         return self.row.id.bytes
 
     def note(self, task: Task, attempt: int, function: int | None = None) -> None:
-        """A task is given to the broker."""
+        """Note that a task is given to the broker."""
         self.given[task] = attempt
         self.credit.given(task, function)
         self.watch.given()
@@ -59,7 +59,7 @@ class UserEndpoint:
             self.queued.popleft()
 
     def forget(self, task: Task) -> int:
-        """It is not out any more. Its attempt; 0 if it was not out."""
+        """Note that it is not out any more. Return its attempt; 0 if it was not out."""
         self.credit.dropped(task)
         return self.given.pop(task, 0)
 
@@ -80,7 +80,8 @@ class UserEndpoints:
         config: dict[str, Any] | None,
         runtime: dict[str, Any] | None,
     ) -> bytes:
-        """The pool of this user and configuration; it is stored before any batch that is submitted after this."""
+        """Return the pool of this user and configuration; it is stored before any batch that is submitted after
+        this."""
         id = names.user_endpoint_id(endpoint, who.id, config)
         if id.bytes not in self._known:
             row = UserEndpointRow(
@@ -92,25 +93,25 @@ class UserEndpoints:
         return id.bytes
 
     def get(self, pool: bytes) -> UserEndpoint | None:
-        """The user endpoint that a pool is."""
+        """Return the user endpoint that a pool is."""
         return self._known.get(pool)
 
     def of(self, endpoint: uuid.UUID) -> list[UserEndpoint]:
-        """All user endpoints of an endpoint."""
+        """Return all user endpoints of an endpoint."""
         return [one for one in self._known.values() if one.row.endpoint == endpoint]
 
     def __iter__(self) -> Iterator[UserEndpoint]:
         return iter(list(self._known.values()))
 
     def forget(self, one: UserEndpoint) -> None:
-        """Its endpoint is deleted."""
+        """Note that its endpoint is deleted."""
         self._known.pop(one.pool, None)
         self._committer.soon(lambda writer: writer.run("drop_user_endpoint", (one.pool,)), _ignore)
 
     # -- what is stored of them ---------------------------------------------------------------------------
 
     def given_before(self) -> Iterator[rows.PublishedRange]:
-        """What was given by the service before us, in order."""
+        """Return what was given by the service before us, in order."""
         return map(rows.given, self._read.rows("all_given"))
 
     def heard(self, one: UserEndpoint, state: dict[str, Any]) -> None:
@@ -130,7 +131,7 @@ class UserEndpoints:
 
 
 def report(state: dict[str, Any]) -> HeartbeatReport:
-    """What a user endpoint's heartbeat says."""
+    """Return what a user endpoint's heartbeat says."""
     period = state.get("heartbeat_period")
     process = f"{state.get('start_unix')} {state.get('posix_pid')}"
     # Engines that count their tasks ever (total_tasks) count those that are out; the others always say 0.
@@ -139,4 +140,5 @@ def report(state: dict[str, Any]) -> HeartbeatReport:
 
 
 def _ignore(_result: object, _error: Exception | None) -> None:
-    """What could not be stored is said again: by the next heartbeat, the next result, the next submit."""
+    """Ignore a failure: what could not be stored is said again: by the next heartbeat, the next result, the next
+    submit."""

@@ -21,7 +21,7 @@ from compute_executor.service.store.rows import ID_BYTES
 
 
 def container_pool_id(pool: bytes, container: bytes) -> bytes:
-    """The id of the pool like ``pool`` whose workers are in ``container``."""
+    """Return the id of the pool like ``pool`` whose workers are in ``container``."""
     return hashlib.sha256(b"compute-executor pool in container" + pool + container).digest()[:ID_BYTES]
 
 

@@ -46,7 +46,7 @@ class Container(NamedTuple):
         return f"{uuid.UUID(bytes=self.id)}{f' ({self.name})' if self.name else ''}"
 
     def document(self) -> dict[str, Any]:
-        """What a client is shown."""
+        """Return what a client is shown."""
         return {
             "container_uuid": str(uuid.UUID(bytes=self.id)),
             "name": self.name,
@@ -75,7 +75,7 @@ class Containers:
         self._known: dict[bytes, Container] = {}
 
     def restore(self) -> None:
-        """What was registered before a restart; builds that it has interrupted begin anew."""
+        """Restore what was registered before a restart; builds that it has interrupted begin anew."""
         for row in self._read.rows("all_containers"):
             try:
                 found = Container._make((*row[:4], recipes.decode(row[4]), row[5]))
@@ -96,7 +96,7 @@ class Containers:
     # -- registering --------------------------------------------------------------------------------------
 
     async def register(self, who: Identity, document: ImageDocument) -> bytes:
-        """The id of an image that exists. Raises InvalidRequest for what the endpoint cannot run,
+        """Return the id of an image that exists. Raises InvalidRequest for what the endpoint cannot run,
         EndpointNotShared."""
         self._served.check(who.id)
         source = recipes.image(document)
@@ -104,8 +104,8 @@ class Containers:
         return await self._add(who, document.name, document.description, source)
 
     async def build(self, who: Identity, document: RecipeDocument) -> bytes:
-        """The id of an environment that is being built from now on, unless it is there already. Raises InvalidRequest
-        for what cannot be built here, EndpointNotShared."""
+        """Return the id of an environment that is being built from now on, unless it is there already. Raises
+        InvalidRequest for what cannot be built here, EndpointNotShared."""
         self._served.check(who.id)
         source = recipes.recipe(document)
         if source.kind != recipes.VENV:
@@ -133,7 +133,7 @@ class Containers:
     # -- looking ------------------------------------------------------------------------------------------
 
     def find(self, who: Identity, container: bytes) -> Container:
-        """A container that ``who`` may look at, and run functions in. Raises NotFound."""
+        """Return a container that ``who`` may look at, and run functions in. Raises NotFound."""
         title = uuid.UUID(bytes=container) if len(container) == 16 else container.hex()
         found = self._known.get(container)
         check(who, "use container", owned_by(None if found is None else found.owner), f"container {title}")
@@ -141,21 +141,22 @@ class Containers:
         return found
 
     def of_kind(self, who: Identity, container: bytes, kind: str) -> Container:
-        """The same, if it is of this kind. Raises NotFound."""
+        """Return the same, if it is of this kind. Raises NotFound."""
         found = self.find(who, container)
         if found.source.kind != kind.lower():
             raise NotFound(f"container {found.title} is of type {found.source.kind}, not {kind[:100]}")
         return found
 
     def build_document(self, who: Identity, container: bytes) -> dict[str, str]:
-        """How the build stands, and what it has said. Raises NotFound."""
+        """Return how the build stands, and what it has said. Raises NotFound."""
         source = self.find(who, container).source
         return {"status": self.environments.status(source), "log": self.environments.log(source)}
 
     # -- using --------------------------------------------------------------------------------------------
 
     async def environment(self, container: bytes) -> Environment:
-        """What its workers start in, as soon as it is complete. Raises PoolBroken saying why it never will be."""
+        """Return what its workers start in, as soon as it is complete. Raises PoolBroken saying why it never will
+        be."""
         found = self._known.get(container)
         if found is None:
             raise PoolBroken(f"there is no container {container.hex()} any more", began=False)

@@ -50,7 +50,7 @@ _decode = msgspec.msgpack.Decoder(PoolSpec).decode
 
 
 def default_pool_id(owner: str) -> bytes:
-    """The id of the pool that serves tasks which this user submits without one. Users share no worker."""
+    """Return the id of the pool that serves tasks which this user submits without one. Users share no worker."""
     return hashlib.sha256(b"compute-executor default pool of " + owner.encode()).digest()[:ID_BYTES]
 
 
@@ -164,8 +164,8 @@ class Pools:
             self.failed(pool, f"workers cannot start: {type(error).__name__}: {error}")
 
     def in_container(self, who: Identity, base_pool: bytes, container: bytes) -> bytes:
-        """The id of the pool that is like an open one but for its workers, which are in a container. It is made when
-        it is first submitted to, and ends some time after it was last. Raises PoolBroken."""
+        """Return the id of the pool that is like an open one but for its workers, which are in a container. It is
+        made when it is first submitted to, and ends some time after it was last. Raises PoolBroken."""
         if self._pools[base_pool].user is not None:
             self._served.check(who.id)
         pool = container_pool_id(base_pool, container)
@@ -187,14 +187,15 @@ class Pools:
         self._watch(pool, found)
 
     def try_again(self, container: bytes) -> None:
-        """What failed in this container may do better now: such pools are made anew when they are submitted to."""
+        """Try again: what failed in this container may do better now: such pools are made anew when they are
+        submitted to."""
         for pool, found in list(self._pools.items()):
             if found.failed and found.spec.container == container:
                 found.closing = True
                 self._end_if_empty(pool)
 
     def require(self, who: Identity, pool: bytes | None) -> bytes:
-        """The id of the pool to submit to; None is the user's default one. Raises NotFound, PoolBroken."""
+        """Return the id of the pool to submit to; None is the user's default one. Raises NotFound, PoolBroken."""
         if pool is None or pool == NO_POOL:
             return self._require_default(who.id, lambda _: self._served.account(who))
         self._served.check_at_all(who.id)
@@ -212,13 +213,13 @@ class Pools:
         return pool
 
     def offer(self, pool: bytes) -> ResourceOffer:
-        """What the workers of a pool that there is have for a call, on this machine."""
+        """Return what the workers of a pool that there is have for a call, on this machine."""
         spec = self._pools[pool].spec
         return offer_of(spec, usable_memory(), mpi_launcher(spec.variables()))
 
     def _require_default(self, owner: str, account: Callable[[bytes], AccountUser | None]) -> bytes:
-        """The id of a user's default pool. That of the user who runs the service lasts, those of others end some time
-        after they were last submitted to. ``account``: under which its workers run, if it is made now."""
+        """Return the id of a user's default pool. That of the user who runs the service lasts, those of others end
+        some time after they were last submitted to. ``account``: under which its workers run, if it is made now."""
         self._served.check_at_all(owner)
         if self._default is None:
             raise NotFound("this service runs no workers of its own: name a pool or an endpoint")
@@ -233,7 +234,7 @@ class Pools:
         return pool
 
     def restore(self, row: PoolRow) -> None:
-        """A pool that was there before a restart; it runs if it has open tasks."""
+        """Restore a pool that was there before a restart; it runs if it has open tasks."""
         found = self._pools[row.id] = PoolState(row.owner, _decode(row.spec), len(row.spec))
         try:
             found.user = self._served.account_again(row.owner, self._known_user(row.id))
@@ -245,18 +246,18 @@ class Pools:
         self._watch(row.id, found)
 
     def failure(self, pool: bytes) -> str:
-        """Why the workers of a pool cannot start; "" if they can."""
+        """Return why the workers of a pool cannot start; "" if they can."""
         found = self._pools.get(pool)
         return found.failed if found is not None else ""
 
     def to_program(self, pool: bytes) -> bool:
-        """Whether what tasks of this pool write goes to their client, and not into the log: of one that is
+        """Return whether what tasks of this pool write goes to their client, and not into the log: of one that is
         elsewhere, it does."""
         found = self._pools.get(pool)
         return found is None or found.spec.to_program
 
     def container(self, pool: bytes) -> bytes | None:
-        """The container that the workers of a pool start in, if they do."""
+        """Return the container that the workers of a pool start in, if they do."""
         found = self._pools.get(pool)
         return found.spec.container if found is not None else None
 
@@ -274,13 +275,14 @@ class Pools:
                 self._watch(pool, self._pools[pool])
 
     def exists(self, pool: bytes) -> bool:
-        """Whether tasks of this pool can be run."""
+        """Return whether tasks of this pool can be run."""
         return pool in self._pools
 
     # -- ending -------------------------------------------------------------------------------------------
 
     def close(self, who: Identity, pool: bytes) -> None:
-        """No more tasks will come: end it when it is empty. Unknown, or somebody else's: it has ended already."""
+        """Note that no more tasks will come: end it when it is empty. Unknown, or somebody else's: it has ended
+        already."""
         found = self._pools.get(pool)
         if found is not None and may(who, "use pool", Owned(found.owner)):
             for other in [pool, *(name for name, one in self._pools.items() if one.base_pool == pool)]:
@@ -288,7 +290,7 @@ class Pools:
                 self._end_if_empty(other)
 
     def leave(self, user: Subscriber) -> None:
-        """A connection is gone; pools that only it used wait for it to come back."""
+        """Note that a connection is gone; pools that only it used wait for it to come back."""
         for pool, found in list(self._pools.items()):
             if user in found.users:
                 found.users.remove(user)
@@ -306,7 +308,7 @@ class Pools:
         self._end_if_empty(pool)
 
     def emptied(self, pool: bytes) -> None:
-        """The last open task of a pool has ended."""
+        """Note that the last open task of a pool has ended."""
         if pool in self._pools:
             self._end_if_empty(pool)
 
@@ -322,7 +324,7 @@ class Pools:
         self._committer.soon(lambda writer: writer.drop_pool(pool), _logged)
 
     def failed(self, pool: bytes, message: str) -> None:
-        """Its workers cannot start. Refuse what comes, tell who uses it."""
+        """Note that its workers cannot start. Refuse what comes, tell who uses it."""
         found = self._pools.get(pool)
         if found is None or found.failed:
             return
@@ -332,18 +334,18 @@ class Pools:
             user.pool_failed(pool, message)
 
     def stop(self) -> None:
-        """The service ends: wait for nobody."""
+        """Note that the service ends: wait for nobody."""
         for found in self._pools.values():
             if found.grace_timer is not None:
                 found.grace_timer.cancel()
 
     def view(self) -> list[dict[str, Any]]:
-        """What `status` shows of each pool."""
+        """Return what `status` shows of each pool."""
         return [_view(pool, found, self._dispatch.open_in(pool)) for pool, found in self._pools.items()]
 
 
 def _of_account(default: PoolSpec, account: SystemAccount) -> PoolSpec:
-    """The default workers, as they are under an account."""
+    """Return the default workers, as they are under an account."""
     home = account.home if os.path.isdir(account.home) else "/"
     environ = {wire_text(name): wire_text(text) for name, text in account.environment().items()}
     return msgspec.structs.replace(default, environ=environ, cwd=wire_text(home))

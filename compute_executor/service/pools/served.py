@@ -50,7 +50,7 @@ class ServedUsers:
         return AccountUser(who.name, self._accounts.find(who.name))
 
     def account_again(self, user: str, name: str | None) -> AccountUser | None:
-        """The same for a user (id) whose pool was opened before a restart, under the name ``name``."""
+        """Return the same for a user (id) whose pool was opened before a restart, under the name ``name``."""
         if user in self or self._accounts is None:
             self.check(user)
             return None

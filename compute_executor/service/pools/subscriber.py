@@ -17,19 +17,19 @@ class Subscriber(Protocol):
     """A client connection that wants results pushed: `api.stream`, `api.legacy_stream`, or a result queue."""
 
     def results(self, group: bytes, results: list[Result]) -> None:
-        """Outcomes that cannot be lost any more, in rising ``seq``."""
+        """Take outcomes that cannot be lost any more, in rising ``seq``."""
 
     def stored(self, group: bytes) -> None:
-        """There are more outcomes of the group in the store."""
+        """Note that there are more outcomes of the group in the store."""
 
     def began(self, tasks: list[Began]) -> None:
-        """Tasks of the subscribed groups that have begun."""
+        """Take the tasks of the subscribed groups that have begun."""
 
     def output(self, prefix: bytes, position: int, part: Written) -> None:
-        """A task of a subscribed group has written this."""
+        """Note that a task of a subscribed group has written this."""
 
     def pool_failed(self, pool: bytes, message: str) -> None:
-        """Workers of a pool that this subscriber opened cannot start."""
+        """Note that workers of a pool that this subscriber opened cannot start."""
 
     async def goodbye(self, reason: str) -> None:
-        """The service ends; returns when the subscriber has been told, or need not be."""
+        """Note that the service ends; returns when the subscriber has been told, or need not be."""

@@ -87,7 +87,7 @@ class Admission:
 
 
 def network_of(host: str) -> str:
-    """What the connections of one machine have in common.
+    """Return what the connections of one machine have in common.
 
     >>> network_of("192.0.2.7"), network_of("2001:db8::1"), network_of("::ffff:192.0.2.7")
     ('192.0.2.7', '2001:db8::', '192.0.2.7')

@@ -37,9 +37,9 @@ async def open_service(
     operators: frozenset[str] | None = None,
     run_as: RunAs | None = None,
 ) -> Service:
-    """The service that the folder holds, started: what was open goes on. ``who_is``, ``held``: see `service.Service`.
-    ``umask``: of tasks that name no pool. ``operators``: see `served.ServedUsers`; ``run_as``: under which accounts
-    the tasks of all others run.
+    """Return the service that the folder holds, started: what was open goes on. ``who_is``, ``held``: see
+    `service.Service`. ``umask``: of tasks that name no pool. ``operators``: see `served.ServedUsers`; ``run_as``:
+    under which accounts the tasks of all others run.
 
     Raises ServiceUnavailable or VersionMismatch if the folder cannot be used.
     """
@@ -70,7 +70,7 @@ async def open_service(
 
 
 def _open_store(path: Path, *, durable: bool) -> Store:
-    """The store; what is wrong with it is told with its place and the room there. A full disk has many faces:
+    """Return the store; what is wrong with it is told with its place and the room there. A full disk has many faces:
     SQLite calls it an I/O error where its shared memory cannot grow."""
     try:
         return Store(path, durable=durable)
@@ -81,8 +81,8 @@ def _open_store(path: Path, *, durable: bool) -> Store:
 
 
 def default_pool(umask: int = 0o077) -> PoolSpec:
-    """The workers for tasks that name no pool (`Client.run`): as many as there are CPUs, in the user's home, with
-    the interpreter, environment and packages of the service. They end with the service, and start on demand."""
+    """Return the workers for tasks that name no pool (`Client.run`): as many as there are CPUs, in the user's home,
+    with the interpreter, environment and packages of the service. They end with the service, and start on demand."""
     environ = {wire_text(name): wire_text(value) for name, value in os.environ.items() if name not in _OURS}
     home = os.path.expanduser("~")
     return PoolSpec(

@@ -28,8 +28,8 @@ def raise_limit() -> int:
 
 
 def most_connections(descriptors: int) -> int:
-    """Connections that are held, of a process that may have so many descriptors: of few a half, of many nearly three
-    of four. Workers, the store and large bodies need descriptors, too.
+    """Return connections that are held, of a process that may have so many descriptors: of few a half, of many nearly
+    three of four. Workers, the store and large bodies need descriptors, too.
 
     >>> most_connections(128), most_connections(1024), most_connections(65_536)
     (64, 704, 16384)

@@ -16,7 +16,7 @@ class FrameLengths:
         self._head = b""
 
     def read(self, data: bytes) -> None:
-        """Further bytes of the connection."""
+        """Take further bytes of the connection."""
         size = len(data)
         at = min(self.expected, size)
         self.expected -= at
@@ -34,7 +34,8 @@ class FrameLengths:
 
 
 def _head_of(head: bytes) -> tuple[int, int]:
-    """Bytes of a frame's head, and of its payload. If the first is more than there is, the second is not known."""
+    """Return the bytes of a frame's head, and of its payload. If the first is more than there is, the second is not
+    known."""
     if len(head) < 2:
         return 2, 0
     length, mask = head[1] & 0x7F, 4 if head[1] & 0x80 else 0

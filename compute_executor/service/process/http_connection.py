@@ -65,7 +65,7 @@ class HttpConnection(HttpToolsProtocol):
     # -- what the parser finds ----------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """Note that a request begins."""
         super().on_message_begin()
         self._in_head = True
         self._unwanted = 0
@@ -73,12 +73,12 @@ class HttpConnection(HttpToolsProtocol):
             self._expect()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, or a trailer: those are for nobody."""
+        """Take a header, or a trailer: those are for nobody."""
         if self._in_head:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """What is wanted is known; the body may come."""
+        """Note that what is wanted is known; the body may come."""
         self._in_head = False
         self._without_progress = 0
         self._too_long = (
@@ -93,7 +93,8 @@ class HttpConnection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """A part of a body. If it is answered already, so much is let pass: many clients read the answer after it."""
+        """Take a part of a body. If it is answered already, so much is let pass: many clients read the answer after
+        it."""
         self._without_progress = 0
         self.expected -= len(body)
         if self.cycle.response_complete:
@@ -103,18 +104,18 @@ class HttpConnection(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The whole request is here."""
+        """Note that the whole request is here."""
         self._without_progress = self.expected = 0
         self._expect_nothing()
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """An answer is written: the next request that came meanwhile is begun, and more may come."""
+        """Note that an answer is written: the next request that came meanwhile is begun, and more may come."""
         super().on_response_complete()
         self.transport.resume_reading()
 
     def handle_websocket_upgrade(self) -> None:
-        """It becomes a stream, which has limits of its own (`api.stream`)."""
+        """Note that it becomes a stream, which has limits of its own (`api.stream`)."""
         self._expect_nothing()
         super().handle_websocket_upgrade()
 
@@ -149,7 +150,7 @@ class HttpConnection(HttpToolsProtocol):
 
 
 def last_answer(status: HTTPStatus, reason: str) -> bytes:
-    """The answer to what is no request that the application could answer; the connection ends with it."""
+    """Return the answer to what is no request that the application could answer; the connection ends with it."""
     body = msgspec.json.encode(document(InvalidRequest(reason), status))
     head = (
         f"HTTP/1.1 {status.value} {status.phrase}\r\nconnection: close\r\ncontent-type: application/json\r\n"
@@ -158,5 +159,5 @@ def last_answer(status: HTTPStatus, reason: str) -> bytes:
 
 
 def _length(headers: list[tuple[bytes, bytes]]) -> int:
-    """The Content-Length, which the parser has checked; 0 if there is none."""
+    """Return the Content-Length, which the parser has checked; 0 if there is none."""
     return next((int(value) for name, value in headers if name == b"content-length"), 0)

@@ -123,7 +123,7 @@ class PeerConnection(asyncio.Protocol):
             self.abort()
 
     def _begin(self, raw: asyncio.Transport) -> None:
-        """The peer has said something."""
+        """Note that the peer has said something."""
         if self._entrance.tls is None:
             self._open(raw)
         elif self._handshake is None:
@@ -200,7 +200,8 @@ class PeerConnection(asyncio.Protocol):
         return self._above.eof_received() if self._above is not None else None
 
     def _may_go_on(self) -> bool:
-        """Whether what has come may be given on: no answer waits, and the peer reads those that were written."""
+        """Return whether what has come may be given on: no answer waits, and the peer reads those that were
+        written."""
         transport = self._transport
         if transport is None or transport.is_closing():
             return False
@@ -209,7 +210,8 @@ class PeerConnection(asyncio.Protocol):
         return not getattr(self._above, "pipeline", None) and transport.get_write_buffer_size() <= UNREAD
 
     def _has_room(self) -> bool:
-        """Whether the protocol above may find several messages at once: not while others wait for their turns."""
+        """Return whether the protocol above may find several messages at once: not while others wait for their
+        turns."""
         return getattr(self._above, "has_room", False) and not self._others_speak()
 
     def _go_on(self) -> None:
@@ -247,12 +249,12 @@ class PeerConnection(asyncio.Protocol):
         self._reading = wanted
 
     def pause(self) -> None:
-        """The protocol above wants no more for now."""
+        """Note that the protocol above wants no more for now."""
         self._paused = True
         self._read_if_wanted()
 
     def resume(self) -> None:
-        """It wants more again, or looks whether there is some."""
+        """Note that it wants more again, or looks whether there is some."""
         self._paused = False
         if not self._waiting:
             self._read_if_wanted()

@@ -147,12 +147,12 @@ def _in_url(host: str) -> str:
 
 
 def _hosts(names: Iterable[str], port: int) -> list[str]:
-    """Values of the Host header. A client leaves the port out where it is the scheme's own."""
+    """Return values of the Host header. A client leaves the port out where it is the scheme's own."""
     return [value for name in map(_in_url, names) for value in (f"{name}:{port}", name)]
 
 
 def _patience() -> float:
-    """Seconds until an idle embedded service ends."""
+    """Return the seconds until an idle embedded service ends."""
     text = os.environ.get(IDLE, "")
     try:
         seconds = float(text) if text else DEFAULT_IDLE
@@ -164,14 +164,14 @@ def _patience() -> float:
 
 
 def _leaf(certificates: str) -> str:
-    """The first certificate of a file in PEM, which is the service's own (RFC 8446 section 4.4.2)."""
+    """Return the first certificate of a file in PEM, which is the service's own (RFC 8446 section 4.4.2)."""
     end = "-----END CERTIFICATE-----\n"
     return certificates[: certificates.find(end) + len(end)]
 
 
 def _operators(settings: ServiceSettings) -> frozenset[str] | None:
-    """Whom the built-in endpoint serves: on a shared service only whoever runs it, because a task there has the
-    rights of the service and could read its token. None: everybody."""
+    """Return whom the built-in endpoint serves: on a shared service only whoever runs it, because a task there has
+    the rights of the service and could read its token. None: everybody."""
     shared = settings.accounts or settings.globus is not None
     if not shared or settings.trust_all_users:
         return None
@@ -232,7 +232,7 @@ class _Process:
             logger.info("ended in order")
 
     def _run_as(self) -> RunAs | None:
-        """How tasks run under accounts of their users, if that is wanted. Raises InvalidRequest."""
+        """Return how tasks run under accounts of their users, if that is wanted. Raises InvalidRequest."""
         chosen = self._settings
         if chosen.run_as is None:
             return None
@@ -279,7 +279,7 @@ class _Process:
             yield local
 
     async def _who_is(self, user: str) -> Identity | None:
-        """Who somebody is now whose tasks are open: accounts may have changed while no service ran."""
+        """Return who somebody is now whose tasks are open: accounts may have changed while no service ran."""
         if user == LOCAL_USER or (self._settings.client and user == self._settings.client[0]):
             return Identity(user, user, admin=user == LOCAL_USER)
         with contextlib.closing(open_reader(self._settings.folder / DATABASE)) as connection:
@@ -315,7 +315,7 @@ class _Process:
         return server
 
     def _started(self) -> None:
-        """Connections are accepted from now on."""
+        """Note that connections are accepted from now on."""
         write_announcement(self._settings.folder, self._announcement)
         self._report.serving(self._announcement.url)
         self._systemd.serving(self._announcement.url)

@@ -102,7 +102,7 @@ class SpanExport:
 
 
 def _trace_of(group: bytes) -> Any:
-    """A context in which spans belong to the trace of a task group."""
+    """Return a context in which spans belong to the trace of a task group."""
     from opentelemetry import trace
 
     parent = trace.SpanContext(
@@ -119,7 +119,8 @@ def _nanoseconds(seconds: float) -> int:
 
 
 def otlp_provider() -> TracerProvider:
-    """A provider that sends to where OpenTelemetry's variables say. Raises InvalidRequest without the package."""
+    """Return a provider that sends to where OpenTelemetry's variables say. Raises InvalidRequest without the
+    package."""
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import Resource

@@ -14,10 +14,10 @@ class StartListener(Protocol):
     """Who has started a service. Told one of the two, once."""
 
     def serving(self, url: str) -> None:
-        """Connections are accepted at this address and the announcement is written."""
+        """Note that connections are accepted at this address and the announcement is written."""
 
     def failed(self, error: ComputeError) -> None:
-        """It will not come to that."""
+        """Note that it will not come to that."""
 
 
 class StartNotifier:

@@ -20,11 +20,11 @@ class Systemd:
         self._place = os.environ.pop(VARIABLE, "")
 
     def serving(self, url: str) -> None:
-        """Connections are accepted."""
+        """Note that connections are accepted."""
         self._tell(f"READY=1\nSTATUS=serving at {url}")
 
     def stopping(self) -> None:
-        """The end has begun."""
+        """Note that the end has begun."""
         self._tell("STOPPING=1")
 
     def _tell(self, message: str) -> None:

@@ -86,7 +86,7 @@ class LoopWatchdog:
         self._timer = self._loop.call_later(self._period, self._tick)
 
     def _tick(self) -> None:
-        """The loop has come round."""
+        """Note that the loop has come round."""
         late, used = self._clock() - self._due, self._cpu() - self._used
         if min(late, used) > self._longest:
             ticks, what = self._seen
@@ -129,7 +129,7 @@ class LogOfTurns:
 
 
 def where(frame: FrameType | None) -> str:
-    """The innermost functions of a stack, in a line."""
+    """Return the innermost functions of a stack, in a line."""
     found: list[str] = []
     while frame is not None and len(found) < FRAMES:
         code = frame.f_code

@@ -65,13 +65,14 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         self.transport.close()
 
     def handle_connect(self, event: Request) -> None:
-        """A handshake, which is accepted or refused from now on."""
+        """Take a handshake, which is accepted or refused from now on."""
         self._is_request = True
         super().handle_connect(event)
 
     def send_receive_event_to_app(self) -> None:
-        """A message is complete. uvicorn wants no other before it is taken; see ``has_room``. Text that is none ends
-        the stream without a traceback in the log: anybody who may open one can send it, as often as they like."""
+        """Note that a message is complete. uvicorn wants no other before it is taken; see ``has_room``. Text that is
+        none ends the stream without a traceback in the log: anybody who may open one can send it, as often as they
+        like."""
         size = sum(map(len, self.frames))
         self._queued = size if self.queue.empty() else self._queued + size
         if self.curr_msg_data_type == "text" and not _is_text(b"".join(self.frames)):
@@ -80,7 +81,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
             super().send_receive_event_to_app()
 
     def handle_cont(self, event: Frame) -> None:
-        """A further fragment of a message."""
+        """Take a further fragment of a message."""
         if len(self.frames) < FRAGMENTS:
             super().handle_cont(event)
             return

@@ -26,7 +26,7 @@ _USER, _STATE = "user", "state"
 
 
 def folder_beside(state: Path) -> Path:
-    """Where the pools of accounts have theirs, for a service on this folder."""
+    """Return where the pools of accounts have theirs, for a service on this folder."""
     return state.with_name(f"{state.name}.accounts")
 
 
@@ -59,7 +59,8 @@ class PoolFolders:
                 )
 
     def make(self, pool: bytes, user: AccountUser) -> Path:
-        """The folder of a pool that its user's account may write into, as it is or new. Raises ServiceUnavailable."""
+        """Return the folder of a pool that its user's account may write into, as it is or new. Raises
+        ServiceUnavailable."""
         outer = self._place / pool.hex()
         state, account = outer / _STATE, user.account
         try:
@@ -75,14 +76,14 @@ class PoolFolders:
         return state
 
     def user(self, pool: bytes) -> str | None:
-        """The name of the user of a pool that was opened before a restart; None if it ran under no account."""
+        """Return the name of the user of a pool that was opened before a restart; None if it ran under no account."""
         try:
             return (self._place / pool.hex() / _USER).read_text(encoding="utf-8")
         except OSError:
             return None
 
     def pools(self) -> list[bytes]:
-        """The pools that have a folder."""
+        """Return the pools that have a folder."""
         if not self._place.is_dir():
             return []
         return [bytes.fromhex(one.name) for one in self._place.iterdir() if len(one.name) == 32]

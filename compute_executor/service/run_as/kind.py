@@ -111,7 +111,7 @@ class AccountPools:
         return self._engine
 
     def runs(self, endpoint: uuid.UUID) -> bool:
-        """Whether this is the id of a pool of this kind."""
+        """Return whether this is the id of a pool of this kind."""
         return endpoint.bytes in self._pools
 
     async def identify(self, token: str) -> Identity | None:
@@ -140,7 +140,7 @@ class AccountPools:
         )
 
     def _broken(self, pool: bytes, message: str) -> None:
-        """No process of this pool can be started: its tasks end."""
+        """Note that no process of this pool can be started: its tasks end."""
         self._give_up(pool, message)
         self._events.broken(pool, message)
 
@@ -150,7 +150,7 @@ class AccountPools:
             self._engine.forget(group, machine, why)
 
     def _ticket(self, pool: bytes, found: AccountPool) -> PoolTicket:
-        """What a new process of a pool is told; the token of the one before is no longer valid."""
+        """Return what a new process of a pool is told; the token of the one before is no longer valid."""
         self._forget_token(found)
         token = new_token()
         found.token = token_digest(token)
@@ -204,7 +204,7 @@ class AccountPools:
         self._engine.restore()
 
     def released(self, exists: Callable[[bytes], bool]) -> None:
-        """All pools that there were and are needed are open again: give up what the others held."""
+        """Note that all pools that there were and are needed are open again: give up what the others held."""
         for pool in self._restored:
             self._give_up(pool, GONE)
             if not exists(pool):
@@ -294,6 +294,6 @@ class AccountPools:
 
 
 def _as_account(spec: PoolSpec, account: SystemAccount) -> PoolSpec:
-    """The workers that were asked for; what says who they are is the account's, and not the caller's."""
+    """Return the workers that were asked for; what says who they are is the account's, and not the caller's."""
     own = {wire_text(name): wire_text(text) for name, text in account.identity().items()}
     return msgspec.structs.replace(spec, environ={**spec.environ, **own})

@@ -82,8 +82,8 @@ class PoolProcess:
         await asyncio.wait([self._keeping])
 
     def expect_end(self) -> None:
-        """It has been told to end when it has nothing more to do, and is not started again. If it cannot know, for
-        want of a connection, it ends now."""
+        """Note that it has been told to end when it has nothing more to do, and is not started again. If it cannot
+        know, for want of a connection, it ends now."""
         self._ending = True
         if not self._connected:
             self._hang_up()
@@ -121,7 +121,7 @@ class PoolProcess:
             await asyncio.sleep(pause)
 
     async def _run(self) -> str:
-        """One process from its start to its end; what it said last."""
+        """Return one process from its start to its end; what it said last."""
         process = self._process = await asyncio.to_thread(self._start)
         try:
             if self._ending:
@@ -188,12 +188,12 @@ def _finish(process: subprocess.Popen[bytes]) -> None:
 
 
 def _runs(pid: int) -> bool:
-    """Whether a child of this process still runs; it is not reaped."""
+    """Return whether a child of this process still runs; it is not reaped."""
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None
 
 
 def _reason(said: bytes) -> str:
-    """Why a process has ended, from what it said last: an error, or the end of a traceback."""
+    """Return why a process has ended, from what it said last: an error, or the end of a traceback."""
     lines = said.decode("utf-8", "replace").strip().splitlines()
     if not lines:
         return "it said nothing"

@@ -88,7 +88,7 @@ class Dispatch:
         self._batches[batch.number] = self._prefixes[batch.prefix] = batch
 
     def forget(self, batch: OpenBatch) -> None:
-        """Every outcome of a batch is stored. A queue without open tasks goes with it."""
+        """Note that every outcome of a batch is stored. A queue without open tasks goes with it."""
         del self._batches[batch.number], self._prefixes[batch.prefix]
         self._finished[batch.number] = EndedBatch(batch.group, batch.prefix)
         if len(self._finished) > MOST_FINISHED:
@@ -109,19 +109,19 @@ class Dispatch:
             del self._pools[pool.name]
 
     def batches(self) -> list[OpenBatch]:
-        """All that are known, in the order in which they came."""
+        """Return all that are known, in the order in which they came."""
         return list(self._batches.values())
 
     def by_number(self, number: int) -> OpenBatch | None:
-        """The batch that engines call ``number``."""
+        """Return the batch that engines call ``number``."""
         return self._batches.get(number)
 
     def finished(self, number: int) -> EndedBatch | None:
-        """What is still known of one that was forgotten not long ago."""
+        """Return what is still known of one that was forgotten not long ago."""
         return self._finished.get(number)
 
     def by_prefix(self, prefix: bytes) -> OpenBatch | None:
-        """The batch that clients call ``prefix``."""
+        """Return the batch that clients call ``prefix``."""
         return self._prefixes.get(prefix)
 
     # -- the way of most tasks ----------------------------------------------------------------------------
@@ -141,7 +141,7 @@ class Dispatch:
         return batch is not None and batch.apply(position, Event.TAKE)
 
     def began(self, tasks: Iterable[tuple[int, int, int, float]]) -> list[tuple[OpenBatch, int, float]]:
-        """Workers have begun these; those of which that was not known."""
+        """Note that workers have begun these; return those of which that was not known."""
         news = []
         for number, position, attempt, when in tasks:
             batch = self._current((number, position, attempt))
@@ -150,7 +150,7 @@ class Dispatch:
         return news
 
     def ended(self, outcomes: Iterable[TaskEnded]) -> list[tuple[OpenBatch, TaskEnded]]:
-        """Those of the outcomes that count, each with its batch: the first of the current attempt."""
+        """Return those of the outcomes that count, each with its batch: the first of the current attempt."""
         counting = []
         batches, counts = self._batches, self._counts
         for outcome in outcomes:
@@ -171,14 +171,15 @@ class Dispatch:
     # -- failures -----------------------------------------------------------------------------------------
 
     def returned(self, tasks: list[Task]) -> None:
-        """Tasks that surely have not begun come back, to the front of their queues."""
+        """Note that tasks that surely have not begun come back, to the front of their queues."""
         for task in reversed(tasks):
             batch = self._current(task)
             if batch is not None:
                 batch.apply(task[1], Event.RETURN)
 
     def lost(self, number: int, position: int, attempt: int, *, final: bool = False) -> LostLease | None:
-        """The worker died under this task; ``final``: it is not to run again. None: that was known already."""
+        """Note that the worker died under this task; ``final``: it is not to run again. None: that was known
+        already."""
         batch = self._current((number, position, attempt))
         again = batch is not None and not final and attempt <= batch.options.retries
         if batch is None or not batch.apply(position, Event.RETRY if again else Event.LOSE):
@@ -201,7 +202,7 @@ class Dispatch:
         return cancelled, leased
 
     def withdrawn(self, batch: OpenBatch, positions: Iterable[int]) -> list[int]:
-        """The engine has taken these back for good; those that thereby are done."""
+        """Note that the engine has taken these back for good; return those that thereby are done."""
         return [
             position
             for position in positions
@@ -224,16 +225,16 @@ class Dispatch:
     # -- work that nobody waits for -----------------------------------------------------------------------
 
     def abandon(self, group: bytes) -> None:
-        """The last client that waited for the tasks of a group has gone. They are deferred while others of the same
-        user on the same endpoint are queued."""
+        """Note that the last client that waited for the tasks of a group has gone. They are deferred while others of
+        the same user on the same endpoint are queued."""
         self._abandoned.add(group)
 
     def resume_waiting(self, group: bytes) -> None:
-        """A client waits for the tasks of a group (again), or it has none any more."""
+        """Note that a client waits for the tasks of a group (again), or it has none any more."""
         self._abandoned.discard(group)
 
     def is_abandoned(self, group: bytes) -> bool:
-        """Whether a client has waited for the tasks of a group, and none does now."""
+        """Return whether a client has waited for the tasks of a group, and none does now."""
         return group in self._abandoned
 
     @property
@@ -242,7 +243,7 @@ class Dispatch:
         return bool(self._deferred)
 
     def released(self) -> list[bytes]:
-        """The pools from which tasks can be taken that were deferred when they were to be taken."""
+        """Return the pools from which tasks can be taken that were deferred when they were to be taken."""
         if not self._deferred:
             return []
         released = [queue for queue in self._deferred if not self._is_deferred(queue)]
@@ -265,7 +266,7 @@ class Dispatch:
         return self._abandoned.issuperset(queue.groups)
 
     def _rivals(self, queue: UserQueue) -> Iterator[UserQueue]:
-        """The other queues of the same user on the same endpoint."""
+        """Yield the other queues of the same user on the same endpoint."""
         for other in self._users.get(queue.owner, {}).values():
             if other is not queue and other.pool.endpoint == queue.pool.endpoint:
                 yield other
@@ -273,12 +274,12 @@ class Dispatch:
     # -- counts ------------------------------------------------------------------------------------------
 
     def open_in(self, pool: bytes) -> int:
-        """How many tasks of a pool are not done."""
+        """Return how many tasks of a pool are not done."""
         queue = self._pools.get(pool)
         return queue.open if queue else 0
 
     def open_of(self, owner: str) -> int:
-        """How many tasks of a user are not done."""
+        """Return how many tasks of a user are not done."""
         return sum(queue.open for queue in self._users.get(owner, {}).values())
 
     @property
@@ -287,15 +288,15 @@ class Dispatch:
         return self._counts[QUEUED] + self._counts[LEASED] + self._counts[BEGAN]
 
     def by_state(self) -> dict[str, int]:
-        """How many tasks of open batches are in each state."""
+        """Return how many tasks of open batches are in each state."""
         return {state.name.lower(): self._counts[state] for state in State}
 
     def pools(self) -> list[bytes]:
-        """The pools that have open batches."""
+        """Return the pools that have open batches."""
         return list(self._pools)
 
     def _current(self, task: Task) -> OpenBatch | None:
-        """The batch of a task, if this is the attempt of it that counts."""
+        """Return the batch of a task, if this is the attempt of it that counts."""
         number, position, attempt = task
         batch = self._batches.get(number)
         if batch is None or not 0 <= position < batch.count or attempt != batch.attempt(position):

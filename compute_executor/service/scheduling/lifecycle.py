@@ -58,10 +58,10 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
 
 
 def after(state: int, event: Event) -> State | None:
-    """The state after ``event``; None if that event means nothing in this state."""
+    """Return the state after ``event``; None if that event means nothing in this state."""
     return TRANSITIONS.get((State(state), event))
 
 
 def sources(event: Event) -> frozenset[int]:
-    """The states in which ``event`` means something."""
+    """Return the states in which ``event`` means something."""
     return frozenset(int(state) for state, happening in TRANSITIONS if happening is event)

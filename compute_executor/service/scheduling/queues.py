@@ -106,7 +106,7 @@ class OpenBatch:
         return True
 
     def running_since(self, position: int) -> float | None:
-        """The Unix time at which a task began that runs."""
+        """Return the Unix time at which a task began that runs."""
         if self.began is None or self.states[position] != BEGAN:
             return None
         return self.began.get(position)
@@ -177,14 +177,14 @@ class UserQueue:
             self.open -= 1
 
     def forget(self, batch: OpenBatch) -> None:
-        """Every outcome of a batch is stored."""
+        """Note that every outcome of a batch is stored."""
         self.counts[DONE] -= batch.count
         self.groups[batch.group] -= 1
         if not self.groups[batch.group]:
             del self.groups[batch.group]
 
     def has_queued(self) -> bool:
-        """Whether there is a task to take. Spans of which none is queued any more are dropped."""
+        """Return whether there is a task to take. Spans of which none is queued any more are dropped."""
         while self.spans:
             batch, start, stop = self.spans[0]
             if batch.states.find(QUEUED, start, stop) >= 0:
@@ -267,7 +267,8 @@ class PoolQueue:
 
 
 def _next_run(batch: OpenBatch, start: int, stop: int, limit: int) -> Lease | None:
-    """The first tasks of a span that are queued and at the same attempt, up to ``limit``; None if none is queued."""
+    """Return the first tasks of a span that are queued and at the same attempt, up to ``limit``; None if none is
+    queued."""
     states = batch.states
     first = states.find(QUEUED, start, stop)
     if first < 0:

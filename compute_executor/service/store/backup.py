@@ -121,7 +121,7 @@ def _staging(folder: Path) -> Iterator[Path]:
 
 
 def _link(body: Path, links: Path) -> bool:
-    """Whether it is there."""
+    """Return whether it is there."""
     with contextlib.suppress(FileExistsError):
         try:
             os.link(body, links / body.name, follow_symlinks=False)

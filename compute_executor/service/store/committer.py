@@ -60,7 +60,7 @@ class Committer:
             self._loop.call_soon(self._next)
 
     def commit(self, operation: Operation) -> asyncio.Future[Any]:
-        """The same, with a future for the result."""
+        """Return the same, with a future for the result."""
         future = self._loop.create_future()
         self.soon(operation, lambda result, error: settle(future, result, error))
         return future
@@ -96,7 +96,8 @@ class Committer:
         job.add_done_callback(lambda job: self._loop.call_soon_threadsafe(self._finish, group, *job.result()))
 
     def _attempt(self, operations: list[Operation]) -> tuple[list[WriteResult], Exception | None]:
-        """What became of each; or why nothing could be tried. In the helper thread, if the store is durable."""
+        """Return what became of each; or why nothing could be tried. In the helper thread, if the store is
+        durable."""
         try:
             return self._store.run(operations), None
         except Exception as error:

@@ -49,17 +49,17 @@ REMEDY = (
 
 
 def log_of(path: Path) -> Path:
-    """The write-ahead log of the database ``path``."""
+    """Return the write-ahead log of the database ``path``."""
     return path.with_name(f"{path.name}-wal")
 
 
 def note_of(path: Path) -> Path:
-    """The file that is beside the database ``path`` while nothing but `OPEN` is committed."""
+    """Return the file that is beside the database ``path`` while nothing but `OPEN` is committed."""
     return path.with_name(f"{path.name}-opening")
 
 
 def needed_now() -> str:
-    """The first value of `OPEN`, since this boot of the machine."""
+    """Return the first value of `OPEN`, since this boot of the machine."""
     return f"{NEEDED} {system.boot()}"
 
 
@@ -84,14 +84,14 @@ def drop_note(path: Path) -> None:
 
 
 def _nothing_followed(path: Path) -> bool:
-    """Whether the log held nothing but `OPEN`. After a loss of power it is not known whether the note is an old one:
-    then it counts for nothing."""
+    """Return whether the log held nothing but `OPEN`. After a loss of power it is not known whether the note is an
+    old one: then it counts for nothing."""
     note = note_of(path)
     return note.exists() and _beginning(note, len(needed_now()) + 1) == needed_now().encode()
 
 
 def damaged(path: Path, why: object) -> StoreDamaged:
-    """The error for a database that is not as it should be."""
+    """Return the error for a database that is not as it should be."""
     return StoreDamaged(f"the database {path} is damaged ({why}). {REMEDY}")
 
 
@@ -126,7 +126,7 @@ def refuse_damage(path: Path) -> None:
 
 
 def _refuse_without_log(path: Path) -> None:
-    """The database alone: it must have been closed in order."""
+    """Refuse the database alone: it must have been closed in order."""
     uri = f"file:{quote(str(path))}?mode=ro&immutable=1"
     with closing(sqlite3.connect(uri, uri=True)) as connection:
         opened = opened_in(connection) or ""
@@ -139,7 +139,7 @@ def _refuse_without_log(path: Path) -> None:
 
 
 def opened_in(connection: sqlite3.Connection) -> str | None:
-    """The value of `OPEN`; None if the store was closed in order."""
+    """Return the value of `OPEN`; None if the store was closed in order."""
     if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
         return None
     found = connection.execute("SELECT value FROM meta WHERE key = ?", (OPEN,)).fetchone()
@@ -147,7 +147,7 @@ def opened_in(connection: sqlite3.Connection) -> str | None:
 
 
 def _refuse_false_log(path: Path, log: Path) -> None:
-    """A log whose beginning is wrong is taken by SQLite for an empty one."""
+    """Refuse a log: a log whose beginning is wrong is taken by SQLite for an empty one."""
     header = _beginning(log, _LOG_HEADER)
     magic, *_, first, second = struct.unpack(">8I", header)
     order = ">" if magic & 1 else "<"
@@ -170,8 +170,8 @@ def _checksum(words: tuple[int, ...]) -> tuple[int, int]:
 
 
 def committed_frames(path: Path) -> int:
-    """How many frames the log of ``path`` holds up to the last commit of its present round, whether or not what lies
-    before is intact. 0: there is no log."""
+    """Return how many frames the log of ``path`` holds up to the last commit of its present round, whether or not
+    what lies before is intact. 0: there is no log."""
     log = log_of(path)
     if not log.exists():
         return 0
@@ -185,7 +185,7 @@ def committed_frames(path: Path) -> int:
 
 
 def _frames(file: BinaryIO, salts: bytes, page_size: int) -> Iterator[tuple[int, bool]]:
-    """The numbers of those frames that bear these salts, from 1, and whether each ends a commit."""
+    """Yield the numbers of those frames that bear these salts, from 1, and whether each ends a commit."""
     number, step = 0, _FRAME_HEADER + page_size
     while len(header := file.read(_FRAME_HEADER)) == _FRAME_HEADER:
         number += 1
@@ -195,8 +195,9 @@ def _frames(file: BinaryIO, salts: bytes, page_size: int) -> Iterator[tuple[int,
 
 
 def log_lost(path: Path) -> StoreDamaged | None:
-    """The error for a log of which SQLite could not take all that had been committed. Asked when the database was
-    read just now, and this process has it open no more: reading SQLite's files by another way gives up its locks."""
+    """Return the error for a log of which SQLite could not take all that had been committed. Asked when the database
+    was read just now, and this process has it open no more: reading SQLite's files by another way gives up its
+    locks."""
     frames, found = committed_frames(path), _frames_taken(path)
     if found >= frames:
         return None
@@ -208,7 +209,8 @@ def log_lost(path: Path) -> StoreDamaged | None:
 
 
 def _frames_taken(path: Path) -> int:
-    """How many frames of the log SQLite uses: mxFrame of its index (sqlite.org/walformat.html, section 2.1)."""
+    """Return how many frames of the log SQLite uses: mxFrame of its index (sqlite.org/walformat.html, section
+    2.1)."""
     index = path.with_name(f"{path.name}-shm")
     header = _beginning(index, 20) if index.exists() else b""
     return int.from_bytes(header[16:20], sys.byteorder)

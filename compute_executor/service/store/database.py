@@ -44,8 +44,8 @@ LITTLE = 64 * 1024
 
 
 def open_writer(path: Path, *, durable: bool) -> sqlite3.Connection:
-    """The one read-write connection, schema up to date; a new store where there is none. Raises ServiceUnavailable
-    (StoreDamaged, StorageFull, StoreBusy), VersionMismatch, NotAuthorized."""
+    """Return the one read-write connection, schema up to date; a new store where there is none. Raises
+    ServiceUnavailable (StoreDamaged, StorageFull, StoreBusy), VersionMismatch, NotAuthorized."""
     refuse_network(path)
     if not path.exists() and not path.is_symlink():
         _create(path)
@@ -64,8 +64,8 @@ def open_writer(path: Path, *, durable: bool) -> sqlite3.Connection:
 
 
 def reopen_writer(path: Path, *, durable: bool) -> sqlite3.Connection:
-    """The same where this process has the file open already: reading it by another way would give up SQLite's locks
-    (sqlite.org/howtocorrupt.html, section 2.2)."""
+    """Return the same where this process has the file open already: reading it by another way would give up SQLite's
+    locks (sqlite.org/howtocorrupt.html, section 2.2)."""
     connection = open_plain(path)
     try:
         with store_errors(path):
@@ -158,20 +158,20 @@ def store_errors(path: Path) -> Iterator[None]:
 
 
 def open_plain(path: Path) -> sqlite3.Connection:
-    """A connection that can write, to a database that is nobody's at the moment. Nothing is checked."""
+    """Return a connection that can write, to a database that is nobody's at the moment. Nothing is checked."""
     return _connect(f"file:{quote(str(path))}?mode=rw")
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
-    """A connection that cannot write."""
+    """Return a connection that cannot write."""
     connection = _connect(f"file:{quote(str(path))}?mode=ro")
     connection.execute("PRAGMA query_only = ON")
     return connection
 
 
 def translated(error: sqlite3.Error, path: Path) -> ServiceUnavailable:
-    """The error that callers get for a failed statement or commit. On a full disk SQLite speaks of an I/O error
-    where its shared memory cannot grow, or a quota is used up."""
+    """Return the error that callers get for a failed statement or commit. On a full disk SQLite speaks of an I/O
+    error where its shared memory cannot grow, or a quota is used up."""
     text = str(error)
     if "full" in text or ("I/O" in text and _no_room(path)):
         return StorageFull(
@@ -233,7 +233,7 @@ def check_tables(connection: sqlite3.Connection, path: Path) -> None:
 
 @cache
 def _tables_of(version: int) -> frozenset[str]:
-    """The names of the tables of a schema."""
+    """Return the names of the tables of a schema."""
     with closing(sqlite3.connect(":memory:")) as connection:
         for step in range(1, max(version, 1) + 1):
             connection.executescript(schema(step))
@@ -241,7 +241,7 @@ def _tables_of(version: int) -> frozenset[str]:
 
 
 def tables(connection: sqlite3.Connection) -> frozenset[str]:
-    """The names of the tables that are there."""
+    """Return the names of the tables that are there."""
     return frozenset(
         name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
     )
@@ -260,7 +260,7 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _version(connection: sqlite3.Connection) -> int:
-    """The schema version: SQLite has a place for it in the file's header. 0: empty."""
+    """Return the schema version: SQLite has a place for it in the file's header. 0: empty."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 

@@ -68,7 +68,7 @@ def inspect(folder: Path, *, in_use: bool) -> Inspection:
 
 
 def _places(folder: Path) -> Iterator[str]:
-    """What a start would not use of that which lies beside the database."""
+    """Yield what a start would not use of that which lies beside the database."""
     for name in (BLOBS, RINGS, LOG):
         path = folder / name
         try:
@@ -114,7 +114,7 @@ def _look_inside(found: Inspection, connection: sqlite3.Connection, blobs: Path)
 
 
 def integrity(connection: sqlite3.Connection) -> list[str]:
-    """What SQLite finds wrong with a database."""
+    """Return what SQLite finds wrong with a database."""
     found = [text for (text,) in connection.execute(queries()["integrity_check"])]
     return [] if found == ["ok"] else [f"SQLite finds: {text}" for text in found]
 
@@ -139,7 +139,7 @@ def _unknown_functions(connection: sqlite3.Connection) -> Iterator[str]:
 
 
 def _missing_bodies(connection: sqlite3.Connection, folder: Path) -> list[str]:
-    """Bodies that are referred to and not there, or of another size than was stored."""
+    """Return bodies that are referred to and not there, or of another size than was stored."""
     wrong = [
         f"body {name} is not there"
         for (name,) in connection.execute(queries()["blob_names"])
@@ -178,5 +178,5 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _size(path: Path) -> int | None:
-    """Bytes of a plain file; None for what is none."""
+    """Return the bytes of a plain file; None for what is none."""
     return path.lstat().st_size if path.is_file() and not path.is_symlink() else None

@@ -29,7 +29,7 @@ def accept_loss(path: Path) -> Path | None:
 
 
 def _unreadable(path: Path) -> bool:
-    """Whether SQLite would take nothing from the log, or the database is refused without it."""
+    """Return whether SQLite would take nothing from the log, or the database is refused without it."""
     try:
         refuse_damage(path)
     except StoreDamaged:

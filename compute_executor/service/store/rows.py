@@ -144,7 +144,7 @@ ID_BYTES = 16
 
 
 def split_ids(joined: bytes) -> list[bytes]:
-    """The ids in a column that holds several, one after the other."""
+    """Return the ids in a column that holds several, one after the other."""
     return [joined[at : at + ID_BYTES] for at in range(0, len(joined), ID_BYTES)]
 
 

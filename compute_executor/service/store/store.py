@@ -117,7 +117,7 @@ class Store:
         self._writer.last_seq = max(seq, self._writer.last_seq)
 
     def wal_is_long(self) -> bool:
-        """Whether it is time for a checkpoint."""
+        """Return whether it is time for a checkpoint."""
         return self._wal_size() > self._long_wal
 
     def _wal_size(self) -> int:
@@ -148,5 +148,6 @@ class Store:
 
 
 def _of_the_disk(error: sqlite3.Error) -> bool:
-    """Whether SQLite could not read or write: it calls a page that cannot be read an I/O error, or malformed."""
+    """Return whether SQLite could not read or write: it calls a page that cannot be read an I/O error, or
+    malformed."""
     return "I/O" in str(error) or "malformed" in str(error)

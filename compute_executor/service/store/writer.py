@@ -23,7 +23,7 @@ from compute_executor.service.store.sql import queries, repeated
 
 
 def columns(body: Body) -> tuple[bytes | None, str | None, int]:
-    """A body as the columns body, blob, size."""
+    """Return a body as the columns body, blob, size."""
     return (None, body.name, body.size) if isinstance(body, Blob) else (body, None, len(body))
 
 
@@ -42,7 +42,7 @@ class Writer:
         return self._execute(name, values).fetchone()
 
     def run(self, name: str, values: Sequence[Any] = ()) -> int:
-        """A named query of a room that keeps rows of its own; how many rows it changed."""
+        """Return a named query of a room that keeps rows of its own; how many rows it changed."""
         return self._execute(name, values).rowcount
 
     # -- functions ----------------------------------------------------------------------------------------
@@ -61,7 +61,7 @@ class Writer:
         return known
 
     def delete_function(self, function: bytes) -> None:
-        """Nobody can see or submit it any more; its open tasks still run."""
+        """Note that nobody can see or submit it any more; its open tasks still run."""
         self._execute("delete_function", (function,))
 
     # -- batches ------------------------------------------------------------------------------------------
@@ -132,24 +132,24 @@ class Writer:
         return [name for name in names if self._one("blob_in_use", (name,)) is None]
 
     def next_attempts(self, tasks: Iterable[tuple[int, int, int]]) -> None:
-        """These (batch, position, attempt) are to run again: what earlier attempts report is void, also after a
-        restart."""
+        """Note that these (batch, position, attempt) are to run again: what earlier attempts report is void, also
+        after a restart."""
         for task in tasks:
             self._execute("next_attempt", task)
 
     def acknowledge(self, groups: Iterable[tuple[bytes, int]]) -> None:
-        """Clients have set the futures of these groups up to these outcome numbers."""
+        """Note that clients have set the futures of these groups up to these outcome numbers."""
         for group, seq in groups:
             self._execute("acknowledge", (seq, group))
 
     # -- pools --------------------------------------------------------------------------------------------
 
     def add_pool(self, pool: bytes, owner: str, spec: bytes, now: float) -> None:
-        """A pool is to exist, also after a restart."""
+        """Note that a pool is to exist, also after a restart."""
         self._execute("add_pool", (pool, owner, spec, now))
 
     def drop_pool(self, pool: bytes) -> None:
-        """A pool has ended."""
+        """Note that a pool has ended."""
         self._execute("drop_pool", (pool,))
 
     # -- containers ---------------------------------------------------------------------------------------
@@ -184,7 +184,7 @@ class Writer:
 
 
 def unsuccessful(tally: dict[int, int]) -> tuple[int, int, int]:
-    """How many tasks failed, were lost and were cancelled, of a count by status."""
+    """Return how many tasks failed, were lost and were cancelled, of a count by status."""
     failed = lost = cancelled = 0
     for status, count in tally.items():
         if status in FAILED_STATUSES:
@@ -197,7 +197,7 @@ def unsuccessful(tally: dict[int, int]) -> tuple[int, int, int]:
 
 
 def _outcome_values(outcomes: Sequence[TaskEnded], first: int) -> tuple[list[Any], list[tuple[Blob, int]]]:
-    """The values of all rows in one list, as many-row statements want them; and which blobs they refer to."""
+    """Return the values of all rows in one list, as many-row statements want them; and which blobs they refer to."""
     values: list[Any] = []
     blobs = []
     for seq, (batch, position, attempt, status, body, began, ended, output, worker) in enumerate(

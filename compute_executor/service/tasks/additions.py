@@ -52,7 +52,7 @@ class Additions:
             self._keep(one)
 
     def begin(self) -> None:
-        """A measurement begins."""
+        """Note that a measurement begins."""
         self._meanwhile = []
 
     def end(self, counted: int | None) -> None:

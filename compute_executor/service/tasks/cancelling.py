@@ -71,8 +71,8 @@ class Cancelling:
         self.stopping: set[tuple[int, int]] = set()
 
     async def cancel(self, who: Identity, tasks: TaskPositions) -> TaskPositions:
-        """Which of the tasks surely will not run; returns when that is stored. Foreign and unknown ones are not
-        among them."""
+        """Return which of the tasks surely will not run; returns when that is stored. Foreign and unknown ones are
+        not among them."""
         await self._submissions.wait_until_stored(prefix for prefix, _ in tasks)
         cancelled = []
         for number, (prefix, positions) in enumerate(tasks, 1):
@@ -142,8 +142,8 @@ class Cancelling:
         return [*done, *await self._recalled(batch, positions)]
 
     async def _recalled(self, batch: OpenBatch, positions: Iterable[int]) -> list[int]:
-        """Those of the tasks that an endpoint has given back now that it was asked to, and that so are cancelled.
-        Returns when it has answered, or does not."""
+        """Return those of the tasks that an endpoint has given back now that it was asked to, and that so are
+        cancelled. Returns when it has answered, or does not."""
         recalling = self._queues.recalling
         if not recalling:
             return []

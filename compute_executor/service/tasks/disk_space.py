@@ -31,7 +31,7 @@ class DiskSpace:
             self._disk.check(self._results.waiting)
 
     def accepted(self, size: int) -> None:
-        """Files of so many bytes belong to a batch."""
+        """Note that files of so many bytes belong to a batch."""
         self._disk.add(size)
 
     async def reclaim(self) -> None:

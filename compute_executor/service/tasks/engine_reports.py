@@ -80,15 +80,15 @@ class EngineReports:
         return taken.assignments
 
     def function_code(self, number: int) -> Body:
-        """The code of the function that assignments call ``number``."""
+        """Return the code of the function that assignments call ``number``."""
         return self._functions.code(number)
 
     def began(self, pool: bytes, tasks: list[tuple[int, int, int, float]]) -> None:  # noqa: ARG002
-        """Workers have begun these tasks: (batch, position, attempt, Unix time)."""
+        """Note that workers have begun these tasks: (batch, position, attempt, Unix time)."""
         self._groups.began(self._dispatch.began(tasks))
 
     def ended(self, pool: bytes, outcomes: list[TaskEnded], *, kept: bool = False) -> None:
-        """Tasks have ended. ``kept``: each is in the result ring of its worker until it is stored."""
+        """Note that tasks have ended. ``kept``: each is in the result ring of its worker until it is stored."""
         if trace.marks is not None:
             trace.reported(trace.marks, outcomes)
         if self._stopping:
@@ -101,12 +101,12 @@ class EngineReports:
         self._queues.shrunk(pool)
 
     def progress(self) -> tuple[int, int]:
-        """How many outcomes ever came, and how many of these are stored."""
+        """Return how many outcomes ever came, and how many of these are stored."""
         return self._outcomes.progress
 
     def returned(self, pool: bytes, tasks: list[Task]) -> None:
-        """These (batch, position, attempt) have surely not begun; they are first in the queue again, apart from those
-        that were being stopped: these end."""
+        """Note that these (batch, position, attempt) have surely not begun; they are first in the queue again, apart
+        from those that were being stopped: these end."""
         self._dispatch.returned(tasks)
         if self._queues.recalling:
             self._end_recalled(pool, tasks)
@@ -116,7 +116,7 @@ class EngineReports:
             self._queues.end_queued(pool, message)
 
     def _end_recalled(self, pool: bytes, tasks: list[Task]) -> None:
-        """An endpoint gives these back: what was to be cancelled ends."""
+        """Note that an endpoint gives these back: what was to be cancelled ends."""
         for number, position, _ in tasks:
             batch = self._dispatch.by_number(number)
             if (
@@ -129,7 +129,7 @@ class EngineReports:
         self._queues.shrunk(pool)
 
     def _end_stopped(self, pool: bytes, tasks: list[Task]) -> None:
-        """A worker was ended to stop the task that it ran: these were with it and had not begun."""
+        """Note that a worker was ended to stop the task that it ran: these were with it and had not begun."""
         for number, position, _ in tasks:
             if (number, position) in self._stopping:
                 self._stopping.discard((number, position))
@@ -149,7 +149,7 @@ class EngineReports:
         output: Written | None = None,
         worker: int = 0,
     ) -> None:
-        """The worker died under this task: run it again if retries are left, else that is its outcome."""
+        """Note that the worker died under this task: run it again if retries are left, else that is its outcome."""
         self._live.forget(batch, position)
         stopped = (batch, position) in self._stopping
         self._stopping.discard((batch, position))
@@ -180,12 +180,14 @@ class EngineReports:
         return batch.running_since(position) or 0.0
 
     def broken(self, pool: bytes, message: str) -> None:
-        """The workers of this pool cannot start: what is queued ends so, and what comes later is refused."""
+        """Note that the workers of this pool cannot start: what is queued ends so, and what comes later is
+        refused."""
         self._pools.failed(pool, message)
         self._queues.end_queued(pool, message)
 
     def output(self, pool: bytes, batch: int, position: int, part: Written) -> None:
-        """What a task has written so far, or what it has left running: to those who listen, or into the log."""
+        """Pass on what a task has written so far, or what it has left running: to those who listen, or into the
+        log."""
         found: OpenBatch | EndedBatch | None = self._dispatch.by_number(batch)
         if found is not None:
             self._live.add(batch, position, part)
@@ -200,25 +202,25 @@ class EngineReports:
 
 
 def lost_entry(batch: OpenBatch, position: int, attempt: int, reason: Reason) -> Entry:
-    """The outcome of a task whose worker died, after so many attempts."""
+    """Return the outcome of a task whose worker died, after so many attempts."""
     reported = Reason(reason.message, reason.exit_code, reason.began, attempt)
     return made_here([(batch, position)], LOST, reported)[0]
 
 
 def cancelled_entry(batch: OpenBatch, position: int, attempt: int) -> Entry:
-    """The outcome of a task that was stopped while it ran."""
+    """Return the outcome of a task that was stopped while it ran."""
     return made_here([(batch, position)], CANCELLED, Reason(STOPPED, None, True, attempt))[0]
 
 
 def _log_ends(entries: list[Entry]) -> None:
-    """The end of what these tasks have written, into the log."""
+    """Write the end of what these tasks have written, into the log."""
     for batch, outcome in entries:
         if outcome.output is not None:
             _log_output(batch, outcome.position, outcome.output)
 
 
 def _log_output(batch: OpenBatch | EndedBatch, position: int, part: Written) -> None:
-    """Part of what a task wrote to its standard output and error: line by line, made harmless."""
+    """Write part of what a task wrote to its standard output and error: line by line, made harmless."""
     name = task_uuid(batch.prefix, position)
     for start, text in zip(part.starts, (part.out, part.err), strict=False):
         if text and start:
@@ -228,7 +230,7 @@ def _log_output(batch: OpenBatch | EndedBatch, position: int, part: Written) -> 
 
 
 def harmless(line: str) -> str:
-    """Text without control characters: whoever reads the log has a terminal."""
+    """Return text without control characters: whoever reads the log has a terminal."""
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in line)
 
 

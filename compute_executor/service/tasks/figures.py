@@ -55,7 +55,8 @@ class Counts(NamedTuple):
 
 
 def open_counts(batches: Iterable[OpenBatch], tally: Callable[[int], dict[int, int]]) -> Counts:
-    """The tasks of open batches by state. ``tally``: the stored outcomes of a batch by status, without values."""
+    """Return the tasks of open batches by state. ``tally``: the stored outcomes of a batch by status, without
+    values."""
     states, stored = [0] * len(State), 0
     failed = lost = cancelled = 0
     for batch in batches:
@@ -80,12 +81,12 @@ def open_counts(batches: Iterable[OpenBatch], tally: Callable[[int], dict[int, i
 
 
 def finished_counts(count: int, failed: int, lost: int, cancelled: int) -> Counts:
-    """The tasks of finished batches by state."""
+    """Return the tasks of finished batches by state."""
     return Counts(0, 0, count - failed - lost - cancelled, failed, lost, cancelled)
 
 
 def added(one: Counts, two: Counts) -> Counts:
-    """Both together."""
+    """Return both together."""
     return Counts(*map(operator.add, one, two))
 
 
@@ -158,7 +159,7 @@ class FinishedCounts:
         """What has finished since the reading began."""
 
     def finished(self, batch: OpenBatch) -> None:
-        """The last outcome of a batch is stored."""
+        """Note that the last outcome of a batch is stored."""
         tally = batch.tally if batch.tally is not None else self._loop_read.tally(batch.number)
         counts = finished_counts(batch.count, *unsuccessful(tally))
         entry = (batch.owner, batch.group, counts, self._clock())
@@ -185,12 +186,12 @@ class FinishedCounts:
             self._found, self._since, self._read_after_cleanups = found, [], cleanups
 
     def of(self, owner: str | None) -> Counts:
-        """The counts of one user, or of all (None)."""
+        """Return the counts of one user, or of all (None)."""
         owners = self._known().owners
         return reduce(added, owners.values(), Counts()) if owner is None else owners.get(owner, Counts())
 
     def of_group(self, owner: str, group: bytes) -> FinishedGroup:
-        """Those of one task group."""
+        """Return those of one task group."""
         return self._known().groups.get((owner, group), FinishedGroup())
 
     def _known(self) -> _Finished:
@@ -225,14 +226,14 @@ class TaskFigures:
         self._read_after_cleanups = -1
 
     async def of(self, owner: str | None) -> dict[str, Any]:
-        """The figures of one user's tasks, or of all (None)."""
+        """Return the figures of one user's tasks, or of all (None)."""
         async with self._reading:
             self._forget_deleted()
             found = await asyncio.to_thread(self._read, owner)
         return {**found, **await self.tasks_of(owner)}
 
     async def tasks_of(self, owner: str | None) -> dict[str, Any]:
-        """The part of it that is in memory: the counts of tasks by state."""
+        """Return the part of it that is in memory: the counts of tasks by state."""
         await self._finished.read()
         batches = [batch for batch in self._dispatch.batches() if owner in (None, batch.owner)]
         tasks = added(self._finished.of(owner), open_counts(batches, self._loop_read.tally))
@@ -245,7 +246,7 @@ class TaskFigures:
             self._functions, self._read_until, self._read_after_cleanups = {}, 0, cleanups
 
     def _read(self, owner: str | None) -> dict[str, Any]:
-        """What the store has of functions and of the last minute, on a thread of its own."""
+        """Return what the store has of functions and of the last minute, on a thread of its own."""
         with contextlib.closing(open_reader(self._path)) as connection:
             read = Reader(connection)
             self._add_up(read)
@@ -281,7 +282,8 @@ def _merge(into: FunctionFigures, figures: FunctionFigures) -> None:
 
 
 def _rate(read: Reader, owner: str | None, now: float) -> float:
-    """Tasks that ended per second of the last minute; where that are more than are looked at, of a shorter time."""
+    """Return tasks that ended per second of the last minute; where that are more than are looked at, of a shorter
+    time."""
     looked_at, ended, first = read.rows(
         "newest_ends", (now - RATE_PERIOD, now - RATE_PERIOD, owner, owner, RATE_OUTCOMES)
     )[0]

@@ -99,7 +99,7 @@ class Functions:
             raise InvalidRequest(f"the digest given for function {row.name} is not the sha256 of its code")
 
     def row(self, who: Identity, function: bytes, action: str = "read function") -> FunctionRow:
-        """A function that ``who`` may see, or run. Raises NotFound."""
+        """Return a function that ``who`` may see, or run. Raises NotFound."""
         found = self._rows.get(function)
         known = NOBODYS if found is None else Owned(found.owner, found.group, found.public)
         if not may(who, action, known):  # a foreign one that is remembered is asked for as if it were not
@@ -107,13 +107,13 @@ class Functions:
         return found or self._load(function)
 
     def visible(self, who: Identity, text: str, limit: int, offset: int) -> list[FunctionRow]:
-        """Functions that ``who`` may read and whose name or description contains ``text``: so many after the first
-        ``offset``, one's own first, then the newest."""
+        """Return functions that ``who`` may read and whose name or description contains ``text``: so many after the
+        first ``offset``, one's own first, then the newest."""
         found = self._read.functions_shared(who.id, sorted(who.groups), text, limit, offset)
         return [row for row in found if may(who, "read function", Owned(row.owner, row.group, row.public))]
 
     def body(self, who: Identity, function: bytes) -> Body:
-        """The code of a function that ``who`` may see. Raises NotFound."""
+        """Return the code of a function that ``who`` may see. Raises NotFound."""
         return self._read.function_code(self.row(who, function).id)
 
     async def delete(self, who: Identity, function: bytes) -> None:
@@ -131,7 +131,7 @@ class Functions:
         return found
 
     def resolve(self, who: Identity, name: bytes) -> bytes:
-        """The id of a function that ``who`` may run, named by its id or by the digest of one of its own."""
+        """Return the id of a function that ``who`` may run, named by its id or by the digest of one of its own."""
         if len(name) == DIGEST_BYTES:
             return self._by_digest(who.id, name)
         if len(name) != ID_BYTES:
@@ -146,7 +146,7 @@ class Functions:
         return known
 
     def container(self, function: bytes) -> bytes | None:
-        """The container that a function is for. One that is named by its digest is for none."""
+        """Return the container that a function is for. One that is named by its digest is for none."""
         if len(function) != ID_BYTES:
             return None
         return (self._rows.get(function) or self._load(function)).container
@@ -165,8 +165,8 @@ class Functions:
                 )
 
     def owned(self, function: bytes) -> Owned:
-        """Whose a function is and with whom it is shared, which never changes; for the service itself, and of one
-        that was deleted, too."""
+        """Return whose a function is and with whom it is shared, which never changes; for the service itself, and of
+        one that was deleted, too."""
         found = self._owned.get(function)
         if found is None:
             found = self._read.function_owned(function)
@@ -174,7 +174,7 @@ class Functions:
         return found
 
     def number(self, function: bytes) -> int:
-        """The small number of a function, the same while this process lives."""
+        """Return the small number of a function, the same while this process lives."""
         number = self._numbers.get(function)
         if number is None:
             number = self._numbers[function] = len(self._ids)
@@ -182,11 +182,11 @@ class Functions:
         return number
 
     def id(self, number: int) -> bytes:
-        """The id of the function with this number."""
+        """Return the id of the function with this number."""
         return self._ids[number]
 
     def code(self, number: int) -> Body:
-        """The code of the function with this number."""
+        """Return the code of the function with this number."""
         return self._read.function_code(self._ids[number])
 
 
@@ -211,8 +211,8 @@ class FunctionDescription(NamedTuple):
 def new_function(
     owner: str, digest: bytes, described: FunctionDescription, shared: FunctionSharing, size: int
 ) -> FunctionRow:
-    """A function to be registered, with an id of its own. The same code shared otherwise is another function. Raises
-    InvalidRequest for one that is shared and may run on one endpoint only, whose data is its users' alone."""
+    """Return a function to be registered, with an id of its own. The same code shared otherwise is another function.
+    Raises InvalidRequest for one that is shared and may run on one endpoint only, whose data is its users' alone."""
     if shared.only_on is not None and (shared.public or shared.group):
         raise InvalidRequest("`ha_endpoint_id` is mutually exclusive with `public` and `group`")
     sharing = f"{int(shared.public)}/{shared.group or ''}/{(shared.container or b'').hex()}"

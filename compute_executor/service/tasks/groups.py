@@ -65,7 +65,7 @@ class TaskGroups:
         )
 
     def claim(self, who: Identity, group: bytes) -> TaskGroup:
-        """The group, made if it is new. Raises NotFound if it is somebody else's."""
+        """Return the group, made if it is new. Raises NotFound if it is somebody else's."""
         found = self._find(group)
         if found is None:
             found = TaskGroup(who.id, self._read.last_seq())
@@ -96,18 +96,18 @@ class TaskGroups:
     # -- batches ------------------------------------------------------------------------------------------
 
     def opened(self, group: bytes) -> None:
-        """A batch of this group is open."""
+        """Note that a batch of this group is open."""
         found = self._find(group)
         assert found is not None, "a batch is stored together with its group"
         self._groups.setdefault(group, found).open_batches += 1
 
     def finished(self, group: bytes) -> None:
-        """A batch of this group is not open any more."""
+        """Note that a batch of this group is not open any more."""
         self._groups[group].open_batches -= 1
         self.forget(group)
 
     def open(self, group: bytes) -> bool:
-        """Whether a batch of this group is open."""
+        """Return whether a batch of this group is open."""
         return group in self._groups and self._groups[group].open_batches > 0
 
     def forget(self, group: bytes) -> None:
@@ -140,12 +140,13 @@ class TaskGroups:
             self.forget(group)
 
     def acknowledge(self, who: Identity, group: bytes, seq: int) -> None:
-        """A client has everything of the group up to ``seq``. Written by and by: losing it costs only disk."""
+        """Note that a client has everything of the group up to ``seq``. Written by and by: losing it costs only
+        disk."""
         self.known(who, group)
         self._acknowledged[group] = max(seq, self._acknowledged.get(group, 0))
 
     def take_acknowledged(self) -> list[tuple[bytes, int]]:
-        """What is to be written of that."""
+        """Return what is to be written of that."""
         taken, self._acknowledged = list(self._acknowledged.items()), {}
         return taken
 
@@ -164,14 +165,15 @@ class TaskGroups:
     # -- telling them -------------------------------------------------------------------------------------
 
     def stored(self, outcomes: Iterable[tuple[OpenBatch, TaskEnded]]) -> None:
-        """These are in the store from now on."""
+        """Note that these are in the store from now on."""
         for group in {batch.group for batch, _ in outcomes}:
             found = self._groups.get(group)
             for subscriber in list(found.subscribers) if found else ():
                 subscriber.stored(group)
 
     def publish(self, first_seq: int, outcomes: Iterable[tuple[OpenBatch, TaskEnded]]) -> None:
-        """Outcomes with the numbers from ``first_seq`` cannot be lost any more: push them to subscribers."""
+        """Note that outcomes with the numbers from ``first_seq`` cannot be lost any more: push them to
+        subscribers."""
         published: dict[bytes, list[Result]] = {}
         batch: OpenBatch | None = None
         results: list[Result] | None = None
@@ -192,7 +194,7 @@ class TaskGroups:
         return published.setdefault(group, []) if found is not None and found.subscribers else None
 
     def began(self, news: Iterable[tuple[OpenBatch, int, float]]) -> None:
-        """Tasks have begun: notify the subscribers of their groups."""
+        """Note that tasks have begun: notify the subscribers of their groups."""
         published: dict[bytes, list[Began]] = {}
         for batch, position, when in news:
             published.setdefault(batch.group, []).append((batch.prefix, position, when))
@@ -202,11 +204,11 @@ class TaskGroups:
                 subscriber.began(tasks)
 
     def clients(self, group: bytes) -> int:
-        """How many subscribers a group has now."""
+        """Return how many subscribers a group has now."""
         return len(self._groups[group].subscribers) if group in self._groups else 0
 
     def output(self, batch: OpenBatch | EndedBatch, position: int, part: Written) -> None:
-        """A task has written something: tell the listeners of its group."""
+        """Note that a task has written something: tell the listeners of its group."""
         found = self._groups.get(batch.group)
         for subscriber in list(found.subscribers) if found else ():
             subscriber.output(batch.prefix, position, part)

@@ -82,14 +82,14 @@ class LargeResults:
             self._add(LargeResult(seq, bytes(group), Blob(name, size), keep))
 
     def stored(self, first: int, outcomes: Iterable[tuple[OpenBatch, TaskEnded]]) -> None:
-        """Outcomes are stored, with numbers from ``first``."""
+        """Note that outcomes are stored, with numbers from ``first``."""
         for seq, (batch, ended) in enumerate(outcomes, first):
             if isinstance(ended.body, Blob):
                 self._disk.add(ended.body.size)
                 self._add(LargeResult(seq, batch.group, ended.body, batch.options.keep))
 
     def acknowledge(self, group: bytes, seq: int) -> None:
-        """A client has everything of a group up to this number."""
+        """Note that a client has everything of a group up to this number."""
         self._acknowledged[group] = max(seq, self._acknowledged.get(group, 0))
         waiting = self._waiting.get(group)
         while waiting and waiting[0].seq <= seq:

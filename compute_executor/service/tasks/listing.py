@@ -117,8 +117,8 @@ class Listing:
     async def groups(
         self, who: Identity, *, everybody: bool, limit: int, label: str | None = None
     ) -> list[dict[str, Any]]:
-        """The newest groups of ``who``, or of everybody (for an operator), or those of ``who`` with this label.
-        Raises NotFound, InvalidRequest."""
+        """Return the newest groups of ``who``, or of everybody (for an operator), or those of ``who`` with this
+        label. Raises NotFound, InvalidRequest."""
         _check_limit(limit)
         if everybody:
             check(who, "see service", Owned(""), "list of all groups")
@@ -130,7 +130,7 @@ class Listing:
         return await self._described(rows)
 
     async def group(self, who: Identity, group: bytes) -> dict[str, Any]:
-        """One group. Raises NotFound."""
+        """Return one group. Raises NotFound."""
         rows = self._read.rows("group_head", (group,))
         owner = rows[0][1] if rows else None
         check(who, "read group", owned_by(owner), f"task group {uuid.UUID(bytes=group)}")
@@ -138,8 +138,9 @@ class Listing:
         return found
 
     def forgotten(self, who: Identity) -> list[frames.ForgottenWork]:
-        """The groups of ``who`` with open tasks that a client has waited for and none does now, those with most tasks
-        first; some at most. A group without a subscriber may be one whose client has no stream yet, and asks."""
+        """Return the groups of ``who`` with open tasks that a client has waited for and none does now, those with
+        most tasks first; some at most. A group without a subscriber may be one whose client has no stream yet, and
+        asks."""
         counts = Counter[bytes]()
         for batch in self._dispatch.batches():
             if batch.owner == who.id and self._dispatch.is_abandoned(batch.group):
@@ -158,7 +159,8 @@ class Listing:
         return found
 
     async def _described(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
-        """What the rows of groups tell, with counts: open batches as they are in memory now, and finished ones."""
+        """Return what the rows of groups tell, with counts: open batches as they are in memory now, and finished
+        ones."""
         await self._finished.read()
         by_group = self._open_by_group()  # at the same moment as those that have finished: none is in both
         ended = [self._finished.of_group(row[1], bytes(row[0])) for row in rows]
@@ -187,7 +189,7 @@ class Listing:
     # -- tasks --------------------------------------------------------------------------------------------
 
     async def tasks(self, who: Identity, wanted: TaskFilter) -> tuple[list[dict[str, Any]], str | None]:
-        """The newest tasks of ``who`` that are wanted, and where the next part begins (None: there is none).
+        """Return the newest tasks of ``who`` that are wanted, and where the next part begins (None: there is none).
         Raises NotFound, InvalidRequest."""
         _check_limit(wanted.limit)
         if wanted.state is not None and wanted.state not in STATES:
@@ -206,7 +208,7 @@ class Listing:
         return found, None
 
     async def _batches(self, who: Identity, wanted: TaskFilter) -> AsyncIterator[_Batch]:
-        """The batches of ``who`` that can have what is wanted, newest first."""
+        """Yield the batches of ``who`` that can have what is wanted, newest first."""
         below = wanted.before[0] + 1 if wanted.before is not None else _NEWEST
         asked = {"owner": who.id, "task_group": wanted.group, "state": wanted.state or "", "limit": BATCHES}
         while newest := self._read.rows("batch_before", (below,)):
@@ -224,7 +226,8 @@ class Listing:
             await asyncio.sleep(0)
 
     def _open_has(self, batch: _Batch, state: str | None) -> bool:
-        """Whether an open batch has a task in this state. One that is stored this moment is not in dispatch yet."""
+        """Return whether an open batch has a task in this state. One that is stored this moment is not in dispatch
+        yet."""
         found = self._dispatch.by_prefix(batch.prefix)
         if state is None or found is None:
             return True
@@ -233,7 +236,7 @@ class Listing:
     async def _of_batch(
         self, batch: _Batch, below: int, wanted: TaskFilter
     ) -> AsyncIterator[tuple[int, dict[str, Any]]]:
-        """The tasks of a batch that are wanted, highest position first."""
+        """Yield the tasks of a batch that are wanted, highest position first."""
         names = self._function_names(batch)
         if wanted.function is not None and wanted.function not in names:
             return
@@ -251,7 +254,7 @@ class Listing:
     def _span(
         self, batch: _Batch, lowest: int, below: int, names: list[str]
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Tasks ``below`` - 1 down to ``lowest``."""
+        """Yield tasks ``below`` - 1 down to ``lowest``."""
         rows = self._read.rows("listed_outcomes", (batch.number, below, below - lowest))
         ended = {row[0]: row for row in rows if row[0] >= lowest}
         states = self._dispatch.by_prefix(batch.prefix)
@@ -271,7 +274,7 @@ class Listing:
         return [str(rows[0][0]) if rows else "?" for rows in found]
 
     def task(self, who: Identity, prefix: bytes, position: int) -> dict[str, Any]:
-        """Everything that is known of one task. Raises NotFound."""
+        """Return everything that is known of one task. Raises NotFound."""
         name = f"task {task_uuid(prefix, position)}"
         head = self._read.batch(prefix)
         check(who, "read task", owner_of_task(head, position), name)
@@ -296,13 +299,13 @@ class Listing:
         }
 
     def _worker(self, number: int, position: int) -> int | None:
-        """The process that runs a task, if one of this service does."""
+        """Return the process that runs a task, if one of this service does."""
         return next((view.pid for view in self._workers() if view.task == (number, position)), None)
 
     # -- ids ----------------------------------------------------------------------------------------------
 
     def resolve(self, who: Identity, text: str) -> dict[str, str]:
-        """The task or group that an id, the beginning of one, a short id or the name of a group names:
+        """Return the task or group that an id, the beginning of one, a short id or the name of a group names:
         ``{"task": id}`` or ``{"group": id}``. Raises NotFound, InvalidRequest (also if it names several)."""
         found = [*self._tasks_named(who, text), *self._groups_named(who, text)]
         if not found:
@@ -351,12 +354,12 @@ class Listing:
 
 
 def group_name(label: str, program: str | bytes) -> str:
-    """What a group is called: by its label, or as batch systems call a job, by the file of its program."""
+    """Return what a group is called: by its label, or as batch systems call a job, by the file of its program."""
     return label or decode_program(program).name.rpartition("/")[2]
 
 
 def written_text(written: frames.Written) -> str:
-    """The end of what a task printed on stdout and stderr; a line says how much before it is not kept."""
+    """Return the end of what a task printed on stdout and stderr; a line says how much before it is not kept."""
     return "".join(
         (f"[{start} bytes before this are not kept]\n" if start else "") + part.decode("utf-8", "replace")
         for part, start in zip((written.out, written.err), written.starts, strict=False)
@@ -365,7 +368,7 @@ def written_text(written: frames.Written) -> str:
 
 
 def short_id(prefix: bytes, position: int) -> str:
-    """What people read and type: the beginning of the batch's id and the position in it."""
+    """Return what people read and type: the beginning of the batch's id and the position in it."""
     return f"{prefix[:4].hex()}.{position}"
 
 
@@ -374,7 +377,7 @@ def _is_hex(digits: str) -> bool:
 
 
 def _bounds(digits: str, size: int) -> tuple[bytes, bytes]:
-    """The lowest and highest ids of ``size`` bytes that begin with these hex digits."""
+    """Return the lowest and highest ids of ``size`` bytes that begin with these hex digits."""
     digits = digits[: 2 * size]
     return bytes.fromhex(digits.ljust(2 * size, "0")), bytes.fromhex(digits.ljust(2 * size, "f"))
 
@@ -393,7 +396,7 @@ def _about_group(label: str, program: str | bytes) -> dict[str, Any]:
 
 
 def _open(batch: OpenBatch | None, position: int) -> dict[str, Any]:
-    """A task without a stored outcome. A batch that is stored this moment is not in dispatch yet."""
+    """Return a task without a stored outcome. A batch that is stored this moment is not in dispatch yet."""
     state = OPEN[State(batch.states[position])] if batch else QUEUED
     attempt = batch.attempt(position) if batch else 1
     began = batch.running_since(position) if batch else None
@@ -415,7 +418,7 @@ def _ended(row: Any, read_body: ReadBody) -> dict[str, Any]:
 
 
 def _error(status: int, body: frames.Body, read_body: ReadBody) -> str:
-    """The last line of a traceback, or why there is none."""
+    """Return the last line of a traceback, or why there is none."""
     try:
         content = read_body(body)
         if status == frames.EXCEPTION:

@@ -23,26 +23,26 @@ class LiveOutput:
         self._written: dict[tuple[int, int], Written] = {}
 
     def add(self, number: int, position: int, part: Written) -> None:
-        """A task has written this."""
+        """Note that a task has written this."""
         known = self._written.pop((number, position), None)
         self._written[number, position] = part if known is None else followed(known, part)
         if len(self._written) > MOST:
             del self._written[next(iter(self._written))]
 
     def of(self, number: int, position: int) -> Written | None:
-        """What a task has written, if it runs and has."""
+        """Return what a task has written, if it runs and has."""
         return self._written.get((number, position))
 
     def ended(self, outcomes: Iterable[TaskEnded]) -> None:
-        """These tasks do not run any more; what is kept of their output is with their outcomes."""
+        """Note that these tasks do not run any more; what is kept of their output is with their outcomes."""
         if self._written:
             for outcome in outcomes:
                 self._written.pop((outcome.batch, outcome.position), None)
 
     def forget(self, number: int, position: int) -> None:
-        """This task does not run any more."""
+        """Note that this task does not run any more."""
         self._written.pop((number, position), None)
 
     def all(self) -> list[tuple[int, int, Written]]:
-        """Everything that is kept: batch number, position, text."""
+        """Return everything that is kept: batch number, position, text."""
         return [(*key, written) for key, written in self._written.items()]

@@ -68,17 +68,17 @@ class OpenBatches:
         return self._dispatch.open
 
     def open_of(self, owner: str) -> int:
-        """How many tasks of a user are not done."""
+        """Return how many tasks of a user are not done."""
         return self._dispatch.open_of(owner)
 
     def find(self, prefix: bytes) -> OpenBatch | None:
-        """The open batch of this prefix."""
+        """Return the open batch of this prefix."""
         return self._dispatch.by_prefix(prefix)
 
     # -- the same batch again -----------------------------------------------------------------------------
 
     def stored(self, prefix: bytes, owner: str) -> bool:
-        """Whether this owner's batch of this prefix is in the store."""
+        """Return whether this owner's batch of this prefix is in the store."""
         found = self._read.batch(prefix)
         return found is not None and found.owner == owner
 
@@ -89,8 +89,8 @@ class OpenBatches:
             check_same_content(batch, stored)
 
     def number_again(self, row: NewBatch) -> int | None:
-        """The number of a batch whose prefix is in the store already, if it is to be accepted now; None if it is open
-        or finished. Raises NotFound or InvalidRequest if that is another batch.
+        """Return the number of a batch whose prefix is in the store already, if it is to be accepted now; None if it
+        is open or finished. Raises NotFound or InvalidRequest if that is another batch.
 
         It may be in the store without being open here: after a commit that was reported as failed (fsync) and yet
         is found in the file.
@@ -149,7 +149,7 @@ class OpenBatches:
         self._groups.finished(batch.group)
 
     def positions(self, batch: OpenBatch) -> dict[int, list[int]]:
-        """The positions of the tasks of a batch, by the number of their function. Raises sqlite3.Error."""
+        """Return the positions of the tasks of a batch, by the number of their function. Raises sqlite3.Error."""
         found: dict[int, list[int]] = {}
         for position, (function, _) in enumerate(self._arguments.get(batch)):
             found.setdefault(batch.functions[function], []).append(position)
@@ -193,7 +193,7 @@ class OpenBatches:
         ]
 
     def shared_by(self, number: int) -> Sequence[Blob]:
-        """The values that the tasks of a batch share of which an endpoint has been given some."""
+        """Return the values that the tasks of a batch share of which an endpoint has been given some."""
         return self._shared.get(number, ())
 
 
@@ -204,14 +204,14 @@ def check_same_content(batch: Submit, stored: BatchContent) -> None:
 
 
 def is_same(stored: BatchContent, sent: BatchContent) -> bool:
-    """Whether two batches of one prefix are the same: group, count, options and, where both are known, the tasks
-    (which are not kept after the end of a batch)."""
+    """Return whether two batches of one prefix are the same: group, count, options and, where both are known, the
+    tasks (which are not kept after the end of a batch)."""
     tasks_differ = None not in {stored[3], sent[3]} and stored[3] != sent[3]
     return stored[:3] == sent[:3] and not tasks_differ
 
 
 def other_content(prefix: bytes) -> InvalidRequest:
-    """The answer to a batch whose prefix names another one of the same user."""
+    """Return the answer to a batch whose prefix names another one of the same user."""
     return InvalidRequest(
         f"the prefix {prefix.hex()} names another batch of yours already, with other tasks, options or task group; "
         "nothing of this one is kept. Each batch has a prefix of its own"
@@ -219,7 +219,7 @@ def other_content(prefix: bytes) -> InvalidRequest:
 
 
 def taken(prefix: bytes) -> NotFound:
-    """The answer to a batch whose prefix is somebody else's."""
+    """Return the answer to a batch whose prefix is somebody else's."""
     return absent(f"batch {prefix.hex()}", forbidden="use batch")
 
 

@@ -14,7 +14,7 @@ ReadBody = Callable[[frames.Body], bytes]
 
 
 def outcome_text(task_id: str, outcome: frames.Result, read: ReadBody) -> tuple[bool, str]:
-    """Whether a task succeeded, and its buffer or what went wrong. What cannot be read or said as text makes a
+    """Return whether a task succeeded, and its buffer or what went wrong. What cannot be read or said as text makes a
     failed task, not a failed request."""
     try:
         body = read(outcome.body)
@@ -26,7 +26,7 @@ def outcome_text(task_id: str, outcome: frames.Result, read: ReadBody) -> tuple[
 
 
 def _failure(status: int, body: bytes) -> str:
-    """The text of an exception, or of the reason why there is none. Lone surrogates would be no JSON."""
+    """Return the text of an exception, or of the reason why there is none. Lone surrogates would be no JSON."""
     if status == frames.EXCEPTION:
         text = packing.exception_to_text(body)
     else:

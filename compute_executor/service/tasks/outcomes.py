@@ -56,7 +56,7 @@ encode: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
 
 
 def made_here(tasks: Iterable[tuple[OpenBatch, int]], status: int, reason: Reason) -> list[Entry]:
-    """Outcomes that come from the service, not from a worker: the same for all these tasks."""
+    """Return outcomes that come from the service, not from a worker: the same for all these tasks."""
     body, now = encode(reason), time.time()
     return [
         (batch, TaskEnded(batch.number, position, batch.attempt(position), status, body, 0.0, now))
@@ -127,8 +127,9 @@ class Outcomes:
             self._send()
 
     def _may_publish(self, entries: list[Entry]) -> bool:
-        """Whether outcomes that are kept may be published now. While others of their user are being stored they go
-        with those: fewer and larger frames, and in order. All that have numbers before them must be kept, too."""
+        """Return whether outcomes that are kept may be published now. While others of their user are being stored
+        they go with those: fewer and larger frames, and in order. All that have numbers before them must be kept,
+        too."""
         if self._commit_first or self._numbers() - self._done + len(entries) > AHEAD:
             return False
         if not self._busy:
@@ -136,7 +137,7 @@ class Outcomes:
         return not self.stalled and self._settled >= self._only_here and self._are_of_another(entries)
 
     def _are_of_another(self, entries: list[Entry]) -> bool:
-        """Whether these are of one user of whom nothing else waits."""
+        """Return whether these are of one user of whom nothing else waits."""
         owner = entries[0][0].owner
         if self._waiting.has(owner):
             return False
@@ -145,7 +146,7 @@ class Outcomes:
         return all(batch.owner == owner for batch, _ in entries)
 
     def _numbers(self) -> int:
-        """How many outcomes have numbers: those that are stored, are being stored, or are published."""
+        """Return how many outcomes have numbers: those that are stored, are being stored, or are published."""
         return self._done + len(self._sent) + len(self._waiting.numbered)
 
     def _publish_what_has_numbers(self) -> None:
@@ -161,7 +162,7 @@ class Outcomes:
         self._publish(first, entries)
 
     def ahead(self, group: bytes, after: int) -> list[Result]:
-        """What of a group is published and not stored, of numbers above ``after``."""
+        """Return what of a group is published and not stored, of numbers above ``after``."""
         return [
             result_of(seq, entry)
             for seq, entry in self._published_only()
@@ -169,7 +170,7 @@ class Outcomes:
         ]
 
     def outcome(self, number: int, position: int) -> Result | None:
-        """How a task of batch ``number`` ended, if that is published and not stored."""
+        """Return how a task of batch ``number`` ended, if that is published and not stored."""
         for seq, entry in self._published_only():
             if entry[1][:2] == (number, position):
                 return result_of(seq, entry)
@@ -180,7 +181,7 @@ class Outcomes:
         return enumerate(islice(entries, max(0, self._published - self._done)), self._before + self._done + 1)
 
     def all_stored(self) -> asyncio.Future[None]:
-        """A future that is done when everything put so far is stored."""
+        """Return a future that is done when everything put so far is stored."""
         future: asyncio.Future[None] = self._loop.create_future()
         if self._settled == self._put:
             future.set_result(None)
@@ -257,13 +258,13 @@ class Outcomes:
 
 
 def result_of(seq: int, entry: Entry) -> Result:
-    """An outcome in the form in which subscribers get it."""
+    """Return an outcome in the form in which subscribers get it."""
     batch, (_, position, _, status, body, began, ended, output, _) = entry
     return Result(seq, batch.prefix, position, status, body, began, ended, output)
 
 
 def _count_off(entries: list[Entry]) -> list[OpenBatch]:
-    """The batches whose last outcome is among these."""
+    """Return the batches whose last outcome is among these."""
     finished = []
     for batch, (_, _, _, status, *_) in entries:
         batch.unstored -= 1

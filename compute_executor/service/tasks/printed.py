@@ -31,8 +31,8 @@ class Printed:
         self._live = live
 
     def of_task(self, who: Identity, prefix: bytes, position: int) -> dict[str, Any]:
-        """What one task has printed: bytes (base64 in JSON) and at which position of the stream they begin. ``open``:
-        1 until it has ended. Raises NotFound."""
+        """Return what one task has printed: bytes (base64 in JSON) and at which position of the stream they begin.
+        ``open``: 1 until it has ended. Raises NotFound."""
         name = f"task {task_uuid(prefix, position)}"
         head = self._read.batch(prefix)
         check(who, "read task", owner_of_task(head, position), name)
@@ -43,8 +43,8 @@ class Printed:
         return {"parts": parts, "after": 0, "open": int(outcome is None)}
 
     def of_group(self, who: Identity, group: bytes, after: int | None) -> dict[str, Any]:
-        """What the tasks of a group have printed whose outcomes have numbers above ``after``, and those that run.
-        ``after`` in the answer is for the next time; None: from now on. ``open``: how many have not ended; not 0
+        """Return what the tasks of a group have printed whose outcomes have numbers above ``after``, and those that
+        run. ``after`` in the answer is for the next time; None: from now on. ``open``: how many have not ended; not 0
         while there is more to be told. Raises NotFound."""
         found = self._read.group(group)
         owner = None if found is None else found.owner
@@ -60,7 +60,7 @@ class Printed:
         return {"parts": parts, "after": until, "open": max(still_open, int(until < last))}
 
     def _stored(self, group: bytes, after: int, last: int) -> tuple[list[dict[str, Any]], int]:
-        """Some of what is stored, and the number up to which this is all."""
+        """Return some of what is stored, and the number up to which this is all."""
         until = min(last, max(after, self._read.next_seq(after) - 1) + SCAN)
         parts, size = [], 0
         for seq, prefix, position, output in self._read.rows("group_printed", (after, until, group)):

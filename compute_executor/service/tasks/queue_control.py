@@ -68,7 +68,8 @@ class QueueControl:
         return done
 
     def shrunk(self, pool: bytes) -> None:
-        """Tasks of a pool have ended: close it if it only waited for them, and wake what was deferred for them."""
+        """Note that tasks of a pool have ended: close it if it only waited for them, and wake what was deferred for
+        them."""
         if not self._dispatch.open_in(pool):
             self._pools.emptied(pool)
         self.wake_released()

@@ -80,7 +80,7 @@ class AuthorizationRecheck:
             self._judge(batch)
 
     def _endpoint(self, batch: OpenBatch) -> EndpointRow | None:
-        """The registered endpoint that a batch is for; None if it is for the built-in one."""
+        """Return the registered endpoint that a batch is for; None if it is for the built-in one."""
         endpoint = self._engines.endpoint_of(batch.pool)
         return None if endpoint is None else self._endpoints.find(endpoint)
 
@@ -103,7 +103,7 @@ class AuthorizationRecheck:
             self._queues.withdraw(batch, by_function.get(number, []), REFUSED, _reason(why))
 
     def _why_not(self, batch: OpenBatch, function: bytes) -> str | None:
-        """Why a function may not run for the owner of a batch where that is queued; None if it may."""
+        """Return why a function may not run for the owner of a batch where that is queued; None if it may."""
         who = self._changed.get(batch.owner, self._seen.get(batch.owner))
         name = f"function {uuid.UUID(bytes=function)}"
         if who is None:

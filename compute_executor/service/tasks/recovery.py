@@ -85,7 +85,7 @@ def _in_pool_of_owner(row: BatchRow) -> BatchRow:
 
 
 def _finished(folder: Path, readable: Callable[[Body], bool]) -> Finished:
-    """What workers had finished, each task at its highest attempt. A result whose file is gone is none."""
+    """Return what workers had finished, each task at its highest attempt. A result whose file is gone is none."""
     finished: Finished = defaultdict(dict)
     for outcome in leftovers.finished(folder):
         known = finished[outcome.batch].get(outcome.position)
@@ -97,7 +97,7 @@ def _finished(folder: Path, readable: Callable[[Body], bool]) -> Finished:
 def _counting(
     row: BatchRow, results: dict[int, TaskEnded], done: set[int], attempts: dict[int, int]
 ) -> dict[int, TaskEnded]:
-    """Those of the results that are outcomes: no other is stored, and no later attempt is due."""
+    """Return those of the results that are outcomes: no other is stored, and no later attempt is due."""
     return {
         position: outcome
         for position, outcome in results.items()
@@ -108,8 +108,8 @@ def _counting(
 
 
 def _judge(row: BatchRow, begun: dict[int, int], done: set[int], attempts: dict[int, int]) -> dict[int, int]:
-    """The tasks that had begun and may not run again, with their attempts. Those that may get their next attempt in
-    ``attempts``."""
+    """Return the tasks that had begun and may not run again, with their attempts. Those that may get their next
+    attempt in ``attempts``."""
     lost = {}
     for position, attempt in begun.items():
         if position in done or attempt < attempts.get(position, FIRST_ATTEMPT):
@@ -122,7 +122,7 @@ def _judge(row: BatchRow, begun: dict[int, int], done: set[int], attempts: dict[
 
 
 def _latest(begun: set[tuple[int, int, int]]) -> Attempts:
-    """The highest attempt of each task that has begun."""
+    """Return the highest attempt of each task that has begun."""
     latest: Attempts = defaultdict(dict)
     for batch, position, attempt in begun:
         latest[batch][position] = max(attempt, latest[batch].get(position, 0))

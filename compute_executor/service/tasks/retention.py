@@ -86,7 +86,7 @@ class Retention:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
-        """No more steps; what is acknowledged is written."""
+        """Take no more steps; what is acknowledged is written."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

@@ -38,7 +38,7 @@ SUCCESS, FAILED = "success", "failed"
 
 @cache
 def _own_workers() -> dict[str, str]:
-    """What is told of workers of this machine."""
+    """Return what is told of workers of this machine."""
     return {"os": platform.platform(), "compute_executor_version": __version__}
 
 
@@ -75,7 +75,7 @@ class ServiceStatus:
         self._started = time.monotonic()
 
     def task(self, who: Identity, prefix: bytes, position: int) -> TaskView:
-        """One task. Raises NotFound."""
+        """Return one task. Raises NotFound."""
         name = f"task {task_uuid(prefix, position)}"
         batch = self._store.read.batch(prefix)
         check(who, "read task", owner_of_task(batch, position), name)
@@ -90,12 +90,12 @@ class ServiceStatus:
         return TaskView(prefix, position, status, outcome, batch.group)
 
     def worker_details(self, prefix: bytes) -> dict[str, Any] | None:
-        """What the workers that run tasks of a batch say of themselves; None if they are our own."""
+        """Return what the workers that run tasks of a batch say of themselves; None if they are our own."""
         found = self._store.read.rows("batch_pool", (prefix,))
         return self._engines.worker_details(bytes(found[0][0])) if found else None
 
     def task_details(self, outcome: Result) -> dict[str, Any]:
-        """What is known of the workers that ran a task, and when they did, as Unix times of their clock."""
+        """Return what is known of the workers that ran a task, and when they did, as Unix times of their clock."""
         found = {
             name: when
             for name, when in (("execution-start", outcome.began), ("execution-end", outcome.ended))
@@ -104,7 +104,7 @@ class ServiceStatus:
         return {**(self.worker_details(outcome.prefix) or _own_workers()), "task_transitions": found}
 
     def overview(self, connections: int) -> dict[str, Any]:
-        """What `status` shows: plain values."""
+        """Return what `status` shows: plain values."""
         return {
             "uptime": time.monotonic() - self._started,
             "durability": "machine" if self._store.durable else "process",
@@ -118,7 +118,7 @@ class ServiceStatus:
         }
 
     def own(self, who: Identity) -> dict[str, Any]:
-        """What `status` shows of the tasks of one user."""
+        """Return what `status` shows of the tasks of one user."""
         states = Counter[int]()
         for batch in self._dispatch.batches():
             if batch.owner == who.id:
@@ -134,5 +134,5 @@ class ServiceStatus:
 
 
 def _waiting(batch: OpenBatch | None, position: int) -> str:
-    """The word for a task without outcome. A batch that is stored this moment is not in dispatch yet."""
+    """Return the word for a task without outcome. A batch that is stored this moment is not in dispatch yet."""
     return STATUS_WORDS[State(batch.states[position]) if batch else State.QUEUED]

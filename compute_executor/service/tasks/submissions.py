@@ -113,7 +113,7 @@ class Submissions:
         self._tasks_being_stored: Counter[str] = Counter()  # of each user
 
     def submit(self, who: Identity, batch: Submit, key: Key | None) -> Accepted:
-        """A future that is done when the batch is stored. What is wrong with it is raised at once."""
+        """Return a future that is done when the batch is stored. What is wrong with it is raised at once."""
         known = self._known(who, batch)
         if known is not None:
             return known
@@ -146,7 +146,7 @@ class Submissions:
         return len(self._being_stored)
 
     async def wait_until_stored(self, prefixes: Iterable[bytes]) -> None:
-        """Returns when none of these batches is on its way any more."""
+        """Return when none of these batches is on its way any more."""
         waiting = [self._being_stored[prefix][1] for prefix in prefixes if prefix in self._being_stored]
         if waiting:
             await asyncio.wait(waiting)
@@ -154,8 +154,8 @@ class Submissions:
     # -- the same again -----------------------------------------------------------------------------------
 
     def _known(self, who: Identity, batch: Submit) -> Accepted | None:
-        """The future of a batch of this prefix that is on its way or open. Raises NotFound if it is somebody else's,
-        InvalidRequest if it has other content."""
+        """Return the future of a batch of this prefix that is on its way or open. Raises NotFound if it is somebody
+        else's, InvalidRequest if it has other content."""
         row, accepted = self._being_stored.get(batch.prefix, (None, None))
         if row is not None and accepted is not None:
             _same_owner(row.owner, who.id, batch.prefix)
@@ -229,7 +229,7 @@ class Submissions:
             raise InvalidRequest(f"an endpoint is named by 16 bytes or none, not by {len(batch.endpoint)}")
 
     def _resolve_target(self, who: Identity, batch: Submit, functions: list[bytes]) -> tuple[bytes, bytes]:
-        """The endpoint and the pool that the batch is for."""
+        """Return the endpoint and the pool that the batch is for."""
         if not batch.endpoint or is_built_in(uuid.UUID(bytes=batch.endpoint)):
             pool = self._pools.require(who, batch.pool)
             check_fit(resources_of(batch.options), lambda: self._pools.offer(pool), "the workers of its pool")
@@ -263,8 +263,8 @@ class Submissions:
         check_values(options)
 
     def _container(self, who: Identity, batch: Submit) -> bytes | None:
-        """The container to run a batch in: the one that is asked for, else that of its functions, whose owner may
-        use it, as was checked when they were registered. A batch is run in one place."""
+        """Return the container to run a batch in: the one that is asked for, else that of its functions, whose owner
+        may use it, as was checked when they were registered. A batch is run in one place."""
         if batch.options.container is not None:
             return self._containers.find(who, batch.options.container).id
         named = {self._functions.container(name) for name in batch.functions}
@@ -295,7 +295,7 @@ class Submissions:
         return calls, blobs
 
     def _check_parts(self, who: Identity, parts: list[Blob], pool: bytes) -> list[str]:
-        """The names of the parts that the tasks refer to."""
+        """Return the names of the parts that the tasks refer to."""
         if len(parts) > MAX_PARTS:
             raise InvalidRequest(
                 f"the tasks of this batch refer to {len(parts)} shared values, {MAX_PARTS} are the limit: put what "
@@ -331,14 +331,15 @@ class Submissions:
 
 
 def function_indexes(calls: list[Call], functions: int) -> bytes | None:
-    """Which function each task of a batch calls, two bytes each, little-endian; None: all call the only one."""
+    """Return which function each task of a batch calls, two bytes each, little-endian; None: all call the only
+    one."""
     if functions == 1:
         return None
     return struct.pack(f"<{len(calls)}H", *(function for function, _ in calls))
 
 
 def _addition(row: NewBatch) -> Addition:
-    """What a batch adds to what is kept for its user, besides files."""
+    """Return what a batch adds to what is kept for its user, besides files."""
     return Addition(row.owner, len(row.tasks))
 
 

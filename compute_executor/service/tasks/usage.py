@@ -51,7 +51,7 @@ class StoredUsage:
         self._measuring: asyncio.Task[None] | None = None
 
     def of(self, owner: str) -> Usage:
-        """What is kept for a user, as far as it is known; measured anew in the background when that is due."""
+        """Return what is kept for a user, as far as it is known; measured anew in the background when that is due."""
         if self._measuring is None and time.monotonic() > self._good_until:
             self._measuring = asyncio.get_running_loop().create_task(self._measure())
         known = self._measured.get(owner, Usage(0, 0))

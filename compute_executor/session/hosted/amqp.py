@@ -98,7 +98,8 @@ class ResultQueueConsumer:
             channel.basic_reject(method.delivery_tag, requeue=False)
 
     def _acknowledge(self) -> None:
-        """All that this turn has handled: messages of a channel are numbered in the order in which they came."""
+        """Acknowledge all that this turn has handled: messages of a channel are numbered in the order in which they
+        came."""
         tags, self._tags = self._tags, {}
         for channel, tag in tags.values():
             self._guarded(functools.partial(channel.basic_ack, tag, multiple=True))
@@ -133,7 +134,7 @@ def check(url: str, service: str) -> None:
 
 
 def with_port(url: str, port: int) -> str:
-    """The same broker by another port.
+    """Return the same broker by another port.
 
     >>> with_port("amqps://user:secret@broker.example.org:5671/vhost?heartbeat=30", 443)
     'amqps://user:secret@broker.example.org:443/vhost?heartbeat=30'
@@ -146,5 +147,5 @@ def with_port(url: str, port: int) -> str:
 
 
 def named(groups: Iterable[str], prefix: str) -> dict[str, str]:
-    """The queue of each group."""
+    """Return the queue of each group."""
     return {group: f"{prefix}{group}" for group in groups}

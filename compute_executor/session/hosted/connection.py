@@ -66,7 +66,7 @@ class OpenTasks:
     # -- out -------------------------------------------------------------------------------------------------
 
     def taken(self, target: Target, calls: list[Call[Any]], task_ids: list[str]) -> None:
-        """These calls are tasks now."""
+        """Note that these calls are tasks now."""
         for call, task_id in zip(calls, task_ids, strict=True):
             _assign(call.future, task_id)
         with self.lock:
@@ -79,7 +79,7 @@ class OpenTasks:
             self.results.fetch(task_ids)
 
     def refused(self, call: Call[Any], error: ComputeError) -> None:
-        """This call will be no task."""
+        """Note that this call will be no task."""
         call.future.fail(about(error, call.future))
 
     def wait(self, seconds: float) -> bool:
@@ -117,7 +117,7 @@ class OpenTasks:
     # -- in --------------------------------------------------------------------------------------------------
 
     def ended(self, outcome: Outcome) -> None:
-        """A task has ended. Never raises."""
+        """Note that a task has ended. Never raises."""
         with self.lock:
             expected = self.pending.pop(outcome)
         if expected is not None:

@@ -39,7 +39,7 @@ class LegacyStream:
     """An open stream of task groups. ``missing`` is what `amqp.Queues` has: none ever is, here."""
 
     def __init__(self, url: str, authorization: str, groups: Iterable[str], handle: Handler) -> None:
-        """Raises ServiceUnavailable, NotAuthorized."""
+        """Raise ServiceUnavailable, NotAuthorized."""
         self.missing: set[str] = set()
         self._handle = handle
         self._stream = connect(url, authorization, path=PATH)
@@ -95,8 +95,8 @@ class LegacyStream:
 
 
 def read(frame: bytes) -> Outcome:
-    """The outcome that a frame tells. Raises ResultDecodeError for any other: a service says its own trouble in one
-    without a task."""
+    """Return the outcome that a frame tells. Raises ResultDecodeError for any other: a service says its own trouble
+    in one without a task."""
     try:
         document: dict[str, Any] = peer_json.decode(frame, dict)
         task_id = str(uuid.UUID(document["task_id"]))

@@ -31,7 +31,7 @@ class _ResultEnvelope(msgspec.Struct):
 
 
 def read(body: bytes) -> Outcome:
-    """The outcome that a message tells. Raises ResultDecodeError for what is no result."""
+    """Return the outcome that a message tells. Raises ResultDecodeError for what is no result."""
     if body[:1] != VERSION:
         raise ResultDecodeError(f"a message of {len(body)} bytes begins with {body[:1]!r}, not {VERSION!r}")
     try:
@@ -44,7 +44,7 @@ def read(body: bytes) -> Outcome:
 
 
 def task_id_of(body: bytes) -> str | None:
-    """The task that an unreadable message is about, if that much can be seen."""
+    """Return the task that an unreadable message is about, if that much can be seen."""
     start = body.find(b'"task_id"')
     quoted = body[start + 9 : start + 60].split(b'"') if start >= 0 else []
     try:

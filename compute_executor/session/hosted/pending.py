@@ -45,7 +45,7 @@ class PendingTasks:
         return len(self._expected)
 
     def expect(self, task_id: str, expected: ExpectedResult) -> Outcome | None:
-        """A task has got its id; its outcome, if that has come already: then it is not open."""
+        """Note that a task has got its id; return its outcome, if that has come already: then it is not open."""
         outcome = self._early.pop(task_id, None)
         if outcome is None:
             self._expected[task_id] = expected
@@ -54,11 +54,12 @@ class PendingTasks:
         return outcome
 
     def known(self, task_id: str) -> bool:
-        """Whether this task is open here."""
+        """Return whether this task is open here."""
         return task_id in self._expected
 
     def pop(self, outcome: Outcome) -> ExpectedResult | None:
-        """The task that has ended so; None if it is not known (yet): then the outcome is kept, if there is room."""
+        """Return the task that has ended so; None if it is not known (yet): then the outcome is kept, if there is
+        room."""
         expected = self._expected.pop(outcome.task_id, None)
         if expected is None:
             self._keep(outcome)
@@ -77,7 +78,7 @@ class PendingTasks:
             self._early_bytes += len(outcome.body)
 
     def forget_early(self) -> None:
-        """No answer is owed any more: what is early now is of other processes, or came twice."""
+        """Note that no answer is owed any more: what is early now is of other processes, or came twice."""
         self._early.clear()
         self._early_bytes = 0
         self.missed = False
@@ -92,5 +93,5 @@ class PendingTasks:
         return [one.future for one in self._expected.values()]
 
     def task_ids(self, groups: set[str] | None = None) -> list[str]:
-        """The ids of open tasks, or of those of some groups."""
+        """Return the ids of open tasks, or of those of some groups."""
         return [name for name, one in self._expected.items() if groups is None or one.group in groups]

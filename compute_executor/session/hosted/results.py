@@ -50,7 +50,7 @@ class ResultSink(Protocol):
     pending: PendingTasks
 
     def ended(self, outcome: Outcome) -> None:
-        """A task has ended."""
+        """Note that a task has ended."""
 
     def give_up(self, error: ComputeError) -> None:
         """None of the open tasks will be heard of."""
@@ -83,7 +83,7 @@ class HostedResults:
     # -- any thread ------------------------------------------------------------------------------------------
 
     def need(self) -> None:
-        """There are open tasks: have a thread. The caller holds the lock."""
+        """Note that there are open tasks: have a thread. The caller holds the lock."""
         if self._thread is None and not self._ending:
             self._thread = threading.Thread(target=self._run, name="compute-executor-results", daemon=True)
             self._thread.start()
@@ -101,22 +101,22 @@ class HostedResults:
         self.wake()
 
     def add_group(self, group: str) -> None:
-        """Results of another group are wanted as well: by asking, since its queue may be someone else's."""
+        """Note that results of another group are wanted as well: by asking, since its queue may be someone else's."""
         self._groups.add(group)
 
     def is_here(self) -> bool:
-        """Whether the caller is the results thread."""
+        """Return whether the caller is the results thread."""
         return threading.current_thread() is self._thread
 
     def wake(self) -> None:
-        """Something has changed."""
+        """Note that something has changed."""
         self._changed.set()
         queues = self._queues
         if queues is not None:
             queues.wake()
 
     def end(self, patience: float = 2.0) -> None:
-        """No more results are wanted; returns when the thread has ended, or will not."""
+        """Note that no more results are wanted; returns when the thread has ended, or will not."""
         self._ending = True
         self.wake()
         thread = self._thread
@@ -142,7 +142,7 @@ class HostedResults:
                 self._thread = None
 
     def _wanted(self) -> bool:
-        """Whether to go on; if nothing is open, after waiting for a while whether something comes."""
+        """Return whether to go on; if nothing is open, after waiting for a while whether something comes."""
         until = time.monotonic() + LINGER
         while not self._ending and (left := until - time.monotonic()) > 0:
             with self._lock:
@@ -222,14 +222,14 @@ class HostedResults:
             self._lost(error)
 
     def _due(self, queues: Queues) -> list[str]:
-        """What the queues do not bring."""
+        """Return what the queues do not bring."""
         with self._lock:
             self._to_fetch = {task_id for task_id in self._to_fetch if self._pending.known(task_id)}
             unqueued = self._pending.task_ids(queues.missing) if queues.missing else []
             return [*self._to_fetch, *unqueued]
 
     def _message(self, read: Callable[[bytes], Outcome], body: bytes, assured: bool) -> bool:
-        """One message of a queue; False if it cannot be read."""
+        """Return one message of a queue; False if it cannot be read."""
         try:
             outcome = read(body)
         except ResultDecodeError as error:

@@ -41,10 +41,10 @@ class SubmitterEvents(Protocol):
     """Interface that a submitter needs of its connection."""
 
     def taken(self, target: Target, calls: Calls, task_ids: list[str]) -> None:
-        """These calls are tasks now."""
+        """Note that these calls are tasks now."""
 
     def refused(self, call: Call[Any], error: ComputeError) -> None:
-        """This call will be no task."""
+        """Note that this call will be no task."""
 
     def wait(self, seconds: float) -> bool:
         """Rest before another try; False if there shall be none."""

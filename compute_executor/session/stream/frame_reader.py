@@ -44,7 +44,7 @@ _decode_place = msgspec.msgpack.Decoder(_RawResult).decode
 
 
 def read_frame(frame: bytes) -> ToClient:
-    """The message in a frame. Raises msgspec.DecodeError for what is none."""
+    """Return the message in a frame. Raises msgspec.DecodeError for what is none."""
     try:
         return _decode(frame)
     except UNREADABLE as error:
@@ -57,7 +57,7 @@ def read_frame(frame: bytes) -> ToClient:
 
 
 def _result(encoded: bytes) -> Result | None:
-    """One result. None for one that does not even say whose it is."""
+    """Return one result. None for one that does not even say whose it is."""
     try:
         return _decode_result(encoded)
     except UNREADABLE as error:

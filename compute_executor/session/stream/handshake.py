@@ -42,7 +42,7 @@ def greet(
 
 
 def read_welcome(frame: bytes) -> Welcome:
-    """The Welcome in the service's first frame. Raises VersionMismatch for any other."""
+    """Return the Welcome in the service's first frame. Raises VersionMismatch for any other."""
     try:
         welcome = msgspec.json.decode(frame, type=Welcome)
     except (ValueError, RecursionError) as error:

@@ -23,8 +23,8 @@ class _Arguments:
 
 
 def with_part(payload: bytes, storage: Storage) -> tuple[bytes, list[Blob]]:
-    """A call payload of the same positional arguments, which lie in a part now; and that part. Raises ComputeError if
-    it cannot be stored."""
+    """Return a call payload of the same positional arguments, which lie in a part now; and that part. Raises
+    ComputeError if it cannot be stored."""
     stored: list[Blob] = []
 
     def keep(taken: Taken) -> Part:

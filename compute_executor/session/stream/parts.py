@@ -52,15 +52,15 @@ class Parts:
         self._seen: OrderedDict[Key, None] = OrderedDict()
 
     def of_function(self, taken: Taken, *, elsewhere: bool = False) -> Part | None:
-        """The part of what a function carries. ``elsewhere``: for an endpoint of ours."""
+        """Return the part of what a function carries. ``elsewhere``: for an endpoint of ours."""
         return self._find(taken.content, at_once=True, elsewhere=elsewhere)
 
     def of_argument(self, taken: Taken, *, elsewhere: bool = False) -> Part | None:
-        """The part of an argument; None the first time. ``elsewhere``: for an endpoint of ours."""
+        """Return the part of an argument; None the first time. ``elsewhere``: for an endpoint of ours."""
         return self._find(taken.content, at_once=False, elsewhere=elsewhere)
 
     def put(self, content: Content, what: str) -> Part:
-        """A new part. Raises ServiceUnavailable if there is no service, PayloadTooLarge."""
+        """Return a new part. Raises ServiceUnavailable if there is no service, PayloadTooLarge."""
         storage = self._storage()
         if storage is None or not (storage.takes_parts() or storage.takes_parts(elsewhere=True)):
             raise ServiceUnavailable(
@@ -115,7 +115,7 @@ class Parts:
 
 
 def _same(storage: Storage, known: _Known, content: Piece) -> bool:
-    """Whether a part has this content: by comparing, where it can be read; else by its digest, as long as the
+    """Return whether a part has this content: by comparing, where it can be read; else by its digest, as long as the
     connection holds: the service lets go of what a client has held that does not come back for long."""
     if storage.is_local:
         return storage.has_content(known.part, content)
@@ -123,7 +123,7 @@ def _same(storage: Storage, known: _Known, content: Piece) -> bool:
 
 
 def _sample(content: Piece) -> int:
-    """The hash of some bytes: it finds what may be the same, and proves nothing."""
+    """Return the hash of some bytes: it finds what may be the same, and proves nothing."""
     view = memoryview(content)
     step = max(_SPOT, (len(view) - _SPOT) // _SPOTS)
     return hash(b"".join(view[at : at + _SPOT] for at in range(0, len(view), step)) + bytes(view[-_SPOT:]))

@@ -338,7 +338,7 @@ class StreamProtocol:
                 self.printer.late_part((prefix, position), part)
 
     def ended(self, results: list[Result]) -> None:
-        """Outcomes, into their futures; what the tasks of this program wrote is printed before."""
+        """Put outcomes, into their futures; what the tasks of this program wrote is printed before."""
         if self.printer is not None:
             self.printer.results(
                 (result, future.cell)
@@ -372,8 +372,8 @@ class StreamProtocol:
             self.trace.ended(future, result)
 
     def _cancelled_here(self, future: ComputeFuture[Any], result: Result) -> bool:
-        """Whether a thread that waits for this cancellation has the future now: the outcome may come before the
-        answer to the request."""
+        """Return whether a thread that waits for this cancellation has the future now: the outcome may come before
+        the answer to the request."""
         withdrawal = self._withdrawals.by_task(result.prefix, result.position)
         return withdrawal is not None and future.withdrawn(withdrawal.take_callbacks)
 

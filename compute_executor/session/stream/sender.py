@@ -155,8 +155,9 @@ class Sender:
 
 
 def is_trouble(error: ComputeError) -> bool:
-    """Whether this is no answer to whether a batch is accepted: trouble of the service, or an error without a name. A
-    commit that failed may be found in the store after a restart, and in another batch its tasks would run twice."""
+    """Return whether this is no answer to whether a batch is accepted: trouble of the service, or an error without a
+    name. A commit that failed may be found in the store after a restart, and in another batch its tasks would run
+    twice."""
     return isinstance(error, ServiceUnavailable) or error.retryable or type(error) is ComputeError
 
 

@@ -49,7 +49,7 @@ class WebSocketStream:
         self.last_received: float = time.monotonic()
 
     def fileno(self) -> int:
-        """The socket's descriptor."""
+        """Return the socket's descriptor."""
         return self._socket.fileno()
 
     # -- out -------------------------------------------------------------------------------------------------
@@ -67,7 +67,8 @@ class WebSocketStream:
         self._append(self._protocol.send_ping, b"")
 
     def _append(self, send: Callable[[bytes], None], data: bytes) -> None:
-        """The service may have closed the stream in one piece with what was read before, its handshake included."""
+        """Note that the service may have closed the stream in one piece with what was read before, its handshake
+        included."""
         try:
             send(data)
         except Exception as error:
@@ -102,7 +103,7 @@ class WebSocketStream:
     # -- in --------------------------------------------------------------------------------------------------
 
     def receive(self) -> list[bytes]:
-        """The frames that have arrived, without waiting. Raises StreamLost at the end of the connection.
+        """Return the frames that have arrived, without waiting. Raises StreamLost at the end of the connection.
 
         The first call belongs before the first wait: what came with the handshake makes no socket readable.
         """
@@ -165,7 +166,7 @@ class WebSocketStream:
 def connect(
     url: str, authorization: str, patience: float = CONNECT_PATIENCE, *, path: str = PATH
 ) -> WebSocketStream:
-    """A stream to the service at ``url`` (http or https), past the handshake.
+    """Return a stream to the service at ``url`` (http or https), past the handshake.
 
     Raises NotAuthorized if the service does not take the credentials, ServiceUnavailable for everything else.
     """

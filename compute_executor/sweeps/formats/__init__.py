@@ -27,7 +27,7 @@ class TableFormat(NamedTuple):
     most: int | None = None
 
     def check(self, ending: str) -> None:
-        """Raises InvalidRequest if a library that it needs is missing."""
+        """Raise InvalidRequest if a library that it needs is missing."""
         for module, extra in self.needs:
             optional(module, extra, f"a table in {ending}")
 
@@ -45,7 +45,7 @@ class TableFormat(NamedTuple):
             ) from error
 
     def part(self, name: str) -> Any:
-        """Something of the format's module."""
+        """Return something of the format's module."""
         return getattr(importlib.import_module(f"{__name__}.{self.module}"), name)
 
 
@@ -62,8 +62,8 @@ FORMATS = {
 
 
 def format_of(path: Path, count: int | None = None) -> TableFormat:
-    """The format of a table. ``count``: the rows that it is to hold. Raises InvalidRequest, before anything is run,
-    for an unknown ending, a missing library, or more rows than it can hold."""
+    """Return the format of a table. ``count``: the rows that it is to hold. Raises InvalidRequest, before anything is
+    run, for an unknown ending, a missing library, or more rows than it can hold."""
     ending = path.suffix.lower()
     found = FORMATS.get(ending)
     if found is None:

@@ -26,12 +26,12 @@ class JsonLines:
         return False
 
     def header(self) -> bytes:
-        """No line."""
+        """Return no line."""
         self.unwritable = 0
         return b""
 
     def line(self, record: TableRecord) -> bytes:
-        """The line of a record. A result that JSON cannot hold is an error of its row."""
+        """Return the line of a record. A result that JSON cannot hold is an error of its row."""
         try:
             return _encoded({**record.parameters, **record.results, ERROR: record.error or None})
         except Exception as bad:  # objects of the user are asked for their text
@@ -41,7 +41,7 @@ class JsonLines:
 
 
 def layout(_path: Path, names: Sequence[str]) -> JsonLines:
-    """The layout of a table."""
+    """Return the layout of a table."""
     return JsonLines(names)
 
 

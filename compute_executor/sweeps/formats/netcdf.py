@@ -38,7 +38,7 @@ def write(path: Path, table: Tabulation) -> None:
 
 
 def dataset(table: Tabulation) -> Any:
-    """The table as an ``xarray.Dataset``. Raises InvalidRequest for what has no place in one."""
+    """Return the table as an ``xarray.Dataset``. Raises InvalidRequest for what has no place in one."""
     xarray: Any = optional("xarray", "table", "a Dataset")
     numpy: Any = optional("numpy", "table", "a Dataset")
     records = list(table.records())
@@ -78,7 +78,7 @@ def _layout(table: Tabulation, records: Sequence[TableRecord]) -> _Layout:
 
 
 def _grid(dimensions: Sequence[str], records: Sequence[TableRecord]) -> _Layout | None:
-    """The dimensions of a grid; None if two records have one place, or their values cannot be told apart.
+    """Return the dimensions of a grid; None if two records have one place, or their values cannot be told apart.
     ``repeat`` is a dimension of its own, ``seed`` has a value at each place."""
     extra = [name for name in ("repeat",) if records and name in records[0].parameters]
     dims = tuple(dict.fromkeys([*dimensions, *extra]))
@@ -101,7 +101,7 @@ def _grid(dimensions: Sequence[str], records: Sequence[TableRecord]) -> _Layout 
 def _variables(
     xarray: Any, numpy: Any, name: str, records: Sequence[TableRecord], layout: _Layout
 ) -> Iterator[tuple[str, Any]]:
-    """The variables of a column: one, and those that lie beside labelled arrays."""
+    """Yield the variables of a column: one, and those that lie beside labelled arrays."""
     if name == ERROR:
         values: list[Any] = [record.error for record in records]
     else:
@@ -115,7 +115,7 @@ def _variables(
 
 
 def _check_labels(made: Any, name: str, variable: Any) -> None:
-    """Raises InvalidRequest for a dimension that is there already with other labels or another length: what is
+    """Raise InvalidRequest for a dimension that is there already with other labels or another length: what is
     assigned would be lined up with those, and lost."""
     for dim in variable.dims:
         there = made.indexes.get(dim)
@@ -164,13 +164,13 @@ def _same_labels(one: Any, other: Any) -> bool:
 
 
 def _beside(value: Any, coordinate: str) -> Any:
-    """A coordinate that is no dimension, with the labels of those."""
+    """Return a coordinate that is no dimension, with the labels of those."""
     found = value.coords.get(coordinate)
     return None if found is None else found.drop_vars([one for one in found.coords if one not in found.dims])
 
 
 def _cells(numpy: Any, name: str, values: Sequence[Any]) -> tuple[list[Any], tuple[int, ...]]:
-    """Each value as an array of one shape, and the shape; None stays."""
+    """Return each value as an array of one shape, and the shape; None stays."""
     arrays = [None if _is_nothing(value) else _array_of(numpy, name, value) for value in values]
     shapes = {array.shape for array in arrays if array is not None}
     if len(shapes) > 1:
@@ -206,8 +206,8 @@ def _stored(name: str, value: Any) -> Any:
 
 
 def _unmasked(numpy: Any, name: str, array: Any) -> Any:
-    """An array of one type without what is masked in it, which is NaN or NaT; raises InvalidRequest where there is
-    none for its type, and for times that netCDF cannot count."""
+    """Return an array of one type without what is masked in it, which is NaN or NaT; raises InvalidRequest where
+    there is none for its type, and for times that netCDF cannot count."""
     if array.dtype.kind in "mM" and numpy.datetime_data(array.dtype)[0] == "generic":  # NaT alone
         array = array.astype(f"{array.dtype.kind}8[ns]")
     if array.dtype.kind == "M":
@@ -232,7 +232,8 @@ def _check_times(numpy: Any, name: str, array: Any) -> None:
 
 
 def _filled(numpy: Any, name: str, cells: Sequence[Any], layout: _Layout, inner: tuple[int, ...]) -> Any:
-    """The array of all cells. Where there is none: NaN, which makes floats of ints and booleans; NaT; no text."""
+    """Return the array of all cells. Where there is none: NaN, which makes floats of ints and booleans; NaT; no
+    text."""
     kinds = {cell.dtype.kind for cell in cells if cell is not None}
     if len(kinds) > 1 and not kinds <= set("iuf"):
         raise InvalidRequest(f"column {name!r} holds values of different types; netCDF wants one")
@@ -253,7 +254,7 @@ def _filled(numpy: Any, name: str, cells: Sequence[Any], layout: _Layout, inner:
 
 
 def _check_ints(name: str, known: Sequence[Any], dtype: Any) -> None:
-    """Raises InvalidRequest for ints among floats that no float can stand for."""
+    """Raise InvalidRequest for ints among floats that no float can stand for."""
     if dtype.kind != "f":
         return
     for cell in known:
@@ -271,7 +272,7 @@ def _blank(numpy: Any, dtype: Any) -> Any:
 
 
 def _array(numpy: Any, name: str, values: Sequence[Any]) -> Any:
-    """Values of one type as an array. Raises InvalidRequest for others."""
+    """Return values of one type as an array. Raises InvalidRequest for others."""
     stored = [_stored(name, value) for value in values]
     if any(isinstance(value, str) and "\0" in value for value in _leaves(stored)):
         raise InvalidRequest(f"column {name!r}: netCDF cannot hold a NUL in a text")
@@ -325,13 +326,13 @@ def _moment(numpy: Any, value: Any) -> Any:
 
 
 def _of_pandas(value: Any, method: str) -> Any:
-    """A time of pandas with its nanoseconds; None for another."""
+    """Return a time of pandas with its nanoseconds; None for another."""
     convert = getattr(value, method, None)
     return None if convert is None else convert()
 
 
 def _check_written(name: str, variable: Any) -> None:
-    """Raises InvalidRequest for text that the library would cut or change in silence."""
+    """Raise InvalidRequest for text that the library would cut or change in silence."""
     if variable.dtype.kind == "c":
         raise InvalidRequest(f"column {name!r} holds complex numbers; netCDF has none: return two columns")
     if variable.dtype.kind in "OU":

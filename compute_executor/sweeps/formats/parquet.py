@@ -53,7 +53,7 @@ def _stored(row: dict[str, Any], number: int) -> dict[str, Any]:
 
 
 def _schema(arrow: Any, table: Tabulation) -> Any:
-    """One type a column, from all its values."""
+    """Return one type a column, from all its values."""
     names = [*table.names, *table.results(), ERROR]
     kinds: dict[str, Any] = dict.fromkeys(names, arrow.null())
     for number, chunk in _chunks(table):
@@ -89,8 +89,8 @@ def _joined(arrow: Any, name: str, one: Any, other: Any, number: int) -> Any:
 
 
 def _column(arrow: Any, field: Any, chunk: list[dict[str, Any]], number: int) -> Any:
-    """The values of a column. Raises InvalidRequest for one that its type has changed: a date among ints, a whole
-    number among floats that no float can stand for."""
+    """Return the values of a column. Raises InvalidRequest for one that its type has changed: a date among ints, a
+    whole number among floats that no float can stand for."""
     values = [row.get(field.name) for row in chunk]
     made = arrow.array(values, field.type)
     for place, (value, back) in enumerate(zip(values, made.to_pylist(), strict=True)):
@@ -100,7 +100,7 @@ def _column(arrow: Any, field: Any, chunk: list[dict[str, Any]], number: int) ->
 
 
 def _is_kept(value: Any, back: Any) -> bool:
-    """Whether a value came back. Mappings of a column have the keys of all of them, empty ones are None."""
+    """Return whether a value came back. Mappings of a column have the keys of all of them, empty ones are None."""
     if isinstance(value, dict):
         return isinstance(back, dict) and all(_is_kept(value.get(name), back[name]) for name in back)
     if isinstance(value, list):
@@ -115,7 +115,7 @@ def _is_kept(value: Any, back: Any) -> bool:
 
 
 def _culprit(arrow: Any, values: list[Any]) -> tuple[int, str]:
-    """Which value does not go with those before it."""
+    """Return which value does not go with those before it."""
     low, high = 0, len(values)
     while high - low > 1:  # the first ``high`` values do not go together, the first ``low`` do
         middle = (low + high) // 2

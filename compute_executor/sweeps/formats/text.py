@@ -30,12 +30,12 @@ class TextLayout:
         return bool(new)
 
     def header(self) -> bytes:
-        """The first line."""
+        """Return the first line."""
         self.unwritable = 0
         return self._line([cell(name) for name in self.columns])
 
     def line(self, record: TableRecord) -> bytes:
-        """The line of a record. A result that no text can stand for is an error of its row."""
+        """Return the line of a record. A result that no text can stand for is an error of its row."""
         try:
             return self._line(self._cells(record))
         except Exception as bad:  # objects of the user are asked for their text
@@ -62,7 +62,7 @@ class TextLayout:
 
 
 def layout(path: Path, names: Sequence[str]) -> TextLayout:
-    """The layout of the table at ``path``."""
+    """Return the layout of the table at ``path``."""
     return TextLayout(path, names)
 
 

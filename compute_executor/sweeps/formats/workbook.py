@@ -69,7 +69,7 @@ def _cell(cells: Any, sheet: Any, value: Any, row: int, name: str) -> Any:
 
 
 def _value(value: Any, row: int, name: str) -> Any:
-    """What a cell can hold of a value."""
+    """Return what a cell can hold of a value."""
     try:
         value = plain(value)
         return value if _is_known(value) else array_text(value)
@@ -78,7 +78,7 @@ def _value(value: Any, row: int, name: str) -> Any:
 
 
 def _is_known(value: Any) -> bool:
-    """Whether the library writes a value as what it is."""
+    """Return whether the library writes a value as what it is."""
     if type(value) is int:
         return abs(value) < EXACT
     return value is None or type(value) in (str, bool) or (type(value) is float and math.isfinite(value))

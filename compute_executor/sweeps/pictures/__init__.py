@@ -26,7 +26,7 @@ shown = short
 
 
 def check(path: Path, varying: Sequence[str], *chosen: str | None) -> None:
-    """Raises InvalidRequest if a picture at ``path`` cannot be drawn: told before a sweep rather than after it."""
+    """Raise InvalidRequest if a picture at ``path`` cannot be drawn: told before a sweep rather than after it."""
     if importlib.util.find_spec("matplotlib") is None:
         raise InvalidRequest("--plot needs matplotlib: pip install 'compute-executor[plot]'")
     if not varying and not any(chosen):
@@ -108,6 +108,6 @@ def _save(path: Path, content: PictureContent) -> None:
 
 
 def _undated(path: Path) -> dict[str, Any] | None:
-    """The same table gives the same file: no time in it."""
+    """Keep the time out of a picture: the same table gives the same file."""
     dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
     return dates.get(path.suffix.lower())

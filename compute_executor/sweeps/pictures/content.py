@@ -36,16 +36,16 @@ class PictureContent:
     best: Record | None = None
 
     def across(self) -> str:
-        """The parameter along the picture."""
+        """Return the parameter along the picture."""
         free = [name for name in self.varying if name not in (self.y, self.colour, self.facet)]
         return self.x or (free or self.varying)[0]
 
     def others(self) -> list[str]:
-        """The parameters that vary and have no place chosen."""
+        """Return the parameters that vary and have no place chosen."""
         return [n for n in self.varying if n not in (self.across(), self.y, self.colour, self.facet)]
 
     def label(self, name: str) -> str:
-        """A name with its unit."""
+        """Return a name with its unit."""
         return f"{name} ({self.units[name]})" if name in self.units else name
 
     def kind(self) -> str:
@@ -62,19 +62,19 @@ class PictureContent:
         return "map" if len(others) == 2 and self.facet is None else "parallel"
 
     def is_strewn(self, name: str) -> bool:
-        """Whether nearly every row has a value of its own, so that a line would be noise."""
+        """Return whether nearly every row has a value of its own, so that a line would be noise."""
         different = len({repr(row.get(name)) for row in self.rows})
         varying = [one for one in self.varying if one != name]
         return bool(varying) and different > GRID_PART * len(self.rows)
 
     def is_grid(self, names: Sequence[str]) -> bool:
-        """Whether most combinations of the values of these parameters are there."""
+        """Return whether most combinations of the values of these parameters are there."""
         steps = [len({repr(row.get(name)) for row in self.rows}) for name in names]
         found = len({tuple(repr(row.get(name)) for name in names) for row in self.rows})
         return found >= GRID_PART * math.prod(steps)
 
     def resolved(self) -> PictureContent:
-        """The same with every place chosen that the kind of picture has."""
+        """Return the same with every place chosen that the kind of picture has."""
         kind, others = self.kind(), self.others()
         if kind in ("map", "points") and self.y is None and self.colour is None and others:
             facet = self.facet or (others[1] if len(others) > 1 else None)
@@ -82,7 +82,7 @@ class PictureContent:
         return replace(self, x=self.across())
 
     def facets(self) -> list[tuple[Any, PictureContent]]:
-        """The pictures of each value of ``facet``; very many values are shown by some of them, evenly."""
+        """Return the pictures of each value of ``facet``; very many values are shown by some of them, evenly."""
         if self.facet is None:
             return [(None, self)]
         values = in_order(row.get(self.facet) for row in self.rows)
@@ -97,7 +97,7 @@ class PictureContent:
         return replace(self, rows=rows, facet=None, best=best, title="")
 
     def numbers(self) -> list[float]:
-        """The finite numbers of the column."""
+        """Return the finite numbers of the column."""
         return [one for one in (number(row.get(self.column)) for row in self.rows) if math.isfinite(one)]
 
 
@@ -110,12 +110,12 @@ def in_order(values: Any) -> list[Any]:
 
 
 def is_geometric(steps: Sequence[float]) -> bool:
-    """Whether values are far apart, and crowded at the low end of an even axis."""
+    """Return whether values are far apart, and crowded at the low end of an even axis."""
     if len(steps) < 4 or steps[0] <= 0 or steps[-1] / steps[0] < 30:
         return False
     return statistics.median(steps) < (steps[0] + steps[-1]) / 5
 
 
 def is_wide(values: Sequence[float], ratio: float = 30.0) -> bool:
-    """Whether positive values are so far apart that a logarithmic scale shows more."""
+    """Return whether positive values are so far apart that a logarithmic scale shows more."""
     return bool(values) and min(values) > 0 and max(values) / min(values) >= ratio

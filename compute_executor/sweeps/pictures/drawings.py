@@ -21,7 +21,8 @@ Outer = tuple[bool, bool]
 
 
 def line(axes: Any, content: PictureContent, whole: PictureContent, outer: Outer) -> Any:
-    """The column over one parameter: the mean, and where there are repeats the standard deviation around it."""
+    """Return the column over one parameter: the mean, and where there are repeats the standard deviation around
+    it."""
     across = Scale([row.get(content.across()) for row in whole.rows], logarithmic=content.log_x)
     groups = _groups(content, whole)
     for label, colour, rows in groups:
@@ -82,7 +83,7 @@ def _groups(content: PictureContent, whole: PictureContent) -> list[tuple[str | 
 
 
 def _colours(values: Sequence[Any]) -> list[Any]:
-    """Numbers get colours in their order, words get different ones."""
+    """Return numbers get colours in their order, words get different ones."""
     import matplotlib as mpl  # half a second, and only pictures need it
 
     if any(math.isnan(number(value)) for value in values):
@@ -92,7 +93,7 @@ def _colours(values: Sequence[Any]) -> list[Any]:
 
 
 def map(axes: Any, content: PictureContent, whole: PictureContent, outer: Outer) -> Any:
-    """The column as colours of cells over two parameters, with contours."""
+    """Return the column as colours of cells over two parameters, with contours."""
     across = Scale([row.get(content.x or "") for row in whole.rows], logarithmic=content.log_x)
     up = Scale([row.get(content.y or "") for row in whole.rows], logarithmic=content.log_y)
     cells = _cells(across, up, content)
@@ -110,7 +111,7 @@ def map(axes: Any, content: PictureContent, whole: PictureContent, outer: Outer)
 
 
 def _cells(across: Scale, up: Scale, content: PictureContent) -> list[list[float]]:
-    """The mean of the rows of each cell; NaN where there is none."""
+    """Return the mean of the rows of each cell; NaN where there is none."""
     gathered: dict[tuple[float, float], list[float]] = defaultdict(list)
     for row in content.rows:
         value = number(row.get(content.column))
@@ -151,7 +152,7 @@ def _level(text: str, values: Sequence[float]) -> float:
 
 
 def points(axes: Any, content: PictureContent, whole: PictureContent, outer: Outer) -> Any:
-    """The column as colours of points over two parameters, or over one parameter as they are."""
+    """Return the column as colours of points over two parameters, or over one parameter as they are."""
     if content.y is None:
         scatter_over(axes, content, content.across(), outer=outer[0])
         return None
@@ -175,7 +176,7 @@ def points(axes: Any, content: PictureContent, whole: PictureContent, outer: Out
 
 
 def scatter_over(axes: Any, content: PictureContent, name: str, *, outer: bool) -> None:
-    """The column over one of several parameters, a dot a row."""
+    """Draw the column over one of several parameters, a dot a row."""
     across = Scale([row.get(name) for row in content.rows], logarithmic=content.log_x and name == content.x)
     for label, colour, rows in _groups(content, content):
         places = [across.place(row.get(name)) for row in rows]
@@ -201,7 +202,7 @@ def scatter_over(axes: Any, content: PictureContent, name: str, *, outer: bool) 
 
 
 def parallel(axes: Any, content: PictureContent, whole: PictureContent, outer: Outer) -> Any:  # noqa: ARG001 - as the others
-    """A line a row through an axis for each parameter; the colour is the column, the least are drawn last."""
+    """Return a line a row through an axis for each parameter; the colour is the column, the least are drawn last."""
     from matplotlib.collections import LineCollection  # half a second, and only pictures need it
 
     names = [*content.varying, content.column]
@@ -244,7 +245,7 @@ def _part(scale: Scale, value: Any) -> float:
 
 
 def key(figure: Any, axes: Sequence[Any], drawn: Sequence[Any], content: PictureContent) -> None:
-    """The legend of the lines, or one colour bar for all pictures."""
+    """Draw the legend of the lines, or one colour bar for all pictures."""
     coloured = [one for one in drawn if one is not None]
     if coloured:
         figure.colorbar(coloured[0], ax=list(axes), label=content.label(content.column))
@@ -279,7 +280,7 @@ def _norm(content: PictureContent) -> Any:
 
 
 def _dot(count: int) -> float:
-    """The area of a dot: smaller where there are many."""
+    """Return the area of a dot: smaller where there are many."""
     return max(3.0, min(28.0, 4000 / max(1, count)))
 
 

@@ -30,7 +30,7 @@ def styled() -> Iterator[None]:
 
 
 def figure_of(content: PictureContent) -> Any:
-    """The figure."""
+    """Return the figure."""
     from matplotlib.figure import Figure  # half a second, and only pictures need it
 
     kind = content.kind()
@@ -62,7 +62,7 @@ def figure_of(content: PictureContent) -> Any:
 
 
 def _multiples(figure_kind: Any, content: PictureContent) -> Any:
-    """The result over each parameter, side by side."""
+    """Return the result over each parameter, side by side."""
     names = content.varying[:MOST_FACETS]
     columns = _columns(len(names))
     rows = math.ceil(len(names) / columns)
@@ -101,5 +101,5 @@ def _size(columns: int, rows: int) -> tuple[float, float]:
 
 
 def _is_outer(place: int, columns: int, count: int) -> tuple[bool, bool]:
-    """Whether a picture stands at the left, and whether at the bottom: those have labels."""
+    """Return whether a picture stands at the left, and whether at the bottom: those have labels."""
     return place % columns == 0, place + columns >= count

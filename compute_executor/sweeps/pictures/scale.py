@@ -27,7 +27,7 @@ class Scale:
         self.logarithmic: bool = usable and (logarithmic or is_geometric(self.steps))
 
     def place(self, value: Any) -> float:
-        """Where a value is."""
+        """Return where a value is."""
         if self.dates:
             from matplotlib.dates import date2num  # only dates need it
 
@@ -48,7 +48,7 @@ class Scale:
             set_scale("log")
 
     def edges(self) -> list[float]:
-        """The borders of cells around the steps: half-way to the next, by ratio on a logarithmic axis."""
+        """Return the borders of cells around the steps: half-way to the next, by ratio on a logarithmic axis."""
         steps = [math.log(step) for step in self.steps] if self.logarithmic else self.steps
         if len(steps) == 1:
             inner = [steps[0] - 0.5, steps[0] + 0.5]

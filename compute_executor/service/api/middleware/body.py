@@ -48,7 +48,7 @@ def _check_headers(scope: Scope, limit: int) -> None:
 
 
 def _length(value: bytes) -> int:
-    """A Content-Length; the first 20 digits of it are too long for any limit."""
+    """Return a Content-Length; the first 20 digits of it are too long for any limit."""
     if not value.isdigit():
         raise refusal(400, "the Content-Length is no number", {"Connection": "close"})
     return int(value[:20])

@@ -20,7 +20,7 @@ KnownConnection = Callable[[tuple[str, int], str], bool]
 
 
 def nobody_counts(_peer: tuple[str, int], _user: str) -> bool:
-    """A KnownConnection where connections are not counted."""
+    """Return a KnownConnection where connections are not counted."""
     return True
 
 

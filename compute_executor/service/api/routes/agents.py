@@ -31,7 +31,7 @@ class AgentDocument(msgspec.Struct):
     replace: bool = False
 
     def over(self, before: EndpointRegistration) -> EndpointRegistration:
-        """What holds from now on. Raises InvalidRequest."""
+        """Return what holds from now on. Raises InvalidRequest."""
         public = before.public if self.public is UNSET else self.public
         description = (
             before.metadata.get("description", "") if self.description is UNSET else self.description

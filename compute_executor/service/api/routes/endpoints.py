@@ -82,7 +82,7 @@ def _id(request: Request) -> uuid.UUID:
 
 
 def _row(request: Request) -> EndpointRow | None:
-    """The endpoint that is asked about; None if it is the built-in one. Raises NotFound."""
+    """Return the endpoint that is asked about; None if it is the built-in one. Raises NotFound."""
     endpoint_id = _id(request)
     if is_built_in(endpoint_id):
         return None

@@ -48,7 +48,7 @@ class _ServiceFigures:
         self._overview = overview
 
     def collect(self) -> Iterator[Metric]:
-        """Every metric. Counters begin at 0 with each start of the service."""
+        """Yield every metric. Counters begin at 0 with each start of the service."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
         tasks = dict(self._overview["tasks"])

@@ -115,7 +115,7 @@ async def cancel_task(request: Request) -> Response:
 
 
 def _number(text: str, name: str) -> int:
-    """A whole number of at most 15 digits. Raises InvalidRequest."""
+    """Return a whole number of at most 15 digits. Raises InvalidRequest."""
     if not (text.isascii() and text.isdecimal() and len(text) <= 15):
         raise InvalidRequest(f"{name} is a whole number, not {text[:50]!r}")
     return int(text)

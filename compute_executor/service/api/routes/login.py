@@ -55,7 +55,7 @@ def _credentials(request: Request) -> tuple[str, str] | None:
 
 
 def _documents(issued: Issued, scopes: list[str]) -> dict[str, Any]:
-    """One document a resource server, the first with the others in it."""
+    """Return one document a resource server, the first with the others in it."""
     by_server: dict[str, list[str]] = {}
     for scope in scopes:
         by_server.setdefault(COMPUTE if scope == COMPUTE_SCOPE else AUTH, []).append(scope)

@@ -115,7 +115,7 @@ async def legacy_submit(request: Request) -> Response:
 async def _by_endpoint(
     request: Request, document: documents.LegacySubmitDocument
 ) -> dict[uuid.UUID | ComputeError, list[int]]:
-    """The positions of a batch's tasks by their endpoint, or by why that cannot be used."""
+    """Return the positions of a batch's tasks by their endpoint, or by why that cannot be used."""
     names = {name for _, name, _ in document.tasks}
     found = {name: _found(request, name) async for name in in_turns(names)}
     parts: dict[uuid.UUID | ComputeError, list[int]] = {}
@@ -135,7 +135,7 @@ async def _accept_part(
 
 
 def _found(request: Request, name: str) -> uuid.UUID | ComputeError:
-    """The endpoint of this name, or why it cannot be used."""
+    """Return the endpoint of this name, or why it cannot be used."""
     try:
         return _endpoint(request, name)
     except ComputeError as error:
@@ -143,7 +143,7 @@ def _found(request: Request, name: str) -> uuid.UUID | ComputeError:
 
 
 def _endpoint(request: Request, text: str) -> uuid.UUID:
-    """The endpoint that is meant. Raises NotFound."""
+    """Return the endpoint that is meant. Raises NotFound."""
     endpoint = parse_uuid(text, "endpoint")
     if is_built_in(endpoint):
         return BUILT_IN
@@ -193,7 +193,7 @@ def _under_way(keys: set[tuple[str, str]], key: tuple[str, str] | None) -> Itera
 
 
 def _known(request: Request, key: IdempotencyKey | None) -> KnownSubmit | None:
-    """What was submitted with this key before; a refusal (422) if that was another request."""
+    """Return what was submitted with this key before; a refusal (422) if that was another request."""
     if key is None:
         return None
     try:
@@ -203,7 +203,7 @@ def _known(request: Request, key: IdempotencyKey | None) -> KnownSubmit | None:
 
 
 async def _key(request: Request) -> IdempotencyKey | None:
-    """The request's Idempotency-Key with the digest of what it must come with again."""
+    """Return the request's Idempotency-Key with the digest of what it must come with again."""
     text = request.headers.get("idempotency-key")
     if text is None:
         return None
@@ -232,7 +232,7 @@ async def _batch(
 
 
 def _request_id(prefix: bytes) -> uuid.UUID:
-    """The same for the same batch, and no task's id: no batch has that many tasks."""
+    """Return the same for the same batch, and no task's id: no batch has that many tasks."""
     return uuid.UUID(bytes=prefix + b"\xff\xff\xff\xff")
 
 

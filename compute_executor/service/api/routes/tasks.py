@@ -72,7 +72,7 @@ async def cancel(request: Request) -> Response:
 
 
 async def _named_tasks(request: Request) -> TaskPositions:
-    """The tasks that a body names, by batch."""
+    """Return the tasks that a body names, by batch."""
     if content_type(request) == MSGPACK:
         named = read_msgpack(await request.body(), TaskPositions)
         _check_count(sum(len(positions) for _, positions in named))
@@ -90,7 +90,7 @@ def _check_count(count: int) -> None:
 
 
 async def _documents(request: Request, tasks: list[tuple[bytes, int]]) -> list[Part]:
-    """The answer to a batch_status, in parts."""
+    """Return the answer to a batch_status, in parts."""
     found: list[Part] = [b'{"response":"batch","results":{']
     room = MAX_ANSWER
     async for prefix, position in in_turns(tasks):
@@ -138,7 +138,8 @@ def _audit(request: Request, error: NotFound) -> None:
 
 
 def _outcome(request: Request, prefix: bytes, position: int) -> frames.Result | None:
-    """How the task ended; None if it has not. An unknown one has ended too: nobody must wait for it for ever."""
+    """Return how the task ended; None if it has not. An unknown one has ended too: nobody must wait for it for
+    ever."""
     try:
         return shell_of(request).service.task(identity_of(request), prefix, position).outcome
     except NotFound as error:

@@ -40,14 +40,14 @@ class IdentityListener(Protocol):
     """Who must hear of changes: the service."""
 
     def reconsider(self, user: str, identity: Identity | None) -> None:
-        """This account is somebody else now, or nobody."""
+        """Note that this account is somebody else now, or nobody."""
 
     def token_died(self, digest: bytes) -> None:
-        """The token of this hash is no longer valid."""
+        """Note that the token of this hash is no longer valid."""
 
 
 def load_book(read: Reader) -> AccountBook:
-    """What the store has."""
+    """Return what the store has."""
     return AccountBook(
         (Account(*row) for row in read.rows("all_accounts")),
         (UserGroup(*row) for row in read.rows("all_user_groups")),
@@ -94,11 +94,11 @@ class Accounts:
     # -- users and clients --------------------------------------------------------------------------------
 
     async def add_user(self, name: str) -> Account:
-        """A new user, without a token. Raises InvalidRequest if the name is taken."""
+        """Return a new user, without a token. Raises InvalidRequest if the name is taken."""
         return await self._add_account(USER, name, None, None)
 
     async def add_client(self, name: str, life: float | None = None) -> tuple[Account, str]:
-        """A new client and its secret, which is good for ``life`` seconds (None: until removed)."""
+        """Return a new client and its secret, which is good for ``life`` seconds (None: until removed)."""
         secret = new_token()
         return await self._add_account(CLIENT, name, token_digest(secret), self._end(life)), secret
 
@@ -130,7 +130,7 @@ class Accounts:
     # -- groups -------------------------------------------------------------------------------------------
 
     async def add_group(self, name: str) -> UserGroup:
-        """A new, empty group. Raises InvalidRequest if the name is taken."""
+        """Return a new, empty group. Raises InvalidRequest if the name is taken."""
         async with self._lock:
             self.book.require_free(name, self.book.groups.values())
             one = UserGroup(str(uuid.uuid4()), name, self._clock())
@@ -172,7 +172,8 @@ class Accounts:
     # -- tokens -------------------------------------------------------------------------------------------
 
     async def new_token(self, account: str, life: float | None = None) -> tuple[str, StoredToken]:
-        """A new token of an account, good for ``life`` seconds (None: until revoked); and what is kept of it."""
+        """Return a new token of an account, good for ``life`` seconds (None: until revoked); and what is kept of
+        it."""
         token = new_token()
         async with self._lock:
             who = self.book.account(account).id

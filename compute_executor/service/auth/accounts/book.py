@@ -43,7 +43,7 @@ class StoredToken(NamedTuple):
     expires: float | None
 
     def alive(self, now: float) -> bool:
-        """Whether it is good at Unix time ``now``."""
+        """Return whether it is good at Unix time ``now``."""
         return self.expires is None or self.expires > now
 
 
@@ -65,7 +65,7 @@ class AccountBook:
         self.tokens: dict[bytes, StoredToken] = {one.digest: one for one in tokens}
 
     def identity(self, account: str) -> Identity | None:
-        """Who an account is now; None if it is gone."""
+        """Return who an account is now; None if it is gone."""
         found = self.accounts.get(account)
         if found is None:
             return None
@@ -101,7 +101,7 @@ class AccountBook:
             raise InvalidRequest(f"the name {name!r} is taken")
 
     def tokens_of(self, account: str) -> list[StoredToken]:
-        """All tokens of an account."""
+        """Return all tokens of an account."""
         return [one for one in self.tokens.values() if one.account == account]
 
     def drop_account(self, account: str) -> None:

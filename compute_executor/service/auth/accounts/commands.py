@@ -24,11 +24,11 @@ class AccountCommand(msgspec.Struct, forbid_unknown_fields=True):
     expires: str | None = None
 
     def life(self) -> float | None:
-        """Seconds; None if it does not expire."""
+        """Return the seconds; None if it does not expire."""
         return None if self.expires is None else seconds(self.expires)
 
     def needed(self, field: str) -> str:
-        """A field that must be there. Raises InvalidRequest."""
+        """Return a field that must be there. Raises InvalidRequest."""
         value: str | None = getattr(self, field)
         if not value:
             raise InvalidRequest(f"{field} is missing")

@@ -11,7 +11,7 @@ _FORM = re.compile(r"([1-9][0-9]{0,8})([smhdw])")
 
 
 def seconds(text: str) -> int:
-    """A whole number and a unit: s, m, h, d or w. Raises InvalidRequest."""
+    """Return a whole number and a unit: s, m, h, d or w. Raises InvalidRequest."""
     found = _FORM.fullmatch(text)
     if found is None:
         raise InvalidRequest(

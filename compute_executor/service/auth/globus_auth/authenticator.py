@@ -30,11 +30,11 @@ class TokenSource(Protocol):
     """What is asked: `introspection.GlobusAuthClient`."""
 
     def introspect(self, token: str) -> dict[str, Any]:
-        """What is said of a token."""
+        """Return what is said of a token."""
         ...
 
     def groups(self, token: str) -> GroupMembership:
-        """The groups of its holder."""
+        """Return the groups of its holder."""
         ...
 
 
@@ -93,7 +93,7 @@ class GlobusAuthenticator:
         self._asking.pop(digest, None)
 
     def shown(self, followed: set[bytes]) -> dict[bytes, SeenToken]:
-        """The tokens of these hashes. Others that no decision is remembered about are forgotten."""
+        """Return the tokens of these hashes. Others that no decision is remembered about are forgotten."""
         now = self._clock()
         self._shown = {
             digest: shown
@@ -143,7 +143,7 @@ class GlobusAuthenticator:
             self.changed(who)
 
     def _ask(self, token: str) -> TokenLookup:
-        """Runs in a thread of `_askers`."""
+        """Run in a thread of `_askers`."""
         verdict = judge(self._globus.introspect(token), self._ours, self._clock())
         if isinstance(verdict, TokenRefused):
             logger.info("a token was refused: %s", verdict.why)
@@ -158,4 +158,4 @@ class GlobusAuthenticator:
 
 
 def _nobody(_: Identity) -> None:
-    """Nobody wants to hear of changes."""
+    """Note that nobody wants to hear of changes."""

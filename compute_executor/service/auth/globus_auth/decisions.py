@@ -34,7 +34,7 @@ class Decisions:
         self._made: OrderedDict[bytes, Decision] = OrderedDict()
 
     def get(self, digest: bytes, now: float) -> Decision | None:
-        """The decision about this token, if it still holds."""
+        """Return the decision about this token, if it still holds."""
         found = self._made.get(digest)
         return found if found is not None and now < found.until else None
 

@@ -23,13 +23,13 @@ class StreamOwner(Protocol):
     """What is told of tokens and users: a service, which has open streams."""
 
     def reconsider(self, user: str, identity: Identity | None) -> None:
-        """This user is in other groups now."""
+        """Note that this user is in other groups now."""
 
     def token_died(self, digest: bytes) -> None:
-        """The token of this hash is not valid any more."""
+        """Note that the token of this hash is not valid any more."""
 
     def stream_tokens(self) -> set[bytes]:
-        """The hashes of the tokens of the open streams."""
+        """Return the hashes of the tokens of the open streams."""
         ...
 
 

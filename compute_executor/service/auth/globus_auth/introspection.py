@@ -44,7 +44,8 @@ class GlobusAuthClient:
         self._of_thread = threading.local()
 
     def introspect(self, token: str) -> dict[str, Any]:
-        """What Globus Auth says of a token. Raises LoginUnavailable if it does not answer, or not this service."""
+        """Return what Globus Auth says of a token. Raises LoginUnavailable if it does not answer, or not this
+        service."""
         try:
             return dict(self._auth().oauth2_token_introspect(token).data)
         except globus_sdk.GlobusAPIError as error:
@@ -57,7 +58,7 @@ class GlobusAuthClient:
         raise trouble
 
     def groups(self, token: str) -> GroupMembership:
-        """The groups of the token's holder, by a token for Globus Groups that Globus Auth gives for it.
+        """Return the groups of the token's holder, by a token for Globus Groups that Globus Auth gives for it.
 
         If that is refused (the scope does not include it, or its holder has not consented), they count as in no
         group: that allows less, never more. Raises LoginUnavailable if there is no answer.
@@ -97,7 +98,7 @@ def _manner() -> dict[str, Any]:
 
 
 def _trouble(who: str, error: globus_sdk.GlobusAPIError) -> LoginUnavailable | None:
-    """What to tell if this is trouble of theirs; None if it is a refusal."""
+    """Return what to tell if this is trouble of theirs; None if it is a refusal."""
     if error.http_status != 429 and error.http_status < 500:
         return None
     what = "asks us to wait" if error.http_status == 429 else "is in trouble"

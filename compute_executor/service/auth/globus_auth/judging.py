@@ -26,7 +26,7 @@ class TokenRefused(NamedTuple):
 
 
 def judge(document: Mapping[str, Any], ours: AppRegistration, now: float) -> TokenHolder | TokenRefused:
-    """Whose the token is, if it is active, not expired, for this service and for its scope.
+    """Return whose the token is, if it is active, not expired, for this service and for its scope.
 
     ``nbf`` is not looked at: Globus Auth itself says whether a token is active, and clocks differ.
     """
@@ -45,14 +45,14 @@ def judge(document: Mapping[str, Any], ours: AppRegistration, now: float) -> Tok
 
 
 def _words(value: Any) -> list[str]:
-    """A claim that is a text of words, or a list of texts."""
+    """Return a claim that is a text of words, or a list of texts."""
     if isinstance(value, str):
         return value.split()
     return [str(one) for one in value] if isinstance(value, list) else []
 
 
 def active_groups(memberships: Any) -> frozenset[str]:
-    """The ids of the groups of which somebody is an active member, from Globus Groups' list of theirs."""
+    """Return the ids of the groups of which somebody is an active member, from Globus Groups' list of theirs."""
     return frozenset(
         str(group["id"]).lower()
         for group in memberships

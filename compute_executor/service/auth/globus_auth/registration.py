@@ -28,8 +28,8 @@ class AppRegistration(NamedTuple):
 
 
 def take_registration(environ: MutableMapping[str, str]) -> AppRegistration:
-    """The registration, taken out of ``environ``. The scope is by default the one that Globus Auth's own pages have
-    people create: ``https://auth.globus.org/scopes/<client id>/all``.
+    """Return the registration, taken out of ``environ``. The scope is by default the one that Globus Auth's own pages
+    have people create: ``https://auth.globus.org/scopes/<client id>/all``.
 
     Raises InvalidRequest (a ValueError) if id or secret is missing.
     """

@@ -27,7 +27,7 @@ class Repeated(NamedTuple):
 
 
 def _parts(file_name: str) -> dict[str, str]:
-    """The text below each name of an SQL file."""
+    """Return the text below each name of an SQL file."""
     text = files(__name__).joinpath(file_name).read_text(encoding="utf-8")
     pieces = _NAME.split(text)[1:]
     return dict(zip(pieces[::2], pieces[1::2], strict=True))
@@ -35,13 +35,13 @@ def _parts(file_name: str) -> dict[str, str]:
 
 @cache
 def queries() -> dict[str, str]:
-    """Every named query of queries.sql, without its comments."""
+    """Return every named query of queries.sql, without its comments."""
     return {name: _COMMENT.sub("", text).strip().rstrip(";") for name, text in _parts("queries.sql").items()}
 
 
 @cache
 def repeated(name: str) -> Repeated:
-    """The two forms of a query that is marked ``-- repeat``."""
+    """Return the two forms of a query that is marked ``-- repeat``."""
     one = queries()[name]
     marked, values = _REPEAT.search(_parts("queries.sql")[name]), _VALUES.search(one)
     assert marked is not None, f"query {name} is not marked for repetition"
@@ -52,5 +52,5 @@ def repeated(name: str) -> Repeated:
 
 @cache
 def schema(version: int) -> str:
-    """The script that brings an empty database to schema 1, or one of the version before to ``version``."""
+    """Return the script that brings an empty database to schema 1, or one of the version before to ``version``."""
     return _parts("schema.sql")[f"schema_{version}"]
