@@ -65,6 +65,11 @@ _CARRIED_OTHERWISE = frozenset(
     | {"compute_executor", "IPython", "ipykernel", "linecache", "decimal", "locale", "random", "time"}
 )
 """Modules of which workers get what matters in other ways, or that are each process's own."""
+_WORKERS_RUN_ON = frozenset(
+    {"pickle", "_pickle", "cloudpickle", "dill", "struct", "_struct", "marshal", "mmap", "io", "_io"}
+    | {"select", "selectors", "fcntl", "errno", "importlib", "types", "weakref", "traceback"}
+)
+"""Modules without which a worker cannot take a task or give its result: it would end if they were changed."""
 _WORTH_A_LOOK = re.compile(r"^\s*@|\.\w+(\[.*\])?\s*([-+*/|&]?=[^=]|\()|\bsetattr\(", re.MULTILINE)
 
 
@@ -303,15 +308,25 @@ def _stream(module: str, changes: list[ModuleChange]) -> bytes:
     good = []
     for change in changes:
         where = ".".join((module, *change.path)) + (f"[{change.key!r}]" if change.kind == ITEM else "")
-        try:
-            if len(native.dumps(change.value)) > MAX_BYTES:
-                raise SerializationError(f"it has more than {MAX_BYTES:,} bytes")
-        except SerializationError as error:
+        if trouble := _trouble(module, change):
             warnings.warn(
                 f"{where} is set by the script and does not travel to its workers, which import {module} afresh: "
-                f"{str(error).partition('. Pass something')[0]}. Set it in an initializer, or in the task.",
+                f"{trouble}.",
                 stacklevel=2,
             )
         else:
             good.append(change)
     return native.dumps(good) if good else b""
+
+
+def _trouble(module: str, change: ModuleChange) -> str:
+    """Return why a change cannot travel, and what to do; empty if it can."""
+    if module.partition(".")[0] in _WORKERS_RUN_ON:
+        return "they exchange tasks and results by that module. Set it in the task, and back at its end"
+    elsewhere = ". Set it in an initializer, or in the task"
+    try:
+        if len(native.dumps(change.value)) > MAX_BYTES:
+            return f"it has more than {MAX_BYTES:,} bytes{elsewhere}"
+    except SerializationError as error:
+        return str(error).partition(". Pass something")[0] + elsewhere
+    return ""

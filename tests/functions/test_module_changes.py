@@ -162,6 +162,15 @@ def test_what_cannot_travel_is_named(run: Run) -> None:
     assert streams == {}
 
 
+def test_what_workers_themselves_run_on_is_not_changed_there(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pickle.NOTHING", 0, raising=False)
+    with pytest.warns(UserWarning, match=r"pickle\.NOTHING is set by the script .* exchange tasks and"):
+        _, streams = run("import pickle\npickle.NOTHING = 1\n")
+    assert streams == {}
+
+
 def test_what_cannot_be_set_in_a_worker_is_said(run: Run) -> None:
     _, streams = run("import odd_config\nodd_config.Model.rate = 2\n")
     Path(sys.modules["odd_config"].__file__ or "").write_text("Model = None.__class__\n")
