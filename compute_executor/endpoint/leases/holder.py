@@ -25,7 +25,7 @@ from compute_executor.endpoint.leases.held_tasks import HeldTasks
 from compute_executor.endpoint.leases.outbox import NumberedReport, ReportOutbox
 from compute_executor.endpoint.pool.engine import Engine
 from compute_executor.endpoint.pool.events import TaskEnded
-from compute_executor.endpoint.pool.scheduling_policy import Assignment, DurationEstimates
+from compute_executor.endpoint.pool.scheduling_policy import Assignment
 from compute_executor.endpoint.worker.messages import Key
 from compute_executor.protocol.frames import EXCEPTION, LOST, VALUE, Blob, Body, Reason, Written
 
@@ -41,9 +41,6 @@ FULL_PAUSE = 5.0
 GONE_AFTER = 60.0
 """Seconds without a grantor after which shared values go that no task here needs: nobody may ever say that they
 can."""
-
-_ANY = 0
-"""The function that durations are kept of: all together, because what comes next is not known here."""
 
 
 class HolderConnection(Protocol):
@@ -107,7 +104,7 @@ class LeaseHolder:
         self._failed = failed
         self._recall_elsewhere = recall
         self._waiting_there = waiting
-        self._prefetch = prefetch
+        self._credit = credit.Credit(time.monotonic(), prefetch)
         self._recalled: set[frames.TaskName] = set()
         self._needs = BodyNeeds(room)
         self._gone_timer: asyncio.TimerHandle | None = None
@@ -116,13 +113,8 @@ class LeaseHolder:
         self._held = HeldTasks(self._release_bodies)
         self._outbox = ReportOutbox()
         self._functions = FunctionTable()
-        self._estimates = DurationEstimates()
-        self._known = False  # how long tasks take
         self._failure = ""  # why no worker can start
-        self._last_progress = time.monotonic()  # when a task last ended, or began while none ran
         self._connection: HolderConnection | None = None
-        self._received = self._sent_limit = 0  # tasks on this connection; the limit said last
-        self._paused_until = 0.0
         self._reporting = self._looking = False
         self._recovered_through = 0  # the report with the last leftovers
         self.draining: bool = False
@@ -158,7 +150,7 @@ class LeaseHolder:
         self._connection = connection
         if self._gone_timer is not None:
             self._gone_timer.cancel()
-        self._received = self._sent_limit = 0
+        self._credit.new_connection()
         self._functions.new_connection()
         if self._failure:
             self._send(frames.WorkersFailed(self._failure))
@@ -224,9 +216,9 @@ class LeaseHolder:
     def _on_tasks(self, frame: frames.Tasks) -> None:
         connection = self._connection
         assert connection is not None
-        self._received += len(frame.tasks)
+        self._credit.received(len(frame.tasks))
         if not self._held.running():
-            self._last_progress = time.monotonic()
+            self._credit.progressed(time.monotonic())
         shared = dict(frame.shared)
         for sent in frame.tasks:
             task = sent._replace(function=self._functions.local(sent.function))
@@ -262,7 +254,7 @@ class LeaseHolder:
         waiting = self._needs.waiting_for(blob.name)
         log.warning("%d tasks cannot run here: %s", len(waiting), trouble.text)
         if trouble.here:
-            self._paused_until = time.monotonic() + FULL_PAUSE
+            self._credit.pause(time.monotonic() + FULL_PAUSE)
             asyncio.get_running_loop().call_later(FULL_PAUSE + 0.01, self._send_credit)
             self._return(self._held.give_back([key[:2] for key in waiting]))
             return
@@ -341,29 +333,20 @@ class LeaseHolder:
 
     # -- credit -------------------------------------------------------------------------------------------
 
-    def _mean(self) -> float | None:
-        """Return the seconds that tasks take; at least as long as none has ended though some run."""
-        since_progress = time.monotonic() - self._last_progress
-        if not self._known:
-            return since_progress if since_progress > self._prefetch and self.running else None
-        return max(self._estimates.mean, since_progress) if self.running else self._estimates.mean
-
     @property
     def mean(self) -> float:
         """Seconds that tasks take, as far as is known."""
-        return self._mean() or 0.0
+        return self._credit.mean(self.running, time.monotonic()) or 0.0
 
     def target(self) -> int:
         """Return how many tasks to hold."""
-        if self.draining or time.monotonic() < self._paused_until:
+        if self.draining:
             return 0
-        return credit.wanted(self._workers(), self._mean(), self._prefetch)
+        return self._credit.target(self._workers(), self.running, time.monotonic())
 
     def _send_credit(self, *, at_once: bool = False) -> None:
-        target = self.target()
-        limit = self._received + max(0, target - len(self._held))
-        if at_once or credit.worth_sending(limit, self._sent_limit, target):
-            self._sent_limit = limit
+        limit = self._credit.next_limit(self.target(), len(self._held), at_once=at_once)
+        if limit is not None:
             self._send(frames.CreditLimit(limit))
 
     def workers_changed(self) -> None:
@@ -410,10 +393,8 @@ class LeaseHolder:
         """See EngineEvents."""
         for one in outcomes:
             self._held.remove((one.batch, one.position, one.attempt))
-        if took := [one.ended - one.began for one in outcomes if one.status in (VALUE, EXCEPTION)]:
-            self._estimates.learn(_ANY, len(took), sum(took))
-            self._known = True
-        self._last_progress = time.monotonic()
+        self._credit.learn([one.ended - one.began for one in outcomes if one.status in (VALUE, EXCEPTION)])
+        self._credit.progressed(time.monotonic())
         self._outbox.add(outcomes)
         self._report_soon()
 

@@ -21,8 +21,9 @@ from compute_executor._version import __version__
 from compute_executor.endpoint.leases import frames
 from compute_executor.endpoint.leases.balance import Load, keeping
 from compute_executor.endpoint.leases.bodies import BodyExchange
-from compute_executor.endpoint.leases.grantor import GrantedLeases, GrantorSession, reason_of
+from compute_executor.endpoint.leases.grantor import GrantorSession, reason_of
 from compute_executor.endpoint.leases.send_list import SendList
+from compute_executor.endpoint.pilots.pilot_leases import PilotLeases
 from compute_executor.endpoint.pilots.records import PilotRecords
 from compute_executor.endpoint.pilots.wire import PilotWire, accept
 from compute_executor.endpoint.pool.events import EngineEvents, TaskEnded, WorkerView
@@ -30,7 +31,7 @@ from compute_executor.endpoint.pool.scheduling_policy import Assignment, Duratio
 from compute_executor.endpoint.worker.messages import Key
 from compute_executor.errors import ComputeError
 from compute_executor.protocol.frames import EXCEPTION, LOST, VALUE, Blob, PoolSpec, Reason, Written
-from compute_executor.protocol.resources import ResourceOffer, offer_from, share_of
+from compute_executor.protocol.resources import offer_from
 
 if TYPE_CHECKING:
     from compute_executor.endpoint.environments.environment import Environment
@@ -63,58 +64,6 @@ RECALL_WITHIN = 3.0
 
 END_WITHIN = 5.0
 """Seconds for pilots to report what they stopped, at the end."""
-
-
-class PilotLeases(GrantedLeases):
-    """One pilot, connected or not. ``slot``: its place, ``job``: what people call that; ``gone_since``: when its
-    connection ended; ``ending``: why it ends; ``offer``: what its workers have, once it has told; ``occupied``: how
-    many workers its tasks take together; ``losses``: tasks that were lost with it, and since when they wait for the
-    scheduler to say why."""
-
-    def __init__(self, hello: frames.HolderHello, job: str) -> None:
-        super().__init__()
-        self.job = job
-        self.host: str = hello.host[:255]
-        self.slot: str = hello.label[:255]
-        self.python: str = hello.python[:64]
-        self.session: GrantorSession | None = None
-        self.end: Callable[[], object] = _nothing
-        self.workers = 0
-        self.heard: float = time.monotonic()
-        self.busy: float = self.heard
-        self.gone_since: float = 0.0
-        self.offer: ResourceOffer | None = None
-        self.occupied: int = 0
-        self.expected: dict[tuple[int, int], tuple[int, float, int]] = {}
-        self.ahead: float = 0.0
-        self.ending = ""
-        self.ended_by_us = False
-        self.losses: list[tuple[float, TaskEnded]] = []
-
-    def expect(self, task: Assignment, seconds: float) -> None:
-        """Note that it is given this task, which will take so long."""
-        workers = 1
-        if task.needs is not None and self.offer is not None:
-            workers = share_of(task.needs, self.offer).workers
-        self.expected[task.batch, task.position] = (task.function, seconds, workers)
-        self.ahead += seconds * workers
-        self.occupied += workers
-
-    def has_ended(self, name: tuple[int, int]) -> int | None:
-        """Note that it has this task no more; return the number of its function, if it had it."""
-        function, seconds, workers = self.expected.pop(name, (None, 0.0, 0))
-        self.ahead = self.ahead - seconds * workers if self.expected else 0.0
-        self.occupied -= workers
-        return function
-
-    @property
-    def name(self) -> str:
-        """How people are told of it."""
-        return f"{self.host} ({self.job})" if self.job else self.host
-
-
-def _nothing() -> None:
-    """End a connection that there is not."""
 
 
 class PilotEngine:
@@ -212,7 +161,7 @@ class PilotEngine:
     def _disconnected(self, machine: str, pilot: PilotLeases, session: GrantorSession) -> None:
         if pilot.session is not session:
             return
-        pilot.session, pilot.end, pilot.gone_since = None, _nothing, time.monotonic()
+        pilot.disconnected(time.monotonic())
         self._finish_recalls()
         if not pilot.losses and (not pilot.leased or self._reason(pilot.slot) is not None):
             self._gone(machine, pilot)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from compute_executor.endpoint.leases import credit
 from compute_executor.endpoint.leases.function_table import FunctionTable
 from compute_executor.endpoint.leases.held_tasks import HeldTasks
 from compute_executor.endpoint.leases.outbox import ReportOutbox
@@ -96,12 +95,3 @@ def test_a_function_keeps_its_number_over_connections() -> None:
     assert table.local(9) == 0
     assert table.code(0) == b"code"
     assert table.code(1) == Blob("a" * 32, 70_000)
-
-
-def test_long_tasks_are_not_hoarded() -> None:
-    assert credit.wanted(8, 60.0) == 9
-    assert credit.wanted(0, 0.01) == 0
-    assert credit.wanted(2, 0.0) == credit.MOST
-    assert not credit.worth_sending(limit=10, sent=10, target=4)
-    assert credit.worth_sending(limit=11, sent=10, target=4)
-    assert not credit.worth_sending(limit=20, sent=10, target=100)
