@@ -25,7 +25,7 @@ _ANY = 0
 """The function that durations are kept of: all together, because what comes next is not known here."""
 
 
-class Credit:
+class HolderCredit:
     """The credit of a holder, counted anew on each connection. ``now``: when it is made; times are seconds of one
     clock."""
 

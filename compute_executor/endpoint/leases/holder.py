@@ -104,7 +104,7 @@ class LeaseHolder:
         self._failed = failed
         self._recall_elsewhere = recall
         self._waiting_there = waiting
-        self._credit = credit.Credit(time.monotonic(), prefetch)
+        self._credit = credit.HolderCredit(time.monotonic(), prefetch)
         self._recalled: set[frames.TaskName] = set()
         self._needs = BodyNeeds(room)
         self._gone_timer: asyncio.TimerHandle | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compute_executor.endpoint.leases import credit
-from compute_executor.endpoint.leases.credit import FIRST, PREFETCH, Credit
+from compute_executor.endpoint.leases.credit import FIRST, PREFETCH, HolderCredit
 
 
 def test_long_tasks_are_not_hoarded() -> None:
@@ -16,7 +16,7 @@ def test_long_tasks_are_not_hoarded() -> None:
 
 
 def test_nothing_is_known_until_a_task_ends_or_runs_for_long() -> None:
-    one = Credit(now=100.0)
+    one = HolderCredit(now=100.0)
     assert one.mean(running=0, now=500.0) is None
     assert one.target(workers=3, running=2, now=100.0 + PREFETCH) == 3 * FIRST
     assert one.mean(running=2, now=100.0 + 2 * PREFETCH) is not None
@@ -26,7 +26,7 @@ def test_nothing_is_known_until_a_task_ends_or_runs_for_long() -> None:
 
 
 def test_a_task_that_runs_longer_than_any_before_says_how_long_tasks_take() -> None:
-    one = Credit(now=0.0)
+    one = HolderCredit(now=0.0)
     one.learn([0.01, 0.01])
     one.learn([])
     assert one.target(workers=2, running=0, now=0.0) == 22
@@ -35,14 +35,14 @@ def test_a_task_that_runs_longer_than_any_before_says_how_long_tasks_take() -> N
 
 
 def test_a_pause() -> None:
-    one = Credit(now=0.0)
+    one = HolderCredit(now=0.0)
     one.pause(until=5.0)
     assert one.target(workers=2, running=0, now=4.9) == 0
     assert one.target(workers=2, running=0, now=5.0) == 2 * FIRST
 
 
 def test_limits_count_what_came_on_this_connection() -> None:
-    one = Credit(now=0.0)
+    one = HolderCredit(now=0.0)
     assert one.next_limit(target=8, held=0) == 8
     one.received(8)
     assert one.next_limit(target=8, held=8) is None, "it is the one that was sent"
