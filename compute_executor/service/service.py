@@ -17,7 +17,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compute_executor.endpoint.pool import leftovers
 from compute_executor.endpoint.worker import begun_log
@@ -48,7 +48,6 @@ from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.pools.containers import Containers
 from compute_executor.service.pools.subscriber import Subscriber
 from compute_executor.service.quotas import is_bounded, require_quota
-from compute_executor.service.run_as.kind import AccountPools
 from compute_executor.service.store.rows import FunctionRow, GroupBatch, KnownSubmit
 from compute_executor.service.tasks.additions import Addition
 from compute_executor.service.tasks.cancelling import CancelReport
@@ -60,6 +59,9 @@ from compute_executor.service.tasks.recovery import orphaned_pools, restore
 from compute_executor.service.tasks.status import TaskView
 from compute_executor.service.tasks.submissions import Key
 from compute_executor.service.wiring import Components
+
+if TYPE_CHECKING:
+    from compute_executor.service.run_as.kind import AccountPools
 
 START_PATIENCE, CLOSE_PATIENCE = 10.0, 3.0
 """Seconds that outcomes may take to be stored at the start and at the end of a service."""

@@ -30,7 +30,6 @@ from compute_executor.service.pools.container_pools import ContainerEngine
 from compute_executor.service.pools.containers import Containers
 from compute_executor.service.pools.pools import Pools
 from compute_executor.service.pools.served import ServedUsers
-from compute_executor.service.run_as.kind import AccountPools, RunAs
 from compute_executor.service.scheduling.dispatch import Dispatch
 from compute_executor.service.speakers import Speakers
 from compute_executor.service.store.committer import Committer
@@ -58,6 +57,7 @@ from compute_executor.service.tasks.usage import StoredUsage
 if TYPE_CHECKING:
     from compute_executor.endpoint.pool.engine import Engine
     from compute_executor.endpoint.pool.events import EngineEvents
+    from compute_executor.service.run_as.kind import AccountPools, RunAs
 
 
 class Components:
@@ -305,6 +305,10 @@ class Components:
         self.account_pools: AccountPools | None = self._account_pools(self._run_as) if self._run_as else None
 
     def _account_pools(self, run_as: RunAs) -> AccountPools:
+        from compute_executor.service.run_as.kind import (
+            AccountPools,  # few services have it, and it is slow to import
+        )
+
         made = AccountPools(
             read=self.store.read,
             committer=self.committer,

@@ -20,7 +20,7 @@ from compute_executor.endpoint.environments import runtimes
 from compute_executor.endpoint.environments.environment import Environment
 from compute_executor.endpoint.environments.runtimes import Mount
 from compute_executor.endpoint.pool.fd_server import NAME, FdServer
-from compute_executor.endpoint.worker.worker import SupportFolders
+from compute_executor.endpoint.worker.messages import PICKLING_LIBRARIES
 from compute_executor.protocol.frames import PoolSpec
 from compute_executor.surroundings import local_text
 
@@ -163,7 +163,7 @@ class ContainerLaunch:
 
 def _pickling() -> list[str]:
     """Return the folders of the packages that workers need for pickling."""
-    specs = [importlib.util.find_spec(name) for name in sorted(SupportFolders.NAMES)]
+    specs = [importlib.util.find_spec(name) for name in sorted(PICKLING_LIBRARIES)]
     return [folder for spec in specs if spec for folder in spec.submodule_search_locations or ()]
 
 

@@ -31,6 +31,9 @@ TAIL = struct.Struct("<Q")
 LONGEST = 1 << 30
 """Bytes of a frame's payload, and more: an initializer with its arguments is the largest."""
 
+PICKLING_LIBRARIES = frozenset({"cloudpickle", "dill"})
+"""Packages that workers need, and find where the engine has them if their own path has none."""
+
 EXIT = b"\0"
 """The datagram that ends a worker."""
 

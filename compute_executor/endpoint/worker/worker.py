@@ -168,14 +168,12 @@ class WorkerSetup:
 class SupportFolders:
     """Finds our pickling libraries where the engine has them, if the caller's sys.path does not have them."""
 
-    NAMES = frozenset({"cloudpickle", "dill"})
-
     def __init__(self, path: list[str]) -> None:
         self._path = path
 
     def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> Any:
         """importlib's question to the last entry of sys.meta_path."""
-        if name not in self.NAMES:
+        if name not in messages.PICKLING_LIBRARIES:
             return None
         from importlib.machinery import PathFinder
 

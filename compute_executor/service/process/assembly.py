@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from compute_executor.endpoint.environments.environments import Environments
 from compute_executor.endpoint.pool.engine import Engine, ProcessEngine
@@ -15,11 +16,13 @@ from compute_executor.protocol.frames import PoolSpec
 from compute_executor.service.blobs.folder import BlobFolder
 from compute_executor.service.globus_compute.peers import BrokerSettings
 from compute_executor.service.limits import ServiceLimits
-from compute_executor.service.run_as.kind import RunAs
 from compute_executor.service.service import Service, WhoIs
 from compute_executor.service.store.store import Store
 from compute_executor.service.wiring import Components
 from compute_executor.surroundings import pack, usable_cpus, wire_text
+
+if TYPE_CHECKING:
+    from compute_executor.service.run_as.kind import RunAs
 
 _OURS = ("PYTHONPATH", "PYTHONSAFEPATH", "PYTHONUTF8")
 """Set by `local.embedded` for the service process alone."""

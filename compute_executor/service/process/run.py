@@ -25,6 +25,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvloop
 
@@ -65,12 +66,13 @@ from compute_executor.service.process.server import Server, bind
 from compute_executor.service.process.starter import StartListener, StartNotifier
 from compute_executor.service.process.systemd import Systemd
 from compute_executor.service.process.watchdog import LoopWatchdog
-from compute_executor.service.run_as.folders import PoolFolders, folder_beside
-from compute_executor.service.run_as.kind import OwnAddress, RunAs
 from compute_executor.service.service import Service
 from compute_executor.service.store.database import open_reader
 from compute_executor.service.store.reader import Reader
 from compute_executor.service.system_accounts import AccountMap
+
+if TYPE_CHECKING:
+    from compute_executor.service.run_as.kind import RunAs
 
 IDLE = "COMPUTE_EXECUTOR_IDLE"
 CLAIM_PATIENCE = 1.0
@@ -236,6 +238,9 @@ class _Process:
         chosen = self._settings
         if chosen.run_as is None:
             return None
+        from compute_executor.service.run_as.folders import PoolFolders, folder_beside
+        from compute_executor.service.run_as.kind import OwnAddress, RunAs
+
         folders = PoolFolders(folder_beside(chosen.folder))
         folders.prepare()
         certificate = _leaf(chosen.tls[0].read_text()) if chosen.tls else ""
