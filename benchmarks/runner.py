@@ -5,7 +5,7 @@ job, so that a machine that grows slow does so for everyone. What fails is kept 
 again: a peer that takes longer than a job's limit would take that long in every round. A job that would take a peer
 longer than that at the rate of the same job with fewer tasks is not begun. The other peers have fewer rounds than
 compute_executor: the slow ones take most of the time. The whole ends in time: what was not begun by then says so, and
-the first round of compute_executor comes before the peers, its others after them.
+the rounds of compute_executor come before the peers, for whatever comes last may not come at all.
 """
 
 from __future__ import annotations
@@ -138,9 +138,8 @@ def _rounds(peers: list[Peer], rounds: tuple[int, int]) -> Iterator[tuple[int, l
     """The number of each round, and who is in it."""
     ours = [peer for peer in peers if peer.name == OURS]
     others = [peer for peer in peers if peer.name != OURS]
-    yield 0, ours
+    yield from ((number, ours) for number in range(rounds[0]))
     yield from ((number, others) for number in range(rounds[1]) if others)
-    yield from ((number, ours) for number in range(1, rounds[0]))
 
 
 def _wanted(jobs: list[Job], peers: list[Peer], findings: Findings) -> Iterator[tuple[Job, Peer]]:
