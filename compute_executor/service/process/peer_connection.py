@@ -136,11 +136,11 @@ class PeerConnection(asyncio.Protocol):
         self._loop.call_soon(self._pass_early_bytes, raw)
         try:
             transport = await shaking_hands
-        except OSError as error:  # SSLError is one
+        except (OSError, RuntimeError) as error:  # SSLError is an OSError; RuntimeError: uvloop, already closed
             log.info("a TLS handshake failed: %s", error)
             transport = None
-        if transport is None:
-            self._entrance.leave(self, self._peer)
+        if transport is None or transport.is_closing():  # the peer may have gone since the handshake was done
+            self.abort()
         else:
             self._open(transport)
 
@@ -177,7 +177,8 @@ class PeerConnection(asyncio.Protocol):
             self._above.connection_lost(exc)
 
     def abort(self) -> None:
-        """End at once."""
+        """End at once, and leave: during a handshake ``connection_lost`` is TLS's to hear, not this object's."""
+        self._entrance.leave(self, self._peer)
         if self._raw is not None:
             self._raw.abort()
 

@@ -90,6 +90,9 @@ class Transport:
     def write(self, data: bytes) -> None:
         pass
 
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return asyncio.Protocol()
+
 
 class Above:
     """The protocol above: what it was given."""
@@ -400,6 +403,61 @@ def test_a_tls_handshake_that_does_not_end_is_ended(
             assert serving.admission.enter(("127.0.0.1", 1)) is None
 
     uvloop.run(scenario())
+
+
+class ClosedTransport(Transport):
+    """What uvloop's ``start_tls`` returns when the connection is lost during the handshake."""
+
+    def is_closing(self) -> bool:
+        return True
+
+
+async def never(*_: object, **__: object) -> Transport:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def lost(*_: object, **__: object) -> Transport:
+    return ClosedTransport(2)
+
+
+async def none(*_: object, **__: object) -> Transport | None:
+    return None
+
+
+async def refused(*_: object, **__: object) -> Transport:
+    raise ssl.SSLError("no such version")
+
+
+async def closed(*_: object, **__: object) -> Transport:
+    raise RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")
+
+
+@pytest.mark.parametrize("start_tls", [never, lost, none, refused, closed])
+def test_a_handshake_takes_no_place_after_it_has_ended_however_it_did(
+    entrance: Entrance, monkeypatch: pytest.MonkeyPatch, start_tls: Callable[..., Any]
+) -> None:
+    entrance.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        monkeypatch.setattr(loop, "start_tls", start_tls)
+        lower, below = PeerConnection(entrance, _loop=loop), Transport(1)
+        lower.connection_made(below)  # type: ignore[arg-type]
+        assert entrance.open
+        lower.data_received(b"\x16\x03\x01")
+        for _ in range(5):
+            await asyncio.sleep(0)
+        lower._end_silence()
+        assert below.cut
+        assert not entrance.open
+        assert not lower.is_open
+        assert entrance.admission.enter(("127.0.0.1", 2)) is None
+        lower.connection_lost(None)  # of the transport below
+        assert lower._handshake is not None
+        lower._handshake.cancel()
+
+    asyncio.run(scenario())
 
 
 def test_tls_handshakes_that_have_not_ended_count_and_leave_users_served(
