@@ -15,7 +15,7 @@ BESIDE := -n 2 --dist worksteal
 # What decides, of the package: its own tests reach every line and branch of it.
 DECIDES := backoff endpoint/leases/balance endpoint/leases/clocks endpoint/leases/credit functions/registry protocol/call_options protocol/resources serialization/packing session/buffer session/reconnect \
     session/withdrawal session/stream/acknowledgements session/stream/router service/access \
-    service/scheduling/dispatch service/scheduling/lifecycle service/scheduling/queues service/tasks/unstored service/tasks/additions service/speakers service/store/operations endpoint/pool/scheduling_policy testing/accepted_calls
+    service/scheduling/dispatch service/scheduling/lifecycle service/scheduling/queues service/tasks/unstored service/tasks/additions service/scheduling/speakers service/store/operations endpoint/pool/scheduling_policy testing/accepted_calls
 DECIDING_TESTS := $(foreach one,$(DECIDES),tests/$(dir $(one))test_$(notdir $(one)).py)
 comma := ,
 space := $(subst ,, )

@@ -35,6 +35,7 @@ _OF_THE_INTERPRETER = (
     ("sys", "stdin"),
     ("warnings", "filters"),
 )
+"""Module and name of what each interpreter has of its own, and a program changes to change it."""
 
 
 def places() -> dict[int, str]:
@@ -47,19 +48,11 @@ def places() -> dict[int, str]:
     return found
 
 
-def of_the_interpreter(obj: Any) -> tuple[str, str] | None:
-    """Return the module, and the name in it, of what each interpreter has of its own, and a program changes to change
-    it."""
-    for module, name in _OF_THE_INTERPRETER:
-        if module in sys.modules and getattr(sys.modules[module], name, None) is obj:
-            return module, name
-    return None
-
-
 def method_of_the_interpreter(method: Any) -> tuple[str, str] | None:
-    """Return the same for a method of such an object: `os.environ.get`."""
-    found = of_the_interpreter(method.__self__)
-    return None if found is None else (found[0], f"{found[1]}.{method.__name__}")
+    """Return the module, and the name in it, of a method of what each interpreter has of its own: `os`,
+    `environ.get`."""
+    module, _, name = places().get(id(method.__self__), "").partition(".")
+    return (module, f"{name}.{method.__name__}") if name else None
 
 
 def reduce(obj: Any) -> tuple[Any, ...] | None:

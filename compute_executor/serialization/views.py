@@ -105,7 +105,7 @@ def address(view: memoryview) -> int:
     """Return where in memory the first element of a view is."""
     import ctypes  # what most programs do without
 
-    class Buffer(ctypes.Structure):
+    class PyBuffer(ctypes.Structure):
         _fields_ = (
             ("buf", ctypes.c_void_p),
             ("obj", ctypes.py_object),
@@ -114,7 +114,7 @@ def address(view: memoryview) -> int:
             ("pointers", ctypes.c_void_p * 5),
         )
 
-    found = Buffer()
+    found = PyBuffer()
     api = ctypes.pythonapi
     api.PyObject_GetBuffer(ctypes.py_object(view), ctypes.byref(found), _FULL_READ_ONLY)
     start = found.buf

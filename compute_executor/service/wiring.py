@@ -31,7 +31,7 @@ from compute_executor.service.pools.containers import Containers
 from compute_executor.service.pools.pools import Pools
 from compute_executor.service.pools.served import ServedUsers
 from compute_executor.service.scheduling.dispatch import Dispatch
-from compute_executor.service.speakers import Speakers
+from compute_executor.service.scheduling.speakers import Speakers
 from compute_executor.service.store.committer import Committer
 from compute_executor.service.store.store import Store
 from compute_executor.service.tasks.after_commit import AfterCommit

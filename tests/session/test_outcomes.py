@@ -111,9 +111,9 @@ def test_a_task_that_took_too_long(future: ComputeFuture[Any]) -> None:
 
 
 def test_a_task_whose_caller_lost_the_right_to_it(future: ComputeFuture[Any]) -> None:
-    end(future, REFUSED, reason(message="function f is shared no more"))
+    end(future, REFUSED, reason(message="function f is no longer shared"))
 
-    with pytest.raises(NotAuthorized, match="function f is shared no more") as caught:
+    with pytest.raises(NotAuthorized, match="function f is no longer shared") as caught:
         future.result(0)
     assert caught.value.task_id == future.task_id
 

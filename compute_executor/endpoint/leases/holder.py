@@ -199,7 +199,7 @@ class LeaseHolder:
         """Note that the grantor has leased these to us no more."""
         if not keys:
             return
-        log.warning("%d tasks are leased to this machine no more: they are dropped", len(keys))
+        log.warning("%d tasks are no longer leased to this machine: they are dropped", len(keys))
         names = [key[:2] for key in keys]
         self._held.give_back(names)
         for name in self.engine.withdraw(self._pool, names):

@@ -70,8 +70,8 @@ class ProviderSlots:
             pending = status.status_name in ("PENDING", "HELD")
             return SlotState(PENDING if pending else RUNNING, job, _slurm_reason(job) if pending else "")
         said = _slurm_reason(job) or f"{status.status_name} {status.message or ''}".strip()
-        arguments = [said, _last_lines(status)]
-        return SlotState(ENDED, job, "; ".join(word for word in arguments if word))
+        parts = [said, _last_lines(status)]
+        return SlotState(ENDED, job, "; ".join(word for word in parts if word))
 
     def end(self, slots: list[str]) -> None:
         """See SlotSource."""
@@ -334,8 +334,8 @@ def _slurm_reason(job: str) -> str:
         ["scontrol", "show", "job", job], capture_output=True, text=True, timeout=30, check=False
     )
     found = dict(re.findall(r"\b(JobState|Reason|ExitCode|NodeList)=(\S+)", shown.stdout))
-    arguments = [found.get("JobState", ""), found.get("Reason", "None")]
-    return " ".join(word for word in arguments if word and word != "None")
+    parts = [found.get("JobState", ""), found.get("Reason", "None")]
+    return " ".join(word for word in parts if word and word != "None")
 
 
 def _last_lines(status: Any) -> str:

@@ -204,7 +204,7 @@ class Agents:
         """Check whether a machine may work for an endpoint. Raises NotFound, EndpointTaken."""
         row = self._endpoints.find(endpoint)
         if row is None or row.kind != KIND:
-            raise NotFound(f"endpoint {endpoint} is registered here no more: start it again")
+            raise NotFound(f"endpoint {endpoint} is no longer registered here: start it again")
         group = self._engine.machines(endpoint)
         known = group.find(bytes.fromhex(hello.machine))
         if known is not None and hello.generation < known.known.generation:

@@ -15,7 +15,7 @@ from compute_executor.service.access import Identity
 from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.quotas import is_bounded, require_quota
 
-USER_GONE = "this user is known here no more"
+USER_GONE = "this user is no longer known here"
 TOKEN_DEAD = "the token of this stream is no longer valid: connect with a new one"
 
 

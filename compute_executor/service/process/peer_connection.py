@@ -22,7 +22,7 @@ from typing import Any, cast
 
 from compute_executor.service.process.admission import Admission, Peer
 from compute_executor.service.process.http_connection import HttpConnection
-from compute_executor.service.speakers import RECENT, Speakers
+from compute_executor.service.scheduling.speakers import RECENT, Speakers
 
 log: logging.Logger = logging.getLogger(__name__)
 
@@ -136,7 +136,10 @@ class PeerConnection(asyncio.Protocol):
         self._loop.call_soon(self._pass_early_bytes, raw)
         try:
             transport = await shaking_hands
-        except (OSError, RuntimeError) as error:  # SSLError is an OSError; RuntimeError: uvloop, already closed
+        except (
+            OSError,
+            RuntimeError,
+        ) as error:  # SSLError is an OSError; RuntimeError: uvloop, already closed
             log.info("a TLS handshake failed: %s", error)
             transport = None
         if transport is None or transport.is_closing():  # the peer may have gone since the handshake was done

@@ -48,7 +48,7 @@ log: logging.Logger = logging.getLogger(__name__)
 EMPTY_WITHIN = 30.0
 """Seconds that the process of a closed pool has to leave by itself: it has no task any more."""
 
-GONE = "runs no more: the pool of this task cannot be opened again. It may have run there, or not"
+GONE = "no longer runs: the pool of this task cannot be opened again. It may have run there, or not"
 
 
 class OwnAddress(NamedTuple):

@@ -31,7 +31,7 @@ from compute_executor.backoff import Backoff
 from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.protocol.frames import Reason, Result
 from compute_executor.service.scheduling.queues import OpenBatch
-from compute_executor.service.speakers import PRESENT, Speakers
+from compute_executor.service.scheduling.speakers import PRESENT, Speakers
 from compute_executor.service.store.committer import Committer, settle
 from compute_executor.service.store.rows import FinishedBatch
 from compute_executor.service.tasks.unstored import Entry, UnstoredOutcomes

@@ -113,7 +113,7 @@ class AuthorizationRecheck:
                 else None
             )
         if not may(who, "run function", self._functions.owned(function)):
-            return f"{name} was not run: it is shared with {batch.owner} no more"
+            return f"{name} was not run: it is no longer shared with {batch.owner}"
         return _why_not_there(who, name, function, self._endpoint(batch))
 
     # -- taking -------------------------------------------------------------------------------------------
@@ -133,9 +133,9 @@ def _why_not_there(who: Identity, name: str, function: bytes, endpoint: Endpoint
     if endpoint is None:
         return None
     if not may(who, "run on endpoint", endpoint.usable):
-        return f"{name} was not run: endpoint {endpoint.id} is shared with {who.id} no more"
+        return f"{name} was not run: endpoint {endpoint.id} is no longer shared with {who.id}"
     if not endpoint.permits(function):
-        return f"{name} was not run: endpoint {endpoint.id} permits it no more"
+        return f"{name} was not run: endpoint {endpoint.id} no longer permits it"
     return None
 
 

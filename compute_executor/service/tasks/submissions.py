@@ -41,7 +41,7 @@ from compute_executor.service.pools.containers import Containers
 from compute_executor.service.pools.pools import Pools
 from compute_executor.service.quotas import is_bounded, require_quota
 from compute_executor.service.scheduling.queues import Call
-from compute_executor.service.speakers import Speakers
+from compute_executor.service.scheduling.speakers import Speakers
 from compute_executor.service.store.committer import Committer, settle
 from compute_executor.service.store.rows import ID_BYTES, NewBatch
 from compute_executor.service.tasks.additions import Addition

@@ -26,7 +26,7 @@ from compute_executor.service.process.peer_connection import (
     PeerConnection,
 )
 from compute_executor.service.process.server import Server, bind
-from compute_executor.service.speakers import RECENT
+from compute_executor.service.scheduling.speakers import RECENT
 from tests.sdk.http.test_direct import self_signed
 
 uvloop.new_event_loop().close()  # libuv opens one pipe for all signals of the process, and keeps it

@@ -11,7 +11,7 @@ from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.protocol.frames import CANCELLED, Reason
 from compute_executor.service.scheduling.dispatch import Dispatch
 from compute_executor.service.scheduling.queues import OpenBatch
-from compute_executor.service.speakers import Speakers
+from compute_executor.service.scheduling.speakers import Speakers
 from compute_executor.service.tasks import outcomes as outcomes_module
 from compute_executor.service.tasks.outcomes import Outcomes, made_here
 from tests.service.fixture import GROUP, live, turn

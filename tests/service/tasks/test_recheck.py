@@ -71,7 +71,7 @@ async def test_who_has_left_the_group_runs_nothing_more_of_it(fixture: ServiceFi
         assert [(one.status, one.position) for one in refused] == [(frames.REFUSED, 2), (frames.REFUSED, 1)]
         why = reason(refused[0].body)  # type: ignore[arg-type]
         name = f"function {uuid.UUID(bytes=function)}"
-        assert why == frames.Reason(f"{name} was not run: it is shared with bob no more", None, False, 0)
+        assert why == frames.Reason(f"{name} was not run: it is no longer shared with bob", None, False, 0)
         assert [task.body for task in take_of_bobs(fixture)] == [b"own"]
         fixture.engine.end(DEFAULT_POOL, [begun])
         assert (await listener.heard(3))[2].status == frames.VALUE
@@ -222,4 +222,4 @@ async def test_an_endpoint_that_registers_again_runs_only_what_it_still_permits(
         assert await again(only._replace(group=None)) == ["failed", "waiting-for-ep", "failed"]
         outcome = service.task(MEMBER, theirs.prefix, 0).outcome
         assert outcome is not None
-        assert f"endpoint {there} is shared with bob no more" in reason(outcome.body).message  # type: ignore[arg-type]
+        assert f"endpoint {there} is no longer shared with bob" in reason(outcome.body).message  # type: ignore[arg-type]

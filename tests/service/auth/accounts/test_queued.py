@@ -29,7 +29,7 @@ from compute_executor.service.service import Service
 from tests.service.fixture import Listener, ServiceFixture, batch, live, reason, serving, take, turn
 
 WHERE = pytest.mark.parametrize("running", [True, False], ids=["while it runs", "while it does not"])
-NO_MORE = "is shared with"
+NO_MORE = "is no longer shared with"
 GONE = "is no user of this service any more"
 
 
@@ -127,7 +127,7 @@ async def test_who_leaves_a_group_runs_no_more_what_was_shared_with_it(tmp_path:
     ended, left = await after(town := Town(tmp_path), running, "group-leave", "lab", "bob")
     function = uuid.UUID(bytes=town.sent["lab"].functions[0])
     assert ended == {
-        "lab": f"function {function} was not run: it is shared with {town.bob.id} no more",
+        "lab": f"function {function} was not run: it is no longer shared with {town.bob.id}",
     }
     assert left == {"public", "own"}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compute_executor.service.speakers import Speakers
+from compute_executor.service.scheduling.speakers import Speakers
 
 
 def test_who_spoke_last_besides_oneself() -> None:
