@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from compute_executor.endpoint_summary import load_of
+from compute_executor.failure_kind import kind_of_failure
 
 STATES = ("queued", "running", "succeeded", "failed", "lost", "cancelled")
 ENDED = STATES[2:]
@@ -85,7 +86,7 @@ def rates(
 
 
 class Failure(NamedTuple):
-    """Failed tasks with the same error: its text, how many, and one of them."""
+    """Failed tasks with errors that are alike: the text of one, how many, and whose it is."""
 
     error: str
     tasks: int
@@ -93,14 +94,15 @@ class Failure(NamedTuple):
 
 
 def failures(tasks: Iterable[dict[str, Any]]) -> list[Failure]:
-    """Failed tasks grouped by the text of their error, the most frequent first."""
+    """Failed tasks grouped by the kind of their error, the most frequent first."""
     counts = Counter[str]()
-    examples: dict[str, str] = {}
+    firsts: dict[str, tuple[str, str]] = {}
     for task in tasks:
         error = task["error"] or "(no message)"
-        counts[error] += 1
-        examples.setdefault(error, task["short"])
-    return [Failure(error, count, examples[error]) for error, count in counts.most_common()]
+        kind = kind_of_failure(error)
+        counts[kind] += 1
+        firsts.setdefault(kind, (error, task["short"]))
+    return [Failure(firsts[kind][0], count, firsts[kind][1]) for kind, count in counts.most_common()]
 
 
 def user_rows(groups: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

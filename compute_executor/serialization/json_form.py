@@ -11,6 +11,7 @@ from typing import Any
 
 from compute_executor.errors import InvalidRequest, ResultDecodeError, SerializationError, TaskExecutionFailed
 from compute_executor.serialization import exceptions, packing, strict_json
+from compute_executor.serialization.traceback_text import summary
 from compute_executor.serialization.written import WrittenAnswer
 
 METHOD = "11"
@@ -134,7 +135,7 @@ def raised(body: bytes | memoryview, task_id: str | None = None) -> TaskExecutio
     if body[:1] == _PICKLE:
         return failed(*packing.exception_texts(bytes(body)), task_id)
     text = bytes(body).decode("utf-8", "backslashreplace")
-    name, _, message = text.strip().rpartition("\n")[2].partition(": ")
+    name, _, message = summary(text).partition(": ")
     return failed(name, message, text, task_id)
 
 

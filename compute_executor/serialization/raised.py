@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from compute_executor.errors import TaskExecutionFailed
 from compute_executor.serialization import carrier, exceptions
+from compute_executor.serialization.traceback_text import summary
 
 _PICKLE = b"\x80"
 
@@ -22,6 +23,5 @@ def of_text(text: str, task_id: str | None = None) -> BaseException:
     carried = carrier.unload(text)
     if carried is not None:
         return carried
-    last = text.strip().rpartition("\n")[2]
     what = f"task {task_id}" if task_id else "the task"
-    return TaskExecutionFailed(f"{what} failed: {last}", task_id=task_id, remote_traceback=text)
+    return TaskExecutionFailed(f"{what} failed: {summary(text)}", task_id=task_id, remote_traceback=text)

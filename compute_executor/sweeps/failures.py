@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from compute_executor.failure_kind import kind_of_failure
 from compute_executor.sweeps.book import Book
 from compute_executor.sweeps.destination import replaced
 from compute_executor.sweeps.values import cell, json_text, parameter_cell
 
 ALIKE = 20
 """Rows that, if they are the first and fail in one way, end a sweep: it is the program that is wrong."""
-_VARYING = re.compile(r"0x[0-9a-fA-F]+|[-+]?\d[\d.]*(?:[eE][-+]?\d+)?|'[^']*'|\"[^\"]*\"")
 
 
 class SweepFailure(NamedTuple):
@@ -42,15 +41,6 @@ class FailureGroup(NamedTuple):
 
     number: int
     first: SweepFailure
-
-
-def kind_of_failure(error: str) -> str:
-    """Return what failures that are alike share: the error without its numbers and quoted values.
-
-    >>> kind_of_failure("ValueError: 17 is odd"), kind_of_failure("KeyError: 'b'")
-    ('ValueError: # is odd', 'KeyError: #')
-    """
-    return _VARYING.sub("#", error)[:300]
 
 
 class FailureLimit:

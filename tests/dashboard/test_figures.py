@@ -98,9 +98,9 @@ def test_rates_by_group() -> None:
 
 
 def test_failures_by_their_error_the_most_frequent_first() -> None:
-    tasks = [{"error": text, "short": f"x.{n}"} for n, text in enumerate(["b", "a", "a", None])]
+    tasks = [{"error": text, "short": f"x.{n}"} for n, text in enumerate(["b", "a 1", "a 2", None])]
     assert failures(tasks) == [
-        Failure("a", 2, "x.1"),
+        Failure("a 1", 2, "x.1"),
         Failure("b", 1, "x.0"),
         Failure("(no message)", 1, "x.3"),
     ]

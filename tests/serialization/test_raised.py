@@ -16,11 +16,11 @@ def test_our_own_encoding_comes_back_as_itself() -> None:
     assert error.args == ("k",)
 
 
-def test_the_text_of_a_traceback_is_told_by_its_last_line() -> None:
-    text = "Traceback (most recent call last):\n  ...\nValueError: 5\n"
+def test_the_text_of_a_traceback_is_told_by_name_and_message() -> None:
+    text = "Traceback (most recent call last):\n  ...\nValueError: 5\nin two lines\n"
     for error in (raised(text.encode(), "abc"), of_text(text, "abc")):
         assert isinstance(error, TaskExecutionFailed)
-        assert str(error).startswith("task abc failed: ValueError: 5")
+        assert str(error).startswith("task abc failed: ValueError: 5\nin two lines")
         assert error.remote_traceback == text
         assert error.task_id == "abc"
     assert str(of_text(text)).startswith("the task failed")

@@ -8,7 +8,6 @@ from compute_executor.sweeps.failures import (
     FailureLimit,
     SweepFailure,
     grouped,
-    kind_of_failure,
     write_failures,
 )
 
@@ -35,11 +34,6 @@ def test_a_number_of_failures_is_allowed() -> None:
     limit = FailureLimit(2)
     assert [bool(limit.exceeded(error)) for error in ("a", "", "b", "", "c")] == [False] * 4 + [True]
     assert FailureLimit(0).exceeded("a")
-
-
-def test_failures_are_alike_without_their_numbers_and_names() -> None:
-    assert kind_of_failure("E: no 1e5 at 0x7f12 in 'a b'") == kind_of_failure("E: no 3 at 0x81 in 'c'")
-    assert kind_of_failure("E: a") != kind_of_failure("F: a")
 
 
 def test_groups_are_counted_the_most_frequent_first() -> None:

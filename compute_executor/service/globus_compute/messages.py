@@ -8,7 +8,6 @@ Values in, values out.
 from __future__ import annotations
 
 import json
-import re
 import uuid
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ from compute_executor.errors import InvalidRequest
 from compute_executor.protocol import frames
 from compute_executor.protocol.ids import split_task_id
 from compute_executor.serialization import packing, peer_json
+from compute_executor.serialization.traceback_text import raised_by, summary
 
 VERSION = b"\x01"
 NANOSECONDS = 1e9
@@ -131,33 +131,13 @@ def outcome(result: ResultData, now: float) -> ResultMessage:
     return ResultMessage(prefix, position, status, body, began, ended, result.details)
 
 
-def raised_by(text: str) -> tuple[str, str] | None:
-    """Name and message of the exception whose traceback this is; None for any other text. What endpoints say beside
-    it is the same for every exception.
-
-    >>> raised_by("Traceback (most recent call last):\\n  File ...\\nValueError: odd\\n")
-    ('ValueError', 'odd')
-    """
-    lines = text.strip("\n").split("\n")
-    if not lines[0].lstrip().startswith("Traceback"):
-        return None
-    indent = len(lines[0]) - len(lines[0].lstrip())
-    last = max(
-        number for number, line in enumerate(lines) if number == 0 or line[indent : indent + 2] == "  "
-    )
-    told = "\n".join(line[indent:] for line in lines[last + 1 :])
-    name, _, message = told.partition(": ")
-    return (name.rpartition(".")[2], message) if _NAME.fullmatch(name) else None
-
-
-_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
-
-
 def _status_and_body(result: ResultData) -> tuple[int, bytes]:
     failure = result.error_details
     if failure is not None:
-        name, message = raised_by(result.data) or (failure.code, failure.user_message)
-        return frames.EXCEPTION, packing.exception_from_text(name, message, result.data)
+        raised = raised_by(result.data)  # what endpoints say beside it is the same for every exception
+        name, message = raised or (failure.code, failure.user_message)
+        short = name.rpartition(".")[2] if raised else name
+        return frames.EXCEPTION, packing.exception_from_text(short, message, result.data)
     try:
         return frames.VALUE, packing.result_from_text(result.data)
     except InvalidRequest as error:
@@ -180,7 +160,7 @@ def result(task_id: str, outcome: frames.Result, text: str, details: dict[str, A
             "task_id": task_id,
             "data": text,
             "details": details,
-            "error_details": {"code": _CODES[outcome.status], "user_message": _last_line(text)}
+            "error_details": {"code": _CODES[outcome.status], "user_message": summary(text)}
             if failed
             else None,
             "task_statuses": [
@@ -201,10 +181,6 @@ _CODES = {
     frames.BROKEN: "PoolBroken",
     frames.REFUSED: "NotAuthorized",
 }
-
-
-def _last_line(text: str) -> str:
-    return text.strip().rpartition("\n")[2]
 
 
 def _transition(state: str, when: float) -> dict[str, Any]:

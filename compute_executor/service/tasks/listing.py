@@ -418,12 +418,12 @@ def _ended(row: Any, read_body: ReadBody) -> dict[str, Any]:
 
 
 def _error(status: int, body: frames.Body, read_body: ReadBody) -> str:
-    """Return the last line of a traceback, or why there is none."""
+    """Return name and message of an exception, or why there is none."""
     try:
         content = read_body(body)
         if status == frames.EXCEPTION:
-            lines = packing.exception_to_text(content).strip().splitlines()
-            text = next((line for line in reversed(lines) if line and not line.startswith(" ")), "")
+            name, message, _ = packing.exception_texts(content)
+            text = f"{name}: {message}" if message else name
         else:
             text = msgspec.msgpack.decode(content, type=frames.Reason).message
     except (ComputeError, msgspec.MsgspecError) as error:

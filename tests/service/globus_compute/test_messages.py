@@ -66,26 +66,11 @@ def test_a_traceback_becomes_an_exception_that_shows_it() -> None:
     assert str(error).startswith("KeyError: 'k'")
 
 
-@pytest.mark.parametrize(
-    ("text", "raised"),
-    [
-        (
-            "Traceback (most recent call last):\n  File ...\nZeroDivisionError: division by zero\n",
-            ("ZeroDivisionError", "division by zero"),
-        ),
-        (
-            "\n Traceback (most recent call last):\n   File ...\n lib.errors.Odd: a\n b: c\n",
-            ("Odd", "a\nb: c"),
-        ),
-        ("Traceback (most recent call last):\n  File ...\nKeyboardInterrupt\n", ("KeyboardInterrupt", "")),
-        ("Traceback (most recent call last):\n  File ...\n? what: is this\n", None),
-        ("Traceback (most recent call last):", None),
-        ("it failed", None),
-        ("", None),
-    ],
-)
-def test_what_a_traceback_says(text: str, raised: tuple[str, str] | None) -> None:
-    assert messages.raised_by(text) == raised
+def test_an_exception_has_its_own_name_and_message_without_its_module() -> None:
+    text = "\n Traceback (most recent call last):\n   File ...\n lib.errors.Odd: a\n b: c\n"
+    failure = {"code": "RemoteExecutionError", "user_message": "it failed"}
+    outcome = messages.outcome(messages.read_result(result(data=text, error_details=failure)), 1.0)
+    assert packing.exception_texts(outcome.body) == ("Odd", "a\nb: c", text)
 
 
 def test_an_error_without_a_traceback_has_the_words_of_the_endpoint() -> None:

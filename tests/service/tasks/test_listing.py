@@ -41,7 +41,7 @@ LOST = msgspec.msgpack.encode(frames.Reason("the worker died", -9))
 
 def failure() -> bytes:
     try:
-        raise ValueError("no root in this interval")
+        raise ValueError("no root in this interval:\n0.5\n  to 2")
     except ValueError as error:
         return exceptions.encode(error)
 
@@ -82,7 +82,7 @@ async def test_a_task_of_every_ending_is_shown_newest_first(fixture: ServiceFixt
         failed = found[5]
         assert failed["id"] == task_uuid(one.prefix, 1)
         assert failed["function"] == "f"
-        assert failed["error"] == "ValueError: no root in this interval"
+        assert failed["error"] == "ValueError: no root in this interval:\n0.5\n  to 2"
         assert found[4]["error"] == "the worker died"
         assert [task["began"] for task in found[:3]] == [None, None, 5.0], "queued, leased, running"
         assert found[6]["error"] is None
@@ -260,7 +260,7 @@ async def test_everything_about_one_task(fixture: ServiceFixture) -> None:
     async with serving(fixture) as service:
         one = await of_every_ending(fixture, service)
         failed = service.listing.task(ALICE, one.prefix, 1)
-        assert failed["traceback"].rstrip().endswith("ValueError: no root in this interval")
+        assert failed["traceback"].rstrip().endswith("ValueError: no root in this interval:\n0.5\n  to 2")
         assert "Traceback" in failed["traceback"]
         assert (failed["label"], failed["program"]) == ("fit", "/home/ann/fit.py")
         assert "traceback" not in service.listing.task(ALICE, one.prefix, 0)
