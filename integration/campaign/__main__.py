@@ -81,6 +81,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output", type=Path, help="the folder of reliability.json and reliability.md")
     asked = parser.parse_args(arguments)
+    if asked.output is not None and not (asked.output / report.PAGE).is_file():
+        parser.error(
+            f"{asked.output} has no {report.PAGE} to put figures into: copy docs/{report.PAGE} there first"
+        )
     commit, bad = report.commit(), 0
     for name in asked.parts or PARTS:
         began = time.strftime("%Y-%m-%d %H:%M", time.gmtime())

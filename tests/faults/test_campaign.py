@@ -10,6 +10,7 @@ import pytest
 from compute_executor.protocol import frames
 from compute_executor.session.stream.router import Router
 from integration.campaign import fuzz, report
+from integration.campaign.__main__ import main
 from integration.campaign.checker import ok_without_a_run, read_journals, started_twice
 from integration.campaign.simulation import Simulation, simulate
 from integration.campaign.soak import soak
@@ -97,3 +98,11 @@ def test_figures_find_their_place_in_the_page(tmp_path: Path) -> None:
     assert "old" not in page
     assert "**3,000 seeds**" in page
     assert "Not run." in page
+
+
+def test_a_folder_without_the_page_is_refused_before_anything_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["fuzz", "--output", str(tmp_path)])
+    assert "copy docs/reliability.md there first" in capsys.readouterr().err
