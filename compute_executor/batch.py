@@ -6,6 +6,7 @@ index from task to future: there is no table of task ids (see protocol/ids.py).
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -43,17 +44,23 @@ class Function:
 class Target:
     """Destination of calls and the options to run them with: calls share a batch if their targets are equal.
 
-    ``endpoint``: 16 bytes of its id, or none for the service's own. ``pool``: 16 bytes, or None.
+    ``endpoint``: 16 bytes of its id, or none for the service's own. ``pool``: 16 bytes, or None. ``group``: 16 bytes
+    of the task group, or none for the first one of the session.
     """
 
     endpoint: bytes
     pool: bytes | None
     options: Options
+    group: bytes = b""
     _key: bytes = field(init=False, repr=False)  # options may hold dicts, which have no hash
 
     def __post_init__(self) -> None:
         """Encode the key once. Raises TypeError for options that cannot travel."""
-        object.__setattr__(self, "_key", _encode((self.endpoint, self.pool, self.options)))
+        object.__setattr__(self, "_key", _encode((self.endpoint, self.pool, self.options, self.group)))
+
+    def group_id(self, first: str) -> str:
+        """Return the id of the task group as text. ``first``: that of the session's first one."""
+        return str(uuid.UUID(bytes=self.group)) if self.group else first
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Target) and self._key == other._key

@@ -61,6 +61,7 @@ class Executor(ExecutorAttributes, concurrent.futures.Executor):
     [0, 1, 4, 9, 16]
     """
 
+    @arguments.number_first
     def __init__(  # noqa: PLR0917 - the positions of the Globus Compute SDK
         self,
         endpoint_id: AnyId | int | None = None,
@@ -92,7 +93,7 @@ class Executor(ExecutorAttributes, concurrent.futures.Executor):
         """Nothing is started until the first submit.
 
         ``endpoint_id``: where to run, an id or the name of an endpoint of this package on the service; None for the
-        service's own endpoint. A number there is ``max_workers``, so that
+        service's own endpoint. A number in its position is ``max_workers``, so that
         ``Executor(4)`` means what it means for the standard pools. ``client``: a Client of another
         service than this user's local one. ``max_workers`` (default: the CPUs that this program may use),
         ``initializer`` and ``initargs`` are ThreadPoolExecutor's; workers see the interpreter and its options,
@@ -136,23 +137,28 @@ class Executor(ExecutorAttributes, concurrent.futures.Executor):
         defaults = config.load().defaults
         output = output or defaults.output or "program"
         arguments.check_output(output)
-        if hasattr(endpoint_id, "__index__") or hasattr(endpoint_id, "__float__"):
-            endpoint_id, max_workers = None, cast(Any, endpoint_id)
+        arguments.check_endpoint(endpoint_id)
         max_workers = arguments.check_workers(max_workers, initializer)
         options = arguments.endpoint_options(
             endpoint_id, resource_specification, user_endpoint_config, result_serializers
         )
         arguments.check_service(client, profile)
         arguments.check_own_workers(endpoint_id, max_workers, initializer, gpus, threads_per_worker)
-        self._label = label = checks.text("label", label) or checks.text("name", name)
+        label = checks.text("label", label) or checks.text("name", name)
         own = endpoint_id is None
         peer = locator(client, profile, own=own or is_endpoint_name(endpoint_id))
         arguments.check_name(name, label, task_group_id)
         if name:
             task_group_id = peer.api().find_group(name)
         group = canonical(task_group_id or uuid.uuid4(), "task group")
-        self._serializer = check_executors_serializer(serializer) or getattr(client, "serializer", None)
+        self._of_client = None if client is None else client.chosen_serializer
+        self._serializer = (
+            check_executors_serializer(serializer) or self._of_client or getattr(client, "serializer", None)
+        )
         self._given_client = client
+        self._given = arguments.dicts_of(
+            resource_specification=resource_specification, user_endpoint_config=user_endpoint_config
+        )
         spec = (
             pool_spec(
                 max_workers
@@ -172,7 +178,7 @@ class Executor(ExecutorAttributes, concurrent.futures.Executor):
             group=uuid.UUID(group).bytes,
             pool=os.urandom(16) if own else None,
             spec=spec,
-            spec_of_now=functools.partial(as_of_now, spec, initializer, initargs) if spec else None,
+            spec_of_now=functools.partial(as_of_now, initializer=initializer, initargs=initargs),
             batch_size=arguments.check_batch_size(batch_size),
             flush_interval=checks.seconds("flush_interval", flush_interval, zero=True),
             by_source=by_source,
@@ -185,7 +191,7 @@ class Executor(ExecutorAttributes, concurrent.futures.Executor):
             pace=arguments.pace_of(api_burst_limit, api_burst_window_s),
         )
         self._session = Session(settings)
-        where = self._endpoint(endpoint_id)  # pyright: ignore[reportArgumentType] - no int any more
+        where = self._endpoint(cast("AnyId | None", endpoint_id))  # no number any more
         self._view = SessionView(
             self._session,
             Target(where, settings.pool, options),
@@ -203,7 +209,7 @@ class Executor(ExecutorAttributes, concurrent.futures.Executor):
         (PayloadTooLarge). Raises RuntimeError after shutdown, PoolBroken after the initializer has failed.
         """
         self._check_open()
-        view = self._view
+        view = self._current_view()
         try:
             route = view.codec().registry.route(fn)
         except ComputeError as error:
@@ -248,7 +254,7 @@ class Executor(ExecutorAttributes, concurrent.futures.Executor):
         """
         chunksize, buffersize, timeout = mapping.checked(chunksize, buffersize, timeout)
         self._check_open()
-        submission = MapSubmission(self, self._session, self._view, fn, chunked=chunksize > 1)
+        submission = MapSubmission(self, self._session, self._current_view(), fn, chunked=chunksize > 1)
         calls = zip(*iterables)  # noqa: B905 - the shortest ends it, as in the standard library
         results: Iterator[T]
         if chunksize == 1:
@@ -343,7 +349,7 @@ class Executor(ExecutorAttributes, concurrent.futures.Executor):
         InvalidRequest for an option that is not kept where the calls go.
         """
         options = with_options(
-            self._view.target.options,
+            self._current_view().target.options,
             timeout=timeout,
             retries=retries,
             keep=keep,
@@ -357,13 +363,18 @@ class Executor(ExecutorAttributes, concurrent.futures.Executor):
             user_endpoint_config=user_endpoint_config,
             result_serializers=arguments.strategy_paths(result_serializers),
         )
+        target = replace(self._current_view().target, options=options)
+        given = self._given | arguments.dicts_of(
+            resource_specification=resource_specification, user_endpoint_config=user_endpoint_config
+        )
         if endpoint_id is None:
-            return self._viewing(self._kept(replace(self._view.target, options=options)))
-        return self._viewing(Target(self._endpoint(endpoint_id), None, options))
+            return self._viewing(self._kept(target), given)
+        return self._viewing(replace(target, endpoint=self._endpoint(endpoint_id), pool=None), given)
 
-    def _viewing(self, target: Target) -> Executor:
+    def _viewing(self, target: Target, given: dict[str, dict[str, Any]]) -> Executor:
         view = object.__new__(type(self))
         view.__dict__.update(self.__dict__)
+        view._given = given
         view._view = SessionView(self._session, target, serializer=self._view.serializer)
         view._owner = (
             self._owner or self
@@ -395,7 +406,7 @@ class Executor(ExecutorAttributes, concurrent.futures.Executor):
         self._check_open()
         number = uuid.UUID(canonical(function_id, "function"))
         route = FunctionRef(Function(number.bytes, f"function {number}", None))
-        return self._session.submit(self._view, route, positional(args), named(kwargs))
+        return self._session.submit(self._current_view(), route, positional(args), named(kwargs))
 
     def register_function(
         self,
@@ -412,6 +423,7 @@ class Executor(ExecutorAttributes, concurrent.futures.Executor):
         so on, are those of `Client.register_function`. Raises SerializationError, PayloadTooLarge,
         ServiceUnavailable; InvalidRequest for what is no id.
         """
+        self._check_open()
         text = checks.text("description", description)
         if function_id is None and not registration_kwargs:
             return self._session.register(self._view, fn, text)
@@ -425,6 +437,7 @@ class Executor(ExecutorAttributes, concurrent.futures.Executor):
     def register_source_code(self, source: str, function_name: str, **registration_kwargs: Any) -> str:
         """Register a function by its source text and return its id, for :meth:`submit_to_registered_function`. The
         keywords are those of `Client.register_source_code`."""
+        self._check_open()
         with self._client() as client:
             return client.register_source_code(source, function_name, **registration_kwargs)
 
@@ -443,15 +456,16 @@ class Executor(ExecutorAttributes, concurrent.futures.Executor):
         self, task_group_id: AnyId | None = None, *, known: Mapping[bytes, int] | None = None
     ) -> list[ComputeFuture[Any]]:
         """Futures for all tasks of a group (default: this Executor's own), in the order of their submission: after
-        the program that submitted them has died, or to share them. Raises NotFound, ServiceUnavailable.
+        the program that submitted them has died, or to share them. The group is this Executor's from then on. Raises
+        NotFound, ServiceUnavailable.
 
         ``known``: how many tasks of each batch the caller has outcomes of, by the prefix that the ids of a batch
         share (12 bytes). Batches that are known whole are left out; only for services of this package.
         """
         self._check_open()
-        return self._session.reload(
-            uuid.UUID(canonical(task_group_id or self.task_group_id, "task group")), self._view, known or {}
-        )
+        if task_group_id is not None:
+            self.task_group_id = task_group_id
+        return self._session.reload(self.task_group_id, self._view, known or {})
 
     def _check_open(self) -> None:
         if self._shut:
@@ -466,7 +480,7 @@ class Executor(ExecutorAttributes, concurrent.futures.Executor):
         """For notebooks."""
         from compute_executor.notebook_views import of_executor  # only a notebook asks for it
 
-        endpoint = self.endpoint_id or ""
+        endpoint = str(self.endpoint_id or "")
         return of_executor(
-            type(self).__name__, self.label, self.task_group_id, endpoint, self._session.describe()
+            type(self).__name__, self.label, str(self.task_group_id), endpoint, self._session.describe()
         )

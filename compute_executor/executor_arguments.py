@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import uuid
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from compute_executor import checks
 from compute_executor.protocol.call_options import with_options
@@ -23,6 +24,39 @@ def check_output(output: str) -> None:
     """Raise ValueError for what is no place for the output of tasks."""
     if output not in ("program", "log"):
         raise ValueError(f"output must be 'program' or 'log', not {output!r}")
+
+
+P = ParamSpec("P")
+
+
+def number_first(init: Callable[P, None]) -> Callable[P, None]:
+    """Decorate the constructor of an Executor, so that a number in its first position is ``max_workers``:
+    ``Executor(4)`` means what it means for the standard pools."""
+
+    @functools.wraps(init)
+    def made(*args: P.args, **kwargs: P.kwargs) -> None:
+        if len(args) > 1 and is_number(args[1]):
+            if "max_workers" in kwargs:
+                raise TypeError(f"max_workers is given twice: {args[1]} by position, and by its name")
+            kwargs["max_workers"] = args[1]
+            args = (args[0], None, *args[2:])  # type: ignore[assignment]
+        init(*args, **kwargs)
+
+    return made
+
+
+def is_number(value: object) -> bool:
+    """Return whether a value is one of the kinds of numbers, also numpy's."""
+    return hasattr(value, "__index__") or hasattr(value, "__float__")
+
+
+def check_endpoint(value: object) -> None:
+    """Raise TypeError for a number that is passed as ``endpoint_id``."""
+    if is_number(value):
+        raise TypeError(
+            f"endpoint_id must be the id or the name of an endpoint, not {value!r}; for so many workers of its own: "
+            f"Executor(max_workers={value!r})"
+        )
 
 
 def check_workers(max_workers: Any, initializer: Any) -> int | None:
@@ -59,8 +93,19 @@ def endpoint_options(
     return options
 
 
+def check_client(client: Any) -> Any:
+    """Return a Client. Raises TypeError for what is none."""
+    if hasattr(client, "own_api"):
+        return client
+    raise TypeError(
+        f"client must be a compute_executor.Client, not {client!r:.100} of type {type(client).__name__}"
+    )
+
+
 def check_service(client: object, profile: str | None) -> None:
-    """Raise TypeError if two arguments say which service."""
+    """Raise TypeError if two arguments say which service, or what should is no Client."""
+    if client is not None:
+        check_client(client)
     if client is not None and profile is not None:
         raise TypeError("client and profile exclude each other: each says which service")
 
@@ -98,6 +143,11 @@ def pace_of(limit: int | None, window: float | None) -> tuple[int, float] | None
         BURST if limit is None else checks.integer("api_burst_limit", limit, least=1),
         BURST_WINDOW if window is None else checks.seconds("api_burst_window_s", window, zero=False),
     )
+
+
+def dicts_of(**options: Any) -> dict[str, dict[str, Any]]:
+    """Return those that are dicts, which their owner may change."""
+    return {name: value for name, value in options.items() if isinstance(value, dict)}
 
 
 def strategies_of(serializer: ComputeSerializer | str | None) -> ComputeSerializer | None:

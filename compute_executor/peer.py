@@ -31,6 +31,11 @@ class ServiceLocator(Protocol):
         """Return the HTTP API of a service of this package: always the same object."""
         ...
 
+    @property
+    def hosted(self) -> bool:
+        """Whether it is known, without asking, that the service is no one of this package."""
+        ...
+
     def kind(self, endpoint: bytes) -> EndpointKind:
         """Return who runs the tasks of this endpoint."""
         ...
@@ -40,7 +45,7 @@ class ServiceLocator(Protocol):
         ...
 
     def client(self) -> Client:
-        """Return the Client of a hosted service."""
+        """Return a Client of the service."""
         ...
 
     def borrowed_client(self) -> AbstractContextManager[Client]:
@@ -50,6 +55,8 @@ class ServiceLocator(Protocol):
 
 class EmbeddedLocator:
     """This user's local service, started when there is none."""
+
+    hosted: bool = False
 
     def __init__(self) -> None:
         self._api = OwnApi(ApiClient(DirectTransport(embedded_address)))
@@ -79,15 +86,15 @@ class EmbeddedLocator:
             self._api.close()
 
     def client(self) -> Client:
-        """Raise: it is not hosted."""
-        raise InvalidRequest("this user's local service is no hosted one")
-
-    def borrowed_client(self) -> AbstractContextManager[Client]:
-        """Return a Client with the service's own token."""
+        """Make a Client with the service's own token."""
         from compute_executor.sdk.client import Client  # 30 ms, and only what is rare needs it
 
         found = embedded_address()
         return Client(base_url=found.url, token=found.token)
+
+    def borrowed_client(self) -> AbstractContextManager[Client]:
+        """Return a Client with the service's own token."""
+        return self.client()
 
 
 class ClientLocator:
@@ -103,6 +110,11 @@ class ClientLocator:
         if self._client.hosted:
             raise InvalidRequest(NO_ENDPOINT)
         return self._api
+
+    @property
+    def hosted(self) -> bool:
+        """As the Client knows."""
+        return self._client.hosted
 
     def kind(self, endpoint: bytes) -> EndpointKind:
         """Found out by asking the service, and of one of ours its endpoint."""
@@ -144,6 +156,11 @@ class LoginLocator:
     def api(self) -> OwnApi:
         """As of any Client."""
         return self._peer().api()
+
+    @property
+    def hosted(self) -> bool:
+        """As the Client knows."""
+        return self._peer().client().hosted
 
     def kind(self, endpoint: bytes) -> EndpointKind:
         """Found out as of any Client; without a login only this user's own service can be asked."""

@@ -46,4 +46,4 @@ class ExecutorSettings(NamedTuple):
     serializer: Any = None
     amqp_port: int | None = None
     pace: tuple[int, float] | None = None
-    spec_of_now: Callable[[], PoolSpec] | None = None
+    spec_of_now: Callable[[PoolSpec], PoolSpec] | None = None

@@ -38,8 +38,8 @@ def make(fake: FakeService, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeExe
     monkeypatch.setattr(module, "EmbeddedLocator", lambda: fake)
     with ExitStack() as stack:
 
-        def make(**options: Any) -> Executor:
-            return stack.enter_context(Executor(**options))
+        def make(*given: Any, **options: Any) -> Executor:
+            return stack.enter_context(Executor(*given, **options))
 
         yield make
         fake.faults = Faults()

@@ -130,6 +130,8 @@ class FakeService:
         """As its locator."""
         return self._api
 
+    hosted: bool = False
+
     def kind(self, endpoint: bytes) -> EndpointKind:
         return EndpointKind.OURS
 

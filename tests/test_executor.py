@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import pytest
 
+from compute_executor import Client
 from compute_executor.devices import Hardware
 from compute_executor.errors import ComputeError, InvalidRequest, ResourcesNotOffered
 from compute_executor.executor import Executor
+from compute_executor.protocol.endpoint_kind import EndpointKind
 from compute_executor.protocol.frames import WorkerDevices
+from compute_executor.serialize import ComputeSerializer
 from tests.conftest import MakeExecutor
 from tests.fake_service import FakeService
 from tests.numbers_like_numpy import RealNumber, WholeNumber
 
 ENDPOINT = "00000000-0000-4000-8000-000000000001"
+ID = uuid.UUID(ENDPOINT)
 
 
 @pytest.mark.parametrize(
@@ -23,7 +28,8 @@ ENDPOINT = "00000000-0000-4000-8000-000000000001"
         ({"max_workers": 2.0}, TypeError, "max_workers must be an integer"),
         ({"max_workers": "2"}, TypeError, "max_workers must be an integer"),
         ({"max_workers": 0}, ValueError, "max_workers must be greater than 0"),
-        ({"endpoint_id": 2.0}, TypeError, "max_workers must be an integer"),
+        ({"endpoint_id": 5}, TypeError, r"endpoint_id must be the id .* not 5; .* Executor\(max_workers=5\)"),
+        ({"client": "prefix"}, TypeError, "client must be a compute_executor.Client, not 'prefix'"),
         ({"batch_size": 2.5}, TypeError, "batch_size must be an integer"),
         ({"batch_size": 0}, ValueError, "batch_size must be between 1 and"),
         ({"flush_interval": "1"}, TypeError, "flush_interval must be a number"),
@@ -50,9 +56,8 @@ def test_wrong_arguments(given: dict[str, Any], error: type[Exception], text: st
         Executor(**given)
 
 
-@pytest.mark.parametrize("given", [{"max_workers": WholeNumber(2)}, {"endpoint_id": WholeNumber(2)}])
-def test_numbers_of_numpy(make: MakeExecutor, fake: FakeService, given: dict[str, Any]) -> None:
-    executor = make(batch_size=WholeNumber(5), flush_interval=RealNumber(0.5), **given)
+def test_numbers_of_numpy(make: MakeExecutor, fake: FakeService) -> None:
+    executor = make(batch_size=WholeNumber(5), flush_interval=RealNumber(0.5), max_workers=WholeNumber(2))
     options: dict[str, Any] = {"retries": WholeNumber(1), "timeout": RealNumber(5)}
     view = executor.options(**options)
     assert view.submit(abs, -1).result(10) == 1
@@ -60,6 +65,15 @@ def test_numbers_of_numpy(make: MakeExecutor, fake: FakeService, given: dict[str
     assert list(view.map(abs, [-1, -2], **pace)) == [1, 2]
     assert [spec.max_workers for spec in fake.pools.values()] == [2]
     assert (fake.submits[0].options.retries, fake.submits[0].options.walltime) == (1, 5.0)
+
+
+def test_a_number_in_the_first_position_is_that_of_the_workers(make: MakeExecutor, fake: FakeService) -> None:
+    assert make(WholeNumber(3)).submit(abs, -1).result(10) == 1
+    assert [spec.max_workers for spec in fake.pools.values()] == [3]
+    with pytest.raises(TypeError, match="max_workers must be an integer"):
+        make(2.0)
+    with pytest.raises(TypeError, match="max_workers is given twice"):
+        make(4, max_workers=3)
 
 
 @pytest.mark.parametrize(
@@ -135,17 +149,18 @@ def test_a_service_that_would_leave_resources_out_in_silence_is_not_used(
 def test_attributes_that_count_for_later_calls() -> None:
     executor = Executor(ENDPOINT, resource_specification={"num_nodes": 1})
     view = executor.options()
-    assert (executor.endpoint_id, executor.resource_specification) == (ENDPOINT, {"num_nodes": 1})
-    other = ENDPOINT.replace("1", "2")
+    assert (executor.endpoint_id, executor.resource_specification) == (ID, {"num_nodes": 1})
+    other = uuid.UUID(int=ID.int + 1)
 
     executor.endpoint_id = other
-    executor.resource_specification = {"num_nodes": WholeNumber(2)}
+    two = WholeNumber(2)
+    executor.resource_specification = {"num_nodes": two}
     executor.user_endpoint_config = {"account": "a"}
-    assert (executor.endpoint_id, executor.resource_specification) == (other, {"num_nodes": 2})
+    assert (executor.endpoint_id, executor.resource_specification) == (other, {"num_nodes": two})
     assert executor.user_endpoint_config == {"account": "a"}
     executor.resource_specification = None
     assert executor.resource_specification is None
-    assert (view.endpoint_id, view.resource_specification) == (ENDPOINT, {"num_nodes": 1})
+    assert (view.endpoint_id, view.resource_specification) == (ID, {"num_nodes": 1})
     with pytest.raises(InvalidRequest):
         executor.endpoint_id = "no id"
     with pytest.raises(TypeError):
@@ -157,8 +172,6 @@ def test_attributes_that_count_for_later_calls() -> None:
 def test_after_its_target_has_changed_a_view_still_owns_its_earlier_calls(
     executor: Executor, fake: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from compute_executor.protocol.endpoint_kind import EndpointKind
-
     monkeypatch.setattr(fake, "kind", lambda _: EndpointKind.OURS, raising=False)
     fake.hold = True
     view = executor.options(retries=1)
@@ -174,8 +187,6 @@ def test_after_its_target_has_changed_a_view_still_owns_its_earlier_calls(
 @pytest.mark.parametrize(
     ("name", "advice"),
     [
-        ("label", "when the Executor is made"),
-        ("client", "when the Executor is made"),
         ("container_id", r"options\(container"),
     ],
 )
@@ -184,24 +195,86 @@ def test_attributes_that_cannot_be_set_say_what_to_do(executor: Executor, name: 
         setattr(executor, name, "x")
 
 
-def test_attributes_that_can_be_set_until_the_first_call(make: MakeExecutor, fake: FakeService) -> None:
+def test_the_group_can_be_set_at_any_time(make: MakeExecutor, fake: FakeService) -> None:
+    """Each call belongs to the group that there is when it is submitted; all results come."""
     executor = make()
     executor.task_group_id = ENDPOINT
+    view = executor.options(retries=1)
+    assert (view.task_group_id, executor.task_group_id) == (ID, ID)
+    groups = [ID, uuid.UUID(int=7), ID]
+    for group in groups:
+        executor.task_group_id = group
+        assert executor.task_group_id == group
+        assert executor.submit(abs, -1).result(10) == 1
+    assert view.task_group_id == ID
+    executor.task_group_id = None
+    assert executor.task_group_id not in groups
+    assert list(executor.map(abs, [-2])) == [2]
+    assert [batch.group for batch in fake.submits[:3]] == [one.bytes for one in groups]
+    assert fake.submits[3].group == executor.task_group_id.bytes
+    with pytest.raises(ValueError, match="task group"):
+        executor.task_group_id = "x"
+
+
+def test_the_pace_and_the_port_can_be_set_at_any_time(make: MakeExecutor) -> None:
+    executor = make()
+    executor.submit(abs, 1).result(10)
     executor.amqp_port = 5671
     executor.api_burst_limit = 3
     executor.api_burst_window_s = 2
     view = executor.options(retries=1)
-    assert (view.task_group_id, view.amqp_port) == (ENDPOINT, 5671)
-    assert (executor.api_burst_limit, executor.api_burst_window_s) == (3, 2)
-    for name, wrong in (("task_group_id", "x"), ("amqp_port", 0), ("api_burst_limit", 0), ("batch_size", 0)):
-        with pytest.raises(ValueError, match=name.replace("_id", "").replace("_", ".")):
-            setattr(executor, name, wrong)
+    assert (view.amqp_port, view.api_burst_limit, view.api_burst_window_s) == (5671, 3, 2)
+    for name in ("amqp_port", "api_burst_limit", "batch_size"):
+        with pytest.raises(ValueError, match=name):
+            setattr(executor, name, 0)
+
+
+def test_client_and_label_can_be_set_until_the_first_call(executor: Executor, fake: FakeService) -> None:
+    other = Executor(label="first")
+    other.label = "second"
+    assert (other.label, "second" in repr(other)) == ("second", True)
+    with Client(base_url="http://127.0.0.1:9") as client:
+        other.client = client
+        assert other.client is client
+    with pytest.raises(TypeError, match="client must be"):
+        other.client = 5  # type: ignore[assignment]
+    executor.label = "mine"
+    executor.submit(abs, 1).result(10)
+    assert [spec.label for spec in fake.pools.values()] == ["mine"]
+    for name, value in (("client", client), ("label", "other")):
+        with pytest.raises(AttributeError, match=f"{name} of an Executor that has been used cannot be set"):
+            setattr(executor, name, value)
+
+
+def test_options_count_as_they_are_when_a_call_is_submitted(
+    make: MakeExecutor, fake: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Programs change the dict that they have passed, or that they read."""
+    monkeypatch.setattr(fake, "kind", lambda _: EndpointKind.STOCK)
+    config, nodes = {"a": 1}, {"num_nodes": 1}
+    executor = make()
+    executor.endpoint_id = ID
+    executor.user_endpoint_config = config
+    executor.resource_specification = nodes
+    config["a"] = 2
     executor.submit(abs, 1)
-    fake.wait_for(lambda: bool(fake.submits))
-    assert fake.submits[0].group.hex() == ENDPOINT.replace("-", "")
-    with pytest.raises(AttributeError, match="task_group_id of an Executor that has been used cannot be set"):
-        executor.task_group_id = None
-    assert executor.task_group_id == ENDPOINT
+    view = executor.options(user_endpoint_config={"b": 1})
+    nodes["num_nodes"] = 3
+    found = executor.user_endpoint_config
+    assert found is config
+    found["a"] = 4
+    list(executor.map(len, []))
+    executor.submit(abs, 2)
+    executor.submit_to_registered_function(ENDPOINT, (3,))
+    view.submit(abs, 4)
+    fake.wait_for(lambda: sum(batch.count for batch in fake.submits) == 4)
+    sent = [
+        (batch.options.user_endpoint_config, batch.options.resource_specification) for batch in fake.submits
+    ]
+    assert sent[0] == ({"a": 2}, {"num_nodes": 1})
+    assert ({"a": 4}, {"num_nodes": 3}) in sent[1:]
+    assert ({"b": 1}, {"num_nodes": 3}) in sent[1:]
+    assert {"a": 1} not in [one for one, _ in sent]
 
 
 def test_how_many_leave_together_can_be_set_at_any_time(make: MakeExecutor, fake: FakeService) -> None:
@@ -217,5 +290,5 @@ def test_how_many_leave_together_can_be_set_at_any_time(make: MakeExecutor, fake
 
 def test_attributes_that_can_be_read(make: MakeExecutor) -> None:
     executor = make(label="mine", task_group_id=ENDPOINT)
-    assert (executor.label, executor.task_group_id, executor.endpoint_id) == ("mine", ENDPOINT, None)
-    assert executor.serializer is None
+    assert (executor.label, executor.task_group_id, executor.endpoint_id) == ("mine", ID, None)
+    assert isinstance(executor.serializer, ComputeSerializer)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from compute_executor import Client
 from compute_executor import executor_arguments as arguments
 from compute_executor.errors import InvalidRequest
 from compute_executor.protocol.frames import Options
@@ -21,7 +22,7 @@ ENDPOINT = uuid.UUID(int=1)
         (lambda: arguments.check_workers(0, None), ValueError, "greater than 0"),
         (lambda: arguments.check_workers(None, "no function"), TypeError, "initializer must be a callable"),
         (lambda: arguments.endpoint_options(None, {"a": 1}, None, None), TypeError, "endpoints of Globus"),
-        (lambda: arguments.check_service(object(), "lab"), TypeError, "client and profile"),
+        (lambda: arguments.check_service(Client(), "lab"), TypeError, "client and profile"),
         (lambda: arguments.check_own_workers(ENDPOINT, None, 2), TypeError, "workers of another endpoint"),
         (lambda: arguments.check_name("fit", "other", None), TypeError, "name stands for"),
         (lambda: arguments.check_name("fit", "fit", ENDPOINT), TypeError, "name stands for"),

@@ -18,7 +18,7 @@ def test_an_executor(make: MakeExecutor) -> None:
     executor: Executor = make(label="<b>fit</b>", max_workers=2)
     shown = executor._repr_html_()
     assert "&lt;b&gt;fit&lt;/b&gt;" in shown
-    assert f"compute-executor tasks --group {executor.task_group_id[:8]}" in shown
+    assert f"compute-executor tasks --group {str(executor.task_group_id)[:8]}" in shown
     assert "<b>" not in shown
 
 

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from compute_executor import checks
 from compute_executor.errors import InvalidArgument
 from compute_executor.sdk.arguments import named, positional
 from compute_executor.sdk.names import AnyId, canonical
@@ -37,16 +38,20 @@ class BatchOptions(NamedTuple):
 
 
 class BatchOption(Generic[T]):
-    """An option of a batch as an attribute of it, which can be set until the batch is run."""
+    """An option of a batch as an attribute of it, which can be set until the batch is run. ``check`` raises TypeError
+    for what it cannot be."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, check: Callable[[str, Any], object]) -> None:
         self._name = name
+        self._check = check
 
     def __get__(self, batch: Batch, _: type | None = None) -> T:
         value: T = getattr(batch.options, self._name)
         return value
 
     def __set__(self, batch: Batch, value: T) -> None:
+        if value is not None:
+            self._check(self._name, value)
         changed: dict[str, Any] = {self._name: value}
         batch.options = batch.options._replace(**changed)
 
@@ -69,14 +74,10 @@ class Batch:
     ) -> None:
         """``encode_call``: how the arguments of calls become bytes; by default as the ``serializer`` does it. Raises
         InvalidRequest for a ``task_group_id`` that is none."""
-        self.options: BatchOptions = BatchOptions(
-            None,
-            resource_specification,
-            user_endpoint_config,
-            request_queue,
-            result_serializers,
-            user_runtime,
-        )
+        self.options: BatchOptions = BatchOptions(create_queue=request_queue, user_runtime=user_runtime)
+        self.resource_specification = resource_specification
+        self.user_endpoint_config = user_endpoint_config
+        self.result_serializers = result_serializers
         self.task_group_id = task_group_id
         self.calls: list[BatchTask] = []
         self._encode_call = encode_call or _encoder(serializer or ComputeSerializer())
@@ -91,10 +92,14 @@ class Batch:
         chosen = canonical(value, "task group") if value else None
         self.options = self.options._replace(task_group_id=chosen)
 
-    resource_specification: BatchOption[dict[str, Any] | None] = BatchOption("resource_specification")
-    user_endpoint_config: BatchOption[dict[str, Any] | None] = BatchOption("user_endpoint_config")
-    request_queue: BatchOption[bool] = BatchOption("create_queue")
-    result_serializers: BatchOption[list[str] | None] = BatchOption("result_serializers")
+    resource_specification: BatchOption[dict[str, Any] | None] = BatchOption(
+        "resource_specification", checks.mapping
+    )
+    user_endpoint_config: BatchOption[dict[str, Any] | None] = BatchOption(
+        "user_endpoint_config", checks.mapping
+    )
+    request_queue: BatchOption[bool] = BatchOption("create_queue", lambda _, value: value)
+    result_serializers: BatchOption[list[str] | None] = BatchOption("result_serializers", checks.texts)
 
     @property
     def user_runtime(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from compute_executor.sdk.batch import BatchOptions
 from compute_executor.sdk.ending import Reading
 from compute_executor.sdk.http.requests import ApiClient
 from compute_executor.sdk.names import AnyId
@@ -40,6 +41,10 @@ class Calls(Protocol):
     @property
     def _reading(self) -> Reading:
         """How outcomes are read."""
+        ...
+
+    def _check_kept(self, endpoint_id: str | None, options: BatchOptions) -> None:
+        """Raise InvalidRequest for options of a batch that the endpoint would leave out in silence."""
         ...
 
     def _result_serializers(self, endpoint_id: str | None) -> list[str] | None:

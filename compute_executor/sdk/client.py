@@ -23,10 +23,14 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from compute_executor.errors import InvalidRequest, NotFound
+from compute_executor.protocol.call_options import check_kept
 from compute_executor.protocol.endpoint_kind import EndpointKind, kind_of
 from compute_executor.protocol.endpoint_names import is_endpoint_name
+from compute_executor.protocol.frames import Options
+from compute_executor.protocol.submit import endpoint_options
 from compute_executor.sdk import backends, ending, versions
 from compute_executor.sdk.backends import BackendChoice
+from compute_executor.sdk.batch import BatchOptions
 from compute_executor.sdk.containers import ContainerCalls
 from compute_executor.sdk.endpoints import EndpointCalls
 from compute_executor.sdk.http.pacing import Pacer
@@ -139,7 +143,7 @@ class Client(EndpointCalls, ContainerCalls):
         )
         self._results = ResultCache()
         self._versions = Versions()
-        self._stock: dict[str, bool] = {}  # by id: whether the endpoint is one of Globus Compute
+        self._kinds: dict[str, EndpointKind] = {}  # of endpoints of a service of ours, by id
         if force_login and not self._hosted:
             self._own = self._ask_whether_own(_NO_CACHE)
 
@@ -180,6 +184,11 @@ class Client(EndpointCalls, ContainerCalls):
         if not isinstance(serializer, ComputeSerializer):
             raise TypeError(f"Expected ComputeSerializer, got {type(serializer).__name__}")
         self._serializer = serializer
+
+    @property
+    def chosen_serializer(self) -> ComputeSerializer | None:
+        """How functions and arguments travel, if that was chosen."""
+        return self._serializer
 
     @property
     def serializer(self) -> str | None:
@@ -316,17 +325,29 @@ class Client(EndpointCalls, ContainerCalls):
         return ending.reading_of(self._serializer or self.serializer)
 
     def _result_serializers(self, endpoint_id: str | None) -> list[str] | None:
-        return [json_source.STRATEGY] if self._json and self._is_stock(endpoint_id) else None
+        asked = self._json and self._kind(endpoint_id) in {EndpointKind.STOCK, EndpointKind.HOSTED}
+        return [json_source.STRATEGY] if asked else None
 
-    def _is_stock(self, endpoint_id: str | None) -> bool:
-        """Return whether an endpoint is one of Globus Compute. A service of ours is asked once for each."""
+    def _check_kept(self, endpoint_id: str | None, options: BatchOptions) -> None:
+        """Raise InvalidRequest for options of a batch that the endpoint would leave out in silence."""
+        chosen = endpoint_options(
+            resource_specification=options.resource_specification or None,
+            user_endpoint_config=options.user_endpoint_config or None,
+            result_serializers=options.result_serializers or None,
+            user_runtime=None,
+        )
+        if chosen != Options():
+            check_kept(chosen, self._kind(endpoint_id))
+
+    def _kind(self, endpoint_id: str | None) -> EndpointKind:
+        """Return who runs the tasks of an endpoint. A service of ours is asked once for each."""
         if not self.is_own_service():
-            return True
+            return EndpointKind.HOSTED
         if endpoint_id is None:
-            return False
-        if endpoint_id not in self._stock:
-            self._stock[endpoint_id] = kind_of(self.get_endpoint_metadata(endpoint_id)) is EndpointKind.STOCK
-        return self._stock[endpoint_id]
+            return EndpointKind.OURS
+        if endpoint_id not in self._kinds:
+            self._kinds[endpoint_id] = kind_of(self.get_endpoint_metadata(endpoint_id))
+        return self._kinds[endpoint_id]
 
     def _ask_whether_own(self, headers: Mapping[str, str] = _NOTHING) -> bool:
         """Return our services name themselves in their version document; stock ones have no such entry."""

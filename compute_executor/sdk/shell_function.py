@@ -98,16 +98,19 @@ class ShellFunction:
     ) -> None:
         if walltime is not None and walltime < 0:
             raise AssertionError(f"Negative walltime={walltime} is not allowed")
-        name = name or type(self).__name__
-        if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
-            raise ValueError(f"Function name must be valid python name, not {name!r}")
         self.cmd = cmd
         self.stdout = stdout
         self.stderr = stderr
         self.walltime = walltime
         self.snippet_lines = snippet_lines
         self.return_dict = return_dict
-        self.__name__ = name
+        self.__name__: str = self.valid_function_name(name or type(self).__name__)
+
+    def valid_function_name(self, v: str) -> str:
+        """Return ``v``. Raises ValueError if no function can have that name."""
+        if not isinstance(v, str) or not v.isidentifier() or keyword.iskeyword(v):
+            raise ValueError(f"Function name must be valid python name, not {v!r}")
+        return v
 
     def __call__(self, **kwargs: Any) -> ShellResult | dict[str, Any]:
         """Run the command, with ``kwargs`` in it, and wait for its end."""

@@ -75,7 +75,8 @@ class TaskCalls(Calls):
         ``request_id`` and ``endpoint_id``.
 
         Tasks that the service refuses have ids too; asking for their results raises the refusal. If it takes none,
-        the refusal is raised here. Raises InvalidRequest for an empty batch.
+        the refusal is raised here. Raises InvalidRequest for an empty batch, and for options that the endpoint does
+        not keep.
         """
         if isinstance(endpoint_id, Batch):
             return self._send(endpoint_id, None).task_ids
@@ -103,6 +104,8 @@ class TaskCalls(Calls):
     def _send(self, batch: Batch, endpoint_id: str | None) -> sending.SubmitReport:
         if not len(batch):
             raise InvalidRequest("the batch holds no tasks; add some with batch.add(...)")
+        for endpoint in {task.endpoint_id or endpoint_id for task in batch}:
+            self._check_kept(endpoint, batch.options)
         sent = sending.send(self._wire, batch.calls, endpoint_id, batch.options, self._result_serializers)
         for outcome in sent.refused:
             self._results.put(outcome)

@@ -91,15 +91,25 @@ class Session:
         self._thread: threading.Thread | None = None
         exit_hooks.install()
 
-    def change(self, name: str, **settings: Any) -> None:
+    @property
+    def used(self) -> bool:
+        """Whether there has been a call, so that the service is chosen."""
+        return self._connection is not None
+
+    def change(self, **settings: Any) -> None:
+        """Change settings that are read anew whenever they count."""
+        with self.queue.lock:
+            self.settings = self.settings._replace(**settings)
+
+    def change_unused(self, name: str, **settings: Any) -> None:
         """Change settings before the first call, as their ``name`` is set. Raises AttributeError after it."""
         with self.queue.lock:
-            if self._connection is not None:
+            if self.used:
                 raise AttributeError(
                     f"{name} of an Executor that has been used cannot be set: set it before its first call, or make "
                     f"another one, Executor({name}=...)"
                 )
-            self.settings = self.settings._replace(**settings)
+            self.change(**settings)
 
     # -- submitting ------------------------------------------------------------------------------------------
 
@@ -145,7 +155,7 @@ class Session:
 
     def _kind(self, endpoint: bytes) -> EndpointKind:
         if not endpoint:
-            return EndpointKind.OURS
+            return EndpointKind.HOSTED if self.settings.peer.hosted else EndpointKind.OURS
         kind = self._kinds.get(endpoint)
         if kind is None:
             kind = self._kinds[endpoint] = self.settings.peer.kind(endpoint)
@@ -260,8 +270,9 @@ class Session:
         """Start the I/O thread, at the first submit. The caller holds the lock."""
         if exit_hooks.exiting():
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
-        if self.settings.spec_of_now is not None:
-            self.settings = self.settings._replace(spec=self.settings.spec_of_now(), spec_of_now=None)
+        of_now, spec = self.settings.spec_of_now, self.settings.spec
+        if of_now is not None and spec is not None:
+            self.settings = self.settings._replace(spec=of_now(spec), spec_of_now=None)
         connection.start(self.queue.open())
         self._thread = threading.Thread(
             target=self._run, args=(connection,), name="compute-executor", daemon=True

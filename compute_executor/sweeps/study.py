@@ -298,13 +298,15 @@ class Study:
     def _adopt(self, run: SweepRun, executor: Executor) -> None:
         """Wait for what an earlier sweep left in the service; note that calls of this one can be found there."""
         self._first_new = self._next_id
-        group: Any = getattr(executor, "task_group_id", None)
+        ours: Any = executor
         reload: Any = getattr(executor, "reload_tasks", None)
-        if group is None or reload is None:
+        if getattr(executor, "task_group_id", None) is None or reload is None:
             return
+        group = str(ours.task_group_id)
         for earlier in self.book.groups() if self._resumed else ():
             if earlier != group:
                 self._adopt_group(run, reload, earlier)
+        ours.task_group_id = group  # of the calls of this sweep, not the last one that was reloaded
         self.tally.adopted = run.adopted
         self.book.add_group(group)
 

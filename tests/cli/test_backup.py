@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 def test_of_a_running_service_and_back(command: Command, here: Path) -> None:
     with Executor(max_workers=1, label="first") as executor:
         assert executor.submit(len, bytes(100_000)).result(60) == 100_000
-        group = executor.task_group_id
+        group = str(executor.task_group_id)
     written = command("backup", "all.tar")
     assert written.exit_code == 0, written.output
     assert (here / "all.tar").stat().st_mode & 0o777 == 0o600

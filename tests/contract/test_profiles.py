@@ -93,7 +93,7 @@ def test_a_later_program_finds_the_tasks_by_name(lab: str, config: Path, tmp_pat
         assert again.submit(pow, 2, 5).result(30) == 32
     for wrong in ({"label": "other"}, {"task_group_id": again.task_group_id}):
         with pytest.raises(TypeError, match="name stands for"):
-            Executor(name="fit", **wrong)  # type: ignore[arg-type]
+            Executor(name="fit", **wrong)
 
 
 def test_defaults_of_the_file_hold_where_the_call_says_nothing(

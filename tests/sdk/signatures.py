@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import inspect
+import re
 from importlib import import_module
 from typing import Any
 
@@ -48,12 +49,23 @@ def signatures(package: str) -> dict[str, list[str]]:
         for member in dir(kind):
             if not member.startswith("_") and not hasattr(concurrent.futures.Future, member):
                 found[f"{name}.{member}"] = _member(kind, member)
+        for member in _set_when_made(kind):
+            found.setdefault(f"{name}.{member}", ["property", "settable"])
     errors = vars(import_module(f"{package}.errors")).values()
     found["errors"] = sorted(
         one.__name__ for one in errors if isinstance(one, type) and issubclass(one, Exception)
     )
     found["serialize"] = sorted(import_module(f"{package}.serialize").__all__)
     return found
+
+
+def _set_when_made(kind: type) -> list[str]:
+    """The public attributes that a constructor gives to what it makes: anybody can set them later."""
+    constructor = inspect.unwrap(getattr(kind, "__init__"))  # noqa: B009 - checkers refuse it by its name
+    if not hasattr(constructor, "__code__"):
+        return []
+    source = inspect.getsource(constructor)
+    return sorted(set(re.findall(r"^\s*self\.([a-z]\w*)(?:: [^=]+)? = ", source, re.MULTILINE)))
 
 
 def _member(kind: type, name: str) -> list[str]:

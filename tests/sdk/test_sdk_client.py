@@ -12,7 +12,13 @@ import globus_sdk
 import pytest
 
 from compute_executor import Client
-from compute_executor.errors import DeserializationError, InvalidRequest, TaskExecutionFailed, VersionMismatch
+from compute_executor.errors import (
+    DeserializationError,
+    InvalidRequest,
+    SubmitOutcomeUnknown,
+    TaskExecutionFailed,
+    VersionMismatch,
+)
 from compute_executor.protocol import frames
 from compute_executor.sdk.ending import allowing
 from compute_executor.sdk.outcome import Outcome
@@ -228,6 +234,40 @@ def test_a_batch_under_the_sdks_names(stock: ScriptedService) -> None:
     assert document["user_runtime"] == sent["user_runtime"]
     assert sent["create_queue"] is False
     assert {"task_group_id", "user_endpoint_config"}.isdisjoint(sent)
+
+
+def test_options_that_own_workers_do_not_keep_are_refused(service: ScriptedService) -> None:
+    """In a batch as in an Executor; and options that are none at once."""
+    service.on("GET /v2/version", Reply(200, {"compute_executor": "0.1.0"}))
+    service.on(f"GET /v2/endpoints/{ENDPOINT}", Reply(200, {"kind": "compute_executor"}))
+    service.on(f"GET /v2/endpoints/{TASK}", Reply(200, {"kind": "globus_compute"}))
+    service.on(f"POST /v3/endpoints/{TASK}/submit", Reply(200, body=b"\x90"))
+    with Client(base_url=service.url, token="t") as client:
+        for options in (
+            {"user_endpoint_config": {"a": 1}},
+            {"resource_specification": {"num_nodes": 2}},
+            {"result_serializers": ["globus_compute_sdk.serialize.JSONData"]},
+        ):
+            (name,) = options
+            batch = client.create_batch(**options)
+            batch.add(FUNCTION)
+            with pytest.raises(InvalidRequest, match=f"{name} is not kept by workers of this package"):
+                client.batch_run(batch)
+            with pytest.raises(InvalidRequest, match=f"{name} is not kept by an endpoint of this package"):
+                client.batch_run(ENDPOINT, batch)
+            client.batch_run(TASK, batch)  # a stock endpoint
+            with pytest.raises(TypeError, match=f"{name} must be"):
+                setattr(batch, name, 5)
+    assert len(service.requests(f"GET /v2/endpoints/{ENDPOINT}")) == 1
+
+
+def test_what_may_have_been_done_is_said_with_the_services_reason(stock: ScriptedService) -> None:
+    stock.on("POST /v3/endpoints", Reply(503, {"reason": "there is no broker", "code": 1}))
+    with (
+        Client(base_url=stock.url) as client,
+        pytest.raises(SubmitOutcomeUnknown, match=r"503: there is no broker.* It may or may not be done"),
+    ):
+        client.register_endpoint("mine", None)
 
 
 def test_arguments_of_the_wrong_type_are_type_errors_as_well(stock: ScriptedService) -> None:

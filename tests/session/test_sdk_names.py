@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import uuid
 from functools import partial
 from typing import Any
 
 import pytest
 
-from compute_executor import Executor
+from compute_executor import Client, Executor
 from compute_executor.errors import DeserializationError, InvalidRequest, SerdeError, SerializationError
+from compute_executor.sdk.backends import Backend
+from compute_executor.sdk.http.direct import DirectTransport, embedded_address
 from compute_executor.serialize import (
     AllDataStrategies,
     AllowlistWildcard,
@@ -37,7 +40,8 @@ def kind_of(x: object) -> str:
 def test_the_sdks_positions() -> None:
     group = "00000000-0000-4000-8000-000000000002"
     executor = Executor(ENDPOINT, None, group, {"num_nodes": 1}, {"a": 1}, "mine", 7)
-    assert (executor.endpoint_id, executor.task_group_id, executor.label) == (ENDPOINT, group, "mine")
+    assert (executor.endpoint_id, executor.task_group_id) == (uuid.UUID(ENDPOINT), uuid.UUID(group))
+    assert executor.label == "mine"
     assert (executor.resource_specification, executor.user_endpoint_config) == ({"num_nodes": 1}, {"a": 1})
     executor.shutdown()
 
@@ -59,7 +63,8 @@ def test_all_positions_of_the_sdk() -> None:
     with Executor(
         ENDPOINT, None, None, None, None, "mine", 7, 443, 2, 30, serializer, [JSONData]
     ) as executor:
-        assert (executor.batch_size, executor.amqp_port, executor.client) == (7, 443, None)
+        assert (executor.batch_size, executor.amqp_port) == (7, 443)
+        assert isinstance(executor.client, Client)
         assert (executor.api_burst_limit, executor.api_burst_window_s) == (2, 30)
         assert (executor.serializer, executor.result_serializers) == (serializer, [f"{PATH}JSONData"])
         assert executor.task_count_submitted == 0
@@ -96,6 +101,52 @@ def test_calls_travel_by_the_strategies_of_a_serializer() -> None:
         executor.serializer = None
         assert executor.submit(kind_of, (1, 2)).result(PATIENCE) == "tuple"
         assert executor.task_count_submitted == 5
+
+
+@pytest.mark.slow
+def test_calls_travel_by_the_strategies_of_a_given_client() -> None:
+    """Also if they are chosen between two calls."""
+    with Client(data_serialization_strategy=JSONData()) as client, Executor(client=client) as executor:
+        assert executor.serializer is client.fx_serializer
+        assert executor.submit(kind_of, (1, 2)).result(PATIENCE) == "list"
+        client.fx_serializer = ComputeSerializer()
+        assert executor.submit(kind_of, (1, 2)).result(PATIENCE) == "tuple"
+        assert executor.serializer is client.fx_serializer
+
+
+@pytest.mark.slow
+def test_an_executor_has_a_client() -> None:
+    with Executor(max_workers=1) as executor:
+        future = executor.submit(double, 2)
+        assert future.result(PATIENCE) == 4
+        assert future.task_id is not None
+        assert executor.client.get_result(future.task_id) == 4
+        executor.client.close()
+
+
+def test_after_shutdown_nothing_is_registered() -> None:
+    executor = Executor()
+    executor.shutdown()
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        executor.register_function(double)
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        executor.register_source_code("def f(): pass", "f")
+
+
+def test_an_endpoint_that_is_set_later_says_which_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that is given when the Executor is made: with a login, it is Globus Compute's."""
+    executor = Executor()
+    assert not executor._session.settings.peer.hosted
+    monkeypatch.setattr("compute_executor.sdk.backends.credentials.from_environment", lambda: None)
+    monkeypatch.setattr("compute_executor.sdk.backends._logged_in", lambda: True)
+    monkeypatch.setattr(
+        "compute_executor.sdk.backends._hosted",
+        lambda *_: Backend(DirectTransport(embedded_address), own=False),
+    )
+    executor.endpoint_id = ENDPOINT
+    assert executor._session.settings.peer.hosted
+    assert executor.endpoint_id == uuid.UUID(ENDPOINT)
+    executor.shutdown()
 
 
 def test_how_results_are_read_is_said_when_an_executor_is_made() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future, as_completed
+from uuid import UUID
 
 from typing_extensions import assert_type
 
@@ -40,5 +41,5 @@ with Executor(max_workers=2) as ex:
     assert_type(ex.options(retries=2, timeout=1.5), Executor)
     table = ex.put({"a": 1})
     assert_type(ex.submit(len, table), ComputeFuture[int])
-    assert_type(ex.task_group_id, str)
+    assert_type(ex.task_group_id, UUID)
     assert_type(ex.label, str)

@@ -171,9 +171,11 @@ def _repeatable(call: Request, error: NoAnswer) -> NoAnswer:
     """Return the error itself if the call may be made again; else raises what is to be told."""
     if call.repeatable:
         return error
+    unknown = "The tasks may or may not run" if call.path.endswith("/submit") else "It may or may not be done"
     raise SubmitOutcomeUnknown(
-        f"{error}. The tasks may or may not run: this service cannot recognise a repetition, so they were not sent "
-        "again. Look for their effects, then submit what is missing"
+        f"{error}. {unknown}: "
+        "this service cannot recognise a repetition, so nothing was sent again. Look for the effects, then ask again "
+        "for what is missing"
     ) from error
 
 
@@ -193,7 +195,9 @@ def _refusal_pause(call: Request, answer: Response, backoff: Backoff) -> float:
     if answer.status not in _TROUBLED:
         raise _refusal(answer)
     if not call.repeatable:
-        _repeatable(call, NoAnswer(f"the service answered {answer.status} to {call.method} {call.path}"))
+        reason = _refusal(answer).message
+        told = f"{call.method} {call.path} was answered with {answer.status}: {reason}"
+        _repeatable(call, NoAnswer(told))
     return backoff.failed(random.random())
 
 

@@ -60,7 +60,7 @@ class OpenTasks:
         self._reading = reading_of(owner.settings.serializer)
         settings = owner.settings
         self.results: HostedResults = HostedResults(
-            client, self.group, self, settings.grace, settings.amqp_port
+            client, self.group, self, settings.grace, lambda: owner.settings.amqp_port
         )
 
     # -- out -------------------------------------------------------------------------------------------------
@@ -69,8 +69,11 @@ class OpenTasks:
         """Note that these calls are tasks now."""
         for call, task_id in zip(calls, task_ids, strict=True):
             _assign(call.future, task_id)
+        group = target.group_id(self.group)
+        if target.group:
+            self.results.listen_to(group)
         with self.lock:
-            early = self._expect(target, self.group, [call.future for call in calls], task_ids)
+            early = self._expect(target, group, [call.future for call in calls], task_ids)
             missed = self.pending.missed
             self.results.need()
         for expected, outcome in early:
@@ -126,7 +129,9 @@ class OpenTasks:
                 self._owner.queue.wake()
 
     def _settle(self, expected: ExpectedResult, outcome: Outcome) -> None:
-        self._versions.check(str(uuid.UUID(bytes=expected.target.endpoint)), outcome.details)
+        endpoint = expected.target.endpoint  # none: reloaded by an Executor that has no endpoint
+        where = str(uuid.UUID(bytes=endpoint)) if endpoint else "of this task"
+        self._versions.check(where, outcome.details)
         settle(expected.future, outcome, self._reading)
 
     def give_up(self, error: ComputeError) -> None:
@@ -150,8 +155,8 @@ class HostedConnection:
             client.text_wire(), client.register_code, self.tasks, self.tasks.group, owner.settings.grace
         )
         self._submitter.resend_unknown = owner.settings.resend_unknown
-        pace = owner.settings.pace
-        self._pacer = None if pace is None else Pacer(*pace)
+        self._pace: tuple[int, float] | None = None
+        self._pacer: Pacer | None = None
         self._thread: threading.Thread | None = None
 
     # -- the I/O thread --------------------------------------------------------------------------------------
@@ -196,6 +201,9 @@ class HostedConnection:
         self._queue.awake()
 
     def _submit(self, batch: CallBatch) -> None:
+        pace = self._owner.settings.pace
+        if pace != self._pace:  # it can be set between two submits
+            self._pace, self._pacer = pace, None if pace is None else Pacer(*pace)
         if self._pacer is not None:
             time.sleep(self._pacer.reserve(time.monotonic()))
         self._submitter.post(batch.target, batch.calls)

@@ -60,15 +60,23 @@ Queues = amqp.ResultQueueConsumer | legacy_stream.LegacyStream
 
 
 class HostedResults:
-    """See the module. ``port``: of the broker, instead of the one that the service names."""
+    """See the module. ``port`` gives that of the broker for the next connection; None: the one that the service
+    names."""
 
     def __init__(
-        self, client: Client, group: str, sink: ResultSink, grace: float, port: int | None = None
+        self,
+        client: Client,
+        group: str,
+        sink: ResultSink,
+        grace: float,
+        port: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._port = port
         self._client = client
         self._wire = client.text_wire()
         self._groups = {group}
+        self._heard: set[str] = set()  # groups whose queues are open
+        self._reopen = False
         self._sink = sink
         self._pending = sink.pending
         self._lock = sink.lock
@@ -104,6 +112,13 @@ class HostedResults:
         """Note that results of another group are wanted as well: by asking, since its queue may be someone else's."""
         self._groups.add(group)
 
+    def listen_to(self, group: str) -> None:
+        """Note that results of another group will come into a queue of this program's."""
+        if group not in self._heard:
+            self._groups.add(group)
+            self._reopen = True
+            self.wake()
+
     def is_here(self) -> bool:
         """Return whether the caller is the results thread."""
         return threading.current_thread() is self._thread
@@ -128,6 +143,9 @@ class HostedResults:
     def _run(self) -> None:
         try:
             while self._wanted():
+                if self._reopen:  # a queue more is to be read
+                    self._reopen = False
+                    self._disconnect()
                 if self._queues is None:
                     self._connect()
                 else:
@@ -186,16 +204,18 @@ class HostedResults:
 
     def _open(self) -> Queues:
         address = self._client.address()
+        groups = self._heard = set(self._groups)
         try:
             found = self._client.result_queues()
         except NotFound:
             handle = functools.partial(self._message, legacy_stream.read)
             token = self._client.authorization() or ""
-            return legacy_stream.LegacyStream(address, token, self._groups, handle)
-        url = found.url if self._port is None else amqp.with_port(found.url, self._port)
+            return legacy_stream.LegacyStream(address, token, groups, handle)
+        port = self._port()
+        url = found.url if port is None else amqp.with_port(found.url, port)
         amqp.check(url, address)
         handle = functools.partial(self._message, messages.read)
-        return amqp.ResultQueueConsumer(url, amqp.named(self._groups, found.prefix), handle)
+        return amqp.ResultQueueConsumer(url, amqp.named(groups, found.prefix), handle)
 
     def _pause(self, seconds: float) -> None:
         self._changed.wait(seconds)

@@ -123,7 +123,7 @@ class HostedSubmitter:
 
     def _submit(self, target: Target, tasks: list[BatchTask]) -> SubmitAnswer:
         options = BatchOptions(
-            task_group_id=self._group,
+            task_group_id=target.group_id(self._group),
             resource_specification=stock_specification(target.options),
             user_endpoint_config=target.options.user_endpoint_config,
             create_queue=True,

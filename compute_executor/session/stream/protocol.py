@@ -217,6 +217,9 @@ class StreamProtocol:
                 self.send(rest)
             return
         self.router.add(batch)
+        group = batch.target.group
+        if group and group not in self.groups:
+            self.subscribe(group)
         self.hold(parts)
         if self.trace is not None:
             self.trace.flushed(batch)

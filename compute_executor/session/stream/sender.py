@@ -55,7 +55,8 @@ class SubmitRefusal(NamedTuple):
 
 
 class Sender:
-    """Table of the batches that are sent and not confirmed. ``group``: 16 bytes of its task group's id."""
+    """Table of the batches that are sent and not confirmed. ``group``: 16 bytes of the id of their task group, unless
+    their target names another."""
 
     def __init__(self, group: bytes) -> None:
         self.group = group
@@ -91,7 +92,7 @@ class Sender:
         return build_submit(
             [(call.function.digest, call.body) for call in batch.calls],
             prefix=batch.prefix,
-            group=self.group,
+            group=target.group or self.group,
             endpoint=target.endpoint,
             pool=target.pool,
             options=target.options,

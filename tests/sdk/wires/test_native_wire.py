@@ -44,6 +44,7 @@ def test_a_batch_keeps_every_option_of_its_endpoint(client: Client, service: Scr
     endpoint_id = "00000000-0000-4000-8000-000000000000"
     route = f"POST /v3/endpoints/{endpoint_id}/submit"
     service.on(route, packed([1]))
+    service.on(f"GET /v2/endpoints/{endpoint_id}", Reply(200, {"kind": "globus_compute"}))
     batch = client.create_batch(
         resource_specification={"num_nodes": 2},
         user_endpoint_config={"queue": "short"},

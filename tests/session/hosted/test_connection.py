@@ -6,6 +6,7 @@ import functools
 import socket
 import threading
 import time
+import uuid
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -26,6 +27,8 @@ from compute_executor.errors import (
     TaskExecutionFailed,
 )
 from compute_executor.protocol import frames
+from compute_executor.sdk.http.pacing import Pacer
+from compute_executor.sdk.limits import HOSTED
 from compute_executor.sdk.outcome import Outcome
 from compute_executor.sdk.wires.text_wire import TextWire
 from compute_executor.serialization import native
@@ -148,7 +151,7 @@ def test_options_of_the_endpoint_travel(client: Client, service: HostedService) 
     assert submit["user_endpoint_config"] == {"a": 1}
     assert submit["resource_specification"] == {"num_nodes": 2}
     assert submit["create_queue"] is True
-    assert submit["task_group_id"] == ex.task_group_id
+    assert submit["task_group_id"] == str(ex.task_group_id)
 
 
 def test_workers_cannot_be_made_there(client: Client) -> None:
@@ -242,6 +245,48 @@ def test_tasks_of_a_dead_program_are_found_again(
         assert {one.task_id for one in found} == {one.task_id for one in futures}
         with pytest.raises(NotFound):
             other.reload_tasks("11111111-1111-4111-8111-111111111111")
+
+
+def test_they_are_found_without_an_endpoint(ex: Executor, client: Client) -> None:
+    assert ex.submit(add_one, 1).result(10) == 2
+    assert not client.is_own_service()
+    with Executor(client=client) as other:
+        assert [one.result(10) for one in other.reload_tasks(ex.task_group_id)] == [2]
+        with pytest.raises(InvalidRequest, match="endpoint_id is missing"):
+            other.submit(add_one, 1).result(10)
+        other.endpoint_id = ENDPOINT
+        assert other.submit(add_one, 1).result(10) == 2
+
+
+def test_calls_of_another_group(ex: Executor, service: HostedService) -> None:
+    """Its results come, too, while those of the first group are awaited and afterwards."""
+    groups = [ex.task_group_id, uuid.UUID(int=1), uuid.UUID(int=2)]
+    service.prompt = False
+    futures = []
+    for group in groups:
+        ex.task_group_id = group
+        futures.append(ex.submit(add_one, 1))
+    _until(lambda: len(service.waiting) == 3)
+    service.run()
+    assert [one.result(10) for one in futures] == [2, 2, 2]
+    submits = [one for _, path, one in service.requests if path.endswith("/submit")]
+    assert [one["task_group_id"] for one in submits] == [str(one) for one in groups]
+
+
+def test_the_pace_can_change_between_submits(ex: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[int, float]] = []
+
+    class Noted(Pacer):
+        def __init__(self, limit: int, window: float) -> None:
+            made.append((limit, window))
+            super().__init__(limit, window)
+
+    monkeypatch.setattr("compute_executor.session.hosted.connection.Pacer", Noted)
+    ex.submit(add_one, 1).result(10)
+    ex.api_burst_limit = 7
+    ex.submit(add_one, 1).result(10)
+    ex.submit(add_one, 1).result(10)
+    assert made == [(7, HOSTED.window)]
 
 
 def test_other_versions_are_told_once(ex: Executor, service: HostedService) -> None:
