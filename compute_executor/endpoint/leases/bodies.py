@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +26,9 @@ from compute_executor.protocol.frames import Blob, blob_name
 COPIED_AT_ONCE = 16 * 1024 * 1024
 """Bytes of a body that is copied from one file system to another in one turn of the loop. A larger one travels in
 parts, between which others are heard."""
+
+MOST_AT_ONCE = 16
+"""Bodies that are received at once over one connection: each is an open file, until the peer has sent all of it."""
 
 KEPT_SHARE = 4
 """Shared values are kept for later tasks in this part of what is free of the disk: a quarter."""
@@ -80,7 +84,7 @@ class IncomingBody:
 class BodyExchange:
     """The bodies of one connection. ``folder``: where they lie here; ``theirs``: the peer's folder, if it can be
     read here; ``proven``: it is the peer's for certain, and no other folder of that name; ``sync``: flush each to the
-    disk before it counts as received."""
+    disk before it counts as received; ``largest``: bytes that one may have."""
 
     def __init__(
         self,
@@ -90,14 +94,17 @@ class BodyExchange:
         theirs: Path | None = None,
         proven: bool = False,
         sync: bool = False,
+        largest: int = sys.maxsize,
     ) -> None:
         self._folder = folder
         self._frames = frames
         self._theirs = theirs
         self._proven = proven
         self._sync = sync
+        self._largest = largest
         self._handed_out: set[str] = set()
         self._incoming: dict[str, IncomingBody] = {}
+        self._expected: dict[str, tuple[int, list[Done]]] = {}  # not asked for yet: size, and who waits
 
     # -- out --
 
@@ -139,24 +146,34 @@ class BodyExchange:
         except ResultDecodeError as error:
             done(BodyTrouble(str(error), here=False))
             return
-        if self.holds(blob) or self._linked(name, blob.size):
+        if not 0 <= blob.size <= self._largest:
+            done(
+                BodyTrouble(f"{blob.size} bytes are more than the {self._largest} that are taken", here=False)
+            )
+        elif self.holds(blob) or self._linked(name, blob.size):
             done(None)
         elif name in self._incoming:
             self._incoming[name].waiting.append(done)
         else:
-            self._ask(name, blob.size, done)
+            self._expected.setdefault(name, (blob.size, []))[1].append(done)
+            self._ask_for_more()
 
     def _linked(self, name: str, size: int) -> bool:
         """Return whether the peer's own file could be taken."""
         return self._theirs is not None and _put(self._theirs / name, self._folder / name, size)
 
-    def _ask(self, name: str, size: int, done: Done) -> None:
+    def _ask_for_more(self) -> None:
+        while self._expected and len(self._incoming) < MOST_AT_ONCE:
+            name = next(iter(self._expected))
+            self._ask(name, *self._expected.pop(name))
+
+    def _ask(self, name: str, size: int, waiting: list[Done]) -> None:
         try:
             incoming = self._incoming[name] = IncomingBody(self._folder / f"{name}.part", size)
         except OSError as error:
-            done(self._unwritable(name, error))
+            _tell(waiting, self._unwritable(name, error))
             return
-        incoming.waiting.append(done)
+        incoming.waiting = waiting
         self._frames.put(BodyWanted(name, 0))
 
     def part(self, frame: BodyPart) -> None:
@@ -191,8 +208,8 @@ class BodyExchange:
         incoming = self._incoming.pop(name)
         incoming.close()
         incoming.path.unlink(missing_ok=True)
-        for done in incoming.waiting:
-            done(trouble)
+        _tell(incoming.waiting, trouble)
+        self._ask_for_more()
 
     def close(self) -> None:
         """Note that the connection has ended: what was on its way is asked for again on the next one."""
@@ -200,6 +217,12 @@ class BodyExchange:
             incoming.close()
             incoming.path.unlink(missing_ok=True)
         self._incoming.clear()
+        self._expected.clear()
+
+
+def _tell(waiting: list[Done], trouble: BodyTrouble | None) -> None:
+    for done in waiting:
+        done(trouble)
 
 
 def _put(source: Path, target: Path, size: int) -> bool:

@@ -18,12 +18,14 @@ import msgspec
 
 from compute_executor.endpoint.leases import frames
 from compute_executor.endpoint.leases.bodies import BodyExchange, BodyTrouble
-from compute_executor.endpoint.leases.send_list import SendList
+from compute_executor.endpoint.leases.credit import MOST
+from compute_executor.endpoint.leases.send_list import ROOM, SendList
 from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.endpoint.pool.scheduling_policy import Assignment
 from compute_executor.endpoint.worker.messages import Key
 from compute_executor.errors import InvalidRequest
 from compute_executor.protocol.frames import EXCEPTION, LOST, TIMEOUT, VALUE, Blob, Body, Reason, Written
+from compute_executor.protocol.plain import check_free_fields
 
 log: logging.Logger = logging.getLogger(__name__)
 
@@ -35,6 +37,26 @@ FRAME_TASKS = 1024
 
 FETCH_AGAIN = 5.0
 """Seconds until a body is asked for again that could not be written here."""
+
+MOST_HELD = 4 * MOST
+"""Tasks that a holder may have at once, whatever it asks for: some times what one of ours does."""
+
+MOST_UNREAD = 64 * 1024 * 1024
+"""Bytes that may wait for a holder that does not read: its connection ends. Far beyond `send_list.ROOM` and what is
+taken at once."""
+
+MOST_INLINE = 1024 * 1024
+"""Bytes of a body, or of the end of what a task has written, that come in a report itself: some times what workers
+put there. A client must be able to read them in one frame."""
+
+STATE_BYTES = 64 * 1024
+"""Of what a holder tells of itself now and then, which is kept and shown in lists."""
+
+SHARED_NAMES = 20_000
+"""Shared values that a holder may have from earlier connections: each is looked for."""
+
+LATEST = 1e11
+"""Unix time in the year 5138. Beyond it, and before 0, there is none that a reader could show as a date."""
 
 _REPORTED = frozenset({VALUE, EXCEPTION, TIMEOUT, LOST})
 _decode_reason = msgspec.msgpack.Decoder(Reason).decode
@@ -130,6 +152,10 @@ class GrantorSession:
         self._may_keep = may_keep
         self._named: set[int] = set()  # functions
         self._given = self._limit = 0
+        self._told_trouble = False
+        self._under_way = 0  # reserved and not sent yet
+        self._fetching: set[Key] = set()  # tasks whose results are still to come
+        send.drained = self._has_room
         self._told_queued = -1
         self._reports: deque[OpenReport] = deque()
         self.is_settled: bool = False
@@ -147,15 +173,27 @@ class GrantorSession:
     # -- giving -------------------------------------------------------------------------------------------
 
     def room(self) -> int:
-        """Return how many more tasks may be sent now."""
-        return self._limit - self._given if self.is_settled and not self.is_over else 0
+        """Return how many more tasks may be sent now: none while the holder does not read what was sent."""
+        if not self.is_settled or self.is_over or self.frames.size > ROOM:
+            return 0
+        return min(self._limit - self._given, MOST_HELD - len(self.granted.leased) - self._under_way)
+
+    def _has_room(self) -> None:
+        if self.room() > 0:
+            self._events.has_credit(self)
+
+    def reads(self) -> bool:
+        """Return whether the holder reads what it is sent, as far as can be told."""
+        return self.frames.size <= MOST_UNREAD
 
     def reserve(self, count: int) -> None:
-        """So many tasks are about to be sent."""
+        """So many tasks are about to be sent; if negative, so many are not sent after all."""
         self._given += count
+        self._under_way += count
 
     def send(self, tasks: list[Assignment]) -> None:
         """Lease these to the holder and send them; there was room for them."""
+        self._under_way -= len(tasks)
         for chunk in _chunks(tasks):
             self._name_functions({task.function for task in chunk})
             for task in chunk:
@@ -221,11 +259,18 @@ class GrantorSession:
     # -- receiving ------------------------------------------------------------------------------------------
 
     def received(self, data: bytes) -> None:
-        """Note that a frame has come. Raises InvalidRequest for what cannot be one."""
+        """Note that a frame has come. Raises InvalidRequest for what cannot be one, and if answers wait that are not
+        read."""
+        if not self.reads():
+            raise InvalidRequest(f"{self.frames.size} bytes wait for this endpoint, which does not read them")
         try:
             frame = frames.decode_to_grantor(data)
         except (msgspec.MsgspecError, RecursionError, ValueError) as error:
             raise InvalidRequest(f"a frame of an endpoint cannot be read: {error}") from None
+        if isinstance(frame, frames.HolderState) and len(data) > STATE_BYTES:
+            raise InvalidRequest(
+                f"the state of an endpoint has {len(data)} bytes, where there is room for {STATE_BYTES}"
+            )
         _HANDLERS[type(frame)](self, frame)
 
     def _on_settled(self, _: frames.Settled) -> None:
@@ -234,14 +279,18 @@ class GrantorSession:
 
     def _on_credit(self, frame: frames.CreditLimit) -> None:
         self._limit = frame.limit
-        if self.room() > 0:
-            self._events.has_credit(self)
+        self._has_room()
 
     def _on_began(self, frame: frames.TasksBegan) -> None:
-        self._events.began([task for task in frame.tasks if self.granted.holds(task[:3])])
+        self._events.began(
+            [(*task[:3], _time(task[3])) for task in frame.tasks if self.granted.holds(task[:3])]
+        )
 
     def _on_output(self, frame: frames.TaskWritten) -> None:
-        self._events.output([task for task in frame.tasks if task[:2] in self.granted.leased])
+        written = [task for task in frame.tasks if task[:2] in self.granted.leased]
+        for _, _, part in written:
+            _check_size(sum(map(len, part.streams())))
+        self._events.output(written)
 
     def _on_returned(self, frame: frames.TasksReturned) -> None:
         self._events.returned(self, self._release(frame.tasks))
@@ -256,7 +305,14 @@ class GrantorSession:
     def _on_report(self, frame: frames.Report) -> None:
         if any(one.status not in _REPORTED for one in frame.outcomes):
             raise InvalidRequest(f"report {frame.number} has an outcome of a kind that no endpoint reports")
-        held = [one for one in frame.outcomes if self.granted.holds((one.batch, one.position, one.attempt))]
+        news: dict[Key, TaskEnded] = {}
+        for one in frame.outcomes:
+            if self._is_new(one[:3]):
+                news.setdefault(one[:3], _checked(one))
+        held = list(news.values())
+        if not held and self._reports:  # what it tells again waits here already
+            self._reports[-1].number = frame.number
+            return
         whole = [one for one in held if not isinstance(one.body, Blob)]
         missing = [one for one in held if isinstance(one.body, Blob)]
         report = OpenReport(frame.number, len(missing), 0)
@@ -265,6 +321,10 @@ class GrantorSession:
         for outcome in missing:
             self._fetch(outcome, report)
         self.stored(self._events.progress()[1])
+
+    def _is_new(self, key: Key) -> bool:
+        """Return whether it holds this task and has not said yet how it ended."""
+        return self.granted.holds(key) and key not in self._fetching
 
     def _pass_on(self, outcomes: list[TaskEnded], report: OpenReport) -> None:
         self._release((one.batch, one.position, one.attempt) for one in outcomes)
@@ -277,13 +337,18 @@ class GrantorSession:
         assert isinstance(body, Blob)
         if not self._may_keep(body.name):
             raise InvalidRequest(f"a result is said to be in body {body.name}, which is not the endpoint's")
+        self._fetching.add(outcome[:3])
 
         def came(trouble: BodyTrouble | None) -> None:
             if trouble is not None and trouble.here:
-                log.warning("a result waits at its endpoint: %s", trouble.text)
+                if not self._told_trouble:  # once: there may be many, again and again
+                    log.warning("results wait at their endpoint: %s", trouble.text)
+                self._told_trouble = True
                 asyncio.get_running_loop().call_later(FETCH_AGAIN, self._fetch_again, outcome, report)
                 return
             whole = outcome if trouble is None else _without_body(outcome, body, trouble)
+            self._told_trouble = False
+            self._fetching.discard(outcome[:3])
             report.missing -= 1
             self._pass_on([whole], report)
             self.stored(self._events.progress()[1])
@@ -301,20 +366,48 @@ class GrantorSession:
         self._events.failed(self, frame.message)
 
     def _on_state(self, frame: frames.HolderState) -> None:
+        check_free_fields(frame)
         self._events.state(self, frame.document)
 
     def _on_leaving(self, _: frames.Leaving) -> None:
         self._events.leaving(self)
 
     def _on_shared_held(self, frame: frames.SharedHeld) -> None:
-        self._shared.update(frame.names)
-        self.shared_gone([name for name in frame.names if not self._bodies.has(name)])
+        room = max(0, SHARED_NAMES - len(self._shared))
+        known, others = frame.names[:room], frame.names[room:]
+        self._shared.update(known)
+        self.shared_gone([name for name in known if not self._bodies.has(name)])
+        if others:
+            self.frames.put(frames.SharedDropped(others))
 
     def _on_body_wanted(self, frame: frames.BodyWanted) -> None:
         self._bodies.wanted(frame)
 
     def _on_body_part(self, frame: frames.BodyPart) -> None:
         self._bodies.part(frame)
+
+
+def _time(said: float) -> float:
+    """Return a Unix time that a holder says; 0.0, which is none, for what nobody could store or show (NaN too)."""
+    return said if 0.0 <= said < LATEST else 0.0
+
+
+def _check_size(size: int) -> None:
+    if size > MOST_INLINE:
+        raise InvalidRequest(
+            f"{size} bytes of one task are in a frame, where there is room for {MOST_INLINE}"
+        )
+
+
+def _checked(outcome: TaskEnded) -> TaskEnded:
+    """Return an outcome with times that are some. Raises InvalidRequest for one that is too large."""
+    output, body = outcome.output, outcome.body
+    size = len(body) if isinstance(body, bytes) else 0
+    size += sum(map(len, output.streams())) if output is not None else 0
+    _check_size(size)
+    if 0.0 <= outcome.began < LATEST and 0.0 <= outcome.ended < LATEST:
+        return outcome
+    return outcome._replace(began=_time(outcome.began), ended=_time(outcome.ended))
 
 
 def _without_body(outcome: TaskEnded, body: Blob, trouble: BodyTrouble) -> TaskEnded:

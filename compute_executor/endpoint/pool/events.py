@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Annotated, NamedTuple, Protocol
+
+import msgspec
 
 from compute_executor.endpoint.pool.scheduling_policy import Assignment
 from compute_executor.endpoint.worker.messages import Key
@@ -22,7 +24,7 @@ class TaskEnded(NamedTuple):
     began: float
     ended: float
     output: Written | None = None
-    worker: int = 0
+    worker: Annotated[int, msgspec.Meta(ge=0, le=(1 << 31))] = 0
 
 
 class WorkerView(NamedTuple):

@@ -52,7 +52,7 @@ class AgentEngine:
         self._pools: dict[bytes, EndpointMachines] = {}
         self._due: set[bytes] = set()
         self._looking: set[bytes] = set()
-        self._recalls: dict[int, asyncio.Future[None]] = {}
+        self._recalls: dict[int, tuple[GrantorSession, asyncio.Future[None]]] = {}
         self._last_recall = 0
         self._unsent: dict[tuple[int, int], list[Assignment]] = {}
         """Tasks whose leases are being stored, each with those that it was taken with."""
@@ -92,9 +92,7 @@ class AgentEngine:
         session.end()
         if machine.session is session:
             machine.session, machine.end = None, nobody
-        for request in list(
-            self._recalls
-        ):  # of this machine or another: whoever waits looks at what has come back
+        for request in [request for request, (asked, _) in self._recalls.items() if asked is session]:
             self.recall_answered(session, request)
 
     def forget(self, group: EndpointMachines, machine: Machine, why: str) -> None:
@@ -151,14 +149,22 @@ class AgentEngine:
         unsent = {name for name in tasks if self._unsent.pop(name, None) is not None}
         for session, held in self._holders(pool, tasks):
             self._last_recall += 1
-            self._recalls[self._last_recall] = asyncio.get_running_loop().create_future()
+            self._recalls[self._last_recall] = (session, asyncio.get_running_loop().create_future())
             session.recall(self._last_recall, held)
         return unsent
 
-    async def recalled(self, pool: bytes) -> None:  # noqa: ARG002 - all are answered soon
-        """Return when machines have said what they give back of all that was asked for by now, or do not answer."""
-        if waiting := list(self._recalls.values()):
-            await asyncio.wait(waiting, timeout=RECALL_WITHIN)
+    async def recalled(self, pool: bytes) -> None:
+        """Return when the machines of a pool have said what they give back of all that was asked for by now, or do
+        not answer."""
+        asked = {
+            request: future
+            for request, (session, future) in self._recalls.items()
+            if _machine(session).pool == pool
+        }
+        if asked:
+            await asyncio.wait(asked.values(), timeout=RECALL_WITHIN)
+        for request in asked:  # nobody waits any longer
+            self._recalls.pop(request, None)
 
     def stop_tasks(self, pool: bytes, tasks: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
         """See Engine."""
@@ -171,12 +177,15 @@ class AgentEngine:
     def _holders(
         self, pool: bytes, tasks: Collection[tuple[int, int]]
     ) -> list[tuple[GrantorSession, list[tuple[int, int]]]]:
-        """Return the connected machines that hold any of these tasks, with those that they hold."""
+        """Return the connected machines that hold any of these tasks, with those that they hold. One that does not
+        read what it is sent is connected no longer."""
         group = self._pools.get(pool)
         found = []
         for machine in group.connected() if group is not None else ():
             held = [name for name in tasks if name in machine.leased]
-            if held and machine.session is not None:
+            if held and machine.session is not None and not machine.session.reads():
+                machine.end("it does not read what it is sent")
+            elif held and machine.session is not None:
                 found.append((machine.session, held))
         return found
 
@@ -190,8 +199,9 @@ class AgentEngine:
         working = group.working()
         if not working:
             self._end_if_all_fail(group)
-        while sum(self._give(group, machine, session) for machine, session in working):
-            pass
+        given = [self._give(group, machine, session) for machine, session in working]
+        if any(given):
+            self._wake_soon(pool)  # others have a turn between two shares
         self._tell_queued(group, working)
         self._look_later(pool, [machine for machine, _ in working])
 
@@ -321,18 +331,21 @@ class AgentEngine:
         self._events.returned(machine.pool, tasks)
         self._wake_soon(machine.pool)
 
-    def recall_answered(self, session: GrantorSession, request: int) -> None:  # noqa: ARG002
+    def recall_answered(self, session: GrantorSession, request: int) -> None:
         """See GrantorEvents."""
-        future = self._recalls.pop(request, None)
-        if future is not None and not future.done():
+        asked, future = self._recalls.get(request, (None, None))
+        if asked is not session or future is None:
+            return  # another machine was asked, or nobody waits any longer
+        del self._recalls[request]
+        if not future.done():
             future.set_result(None)
 
     def failed(self, session: GrantorSession, message: str) -> None:
         """See GrantorEvents."""
         machine = _machine(session)
-        machine.trouble = message[:1000]
-        if message:
-            log.warning("no worker can start on %s: %s", machine.name, message)
+        news, machine.trouble = message[:1000] != machine.trouble, message[:1000]
+        if news and message:
+            log.warning("no worker can start on %s: %s", machine.name, machine.trouble)
         self._wake_soon(machine.pool)
 
     def state(self, session: GrantorSession, document: dict[str, object]) -> None:

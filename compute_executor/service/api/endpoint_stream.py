@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import time
 import uuid
 from typing import TYPE_CHECKING
@@ -91,7 +92,6 @@ async def _hello(websocket: WebSocket) -> frames.HolderHello:
     try:
         first = await asyncio.wait_for(websocket.receive_text(), HELLO_PATIENCE)
         hello = _decode_hello(first)
-        bytes.fromhex(hello.machine)
     except (KeyError, asyncio.TimeoutError, msgspec.MsgspecError, RecursionError, ValueError) as error:
         raise FrameRefused(MALFORMED, f"the first frame must be the hello of an endpoint: {error}") from None
     if hello.lease_protocol != frames.PROTOCOL:
@@ -100,12 +100,12 @@ async def _hello(websocket: WebSocket) -> frames.HolderHello:
             f"this service (version {__version__}) speaks protocol {frames.PROTOCOL} with endpoints, the endpoint "
             f"(version {hello.version}) speaks {hello.lease_protocol}: update the older one",
         )
-    if len(hello.machine) != 2 * _MACHINE_BYTES:
+    if not _MACHINE.fullmatch(hello.machine):
         raise FrameRefused(MALFORMED, "a machine is named by 32 hexadecimal digits")
     return hello
 
 
-_MACHINE_BYTES = 16
+_MACHINE: re.Pattern[str] = re.compile("[0-9a-f]{32}")
 
 
 class MachineStream:
@@ -118,7 +118,9 @@ class MachineStream:
         self._agents = service.holders(endpoint)
         self._endpoint = endpoint
         self._frames = SendList()
-        bodies = BodyExchange(service.blobs.folder, self._frames, sync=service.durable)
+        bodies = BodyExchange(
+            service.blobs.folder, self._frames, sync=service.durable, largest=service.limits.body
+        )
         self._machine: Machine = self._agents.machine(endpoint, hello)
         self._session = GrantorSession(
             self._machine,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from math import isfinite
 from typing import Any
 
 from compute_executor.endpoint.pool.events import TaskEnded
@@ -204,6 +205,7 @@ def _outcome_values(outcomes: Sequence[TaskEnded], first: int) -> tuple[list[Any
         outcomes, first
     ):
         text, pid = output and encode_output(output), worker or None
+        times = (began, ended) if isfinite(began + ended) else (0.0, 0.0)  # SQLite makes NULL of NaN
         if isinstance(body, Blob):
             values += (
                 seq,
@@ -211,8 +213,7 @@ def _outcome_values(outcomes: Sequence[TaskEnded], first: int) -> tuple[list[Any
                 position,
                 status,
                 attempt,
-                began,
-                ended,
+                *times,
                 None,
                 body.name,
                 body.size,
@@ -227,8 +228,7 @@ def _outcome_values(outcomes: Sequence[TaskEnded], first: int) -> tuple[list[Any
                 position,
                 status,
                 attempt,
-                began,
-                ended,
+                *times,
                 body,
                 None,
                 len(body),

@@ -149,5 +149,8 @@ class Cancelling:
             return []
         names = ((batch.number, position) for position in positions)
         asked = [name for name in names if name in recalling]
-        await self._engines.recalled(batch.pool)
-        return [name[1] for name in asked if recalling.pop(name, False)]
+        try:
+            await self._engines.recalled(batch.pool)
+        finally:  # also if whoever asked has gone meanwhile
+            given_back = [name[1] for name in asked if recalling.pop(name, False)]
+        return given_back

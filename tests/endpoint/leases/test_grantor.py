@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import msgspec
 import pytest
 
-from compute_executor.endpoint.leases import frames
+from compute_executor.endpoint.leases import bodies, frames, grantor
 from compute_executor.endpoint.leases.bodies import BodyExchange
-from compute_executor.endpoint.leases.grantor import GrantedLeases, GrantorEvents, GrantorSession, reason_of
-from compute_executor.endpoint.leases.send_list import SendList
+from compute_executor.endpoint.leases.grantor import (
+    MOST_HELD,
+    MOST_INLINE,
+    STATE_BYTES,
+    GrantedLeases,
+    GrantorEvents,
+    GrantorSession,
+    reason_of,
+)
+from compute_executor.endpoint.leases.send_list import ROOM, FileSource, SendList
 from compute_executor.endpoint.pool.events import TaskEnded
 from compute_executor.endpoint.pool.scheduling_policy import Assignment
 from compute_executor.errors import InvalidRequest
-from compute_executor.protocol.frames import LOST, VALUE, Blob, Reason
+from compute_executor.protocol.frames import LOST, VALUE, Blob, Reason, Written
+from tests.service.fixture import live
 
 NAME = "a" * 32
 
@@ -234,3 +247,186 @@ def test_shared_values_of_an_earlier_connection_are_compared_with_what_there_is(
     assert talk.sent.last(frames.SharedDropped).names == [gone, "../x"]
     talk.session.shared_gone([there])
     assert talk.sent.last(frames.SharedDropped).names == [there]
+
+
+# -- a holder that lies -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("time", [math.nan, math.inf, -1.0, 1e300])
+def test_times_that_are_none_are_not_passed_on(tmp_path: Path, time: float) -> None:
+    talk = Talk(tmp_path)
+    talk.settled(9)
+    talk.give(task(0), task(1))
+    talk.hears(frames.TasksBegan([(7, 0, 1, time), (7, 1, 1, 5.0)]))
+    assert talk.told.of("began") == [[(7, 0, 1, 0.0), (7, 1, 1, 5.0)]]
+    talk.hears(frames.Report(1, [ended(0)._replace(began=time), ended(1)._replace(ended=time)]))
+    assert talk.told.of("ended") == [[ended(0)._replace(began=0.0), ended(1)._replace(ended=0.0)]]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"worker": 1 << 63},
+        {"worker": -1},
+        {"body": b"x" * (MOST_INLINE + 1)},
+        {"output": Written(out=b"x" * MOST_INLINE, err=b"xx")},
+    ],
+)
+def test_an_outcome_that_nobody_could_store_or_read_ends_the_connection(
+    tmp_path: Path, changed: dict[str, Any]
+) -> None:
+    talk = Talk(tmp_path)
+    talk.settled(9)
+    talk.give(task(0))
+    with pytest.raises(InvalidRequest):
+        talk.hears(frames.Report(1, [ended(0)._replace(**changed)]))
+    assert talk.told.of("ended") == []
+    assert talk.granted.leased
+
+
+def test_what_a_task_writes_is_bounded(tmp_path: Path) -> None:
+    talk = Talk(tmp_path)
+    talk.settled(9)
+    talk.give(task(0))
+    with pytest.raises(InvalidRequest, match="bytes of one task"):
+        talk.hears(frames.TaskWritten([(7, 0, Written(out=b"x" * (MOST_INLINE + 1)))]))
+
+
+def test_a_task_that_is_told_again_while_its_result_comes_is_counted_once(tmp_path: Path) -> None:
+    talk = Talk(tmp_path)
+    talk.settled(9)
+    talk.give(task(0), task(1))
+    said = ended(0, Blob(NAME, 5))
+    talk.hears(frames.Report(1, [said, said._replace(body=Blob("b" * 32, 5))]))
+    for number in range(2, 50):
+        talk.hears(frames.Report(number, [said]))
+    wanted = [frame for frame in talk.sent.frames if isinstance(frame, frames.BodyWanted)]
+    assert [one.name for one in wanted] == [NAME]
+    assert len(talk.session._reports) == 1
+    talk.hears(frames.BodyPart(NAME, 0, b"12345"))
+    assert talk.told.of("ended") == [[said]]
+    assert not [frame for frame in talk.sent.frames if isinstance(frame, frames.Stored)]
+    talk.session.stored(1)
+    assert talk.sent.last(frames.Stored).report == 49, "those that told nothing new are done with it"
+
+
+def test_few_bodies_are_received_at_once_however_many_are_told(tmp_path: Path) -> None:
+    talk = Talk(tmp_path)
+    talk.settled(100)
+    talk.give(*map(task, range(50)))
+    names = [f"{number:032x}" for number in range(50)]
+    talk.hears(frames.Report(1, [ended(at, Blob(name, 2)) for at, name in enumerate(names)]))
+    assert len(list(tmp_path.iterdir())) == bodies.MOST_AT_ONCE
+    for name in names:
+        assert len(list(tmp_path.glob("*.part"))) <= bodies.MOST_AT_ONCE
+        talk.hears(frames.BodyPart(name, 0, b"ab"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    assert len(talk.told.of("ended")) == 50
+
+
+@pytest.mark.parametrize("size", [-1, 101, 1 << 63])
+def test_a_body_is_as_large_as_one_may_be(tmp_path: Path, size: int) -> None:
+    told: list[Any] = []
+    BodyExchange(tmp_path, Sent(), largest=100).fetch(Blob(NAME, size), told.append)
+    assert "more than the 100" in told[0].text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_is_given_no_more_than_some_times_what_one_of_ours_takes(tmp_path: Path) -> None:
+    talk = Talk(tmp_path)
+    talk.settled(1 << 53)
+    assert talk.session.room() == MOST_HELD
+    talk.session.reserve(MOST_HELD - 1)
+    assert talk.session.room() == 1
+    talk.session.reserve(-(MOST_HELD - 1))
+    talk.give(task(0))
+    assert talk.session.room() == MOST_HELD - 1
+
+
+@pytest.mark.parametrize("asked", [frames.BodyWanted("x" * 1_000_000, 0), frames.Report(1, [])])
+def test_who_reads_nothing_cannot_have_answers_pile_up(
+    tmp_path: Path, asked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grantor, "MOST_UNREAD", 3_000_000)
+    send = SendList()
+    told = Told()
+    session = GrantorSession(
+        GrantedLeases(), cast(GrantorEvents, told), send, BodyExchange(tmp_path, send), code=lambda _: b""
+    )
+    with contextlib.suppress(InvalidRequest):
+        for _ in range(50_000):
+            session.received(frames.encode(asked))
+    assert send.size < 6_000_000
+    with pytest.raises(InvalidRequest, match="does not read"):
+        session.received(frames.encode(asked))
+
+
+@live
+async def test_one_that_reads_again_is_given_tasks_again(tmp_path: Path) -> None:
+    send, told = SendList(), Told()
+    session = GrantorSession(
+        GrantedLeases(), cast(GrantorEvents, told), send, BodyExchange(tmp_path, send), code=lambda _: b""
+    )
+    for frame in (frames.Settled(), frames.CreditLimit(10)):
+        session.received(frames.encode(frame))
+    while send.size <= ROOM:
+        session.recall(1, [(7, at) for at in range(100_000)])
+    send.put_file(FileSource(NAME, tmp_path / NAME, 0))
+    assert session.room() == 0
+    told.calls.clear()
+    sent: list[bytes] = []
+
+    async def write(data: bytes) -> None:
+        sent.append(data)
+
+    writing = asyncio.ensure_future(send.write_to(write))
+    await send.written()
+    writing.cancel()
+    assert send.size == 0
+    assert session.room() == 10
+    assert [name for name, _ in told.calls] == ["has_credit"]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"a": msgspec.msgpack.Ext(5, b"x")},
+        {"a": {1: 2}},
+        {"a": math.nan},
+        {"a": 1 << 63},
+        {"a": "x" * STATE_BYTES},
+    ],
+)
+def test_a_state_that_lists_could_not_show_ends_the_connection(tmp_path: Path, document: Any) -> None:
+    talk = Talk(tmp_path)
+    with pytest.raises(InvalidRequest):
+        talk.hears(frames.HolderState(document))
+    assert talk.told.of("state") == []
+
+
+def test_only_so_many_values_of_earlier_connections_are_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grantor, "SHARED_NAMES", 2)
+    names = [f"{number:032x}" for number in range(4)]
+    for name in names:
+        (tmp_path / name).touch()
+    talk = Talk(tmp_path)
+    talk.hears(frames.SharedHeld(names))
+    assert talk.sent.last(frames.SharedDropped).names == names[2:]
+    talk.hears(frames.SharedHeld(names[2:]))
+    assert talk.sent.last(frames.SharedDropped).names == names[2:]
+
+
+def test_trouble_with_the_disk_is_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later: list[Any] = []
+    loop = SimpleNamespace(call_later=lambda *call: later.append(call))
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: loop)
+    talk = Talk(tmp_path / "nowhere")
+    talk.settled(9)
+    talk.give(task(0), task(1))
+    talk.hears(frames.Report(1, [ended(at, Blob(f"{at:032x}", 5)) for at in range(2)]))
+    assert len(later) == 2
+    assert caplog.text.count("cannot be written") == 1

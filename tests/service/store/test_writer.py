@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from unittest.mock import ANY
 
@@ -152,3 +153,15 @@ def test_what_expires(store: Store) -> None:
     do(store, lambda writer: writer.acknowledge([(GROUP, 1)]))
     assert store.read.expired_batch(60.0, 40.0) == (number, new_batch().prefix)
     assert store.read.expired_batch(50.0, 40.0) is None
+
+
+def test_a_time_that_is_none_does_not_keep_others_from_being_stored(store: Store) -> None:
+    number = do(store, lambda writer: writer.add_batch(new_batch(count=3)))
+    outcomes = [
+        ended(number, 0)._replace(began=math.nan),
+        ended(number, 1)._replace(ended=math.inf),
+        ended(number, 2),
+    ]
+    do(store, lambda writer: writer.add_outcomes(1, outcomes, [], 5.0))
+    found = [(result.began, result.ended) for result in store.read.outcomes(GROUP, 0, 9)]
+    assert found == [(0.0, 0.0), (0.0, 0.0), (1.0, 2.0)]
