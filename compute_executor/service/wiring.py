@@ -127,7 +127,7 @@ class Components:
     def _make_places(self, default_pool: PoolSpec | None, operators: frozenset[str] | None) -> None:
         self.dispatch: Dispatch = Dispatch()
         self.engines: Engines = Engines()
-        self.endpoints: Endpoints = Endpoints(self.store.read, self.committer)
+        self.endpoints: Endpoints = Endpoints(self.store.read, self.committer, self.limits)
         run_as = self._run_as
         served = ServedUsers(operators, run_as.accounts if run_as else None)
         self.served: ServedUsers = served
@@ -297,6 +297,7 @@ class Components:
             events=self.reports,
             endpoints=self.endpoints,
             registered=self.recheck.endpoint_changed,
+            limits=self.limits,
             shared=self.batches.shared_by,
         )
         self.engines.add_built_in(ContainerEngine(engine(self.reports), self.containers, self.reports))

@@ -13,6 +13,7 @@ import pytest
 from compute_executor.errors import BacklogFull, QuotaExceeded
 from compute_executor.protocol.frames import Blob
 from compute_executor.service.access import LOCAL_USER, Identity
+from compute_executor.service.endpoints.registry import EndpointRegistration
 from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.quotas import QUOTAS, require_quota
 from compute_executor.service.service import Service
@@ -43,6 +44,7 @@ SMALL = ServiceLimits(
     user_stored=100_000,
     user_files=1,
     user_streams=1,
+    user_endpoints=1,
 )
 
 
@@ -242,3 +244,22 @@ async def test_a_measurement_that_fails_is_made_again_later(
         await usage.close()
         assert "cannot be measured now" in caplog.text
         assert usage.of(ALICE.id) == Usage(7, 0)
+
+
+@live
+async def test_endpoints(fixture: ServiceFixture) -> None:
+    async with serving(fixture, limits=SMALL) as service:
+        said = EndpointRegistration("one")
+        both = await asyncio.gather(
+            *(service.agents.register(ALICE, EndpointRegistration(name)) for name in ("one", "two")),
+            return_exceptions=True,
+        )
+        assert [type(one) for one in both] == [tuple, QuotaExceeded], "also of those that come at once"
+        with pytest.raises(QuotaExceeded, match=r"1 registered endpoints; 1 more .*user_endpoints"):
+            await service.agents.register(ALICE, EndpointRegistration("two"))
+        (row, _) = await service.agents.register(ALICE, said)
+        await service.agents.register(BOB, said)
+        for number in range(5):
+            await service.agents.register(HOST, EndpointRegistration(f"e{number}"))
+        await service.delete_endpoint(ALICE, row.id)
+        await service.agents.register(ALICE, EndpointRegistration("two"))

@@ -14,10 +14,11 @@ from compute_executor.protocol.resources import check_fit, least, resources_of
 from compute_executor.service.access import Identity, absent, may
 from compute_executor.service.agents.engine import AgentEngine
 from compute_executor.service.agents.lease_records import LeaseRecords
-from compute_executor.service.agents.machines import Machine, known_of, stored_machines
+from compute_executor.service.agents.machines import EndpointMachines, Machine, known_of, stored_machines
 from compute_executor.service.auth.endpoint_tokens import EndpointTokens
 from compute_executor.service.endpoints.registry import EndpointRegistration, Endpoints
 from compute_executor.service.endpoints.rows import EndpointRow
+from compute_executor.service.limits import ServiceLimits
 
 if TYPE_CHECKING:
     from compute_executor.endpoint.pool.events import EngineEvents
@@ -49,6 +50,7 @@ class Agents:
         events: EngineEvents,
         endpoints: Endpoints,
         registered: Callable[[uuid.UUID], object],
+        limits: ServiceLimits,
         shared: Callable[[int], Sequence[Blob]] = lambda _: (),
     ) -> None:
         self._endpoints = endpoints
@@ -57,7 +59,8 @@ class Agents:
         self._events = events
         self._records = LeaseRecords(read, committer)
         self._engine = AgentEngine(events, dispatch, self._records)
-        self.tokens: EndpointTokens = EndpointTokens(read, committer)
+        self._most_machines = limits.endpoint_machines
+        self.tokens: EndpointTokens = EndpointTokens(read, committer, limits.endpoint_machines)
         for row in endpoints.of_kind(KIND):
             group = self._engine.machines(row.id)
             for known in stored_machines(row.state):
@@ -216,6 +219,16 @@ class Agents:
                 self._engine.forget(group, machine, REPLACED)
         elif not hello.join:
             self.check_place(row, hello.machine)
+        if known is None:
+            self._make_place(row, group)
+
+    def _make_place(self, row: EndpointRow, group: EndpointMachines) -> None:
+        """Forget machines that have gone, the longest first, where there are too many. Raises EndpointTaken."""
+        while len(group) >= self._most_machines:
+            away = [one for one in group if one.is_away()]
+            if not away:
+                raise EndpointTaken(f"endpoint {row.name} has {len(group)} machines, which is the limit")
+            group.remove(min(away, key=lambda one: one.known.heard))
 
     def machine(self, endpoint: uuid.UUID, hello: HolderHello) -> Machine:
         """Return the machine that says this of itself, and was welcome."""

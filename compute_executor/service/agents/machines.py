@@ -94,6 +94,9 @@ class EndpointMachines:
         """The pool that tasks for this endpoint are in."""
         return self.endpoint.bytes
 
+    def __len__(self) -> int:
+        return len(self._machines)
+
     def __iter__(self) -> Iterator[Machine]:
         return iter(list(self._machines.values()))
 

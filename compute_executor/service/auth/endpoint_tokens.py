@@ -18,7 +18,8 @@ from compute_executor.service.store.reader import Reader
 class EndpointTokens:
     """An Authenticator. ``died``: called with the hash of each token that is no longer valid."""
 
-    def __init__(self, read: Reader, committer: Committer) -> None:
+    def __init__(self, read: Reader, committer: Committer, most: int) -> None:
+        self._most = most
         self.died: Callable[[bytes], object] = lambda _: None
         self._committer = committer
         self._endpoints = {
@@ -34,14 +35,23 @@ class EndpointTokens:
         return Identity(name, name, endpoint=endpoint)
 
     async def issue(self, endpoint: uuid.UUID) -> str:
-        """Return a new token for an endpoint; its others stay good, for its other machines."""
+        """Return a new token for an endpoint; its others stay good, for its other machines, but only as many as there
+        may be."""
         token = new_token()
         digest, now = token_digest(token), time.time()
         await self._committer.commit(
             lambda writer: writer.run("add_endpoint_token", (digest, endpoint.bytes, now))
         )
         self._endpoints[digest] = endpoint
+        its = [one for one, named in self._endpoints.items() if named == endpoint]
+        for old in its[: max(0, len(its) - self._most)]:
+            await self._drop(old)
         return token
+
+    async def _drop(self, digest: bytes) -> None:
+        del self._endpoints[digest]
+        await self._committer.commit(lambda writer: writer.run("drop_endpoint_token", (digest,)))
+        self.died(digest)
 
     async def revoke(self, endpoint: uuid.UUID) -> int:
         """Return no token of this endpoint is good any more; how many there were."""

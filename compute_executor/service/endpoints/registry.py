@@ -8,12 +8,15 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from collections import Counter
 from typing import Any, NamedTuple
 
 from compute_executor.errors import EndpointLocked, FunctionNotPermitted, InvalidRequest
 from compute_executor.service.access import NOBODYS, Identity, absent, check, may, shareable
 from compute_executor.service.endpoints import rows
 from compute_executor.service.endpoints.rows import EndpointRow
+from compute_executor.service.limits import ServiceLimits
+from compute_executor.service.quotas import is_bounded, require_quota
 from compute_executor.service.store.committer import Committer
 from compute_executor.service.store.reader import Reader
 
@@ -40,8 +43,10 @@ class EndpointRegistration(NamedTuple):
 class Endpoints:
     """All registered endpoints."""
 
-    def __init__(self, read: Reader, committer: Committer) -> None:
+    def __init__(self, read: Reader, committer: Committer, limits: ServiceLimits) -> None:
         self._committer = committer
+        self._limits = limits
+        self._being_stored = Counter[str]()  # of each user
         self._rows = {row.id: row for row in map(rows.endpoint, read.rows("all_endpoints"))}
 
     # -- coming and going ---------------------------------------------------------------------------------
@@ -50,13 +55,16 @@ class Endpoints:
         self, who: Identity, kind: str, said: EndpointRegistration, endpoint: uuid.UUID | None
     ) -> EndpointRow:
         """Store a new endpoint of this kind, or one that comes back and may have changed. Raises NotFound,
-        EndpointLocked, InvalidRequest if its id belongs to an endpoint of another kind."""
+        EndpointLocked, InvalidRequest if its id belongs to an endpoint of another kind, QuotaExceeded."""
         now = time.time()
         said = said._replace(group=shareable(who, said.group))
         old = self._rows.get(endpoint) if endpoint is not None else None
         if endpoint is not None and old is not None:
             check(who, "manage endpoint", old.owned, f"endpoint {endpoint}")
             _check_return(old, kind, now)
+        elif is_bounded(who):
+            has = sum(row.owner == who.id for row in self._rows.values()) + self._being_stored[who.id]
+            require_quota(self._limits, who, "user_endpoints", has)
         row = EndpointRow(
             endpoint or uuid.uuid4(),
             kind,
@@ -67,7 +75,11 @@ class Endpoints:
             locked_until=0.0,
             created=old.created if old else now,
         )
-        await self._committer.commit(lambda writer: writer.run("put_endpoint", rows.endpoint_values(row)))
+        self._being_stored[who.id] += old is None
+        try:
+            await self._committer.commit(lambda writer: writer.run("put_endpoint", rows.endpoint_values(row)))
+        finally:
+            self._being_stored[who.id] -= old is None
         self._rows[row.id] = row
         return row
 

@@ -3,11 +3,14 @@ that go away. The machines are made up, the service is whole."""
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from starlette.websockets import WebSocket
 
 from compute_executor.endpoint.leases import frames
 from compute_executor.endpoint.leases.bodies import BodyExchange
@@ -19,12 +22,16 @@ from compute_executor.protocol.frames import LOST, VALUE, Reason
 from compute_executor.service.access import Identity
 from compute_executor.service.agents import engine
 from compute_executor.service.agents.machines import Machine
+from compute_executor.service.api.endpoint_stream import serve_endpoint
 from compute_executor.service.api.stream import LONGEST_REASON
 from compute_executor.service.endpoints.registry import EndpointRegistration
+from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.service import Service
 from tests.endpoint.leases.test_grantor import Sent
 from tests.service.fixture import (
     ALICE,
+    CODE,
+    DIGEST,
     GROUP,
     Listener,
     ServiceFixture,
@@ -286,3 +293,153 @@ async def test_what_is_cancelled_while_its_lease_is_stored_is_not_sent(
         assert await service.cancel(ALICE, [(sent.prefix, [1])]) == []  # it has ended
         leased = {name[1] for name in records.leased()}
         assert leased == {0, 2}
+
+
+# -- machines that lie --------------------------------------------------------------------------------------
+
+
+@live
+async def test_a_machine_that_does_not_answer_keeps_no_other_endpoint_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine, "RECALL_WITHIN", 1e9)
+    async with serving(ServiceFixture()) as service:
+        mine, other = await made(service, "mine"), await made(service, "other", BOB)
+        silent = MadeUpMachine(service, other, hello(1))
+        machine = MadeUpMachine(service, mine, hello(2))
+        await submitted(service, mine, 2)
+        await service.register(BOB, DIGEST, "f", CODE)
+        his = batch([b"x"], endpoint=other.bytes, group=b"b" * 16)
+        await service.submit(BOB, his)
+        given, _ = await machine.tasks(2), await silent.tasks(1)
+        waiting = asyncio.ensure_future(service.cancel(BOB, [(his.prefix, [0])]))
+        await turn()
+        (opened,) = [one for one in service._parts.dispatch.batches() if one.owner == ALICE.id]
+        cancelling = asyncio.ensure_future(service.cancel(ALICE, [(opened.prefix, [0])]))
+        await turn()
+        recall = machine.sent.last(frames.Recall)
+        silent.says(frames.Recalled(recall.request))
+        silent.leave()
+        await turn()
+        assert not cancelling.done(), "another machine cannot answer for it"
+        machine.says(frames.TasksReturned(given[:1]))
+        machine.says(frames.Recalled(recall.request))
+        assert await cancelling == [(opened.prefix, [0])]
+        assert await waiting == []
+        assert not service.agents.engine._recalls
+
+
+@live
+async def test_of_a_recall_that_is_not_answered_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "RECALL_WITHIN", 0.0)
+    async with serving(ServiceFixture()) as service:
+        endpoint = await made(service)
+        machine = MadeUpMachine(service, endpoint, hello(1))
+        await submitted(service, endpoint, 2)
+        await machine.tasks(2)
+        (opened,) = service._parts.dispatch.batches()
+        assert await service.cancel(ALICE, [(opened.prefix, [0])]) == []
+        assert not service.agents.engine._recalls
+        monkeypatch.setattr(engine, "RECALL_WITHIN", 1e9)
+        cancelling = asyncio.ensure_future(service.cancel(ALICE, [(opened.prefix, [1])]))
+        await turn()
+        cancelling.cancel()  # its client has gone
+        await asyncio.gather(cancelling, return_exceptions=True)
+        assert not service._parts.queues.recalling
+
+
+@live
+async def test_tasks_are_given_share_by_share_whatever_a_machine_asks_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine, "SHARE", 2)
+    async with serving(ServiceFixture()) as service:
+        endpoint = await made(service)
+        await submitted(service, endpoint, 10)
+        taken: list[int] = []
+        take = service.agents.engine._events.take
+        monkeypatch.setattr(
+            service.agents.engine._events,
+            "take",
+            lambda pool, limit: taken.append(limit) or take(pool, limit),
+        )
+        machine = MadeUpMachine(service, endpoint, hello(1), credit=1 << 53)
+        await asyncio.sleep(0)
+        assert taken == [2], "then everybody else has a turn"
+        await machine.tasks(10)
+
+
+@live
+async def test_one_that_does_not_read_is_given_up_when_it_is_to_give_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with serving(ServiceFixture()) as service:
+        endpoint = await made(service)
+        machine = MadeUpMachine(service, endpoint, hello(1))
+        await submitted(service, endpoint, 1)
+        await machine.tasks(1)
+        monkeypatch.setattr(machine.session, "reads", lambda: False)
+        (opened,) = service._parts.dispatch.batches()
+        assert await service.cancel(ALICE, [(opened.prefix, [0])]) == []
+        assert machine.ended == ["it does not read what it is sent"]
+
+
+@live
+async def test_an_endpoint_has_a_bounded_number_of_machines_and_tokens() -> None:
+    async with serving(ServiceFixture(), limits=ServiceLimits(endpoint_machines=3)) as service:
+        endpoint = await made(service)
+        for number in (1, 2):
+            MadeUpMachine(service, endpoint, hello(number, join=True))
+        away = MadeUpMachine(service, endpoint, hello(3, join=True))
+        with pytest.raises(EndpointTaken, match="3 machines, which is the limit"):
+            MadeUpMachine(service, endpoint, hello(4, join=True))
+        MadeUpMachine(service, endpoint, hello(2, generation=2, join=True))  # it is one of them
+        away.leave()
+        away.machine.known = away.machine.known._replace(heard=0.0)
+        MadeUpMachine(service, endpoint, hello(4, join=True))
+        machines = service.agents.engine.machines(endpoint)
+        assert sorted(one.known.host for one in machines) == ["host1", "host2", "host4"]
+        died: list[bytes] = []
+        service.agents.tokens.died = died.append
+        tokens = [(await service.agents.register(ALICE, EndpointRegistration("ws")))[1] for _ in range(5)]
+        good = [await service.agents.tokens.identify(token) is not None for token in tokens]
+        assert good == [False, False, True, True, True]
+        assert len(died) == 3, "with the one of the first registration"
+        assert len(list(service._parts.store.read.rows("all_endpoint_tokens"))) == 3
+
+
+@live
+async def test_why_no_worker_starts_is_logged_when_it_changes(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(ServiceFixture()) as service:
+        machine = MadeUpMachine(service, await made(service), hello(1))
+        for _ in range(20):
+            machine.says(frames.WorkersFailed("no disk" + "k" * 5_000))
+        assert caplog.text.count("no worker can start") == 1
+        assert len(caplog.text) < 3_000
+
+
+@pytest.mark.parametrize("machine", ["00" * 15 + "  ", "0A" * 16, "00" * 15, "00" * 16 + "\n"])
+@live
+async def test_a_machine_has_one_name(machine: str) -> None:
+    async with serving(ServiceFixture()) as service:
+        endpoint = await made(service)
+        said: list[dict[str, Any]] = [
+            {"type": "websocket.connect"},
+            {
+                "type": "websocket.receive",
+                "text": msgspec.json.encode(msgspec.structs.replace(hello(), machine=machine)).decode(),
+            },
+        ]
+        heard: list[Any] = []
+
+        async def receive() -> Any:
+            return said.pop(0)
+
+        async def send(message: Any) -> None:
+            heard.append(message)
+
+        websocket = WebSocket({"type": "websocket", "headers": []}, receive, send)
+        who = Identity("endpoint", "endpoint", endpoint=endpoint)
+        await serve_endpoint(websocket, who, service, b"")
+        assert (heard[-1]["type"], heard[-1]["code"]) == ("websocket.close", 4400)
+        assert not list(service.agents.engine.machines(endpoint))

@@ -532,7 +532,10 @@ DELETE FROM tokens WHERE account = ?;
 INSERT INTO endpoint_tokens (digest, endpoint, created) VALUES (?, ?, ?);
 
 -- name: all_endpoint_tokens
-SELECT digest, endpoint FROM endpoint_tokens;
+SELECT digest, endpoint FROM endpoint_tokens ORDER BY created;
+
+-- name: drop_endpoint_token
+DELETE FROM endpoint_tokens WHERE digest = ?;
 
 -- name: drop_endpoint_tokens
 DELETE FROM endpoint_tokens WHERE endpoint = ?;
