@@ -55,6 +55,11 @@ COMPANY = 0.001
 """Seconds that an Accepted waits for results of its batch, which make it superfluous: a frame costs some 100 us on
 both sides together, a fifth of a short task's whole way."""
 
+MOST_CANCELS = 16
+"""Cancels of one stream that are worked on: one may wait for machines, and what it names is in memory until then."""
+LONGEST_TEXT = 1_000
+"""Characters that are kept of what a program says of itself: it is stored with each of its task groups."""
+
 TEXT_FRAME = "a frame cannot be read: after the first they are binary, this is text"
 
 _decode_hello = msgspec.json.Decoder(frames.Hello).decode
@@ -112,7 +117,8 @@ async def _converse(websocket: WebSocket, session: StreamSession, service: Servi
     if first.startswith("{"):
         hello = await _greet(websocket, service, session.who, first)
         hops = TaskTimes() if hello.trace else None
-        await ClientStream(websocket, session, service, hops, hello.program, output=hello.output).run()
+        program = hello.program and shortened(hello.program)
+        await ClientStream(websocket, session, service, hops, program, output=hello.output).run()
     else:
         await _serve_legacy(websocket, session, service, first)
     await _close(websocket, RESTARTING, "the service ends")
@@ -166,6 +172,12 @@ async def _greet(websocket: WebSocket, service: Service, who: Identity, first: s
 async def _close(websocket: WebSocket, code: int, reason: str) -> None:
     with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # it is closed already
         await websocket.close(code, reason.encode()[:LONGEST_REASON].decode(errors="ignore"))
+
+
+def shortened(program: frames.ProgramInfo) -> frames.ProgramInfo:
+    """Return what a program says of itself, without the end of long texts."""
+    label, name, host = (text[:LONGEST_TEXT] for text in (program.label, program.name, program.host))
+    return msgspec.structs.replace(program, label=label, name=name, host=host)
 
 
 class Feed:
@@ -419,6 +431,8 @@ class ClientStream:
         self._service.ack(self._session.who, frame.group, frame.seq)
 
     async def _cancel(self, frame: frames.Cancel) -> None:
+        while len(self._answers) >= MOST_CANCELS:
+            await asyncio.wait(self._answers, return_when=asyncio.FIRST_COMPLETED)
         self._later(self._cancelled(frame))
 
     async def _cancelled(self, frame: frames.Cancel) -> None:

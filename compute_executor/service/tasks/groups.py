@@ -49,6 +49,7 @@ class TaskGroups:
         self._dispatch = dispatch
         self._groups: dict[bytes, TaskGroup] = {}
         self._acknowledged: dict[bytes, int] = {}  # not written yet
+        self._heard: dict[Subscriber, dict[bytes, None]] = {}  # groups by who listens: there may be very many
 
     # -- whose --------------------------------------------------------------------------------------------
 
@@ -128,12 +129,13 @@ class TaskGroups:
             found.program = program
         if subscriber not in found.subscribers:
             found.subscribers.append(subscriber)
+            self._heard.setdefault(subscriber, {})[group] = None
         self._dispatch.resume_waiting(group)
         return found.floor
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
         """Forget a listener in all groups."""
-        for group in [group for group, found in self._groups.items() if subscriber in found.subscribers]:
+        for group in self._heard.pop(subscriber, ()):
             self._groups[group].subscribers.remove(subscriber)
             if not self._groups[group].subscribers:
                 self._dispatch.abandon(group)

@@ -478,3 +478,41 @@ async def test_a_client_that_is_gone_before_its_handshake_is_answered_is_no_erro
         websocket = WebSocket({"type": "websocket", "headers": []}, connect, gone)
         await serve_stream(websocket, ALICE, service)
     assert not [one for one in caplog.records if one.levelno > logging.WARNING]
+
+
+@live
+async def test_what_a_program_says_of_itself_is_kept_in_short(fixture: ServiceFixture) -> None:
+    async with serving(fixture) as service:
+        await register(service)
+        client = Client(service)
+        assert (await client.message())["type"] == "websocket.accept"
+        said = frames.ProgramInfo("l" * 100_000, "n" * 100_000, "h" * 100_000, 7)
+        hello = frames.Hello(frames.PROTOCOL, "1", "3.11", program=said)
+        client.say(msgspec.json.encode(hello).decode())
+        await client.message()
+        client.say(frames.Subscribe(GROUP), batch([b"1"]))
+        await client.results(1)
+        (listed,) = await service.listing.groups(ALICE, everybody=False, limit=10)
+        assert len(msgspec.json.encode(listed)) < 10 * stream.LONGEST_TEXT
+        await client.leave()
+
+
+@live
+async def test_few_cancels_of_one_stream_are_worked_on_at_once(
+    fixture: ServiceFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(fixture) as service, connected(service) as client:
+        answered, began = asyncio.Event(), 0
+
+        async def cancel(_: Identity, tasks: Any) -> Any:
+            nonlocal began
+            began += 1
+            await answered.wait()
+            return tasks
+
+        monkeypatch.setattr(service, "cancel", cancel)
+        client.say(*(frames.Cancel(number, []) for number in range(50)))
+        await turn(100)
+        assert began == stream.MOST_CANCELS
+        answered.set()
+        assert sorted([(await client.frame()).request for _ in range(50)]) == list(range(50))

@@ -157,3 +157,20 @@ def test_a_result_weighs_what_it_takes_in_a_frame() -> None:
     result = Result(1, b"p" * 12, 0, 0, b"12345", 1.0, 2.0)
     assert body_size(result) == RESULT_BYTES + 5
     assert body_size(Result(1, b"p" * 12, 0, 0, Blob("n", 10**9), 1.0, 2.0)) == 2 * RESULT_BYTES
+
+
+def test_whose_listener_goes_is_found_without_looking_at_all_groups(groups: TaskGroups) -> None:
+    class NotLookedThrough(dict[bytes, module.TaskGroup]):
+        def items(self) -> Any:
+            raise AssertionError("there may be millions, of others")
+
+    groups._groups = NotLookedThrough()
+    first, second = Listener(), Listener()
+    for listener, group in ((first, GROUP), (first, OTHER), (second, OTHER), (first, GROUP)):
+        groups.subscribe(ALICE, listener, group)
+    groups.unsubscribe(first)
+    assert (groups.clients(GROUP), groups.clients(OTHER)) == (0, 1)
+    groups.unsubscribe(first)
+    groups.unsubscribe(second)
+    assert not groups._groups
+    assert not groups._heard
