@@ -18,6 +18,7 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 from compute_executor.service.process.admission import Admission, Peer
@@ -36,6 +37,11 @@ UNREAD = 8 * 1024 * 1024
 """Bytes of answers that a peer may leave unread while more is read from it: twice the largest frame of results."""
 SILENCE = 10.0
 """Seconds until a peer has said something and, where TLS is spoken, until its handshake is done."""
+
+UNREAD_PATIENCE = 60.0
+"""Seconds within which a peer reads some of what waits for it. A WebSocket that says nothing is given up as soon."""
+CLOSING = 10.0
+"""Seconds that the last answer may take to be read before the connection is cut: what is closed waits for that."""
 
 
 @dataclass
@@ -99,6 +105,8 @@ class PeerConnection(asyncio.Protocol):
         self._paused = False  # by the protocol above
         self._reading = True
         self._turn: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None  # while the peer does not read
+        self._closing: asyncio.TimerHandle | None = None
 
     @property
     def is_open(self) -> bool:
@@ -171,11 +179,10 @@ class PeerConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
         self._entrance.leave(self, self._peer)
-        if self._silence is not None:
-            self._silence.cancel()
+        for timer in (self._silence, self._turn, self._unread, self._closing):
+            if timer is not None:
+                timer.cancel()
         self._waiting.clear()
-        if self._turn is not None:
-            self._turn.cancel()
         if self._above is not None:
             self._above.connection_lost(exc)
 
@@ -276,9 +283,33 @@ class PeerConnection(asyncio.Protocol):
         if self._above is not None:
             self._above.pause_writing()
             self._read_if_wanted()
+            self._expect_reading()
+
+    def _expect_reading(self) -> None:
+        assert self._transport is not None
+        waits = self._transport.get_write_buffer_size()
+        self._unread = self._loop.call_later(UNREAD_PATIENCE, partial(self._look_whether_read, waits))
+
+    def _look_whether_read(self, before: int) -> None:
+        """End a connection whose peer has read nothing of what waited: whoever writes would wait for ever."""
+        assert self._transport is not None
+        if self._transport.get_write_buffer_size() < before:
+            self._expect_reading()
+            return
+        log.info("a connection is closed: its peer read nothing of %d bytes in %g s", before, UNREAD_PATIENCE)
+        self.abort()
+
+    def close(self) -> None:
+        """End when everything is written; also if the peer does not read it."""
+        assert self._transport is not None
+        if not self._transport.is_closing():
+            self._closing = self._loop.call_later(CLOSING, self.abort)
+        self._transport.close()
 
     def resume_writing(self) -> None:
         """See asyncio.Protocol."""
+        if self._unread is not None:
+            self._unread.cancel()
         if self._above is not None:
             self._above.resume_writing()
             if self._turn is None:
@@ -316,7 +347,7 @@ class UpperTransport(asyncio.Transport):
 
     def close(self) -> None:
         """See asyncio.BaseTransport."""
-        self._below.close()
+        self._connection.close()
 
     def abort(self) -> None:
         """See asyncio.WriteTransport."""

@@ -18,10 +18,12 @@ import uvloop
 from compute_executor.service.process import peer_connection
 from compute_executor.service.process.admission import Admission
 from compute_executor.service.process.peer_connection import (
+    CLOSING,
     LARGE_PIECE,
     PIECE,
     TURN,
     UNREAD,
+    UNREAD_PATIENCE,
     Entrance,
     PeerConnection,
 )
@@ -66,7 +68,7 @@ class Transport:
     def __init__(self, port: int) -> None:
         self.port = port
         self.reading = True
-        self.cut = False
+        self.cut = self.closed = False
         self.unread = 0
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
@@ -90,6 +92,9 @@ class Transport:
     def write(self, data: bytes) -> None:
         pass
 
+    def close(self) -> None:
+        self.closed = True
+
     def get_protocol(self) -> asyncio.BaseProtocol:
         return asyncio.Protocol()
 
@@ -101,6 +106,7 @@ class Above:
         self.pieces: list[bytes] = []
         self.pipeline: list[object] = []
         self.expected = 0
+        self.may_write = True
         self.transport: Any = None
         self.each: Callable[[], object] = lambda: None
 
@@ -113,6 +119,12 @@ class Above:
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
+
+    def pause_writing(self) -> None:
+        self.may_write = False
+
+    def resume_writing(self) -> None:
+        self.may_write = True
 
 
 class Connection:
@@ -219,7 +231,6 @@ def test_who_does_not_read_is_not_read(entrance: Entrance) -> None:
     assert one.above.pieces == []
     assert not one.socket.reading
     one.socket.unread = 0
-    one.above.resume_writing = lambda: None  # type: ignore[attr-defined]
     one.lower.resume_writing()
     assert one.above.pieces == [b"ping"]
     assert one.socket.reading
@@ -556,3 +567,80 @@ def test_after_work_others_have_a_turn_before_more_is_read(entrance: Entrance) -
     assert one.loop.delays == [TURN]
     one.loop.turn()
     assert one.socket.reading
+
+
+def test_who_reads_nothing_of_what_waits_for_it_is_given_up(entrance: Entrance) -> None:
+    slow = Connection(entrance).begin()
+    slow.socket.unread = 100_000
+    slow.lower.pause_writing()
+    assert slow.loop.delays == [UNREAD_PATIENCE]
+    slow.socket.unread = 99_000  # it has read a little
+    slow.loop.turn()
+    assert not slow.socket.cut
+    slow.loop.turn()
+    assert slow.socket.cut
+    assert not entrance.open, "its place is free, also before the loop says that it is gone"
+
+
+def test_who_has_read_in_time_is_not(entrance: Entrance) -> None:
+    quick = Connection(entrance).begin()
+    quick.lower.pause_writing()
+    quick.lower.resume_writing()
+    quick.loop.turn()
+    assert not quick.socket.cut
+    assert quick.above.may_write
+
+
+def test_what_is_closed_does_not_wait_for_ever_for_its_last_answer_to_be_read(entrance: Entrance) -> None:
+    slow = Connection(entrance).begin()
+    slow.above.transport.close()
+    assert slow.socket.closed
+    assert slow.loop.delays == [CLOSING]
+    slow.loop.turn()
+    assert slow.socket.cut
+    slow.above.transport.close()
+    assert slow.loop.delays == [CLOSING], "it is being closed already"
+
+
+def test_nothing_is_looked_at_later_of_a_connection_that_is_gone(entrance: Entrance) -> None:
+    gone = Connection(entrance).begin()
+    gone.lower.pause_writing()
+    gone.above.transport.close()
+    gone.leave()
+    assert gone.loop.soon == []
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_download_that_is_not_read_takes_no_place_for_ever(
+    certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, *, tls: bool
+) -> None:
+    monkeypatch.setattr(peer_connection, "UNREAD_PATIENCE", 0.05)
+
+    async def much(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(200):
+            await send({"type": "http.response.body", "body": b"x" * 1_000_000, "more_body": True})
+
+    async def scenario() -> None:
+        listener = bind("127.0.0.1", 0)
+        up = asyncio.Event()
+
+        async def nothing() -> None:
+            pass
+
+        server = Server(much, up.set, nothing, tls=certificate if tls else None)
+        serving = asyncio.ensure_future(server._serve([listener]))
+        await up.wait()
+        context = ssl.create_default_context(cafile=str(certificate[0])) if tls else None
+        reader, writer = await asyncio.open_connection(
+            *listener.getsockname(), ssl=context, server_hostname="localhost" if tls else None, limit=1024
+        )
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert await reader.read(10)
+        while server._entrance.open or server.busy:
+            await asyncio.sleep(0.01)
+        writer.transport.abort()
+        server.stop()
+        await asyncio.wait_for(serving, 10)
+
+    uvloop.run(asyncio.wait_for(scenario(), 20))
