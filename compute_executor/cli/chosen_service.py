@@ -25,6 +25,7 @@ from compute_executor.errors import (
     from_document,
 )
 from compute_executor.local import config
+from compute_executor.local.certificates import tls_context
 from compute_executor.local.state import DATABASE, state_folder
 from compute_executor.local.upgrade import earlier_folders
 
@@ -49,33 +50,73 @@ class ChosenService(NamedTuple):
         try:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()
-            found: dict[str, Any] = json.loads(answer.read(LARGEST_ANSWER))
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise ServiceUnavailable(f"the service at {self.url} does not answer: {error}") from error
+            said = answer.read(LARGEST_ANSWER)
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unanswered(error) from error
         finally:
             connection.close()
+        found = self._document(answer, said)
         if answer.status != 200:
-            raise self._refusal(from_document(found, http_status=answer.status))
+            refusal = from_document(found, http_status=answer.status)
+            raise self._refusal(refusal, unknown="WWW-Authenticate" in answer.headers)
         return found
 
-    def _refusal(self, error: ComputeError) -> ComputeError:
-        """Return the error of an answer; of a service without the route, that it is older."""
+    def _unanswered(self, error: OSError | http.client.HTTPException) -> ServiceUnavailable:
+        """Return what to say, and to do, when a request had no answer."""
+        said = f"the service at {self.url} does not answer: {error}"
+        if isinstance(error, ssl.SSLCertVerificationError):
+            from compute_executor.sdk.http.direct import untrusted  # what no local service needs
+
+            return untrusted(self.url, error)
+        if isinstance(error, ssl.SSLError):
+            return ServiceUnavailable(f"{said}. Does it speak TLS? If not, its address begins with http://")
+        if isinstance(error, http.client.RemoteDisconnected) and self.url.startswith("http:"):
+            return ServiceUnavailable(f"{said}. If it speaks TLS, its address begins with https://")
+        if isinstance(error, http.client.HTTPException):
+            return self._stranger(str(error).strip())
+        return ServiceUnavailable(said)
+
+    def _document(self, answer: http.client.HTTPResponse, said: bytes) -> dict[str, Any]:
+        try:
+            found = json.loads(said)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise self._stranger(f"{answer.status} {answer.reason}, {answer.headers.get_content_type()}")
+        return found
+
+    def _stranger(self, said: str) -> ServiceUnavailable:
+        return ServiceUnavailable(
+            f"what listens at {self.url} is no service of compute-executor: it answers {said[:100]!r}. Look at host "
+            "and port: `compute-executor serve` says its address when it starts"
+        )
+
+    def _refusal(self, error: ComputeError, *, unknown: bool = False) -> ComputeError:
+        """Return the error of an answer; of a service without the route, that it is older. ``unknown``: the service
+        does not know the token."""
         if isinstance(error, NotFound) and "no route" in str(error):
             return ServiceUnavailable(f"the service at {self.url} is older than this command: {error}")
+        if unknown:
+            return NotAuthorized(
+                f"the service at {self.url} does not know the token that it was asked with, which is from "
+                f"{config.TOKEN}, or from the profile: whoever runs it makes one with compute-executor token new USER"
+            )
         return error
 
     def _connection(self) -> http.client.HTTPConnection:
+        if self.verified:
+            from compute_executor.sdk.http.direct import fixed_place  # as above
+
+            fixed_place(self.url, self.token, insecure=True)
         parts = urlsplit(self.url)
-        if parts.scheme == "http" and parts.hostname:
+        if parts.scheme == "http":
             return http.client.HTTPConnection(parts.netloc, timeout=PATIENCE)
-        if parts.scheme == "https" and parts.hostname:
-            context = ssl.create_default_context(cafile=self.certificate)
-            if not self.verified:
-                context = ssl._create_unverified_context()  # its process holds the lock of our own folder
-            return http.client.HTTPSConnection(parts.netloc, timeout=PATIENCE, context=context)
-        raise InvalidRequest(
-            f"{self.url!r} is no address of a service (http://HOST:PORT or https://HOST:PORT)"
-        )
+        return http.client.HTTPSConnection(parts.netloc, timeout=PATIENCE, context=self._trust())
+
+    def _trust(self) -> ssl.SSLContext:
+        if not self.verified:
+            return ssl._create_unverified_context()  # its process holds the lock of our own folder
+        return tls_context(self.certificate)
 
 
 of_folder: Callable[..., Any] = click.option(
@@ -133,10 +174,13 @@ def errors_told() -> Iterator[None]:
         raise click.ClickException(str(error)) from None
 
 
-def choose(folder: Path | None, profile: str | None, url: str | None) -> ChosenService | None:
+def choose(
+    folder: Path | None, profile: str | None, url: str | None, certificate: str | None = None
+) -> ChosenService | None:
     """Return the service that the options name, else that of the profile which the environment or the configuration
-    names, else that of this machine. Raises WrongInput, ComputeError."""
-    return _elsewhere(folder, profile, url) or _here(folder)
+    names, else that of this machine. ``certificate``: of its authority, instead of what the profile names. Raises
+    WrongInput, ComputeError."""
+    return _elsewhere(folder, profile, url, certificate) or _here(folder)
 
 
 class RunningService(NamedTuple):
@@ -159,16 +203,18 @@ def _of(local: local_service.LocalService) -> ChosenService:
     return ChosenService(local.address.url, local.address.token, verified=False)
 
 
-def _elsewhere(folder: Path | None, profile: str | None, url: str | None) -> ChosenService | None:
+def _elsewhere(
+    folder: Path | None, profile: str | None, url: str | None, certificate: str | None = None
+) -> ChosenService | None:
     """Return the service that is named by an address; None: that of this machine or of a folder is meant."""
     if sum(option is not None for option in (folder, profile, url)) > 1:
         raise WrongInput("--state, --profile and --url each name a service: give one of them")
     if url is not None:
-        return ChosenService(url, config.Profile(url).token())
+        return ChosenService(url, config.Profile(url).token(), certificate)
     found = config.find_profile(profile) if folder is None else None
     if found is not None:
-        certificate = found.certificate and str(Path(found.certificate).expanduser())
-        return ChosenService(found.url, found.token(), certificate)
+        named = found.certificate and str(Path(found.certificate).expanduser())
+        return ChosenService(found.url, found.token(), certificate or named)
     return None
 
 

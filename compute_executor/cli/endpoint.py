@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from compute_executor.cli.chosen_service import ChosenService, choose
+from compute_executor.cli.endpoint_registration import chosen_by
 from compute_executor.cli.endpoint_start import restart, start
 from compute_executor.cli.tables import show, show_json
 from compute_executor.cli.wrong_input import WrongInput, failed
@@ -89,7 +90,10 @@ def list_endpoints(profile: str | None, url: str | None, as_json: bool) -> None:
 
 def _whose(name: str) -> str:
     """For which service an endpoint of this machine is, which the service that was asked does not know."""
-    settings = load(EndpointFolder(name).settings)
+    try:
+        settings = load(EndpointFolder(name).settings)
+    except InvalidRequest as error:
+        return str(error)
     place = settings.url or (settings.profile and f"profile {settings.profile}")
     return f"for {place}" if place else "and not known to this service"
 
@@ -113,8 +117,7 @@ def _row(one: dict[str, Any]) -> list[str]:
 def _of(name: str) -> ChosenService | None:
     """Return the service that an endpoint of this machine is for; the one that is usual for commands, for any other
     name."""
-    settings = load(EndpointFolder(name).settings)
-    return choose(None, settings.profile or None, settings.url or None)
+    return chosen_by(load(EndpointFolder(name).settings))
 
 
 @endpoint.command()
@@ -267,7 +270,7 @@ def delete(name: str, as_json: bool) -> None:
                 raise
     elif not folder.path.is_dir():
         raise NotFound(f"there is no endpoint {name}")
-    shutil.rmtree(folder.path, ignore_errors=True)
+    folder.remove()
     if as_json:
         show_json({"name": name, "deleted": True, "was_registered": known})
     else:

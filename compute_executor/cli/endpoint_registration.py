@@ -35,11 +35,12 @@ def admit(order: StartOrder) -> Credentials:
 
 def look_ahead(order: StartOrder) -> None:
     """Ask the service something, where it will be needed: what would refuse the endpoint is told before its engine
-    starts. Raises what it answers."""
+    starts. Raises what it answers; that there is no such endpoint, where it is to be joined."""
     folder = EndpointFolder(order.name)
     known = _known(folder, order.settings)
     if known is None or to_say(order.settings, order.chosen, known.said or {}) != known.said:
-        service_of(order.settings).ask("GET", "/v3/agents")
+        path = f"/v3/agents/{order.name}" if order.join else "/v3/agents"
+        service_of(order.settings).ask("GET", path)
 
 
 def to_say(settings: EndpointSettings, chosen: Collection[str], said: dict[str, Any]) -> dict[str, Any]:
@@ -79,15 +80,17 @@ def place_of(settings: EndpointSettings) -> str:
 
 def service_of(settings: EndpointSettings) -> ChosenService:
     """Return the service, as this user. The local one is started if there is none."""
-    if settings.url and settings.certificate:
-        from compute_executor.local import config
-
-        return ChosenService(settings.url, config.Profile(settings.url).token(), settings.certificate)
     if settings.url or settings.profile:
-        found = choose(None, settings.profile or None, settings.url or None)
+        found = chosen_by(settings)
         assert found is not None
         return found
     from compute_executor.local.embedded import find_or_start
 
     address = find_or_start()
     return ChosenService(address.url, address.token)
+
+
+def chosen_by(settings: EndpointSettings) -> ChosenService | None:
+    """Return the service that the settings name, as this user; the one that is usual for commands if they name none
+    (None: nothing is stored)."""
+    return choose(None, settings.profile or None, settings.url or None, settings.certificate or None)

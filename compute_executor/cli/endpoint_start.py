@@ -14,7 +14,7 @@ from compute_executor.cli.endpoint_registration import admit, look_ahead
 from compute_executor.cli.wrong_input import WrongInput, failed
 from compute_executor.endpoint.agent.folder import EndpointFolder
 from compute_executor.endpoint.engine_kinds import KINDS, strange
-from compute_executor.endpoint.settings import EndpointSettings, StartOrder, load
+from compute_executor.endpoint.settings import EndpointSettings, StartOrder, check, load
 from compute_executor.errors import ComputeError, EndpointTaken, InvalidRequest, NotFound
 
 PATHS = ("config", "certificate", "folder")
@@ -162,7 +162,6 @@ def _ordered(name: str, chosen: dict[str, Any], *, join: bool = False, replace: 
     """Return what is to be run: with the settings of earlier starts, and what is chosen now. Raises WrongInput,
     ComputeError."""
     folder = EndpointFolder(name)
-    folder.prepare()
     if folder.running() is not None:
         from compute_executor.endpoint.agent.run import already
 
@@ -183,7 +182,7 @@ def _given(chosen: dict[str, Any]) -> dict[str, Any]:
 
 
 def merged(settings: EndpointSettings, given: dict[str, Any]) -> EndpointSettings:
-    """Return the settings with what is given now. Raises WrongInput."""
+    """Return the settings with what is given now. Raises WrongInput, InvalidRequest."""
     given = dict(given)
     if "variables" in given:
         given["variables"] = {**settings.variables, **dict(map(_pair, given["variables"]))}
@@ -199,21 +198,19 @@ def merged(settings: EndpointSettings, given: dict[str, Any]) -> EndpointSetting
     for name in PATHS:
         if given.get(name):
             given[name] = os.path.abspath(os.path.expanduser(given[name]))
-    if given.get("walltime"):
-        _check_walltime(given["walltime"])
-    return msgspec.structs.replace(settings, **given)
+    changed = msgspec.structs.replace(settings, **given)
+    check(changed)
+    return changed
 
 
 def _engine(name: str) -> str:
-    """Return an engine by name, or the absolute path of a file with a function. Raises WrongInput."""
-    path, colon, function = name.rpartition(":")
-    if name in KINDS:
+    """Return the engine as it is named elsewhere, too: with the absolute path of a file. Raises WrongInput."""
+    path, _, function = name.rpartition(":")
+    if name in KINDS or not path.endswith(".py"):
         return name
-    if colon and function.isidentifier() and path.endswith(".py"):
-        if not os.path.isfile(path):
-            raise WrongInput(f"--engine {name}: there is no file {path}")
-        return f"{os.path.abspath(path)}:{function}"
-    raise WrongInput(f"there is no engine {name!r}; there are: {', '.join(KINDS)}, and FILE.py:FUNCTION")
+    if not os.path.isfile(path):
+        raise WrongInput(f"--engine {name}: there is no file {path}")
+    return f"{os.path.abspath(path)}:{function}"
 
 
 def _check_engine_options(engine: str, given: set[str]) -> None:
@@ -223,12 +220,6 @@ def _check_engine_options(engine: str, given: set[str]) -> None:
             f"{option} is for {' and '.join(engines)}, and the engine of this endpoint is {engine}: leave it out, or "
             f"choose the engine with --engine"
         )
-
-
-def _check_walltime(text: str) -> None:
-    parts = text.split(":")
-    if len(parts) != 3 or not all(part.isdigit() for part in parts):
-        raise WrongInput(f"--walltime {text}: HH:MM:SS is needed")
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -252,4 +243,7 @@ def _run(order: StartOrder, *, detach: bool) -> None:
     def say() -> None:
         click.echo(f'endpoint {name} is connected: Executor("{name}") runs here. Ctrl-C ends it')
 
-    run_endpoint(order, lambda: admit(order), say)
+    def say_lost(why: str) -> None:
+        click.echo(f"endpoint {name} is not connected, and tries again: {why}", err=True)
+
+    run_endpoint(order, lambda: admit(order), say, say_lost)

@@ -14,17 +14,23 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from compute_executor.endpoint.engine_kinds import EngineKind, kind_of
+from compute_executor.endpoint.engine_kinds import ANY_NUMBER, KINDS, EngineKind, kind_of
 from compute_executor.errors import InvalidRequest
 from compute_executor.local.toml_file import read_toml
 
+_WALLTIME = re.compile("[0-9]+:[0-9]+:[0-9]+")
+
 ENGINE_VARIABLE = "COMPUTE_EXECUTOR_ENGINE"
 """Of the environment of an engine's process, and of all that it starts but for workers."""
+
+
+Number = Annotated[int, msgspec.Meta(ge=0, le=ANY_NUMBER)]
 
 
 class EndpointSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
@@ -44,9 +50,9 @@ class EndpointSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=False)
     url: str = ""
     profile: str = ""
     certificate: str = ""
-    workers: int = 0
+    workers: Number = 0
     gpus: str = ""
-    threads_per_worker: int = 0
+    threads_per_worker: Number = 0
     folder: str = ""
     variables: dict[str, str] = {}
     description: str = ""
@@ -56,18 +62,18 @@ class EndpointSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=False)
     address: str = ""
     scheduler: str = ""
     config: str = ""
-    ranks: int = 0
+    ranks: Number = 0
     partition: str = ""
     account: str = ""
-    nodes: int = 1
-    cores_per_node: int = 0
+    nodes: Annotated[int, msgspec.Meta(ge=1, le=ANY_NUMBER)] = 1
+    cores_per_node: Number = 0
     walltime: str = ""
     worker_init: str = ""
     scheduler_options: str = ""
     exclusive: bool = False
-    min_blocks: int = 0
-    max_blocks: int = 0
-    idle: float = 0.0
+    min_blocks: Number = 0
+    max_blocks: Number = 0
+    idle: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
     def options(self) -> dict[str, Any]:
         """Return what the engine's own process is told."""
@@ -98,7 +104,27 @@ class StartOrder(msgspec.Struct, frozen=True):
 def load(path: Path) -> EndpointSettings:
     """Return the configuration; the default one where there is no file. Raises InvalidRequest that names what is
     wrong."""
-    return read_toml(path, EndpointSettings, _check_names) or EndpointSettings()
+    try:
+        found = read_toml(path, EndpointSettings, _check_names) or EndpointSettings()
+        check(found, f"the configuration {path} is wrong: ")
+    except InvalidRequest as error:
+        raise InvalidRequest(f"{error}. Mend it, or remove it and give the options anew") from None
+    return found
+
+
+def check(settings: EndpointSettings, where: str = "") -> None:
+    """Raise InvalidRequest, which begins with ``where``, for what would be found out late, or by somebody who does
+    not know where it comes from."""
+    file, colon, function = settings.engine.rpartition(":")
+    if settings.engine not in KINDS and not (colon and function.isidentifier() and file.endswith(".py")):
+        raise InvalidRequest(
+            f"{where}there is no engine {settings.engine!r}; there are: {', '.join(KINDS)}, and FILE.py:FUNCTION"
+        )
+    if settings.walltime and not _WALLTIME.fullmatch(settings.walltime):
+        raise InvalidRequest(f"{where}walltime {settings.walltime}: HH:MM:SS is needed")
+    for name in settings.variables:
+        if not name or "=" in name or "\0" in name + settings.variables[name]:
+            raise InvalidRequest(f"{where}{name!r} is no variable of an environment: NAME=VALUE is needed")
 
 
 def save(path: Path, settings: EndpointSettings) -> None:

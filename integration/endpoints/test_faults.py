@@ -143,6 +143,32 @@ def test_a_full_disk_at_the_endpoint(far: FarMachine, small_disk: Path, tmp_path
         assert len(executor.submit(bytes, 2 * MEGABYTE).result(PATIENCE)) == 2 * MEGABYTE
 
 
+@pytest.mark.parametrize("trouble", ["full", "read-only"])
+def test_a_disk_on_which_it_cannot_start(far: FarMachine, small_disk: Path, trouble: str) -> None:
+    """What it is and what to do; everything is as before when there is room again."""
+    with far.running("there"):
+        pass
+    before = sorted(small_disk.rglob("*"))
+    if trouble == "full":
+        fill(small_disk)
+    else:
+        subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    for words in (["start", "there"], ["start", "there", "--detach"], ["restart", "there"], ["start", "new"]):
+        options = far.options() if words[1] == "new" else ()
+        ended = run(*words, *options, **far.environment())
+        assert ended.returncode == 1
+        assert "Traceback" not in ended.stderr
+        assert {"full": "no space left. Free some", "read-only": "writ"}[trouble] in ended.stderr
+    if trouble == "full":
+        (small_disk / "ballast").unlink()
+        assert not list(small_disk.rglob("*.part"))
+    else:
+        assert sorted(small_disk.rglob("*")) == before
+        subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
+    with far.running("there"), Executor("there") as executor:
+        assert executor.submit(pow, 2, 3).result(PATIENCE) == 8
+
+
 def test_clocks_an_hour_apart(far: FarMachine) -> None:
     if not os.path.exists(FAKE_TIME):
         try:
@@ -245,9 +271,9 @@ def check_absence(far: FarMachine, engine: str, trace: Path, seconds: float) -> 
 def test_a_result_of_a_gigabyte(far: FarMachine, pools: str, kind: str) -> None:
     """It goes from disk to disk in parts: no process on its way has it in memory."""
     size = 1_000_000_000
-    engine = {"process": "process", "pilots": pools}[kind]
-    staying = ("--idle", "300")  # the pilot, until it was looked at
-    with far.running("large", "--engine", engine, *staying) as endpoint, Executor("large") as executor:
+    # The pilot stays until it was looked at.
+    options = {"process": ("process",), "pilots": (pools, "--idle", "300")}[kind]
+    with far.running("large", "--engine", *options) as endpoint, Executor("large") as executor:
         executor.submit(bytes, 10 * MEGABYTE).result(PATIENCE)
         announced = read_announcement(state_folder())
         assert announced is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from typing import NamedTuple
 
 import pytest
 
+from compute_executor import Executor
+from compute_executor.errors import PoolBroken
 from compute_executor.local.state import read_announcement
 from integration.endpoints.engines import FACTORY, PARSL, DaskCluster
 from integration.endpoints.pages import Page, run_program
@@ -61,6 +64,33 @@ def test_a_wrong_partition_is_told_in_slurms_words(cluster: OneNodeSlurm) -> Non
     assert ended.returncode in (1, 2)
     assert "invalid partition" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_line_that_sbatch_does_not_know_is_told_at_the_start(
+    cluster: OneNodeSlurm, shared_home: Path
+) -> None:
+    file = shared_home / "endpoints" / "wrong" / "endpoint.toml"
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file.write_text('engine = "slurm"\npartition = "main"\nscheduler_options = "#SBATCH --bogus=1"\n')
+    try:
+        ended = run("start", "wrong", **cluster.environment)
+        assert ended.returncode in (1, 2)
+        assert "unrecognized option '--bogus=1'" in ended.stderr
+    finally:
+        shutil.rmtree(file.parent)
+
+
+def test_a_module_that_is_not_there_is_told_with_the_tasks(cluster: OneNodeSlurm) -> None:
+    """In the words of the job, where the commands end it as the page says."""
+    init = ("--worker-init", "module load none || exit 1")
+    started = run("start", "modules", "--engine", "slurm", *init, "--detach", **cluster.environment)
+    try:
+        assert started.returncode == 0, started.stderr
+        with Executor("modules") as executor, pytest.raises(PoolBroken, match="module: command not found"):
+            executor.submit(pow, 2, 2).result(120)
+    finally:
+        assert run("stop", "modules", **cluster.environment).returncode == 0
+    assert cluster.jobs() == []
 
 
 def test_without_slurm_it_is_told() -> None:

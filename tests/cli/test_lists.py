@@ -233,7 +233,7 @@ def test_a_service_that_is_away(command: Command, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("url", ["ftp://x", "localhost:80", "http://", ""])
 def test_an_address_that_is_none(command: Command, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("COMPUTE_EXECUTOR_TOKEN", "secret")
-    assert "is no address of a service" in command("groups", "--url", url).output
+    assert "is no http or https URL of a service" in command("groups", "--url", url).output
 
 
 def test_a_service_without_such_a_route_is_older() -> None:

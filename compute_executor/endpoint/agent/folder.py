@@ -16,10 +16,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import secrets
+import shutil
 import socket
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +30,7 @@ from compute_executor import system
 from compute_executor.endpoint.settings import ENGINE_VARIABLE
 from compute_executor.errors import InvalidRequest, NotFound
 from compute_executor.local.locks import is_held, try_lock
-from compute_executor.local.state import home, open_private, prepare_folder
+from compute_executor.local.state import home, open_private, prepare_folder, trouble
 from compute_executor.protocol.endpoint_names import RULE, is_endpoint_name
 
 _LARGEST = 64 * 1024
@@ -89,9 +91,17 @@ class EndpointFolder:
 
     def prepare(self) -> None:
         """Make the folders. Raises NotAuthorized, ServiceUnavailable."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         for folder in (self.path, self.here, self.blobs, self.rings):
             prepare_folder(folder)
+
+    def remove(self) -> None:
+        """Delete all of it, on every machine that shares the folder. Raises NotAuthorized, ServiceUnavailable."""
+        try:
+            shutil.rmtree(self.path)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise trouble("remove", self.path, error) from error
 
     def require(self) -> None:
         """Raise NotFound if there is no such endpoint here. One whose starts have all failed is none."""
@@ -216,12 +226,17 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:
-    """Write it whole or not at all, and to the disk."""
+    """Write it whole or not at all, and to the disk. Raises NotAuthorized, ServiceUnavailable."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(document, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        temporary.unlink(missing_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(document, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise trouble("write", path, error) from error

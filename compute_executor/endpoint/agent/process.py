@@ -56,7 +56,7 @@ class EndingMode(enum.Enum):
 class AgentProcess:
     """One run of an endpoint. ``admit``: gives its id and token at the service, and may block; called once its
     engine has started. ``join``, ``replace``: see `frames.HolderHello`; ``first``: called when the service has let it
-    in. `run` raises what ``admit`` and `ServiceLink.run` do."""
+    in; ``lost``: see `ServiceLink`. `run` raises what ``admit`` and `ServiceLink.run` do."""
 
     def __init__(
         self,
@@ -68,6 +68,7 @@ class AgentProcess:
         join: bool = False,
         replace: bool = False,
         first: Callable[[], object] = lambda: None,
+        lost: Callable[[str], object] = lambda _: None,
         open_engine: OpenEngine = open_engine,
     ) -> None:
         self._open_engine = open_engine
@@ -78,6 +79,7 @@ class AgentProcess:
         self._join = join
         self._replace = replace
         self._first = first
+        self._lost = lost
         self._ending: asyncio.Future[EndingMode]
         self._draining = False
         self._started = time.time()
@@ -154,6 +156,7 @@ class AgentProcess:
             blobs=folder.blobs,
             state=self._state,
             first=self._first_connection,
+            lost=self._lost,
             told_to_end=lambda drain: self.end(EndingMode.DRAIN if drain else EndingMode.NOW),
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,15 +18,19 @@ from compute_executor.errors import ComputeError, EndpointTaken
 from compute_executor.local import config
 from compute_executor.local.embedded import find, find_or_start
 from compute_executor.local.log import open_log
+from compute_executor.local.state import trouble
 
 log: logging.Logger = logging.getLogger(__name__)
 
 
 def run_endpoint(
-    order: StartOrder, admit: Callable[[], Credentials], connected: Callable[[], object] = lambda: None
+    order: StartOrder,
+    admit: Callable[[], Credentials],
+    connected: Callable[[], object] = lambda: None,
+    lost: Callable[[str], object] = lambda _: None,
 ) -> None:
     """Run an endpoint until it is told to end. ``admit``: see `AgentProcess`; ``connected``: called when the service
-    has let it in.
+    has let it in; ``lost``: when there is no connection to it, with why.
 
     Raises EndpointTaken, NotAuthorized, InvalidRequest and other ComputeErrors with which it cannot go on.
     """
@@ -44,17 +49,28 @@ def run_endpoint(
             join=order.join,
             replace=order.replace,
             first=connected,
+            lost=lost,
         )
-        uvloop.run(agent.run())
+        uvloop.run(_run(agent))
         log.info("ended in order")
     except ComputeError as error:
         log.error("%s", error)  # noqa: TRY400 - the message says all
         raise
+    except OSError as error:
+        log.exception("the endpoint ends by what the system refused")
+        raise trouble("run the endpoint in", folder.here, error) from error
     except Exception:
         log.exception("the endpoint ends by an error of its own")
         raise
     finally:
         os.close(lock)
+
+
+async def _run(agent: AgentProcess) -> None:
+    try:
+        await agent.run()
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends: one more Ctrl-C would only hinder that
 
 
 def already(folder: EndpointFolder) -> EndpointTaken:
@@ -68,16 +84,22 @@ def already(folder: EndpointFolder) -> EndpointTaken:
 
 
 def locator(settings: EndpointSettings) -> Locate:
-    """Find the service that the settings name. Raises InvalidRequest for an unknown profile."""
+    """Find the service that the settings name. Raises InvalidRequest for an unknown profile, and a certificate that
+    is none."""
+    if not settings.url and not settings.profile:
+        return LocalLocator()
+    place = _place(settings)
+    place.tls()
+    return lambda: place
+
+
+def _place(settings: EndpointSettings) -> ServicePlace:
     if settings.url:
-        place = ServicePlace(settings.url, settings.certificate)
-        return lambda: place
-    profile = config.find_profile(settings.profile) if settings.profile else None
-    if profile is not None:
-        certificate = profile.certificate and str(Path(profile.certificate).expanduser())
-        place = ServicePlace(profile.url, settings.certificate or certificate or "")
-        return lambda: place
-    return LocalLocator()
+        return ServicePlace(settings.url, settings.certificate)
+    profile = config.find_profile(settings.profile)
+    assert profile is not None
+    certificate = profile.certificate and str(Path(profile.certificate).expanduser())
+    return ServicePlace(profile.url, settings.certificate or certificate or "")
 
 
 class LocalLocator:

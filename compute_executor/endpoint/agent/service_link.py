@@ -30,6 +30,7 @@ from compute_executor.errors import (
     ServiceUnavailable,
     VersionMismatch,
 )
+from compute_executor.local.certificates import tls_context
 from compute_executor.local.state import state_folder
 from compute_executor.protocol.frames import MAX_FRAME
 
@@ -72,11 +73,11 @@ class ServicePlace(NamedTuple):
     local: bool = False
 
     def tls(self) -> ssl.SSLContext | None:
-        """Return the settings of a connection to it."""
+        """Return the settings of a connection to it. Raises InvalidRequest."""
         if not self.url.startswith("https"):
             return None
         if not self.pinned:
-            return ssl.create_default_context(cafile=self.certificate or None)
+            return tls_context(self.certificate)
         context = ssl.create_default_context(cadata=self.pinned)
         context.check_hostname = False
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the certificate itself, whoever has signed it
@@ -106,8 +107,9 @@ class OpenLink:
 
 class ServiceLink:
     """The link of one process of an endpoint. ``hello``: what it says of itself; ``state``: how it is doing;
-    ``first``: called when the service has let it in; ``told_to_end``: when the service tells it to end, with whether
-    what runs may end first."""
+    ``first``: called when the service has let it in; ``lost``: when there is no connection, with why, unless it is
+    why there was none before; ``told_to_end``: when the service tells it to end, with whether what runs may end
+    first."""
 
     def __init__(
         self,
@@ -119,6 +121,7 @@ class ServiceLink:
         blobs: Path,
         state: Callable[[], dict[str, Any]],
         first: Callable[[], object],
+        lost: Callable[[str], object],
         told_to_end: Callable[[bool], object],
     ) -> None:
         self._locate = locate
@@ -128,6 +131,7 @@ class ServiceLink:
         self._blobs = blobs
         self._state = state
         self._first = first
+        self._tell_lost = lost
         self._told_to_end = told_to_end
         self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         self._longest = LONGEST_PAUSE
@@ -154,6 +158,7 @@ class ServiceLink:
         text = str(error) or type(error).__name__
         if text != self.trouble:
             log.warning("no connection to the service: %s", text)
+            self._tell_lost(text)
         self.trouble = text
 
     async def _once(self) -> None:

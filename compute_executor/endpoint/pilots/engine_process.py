@@ -70,6 +70,7 @@ class EngineProcess:
         self._started = started
         self._process: asyncio.subprocess.Process | None = None
         self._lock = asyncio.Lock()
+        self._open = False  # whether it has said that it can be used
         self.workers: int = 0
         self.most: int = 0
 
@@ -83,6 +84,7 @@ class EngineProcess:
         be used."""
         system.adopt_orphans()
         await self._end_all()
+        self._open = False
         with self._output.open("ab") as output:
             try:
                 self._process = await asyncio.create_subprocess_exec(
@@ -112,7 +114,7 @@ class EngineProcess:
         if "error" in answer:
             await self.close()
             raise InvalidRequest(answer["error"])
-        self.workers, self.most = int(answer["workers"]), int(answer["most"])
+        self.workers, self.most, self._open = int(answer["workers"]), int(answer["most"]), True
 
     async def _ask(self, document: dict[str, Any]) -> dict[str, Any]:
         """Return the answer to one request. Raises ServiceUnavailable if the process is dead by now, and why."""
@@ -195,8 +197,9 @@ class EngineProcess:
             return
         if process.stdin is not None:
             process.stdin.close()
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(_death(process), END_WITHIN)
+        if self._open:  # before that it has no slots, and may be busy for long with what it cannot reach
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(_death(process), END_WITHIN)
         await self._end_all()
 
 

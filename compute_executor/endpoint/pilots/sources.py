@@ -179,7 +179,7 @@ def _told(error: BaseException) -> str:
 
 
 def open_source(engine: str, options: dict[str, Any], order: SlotOrder) -> SlotSource:
-    """Return the source for the engine of this name. Raises ValueError for what cannot be, ImportError for what is
+    """Return the source for the engine of this name. Raises ValueError or TypeError for what cannot be, ImportError for what is
     missing."""
     opener = OPENERS.get(engine)
     return opener(options, order) if opener else _factory(engine, options, order)
@@ -212,10 +212,11 @@ def _slurm(options: dict[str, Any], order: SlotOrder) -> SlotSource:
 
 def _test_slurm(options: dict[str, Any]) -> None:
     """Raise ValueError with Slurm's own message if it would not take such a job."""
-    named = {"partition": "partition", "account": "account", "nodes": "nodes"}
+    named = {"partition": "partition", "account": "account", "nodes": "nodes", "walltime": "time"}
     arguments = [f"--{flag}={options[name]}" for name, flag in named.items() if options.get(name)]
     tried = subprocess.run(
-        ["sbatch", "--test-only", *arguments, "--wrap=true"],
+        ["sbatch", "--test-only", *arguments],
+        input=f"#!/bin/bash\n{options.get('scheduler_options', '')}\ntrue\n",
         capture_output=True,
         text=True,
         timeout=60,
@@ -227,9 +228,14 @@ def _test_slurm(options: dict[str, Any]) -> None:
 
 def _parsl(options: dict[str, Any], order: SlotOrder) -> SlotSource:
     path = str(options.get("config") or "")
-    config = getattr(_module(path), "config", None)
-    if config is None:
-        raise ValueError(f"{path} defines no `config`: a parsl.Config is needed")
+    if not path:
+        raise ValueError("the engine parsl needs --config FILE.py, which defines `config`, a parsl.Config")
+    from parsl.config import Config  # pyright: ignore[reportMissingImports] - an extra
+
+    config: Any = getattr(_module(path), "config", None)
+    if not isinstance(config, Config):
+        found = "no `config`" if config is None else f"a `config` of type {type(config).__name__}"
+        raise TypeError(f"{path} defines {found}: a parsl.Config is needed")
     providers = [one for one in config.executors if getattr(one, "provider", None) is not None]
     if len(providers) != 1:
         kinds = ", ".join(type(one).__name__ for one in config.executors)
@@ -257,7 +263,13 @@ def _dask(options: dict[str, Any], order: SlotOrder) -> SlotSource:
     try:
         client = Client(address, timeout=20, set_as_default=False)
     except OSError as error:
-        raise ValueError(f"no scheduler of dask answers at {address}: {error}") from None
+        raise ValueError(
+            f"no scheduler of dask answers at {address}: {error}. Look at --scheduler, and whether it runs"
+        ) from None
+    except ValueError as error:
+        raise ValueError(
+            f"--scheduler {address} is no address of a scheduler of dask, such as tcp://host:8786: {error}"
+        ) from None
     executor = client.get_executor(pure=False, retries=0)
 
     def most() -> int:
@@ -288,9 +300,13 @@ def _ray(options: dict[str, Any], order: SlotOrder) -> SlotSource:
 def _factory(engine: str, options: dict[str, Any], order: SlotOrder) -> SlotSource:
     path, _, name = engine.rpartition(":")
     made = getattr(_module(path), name, None)
-    if made is None:
-        raise ValueError(f"{path} defines no {name}")
-    executor = made()
+    if not callable(made):
+        what = "no function" if made is None else f"something that is no function ({type(made).__name__}) as"
+        raise TypeError(f"{path} defines {what} {name}")
+    try:
+        executor = made()
+    except (Exception, SystemExit) as error:
+        raise ValueError(f"{engine} cannot make an executor: {_told(error)}") from error
     if not isinstance(executor, Executor):
         raise TypeError(
             f"{engine} returned {type(executor).__name__}, which is no concurrent.futures.Executor"
@@ -309,8 +325,8 @@ def _module(path: str) -> Any:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
-        raise ValueError(f"{path} cannot be run: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise ValueError(f"{path} cannot be run: {_told(error)}") from error
     return module
 
 

@@ -234,16 +234,22 @@ def _connected(place: ServerAddress, on_failure: Callable[[], None]) -> http.cli
 
 _UNKNOWN_SIGNERS = (18, 19, 20, 21)
 """OpenSSL's X509_V_ERR_* for certificates that nobody known here has signed."""
+_OUT_OF_TIME = (9, 10)
+_OTHER_NAME = (62, 64)
 
 
 def untrusted(url: str, error: ssl.SSLCertVerificationError) -> ServiceUnavailable:
     """Return what to say of a certificate that does not hold, and what to do about it."""
-    said = f"the certificate of {url} does not hold: {error.verify_message}"
+    said = f"the certificate of {url} does not hold: {error.verify_message.rstrip('.')}"
     if error.verify_code in _UNKNOWN_SIGNERS:
         said += (
-            ". If this service is one that you trust, have SSL_CERT_FILE in the environment name a file with its "
-            "certificate, or that of whoever signed it"
+            ". If this service is one that you trust, have SSL_CERT_FILE in the environment, or `certificate` of its "
+            "profile, name a file with its certificate, or that of whoever signed it"
         )
+    elif error.verify_code in _OUT_OF_TIME:
+        said += ". Whoever runs the service has to renew it, unless the clock of this machine is wrong"
+    elif error.verify_code in _OTHER_NAME:
+        said += ". Use an address that the certificate names"
     return ServiceUnavailable(said)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from compute_executor.errors import InvalidRequest
+from compute_executor.local.certificates import tls_context
 
 if TYPE_CHECKING:
     import ssl
@@ -27,7 +28,5 @@ def trust(url: str, certificate: str) -> None:
 
 
 def context(url: str) -> ssl.SSLContext:
-    """Return the TLS settings for a connection to ``url``."""
-    import ssl
-
-    return ssl.create_default_context(cafile=_certificates.get(urlsplit(url).netloc))
+    """Return the TLS settings for a connection to ``url``. Raises InvalidRequest for a certificate that is none."""
+    return tls_context(_certificates.get(urlsplit(url).netloc))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import wait
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +26,12 @@ from compute_executor.errors import (
     TaskTimeout,
     WorkerLost,
 )
+from compute_executor.local.embedded import find_or_start
 from compute_executor.surroundings import usable_cpus
 from tests.contract.work import Gate, wait_until
-from tests.endpoint.agent.running import PATIENCE, RunningEndpoint, run, running
+from tests.endpoint.agent.running import PATIENCE, RunningEndpoint, command, environment, run, running
 from tests.faults import work
+from tests.faults.proxy import Proxy
 
 pytestmark = pytest.mark.slow
 
@@ -195,16 +200,26 @@ def test_one_for_each_name_and_machine(endpoint: RunningEndpoint) -> None:
         (["start", "other", "--folder", "/nowhere/at/all"], "does not exist"),
         (["start", "other", "--url", "http://127.0.0.1:1"], "127.0.0.1:1"),
         (["start", "other", "--join", "--replace"], "exclude"),
+        (["start", "other", "--join"], "there is no endpoint 'other'"),
+        (["start", "other", "--url", "http://127.0.0.1:abc"], "127.0.0.1:abc"),
+        (["start", "other", "--url", "https://127.0.0.1:1", "--certificate", "/none.pem"], "/none.pem"),
+        (["start", "other", "--engine", "slurm", "--walltime", "soon"], "HH:MM:SS"),
         (["status", "nowhere"], "there is no endpoint"),
         (["logs", "nowhere"], "there is no endpoint"),
         (["delete", "nowhere"], "there is no endpoint"),
     ],
 )
-def test_wrong_input_is_one_line(endpoint: RunningEndpoint, arguments: list[str], said: str) -> None:
+def test_wrong_input_is_one_line(
+    endpoint: RunningEndpoint, state_home: Path, arguments: list[str], said: str
+) -> None:
+    del endpoint
+    shutil.rmtree(state_home / "endpoints" / "other", ignore_errors=True)
     ended = run(*arguments, COMPUTE_EXECUTOR_TOKEN="x")
     assert ended.returncode in (1, 2)
     assert said in ended.stderr
     assert "Traceback" not in ended.stderr
+    by_engine = "--folder" in arguments  # it is asked last, and why it failed can be looked up in its log
+    assert (state_home / "endpoints" / "other").exists() == by_engine
 
 
 def test_daemon_drain_and_delete(endpoint: RunningEndpoint, gate: Gate) -> None:
@@ -231,3 +246,34 @@ def test_ctrl_c_ends_it_in_order() -> None:
     assert "is connected" in endpoint.said
     code, error = endpoint.end(signal.SIGINT)
     assert (code, error) == (0, "")
+
+
+def test_more_of_ctrl_c_does_not_hinder_that() -> None:
+    endpoint = RunningEndpoint("brief", "--workers", "1")
+    with suppress(ProcessLookupError):
+        for _ in range(40):
+            endpoint.send(signal.SIGINT)
+            time.sleep(0.01)
+    assert endpoint.wait() == (0, "")
+
+
+def test_a_service_that_is_away_is_told(endpoint: RunningEndpoint) -> None:
+    """In the foreground, where nobody looks at the log."""
+    del endpoint
+    address = find_or_start()
+    proxy = Proxy(
+        lambda: (address.url.removeprefix("http://").split(":")[0], int(address.url.rpartition(":")[2]))
+    )
+    changes = {"COMPUTE_EXECUTOR_TOKEN": address.token}
+    away = ["--url", f"http://127.0.0.1:{proxy.port}", "--workers", "1"]
+    known = RunningEndpoint("lonely", *away, **changes)
+    assert (known.end(), proxy.close()) == ((0, ""), None)
+    lonely = subprocess.Popen(
+        command("start", "lonely"), env=environment(), stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert lonely.stderr is not None
+        assert "lonely is not connected, and tries again" in lonely.stderr.readline()
+    finally:
+        lonely.send_signal(signal.SIGINT)
+        lonely.communicate(timeout=30)

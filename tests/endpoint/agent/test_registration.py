@@ -170,7 +170,7 @@ def test_a_token_of_the_user_that_is_refused_costs_the_endpoint_nothing(
     with running("mine", "--profile", "lab", **elsewhere):
         pass
     token = (tmp_path / "token").read_text()
-    (tmp_path / "token").write_text("not this one")
+    (tmp_path / "token").write_text("not-this-one")
     refused = run("start", "mine", "--public", **elsewhere)
     assert refused.returncode == 1
     assert "Traceback" not in refused.stderr

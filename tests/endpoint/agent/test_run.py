@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from compute_executor.endpoint.agent import run
 from compute_executor.endpoint.agent.run import locator
 from compute_executor.endpoint.agent.service_link import ServicePlace
 from compute_executor.endpoint.settings import EndpointSettings
+from compute_executor.errors import InvalidRequest
 from compute_executor.local.embedded import ServiceAddress
+from tests.sdk.http.test_direct import self_signed
 
 
 def test_the_local_service_is_started_once_and_looked_for_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,8 +31,17 @@ def test_the_local_service_is_started_once_and_looked_for_afterwards(monkeypatch
     assert len(started) == 1
 
 
-def test_a_service_elsewhere_is_never_started(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_elsewhere_is_never_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(run, "find_or_start", lambda: pytest.fail("it is elsewhere"))
-    assert locator(EndpointSettings(url="https://x", certificate="ca.pem"))() == ServicePlace(
-        "https://x", "ca.pem"
+    certificate = str(self_signed(tmp_path)[0])
+    assert locator(EndpointSettings(url="https://x", certificate=certificate))() == ServicePlace(
+        "https://x", certificate
     )
+
+
+def test_a_certificate_that_is_none_is_told_before_anything_starts(tmp_path: Path) -> None:
+    """Not with each try to connect, in the log."""
+    key = self_signed(tmp_path)[1]
+    for wrong in (key, tmp_path / "absent.pem"):
+        with pytest.raises(InvalidRequest, match=f"{wrong.name} cannot be used.*PEM"):
+            locator(EndpointSettings(url="https://x", certificate=str(wrong)))

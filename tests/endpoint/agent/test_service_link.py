@@ -50,6 +50,7 @@ async def tried(answer: bytes, blobs: Path) -> tuple[int, ServiceLink]:
         blobs=blobs,
         state=dict,
         first=nothing,
+        lost=nothing,
         told_to_end=nothing,
     )
     running = asyncio.ensure_future(link.run())

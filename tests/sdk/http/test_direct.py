@@ -232,8 +232,8 @@ def test_a_token_goes_over_plain_http_only_on_this_machine() -> None:
     assert CANARY not in str(caught.value)
 
 
-def self_signed(folder: Path) -> tuple[Path, Path]:
-    """A certificate for localhost that nobody vouches for, and its key."""
+def self_signed(folder: Path, days: tuple[int, int] = (-1, 1)) -> tuple[Path, Path]:
+    """A certificate for localhost that nobody vouches for, valid between these days from now, and its key."""
     import datetime
 
     from cryptography import x509
@@ -250,8 +250,8 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now + datetime.timedelta(days=days[0]))
+        .not_valid_after(now + datetime.timedelta(days=days[1]))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .sign(key, hashes.SHA256())
     )
