@@ -179,8 +179,8 @@ def _told(error: BaseException) -> str:
 
 
 def open_source(engine: str, options: dict[str, Any], order: SlotOrder) -> SlotSource:
-    """Return the source for the engine of this name. Raises ValueError or TypeError for what cannot be, ImportError for what is
-    missing."""
+    """Return the source for the engine of this name. Raises ValueError or TypeError for what cannot be, ImportError
+    for what is missing."""
     opener = OPENERS.get(engine)
     return opener(options, order) if opener else _factory(engine, options, order)
 
