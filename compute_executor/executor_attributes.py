@@ -213,7 +213,10 @@ class ExecutorAttributes:
         return id_bytes(value, "endpoint")
 
     def _option(self, keyword: str) -> dict[str, Any] | None:
-        return self._given.get(keyword) or copy.deepcopy(getattr(self._view.target.options, keyword))
+        if keyword in self._given:
+            return self._given[keyword]
+        found: dict[str, Any] | None = copy.deepcopy(getattr(self._view.target.options, keyword))
+        return found
 
     def _set_option(self, keyword: str, value: Any) -> None:
         target = self._view.target

@@ -251,11 +251,13 @@ def test_options_count_as_they_are_when_a_call_is_submitted(
 ) -> None:
     """Programs change the dict that they have passed, or that they read."""
     monkeypatch.setattr(fake, "kind", lambda _: EndpointKind.STOCK)
-    config, nodes = {"a": 1}, {"num_nodes": 1}
+    config: dict[str, Any] = {}
+    nodes = {"num_nodes": 1}
     executor = make()
     executor.endpoint_id = ID
     executor.user_endpoint_config = config
     executor.resource_specification = nodes
+    assert executor.user_endpoint_config is config
     config["a"] = 2
     executor.submit(abs, 1)
     view = executor.options(user_endpoint_config={"b": 1})

@@ -7,6 +7,7 @@ in silence.
 
 from __future__ import annotations
 
+import json
 import operator
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -46,6 +47,16 @@ def _keep(name: str, value: Any) -> float:
     return checks.seconds(name, value, zero=False)
 
 
+def _document(name: str, value: Any) -> dict[str, Any]:
+    """Return a mapping that JSON can hold. Raises TypeError for what is none: a set would arrive as a list."""
+    found = checks.mapping(name, value)
+    try:
+        json.dumps(found, default=_plain)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(f"{name}: only what JSON can hold can be sent to an endpoint ({error})") from None
+    return found
+
+
 class CallOption(NamedTuple):
     """Declaration of an option. ``keyword``: its name for users; ``field``: of `frames.Options`; ``check`` gets the
     keyword and a value and returns what travels; ``kept_by``: the kinds of endpoints that do what it says."""
@@ -76,10 +87,8 @@ CALL_OPTIONS = (
     CallOption("gpus", "gpus", count, frozenset({OURS, AGENT})),
     CallOption("nodes", "nodes", count, frozenset(EndpointKind)),
     CallOption("ranks", "ranks", count, frozenset(EndpointKind)),
-    CallOption(
-        "resource_specification", "resource_specification", checks.mapping, frozenset({STOCK, HOSTED})
-    ),
-    CallOption("user_endpoint_config", "user_endpoint_config", checks.mapping, frozenset({STOCK, HOSTED})),
+    CallOption("resource_specification", "resource_specification", _document, frozenset({STOCK, HOSTED})),
+    CallOption("user_endpoint_config", "user_endpoint_config", _document, frozenset({STOCK, HOSTED})),
     CallOption("result_serializers", "result_serializers", checks.texts, frozenset({STOCK, HOSTED})),
 )
 """In the order in which errors name them."""

@@ -42,9 +42,10 @@ def test_what_one_package_writes_the_other_reads(world: World, tmp_path: Path) -
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_examples_give_the_same_with_both_packages(world: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize("script", ["examples.py", "attributes.py"])
+def test_examples_give_the_same_with_both_packages(world: World, tmp_path: Path, script: str) -> None:
     config = {"engine": "ThreadPoolEngine", "name": "examples"}
-    ours = world.ours.start(with_ours("examples.py", tmp_path), world.endpoint.id, config=config)
-    theirs = world.sdk.start("examples.py", world.endpoint.id, config=config)
+    ours = world.ours.start(with_ours(script, tmp_path), world.endpoint.id, config=config)
+    theirs = world.sdk.start(script, world.endpoint.id, config=config)
     found, expected = answer(ours, 300), answer(theirs, 300)
     assert found == expected

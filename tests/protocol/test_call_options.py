@@ -69,6 +69,8 @@ def test_numbers_of_numpy_travel_as_numbers() -> None:
 @pytest.mark.parametrize(
     ("given", "error"),
     [
+        ({"user_endpoint_config": {"a": {1}}}, TypeError),  # would arrive as a list
+        ({"resource_specification": {"a": b"1"}}, TypeError),
         ({"retries": 1.0}, TypeError),
         ({"retries": -1}, ValueError),
         ({"timeout": "5"}, TypeError),
