@@ -8,7 +8,6 @@ ex.options(cores=4, memory="8GB", gpus=1, nodes=2, ranks=8) -> Options -> Resour
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, NamedTuple
 
@@ -17,14 +16,13 @@ import msgspec
 from compute_executor import checks
 from compute_executor.errors import InvalidRequest, ResourcesNotOffered
 from compute_executor.protocol.frames import Options, PoolSpec
+from compute_executor.sizes import bytes_of
 
 MOST = 1_000_000
 """Of cores, devices, nodes or ranks that a call may ask for: more is a slip of the keyboard."""
 
 MOST_MEMORY = 1 << 62
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMGTP])(i?)B")
-_POWER = {letter: power for power, letter in enumerate("KMGTP", 1)}
 _UNITS = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"))
 
 
@@ -81,13 +79,10 @@ def memory_size(name: str, value: Any) -> int:
     (8000000000, 1610612736, 4096)
     """
     if isinstance(value, str):
-        found = _SIZE.fullmatch(value.strip())
-        if found is None:
-            raise ValueError(
-                f'{name} must be bytes or a size such as "8GB" (8 * 10^9) or "8GiB" (8 * 2^30), not {value!r:.100}'
-            )
-        base = 1024 if found[3] else 1000
-        value = int(float(found[1]) * base ** _POWER[found[2].upper()])
+        try:
+            value = bytes_of(value)
+        except ValueError as error:
+            raise ValueError(f"{name} must be bytes or a size, and {error}") from None
     if isinstance(value, bool):
         raise TypeError(f"{name} must be bytes or a size such as '8GB', not {value!r} of type bool")
     number = checks.integer(name, value, least=1)

@@ -10,6 +10,7 @@ from compute_executor.durations import seconds_of
 from compute_executor.errors import InvalidRequest
 from compute_executor.protocol.frames import INLINE_LIMIT, MAX_FRAME
 from compute_executor.protocol.ids import MAX_BATCH
+from compute_executor.sizes import bytes_of
 
 MAX_BODY = MAX_FRAME
 """Bytes of a request body, blobs apart. Globus Compute takes 10 MB a submit; a frame of ours is as large."""
@@ -105,15 +106,15 @@ def limits_of(given: Mapping[str, object]) -> ServiceLimits:
 
 def _value(name: str, value: object, kind: type[int] | type[float]) -> float:
     form = (
-        "a whole number, or a size such as 20G"
+        "a whole number, or a size such as 20GB or 20GiB"
         if kind is int
         else "a number of seconds, or a time such as 36h or 14d"
     )
     try:
         if isinstance(value, str) and kind is float and value[-1:].isalpha():
             return seconds_of(value)
-        if isinstance(value, str) and kind is int and value[-1:] in _SIZES:
-            value = int(float(value[:-1]) * _SIZES[value[-1]])
+        if isinstance(value, str) and kind is int and value[-1:].isalpha():
+            value = bytes_of(value)
         if isinstance(value, bool) or not isinstance(value, (int, float, str)) or kind(value) != float(value):
             raise ValueError
         number = kind(value)
@@ -123,8 +124,6 @@ def _value(name: str, value: object, kind: type[int] | type[float]) -> float:
         raise InvalidRequest(f"limit {name} is {form}, 0 or more, not {value!r}")
     return number
 
-
-_SIZES = {"K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 LONGEST_TIME = 1e10
 """Seconds: some 300 years, which nobody waits for."""

@@ -88,7 +88,7 @@ def test_numbers_of_numpy_travel_as_numbers() -> None:
         ({"memory": True}, TypeError),
         ({"memory": 1e9}, TypeError),
         ({"memory": 0}, ValueError),
-        ({"memory": "8G"}, ValueError),
+        ({"memory": "8 gigs"}, ValueError),
         ({"memory": "0.1"}, ValueError),
         ({"memory": "-8GB"}, ValueError),
         ({"memory": 1 << 80}, ValueError),

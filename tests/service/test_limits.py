@@ -21,6 +21,9 @@ def test_limits_are_changed_by_name() -> None:
     assert limits_of({"disk": "1.5G", "keep-results": "5m"}) == ServiceLimits(
         disk=3 << 29, keep_results=300.0
     )
+    assert limits_of({"disk": "100MB", "user_stored": "1 TiB"}) == ServiceLimits(
+        disk=10**8, user_stored=1 << 40
+    )
 
 
 @pytest.mark.parametrize(
@@ -28,8 +31,8 @@ def test_limits_are_changed_by_name() -> None:
     [
         ({"keap": 1}, r"there is no limit 'keap' \(did you mean keep\?\); there are function, "),
         ({"": 1}, "there is no limit ''"),
-        ({"workers": 1.5}, "limit workers is a whole number, or a size such as 20G, not 1.5"),
-        ({"workers": "two"}, "limit workers is a whole number, or a size such as 20G, not 'two'"),
+        ({"workers": 1.5}, "limit workers is a whole number, or a size such as 20GB or 20GiB, not 1.5"),
+        ({"workers": "two"}, "limit workers is a whole number, or a size such as 20GB or 20GiB, not 'two'"),
         ({"workers": "8d"}, "a whole number"),
         ({"workers": True}, "a whole number"),
         ({"workers": -1}, "0 or more"),
