@@ -331,7 +331,8 @@ class Service:
 
     def begin_upload(self, who: Identity, size: int) -> Addition:
         """Count a file that was announced with so many bytes; what `end_upload` is to be given. Raises QuotaExceeded
-        if it is too much for this user."""
+        if it is too much for this user, StorageFull if it is for the disk."""
+        self._parts.disk_space.check()
         if is_bounded(who):
             kept = self._parts.usage.of(who.id)
             require_quota(self.limits, who, "user_stored", kept.bytes, size)
@@ -340,12 +341,13 @@ class Service:
         self._parts.usage.additions.expect(announced)
         return announced
 
-    def end_upload(self, announced: Addition, size: int | None) -> None:
-        """Count an uploaded file as it is, which has ``size`` bytes; None: it was not received."""
+    def end_upload(self, announced: Addition, file: Blob | None) -> None:
+        """Count an uploaded file as it is; None: it was not received."""
         additions = self._parts.usage.additions
         additions.settled(announced, stored=False)
-        if size is not None:
-            received = announced._replace(bytes=size)
+        if file is not None:
+            self._parts.disk_space.taken([file])
+            received = announced._replace(bytes=file.size)
             additions.expect(received)
             additions.settled(received, stored=True)
 
@@ -356,6 +358,7 @@ class Service:
             for blob in blobs
             if self._parts.blobs.holds(blob) and self.blob_rights.may_use(who, blob.name)
         ]
+        self._parts.disk_space.taken(usable)
         self._parts.holds.hold(holder, [blob.name for blob in usable])
 
     def release_blobs(self, holder: Subscriber, names: list[str]) -> None:

@@ -178,7 +178,7 @@ async def test_files(fixture: ServiceFixture) -> None:
             service.begin_upload(ALICE, 70_000)
         service.end_upload(failed, None)
         upload = service.begin_upload(ALICE, 70_000)
-        service.end_upload(upload, 80_000)
+        service.end_upload(upload, Blob("a" * 32, 80_000))
         with pytest.raises(QuotaExceeded, match=r"1 files kept here .*user_files"):
             service.begin_upload(ALICE, 70_000)
         assert fixture.parts.usage.of(ALICE.id) == Usage(80_000, 1)

@@ -1,15 +1,18 @@
 """What the blob folder takes of the disk, and how much it may. Owner: the loop thread.
 
-Counted as files come and go, and measured anew now and then: clients and workers write into the folder themselves.
+Counted by name as files come and go, so that none counts twice, and measured anew now and then: clients and workers
+write into the folder themselves.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from compute_executor.errors import StorageFull
+from compute_executor.protocol.frames import Blob
 
 
 class BlobFile(NamedTuple):
@@ -26,10 +29,11 @@ class DiskUse:
     def __init__(self, folder: Path, limit: int) -> None:
         self._folder = folder
         self._limit = limit
+        self._sizes: dict[str, int] = {}
         self.used: int = 0
 
-    def measure(self) -> list[BlobFile]:
-        """Look at every file; some microseconds each."""
+    def look(self) -> list[BlobFile]:
+        """Return every file; some microseconds each. Any thread."""
         files = []
         with os.scandir(self._folder) as entries:
             for entry in entries:
@@ -38,12 +42,22 @@ class DiskUse:
                 except FileNotFoundError:
                     continue
                 files.append(BlobFile(entry.name, found.st_size, found.st_mtime))
-        self.used = sum(file.size for file in files)
         return files
 
-    def add(self, size: int) -> None:
-        """Note that files of so many bytes have come; negative: have gone."""
-        self.used = max(0, self.used + size)
+    def measured(self, files: Iterable[BlobFile]) -> None:
+        """Note that these are all."""
+        self._sizes = {file.name: file.size for file in files}
+        self.used = sum(self._sizes.values())
+
+    def add(self, blobs: Iterable[Blob]) -> None:
+        """Note that these files have come, if that was not noted before."""
+        for blob in blobs:
+            self.used += blob.size - self._sizes.get(blob.name, 0)
+            self._sizes[blob.name] = blob.size
+
+    def remove(self, name: str) -> None:
+        """Note that a file has gone."""
+        self.used -= self._sizes.pop(name, 0)
 
     @property
     def free(self) -> int:

@@ -74,15 +74,13 @@ class BlobReferences:
     def _removed(self, name: str) -> bool:
         """Return whether the file of a blob could be removed."""
         try:
-            path = self._folder.path(name)
-            size = path.lstat().st_size
-            path.unlink()
+            self._folder.path(name).unlink()
         except FileNotFoundError:
             return False
         except OSError as error:
             log.warning("blob %s stays: %s", name, error)
             return False
-        self._disk.add(-size)
+        self._disk.remove(name)
         return True
 
     def named(self, name: str) -> Blob:
@@ -95,7 +93,9 @@ class BlobReferences:
     def sweep(self, older_than: float) -> int:
         """Remove files of at least that age in seconds which nothing refers to; how many. What a client put and never
         submitted, what a worker wrote as it was killed, unfinished temporary files."""
-        return self.sweep_of(self._disk.measure(), older_than)
+        files = self._disk.look()
+        self._disk.measured(files)
+        return self.sweep_of(files, older_than)
 
     def sweep_of(self, files: Iterable[BlobFile], older_than: float) -> int:
         """Return the same, of these files of the folder.
@@ -106,7 +106,7 @@ class BlobReferences:
         for file in files:
             if file.changed < oldest and not self._in_use(file.name) and not self._held(file.name):
                 (self._folder.folder / file.name).unlink(missing_ok=True)
-                self._disk.add(-file.size)
+                self._disk.remove(file.name)
                 removed.append(file.name)
         if removed:
             self._deleted(removed)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
+from compute_executor.protocol.frames import Blob
 from compute_executor.service.blobs.disk import DiskUse
 from compute_executor.service.blobs.references import BlobReferences
 from compute_executor.service.tasks.large_results import LargeResults
@@ -30,12 +32,13 @@ class DiskSpace:
             self._results.make_room(self._disk.used - self._disk.budget + 1)
             self._disk.check(self._results.waiting)
 
-    def accepted(self, size: int) -> None:
-        """Note that files of so many bytes belong to a batch."""
-        self._disk.add(size)
+    def taken(self, blobs: Iterable[Blob]) -> None:
+        """Note that clients have put these files there."""
+        self._disk.add(blobs)
 
     async def reclaim(self) -> None:
         """Measure what the files take, and delete those that nothing refers to any more."""
-        files = await asyncio.to_thread(self._disk.measure)
+        files = await asyncio.to_thread(self._disk.look)
+        self._disk.measured(files)
         self._blobs.sweep_of(files, ORPHANS_ON_FULL_DISK if self._disk.is_full() else self._keep_orphans)
         self._results.prune(self._blobs.holds)

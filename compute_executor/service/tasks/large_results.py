@@ -85,7 +85,7 @@ class LargeResults:
         """Note that outcomes are stored, with numbers from ``first``."""
         for seq, (batch, ended) in enumerate(outcomes, first):
             if isinstance(ended.body, Blob):
-                self._disk.add(ended.body.size)
+                self._disk.add([ended.body])
                 self._add(LargeResult(seq, batch.group, ended.body, batch.options.keep))
 
     def acknowledge(self, group: bytes, seq: int) -> None:

@@ -213,7 +213,7 @@ class Submissions:
         if container is not None and endpoint == BUILT_IN.bytes:
             pool = self._pools.in_container(who, pool, container)
         names = [blob.name for blob in blobs]
-        self._disk_space.accepted(sum(blob.size for blob in blobs))
+        self._disk_space.taken(blobs)
         what = (functions, bytes(batch.tasks), batch.count, batch.options, time.time())
         row = NewBatch(batch.prefix, who.id, batch.group, endpoint, pool, *what, names, key)
         indexes = function_indexes(calls, len(functions))

@@ -7,6 +7,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from compute_executor.protocol.frames import Blob
 from compute_executor.service.access import absent
 from compute_executor.service.api.context import identity_of, json_answer, shell_of
 from compute_executor.service.api.turns import load_streaming
@@ -31,13 +32,13 @@ async def put(request: Request) -> Response:
     blobs, service = shell_of(request).blobs, shell_of(request).service
     blobs.path(name)
     announced = request.headers.get("content-length", "0")
-    upload, size = service.begin_upload(who, int(announced) if announced.isdecimal() else 0), None
+    upload, file = service.begin_upload(who, int(announced) if announced.isdecimal() else 0), None
     try:
         service.blob_rights.put(who, name)
-        size = await blobs.receive(name, request.stream())
+        file = Blob(name, await blobs.receive(name, request.stream()))
     finally:
-        service.end_upload(upload, size)
-    return json_answer({"name": name, "size": size})
+        service.end_upload(upload, file)
+    return json_answer({"name": name, "size": file.size})
 
 
 async def get(request: Request) -> Response:
