@@ -185,9 +185,12 @@ def committed_frames(path: Path) -> int:
 
 
 def _frames(file: BinaryIO, salts: bytes, page_size: int) -> Iterator[tuple[int, bool]]:
-    """Yield the numbers of those frames that bear these salts, from 1, and whether each ends a commit."""
+    """Yield the numbers of those frames that bear these salts, from 1, and whether each ends a commit. The last one
+    may end too early: then its write has failed, as on a full disk, and so has the commit."""
     number, step = 0, _FRAME_HEADER + page_size
-    while len(header := file.read(_FRAME_HEADER)) == _FRAME_HEADER:
+    size = os.fstat(file.fileno()).st_size
+    while _LOG_HEADER + (number + 1) * step <= size:
+        header = file.read(_FRAME_HEADER)
         number += 1
         if header[8:16] == salts:
             yield number, header[4:8] != bytes(4)

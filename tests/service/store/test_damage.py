@@ -65,6 +65,16 @@ def test_what_is_whole_is_opened(killed: Path, ended: Path) -> None:
     assert not log_of(ended).exists()
 
 
+@pytest.mark.parametrize("written", [1, 24, 25, 400, 24 + 2048 - 1])
+def test_a_write_that_failed_in_the_last_page_of_a_commit_was_no_commit(killed: Path, written: int) -> None:
+    log = log_of(killed)
+    last = log.read_bytes()[-24 - 2048 :]
+    assert last[4:8] != bytes(4), "the page that ends a commit"
+    with log.open("ab") as file:
+        file.write(last[:written])
+    assert count(killed) == 20
+
+
 def emptied(path: Path) -> None:
     path.write_bytes(b"")
 

@@ -32,13 +32,14 @@ async def put(request: Request) -> Response:
     blobs, service = shell_of(request).blobs, shell_of(request).service
     blobs.path(name)
     announced = request.headers.get("content-length", "0")
-    upload, file = service.begin_upload(who, int(announced) if announced.isdecimal() else 0), None
+    upload = service.begin_upload(who, int(announced) if announced.isdecimal() else 0)
+    received: list[Blob] = []
     try:
         service.blob_rights.put(who, name)
-        file = Blob(name, await blobs.receive(name, request.stream()))
+        received.append(Blob(name, await blobs.receive(name, request.stream())))
     finally:
-        service.end_upload(upload, file)
-    return json_answer({"name": name, "size": file.size})
+        service.end_upload(upload, received)
+    return json_answer({"name": name, "size": received[0].size})
 
 
 async def get(request: Request) -> Response:
