@@ -33,13 +33,13 @@ async def put(request: Request) -> Response:
     blobs.path(name)
     announced = request.headers.get("content-length", "0")
     upload = service.begin_upload(who, int(announced) if announced.isdecimal() else 0)
-    received: list[Blob] = []
+    received: Blob | None = None
     try:
         service.blob_rights.put(who, name)
-        received.append(Blob(name, await blobs.receive(name, request.stream())))
+        file = received = Blob(name, await blobs.receive(name, request.stream()))
     finally:
         service.end_upload(upload, received)
-    return json_answer({"name": name, "size": received[0].size})
+    return json_answer({"name": name, "size": file.size})
 
 
 async def get(request: Request) -> Response:
