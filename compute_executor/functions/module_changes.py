@@ -1,8 +1,8 @@
 """What a script has set in modules that it imports: `config.DEBUG = True`, `plt.rcParams["lines.linewidth"] = 2`,
 `@plugins.register`. Workers import these modules afresh, and get it as the script has it when its workers start.
 
-What it is, is found in the text of the script, and its value in the modules. What other modules do to each other, or
-a library does when it is called, is in no text of the script's and is not found.
+What it is, is found in the text of the script, and its value in the modules; calls that set something are made again
+there (`setting_calls`). What other modules do to each other is in no text of the script's and is not found.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 from compute_executor.errors import SerializationError
+from compute_executor.functions import setting_calls
 from compute_executor.serialization import by_value, native
 from compute_executor.serialization.set_in_modules import (
+    CALL,
     CONTENT,
     DISPATCH,
     ITEM,
@@ -49,28 +51,80 @@ _CHANGING = frozenset(
     | {"appendleft", "sort", "reverse", "__setitem__", "__delitem__"}
 )
 _CONTAINERS = (dict, list, set, collections.OrderedDict, collections.defaultdict, collections.deque)
-_CARRIED_OTHERWISE = frozenset(
-    {
-        "os",
-        "posixpath",
-        "warnings",
-        "logging",
-        "builtins",
-        "signal",
-        "gc",
-        "threading",
-        "multiprocessing",
-        "atexit",
-    }
-    | {"compute_executor", "IPython", "ipykernel", "linecache", "decimal", "locale", "random", "time"}
-)
+_LEFT_ALONE = frozenset({"compute_executor", "IPython", "ipykernel", "linecache", "builtins", "atexit"})
 """Modules of which workers get what matters in other ways, or that are each process's own."""
+_CARRIED_OTHERWISE = frozenset(
+    {"os.environ", "os.environb", "warnings.filters", "warnings.showwarning", "logging.root"}
+    | {
+        f"sys.{name}"
+        for name in ("path", "argv", "modules", "meta_path", "path_hooks", "path_importer_cache")
+    }
+    | {f"sys.{name}" for name in ("stdin", "stdout", "stderr", "warnoptions", "flags", "exit", "_getframe")}
+)
+"""The same for single names."""
+_IN_SYS = (bool, int, float, str, type(None), dict, list, tuple, set, FunctionType)
+"""What a script sets in sys, as far as it is no stream and no part of the import system."""
 _WORKERS_RUN_ON = frozenset(
     {"pickle", "_pickle", "cloudpickle", "dill", "struct", "_struct", "marshal", "mmap", "io", "_io"}
     | {"select", "selectors", "fcntl", "errno", "importlib", "types", "weakref", "traceback"}
 )
 """Modules without which a worker cannot take a task or give its result: it would end if they were changed."""
-_WORTH_A_LOOK = re.compile(r"^\s*@|\.\w+(\[.*\])?\s*([-+*/|&]?=[^=]|\()|\bsetattr\(", re.MULTILINE)
+WORKERS_USE: dict[str, frozenset[str]] = {
+    "os": frozenset(
+        {"_exit", "close", "dup", "dup2", "execv", "fork", "fsdecode", "fsencode", "fspath", "fstat", "fsync"}
+        | {
+            "ftruncate",
+            "getpgrp",
+            "getpid",
+            "getppid",
+            "getpriority",
+            "getsid",
+            "kill",
+            "killpg",
+            "listdir",
+            "lseek",
+        }
+        | {
+            "open",
+            "pidfd_open",
+            "posix_fallocate",
+            "read",
+            "readlink",
+            "rename",
+            "replace",
+            "sched_getaffinity",
+        }
+        | {
+            "sched_getparam",
+            "sched_getscheduler",
+            "sched_setaffinity",
+            "sched_setscheduler",
+            "set_inheritable",
+        }
+        | {
+            "setpriority",
+            "setsid",
+            "stat",
+            "sysconf",
+            "umask",
+            "unlink",
+            "urandom",
+            "wait",
+            "waitid",
+            "waitpid",
+        }
+        | {"waitstatus_to_exitcode", "write", "writev", "path", "sched_param"}
+    ),
+    "threading": frozenset({"Event", "Lock", "RLock", "Thread", "active_count", "local", "get_ident"}),
+    "signal": frozenset({"getsignal", "pthread_sigmask", "signal", "valid_signals"}),
+    "sys": frozenset({"getrefcount", "intern", "getframe", "_current_frames"}),
+}
+"""The same for names of others."""
+_WORTH_A_LOOK = re.compile(r"^\s*@|^\w+\(|\.\w+(\[.*\])?\s*([-+*/|&]?=[^=]|\()|\bsetattr\(", re.MULTILINE)
+
+
+_REPLACED = "replaced"
+"""The kind of a target that is a value if it is not the module's own."""
 
 
 class _Target(NamedTuple):
@@ -95,6 +149,8 @@ def observe() -> dict[str, bytes]:
     for target in targets:
         for module, change in _changes(target, aliases, vars(main)):
             found.setdefault(module, {})[change.path, change.kind, repr(change.key)] = change
+    for module, change in _setting_calls(text, main, aliases):
+        found.setdefault(module, {})[change.path, change.kind, repr(change.key)] = change
     for module, change in _accessors():
         found.setdefault(module, {})[change.path, change.kind, ""] = change
     streams = {module: _stream(module, list(changes.values())) for module, changes in found.items()}
@@ -117,6 +173,7 @@ def _texts(main: ModuleType) -> list[str]:
     return []
 
 
+@functools.lru_cache(maxsize=2)
 def _parsed(text: str) -> ast.Module | None:
     try:
         with warnings.catch_warnings():
@@ -163,6 +220,9 @@ def _targets(node: ast.AST) -> Iterator[_Target]:
     value = getattr(node, "value", None)
     if isinstance(node, (ast.Expr, ast.Assign)) and isinstance(value, ast.Call):
         yield from _called(value)
+        yield from _patched(value)
+    for item in getattr(node, "items", ()):
+        yield from _patched(item.context_expr)
 
 
 def _assigned(node: ast.expr) -> Iterator[_Target]:
@@ -188,6 +248,21 @@ def _called(node: ast.Call) -> Iterator[_Target]:
             yield _Target(holder[0], (*holder[1:], str(node.args[1].value)), VALUE)
     elif any(isinstance(one, ast.Name) for one in node.args):
         yield from _used(node.func)
+
+
+def _patched(expression: ast.expr) -> Iterator[_Target]:
+    """Yield what `unittest.mock.patch` may have replaced."""
+    for node in ast.walk(expression):
+        names = _names(node.func) if isinstance(node, ast.Call) and node.args else None
+        if names is None or not isinstance(node, ast.Call):
+            continue
+        words = [
+            one.value for one in node.args[:2] if isinstance(one, ast.Constant) and isinstance(one.value, str)
+        ]
+        if names[-1] == "patch" and words:
+            yield _Target("", tuple(words[0].split(".")), _REPLACED)
+        elif names[-2:] == ("patch", "object") and words and (holder := _names(node.args[0])):
+            yield _Target(holder[0], (*holder[1:], words[0]), _REPLACED)
 
 
 def _used(node: ast.expr) -> Iterator[_Target]:
@@ -220,7 +295,7 @@ def _changes(
     if target.kind == "call":
         yield from _registrations(module, path)
         return
-    if target.kind in (CONTENT, ITEM) and not path:
+    if not path:
         return
     try:
         value = reached(module, path)
@@ -228,12 +303,44 @@ def _changes(
             value = value[target.key]
     except Exception:  # it is not there by now, or an attribute that raises
         return
-    if target.kind == CONTENT and type(value) not in _CONTAINERS:
-        return
-    if (name == "sys" and type(value) not in (bool, int)) or isinstance(value, ModuleType):
-        return
-    if path:
-        yield name, ModuleChange(path, target.kind, target.key, value)
+    if _is_carried(name, path, target.kind, value):
+        yield name, ModuleChange(path, VALUE if target.kind == _REPLACED else target.kind, target.key, value)
+
+
+def _is_carried(name: str, path: tuple[str, ...], kind: str, value: Any) -> bool:
+    """Return whether workers get what a script has set there."""
+    if kind == CONTENT and type(value) not in _CONTAINERS:
+        return False
+    if kind == _REPLACED and by_value.importable(value):
+        return False
+    if (name == "sys" and type(value) not in _IN_SYS) or isinstance(value, ModuleType):
+        return False
+    is_hidden = (name, path, kind) == ("sys", ("modules",), ITEM) and value is None
+    return is_hidden or f"{name}.{path[0]}" not in _CARRIED_OTHERWISE
+
+
+def _setting_calls(
+    text: str, main: ModuleType, aliases: dict[str, tuple[str, tuple[str, ...]]]
+) -> Iterator[tuple[str, ModuleChange]]:
+    """Yield the calls that set something in a module, each with the module."""
+    tree = _parsed(text)
+    for call in () if tree is None else setting_calls.that_ran(tree, main):
+        names = _names(call.func)
+        if names is None:
+            continue
+        name, path = _place(_Target(names[0], names[1:], CALL), aliases, vars(main))
+        module = by_value.loaded(name)
+        if (
+            module is None
+            or not path
+            or not (_is_imported(module) and setting_calls.is_setting(name, path, call))
+        ):
+            continue
+        kept = list(_registrations(module, path))
+        yield from kept
+        function = None if kept else setting_calls.repeated(call, main)
+        if function is not None:
+            yield name, ModuleChange(path, CALL, (call.lineno, call.col_offset), function)
 
 
 def _place(
@@ -246,6 +353,8 @@ def _place(
     elif target.root in aliases:
         name, first = aliases[target.root]
         path = (*first, *target.path)
+    elif not target.root:
+        name, path = target.path[0], target.path[1:]
     else:
         return "", ()
     while path and by_value.loaded(f"{name}.{path[0]}") is not None:
@@ -254,7 +363,7 @@ def _place(
 
 
 def _is_imported(module: ModuleType) -> bool:
-    return module.__name__.partition(".")[0] not in _CARRIED_OTHERWISE and by_value.travels_by_name(module)
+    return module.__name__.partition(".")[0] not in _LEFT_ALONE and by_value.travels_by_name(module)
 
 
 def _registrations(module: ModuleType, path: tuple[str, ...]) -> Iterator[tuple[str, ModuleChange]]:
@@ -308,9 +417,10 @@ def _stream(module: str, changes: list[ModuleChange]) -> bytes:
     good = []
     for change in changes:
         where = ".".join((module, *change.path)) + (f"[{change.key!r}]" if change.kind == ITEM else "")
+        what = f"{where}() is called" if change.kind == CALL else f"{where} is set"
         if trouble := _trouble(module, change):
             warnings.warn(
-                f"{where} is set by the script and does not travel to its workers, which import {module} afresh: "
+                f"{what} by the script and does not travel to its workers, which import {module} afresh: "
                 f"{trouble}.",
                 stacklevel=2,
             )
@@ -323,6 +433,8 @@ def _trouble(module: str, change: ModuleChange) -> str:
     """Return why a change cannot travel, and what to do; empty if it can."""
     if module.partition(".")[0] in _WORKERS_RUN_ON:
         return "they exchange tasks and results by that module. Set it in the task, and back at its end"
+    if change.kind != CALL and change.path[0] in WORKERS_USE.get(module, ()):
+        return "they run on it themselves. Set it in the task, and back at its end"
     elsewhere = ". Set it in an initializer, or in the task"
     try:
         if len(native.dumps(change.value)) > MAX_BYTES:

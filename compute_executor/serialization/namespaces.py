@@ -19,9 +19,10 @@ This module runs inside workers too: standard library only.
 from __future__ import annotations
 
 import builtins
+import contextlib
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -264,6 +265,20 @@ class Program:
     def origin(self) -> Origin | None:
         """Where the program is from that is current; None: that is not known."""
         return None if self._main else self._origin
+
+    @contextlib.contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Let the names that are current be so again at the end, as they may be in the middle of being loaded."""
+        main, applied = self._main, self._applied
+        before = [(space, dict(space.current)) for space in self._spaces.values()]
+        try:
+            yield
+        finally:
+            self.select(main)
+            for space, units in before:
+                for name, unit in units.items():
+                    self._place(space, name, unit)
+            self._applied = applied
 
     def select(self, main: bytes | None) -> None:
         """Let the program that it belongs to be the one that is found."""

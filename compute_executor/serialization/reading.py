@@ -54,6 +54,8 @@ class _State(threading.local):
     program: Program | None = None
     """Set while a worker reads what a caller has sent."""
     entered: list[Needs] | None = None
+    later: list[Callable[[], None]] | None = None
+    """What is to be done when it has read it."""
     stream: _Stream | None = None
     needs: Needs | None = None
     """Of an answer: what to read if something of it is not here."""
@@ -83,6 +85,15 @@ def adopt(read: Callable[[], Any], program: Program) -> tuple[Any, list[Needs]]:
         return read(), entered
     finally:
         _state.program, _state.entered = before
+        if _state.later is not None and _state.program is None:
+            later, _state.later = _state.later, None
+            for call in later:
+                call()
+
+
+def afterwards(call: Callable[[], None]) -> None:
+    """Call something when all is read that is being read, before it is used."""
+    _state.later = [*(_state.later or ()), call]
 
 
 def load(stream: bytes | memoryview, key_of: KeyOf | None = None) -> Any:

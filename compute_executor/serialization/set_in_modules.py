@@ -8,18 +8,20 @@ from __future__ import annotations
 import functools
 import sys
 import warnings
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 from compute_executor import interpreter
 from compute_executor.serialization import reading
 from compute_executor.serialization.namespaces import Program
 
-VALUE, ITEM, CONTENT, DISPATCH = "value", "item", "content", "dispatch"
+VALUE, ITEM, CONTENT, DISPATCH, CALL = "value", "item", "content", "dispatch", "call"
 
 
 class ModuleChange(NamedTuple):
     """Something in a module. ``path``: its dotted name there; ``kind``: the value of an attribute, an item of what
-    the name stands for, all that is in it, or implementations of a generic function."""
+    the name stands for, all that is in it, implementations of a generic function, or what a call of it does (the
+    value then is a function that calls it)."""
 
     path: tuple[str, ...]
     kind: str
@@ -45,20 +47,56 @@ def apply(streams: dict[str, bytes], program: Program) -> None:
 
 
 def _change(stream: bytes, program: Program, module: Any) -> None:
-    try:
-        changes, _ = reading.adopt(lambda: reading.load(stream), program)
-        for one in changes:
-            _make(module, one)
-    except Exception as error:
-        warnings.warn(
-            f"what the script has set in {module.__name__} cannot be set in a worker: "
-            f"{type(error).__name__}: {error}",
-            stacklevel=2,
+    """Make the changes in a module. What cannot be made in the middle of reading what a task is sent with, which has
+    imported the module, is made when that is read: it may be about a class that is made then."""
+    if not reading.worker_reads():
+        _make_all(stream, program, module, lambda _, error: _tell(module, error))
+        return
+    failed: set[int] = set()
+    _make_all(stream, program, module, lambda number, _: failed.add(number))
+    if failed:
+        again = functools.partial(
+            _make_all, stream, program, module, lambda _, error: _tell(module, error), failed
         )
+        reading.afterwards(again)
+
+
+def _make_all(
+    stream: bytes,
+    program: Program,
+    module: Any,
+    fails: Callable[[int, Exception], object],
+    only: Collection[int] = (),
+) -> None:
+    """Make the changes of a stream; those with the numbers ``only``, if there are any. ``fails`` is called for what
+    cannot be made, with -1 for all of it."""
+    with program.undisturbed():
+        try:
+            changes, _ = reading.adopt(lambda: reading.load(stream), program)
+        except Exception as error:
+            fails(-1, error)
+            return
+        for number, one in enumerate(changes):
+            if number in only or only in ((), {-1}):
+                try:
+                    _make(module, one)
+                except Exception as error:
+                    fails(number, error)
+
+
+def _tell(module: Any, error: Exception) -> None:
+    """Warn about what is not as in the program."""
+    warnings.warn(
+        f"what the script has set in {module.__name__} cannot be set in a worker: {type(error).__name__}: {error}",
+        stacklevel=2,
+    )
 
 
 def _make(module: Any, change: ModuleChange) -> None:
     path, kind, key, value = change
+    if kind == CALL:
+        value()
+        return
     if kind == VALUE:
         setattr(reached(module, path[:-1]), path[-1], value)
         return

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import linecache
+import logging
+import os
+import re
 import sys
 import textwrap
+import time
 import types
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,7 +19,7 @@ import pytest
 
 from compute_executor import interpreter
 from compute_executor.functions import module_changes
-from compute_executor.serialization import reading, set_in_modules
+from compute_executor.serialization import native, reading, set_in_modules
 from compute_executor.serialization.namespaces import Program
 
 CONFIG = """
@@ -36,6 +40,21 @@ def plugin(function):
 @functools.singledispatch
 def show(x): return "any"
 def slow(x): return x
+level = used = steps = None
+def set_level(name, size):
+    global level
+    level = name, size
+def set_steps(number):
+    global steps
+    steps = number
+def use_model(kind):
+    global used
+    used = kind
+def seed_all(number): set_steps(number)
+class Settings:
+    width = 1
+    @classmethod
+    def set_width(cls, width): cls.width = width
 """
 
 Run = Callable[[str], "tuple[types.ModuleType, dict[str, bytes]]"]
@@ -232,3 +251,182 @@ def test_the_text_of_notebooks_and_commands(monkeypatch: pytest.MonkeyPatch) -> 
     assert module_changes._texts(types.ModuleType("__main__")) == ["b = 2"]
     monkeypatch.setattr(sys, "orig_argv", ["python"])
     assert module_changes._texts(types.ModuleType("__main__")) == []
+
+
+def test_calls_that_set_something_are_made_again(run: Run) -> None:
+    _, streams = run(
+        """
+        import odd_config, odd_config as other
+        from odd_config import set_steps as steps
+        SIZE = 4
+        class Later(odd_config.Model):
+            rate = SIZE
+        odd_config.use_model(Later)
+        before = other.set_level("high", size=[SIZE + n for n in range(2)])
+        steps(SIZE)
+        if __name__ == "__main__":
+            odd_config.Settings.set_width(SIZE)
+        """
+    )
+    found = in_worker(streams)
+    assert (found.used.__name__, found.used.rate, found.level, found.steps) == (
+        "Later",
+        4,
+        ("high", [4, 5]),
+        4,
+    )
+    assert found.Settings.width == 4
+
+
+def test_calls_that_are_not_made_again(run: Run) -> None:
+    _, streams = run(
+        """
+        import asyncio, logging, random, sys, odd_config
+        from odd_config import set_steps
+        odd_config.slow(1)
+        odd_config.seed_all(1)
+        random.seed(1)
+        sys.setrecursionlimit(sys.getrecursionlimit())
+        logging.disable(0)
+        (lambda: odd_config).set_x = 1
+        if odd_config.DEBUG:
+            set_steps(5)
+        def f():
+            set_steps(5)
+        step = 6
+        set_steps(step)
+        del step
+        """
+    )
+    assert streams == {}
+
+
+def test_what_the_script_has_not_come_to_is_not_made_again(run: Run) -> None:
+    main, _ = run("")
+    Path(main.__file__ or "").write_text(
+        "import odd_config\nodd_config.set_steps(2)\nfound = observe()\nodd_config.set_steps(3)\n"
+    )
+    linecache.checkcache()
+    vars(main)["observe"] = module_changes.observe
+    exec(compile(Path(main.__file__ or "").read_text(), main.__file__ or "", "exec"), vars(main))
+    assert sys.modules["odd_config"].steps == 3
+    assert in_worker(vars(main)["found"]).steps == 2
+
+
+def test_functions_of_pythons_own_modules_that_are_replaced(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("os.cpu_count", "os.getpid", "time.sleep"):
+        monkeypatch.setattr(name, lambda: 0)
+    monkeypatch.setattr("logging.Logger.odd", None, raising=False)
+    monkeypatch.setattr("sys.odd", None, raising=False)
+    with pytest.warns(UserWarning, match=r"os\.getpid is set by the script .* they run on it themselves"):
+        _, streams = run(
+            """
+            import logging, os, sys, time
+            os.cpu_count = lambda: 3
+            os.getpid = lambda: 4
+            os.environ["ODD"] = "1"
+            time.sleep = lambda seconds: "none"
+            def odd(self): return "odd"
+            logging.Logger.odd = odd
+            sys.odd = {"a": 1}
+            sys.path = [*sys.path]
+            sys.modules["odd_absent"] = None
+            """
+        )
+    sys.modules.pop("odd_absent")
+    monkeypatch.setattr("os.getpid", lambda: 0)
+    assert sorted(streams) == ["logging", "os", "sys", "time"]
+    set_in_modules.apply(streams, Program(reading.read_unit, types.ModuleType("__main__")))
+    odd: Any = logging.getLogger("odd")
+    there: Any = sys
+    assert (os.cpu_count(), time.sleep(1), odd.odd(), there.odd) == (3, "none", "odd", {"a": 1})
+    assert os.getpid() == 0
+    assert sys.modules.pop("odd_absent", 1) is None
+
+
+def test_what_workers_use_of_python_is_known() -> None:
+    """Each name of `os` and the like in what a worker runs."""
+    package = Path(module_changes.__file__).parents[1]
+    files = [
+        *package.glob("endpoint/worker/*.py"),
+        *package.glob("serialization/*.py"),
+        package / "system.py",
+    ]
+    for name, known in module_changes.WORKERS_USE.items():
+        used = set(re.findall(rf"\b{name}\.([a-z_][a-z_0-9]*)\(", "".join(map(Path.read_text, files))))
+        assert used - known - NOT_IN_WORKERS == set(), name
+
+
+NOT_IN_WORKERS = frozenset({"exit"})
+
+
+def test_what_mocks_have_replaced(run: Run) -> None:
+    from unittest import mock
+
+    try:
+        _, streams = run(
+            """
+            import odd_config
+            from unittest import mock
+            from unittest.mock import patch
+            mock.patch("odd_config.slow", lambda x: -x).start()
+            patcher = patch.object(odd_config, "DEBUG", "patched")
+            patcher.start()
+            mock.patch("odd_config.plugin")
+            """
+        )
+    finally:
+        mock.patch.stopall()
+    found = in_worker(streams)
+    assert (found.slow(3), found.DEBUG, found.plugin.__name__) == (-3, "patched", "plugin")
+
+
+def test_changes_that_the_middle_of_reading_is_too_early_for(run: Run) -> None:
+    """A class of the script is made from the module's: its import is when the class is half read."""
+    main, streams = run(
+        """
+        import odd_config
+        STEP = 1
+        class Mine(odd_config.Model):
+            rate = 7
+        odd_config.use_model(Mine)
+        odd_config.set_steps(STEP)
+        odd_config.use_model(odd_config.used)
+        def task(): return odd_config.used is Mine, odd_config.steps, STEP
+        """
+    )
+    vars(main)["STEP"] = 2
+    stream = native.dumps(vars(main)["task"])
+    sys.modules.pop("odd_config")
+    program = Program(reading.read_unit, types.ModuleType("__main__"))
+    set_in_modules.apply(streams, program)
+    task, _ = reading.adopt(lambda: reading.load(stream), program)
+    assert task() == (True, 1, 2)
+
+
+def test_a_call_that_fails_in_a_worker_is_said_and_the_next_is_made(run: Run) -> None:
+    main, streams = run(
+        """
+        import odd_config
+        odd_config.set_steps(9)
+        odd_config.set_level("x", size=1)
+        def task(): return odd_config.level
+        """
+    )
+    Path(sys.modules["odd_config"].__file__ or "").write_text(
+        "def set_level(*a, size): global level; level = a\n"
+    )
+    stream = native.dumps(vars(main)["task"])
+    for task_reads in (False, True):
+        sys.modules.pop("odd_config")
+        linecache.clearcache()
+        program = Program(reading.read_unit, types.ModuleType("__main__"))
+        set_in_modules.apply(streams, program)
+        with pytest.warns(UserWarning, match="set in odd_config cannot be set in a worker: AttributeError"):
+            if task_reads:
+                reading.adopt(lambda: reading.load(stream), program)
+            else:
+                __import__("odd_config")
+        assert sys.modules["odd_config"].level == ("x",)
