@@ -38,10 +38,12 @@ def pool_spec(
     gpus: Any = None,
     threads: int | None = None,
     changes: dict[str, bytes] | None = None,
+    seeded: dict[str, tuple[str, int]] | None = None,
 ) -> PoolSpec:
     """Return the workers' view of the world: what the caller sees at this moment. ``gpus``, ``threads``: of the
-    workers, as an Executor takes them; ``changes``: what the program has set in modules that it imports. Raises
-    TypeError and ValueError for wrong ones."""
+    workers, as an Executor takes them; ``changes``: what the program has set in modules that it imports;
+    ``seeded``: which generators of random numbers it seeds, and where. Raises TypeError and ValueError for wrong
+    ones."""
     shared = [] if gpus is None else [WorkerDevices(*one) for one in devices.of_workers(gpus)]
     threads = 0 if threads is None else count("threads_per_worker", threads)
     try:
@@ -67,6 +69,7 @@ def pool_spec(
             observe()
             | (messages() if output == "program" else {})
             | ({"modules": changes} if changes else {})
+            | ({"seeded": seeded} if seeded else {})
         ),
         to_program=output == "program",
         threads=threads,
@@ -88,5 +91,6 @@ def as_of_now(
         output,
         threads=first.threads or None,
         changes=module_changes.observe(),
+        seeded=module_changes.seeded(),
     )
     return msgspec.structs.replace(found, devices=first.devices)

@@ -125,6 +125,7 @@ _WORTH_A_LOOK = re.compile(r"^\s*@|^\w+\(|\.\w+(\[.*\])?\s*([-+*/|&]?=[^=]|\()|\
 
 _REPLACED = "replaced"
 """The kind of a target that is a value if it is not the module's own."""
+_SEEDS = re.compile(r"seed\(|set_?state\(")
 
 
 class _Target(NamedTuple):
@@ -155,6 +156,24 @@ def observe() -> dict[str, bytes]:
         found.setdefault(module, {})[change.path, change.kind, ""] = change
     streams = {module: _stream(module, list(changes.values())) for module, changes in found.items()}
     return {module: stream for module, stream in streams.items() if stream}
+
+
+def seeded() -> dict[str, tuple[str, int]]:
+    """Return the generators of random numbers that the text of the program seeds: the module of each, with the file
+    and line where it does."""
+    main = sys.modules.get("__main__")
+    text = "".join(_texts(main)) if isinstance(main, ModuleType) else ""
+    if not isinstance(main, ModuleType) or not _SEEDS.search(text):
+        return {}
+    tree, (aliases, _) = _parsed(text), _read(text)
+    found: dict[str, tuple[str, int]] = {}
+    for node in () if tree is None else ast.walk(tree):
+        names = _names(node.func) if isinstance(node, ast.Call) else None
+        if names is not None and isinstance(node, ast.Call):
+            name, path = _place(_Target(names[0], names[1:], CALL), aliases, vars(main))
+            if ".".join((name, *path)) in setting_calls.SEEDING:
+                found.setdefault(name, (getattr(main, "__file__", None) or "<script>", node.lineno))
+    return found
 
 
 # -- the text -----------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import linecache
 import logging
 import os
@@ -424,9 +425,38 @@ def test_a_call_that_fails_in_a_worker_is_said_and_the_next_is_made(run: Run) ->
         linecache.clearcache()
         program = Program(reading.read_unit, types.ModuleType("__main__"))
         set_in_modules.apply(streams, program)
+        importing = functools.partial(__import__, "odd_config")
+        read = functools.partial(reading.adopt, functools.partial(reading.load, stream), program)
         with pytest.warns(UserWarning, match="set in odd_config cannot be set in a worker: AttributeError"):
-            if task_reads:
-                reading.adopt(lambda: reading.load(stream), program)
-            else:
-                __import__("odd_config")
+            (read if task_reads else importing)()
         assert sys.modules["odd_config"].level == ("x",)
+
+
+def test_which_generators_the_script_seeds(run: Run) -> None:
+    numpy = pytest.importorskip("numpy")
+    before = numpy.random.get_state()
+    try:
+        main, streams = run(
+            """
+            import random as r, odd_config
+            from numpy.random import set_state, get_state
+            if __name__ == "__main__":
+                r.seed(1)
+            def f():
+                r.seed(2)
+            set_state(get_state())
+            seed = print
+            seed()
+            """
+        )
+        assert streams == {}
+        assert module_changes.seeded() == {
+            "random": (main.__file__, 5),
+            "numpy.random": (main.__file__, 8),
+        }
+        run("import random\nrandom.seed\nodd = 'seed('\n")
+        assert module_changes.seeded() == {}
+        run("print()")
+        assert module_changes.seeded() == {}
+    finally:
+        numpy.random.set_state(before)

@@ -28,7 +28,7 @@ import threading
 from collections.abc import Callable
 from time import monotonic, time
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compute_executor import surroundings, system
 from compute_executor.endpoint.worker import messages, mpi_prefix
@@ -42,6 +42,9 @@ from compute_executor.serialization import buffers, native, reading
 from compute_executor.serialization.large import Content, size
 from compute_executor.serialization.namespaces import Needs, Origin, Program
 from compute_executor.serialization.written import WrittenAnswer
+
+if TYPE_CHECKING:
+    from compute_executor.endpoint.worker.seeds import SeedWatcher
 
 MAX_DATAGRAM = 1 << 18
 GATHER = 0.0003
@@ -75,6 +78,7 @@ def main(tasks: int, stream: int, life: int, results: int, records: int) -> None
     setup.limit()
     with contextlib.suppress(EOFError, ConnectionError):  # the engine is gone: nobody to tell
         setup.change_modules(worker.program)
+        worker.watch(setup.seeded)
         if initialized(link, setup.initializer, worker.program):
             link.send(messages.READY)
             if not select.select([channel], [], [], FIRST_TASK)[0]:
@@ -158,6 +162,12 @@ class WorkerSetup:
             from compute_executor.serialization import set_in_modules
 
             set_in_modules.apply(streams, program)
+
+    @property
+    def seeded(self) -> dict[str, tuple[str, int]]:
+        """Return which generators of random numbers the caller's program has seeded, and where."""
+        found: dict[str, tuple[str, int]] = self._surroundings.get("seeded", {})
+        return found
 
     def limit(self) -> None:
         """Take over the caller's resource limits, once all that this process needs is open."""
@@ -263,10 +273,18 @@ class Worker:
         self.program: Program = Program(reading.read_unit, sys.modules["__main__"], setup.origin)
         self._functions: dict[int, tuple[Callable[..., Any], list[Needs]]] = {}
         self._watcher = ChunkWatcher(link)
+        self._seeds: SeedWatcher | None = None
         self._pid = os.getpid()
         self._last: messages.Key = (0, 0, 0)
         # Kept: memory of this size is mapped, and unmapped when it is freed, which is three system calls a datagram.
         self._buffer = memoryview(bytearray(MAX_DATAGRAM))
+
+    def watch(self, seeded: dict[str, tuple[str, int]]) -> None:
+        """Look after generators of random numbers that the caller's program has seeded."""
+        if seeded:
+            from compute_executor.endpoint.worker.seeds import SeedWatcher
+
+            self._seeds = SeedWatcher(seeded)
 
     def serve(self) -> None:
         """Run what comes until EXIT, or until the engine is gone."""
@@ -332,6 +350,8 @@ class Worker:
             status, result = self._outcome(number, code, flags, body)
         if os.getpid() != self._pid:
             os._exit(0)  # a child of a task that forked: the task goes on in the parent, and only there
+        if self._seeds is not None:
+            self._seeds.task_ended()
         self._link.output.task_ended((batch, position, attempt))
         blob = False
         if not isinstance(result, bytes) or len(result) > self._setup.inline_limit:
