@@ -1213,6 +1213,50 @@ def main(Pool):
             "(2, True, {'low': 1}) True",
         ),
         Row(
+            "what a call sets in a module: `csv.register_dialect`, `codecs.register`, `logging.setLoggerClass`",
+            """
+import codecs, csv, logging
+csv.register_dialect("mine", delimiter=";")
+codecs.register(lambda name: codecs.lookup("utf-8") if name == "mine" else None)
+class Logger(logging.Logger):
+    def hello(self): return "hello"
+logging.setLoggerClass(Logger)
+def f(text): return next(csv.reader([text.decode("mine")], "mine")), logging.getLogger("new").hello()
+def main(Pool):
+    with Pool() as pool: print(pool.submit(f, b"a;b").result())
+""",
+            "(['a', 'b'], 'hello')",
+        ),
+        Row(
+            "a handler of `SIGALRM` by which a task ends itself",
+            """
+import signal, time
+class Late(Exception): pass
+def late(*_): raise Late("too late")
+signal.signal(signal.SIGALRM, late)
+def f():
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    try: time.sleep(20)
+    finally: signal.setitimer(signal.ITIMER_REAL, 0)
+def main(Pool):
+    with Pool() as pool: print(repr(pool.submit(f).exception()))
+""",
+            "Late('too late')",
+        ),
+        Row(
+            "functions of `os` and `time` that the script replaces, with a mock too",
+            """
+import os, time
+from unittest import mock
+os.getlogin = lambda: "ann"
+mock.patch("time.sleep", return_value="at once").start()
+def f(): return os.getlogin(), time.sleep(30)
+def main(Pool):
+    with Pool() as pool: print(pool.submit(f).result())
+""",
+            "('ann', 'at once')",
+        ),
+        Row(
             "a function that the script puts in place of a module's, and one that it registers there",
             """
 import pathlib
