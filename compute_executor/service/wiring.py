@@ -93,8 +93,8 @@ class Components:
     def _make_what_is_stored(self, store: Store, blobs: BlobFolder) -> None:
         self.store = store
         self.blob_folder = blobs
-        self.committer: Committer = Committer(store, self._loop)
         self.users: Speakers = Speakers()
+        self.committer: Committer = Committer(store, self._loop, self.users)
         self.holds: BlobHolds = BlobHolds(self._loop, self._let_go, self.limits.pool_grace)
         self.disk: DiskUse = DiskUse(blobs.folder, self.limits.disk)
         self.blobs: BlobReferences = BlobReferences(

@@ -58,6 +58,7 @@ class WorkerPool:
         self._feeder = TaskFeeder(name, events, workers)
         self._phase = OPEN
         self._feeding = False
+        self._freed = False  # workers have finished tasks since the last look
         self._looking: asyncio.TimerHandle | None = None
         self._listening: asyncio.TimerHandle | None = None
         self._seen_running: list[
@@ -79,6 +80,7 @@ class WorkerPool:
         if self._feeding:  # called by Events.take, whose answer is about to be dealt with
             return
         self._feeding = True
+        self._freed = False
         try:
             if self._phase != ENDING:
                 self._start(self._feeder.hand_out())
@@ -148,7 +150,13 @@ class WorkerPool:
             self._feeder.estimates.learn(function, len(seconds), sum(seconds))
         self._events.ended(self._name, ended, kept=True)
         handle.process.reported(*self._events.progress())
-        self.feed()
+        self._freed = True
+
+    def turn_over(self) -> None:
+        """Note that nothing more of a worker is dealt with now: what it has finished made room for others, once for
+        all frames."""
+        if self._freed:
+            self.feed()
 
     def has_room(self, handle: WorkerHandle) -> bool:
         """Return whether enough is stored of a worker's result ring that is full."""

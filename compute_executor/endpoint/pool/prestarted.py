@@ -106,6 +106,9 @@ class _Unclaimed:
     def received(self, kind: int, payload: bytes) -> None:
         """Note that it says nothing before its SETUP."""
 
+    def turn_over(self) -> None:
+        """Nothing."""
+
     def died(self, exit_code: int) -> None:  # noqa: ARG002 - of no interest
         """See PrestartedWorker.lost."""
         self._spare.lost(self)
@@ -118,6 +121,9 @@ class _Ending:
         self._gone = gone
 
     def received(self, kind: int, payload: bytes) -> None:
+        """Nothing."""
+
+    def turn_over(self) -> None:
         """Nothing."""
 
     def died(self, exit_code: int) -> None:  # noqa: ARG002 - of no interest

@@ -60,6 +60,9 @@ class ProcessOwner(Protocol):
     def received(self, kind: int, payload: bytes) -> None:
         """Note that a frame came."""
 
+    def turn_over(self) -> None:
+        """Note that there are no more frames, or that others have their turn before the next one."""
+
     def died(self, exit_code: int) -> None:
         """Note that the process is dead and reaped; its result ring and output can still be read. Called once."""
 
@@ -205,7 +208,8 @@ class WorkerProcess:
                 self.owner.received(kind, payload)
                 if time.thread_time() > ends:
                     self._turn = self._loop.call_soon(self._go_on)
-                    return
+                    break
+            self.owner.turn_over()
         except (LookupError, ValueError, struct.error) as error:  # a task has written into the stream
             log.warning("worker %d sends what cannot be read (%r): it is killed", self.pid, error)
             self._loop.remove_reader(self._channels.stream)

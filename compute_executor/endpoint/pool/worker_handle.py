@@ -38,7 +38,10 @@ class WorkerEvents(Protocol):
         """Note that a worker has started, its initializer has run."""
 
     def finished(self, handle: WorkerHandle, outcomes: list[Outcome]) -> None:
-        """Note that it has run these."""
+        """Note that it has run these; `turn_over` comes soon, or `died`."""
+
+    def turn_over(self) -> None:
+        """Note that all that it has sent by now is told, or enough of it for now."""
 
     def has_room(self, handle: WorkerHandle) -> bool:
         """Return whether so much of what it has finished is stored that its result ring takes another result."""
@@ -174,6 +177,10 @@ class WorkerHandle(WorkerLoad):
     def received(self, kind: int, payload: bytes) -> None:
         """Note that a frame came."""
         _HANDLERS[kind](self, payload)
+
+    def turn_over(self) -> None:
+        """Note that what the worker has sent is dealt with, for now."""
+        self._events.turn_over()
 
     def died(self, exit_code: int) -> None:
         """Note that the process is gone; what it had finished counts."""

@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from compute_executor.errors import StoreBusy
+from compute_executor.service.scheduling.speakers import PRESENT, Speakers
 from compute_executor.service.store.operations import OperationQueues
 from compute_executor.service.store.store import Operation, Store, WriteResult
 
@@ -32,6 +33,9 @@ BUSY_PAUSE = 0.05
 MOST_AT_ONCE = 32
 """Operations in one transaction: with what follows each, some 4 ms of the loop's time, for which others wait."""
 
+MOST_BESIDE_OTHERS = 8
+"""The same while several users are there: what another one has waits for 1 ms."""
+
 LOOK_AFTER = 16
 """Commits between two looks at the length of the WAL: a look is a system call, a tenth of a small commit."""
 
@@ -39,11 +43,13 @@ Callback = Callable[[Any, "Exception | None"], None]
 
 
 class Committer:
-    """The one way to the store's write side. Owner: the loop thread."""
+    """The one way to the store's write side. ``users``: those who submit and whose tasks end. Owner: the loop
+    thread."""
 
-    def __init__(self, store: Store, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, store: Store, loop: asyncio.AbstractEventLoop, users: Speakers | None = None) -> None:
         self._store = store
         self._loop = loop
+        self._users = users or Speakers()
         self._waiting: OperationQueues[tuple[Operation, Callback]] = OperationQueues()
         self._again: list[tuple[Operation, Callback]] = []  # those of a transaction that could not begin
         self._running = False  # a turn of the loop, a commit in the helper or a pause is under way
@@ -87,7 +93,9 @@ class Committer:
             self._commit()
 
     def _commit(self) -> None:
-        group, self._again = self._again or self._waiting.take(MOST_AT_ONCE), []
+        several = self._users.several_since(self._loop.time() - PRESENT)
+        most = MOST_BESIDE_OTHERS if several else MOST_AT_ONCE
+        group, self._again = self._again or self._waiting.take(most), []
         operations = [operation for operation, _ in group]
         if not self._store.durable:
             self._finish(group, *self._attempt(operations))

@@ -15,6 +15,7 @@ import pytest
 
 from compute_executor import system
 from compute_executor.endpoint.pool import process
+from compute_executor.endpoint.pool.pool import WorkerPool
 from compute_executor.endpoint.pool.worker_handle import WorkerHandle
 from compute_executor.endpoint.worker import messages
 from compute_executor.serialization import native
@@ -364,6 +365,36 @@ def test_what_a_worker_has_done_while_the_loop_was_busy_is_read_in_turns(
     lab(scenario)
     assert len(received) > 1
     assert len(set(received)) == len(received)
+
+
+def test_workers_are_fed_once_for_all_that_is_dealt_with_in_a_turn(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "TURN", 1e9)
+    finished, feeds = WorkerPool.finished, WorkerPool.feed
+    told: list[str] = []
+
+    def finish(self: WorkerPool, *of: Any) -> None:
+        told.append("finished")
+        finished(self, *of)
+
+    def feed(self: WorkerPool) -> None:
+        told.append("fed")
+        feeds(self)
+
+    async def scenario(script: Script) -> None:
+        for _ in range(3):  # the worker knows the function, and how long it takes is known
+            await script.run(time.sleep, 0.001)
+        monkeypatch.setattr(WorkerPool, "finished", finish)
+        monkeypatch.setattr(WorkerPool, "feed", feed)
+        positions = [script.submit(time.sleep, 0.001) for _ in range(8)]
+        script.wake()
+        told.clear()
+        time.sleep(0.1)  # the loop is busy
+        await script.until(lambda: all(position in script.ends for position in positions))
+
+    lab(scenario, max_workers=1)
+    assert told[:3] == ["finished", "finished", "fed"]
 
 
 def test_frames_behind_one_that_fails_are_heard(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

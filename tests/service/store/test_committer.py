@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from compute_executor.errors import StoreBusy
+from compute_executor.service.scheduling.speakers import Speakers
 from compute_executor.service.store import committer as committer_module
 from compute_executor.service.store.committer import Committer, settle
 from compute_executor.service.store.store import Operation, Store, WriteResult
@@ -88,6 +89,19 @@ async def test_no_transaction_is_larger_than_a_bound_and_users_have_their_turns(
     await committer.close()
     assert order == ["a1", "b1", "a2", "a3", "a4", "a5"]
     assert store.groups[:2] == [3, 3]
+    store.close()
+
+
+@live
+async def test_transactions_are_short_while_several_users_are_there(tmp_path: Path) -> None:
+    store, loop, users = Recorder(tmp_path / "store", durable=False), asyncio.get_running_loop(), Speakers()
+    committer = Committer(store, loop, users)
+    for speaking in (["ann"], ["ann", "bob"]):
+        for user in speaking:
+            users.spoke(user, loop.time())
+        await asyncio.gather(*(committer.commit(saying("a")) for _ in range(40)))
+    assert store.groups == [32, 8, 8, 8, 8, 8, 8]
+    await committer.close()
     store.close()
 
 
