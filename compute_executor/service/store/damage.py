@@ -20,7 +20,6 @@ import os
 import sqlite3
 import struct
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO
@@ -83,7 +82,7 @@ def drop_note(path: Path) -> None:
         raise trouble("remove", note, error) from error
 
 
-def _nothing_followed(path: Path) -> bool:
+def nothing_followed(path: Path) -> bool:
     """Return whether the log held nothing but `OPEN`. After a loss of power it is not known whether the note is an
     old one: then it counts for nothing."""
     note = note_of(path)
@@ -130,7 +129,7 @@ def _refuse_without_log(path: Path) -> None:
     uri = f"file:{quote(str(path))}?mode=ro&immutable=1"
     with closing(sqlite3.connect(uri, uri=True)) as connection:
         opened = opened_in(connection) or ""
-        if opened.startswith(NEEDED) and not (opened == needed_now() and _nothing_followed(path)):
+        if opened.startswith(NEEDED) and not (opened == needed_now() and nothing_followed(path)):
             raise damaged(
                 path,
                 f"the service before was killed, and its write-ahead log {log_of(path).name} is gone or empty: what "
@@ -160,49 +159,76 @@ def _beginning(path: Path, size: int) -> bytes:
         return file.read(size)
 
 
-def _checksum(words: tuple[int, ...]) -> tuple[int, int]:
-    """As section 4.2 of sqlite.org/fileformat2.html has it."""
-    first = second = 0
+def _checksum(words: tuple[int, ...], first: int = 0, second: int = 0) -> tuple[int, int]:
+    """Return the checksum of these words behind others, as section 4.2 of sqlite.org/fileformat2.html has it."""
     for even, odd in zip(words[::2], words[1::2], strict=True):
         first = (first + even + second) & _WORD
         second = (second + odd + first) & _WORD
     return first, second
 
 
-def committed_frames(path: Path) -> int:
-    """Return how many frames the log of ``path`` holds up to the last commit of its present round, whether or not
-    what lies before is intact. 0: there is no log."""
+def last_commit_behind_damage(path: Path, taken: int) -> int | None:
+    """Return the number of the last frame that ends a commit behind one that cannot be read, in the log of ``path``,
+    of which SQLite has taken so many. None: there is none, all that was committed can be read.
+
+    Frames are written one after the other, each as a header and a page, over those of the round before. So a write
+    that has failed, as on a full disk, or a process that was killed meanwhile, leaves one that is not whole, which
+    may say of itself that it ends a commit, and behind it none of this round.
+    """
     log = log_of(path)
     if not log.exists():
-        return 0
+        return None
     with log.open("rb") as file:
         header = file.read(_LOG_HEADER)
         if len(header) < _LOG_HEADER:
-            return 0
-        (page_size,) = struct.unpack(">I", header[8:12])
-        commits = (number for number, is_commit in _frames(file, header[16:24], page_size) if is_commit)
-        return max(commits, default=0)
+            return None
+        frames = _Frames(file, header)
+        number = taken + 1
+        while frames.is_whole(number):
+            number += 1
+        return frames.last_commit_behind(number)
 
 
-def _frames(file: BinaryIO, salts: bytes, page_size: int) -> Iterator[tuple[int, bool]]:
-    """Yield the numbers of those frames that bear these salts, from 1, and whether each ends a commit. The last one
-    may end too early: then its write has failed, as on a full disk, and so has the commit."""
-    number, step = 0, _FRAME_HEADER + page_size
-    size = os.fstat(file.fileno()).st_size
-    while _LOG_HEADER + (number + 1) * step <= size:
-        header = file.read(_FRAME_HEADER)
-        number += 1
-        if header[8:16] == salts:
-            yield number, header[4:8] != bytes(4)
-        file.seek(_LOG_HEADER + number * step)
+class _Frames:
+    """The frames of a log, by number from 1. A frame is of this round if it bears the salts of the log."""
+
+    def __init__(self, file: BinaryIO, header: bytes) -> None:
+        magic, _, page_size = struct.unpack(">3I", header[:12])
+        self._file = file
+        self._size = _FRAME_HEADER + page_size
+        self._salts = header[16:24]
+        self._of_beginning = header[24:32]
+        self._words = (">" if magic & 1 else "<") + f"{(8 + page_size) // 4}I"
+
+    def is_whole(self, number: int) -> bool:
+        """Return whether a frame is of this round and follows the one before."""
+        frame = self._read(number, self._size)
+        if len(frame) < self._size or frame[8:16] != self._salts:
+            return False
+        before = self._of_beginning if number == 1 else self._read(number - 1, _FRAME_HEADER)[16:24]
+        words = struct.unpack(self._words, frame[:8] + frame[_FRAME_HEADER:])
+        return struct.pack(">2I", *_checksum(words, *struct.unpack(">2I", before))) == frame[16:24]
+
+    def last_commit_behind(self, number: int) -> int | None:
+        """Return the last frame of this round behind this one that ends a commit."""
+        found = None
+        while len(header := self._read(number := number + 1, _FRAME_HEADER)) == _FRAME_HEADER:
+            if header[8:16] == self._salts and header[4:8] != bytes(4):
+                found = number
+        return found
+
+    def _read(self, number: int, size: int) -> bytes:
+        self._file.seek(_LOG_HEADER + (number - 1) * self._size)
+        return self._file.read(size)
 
 
 def log_lost(path: Path) -> StoreDamaged | None:
     """Return the error for a log of which SQLite could not take all that had been committed. Asked when the database
     was read just now, and this process has it open no more: reading SQLite's files by another way gives up its
     locks."""
-    frames, found = committed_frames(path), _frames_taken(path)
-    if found >= frames:
+    found = _frames_taken(path)
+    frames = last_commit_behind_damage(path, found)
+    if frames is None:
         return None
     return damaged(
         path,

@@ -29,6 +29,7 @@ from compute_executor.service.store.damage import (
     drop_note,
     log_lost,
     needed_now,
+    nothing_followed,
     opened_in,
     put_note,
     refuse_damage,
@@ -124,8 +125,12 @@ def checkpoint(connection: sqlite3.Connection, path: Path) -> bool:
 
 def _say_whole(connection: sqlite3.Connection, path: Path) -> None:
     """Have the log say that whoever reads it has everything."""
-    connection.execute(queries()["set_meta"], (OPEN, f"{WHOLE} {system.boot()}"))
+    connection.execute(queries()["set_meta"], (OPEN, _whole_now()))
     drop_note(path)
+
+
+def _whole_now() -> str:
+    return f"{WHOLE} {system.boot()}"
 
 
 def _create(path: Path) -> None:
@@ -215,7 +220,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
 def check_log(path: Path, opened: str | None) -> None:
     """Raise StoreDamaged if the log has lost what was committed. ``opened``: see `damage.opened_in`."""
     lost = log_lost(path)
-    if lost and opened == f"{WHOLE} {system.boot()}":
+    if lost and (opened == _whole_now() or (opened == needed_now() and not nothing_followed(path))):
         raise lost
     if (
         lost

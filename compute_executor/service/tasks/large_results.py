@@ -18,6 +18,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from compute_executor.endpoint.pool.events import TaskEnded
+from compute_executor.errors import StorageFull
 from compute_executor.protocol.frames import UNTIL_TAKEN, Blob
 from compute_executor.service.blobs.disk import DiskUse
 from compute_executor.service.scheduling.queues import OpenBatch
@@ -29,7 +30,8 @@ log: logging.Logger = logging.getLogger(__name__)
 STEP = 500
 """Results that are deleted in one transaction."""
 LOOK_AGAIN = 5.0
-"""Seconds until results are looked at again that another client may still want."""
+"""Seconds until results are looked at again that another client may still want, or whose rows could not be
+written."""
 
 
 class LargeResult(NamedTuple):
@@ -136,18 +138,31 @@ class LargeResults:
         while self._going and self._going[0][0] <= now and len(due) < STEP:
             _, result = self._going.popleft()
             (later if self._clients(result.group) > 1 else due).append(result)
-        self._going.extend((now + LOOK_AGAIN, result) for result in later)
+        self._later(later)
         if due:
             self._drop(due)
         if self._going:
             self._wait(max(0.0, min(when for when, _ in islice(self._going, STEP)) - now))
 
     def _drop(self, results: list[LargeResult]) -> None:
+        """Have their rows forget the files, then delete these. On a full disk the other way round: files make room
+        for rows."""
         names = [result.blob.name for result in results]
+
+        def dropped(_: object, error: Exception | None) -> None:
+            if error is None or isinstance(error, StorageFull):
+                self._delete(names)
+            if error is not None:
+                self._later(results)
+
         self._committer.soon(
-            lambda writer: [writer.run("drop_result_blob", (name,)) for name in names],
-            lambda _, __: self._delete(names),  # also if their rows stay, as on a full disk: that makes room
+            lambda writer: [writer.run("drop_result_blob", (name,)) for name in names], dropped
         )
+
+    def _later(self, results: list[LargeResult]) -> None:
+        self._going.extend((self._loop.time() + LOOK_AGAIN, result) for result in results)
+        if results:
+            self._wait(LOOK_AGAIN)
 
     def make_room(self, size: int) -> None:
         """Delete at once what was acknowledged, the oldest first, until at least so many bytes are free."""

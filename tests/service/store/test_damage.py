@@ -15,7 +15,7 @@ import pytest
 from compute_executor import system
 from compute_executor.errors import ComputeError, NotAuthorized, StoreBusy, StoreDamaged
 from compute_executor.service.store import database
-from compute_executor.service.store.damage import committed_frames, log_of
+from compute_executor.service.store.damage import log_of
 from compute_executor.service.store.store import Store
 from tests.service.storing import do, new_batch
 
@@ -60,19 +60,50 @@ def count(path: Path) -> int:
 
 
 def test_what_is_whole_is_opened(killed: Path, ended: Path) -> None:
-    assert committed_frames(killed) > 0
+    assert frames(log_of(killed).read_bytes())
     assert [count(killed), count(killed), count(ended)] == [20, 20, 20]
     assert not log_of(ended).exists()
 
 
-@pytest.mark.parametrize("written", [1, 24, 25, 400, 24 + 2048 - 1])
+PAGE, FRAME = 2048, 24 + 2048
+
+
+def frames(log: bytes) -> list[bytes]:
+    return [log[at : at + FRAME] for at in range(32, len(log), FRAME)]
+
+
+@pytest.mark.parametrize("written", [1, 24, 25, 400, FRAME - 1])
 def test_a_write_that_failed_in_the_last_page_of_a_commit_was_no_commit(killed: Path, written: int) -> None:
     log = log_of(killed)
-    last = log.read_bytes()[-24 - 2048 :]
+    last = frames(log.read_bytes())[-1]
     assert last[4:8] != bytes(4), "the page that ends a commit"
     with log.open("ab") as file:
         file.write(last[:written])
     assert count(killed) == 20
+
+
+@pytest.mark.parametrize("rest", [0, 1, 5])
+def test_a_process_killed_between_the_header_of_a_page_and_the_page_has_damaged_nothing(
+    killed: Path, rest: int
+) -> None:
+    """The log was longer in the round before, whose frames lie behind the new one, and in it."""
+    log = log_of(killed)
+    last = frames(log.read_bytes())[-1]
+    old = last[:8] + b"another " + last[16:]
+    with log.open("ab") as file:
+        file.write(last[:24] + bytes(PAGE) + old * rest)
+    assert count(killed) == 20
+
+
+@pytest.mark.parametrize("number", [1, 2, -2])
+def test_a_page_that_others_have_changed_is_damage_if_anything_follows(killed: Path, number: int) -> None:
+    log = log_of(killed)
+    whole = log.read_bytes()
+    total = len(frames(whole))
+    at = number if number > 0 else total + 1 + number
+    flipped(log, 32 + (at - 1) * FRAME + 24 + 5)
+    with pytest.raises(StoreDamaged, match=rf"in the middle: \d+ of {total} pages"):
+        Store(killed, durable=False)
 
 
 def emptied(path: Path) -> None:

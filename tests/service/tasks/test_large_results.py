@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sqlite3
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ from compute_executor.protocol import frames
 from compute_executor.protocol.frames import UNTIL_TAKEN, Blob, Options
 from compute_executor.service.limits import ServiceLimits
 from compute_executor.service.service import Service
+from compute_executor.service.store.writer import Writer
 from tests.service.fixture import ALICE, GROUP, Listener, ServiceFixture, batch, live, register, serving
 
 SIZE = 100_000
@@ -184,3 +188,35 @@ async def test_what_clients_put_counts_at_once_and_once(fixture: ServiceFixture)
         assert service.overview()["disk"]["used"] == 2 * SIZE
         with pytest.raises(StorageFull, match=r"take 200,000 bytes of the disk, 200,000 are the limit"):
             service.begin_upload(ALICE, 1)
+
+
+@live
+@pytest.mark.parametrize(("trouble", "left"), [("database or disk is full", 0), ("disk I/O error", 1)])
+async def test_a_file_whose_row_cannot_be_written_goes_first_only_on_a_full_disk(
+    fixture: ServiceFixture, monkeypatch: pytest.MonkeyPatch, trouble: str, left: int
+) -> None:
+    monkeypatch.setattr("compute_executor.service.tasks.large_results.LOOK_AGAIN", 0.01)
+    tried, mended = asyncio.Event(), asyncio.Event()
+    run = Writer.run
+
+    def failing(writer: Writer, name: str, values: tuple[Any, ...]) -> Any:
+        if name == "drop_result_blob" and not mended.is_set():
+            tried.set()
+            raise sqlite3.OperationalError(trouble)
+        return run(writer, name, values)
+
+    monkeypatch.setattr(Writer, "run", failing)
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=1 << 20, f_frsize=1 << 12))
+    files, listener = _Files(fixture), Listener()
+    async with serving(fixture, limits=AT_ONCE) as service:
+        await register(service)
+        service.subscribe(ALICE, listener, GROUP)
+        (result,) = await _run(service, files, 1, listener)
+        service.ack(ALICE, GROUP, result.seq)
+        await tried.wait()
+        await files.become(left)
+        assert fixture.store.read.rows("blob_names"), "the row still names it"
+        mended.set()
+        await files.become(0)
+        while fixture.store.read.rows("blob_names"):
+            await asyncio.sleep(0.01)
