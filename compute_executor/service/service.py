@@ -384,8 +384,8 @@ class Service:
         return pools if pools is not None and pools.runs(endpoint) else self.agents
 
     def takes_parts(self, who: Identity) -> bool:
-        """Return whether workers of ``who`` on the built-in endpoint read values that calls share in this service's
-        folder: those under an account of their own cannot."""
+        """Return whether workers of ``who`` on the built-in endpoint read large arguments of several calls, and of
+        their initializer, in this service's folder: those under an account of their own cannot."""
         return self.account_pools is None or who.id in self._parts.served
 
     def is_online(self, endpoint: EndpointRow) -> bool:

@@ -315,6 +315,7 @@ class Components:
             committer=self.committer,
             dispatch=self.dispatch,
             events=self.reports,
+            shared=self.batches.shared_by,
             folders=run_as.folders,
             address=run_as.address,
         )

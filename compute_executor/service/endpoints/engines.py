@@ -93,6 +93,11 @@ class Engines:
         for kind in self._kinds.values():
             kind.bodies_deleted(names)
 
+    def is_sent_shared(self, pool: bytes) -> bool:
+        """Return whether the workers of a pool have to be sent values that calls share: ours read the service's."""
+        kind = self._remote(pool)
+        return kind is not None and kind.takes_shared
+
     def takes_shared(self, pool: bytes) -> bool:
         """Return whether the workers of a pool can be given values that calls share."""
         kind = self._remote(pool)

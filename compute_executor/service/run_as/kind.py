@@ -80,9 +80,10 @@ class AccountPool:
 
 class AccountPools:
     """Pools of the built-in endpoint under accounts of their users: an `endpoints.remote_kind.AccountOpener`, and an
-    Authenticator of their processes. ``token_died``: called with the hash of each token that is no longer valid."""
+    Authenticator of their processes. ``shared``: what the tasks of a batch share, by its number; ``token_died``:
+    called with the hash of each token that is no longer valid."""
 
-    takes_shared = False
+    takes_shared = True
     name = "run-as"
 
     def __init__(
@@ -92,11 +93,13 @@ class AccountPools:
         committer: Committer,
         dispatch: Dispatch,
         events: EngineEvents,
+        shared: Callable[[int], Sequence[Blob]],
         folders: PoolFolders,
         address: OwnAddress,
     ) -> None:
         self.token_died: Callable[[bytes], object] = lambda _: None
         self._events = events
+        self._shared = shared
         self._records = LeaseRecords(read, committer)
         self._engine = AgentEngine(events, dispatch, self._records)
         self._folders = folders
@@ -240,7 +243,8 @@ class AccountPools:
         self._engine.stored()
 
     def bodies_deleted(self, names: list[str]) -> None:
-        """See RemoteKind. Its pools share no values."""
+        """See RemoteKind."""
+        self._engine.shared_gone(names)
 
     def worker_details(self, pool: bytes) -> dict[str, Any] | None:  # noqa: ARG002
         """See RemoteKind. They are our own workers."""
@@ -284,9 +288,9 @@ class AccountPools:
         """See `agents.kind.Agents`."""
         self._engine.disconnect(machine, session)
 
-    def shared(self, number: int) -> Sequence[Blob]:  # noqa: ARG002
-        """See `agents.kind.Agents`. Nothing."""
-        return ()
+    def shared(self, number: int) -> Sequence[Blob]:
+        """See `agents.kind.Agents`."""
+        return self._shared(number)
 
     def code(self, number: int) -> Body:
         """See `agents.kind.Agents`."""

@@ -14,7 +14,6 @@ from compute_executor.protocol.frames import Blob, Submit
 from compute_executor.protocol.resources import resources_of
 from compute_executor.service.access import absent
 from compute_executor.service.endpoints.engines import Engines
-from compute_executor.service.endpoints.ids import BUILT_IN
 from compute_executor.service.scheduling.dispatch import Dispatch
 from compute_executor.service.scheduling.queues import Call, Lease, OpenBatch
 from compute_executor.service.store.reader import Reader
@@ -184,7 +183,7 @@ class OpenBatches:
         number, functions, walltime = batch.number, batch.functions, batch.options.walltime
         needs = resources_of(batch.options)
         calls = self._arguments.get(batch)
-        if batch.with_blobs and batch.endpoint != BUILT_IN.bytes and number not in self._shared:
+        if batch.with_blobs and number not in self._shared and self._engines.is_sent_shared(batch.pool):
             names = self._read.rows("parts_of_batch", (number,))
             self._shared[number] = [self._body(name) for (name,) in names]
         return [

@@ -304,8 +304,8 @@ class Submissions:
         if parts and not self._engines.takes_shared(pool):
             raise InvalidRequest(
                 f"shared values ({len(parts)} of {sum(one.size for one in parts)} bytes) are on this service, and "
-                "the workers that this batch is for (of a Globus Compute endpoint, or under an account of their own) "
-                "cannot read them: pass the values themselves"
+                "the workers that this batch is for, of a Globus Compute endpoint, cannot read them: pass the values "
+                "themselves"
             )
         self._rights.check_use(who, parts)
         self._blobs.require(parts)

@@ -17,7 +17,6 @@ from compute_executor import ContainerSpec, Executor
 from compute_executor.endpoint.agent.engines import TRY_AGAIN
 from compute_executor.errors import (
     EndpointNotShared,
-    InvalidRequest,
     PoolBroken,
     WorkerLost,
 )
@@ -216,15 +215,24 @@ def test_who_has_no_account_is_told_what_to_do(lab: Lab) -> None:
         client.run(function_id=client.register_function(whoami))
 
 
-def test_values_that_calls_share_and_environments_are_refused_by_name(lab: Lab) -> None:
+def test_environments_are_refused_by_name(lab: Lab) -> None:
     with lab.service.client(lab.tokens["ann"]) as client, pytest.raises(EndpointNotShared, match="container"):
         client.build_container(ContainerSpec(name="env", pip=["click"]))
-    with lab.executor("ann") as ex:
-        ref = ex.put(b"x" * 100_000)  # for endpoints of one's own, which can have it
-        with pytest.raises(
-            InvalidRequest, match=r"shared values \(1 of 1\d+ bytes\).*under an account of their own"
-        ):
-            ex.submit(len, ref).result()
+
+
+def test_values_that_calls_share_are_their_users_alone(lab: Lab) -> None:
+    """Sent to the pool once, where only its account reads them."""
+    with lab.executor("ann") as anns, lab.executor("bob") as bobs:
+        ref = anns.put(os.urandom(100_000))
+        assert list(anns.map(len, [ref] * 20)) == [100_000] * 20
+        assert bobs.submit(len, b"x" * 100_000).result() == 100_000
+        files = [path for pool in lab.service.pools() for path in pool.rglob("blobs/*")]
+        assert files, "it is kept for later calls"
+        ann = pwd.getpwnam(lab.ann).pw_uid
+        assert {path.stat().st_uid for path in files} == {ann}
+        outcomes = bobs.submit(attempts, *[reading(str(path)) for path in files]).result()
+        assert outcomes == ["PermissionError"] * len(files)
+        assert anns.submit(len, ref).result() == 100_000
 
 
 def test_a_pool_whose_workers_cannot_start_says_so(lab: Lab) -> None:
