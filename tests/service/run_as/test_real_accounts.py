@@ -266,7 +266,15 @@ def test_the_process_and_the_folder_go_with_the_pool(lab: Lab) -> None:
         assert pool_processes(lab.bob)
     wait_until(lambda: not pool_processes(lab.bob))
     uid = pwd.getpwnam(lab.bob).pw_uid
-    wait_until(lambda: all(one.joinpath("state").stat().st_uid != uid for one in lab.service.pools()))
+    wait_until(lambda: not any(owned(one / "state", uid) for one in lab.service.pools()))
+
+
+def owned(path: Path, uid: int) -> bool:
+    """Whether this is there, and whose it is."""
+    try:
+        return path.stat().st_uid == uid
+    except FileNotFoundError:
+        return False
 
 
 def test_a_service_that_is_killed_goes_on_with_what_the_processes_have(lab: Lab) -> None:
