@@ -1,19 +1,24 @@
 """A store whose service dies, or cannot write, at each statement in turn; then what others may do to what it left.
 
     python -m tests.service.store.deaths kill|locked|full closed|gone
+    python -m tests.service.store.deaths cut
 
-``closed``: another program opens the database and closes it, which removes the log. ``gone``: the log is lost. Says
-for each statement after which a service finds damage where there is none, or goes on without what was committed.
+``closed``: another program opens the database and closes it, which removes the log. ``gone``: the log is lost.
+``cut``: it dies, or the disk is full, while a statement writes into the log. Says for each statement after which a
+service finds damage where there is none, or goes on without what was committed.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +26,25 @@ from compute_executor.errors import ComputeError, StoreDamaged
 from compute_executor.service.store import database
 from compute_executor.service.store.store import Store
 
+LOG = "store.sqlite-wal"
+LOG_HEADER, FRAME_HEADER, FRAME = 32, 24, 24 + 2048
 MESSAGES = {"locked": "database is locked", "full": "database or disk is full"}
 
 
 class Dying(sqlite3.Connection):
-    """A connection of a process that gets to its ``left``-th statement."""
+    """A connection of a process that gets to its ``left``-th statement; with ``copies`` it leaves there, before each
+    statement, what ``folder`` holds."""
 
     left = 0
     how = ""
+    folder = copies = Path()
 
     def execute(self, *arguments: Any) -> sqlite3.Cursor:
         Dying.left -= 1
+        if Dying.how == "copy":
+            in_another_process(
+                lambda: shutil.copytree(Dying.folder, Dying.copies / f"{1000 - Dying.left:04d}")
+            )
         if Dying.left < 0 and Dying.how == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         if Dying.left < 0 and not arguments[0].startswith(("PRAGMA query_only", "SELECT")):
@@ -68,18 +81,23 @@ def live(path: Path, committed: Path) -> None:
     store.close()
 
 
-def die(path: Path, committed: Path, statement: int, how: str) -> bool:
-    """Live in a process that dies, or whose writes fail, from one statement on. Whether it came to its end."""
+def in_another_process(work: Callable[[], object]) -> bool:
+    """Do it in a child, without the exit functions of this process. Whether it came to its end."""
     child = os.fork()
     if child:
         return os.waitpid(child, 0)[1] == 0
-    Dying.left, Dying.how = statement, how
     try:
-        live(path, committed)
+        work()
     except (ComputeError, sqlite3.Error):
         pass
     finally:
         os._exit(Dying.left < 0)
+
+
+def die(path: Path, committed: Path, statement: int, how: str) -> bool:
+    """Live in a process that dies, or whose writes fail, from one statement on. Whether it came to its end."""
+    Dying.left, Dying.how = statement, how
+    return in_another_process(lambda: live(path, committed))
 
 
 def close_elsewhere(path: Path) -> None:
@@ -94,6 +112,47 @@ def lose_log(path: Path) -> None:
         path.with_name(path.name + name).unlink(missing_ok=True)
 
 
+def cut_writes(before: bytes, after: bytes) -> Iterator[bytes]:
+    """What may be left of a log while one statement makes ``after`` of it: frame by frame, each a header and a page,
+    with a write that was cut before, in or behind a header, or in a page."""
+    for frame in range(LOG_HEADER, len(after), FRAME):
+        for written in (0, 12, FRAME_HEADER, FRAME // 2):
+            until = frame + written
+            yield after[:until] + before[until:]
+
+
+def files_of(path: Path) -> dict[str, bytes]:
+    """What lies beside a database, and itself."""
+    return {file.name: file.read_bytes() for file in path.parent.iterdir()}
+
+
+def lay(folder: Path, files: dict[str, bytes]) -> None:
+    """Put a store there."""
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+        (folder / name).chmod(0o600)
+
+
+def tell(statement: int, path: Path, then: str) -> None:
+    """Say what is wrong with a store that is left after a statement."""
+    try:
+        if lost := set(path.with_name("committed").read_text().splitlines()) - found(path):
+            print(f"statement {statement}: goes on without {lost}")
+    except StoreDamaged as error:
+        if then != "gone":
+            print(f"statement {statement}: {error}")
+
+
+def tell_of_cut_writes(statement: int, before: dict[str, bytes], after: dict[str, bytes]) -> None:
+    """Say the same of each store that there was between two statements, of which the second wrote into the log."""
+    if before.get("store.sqlite") != after["store.sqlite"]:
+        return
+    for log in cut_writes(before.get(LOG, b""), after.get(LOG, b"")):
+        with tempfile.TemporaryDirectory() as name:
+            lay(Path(name), {**before, LOG: log})
+            tell(statement, Path(name, "store.sqlite"), "cut")
+
+
 def found(path: Path) -> set[str]:
     """The rows in a store that a service opens."""
     store = Store(path, durable=False)
@@ -102,28 +161,41 @@ def found(path: Path) -> set[str]:
     return rows
 
 
-def main(how: str, then: str) -> None:
+def cut() -> None:
+    """Try each write into the log."""
+    with tempfile.TemporaryDirectory() as name:
+        Dying.folder, Dying.copies = Path(name, "state"), Path(name, "copies")
+        Dying.folder.mkdir()
+        Dying.copies.mkdir()
+        path, committed = Dying.folder / "store.sqlite", Dying.folder / "committed"
+        Store(path, durable=False).close()
+        committed.touch()
+        database._connect = _connect
+        die(path, committed, 1000, "copy")
+        database._connect = _plain
+        copies = [files_of(copy / "store.sqlite") for copy in sorted(Dying.copies.iterdir())]
+        for statement, (before, after) in enumerate(pairwise(copies)):
+            tell_of_cut_writes(statement, before, after)
+
+
+def main(how: str, then: str = "") -> None:
     """Try each statement."""
+    if how == "cut":
+        cut()
+        return
     with tempfile.TemporaryDirectory() as name:
         Store(Path(name, "store.sqlite"), durable=False).close()
-        new = {file.name: file.read_bytes() for file in Path(name).iterdir()}
+        new = files_of(Path(name, "store.sqlite"))
     for statement in range(1000):
         with tempfile.TemporaryDirectory() as name:
             path, committed = Path(name, "store.sqlite"), Path(name, "committed")
-            for file, content in new.items():
-                path.with_name(file).write_bytes(content)
-                path.chmod(0o600)
+            lay(Path(name), new)
             committed.touch()
             database._connect = _connect
             ended = die(path, committed, statement, how)
             database._connect = _plain
             (close_elsewhere if then == "closed" else lose_log)(path)
-            try:
-                if lost := set(committed.read_text().splitlines()) - found(path):
-                    print(f"statement {statement}: goes on without {lost}")
-            except StoreDamaged as error:
-                if then == "closed":
-                    print(f"statement {statement}: {error}")
+            tell(statement, path, then)
             if ended:
                 return
 
