@@ -121,7 +121,7 @@ class Service:
         begun_log.clear(self._rings)
         leftovers.clear(self._rings)
         parts.blobs.sweep(self.limits.keep_orphans)
-        parts.large_results.restore()
+        parts.large_results.restore(parts.blobs.is_gone)
         identities = await self._identities()
         parts.engines.restore()
         for user, identity in identities.items():

@@ -49,6 +49,16 @@ class BlobReferences:
         """Return whether a body can be read: it is inline, or its blob is there, whole."""
         return not isinstance(body, Blob) or self._folder.holds(body)
 
+    def is_gone(self, name: str) -> bool:
+        """Return whether there surely is no file of this name."""
+        try:
+            self._folder.size(name)
+        except FileNotFoundError:
+            return True
+        except (OSError, InvalidRequest):
+            pass
+        return False
+
     def require(self, blobs: Iterable[Blob]) -> None:
         """Raise InvalidRequest unless every one of these is there, whole; PayloadTooLarge if one is too large."""
         for blob in blobs:

@@ -74,14 +74,26 @@ class LargeResults:
         self.waiting: int = 0
         """Bytes of results that were not acknowledged."""
 
-    def restore(self) -> None:
-        """Know again what is stored."""
+    def restore(self, is_gone: Callable[[str], bool]) -> None:
+        """Know again what is stored. A service that was killed on a full disk may have deleted files that had been
+        taken, without the word in their rows: that is written now."""
+        gone: list[str] = []
         for seq, group, name, size, keep, acknowledged in self._read.rows("large_results"):
             if not isinstance(size, int):  # one user's row: the service goes on, and the file stays
                 log.warning("how large the file of outcome %d is cannot be read: %r", seq, size)
                 continue
             self._acknowledged[bytes(group)] = acknowledged
-            self._add(LargeResult(seq, bytes(group), Blob(name, size), keep))
+            if is_gone(name):
+                gone.append(name)
+            else:
+                self._add(LargeResult(seq, bytes(group), Blob(name, size), keep))
+        if gone:
+            log.warning(
+                "the files of %d results are gone, such as %s: whoever asks is told so", len(gone), gone[0]
+            )
+            self._committer.soon(
+                lambda writer: [writer.run("drop_result_blob", (name,)) for name in gone], lambda _, __: None
+            )
 
     def stored(self, first: int, outcomes: Iterable[tuple[OpenBatch, TaskEnded]]) -> None:
         """Note that outcomes are stored, with numbers from ``first``."""

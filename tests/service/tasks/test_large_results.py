@@ -220,3 +220,25 @@ async def test_a_file_whose_row_cannot_be_written_goes_first_only_on_a_full_disk
         await files.become(0)
         while fixture.store.read.rows("blob_names"):
             await asyncio.sleep(0.01)
+
+
+@live
+async def test_after_a_start_the_store_names_no_file_that_made_room_before_the_service_was_killed(
+    fixture: ServiceFixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    files, listener = _Files(fixture), Listener()
+    async with serving(fixture, limits=ServiceLimits(keep_results=DAY)) as service:
+        await register(service)
+        service.subscribe(ALICE, listener, GROUP)
+        gone, damaged, whole = await _run(service, files, 3, listener)
+    assert isinstance(gone.body, Blob)
+    assert isinstance(damaged.body, Blob)
+    (files.folder / gone.body.name).unlink()
+    (files.folder / damaged.body.name).write_bytes(b"half")
+    async with serving(fixture, limits=ServiceLimits(keep_results=DAY)) as service:
+        await fixture.parts.committer.commit(lambda _: None)
+        assert "the files of 1 results are gone" in caplog.text
+        named = {name for (name,) in fixture.store.read.rows("blob_names")}
+        assert named == {damaged.body.name, whole.body.name}
+        with pytest.raises(ResultGone):
+            service.blobs.read(gone.body)
