@@ -62,6 +62,13 @@ REASON_WITHIN = 10.0
 RECALL_WITHIN = 3.0
 """Seconds for pilots to give back what they were asked for."""
 
+MOST_HANDSHAKES = 128
+"""Connections over which nobody has proven to be a pilot yet: the oldest leaves for a newcomer, whose proof takes
+moments."""
+
+CLOSING = 10.0
+"""Seconds that the last bytes may take to be read before a connection is cut."""
+
 END_WITHIN = 5.0
 """Seconds for pilots to report what they stopped, at the end."""
 
@@ -106,20 +113,31 @@ class PilotEngine:
 
     async def listen(self, host: str, port: int, key: bytes) -> int:
         """Let pilots connect that know the key; the port. Raises OSError."""
+        handshakes: dict[asyncio.Task[None], None] = {}  # oldest first
+        loop = asyncio.get_running_loop()
 
         async def opened(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.current_task()
             assert task is not None
             self._streams.add(task)
+            if (
+                len(handshakes) >= MOST_HANDSHAKES
+            ):  # whoever reaches the port can open more than there are descriptors
+                next(iter(handshakes)).cancel()
+            handshakes[task] = None
             try:
-                await self._serve(await accept(reader, writer, key))
+                wire = await accept(reader, writer, key)
+                handshakes.pop(task, None)
+                await self._serve(wire)
             except ComputeError as error:
                 log.warning("a connection of a pilot has ended: %s", error)
             except asyncio.CancelledError:
                 pass
             finally:
+                handshakes.pop(task, None)
                 self._streams.discard(task)
                 writer.close()
+                loop.call_later(CLOSING, writer.transport.abort)  # also of a peer that reads nothing
 
         self._server = await asyncio.start_server(opened, host, port, limit=1 << 20)
         self._watch = asyncio.ensure_future(self._look())

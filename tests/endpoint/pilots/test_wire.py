@@ -5,10 +5,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from compute_executor.endpoint.pilots import engine as engines
 from compute_executor.endpoint.pilots import ticket as tickets
+from compute_executor.endpoint.pilots.engine import PilotEngine
 from compute_executor.endpoint.pilots.wire import PilotWire, accept, connect
 from compute_executor.errors import ComputeError, NotAuthorized, ServiceUnavailable
 
@@ -107,3 +111,66 @@ def test_a_ticket_is_read_as_it_was_written(tmp_path: object) -> None:
 def test_what_is_no_ticket_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".*"):
         tickets.loads(text)
+
+
+def test_strangers_take_neither_all_connections_nor_one_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "MOST_HANDSHAKES", 3)
+
+    async def run() -> None:
+        engine = PilotEngine(cast(Any, None), b"p" * 16, cast(Any, None), tmp_path)
+        port = await engine.listen("127.0.0.1", 0, KEY)
+        strangers = []
+        for _ in range(5):
+            strangers.append(await asyncio.open_connection("127.0.0.1", port))
+            await strangers[-1][0].readexactly(32)
+        pilot = await connect("127.0.0.1", port, KEY)
+        for reader, _ in strangers[:3]:
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert len(engine._streams) == 3, "two strangers and the pilot"
+        pilot.close()
+        await pilot.closed()
+        for _, writer in strangers:
+            writer.close()
+            await writer.wait_closed()
+        while engine._streams:
+            await asyncio.sleep(0.01)
+        assert engine._server is not None
+        assert engine._watch is not None
+        engine._server.close()
+        engine._watch.cancel()
+        await asyncio.gather(engine._watch, return_exceptions=True)
+
+    asyncio.run(asyncio.wait_for(run(), 20))
+
+
+def test_a_peer_that_reads_nothing_is_cut_after_its_connection_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "CLOSING", 0.0)
+
+    async def run() -> None:
+        engine = PilotEngine(cast(Any, None), b"p" * 16, cast(Any, None), tmp_path)
+        cut = asyncio.Event()
+
+        async def serve(wire: PilotWire) -> None:
+            transport = wire._writer.transport
+            wire._writer.write(b"x" * 50_000_000)
+            abort = transport.abort
+            monkeypatch.setattr(transport, "abort", lambda: (abort(), cut.set()))
+            raise ServiceUnavailable("it is over")
+
+        monkeypatch.setattr(engine, "_serve", serve)
+        port = await engine.listen("127.0.0.1", 0, KEY)
+        pilot = await connect("127.0.0.1", port, KEY)
+        cast(asyncio.ReadTransport, pilot._writer.transport).pause_reading()
+        await asyncio.wait_for(cut.wait(), 5)
+        pilot._writer.transport.abort()
+        assert engine._server is not None
+        assert engine._watch is not None
+        engine._server.close()
+        engine._watch.cancel()
+        await asyncio.gather(engine._watch, return_exceptions=True)
+
+    asyncio.run(asyncio.wait_for(run(), 20))
