@@ -120,9 +120,7 @@ class PilotEngine:
             task = asyncio.current_task()
             assert task is not None
             self._streams.add(task)
-            if (
-                len(handshakes) >= MOST_HANDSHAKES
-            ):  # whoever reaches the port can open more than there are descriptors
+            if len(handshakes) >= MOST_HANDSHAKES:
                 next(iter(handshakes)).cancel()
             handshakes[task] = None
             try:
