@@ -76,6 +76,7 @@ class ServiceLimits(NamedTuple):
     user_stored: int = 100 * 1024**3  # bytes of arguments, results and functions
     user_files: int = 200_000  # bodies above 64 KiB; each is a file and a row
     user_streams: int = 200  # some 40 KiB of memory each
+    user_groups: int = 20_000  # that all streams of a user listen to together
     user_endpoints: int = 1_000  # all are in memory, and public ones in everybody's lists
     endpoint_machines: int = 1_000  # of one endpoint, that are known; and tokens, which are made for each
     keep_acknowledged: float = 24 * 3600.0  # how long outcomes stay that a client has acknowledged

@@ -39,6 +39,9 @@ QUOTAS = {
         "files kept here (arguments and results above 64 KiB)",
         "what a client has received goes after a while; cancel what waits, and receive what has ended",
     ),
+    "user_groups": Quota(
+        "task groups that are listened to", "close Executors and programs that are not needed any more"
+    ),
     "user_endpoints": Quota(
         "registered endpoints", "delete those that are not needed (compute-executor endpoint delete)"
     ),

@@ -417,6 +417,8 @@ class Service:
     ) -> int:
         """Push outcomes of a group from now on; the number after which earlier ones are found by `replay`.
         ``program``: kept with a group that is new."""
+        if is_bounded(who) and not self._parts.groups.listens(subscriber, group):
+            require_quota(self.limits, who, "user_groups", self._parts.groups.listened_to(who.id))
         self._connections.add(subscriber)
         floor = self._parts.groups.subscribe(who, subscriber, group, program)
         self._parts.queues.wake_released()

@@ -26,6 +26,7 @@ from tests.service.fixture import (
     BOB,
     DEFAULT_POOL,
     SPEC,
+    Listener,
     ServiceFixture,
     batch,
     live,
@@ -44,6 +45,7 @@ SMALL = ServiceLimits(
     user_stored=100_000,
     user_files=1,
     user_streams=1,
+    user_groups=2,
     user_endpoints=1,
 )
 
@@ -263,3 +265,19 @@ async def test_endpoints(fixture: ServiceFixture) -> None:
             await service.agents.register(HOST, EndpointRegistration(f"e{number}"))
         await service.delete_endpoint(ALICE, row.id)
         await service.agents.register(ALICE, EndpointRegistration("two"))
+
+
+@live
+async def test_groups_that_all_streams_of_a_user_listen_to(fixture: ServiceFixture) -> None:
+    async with serving(fixture, limits=SMALL) as service:
+        first, second = Listener(), Listener()
+        for listener in (first, second, second):  # the last listens already
+            service.subscribe(ALICE, listener, group(ALICE))
+        with pytest.raises(QuotaExceeded, match=r"2 task groups that are listened to; 1 more .*user_groups"):
+            service.subscribe(ALICE, second, b"2" * 16)
+        service.subscribe(BOB, Listener(), group(BOB))
+        for number in range(5):
+            service.subscribe(HOST, first, bytes([number + 100]) * 16)
+        service.unsubscribe(first)
+        service.unsubscribe(first)
+        service.subscribe(ALICE, second, b"2" * 16)

@@ -6,6 +6,7 @@ Owner: the loop thread.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable
 
 import msgspec
@@ -49,6 +50,7 @@ class TaskGroups:
         self._dispatch = dispatch
         self._groups: dict[bytes, TaskGroup] = {}
         self._acknowledged: dict[bytes, int] = {}  # not written yet
+        self._listened_to = Counter[str]()  # groups by owner, of all subscribers
         self._heard: dict[Subscriber, dict[bytes, None]] = {}  # groups by who listens: there may be very many
 
     # -- whose --------------------------------------------------------------------------------------------
@@ -130,13 +132,23 @@ class TaskGroups:
         if subscriber not in found.subscribers:
             found.subscribers.append(subscriber)
             self._heard.setdefault(subscriber, {})[group] = None
+            self._listened_to[found.owner] += 1
         self._dispatch.resume_waiting(group)
         return found.floor
+
+    def listens(self, subscriber: Subscriber, group: bytes) -> bool:
+        """Return whether this is one of a group's listeners."""
+        return group in self._heard.get(subscriber, ())
+
+    def listened_to(self, user: str) -> int:
+        """Return to how many groups of a user somebody listens; to one that several listen to, as many times."""
+        return self._listened_to[user]
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
         """Forget a listener in all groups."""
         for group in self._heard.pop(subscriber, ()):
             self._groups[group].subscribers.remove(subscriber)
+            self._listened_to[self._groups[group].owner] -= 1
             if not self._groups[group].subscribers:
                 self._dispatch.abandon(group)
             self.forget(group)
