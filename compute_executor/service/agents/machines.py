@@ -78,8 +78,15 @@ class Machine(GrantedLeases):
             "heard": self.known.heard,
             "leased": len(self.leased),
             "trouble": self.trouble,
-            "state": self.state,
+            "state": self._present_state(),
         }
+
+    def _present_state(self) -> dict[str, Any]:
+        """Return what it last said. No more runs there than it holds, which the service knows at once."""
+        running = self.state.get("running")
+        if not isinstance(running, int) or running <= len(self.leased):
+            return self.state
+        return {**self.state, "running": len(self.leased)}
 
 
 class EndpointMachines:
