@@ -210,12 +210,25 @@ def _elsewhere(
     if sum(option is not None for option in (folder, profile, url)) > 1:
         raise WrongInput("--state, --profile and --url each name a service: give one of them")
     if url is not None:
-        return ChosenService(url, config.Profile(url).token(), certificate)
+        return _warned_of(ChosenService(url, config.Profile(url).token(), certificate))
     found = config.find_profile(profile) if folder is None else None
     if found is not None:
         named = found.certificate and str(Path(found.certificate).expanduser())
-        return ChosenService(found.url, found.token(), certificate or named)
+        return _warned_of(ChosenService(found.url, found.token(), certificate or named))
     return None
+
+
+def _warned_of(service: ChosenService) -> ChosenService:
+    """Return the same service, of which the user was told that others can read the token on its way, if so."""
+    from compute_executor.sdk.http.direct import is_readable  # what no local service needs
+
+    if is_readable(service.url):
+        click.echo(
+            f"warning: {service.url} is plain http to another machine: anyone on the way can read the token, and use "
+            "it. Use https, or an ssh tunnel to localhost",
+            err=True,
+        )
+    return service
 
 
 def _here(folder: Path | None) -> ChosenService | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from compute_executor.cli.chosen_service import ChosenService
+from compute_executor.cli.chosen_service import ChosenService, choose
 from compute_executor.cli.endpoint_registration import chosen_by
 from compute_executor.endpoint.settings import EndpointSettings
 from compute_executor.errors import ComputeError, InvalidRequest, NotAuthorized, ServiceUnavailable
@@ -163,3 +163,22 @@ def test_the_certificate_of_an_endpoint_is_used_by_all_commands_about_it(
     service = chosen_by(EndpointSettings(url=url, certificate=str(certificate)))
     assert service is not None
     assert service.ask("GET", PATH) == {"endpoints": []}
+
+
+@pytest.mark.parametrize(
+    ("url", "warned"),
+    [
+        ("http://lab.example.org:8000", True),
+        ("https://lab.example.org", False),
+        ("http://localhost:8000", False),
+        ("http://127.0.0.1:8000", False),
+    ],
+)
+def test_a_token_that_others_can_read_on_its_way_is_told_of(
+    url: str, warned: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COMPUTE_EXECUTOR_TOKEN", "secret")
+    assert choose(None, None, url) == ChosenService(url, "secret")
+    told = capsys.readouterr().err
+    assert ("anyone on the way can read the token" in told) is warned
+    assert "secret" not in told

@@ -59,7 +59,7 @@ def fixed_place(url: str, token: str | None, *, insecure: bool = False) -> Serve
         raise InvalidRequest(
             f"the URL of a service at {parts.hostname} holds more than an address and a path"
         )
-    if parts.scheme == "http" and parts.hostname not in _LOOPBACK and token and not insecure:
+    if token and not insecure and is_readable(url):
         raise InvalidRequest(
             f"{url} is plain http to another machine, so anyone on the way could read the token. Use https, an ssh "
             "tunnel to localhost, or Client(..., insecure_http=True) if the network is trusted"
@@ -70,6 +70,13 @@ def fixed_place(url: str, token: str | None, *, insecure: bool = False) -> Serve
             "beyond ASCII. Was a newline read from a file with it?"
         )
     return ServerAddress(url.rstrip("/"), token)
+
+
+def is_readable(url: str) -> bool:
+    """Return whether what is sent to this address can be read on its way: plain http to another machine. Raises
+    InvalidRequest for a URL that is none."""
+    parts = url_parts(url)
+    return parts.scheme == "http" and parts.hostname not in _LOOPBACK
 
 
 def embedded_address() -> ServerAddress:
