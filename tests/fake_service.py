@@ -95,7 +95,7 @@ class FakeService:
 
     def start(self) -> None:
         self._server = serve(
-            self._serve, "127.0.0.1", self.port, max_size=frames.MAX_FRAME, compression=None, logger=quiet
+            self._serve, "127.0.0.1", 0, max_size=frames.MAX_FRAME, compression=None, logger=quiet
         )
         self.port = self._server.socket.getsockname()[1]
         self._thread = threading.Thread(target=self._server.serve_forever, name="fake-service")
