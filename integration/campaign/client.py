@@ -10,6 +10,7 @@ was written.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import gc
@@ -20,7 +21,7 @@ import threading
 import time
 from concurrent.futures import CancelledError, Future, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from compute_executor import Executor
 from compute_executor.errors import ComputeError
@@ -228,15 +229,36 @@ def main(arguments: list[str]) -> None:
     else:
         program.submit(int(arguments[2]), int(arguments[3]))
     gc.collect()
-    threads, files, children = (after - earlier for after, earlier in zip(_left(), before, strict=True))
+    after = _left()
+    threads, files, children = (
+        now - earlier for now, earlier in zip(after.counts(), before.counts(), strict=True)
+    )
     journal = program.journal
     journal.write(f"left {threads} {files} {children}", f"waited {journal.longest_wait:.2f}")
+    if files > 0:
+        journal.write(
+            *(f"open {number} {after.files[number]}" for number in after.files.keys() - before.files.keys())
+        )
 
 
-def _left() -> tuple[int, int, int]:
-    """Threads, descriptors and children of this process."""
+class _Left(NamedTuple):
+    """Threads, descriptors (with what each is of) and children of this process."""
+
+    threads: int
+    files: dict[str, str]
+    children: int
+
+    def counts(self) -> tuple[int, int, int]:
+        return self.threads, len(self.files), self.children
+
+
+def _left() -> _Left:
     children = sum(len(path.read_text().split()) for path in Path("/proc/self/task").glob("*/children"))
-    return threading.active_count(), len(os.listdir("/proc/self/fd")), children
+    files: dict[str, str] = {}
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # that of this list
+            files[number] = os.readlink(f"/proc/self/fd/{number}")
+    return _Left(threading.active_count(), files, children)
 
 
 if __name__ == "__main__":
