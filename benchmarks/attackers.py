@@ -412,7 +412,7 @@ def make_results(url: str, token: str) -> str:
         kept = executor.options(keep="1h")
         for future in [kept.submit(_large, 10_000) for _ in range(20_000)]:
             future.result(120)
-        return executor.task_group_id
+        return str(executor.task_group_id)
 
 
 def readers(target: Target) -> str:
@@ -451,7 +451,7 @@ def busy_results(target: Target) -> str:
     from compute_executor import Client, Executor
 
     with Executor(client=Client(base_url=target.url, token=target.token), max_workers=1) as executor:
-        group = uuid.UUID(executor.task_group_id).bytes
+        group = uuid.UUID(str(executor.task_group_id)).bytes
         with contextlib.ExitStack() as stack:
             streams = [stack.enter_context(target.stream()) for _ in range(30)]
             for stream in streams:

@@ -75,7 +75,7 @@ def test_a_thousand(service: HostedService, ex: Executor) -> None:
 def test_messages_are_acknowledged(broker: Broker, ex: Executor) -> None:
     assert list(ex.map(add_one, range(50))) == list(range(1, 51))
     ex.shutdown()
-    assert broker.left(ex.task_group_id) == 0
+    assert broker.left(str(ex.task_group_id)) == 0
 
 
 def test_a_message_before_its_future_is_set_is_not_acknowledged(
@@ -95,7 +95,7 @@ def test_a_message_before_its_future_is_set_is_not_acknowledged(
     until(lambda: bool(service.waiting))
     service.run()
     assert called.wait(20)
-    group = ex.task_group_id
+    group = str(ex.task_group_id)
     broker.connection.process_data_events()
     consumers = broker.channel.queue_declare(PREFIX + group, passive=True)
     assert consumers.method.consumer_count == 1
@@ -114,10 +114,10 @@ def test_rubbish_is_rejected_and_costs_nothing(
     broker: Broker, service: HostedService, ex: Executor, rubbish: bytes
 ) -> None:
     queue_is_read(service, ex)
-    broker.send(ex.task_group_id, rubbish)
+    broker.send(str(ex.task_group_id), rubbish)
     assert ex.submit(add_one, 1).result(20) == 2
     ex.shutdown()
-    assert broker.left(ex.task_group_id) == 0
+    assert broker.left(str(ex.task_group_id)) == 0
 
 
 def test_an_unreadable_message_of_a_task_has_it_fetched(
@@ -131,7 +131,7 @@ def test_an_unreadable_message_of_a_task_has_it_fetched(
     broker.silent = True
     service.run()
     broken = {"message_type": "result", "data": {"task_id": task_id, "data": 7}}
-    broker.send(ex.task_group_id, b"\x01" + json.dumps(broken).encode())
+    broker.send(str(ex.task_group_id), b"\x01" + json.dumps(broken).encode())
     assert future.result(20) == 2
     assert service.count("/v2/batch_status") == 1
 
@@ -149,7 +149,9 @@ def test_results_that_come_twice_and_foreign_ones(
     service.publish = publish
     assert list(ex.map(add_one, range(20))) == list(range(1, 21))
     foreign = {"task_id": "99999999-9999-4999-8999-999999999999", "data": "00\ngAROLg==\n"}
-    broker.send(ex.task_group_id, b"\x01" + json.dumps({"message_type": "result", "data": foreign}).encode())
+    broker.send(
+        str(ex.task_group_id), b"\x01" + json.dumps({"message_type": "result", "data": foreign}).encode()
+    )
     assert ex.submit(add_one, 1).result(20) == 2
 
 
@@ -181,7 +183,7 @@ def test_a_queue_that_is_gone_is_no_end(service: HostedService, broker: Broker, 
     service.prompt = False
     future = ex.submit(add_one, 1)
     until(lambda: bool(service.waiting))
-    broker.channel.queue_delete(PREFIX + ex.task_group_id)
+    broker.channel.queue_delete(PREFIX + str(ex.task_group_id))
     broker.made.clear()
     service.publish = None
     service.run()
@@ -194,5 +196,7 @@ def test_no_connection_when_nothing_is_open(
     monkeypatch.setattr(results, "LINGER", 0.2)
     assert ex.submit(add_one, 1).result(20) == 2
     until(lambda: not [one for one in threading.enumerate() if one.name == "compute-executor-results"])
-    assert broker.channel.queue_declare(PREFIX + ex.task_group_id, passive=True).method.consumer_count == 0
+    assert (
+        broker.channel.queue_declare(PREFIX + str(ex.task_group_id), passive=True).method.consumer_count == 0
+    )
     assert ex.submit(add_one, 2).result(20) == 3
