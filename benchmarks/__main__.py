@@ -27,6 +27,7 @@ def main() -> None:
             lambda line: print(line, flush=True),
             minutes=chosen.minutes,
         )
+        findings.where = report.where()
     print("\n" + report.table(findings, jobs, peers))
     if chosen.output:
         report.write(findings, jobs, peers, chosen.output)

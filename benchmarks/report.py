@@ -129,15 +129,20 @@ def _notes() -> dict[tuple[str, str], str]:
 
 
 def facts(findings: Findings) -> str:
-    """The machine, the versions, the commit, and how busy the machine was otherwise."""
+    """Where it was measured, and how busy the machine was otherwise."""
+    loads = ", ".join(f"{load:.2f}" for load in findings.loads)
+    return f"{findings.where}. Load average before each round: {loads}. Took {findings.seconds / 60:.0f} minutes."
+
+
+def where() -> str:
+    """The time, the commit, the machine and the versions, of now."""
     cpu = next(
         (line.partition(": ")[2] for line in _lines("/proc/cpuinfo") if "model name" in line), "unknown"
     )
-    loads = ", ".join(f"{load:.2f}" for load in findings.loads)
     return (
         f"{time.strftime('%Y-%m-%d %H:%M')}, commit {_said('git', 'rev-parse', '--short', 'HEAD')}; "
         f"{os.cpu_count()} cores ({cpu}), Linux {platform.release()}, Python {sys.version.split()[0]}; "
-        f"{_versions()}. Load average before each round: {loads}. Took {findings.seconds / 60:.0f} minutes."
+        f"{_versions()}"
     )
 
 

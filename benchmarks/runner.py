@@ -52,7 +52,8 @@ class Pair:
 
 @dataclass
 class Findings:
-    """All pairs, what failed by (peer, job), and the load average before each round."""
+    """All pairs, what failed by (peer, job), the load average before each round, and when, at which commit and on
+    which machine that was."""
 
     pairs: list[Pair] = field(default_factory=list)
     failures: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -60,6 +61,7 @@ class Findings:
     rounds: int = 0
     peer_rounds: int = 0
     seconds: float = 0.0
+    where: str = ""
 
     def dump(self) -> str:
         """All of it as JSON."""
