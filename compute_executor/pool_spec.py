@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -37,13 +37,11 @@ def pool_spec(
     *,
     gpus: Any = None,
     threads: int | None = None,
-    changes: dict[str, bytes] | None = None,
-    seeded: dict[str, tuple[str, int]] | None = None,
+    script: Mapping[str, Any] | None = None,
 ) -> PoolSpec:
     """Return the workers' view of the world: what the caller sees at this moment. ``gpus``, ``threads``: of the
-    workers, as an Executor takes them; ``changes``: what the program has set in modules that it imports;
-    ``seeded``: which generators of random numbers it seeds, and where. Raises TypeError and ValueError for wrong
-    ones."""
+    workers, as an Executor takes them; ``script``: what else workers are told of the program's script. Raises
+    TypeError and ValueError for wrong ones."""
     shared = [] if gpus is None else [WorkerDevices(*one) for one in devices.of_workers(gpus)]
     threads = 0 if threads is None else count("threads_per_worker", threads)
     try:
@@ -65,12 +63,7 @@ def pool_spec(
         label=label,
         python_version=f"{sys.version_info[0]}.{sys.version_info[1]}",
         interpreter=[wire_text(option) for option in interpreter_options()],
-        surroundings=pack(
-            observe()
-            | (messages() if output == "program" else {})
-            | ({"modules": changes} if changes else {})
-            | ({"seeded": seeded} if seeded else {})
-        ),
+        surroundings=pack({**observe(), **(messages() if output == "program" else {}), **(script or {})}),
         to_program=output == "program",
         threads=threads,
         devices=shared,
@@ -90,7 +83,12 @@ def as_of_now(
         first.label,
         output,
         threads=first.threads or None,
-        changes=module_changes.observe(),
-        seeded=module_changes.seeded(),
+        script=_of_script(),
     )
     return msgspec.structs.replace(found, devices=first.devices)
+
+
+def _of_script() -> dict[str, Any]:
+    """Return what the program's script has set in modules, and which generators of random numbers it has seeded."""
+    found = {"modules": module_changes.observe(), "seeded": module_changes.seeded()}
+    return {name: one for name, one in found.items() if one}

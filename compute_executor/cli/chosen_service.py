@@ -210,25 +210,26 @@ def _elsewhere(
     if sum(option is not None for option in (folder, profile, url)) > 1:
         raise WrongInput("--state, --profile and --url each name a service: give one of them")
     if url is not None:
-        return _warned_of(ChosenService(url, config.Profile(url).token(), certificate))
+        _warn_if_readable(url)
+        return ChosenService(url, config.Profile(url).token(), certificate)
     found = config.find_profile(profile) if folder is None else None
     if found is not None:
-        named = found.certificate and str(Path(found.certificate).expanduser())
-        return _warned_of(ChosenService(found.url, found.token(), certificate or named))
+        _warn_if_readable(found.url)
+        return ChosenService(found.url, found.token(), certificate or found.certificate_path)
     return None
 
 
-def _warned_of(service: ChosenService) -> ChosenService:
-    """Return the same service, of which the user was told that others can read the token on its way, if so."""
+@functools.cache  # once for each command, which may ask its service several times
+def _warn_if_readable(url: str) -> None:
+    """Tell the user if others can read the token on its way."""
     from compute_executor.sdk.http.direct import is_readable  # what no local service needs
 
-    if is_readable(service.url):
+    if is_readable(url):
         click.echo(
-            f"warning: {service.url} is plain http to another machine: anyone on the way can read the token, and use "
-            "it. Use https, or an ssh tunnel to localhost",
+            f"warning: {url} is plain http to another machine: anyone on the way can read the token, and use it. "
+            "Use https, or an ssh tunnel to localhost",
             err=True,
         )
-    return service
 
 
 def _here(folder: Path | None) -> ChosenService | None:

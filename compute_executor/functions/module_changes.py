@@ -70,54 +70,20 @@ _WORKERS_RUN_ON = frozenset(
 )
 """Modules without which a worker cannot take a task or give its result: it would end if they were changed."""
 WORKERS_USE: dict[str, frozenset[str]] = {
-    "os": frozenset(
-        {"_exit", "close", "dup", "dup2", "execv", "fork", "fsdecode", "fsencode", "fspath", "fstat", "fsync"}
-        | {
-            "ftruncate",
-            "getpgrp",
-            "getpid",
-            "getppid",
-            "getpriority",
-            "getsid",
-            "kill",
-            "killpg",
-            "listdir",
-            "lseek",
-        }
-        | {
-            "open",
-            "pidfd_open",
-            "posix_fallocate",
-            "read",
-            "readlink",
-            "rename",
-            "replace",
-            "sched_getaffinity",
-        }
-        | {
-            "sched_getparam",
-            "sched_getscheduler",
-            "sched_setaffinity",
-            "sched_setscheduler",
-            "set_inheritable",
-        }
-        | {
-            "setpriority",
-            "setsid",
-            "stat",
-            "sysconf",
-            "umask",
-            "unlink",
-            "urandom",
-            "wait",
-            "waitid",
-            "waitpid",
-        }
-        | {"waitstatus_to_exitcode", "write", "writev", "path", "sched_param"}
-    ),
-    "threading": frozenset({"Event", "Lock", "RLock", "Thread", "active_count", "local", "get_ident"}),
-    "signal": frozenset({"getsignal", "pthread_sigmask", "signal", "valid_signals"}),
-    "sys": frozenset({"getrefcount", "intern", "getframe", "_current_frames"}),
+    name: frozenset(names.split())
+    for name, names in {
+        "os": """
+            _exit close dup dup2 execv fork fsdecode fsencode fspath fstat fsync ftruncate getpgrp
+            getpid getppid getpriority getsid kill killpg listdir lseek open path pidfd_open
+            posix_fallocate read readlink rename replace sched_getaffinity sched_getparam
+            sched_getscheduler sched_param sched_setaffinity sched_setscheduler set_inheritable
+            setpriority setsid stat sysconf umask unlink urandom wait waitid waitpid
+            waitstatus_to_exitcode write writev
+        """,
+        "threading": "Event Lock RLock Thread active_count get_ident local",
+        "signal": "getsignal pthread_sigmask signal valid_signals",
+        "sys": "_current_frames getrefcount intern",
+    }.items()
 }
 """The same for names of others."""
 _WORTH_A_LOOK = re.compile(r"^\s*@|^\w+\(|\.\w+(\[.*\])?\s*([-+*/|&]?=[^=]|\()|\bsetattr\(", re.MULTILINE)

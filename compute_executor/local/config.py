@@ -51,6 +51,11 @@ class Profile:
     token_command: list[str] | str | None = None
     certificate: str | None = None
 
+    @property
+    def certificate_path(self) -> str | None:
+        """``certificate``, with the home folder in place of ``~``."""
+        return self.certificate and os.path.expanduser(self.certificate)
+
     def token(self) -> str:
         """Return the token, read anew. Raises NotAuthorized."""
         if self.token_file is not None:

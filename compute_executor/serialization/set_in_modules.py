@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import sys
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from compute_executor import interpreter
@@ -16,6 +16,8 @@ from compute_executor.serialization import reading
 from compute_executor.serialization.namespaces import Program
 
 VALUE, ITEM, CONTENT, DISPATCH, CALL = "value", "item", "content", "dispatch", "call"
+_ALL = -1
+"""In place of the number of a change: all of a stream, as where it cannot be read."""
 
 
 class ModuleChange(NamedTuple):
@@ -49,47 +51,40 @@ def apply(streams: dict[str, bytes], program: Program) -> None:
 def _change(stream: bytes, program: Program, module: Any) -> None:
     """Make the changes in a module. What cannot be made in the middle of reading what a task is sent with, which has
     imported the module, is made when that is read: it may be about a class that is made then."""
-    if not reading.worker_reads():
-        _make_all(stream, program, module, lambda _, error: _tell(module, error))
-        return
-    failed: set[int] = set()
-    _make_all(stream, program, module, lambda number, _: failed.add(number))
-    if failed:
-        again = functools.partial(
-            _make_all, stream, program, module, lambda _, error: _tell(module, error), failed
-        )
-        reading.afterwards(again)
+    failed = _made(stream, program, module)
+    if failed and reading.worker_reads():
+        reading.afterwards(lambda: _tell(module, _made(stream, program, module, failed)))
+    else:
+        _tell(module, failed)
 
 
-def _make_all(
-    stream: bytes,
-    program: Program,
-    module: Any,
-    fails: Callable[[int, Exception], object],
-    only: Collection[int] = (),
-) -> None:
-    """Make the changes of a stream; those with the numbers ``only``, if there are any. ``fails`` is called for what
-    cannot be made, with -1 for all of it."""
+def _made(
+    stream: bytes, program: Program, module: Any, only: Collection[int] = (_ALL,)
+) -> dict[int, Exception]:
+    """Make the changes of a stream with the numbers ``only``; return what could not be made, by number."""
+    failed: dict[int, Exception] = {}
     with program.undisturbed():
         try:
             changes, _ = reading.adopt(lambda: reading.load(stream), program)
         except Exception as error:
-            fails(-1, error)
-            return
+            return {_ALL: error}
         for number, one in enumerate(changes):
-            if number in only or only in ((), {-1}):
+            if _ALL in only or number in only:
                 try:
                     _make(module, one)
                 except Exception as error:
-                    fails(number, error)
+                    failed[number] = error
+    return failed
 
 
-def _tell(module: Any, error: Exception) -> None:
+def _tell(module: Any, failed: dict[int, Exception]) -> None:
     """Warn about what is not as in the program."""
-    warnings.warn(
-        f"what the script has set in {module.__name__} cannot be set in a worker: {type(error).__name__}: {error}",
-        stacklevel=2,
-    )
+    for error in failed.values():
+        warnings.warn(
+            f"what the script has set in {module.__name__} cannot be set in a worker: "
+            f"{type(error).__name__}: {error}",
+            stacklevel=2,
+        )
 
 
 def _make(module: Any, change: ModuleChange) -> None:

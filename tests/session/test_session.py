@@ -61,7 +61,9 @@ def drive(fake: FakeService) -> Iterator[Drive]:
 
 def until_its_threads_have_ended() -> None:
     for thread in threading.enumerate():
-        if thread.name.startswith("compute-executor"):
+        if thread.name.startswith("compute-executor") and not thread.name.endswith(
+            "chunk watcher"
+        ):  # of a worker
             thread.join(PATIENCE)
             assert not thread.is_alive()
 

@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 from collections.abc import Callable
-from pathlib import Path
 
 import uvloop
 
@@ -98,8 +97,7 @@ def _place(settings: EndpointSettings) -> ServicePlace:
         return ServicePlace(settings.url, settings.certificate)
     profile = config.find_profile(settings.profile)
     assert profile is not None
-    certificate = profile.certificate and str(Path(profile.certificate).expanduser())
-    return ServicePlace(profile.url, settings.certificate or certificate or "")
+    return ServicePlace(profile.url, settings.certificate or profile.certificate_path or "")
 
 
 class LocalLocator:

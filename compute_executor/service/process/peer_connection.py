@@ -144,10 +144,8 @@ class PeerConnection(asyncio.Protocol):
         self._loop.call_soon(self._pass_early_bytes, raw)
         try:
             transport = await shaking_hands
-        except (
-            OSError,
-            RuntimeError,
-        ) as error:  # SSLError is an OSError; RuntimeError: uvloop, already closed
+        except (OSError, RuntimeError) as error:
+            # An SSLError is an OSError. uvloop raises RuntimeError if the connection is closed already.
             log.info("a TLS handshake failed: %s", error)
             transport = None
         if transport is None or transport.is_closing():  # the peer may have gone since the handshake was done

@@ -222,9 +222,8 @@ def check_log(path: Path, opened: str | None) -> None:
     lost = log_lost(path)
     if lost and (opened == _whole_now() or (opened == needed_now() and not nothing_followed(path))):
         raise lost
-    if (
-        lost
-    ):  # the machine was switched off meanwhile: a log may end anywhere then, but not before what was synced
+    if lost:
+        # The machine was switched off meanwhile: a log may end anywhere then, but not before what was synced.
         log.warning("%s: a loss of power has taken the end of its log", path)
 
 

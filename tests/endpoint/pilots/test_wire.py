@@ -113,6 +113,14 @@ def test_what_is_no_ticket_is_refused(text: str) -> None:
         tickets.loads(text)
 
 
+async def no_longer_listening(engine: PilotEngine) -> None:
+    assert engine._server is not None
+    assert engine._watch is not None
+    engine._server.close()
+    engine._watch.cancel()
+    await asyncio.gather(engine._watch, return_exceptions=True)
+
+
 def test_strangers_take_neither_all_connections_nor_one_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,11 +144,7 @@ def test_strangers_take_neither_all_connections_nor_one_for_ever(
             await writer.wait_closed()
         while engine._streams:
             await asyncio.sleep(0.01)
-        assert engine._server is not None
-        assert engine._watch is not None
-        engine._server.close()
-        engine._watch.cancel()
-        await asyncio.gather(engine._watch, return_exceptions=True)
+        await no_longer_listening(engine)
 
     asyncio.run(asyncio.wait_for(run(), 20))
 
@@ -167,10 +171,6 @@ def test_a_peer_that_reads_nothing_is_cut_after_its_connection_has_ended(
         cast(asyncio.ReadTransport, pilot._writer.transport).pause_reading()
         await asyncio.wait_for(cut.wait(), 5)
         pilot._writer.transport.abort()
-        assert engine._server is not None
-        assert engine._watch is not None
-        engine._server.close()
-        engine._watch.cancel()
-        await asyncio.gather(engine._watch, return_exceptions=True)
+        await no_longer_listening(engine)
 
     asyncio.run(asyncio.wait_for(run(), 20))
